@@ -119,6 +119,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 __attribute__((noreturn)) static void fatal(const char *reason)
 {
     say("gannet-oracle-fatal reason=%s errno=%d", reason, errno);
+    tcdrain(console); /* the machine is switched off next */
     exit(1);
 }
 

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { LabError } from './errors.js';
+
+/** The files of a guest that lab/build.sh has built. */
+export interface LabGuest {
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Preloaded to QEMU under TCG, where COLO deadlocks without it (lab/colo-tcg-shim.c). */
+  readonly shim: string;
+}
+
+/** lab/build.sh computes the same stamp from the same files in the same order. */
+const SOURCES = ['build.sh', 'colo-tcg-shim.c', 'init', 'oracle.c'];
+
+// The same from src/lab and from dist/lab.
+const packageDir = path.resolve(import.meta.dirname, '..', '..');
+const sourceDir = path.join(packageDir, 'lab');
+
+/**
+ * Where the guest is: GANNET_LAB_CACHE, else `.cache/guest` of the workspace, else (an installed
+ * package) the user's cache directory.
+ */
+export function labCacheDir(env: NodeJS.ProcessEnv = process.env): string {
+  const chosen = env['GANNET_LAB_CACHE'];
+  if (chosen !== undefined && chosen !== '') return path.resolve(chosen);
+  const workspace = path.resolve(packageDir, '..', '..');
+  if (existsSync(path.join(workspace, 'pnpm-workspace.yaml'))) {
+    return path.join(workspace, '.cache', 'guest');
+  }
+  return path.join(env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'gannet', 'guest');
+}
+
+/** The command that builds, or brings up to date, the guest in `cacheDir`. */
+export function guestBuildCommand(cacheDir = labCacheDir()): readonly string[] {
+  return ['bash', path.join(sourceDir, 'build.sh'), cacheDir];
+}
+
+/**
+ * Finds the built guest.
+ *
+ * @throws LabError when it is missing, or built from other sources than the present ones.
+ */
+export async function findGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
+  const guest: LabGuest = {
+    kernel: path.join(cacheDir, 'vmlinuz'),
+    initrd: path.join(cacheDir, 'initrd.gz'),
+    shim: path.join(cacheDir, 'colo-tcg-shim.so'),
+  };
+  const remedy = `run \`make setup\`, or \`${guestBuildCommand(cacheDir).join(' ')}\``;
+  let built: string;
+  try {
+    built = await readFile(path.join(cacheDir, 'stamp'), 'utf8');
+    await Promise.all(Object.values(guest).map((file: string) => access(file)));
+  } catch (cause) {
+    throw new LabError(`no lab guest in ${cacheDir}: ${remedy}`, { cause });
+  }
+  if (built.trim() !== (await sourceStamp())) {
+    throw new LabError(`the lab guest in ${cacheDir} is older than its sources: ${remedy}`);
+  }
+  return guest;
+}
+
+async function sourceStamp(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of SOURCES) hash.update(await readFile(path.join(sourceDir, name)));
+  return hash.digest('hex');
+}

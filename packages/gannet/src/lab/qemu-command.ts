@@ -1,0 +1,128 @@
+import type { LabGuest } from './guest.js';
+import { defaultRegions, formatRegions, guestDiskName, type OracleRegion } from './regions.js';
+
+/** How a QEMU is to be started; LabVm adds the console, QMP and the run directory. */
+export interface QemuCommand {
+  readonly args: readonly string[];
+  /** A library to preload. */
+  readonly preload?: string;
+}
+
+export interface LabMachine {
+  readonly guest: LabGuest;
+  /** Chosen, never probed for: a /dev/kvm that opens may still be slower than TCG. Default tcg. */
+  readonly accel?: 'tcg' | 'kvm';
+  /** Default 128. Less memory makes for faster checkpoints; the guest needs 96. */
+  readonly memoryMb?: number;
+  /** Default: `defaultRegions` over all disks. */
+  readonly regions?: readonly OracleRegion[];
+  /** How long each oracle rests after each request. Default 0: as fast as it can. */
+  readonly thinkUs?: number;
+  readonly extraArgs?: readonly string[];
+}
+
+/** A disk that is a local file, with a quorum on top that can take the replica as a second child. */
+export interface LocalDisk {
+  /** A raw image, or a block device. */
+  readonly path: string;
+  /** Bypass the host's page cache. Default false. */
+  readonly direct?: boolean;
+}
+
+/** A disk that is an export of a replicator. */
+export interface ExportDisk {
+  readonly socketPath: string;
+  readonly exportName: string;
+}
+
+/** The names that the builders give to the parts of disk number `index`, counted from 0. */
+export function diskNames(index: number): {
+  /** The node of the local file (primary). */
+  readonly local: string;
+  /** The node of the NBD client (secondary). */
+  readonly svm: string;
+  /** The node that the device uses; the same on both sides. */
+  readonly quorum: string;
+  /** The device. */
+  readonly device: string;
+  /** The guest's name. */
+  readonly guest: string;
+} {
+  return {
+    local: `disk${index}`,
+    svm: `svm${index}`,
+    quorum: `quorum${index}`,
+    device: `vb${index}`,
+    guest: guestDiskName(index),
+  };
+}
+
+/** A VM on local disks: a primary, or a VM that is to become one. */
+export function primaryCommand(machine: LabMachine, disks: readonly LocalDisk[]): QemuCommand {
+  const args = disks.flatMap((disk, index) => {
+    const { local } = diskNames(index);
+    const cache = disk.direct === true ? ['file.cache.direct=on', 'file.aio=native'] : [];
+    const file = ['driver=raw', `node-name=${local}`, 'file.driver=file'];
+    const options = [...file, `file.filename=${escapeComma(disk.path)}`, ...cache];
+    return ['-blockdev', options.join(','), ...quorumArgs(index, local)];
+  });
+  return command(machine, disks.length, args);
+}
+
+/**
+ * A secondary: the same machine, its disks exports of a replicator that listens already, waiting for the
+ * primary's migration on the unix socket `incomingPath`.
+ */
+export function secondaryCommand(
+  machine: LabMachine,
+  disks: readonly ExportDisk[],
+  incomingPath: string,
+): QemuCommand {
+  const args = disks.flatMap((disk, index) => {
+    const { svm } = diskNames(index);
+    const options = [
+      'driver=nbd',
+      `node-name=${svm}`,
+      'server.type=unix',
+      `server.path=${escapeComma(disk.socketPath)}`,
+      `export=${escapeComma(disk.exportName)}`,
+    ];
+    return ['-blockdev', options.join(','), ...quorumArgs(index, svm)];
+  });
+  return command(machine, disks.length, [...args, '-incoming', `unix:${incomingPath}`]);
+}
+
+function quorumArgs(index: number, child: string): string[] {
+  const { quorum, device } = diskNames(index);
+  const options = `children.0=${child},vote-threshold=1,read-pattern=fifo`;
+  return [
+    '-blockdev',
+    `driver=quorum,node-name=${quorum},${options}`,
+    '-device',
+    `virtio-blk-pci,id=${device},drive=${quorum},addr=0x${(4 + index).toString(16)}`,
+  ];
+}
+
+function command(machine: LabMachine, disks: number, diskArgs: readonly string[]): QemuCommand {
+  const { guest, accel = 'tcg', memoryMb = 128, thinkUs = 0, extraArgs = [] } = machine;
+  const names = Array.from({ length: disks }, (_, index) => guestDiskName(index));
+  const regions = machine.regions ?? defaultRegions(names);
+  const append = [
+    'console=ttyS0 quiet panic=-1',
+    `gannet.oracles=${formatRegions(regions)}`,
+    `gannet.think_us=${thinkUs}`,
+  ];
+  const args = [
+    // Under TCG, COLO works with this machine and this CPU only.
+    ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`, '-smp', '1'],
+    ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append.join(' ')],
+    ...diskArgs,
+    ...extraArgs,
+  ];
+  return accel === 'tcg' ? { args, preload: guest.shim } : { args };
+}
+
+/** QEMU's option lists double a comma that is part of a value. */
+function escapeComma(value: string): string {
+  return value.replaceAll(',', ',,');
+}
