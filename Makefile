@@ -1,0 +1,18 @@
+# Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing, compile, build the guest
+	@scripts/setup.sh
+
+demo: setup ## Protect a VM, kill its host, watch it run on
+	@node packages/gannet/dist/bin.js demo
+
+test: setup ## Lint, type check and run all tests
+	@node scripts/run-tests.mjs
+
+clean: ## Remove what was compiled and built; packages stay
+	rm -rf packages/*/dist .cache coverage
