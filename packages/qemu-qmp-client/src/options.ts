@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import { checkCount, checkTimeoutMs, type Clock, systemClock } from './clock.js';
+import {
+  DEFAULT_COMMAND_TIMEOUT_MS,
+  DEFAULT_CONNECT_TIMEOUT_MS,
+  DEFAULT_MAX_LINE_BYTES,
+} from './constants.js';
+import type { QmpProtocolError } from './errors.js';
+import { type ReportListenerError, rethrowLater } from './listeners.js';
+import type { QmpTarget } from './targets.js';
+
+export interface ConnectOptions {
+  readonly target: QmpTarget;
+  /** For dialling, greeting and negotiation together; 0 for none, 5000 by default. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** For each command that names no other; 0 for none, 10000 by default. */
+  readonly commandTimeoutMs?: number | undefined;
+  /** Enable out-of-band execution where QEMU offers it; true by default. */
+  readonly oob?: boolean | undefined;
+  /** Longest line accepted, without its LF; 16 MiB by default. */
+  readonly maxLineBytes?: number | undefined;
+  /** Gives up connecting; of no effect afterwards. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Gets what a listener or callback throws. By default it is thrown again in a microtask, an uncaught
+   * exception. Either way the other listeners get their event and the connection goes on.
+   */
+  readonly onListenerError?: ReportListenerError | undefined;
+  /** Gets what is odd but not fatal: a reply to no command of ours (`unknown-id`). */
+  readonly onWarning?: ((warning: QmpProtocolError) => void) | undefined;
+  /** Timers; the system's by default. */
+  readonly clock?: Clock | undefined;
+  /**
+   * Start of the ids of commands; random by default, so that no late reply to an earlier client of the
+   * same monitor can be taken for one to us.
+   */
+  readonly idPrefix?: string | undefined;
+}
+
+/** ConnectOptions, checked and complete. */
+export interface Settings {
+  readonly target: QmpTarget;
+  readonly connectTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+  readonly oob: boolean;
+  readonly maxLineBytes: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onListenerError: ReportListenerError;
+  readonly onWarning: (warning: QmpProtocolError) => void;
+  readonly clock: Clock;
+  readonly idPrefix: string;
+}
+
+const ID_BYTES = 6;
+
+/** @throws QmpUsageError `invalid-option` */
+export function complete(options: ConnectOptions): Settings {
+  const { connectTimeoutMs, commandTimeoutMs, maxLineBytes } = options;
+  return {
+    target: options.target,
+    connectTimeoutMs: checkTimeoutMs(
+      'connectTimeoutMs',
+      connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+    ),
+    commandTimeoutMs: checkTimeoutMs(
+      'commandTimeoutMs',
+      commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS,
+    ),
+    oob: options.oob ?? true,
+    maxLineBytes: checkCount('maxLineBytes', maxLineBytes ?? DEFAULT_MAX_LINE_BYTES),
+    signal: options.signal,
+    onListenerError: options.onListenerError ?? rethrowLater,
+    onWarning: options.onWarning ?? (() => undefined),
+    clock: options.clock ?? systemClock,
+    idPrefix: options.idPrefix ?? randomBytes(ID_BYTES).toString('hex'),
+  };
+}
