@@ -1,1 +1,15 @@
-export {};
+export { RawBase, type BaseStore, type RawBaseOptions } from './base-image.js';
+export { Disk, type CommitCounts, type CommittedEpoch } from './disk.js';
+export * from './errors.js';
+export { Gate } from './gate.js';
+export { type PrimaryLink } from './primary-link.js';
+export { recoverBases, type DiskOptions } from './recovery.js';
+export {
+  Replica,
+  type CommitResult,
+  type MemoryLimits,
+  type ReplicaEvent,
+  type ReplicaOptions,
+} from './replica.js';
+export { readStateFile, stateFileOf, type ReplicaState, type StateRecord } from './state-file.js';
+export { type WriteBackBatch, type WriteBackRun } from './write-back.js';

@@ -1,0 +1,150 @@
+import type { CheckpointSignal, CheckpointSource } from './ports.js';
+
+/** What a secondary's QMP socket tells, in the order of its bytes. */
+export type ColoEvent =
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'resume' }
+  | { readonly kind: 'colo-exit'; readonly reason: string }
+  | { readonly kind: 'end'; readonly error: Error | undefined };
+
+export interface ColoStatus {
+  readonly mode: string;
+  readonly lastMode: string;
+}
+
+/** The secondary's QMP socket. Callbacks and listeners run in the order of the bytes on that socket. */
+export interface ColoMonitor {
+  subscribe(listener: (event: ColoEvent) => void): () => void;
+  queryColoStatus(callback: (status: ColoStatus | Error) => void): void;
+  queryRunState(callback: (state: string | Error) => void): void;
+}
+
+interface Stop {
+  readonly kind: 'stop';
+  runState: string | undefined;
+}
+
+interface Resume {
+  readonly kind: 'resume';
+  status: ColoStatus | undefined;
+  /** A STOP came before the answer about this RESUME. */
+  stoppedBeforeAnswer: boolean;
+}
+
+/**
+ * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as STOP and RESUME, and
+ * so do a user's stop and cont, and a failover (QEMU 7.2 and 10.0, migration/colo.c). So each event is followed by a
+ * question, and decided when its answer is there:
+ *
+ *     answers                                                      RESUME was
+ *     mode secondary                                               a checkpoint, or COLO's start
+ *     mode secondary, and the guest was `paused` before            in doubt: a user's cont, or a checkpoint under a
+ *                                                                  user's stop
+ *     mode none, last mode secondary                               the failover
+ *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
+ *     mode none otherwise                                          not COLO's
+ */
+export class ColoSource implements CheckpointSource {
+  readonly #pending: (Stop | Resume)[] = [];
+  #lastStop: Stop | undefined;
+  #hasEnded = false;
+  #listener: ((signal: CheckpointSignal) => void) | undefined;
+
+  constructor(private readonly monitor: ColoMonitor) {}
+
+  /** One listener at a time. */
+  subscribe(listener: (signal: CheckpointSignal) => void): () => void {
+    this.#listener = listener;
+    const unsubscribe = this.monitor.subscribe((event) => this.#hear(event));
+    return () => {
+      unsubscribe();
+      this.#listener = undefined;
+    };
+  }
+
+  #hear(event: ColoEvent): void {
+    if (this.#hasEnded) return;
+    switch (event.kind) {
+      case 'stop':
+        this.#stopped();
+        return;
+      case 'resume':
+        this.#resumed();
+        return;
+      case 'colo-exit':
+        return;
+      case 'end':
+        this.#lose(`the secondary's QMP socket ended: ${event.error?.message ?? 'closed'}`);
+    }
+  }
+
+  #stopped(): void {
+    const stop: Stop = { kind: 'stop', runState: undefined };
+    for (const item of this.#pending) {
+      if (item.kind === 'resume' && !item.status) item.stoppedBeforeAnswer = true;
+    }
+    this.#pending.push(stop);
+    this.#say({ kind: 'stop' });
+    this.monitor.queryRunState((state) => {
+      if (state instanceof Error) return this.#lose(`query-status failed: ${state.message}`);
+      stop.runState = state;
+      this.#decide();
+    });
+  }
+
+  #resumed(): void {
+    const resume: Resume = { kind: 'resume', status: undefined, stoppedBeforeAnswer: false };
+    this.#pending.push(resume);
+    this.#say({ kind: 'seal' });
+    this.monitor.queryColoStatus((status) => {
+      if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
+      resume.status = status;
+      this.#decide();
+    });
+  }
+
+  /** Works off, in order, all that can be decided by now. */
+  #decide(): void {
+    for (let item = this.#pending[0]; item && !this.#hasEnded; item = this.#pending[0]) {
+      if (item.kind === 'stop') {
+        if (item.runState === undefined) return;
+        this.#lastStop = item;
+      } else {
+        if (!item.status) return;
+        const nextStop = this.#pending.find((later) => later.kind === 'stop');
+        if (item.stoppedBeforeAnswer && nextStop?.runState === undefined) return;
+        this.#judge(item.status, item.stoppedBeforeAnswer && nextStop?.runState !== 'paused');
+      }
+      this.#pending.shift();
+      // What is still undecided keeps the gate closed.
+      if (this.#pending.some(({ kind }) => kind === 'resume')) this.#say({ kind: 'seal' });
+    }
+  }
+
+  #judge(status: ColoStatus, failoverIsBehind: boolean): void {
+    const isInColo = status.mode === 'secondary';
+    const hasFailedOver = status.mode === 'none' && status.lastMode === 'secondary';
+    const wasPaused = this.#lastStop?.runState === 'paused';
+    this.#lastStop = undefined;
+    if (hasFailedOver && !failoverIsBehind) {
+      this.#hasEnded = true;
+      this.#say({ kind: 'failover' });
+    } else if (!isInColo && !hasFailedOver) {
+      this.#say({ kind: 'abort' });
+    } else if (wasPaused) {
+      this.#say({ kind: 'doubt', reason: 'somebody stopped and continued the secondary VM' });
+    } else {
+      this.#say({ kind: 'commit' });
+    }
+  }
+
+  #lose(reason: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#say({ kind: 'lost', reason });
+  }
+
+  #say(signal: CheckpointSignal): void {
+    this.#listener?.(signal);
+  }
+}

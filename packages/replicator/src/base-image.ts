@@ -1,0 +1,175 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { BaseImageError } from './errors.js';
+import { RangeSet } from './range-set.js';
+
+/** Where committed state goes: what a replicator needs of a disk. Offsets and lengths in bytes. */
+export interface BaseStore {
+  readonly sizeBytes: number;
+  /** End of the run from `offset` on that is known to read as zeros and to hold no data; `offset` if none. */
+  holeEnd(offset: number): number;
+  read(offset: number, target: Uint8Array): Promise<void>;
+  write(offset: number, data: Uint8Array): Promise<void>;
+  zero(offset: number, length: number): Promise<void>;
+  /** Everything written before is on stable storage afterwards. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Holes are tracked in units of this many bytes. */
+const HOLE_GRAIN_BYTES = 64 * 1024;
+const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
+
+export interface RawBaseOptions {
+  /** Creates the file, sparse, with this size, when it is not there. */
+  readonly createBytes?: number | undefined;
+}
+
+/** A raw image file or a block device. */
+export class RawBase implements BaseStore {
+  private constructor(
+    readonly path: string,
+    readonly sizeBytes: number,
+    private readonly file: FileHandle,
+    /** Grains known to be holes: all of a fresh file. An image that holds data counts as data throughout. */
+    private readonly holes: RangeSet,
+  ) {}
+
+  /** @throws BaseImageError BASE_NOT_USABLE when it can't be opened, BASE_SIZE when it is empty */
+  static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
+    const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
+    const file = await open(path, flags, 0o600).catch((error: unknown) => {
+      throw new BaseImageError(
+        'BASE_NOT_USABLE',
+        `${path}: ${messageOf(error)}`,
+        'Check the path and its permissions, or give the disk a size so that the file is created.',
+        { cause: error },
+      );
+    });
+    try {
+      let stats = await file.stat({ bigint: true });
+      if (options.createBytes !== undefined && stats.isFile() && stats.size === 0n) {
+        await file.truncate(options.createBytes);
+        stats = await file.stat({ bigint: true });
+      }
+      const sizeBytes = await sizeOf(path, stats);
+      const holes = new RangeSet();
+      if (stats.isFile() && stats.blocks === 0n) {
+        holes.add(0, Math.ceil(sizeBytes / HOLE_GRAIN_BYTES));
+      }
+      return new RawBase(path, sizeBytes, file, holes);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Whether nothing was ever written to it. */
+  get isBlank(): boolean {
+    return this.holeEnd(0) >= this.sizeBytes;
+  }
+
+  holeEnd(offset: number): number {
+    const grain = Math.floor(offset / HOLE_GRAIN_BYTES);
+    const end = this.holes.runEnd(grain);
+    return end === grain ? offset : Math.min(end * HOLE_GRAIN_BYTES, this.sizeBytes);
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    let done = 0;
+    while (done < target.length) {
+      const { bytesRead } = await this.file
+        .read(target, done, target.length - done, offset + done)
+        .catch((error: unknown) => this.#fail('read', offset + done, error));
+      if (bytesRead === 0) this.#fail('read', offset + done, new Error('unexpected end of file'));
+      done += bytesRead;
+    }
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    this.#noLongerHole(offset, data.length);
+    let done = 0;
+    while (done < data.length) {
+      const { bytesWritten } = await this.file
+        .write(data, done, data.length - done, offset + done)
+        .catch((error: unknown) => this.#fail('write', offset + done, error));
+      done += bytesWritten;
+    }
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    const end = offset + length;
+    for (let at = offset; at < end;) {
+      const holeEnd = this.holeEnd(at);
+      if (holeEnd > at) {
+        at = holeEnd;
+        continue;
+      }
+      const grainEnd = at - (at % HOLE_GRAIN_BYTES) + HOLE_GRAIN_BYTES;
+      let stop = Math.min(end, grainEnd);
+      while (stop < end && stop - at < ZERO_CHUNK.length && this.holeEnd(stop) === stop) {
+        stop = Math.min(end, stop + HOLE_GRAIN_BYTES);
+      }
+      await this.write(at, ZERO_CHUNK.subarray(0, Math.min(ZERO_CHUNK.length, stop - at)));
+      at += Math.min(ZERO_CHUNK.length, stop - at);
+    }
+  }
+
+  async sync(): Promise<void> {
+    await this.file.datasync().catch((error: unknown) => this.#fail('fdatasync', 0, error));
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  #noLongerHole(offset: number, length: number): void {
+    if (this.holes.isEmpty) return;
+    const firstGrain = Math.floor(offset / HOLE_GRAIN_BYTES);
+    this.holes.remove(firstGrain, Math.ceil((offset + length) / HOLE_GRAIN_BYTES));
+  }
+
+  #fail(what: string, offset: number, error: unknown): never {
+    throw new BaseImageError(
+      'BASE_IO',
+      `${this.path}: ${what} at byte ${offset} failed: ${messageOf(error)}`,
+      'Check the disk and the free space on its file system; what could not be written stays in memory.',
+      { cause: error },
+    );
+  }
+}
+
+async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
+  let sizeBytes = Number(stats.size);
+  if (stats.isBlockDevice()) {
+    const major = Number(((stats.rdev >> 8n) & 0xfffn) | ((stats.rdev >> 32n) & 0xfffff000n));
+    const minor = Number((stats.rdev & 0xffn) | ((stats.rdev >> 12n) & 0xffffff00n));
+    sizeBytes = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+  } else if (!stats.isFile()) {
+    throw new BaseImageError(
+      'BASE_NOT_USABLE',
+      `${path} is neither a file nor a block device`,
+      'Name a raw image file or a block device as the base.',
+    );
+  }
+  if (sizeBytes === 0) {
+    throw new BaseImageError(
+      'BASE_SIZE',
+      `${path} is empty`,
+      'Give the disk a size, equal to the primary disk, so that the file is created.',
+    );
+  }
+  return sizeBytes;
+}
+
+/** Whether something is at that path. */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,248 @@
+import type { Extent } from '@gannet/nbd';
+import type { BaseStore } from './base-image.js';
+import { Overlay } from './overlay.js';
+import { PAGE_BYTES, SECTOR_BYTES, type SlabPool } from './slab-pool.js';
+
+/** A closed epoch of one disk, on its way to the base. */
+export interface CommittedEpoch {
+  readonly epoch: number;
+  readonly overlay: Overlay;
+  /** Settles when no read that began before this epoch's commit is still reading the base. */
+  readonly earlierReadsDone: Promise<void>;
+}
+
+export interface CommitCounts {
+  readonly committedPages: number;
+  readonly droppedPages: number;
+}
+
+/**
+ * One disk of a replica: layers of memory over the base image.
+ *
+ *     SVM's view:   secondary (S)  over  committed, newest first  over  base
+ *     PVM's view:   primary (P)    over  committed, newest first  over  base
+ *
+ * Everything but reading the base is synchronous, so a commit can't find a request half done.
+ */
+export class Disk {
+  #primary: Overlay;
+  #secondary: Overlay;
+  /** Oldest first. */
+  #committed: CommittedEpoch[] = [];
+  #baseReads = new BaseReads();
+
+  constructor(
+    readonly name: string,
+    readonly base: BaseStore,
+    private readonly pool: SlabPool,
+  ) {
+    this.#primary = new Overlay(pool);
+    this.#secondary = new Overlay(pool);
+  }
+
+  get sizeBytes(): number {
+    return this.base.sizeBytes;
+  }
+
+  get primary(): Overlay {
+    return this.#primary;
+  }
+
+  get secondary(): Overlay {
+    return this.#secondary;
+  }
+
+  get committed(): readonly CommittedEpoch[] {
+    return this.#committed;
+  }
+
+  get committedBytes(): number {
+    return this.#committed.reduce((sum, { overlay }) => sum + overlay.memoryBytes, 0);
+  }
+
+  /** P becomes committed state, S is dropped. Takes the same time however many pages there are. */
+  commit(epoch: number): CommitCounts {
+    const counts = {
+      committedPages: this.#primary.pageCount,
+      droppedPages: this.#secondary.pageCount,
+    };
+    this.#pushCommitted(epoch, this.#primary);
+    releaseLater(this.#secondary);
+    this.#primary = new Overlay(this.pool);
+    this.#secondary = new Overlay(this.pool);
+    return counts;
+  }
+
+  /** P is dropped, S becomes committed state: from here on the SVM's disk is the disk. */
+  failOver(epoch: number): CommitCounts {
+    const counts = {
+      committedPages: this.#secondary.pageCount,
+      droppedPages: this.#primary.pageCount,
+    };
+    this.dropPrimary();
+    this.sealSecondary(epoch);
+    return counts;
+  }
+
+  /** After failover: closes the SVM's open buffer as an epoch of its own. */
+  sealSecondary(epoch: number): void {
+    this.#pushCommitted(epoch, this.#secondary);
+    this.#secondary = new Overlay(this.pool);
+  }
+
+  /** Removes epochs that the base holds by now; they must be the oldest. */
+  forget(count: number): void {
+    for (const { overlay } of this.#committed.splice(0, count)) overlay.release();
+  }
+
+  /** Drops the primary's open epoch: it will never commit. */
+  dropPrimary(): void {
+    releaseLater(this.#primary);
+    this.#primary = new Overlay(this.pool);
+  }
+
+  /** Drops everything that is in memory. */
+  dropAll(): void {
+    this.forget(this.#committed.length);
+    this.dropPrimary();
+    releaseLater(this.#secondary);
+    this.#secondary = new Overlay(this.pool);
+  }
+
+  /** Fills `target` from `top` over committed over base; a promise only when the base has to be read. */
+  read(top: Overlay, offset: number, target: Uint8Array): void | Promise<void> {
+    const layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];
+    const end = offset + target.length;
+    let baseFrom = -1;
+    let baseTo = -1;
+    for (let position = offset; position < end;) {
+      const page = Math.floor(position / PAGE_BYTES);
+      const from = position - page * PAGE_BYTES;
+      const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+      if (coversAll(layers, page, from, to)) {
+        applyAll(layers, page, from, to, target, position - offset);
+      } else {
+        if (baseFrom < 0) baseFrom = position;
+        baseTo = position + to - from;
+      }
+      position += to - from;
+    }
+    if (baseFrom < 0) return;
+    const part = target.subarray(baseFrom - offset, baseTo - offset);
+    if (this.base.holeEnd(baseFrom) >= baseTo) {
+      part.fill(0);
+      applyOver(layers, baseFrom, part);
+      return;
+    }
+    return this.#readBase(layers, baseFrom, part);
+  }
+
+  /** Extents of the view with `top`, from `offset` on: the longest correct first one, up to `offset + length`. */
+  extent(top: Overlay, offset: number, length: number): Extent {
+    const layers = [top, ...this.#committed.map(({ overlay }) => overlay)];
+    const end = offset + length;
+    const isHole = this.base.holeEnd(offset) > offset && !touched(layers, offset);
+    let at = offset;
+    while (at < end) {
+      const pageEnd = at - (at % PAGE_BYTES) + PAGE_BYTES;
+      if (isHole) {
+        if (this.base.holeEnd(at) <= at || touched(layers, at)) break;
+        at = layers.every((layer) => layer.isEmpty) ? this.base.holeEnd(at) : pageEnd;
+      } else {
+        if (this.base.holeEnd(at) > at && !touched(layers, at)) break;
+        at = pageEnd;
+      }
+    }
+    return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
+  }
+
+  async #readBase(layers: readonly Overlay[], offset: number, target: Uint8Array): Promise<void> {
+    for (const layer of layers) layer.retain();
+    const reads = this.#baseReads.enter();
+    try {
+      await this.base.read(offset, target);
+      applyOver(layers, offset, target);
+    } finally {
+      reads.leave();
+      for (const layer of layers) layer.release();
+    }
+  }
+
+  #pushCommitted(epoch: number, overlay: Overlay): void {
+    const earlierReads = this.#baseReads;
+    this.#baseReads = new BaseReads();
+    if (overlay.isEmpty) {
+      overlay.release();
+      return;
+    }
+    this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
+  }
+}
+
+/** Reads of the base that are under way: write-back of an epoch waits for those that began before its commit. */
+class BaseReads {
+  #count = 0;
+  #done: (() => void) | undefined;
+
+  enter(): this {
+    this.#count++;
+    return this;
+  }
+
+  leave(): void {
+    if (--this.#count === 0) this.#done?.();
+  }
+
+  whenDone(): Promise<void> {
+    if (this.#count === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#done = resolve;
+    });
+  }
+}
+
+/** Giving back the memory of a large epoch takes a while; the gate need not stay closed for it. */
+function releaseLater(overlay: Overlay): void {
+  setImmediate(() => overlay.release());
+}
+
+function coversAll(layers: readonly Overlay[], page: number, from: number, to: number): boolean {
+  const first = Math.floor(from / SECTOR_BYTES);
+  const end = Math.ceil(to / SECTOR_BYTES);
+  const wanted = ((1 << end) - 1) & ~((1 << first) - 1);
+  let held = 0;
+  for (const layer of layers) {
+    held |= layer.sectorsOf(page);
+    if ((held & wanted) === wanted) return true;
+  }
+  return false;
+}
+
+function applyAll(
+  layers: readonly Overlay[],
+  page: number,
+  from: number,
+  to: number,
+  target: Uint8Array,
+  targetAt: number,
+): void {
+  for (let layer = layers.length - 1; layer >= 0; layer--) {
+    layers[layer]?.applyTo(page, from, to, target, targetAt);
+  }
+}
+
+function applyOver(layers: readonly Overlay[], offset: number, target: Uint8Array): void {
+  const end = offset + target.length;
+  for (let position = offset; position < end;) {
+    const page = Math.floor(position / PAGE_BYTES);
+    const from = position - page * PAGE_BYTES;
+    const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+    applyAll(layers, page, from, to, target, position - offset);
+    position += to - from;
+  }
+}
+
+function touched(layers: readonly Overlay[], offset: number): boolean {
+  const page = Math.floor(offset / PAGE_BYTES);
+  return layers.some((layer) => layer.touches(page));
+}

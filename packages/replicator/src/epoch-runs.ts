@@ -1,0 +1,99 @@
+import type { Overlay } from './overlay.js';
+import { PAGE_BYTES } from './slab-pool.js';
+import { RangeSet } from './range-set.js';
+
+/** A stretch of a disk that one or more epochs changed. Offsets and lengths in bytes. */
+export type Run =
+  | { readonly kind: 'zero'; readonly offset: number; readonly length: number }
+  | {
+      readonly kind: 'data';
+      readonly offset: number;
+      readonly length: number;
+      /** Fills the first `length` bytes of `target`. */
+      copyTo(target: Uint8Array): void;
+    };
+
+/**
+ * What some epochs together changed, in the order in which it has to be written: zeros first, then data by ascending
+ * offset, neighbours coalesced up to `maxBytes`. Where epochs overlap the latest wins, so no byte of a data run is
+ * written twice.
+ *
+ * @param layers oldest first
+ */
+export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator<Run> {
+  const zeroed = new RangeSet();
+  for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
+  for (const [start, end] of zeroed.runs()) {
+    yield { kind: 'zero', offset: start * PAGE_BYTES, length: (end - start) * PAGE_BYTES };
+  }
+
+  const pages = sortedPages(layers);
+  const maxPages = Math.max(1, Math.floor(maxBytes / PAGE_BYTES));
+  let runStart = -1;
+  let runEnd = -1;
+  for (const page of pages) {
+    const isWhole = layers.reduce((mask, layer) => mask | layer.sectorsOf(page), 0) === 0xff;
+    if (runStart >= 0 && (!isWhole || page !== runEnd || page - runStart >= maxPages)) {
+      yield wholePages(layers, runStart, runEnd);
+      runStart = -1;
+    }
+    if (isWhole) {
+      if (runStart < 0) runStart = page;
+      runEnd = page + 1;
+    } else {
+      yield* partsOfPage(layers, page);
+    }
+  }
+  if (runStart >= 0) yield wholePages(layers, runStart, runEnd);
+}
+
+function sortedPages(layers: readonly Overlay[]): Float64Array {
+  const all = new Float64Array(layers.reduce((sum, layer) => sum + layer.pageCount, 0));
+  let count = 0;
+  for (const layer of layers) for (const page of layer.slotPages()) all[count++] = page;
+  all.sort();
+  let unique = 0;
+  for (let at = 0; at < count; at++) {
+    if (at === 0 || all[at] !== all[at - 1]) all[unique++] = all[at] as number;
+  }
+  return all.subarray(0, unique);
+}
+
+function wholePages(layers: readonly Overlay[], start: number, end: number): Run {
+  const length = (end - start) * PAGE_BYTES;
+  return {
+    kind: 'data',
+    offset: start * PAGE_BYTES,
+    length,
+    copyTo(target) {
+      for (let page = start; page < end; page++) {
+        copyPage(layers, page, 0, PAGE_BYTES, target, (page - start) * PAGE_BYTES);
+      }
+    },
+  };
+}
+
+/** A page that the epochs hold in parts: only those parts are written, the base keeps the rest. */
+function* partsOfPage(layers: readonly Overlay[], page: number): Generator<Run> {
+  const held = new RangeSet();
+  for (const layer of layers) layer.forEachRunIn(page, (start, end) => held.add(start, end));
+  for (const [start, end] of held.runs()) {
+    yield {
+      kind: 'data',
+      offset: page * PAGE_BYTES + start,
+      length: end - start,
+      copyTo: (target) => copyPage(layers, page, start, end, target, 0),
+    };
+  }
+}
+
+function copyPage(
+  layers: readonly Overlay[],
+  page: number,
+  from: number,
+  to: number,
+  target: Uint8Array,
+  targetAt: number,
+): void {
+  for (const layer of layers) layer.applyTo(page, from, to, target, targetAt);
+}

@@ -1,0 +1,212 @@
+import {
+  type Extent,
+  type ExportSession,
+  type NbdExport,
+  NbdCommandError,
+  NbdRefusal,
+  type SessionEnd,
+  type ZeroRequest,
+} from '@gannet/nbd';
+import type { Disk } from './disk.js';
+import type { Replica } from './replica.js';
+
+const FEATURES = {
+  readOnly: false,
+  flush: true,
+  fua: true,
+  trim: true,
+  writeZeroes: true,
+  fastZero: true,
+  cache: true,
+  multiConn: true,
+} as const;
+const BLOCK_SIZE = { minimum: 1, preferred: 4096, maximum: 32 * 1024 * 1024 } as const;
+
+/** `pvm` and `svm`, or `<disk>-pvm` and `<disk>-svm` where the VM has several disks. */
+export function exportsOf(replica: Replica): NbdExport[] {
+  return replica.disks.flatMap((disk) => {
+    const prefix = replica.disks.length === 1 ? '' : `${disk.name}-`;
+    const common = { sizeBytes: disk.sizeBytes, features: FEATURES, blockSize: BLOCK_SIZE };
+    return [
+      {
+        ...common,
+        name: `${prefix}pvm`,
+        description: `${replica.vm}, disk ${disk.name}: the primary writes here`,
+        open: () => new PrimarySession(replica, disk),
+      },
+      {
+        ...common,
+        name: `${prefix}svm`,
+        description: `${replica.vm}, disk ${disk.name}: the disk of the secondary VM`,
+        open: () => new SecondarySession(replica, disk),
+      },
+    ];
+  });
+}
+
+/** The primary's writes: straight into the base while it seeds, into the open epoch once COLO runs. */
+class PrimarySession implements ExportSession {
+  constructor(
+    private readonly replica: Replica,
+    private readonly disk: Disk,
+  ) {
+    const { state, link } = replica;
+    if (state !== 'seeding') {
+      const why = link.loss ?? `the replica is ${state}`;
+      throw new NbdRefusal('policy', `not taking a new primary: ${why}; seed again`);
+    }
+    link.opened();
+  }
+
+  read(offset: number, target: Uint8Array): void | Promise<void> {
+    if (this.replica.state === 'seeding') return this.disk.base.read(offset, target);
+    this.#expectAlive();
+    return this.disk.read(this.disk.primary, offset, target);
+  }
+
+  write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
+    this.replica.link.wrote();
+    if (this.replica.state === 'seeding') {
+      return this.#seed(this.disk.base.write(offset, Buffer.from(data)), fua);
+    }
+    this.#expectAlive();
+    this.disk.primary.write(offset, data);
+    this.replica.noteGrowth();
+  }
+
+  flush(): void | Promise<void> {
+    this.replica.link.flushed();
+    if (this.replica.state === 'seeding') return this.disk.base.sync();
+    // Durability is the primary's disk until a failover (I4).
+    this.#expectAlive();
+  }
+
+  trim(offset: number, length: number, fua: boolean): void | Promise<void> {
+    return this.#zero(offset, length, fua);
+  }
+
+  writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void> {
+    if (how.fast && this.replica.state === 'seeding') expectHole(this.disk, offset, length);
+    return this.#zero(offset, length, how.fua);
+  }
+
+  cache(): void {
+    return;
+  }
+
+  blockStatus(offset: number, length: number): readonly Extent[] {
+    return [this.disk.extent(this.disk.primary, offset, length)];
+  }
+
+  close(end: SessionEnd): void {
+    this.replica.link.closed(end);
+  }
+
+  #zero(offset: number, length: number, fua: boolean): void | Promise<void> {
+    this.replica.link.wrote();
+    if (this.replica.state === 'seeding') {
+      return this.#seed(this.disk.base.zero(offset, length), fua);
+    }
+    this.#expectAlive();
+    this.disk.primary.zero(offset, length);
+  }
+
+  async #seed(written: Promise<void>, fua: boolean): Promise<void> {
+    await written;
+    if (fua) await this.disk.base.sync();
+  }
+
+  #expectAlive(): void {
+    const { state, reason, link } = this.replica;
+    if (state === 'protected' && link.loss === undefined) return;
+    throw new NbdCommandError(
+      'ESHUTDOWN',
+      `the replica takes no more writes: ${link.loss ?? reason}`,
+    );
+  }
+}
+
+/** The SVM's disk: its own writes of this epoch over the last commit; after failover, the disk. */
+class SecondarySession implements ExportSession {
+  constructor(
+    private readonly replica: Replica,
+    private readonly disk: Disk,
+  ) {
+    if (replica.state === 'diverged' || replica.state === 'retired') {
+      throw new NbdRefusal('shutdown', `the replica is ${replica.state}: ${replica.reason}`);
+    }
+  }
+
+  read(offset: number, target: Uint8Array): void | Promise<void> {
+    this.#expectUsable();
+    return this.disk.read(this.disk.secondary, offset, target);
+  }
+
+  write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
+    this.#expectWritable();
+    this.disk.secondary.write(offset, data);
+    return this.#written(fua);
+  }
+
+  flush(): void | Promise<void> {
+    this.#expectUsable();
+    if (this.replica.state === 'failed-over') return this.#flushToDisk();
+  }
+
+  trim(offset: number, length: number, fua: boolean): void | Promise<void> {
+    return this.writeZeroes(offset, length, { fua, mayPunchHole: true, fast: false });
+  }
+
+  writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void> {
+    this.#expectWritable();
+    this.disk.secondary.zero(offset, length);
+    return this.#written(how.fua);
+  }
+
+  cache(): void {
+    return;
+  }
+
+  blockStatus(offset: number, length: number): readonly Extent[] {
+    this.#expectUsable();
+    return [this.disk.extent(this.disk.secondary, offset, length)];
+  }
+
+  close(): void {
+    return;
+  }
+
+  #written(fua: boolean): void | Promise<void> {
+    if (this.replica.state === 'failed-over') {
+      this.replica.noteUnflushed();
+      if (fua) return this.#flushToDisk();
+    } else {
+      this.replica.noteGrowth();
+    }
+  }
+
+  async #flushToDisk(): Promise<void> {
+    try {
+      await this.replica.flush();
+    } catch (error) {
+      throw new NbdCommandError('EIO', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #expectUsable(): void {
+    const { state, reason } = this.replica;
+    if (state !== 'diverged' && state !== 'retired') return;
+    throw new NbdCommandError(state === 'retired' ? 'ESHUTDOWN' : 'EIO', `${state}: ${reason}`);
+  }
+
+  #expectWritable(): void {
+    this.#expectUsable();
+    if (this.replica.state !== 'seeding') return;
+    throw new NbdCommandError('EPERM', 'the replica is seeding: nobody but the primary may write');
+  }
+}
+
+function expectHole(disk: Disk, offset: number, length: number): void {
+  if (disk.base.holeEnd(offset) >= offset + length) return;
+  throw new NbdCommandError('ENOTSUP', 'zeroing is no faster than writing zeros here');
+}

@@ -1,0 +1,78 @@
+import type { Admission } from '@gannet/nbd';
+
+/**
+ * The gate of one VM: decides when bytes from its NBD sockets may be acted upon.
+ *
+ * QEMU does not wait for us at a checkpoint. It writes RESUME to the QMP socket before the first disk request that
+ * follows leaves the process, so whenever such a request has been read, RESUME is already waiting in the QMP socket.
+ * Both sockets live in this event loop; hence the rule: a batch is applied only after a full poll of the loop that
+ * began after the batch was read. If the batch follows a RESUME, that poll delivers the RESUME first, and its handler
+ * closes the gate before the batch is looked at.
+ *
+ *     phase:    poll          check          poll          check
+ *               batch read    turn: fresh    QMP read      turn: aged → applied (or held, if closed)
+ *                             → aged         (RESUME →
+ *                                            close())
+ *
+ * setImmediate callbacks run in the check phase, and between two check phases lies one whole poll.
+ */
+export class Gate implements Admission {
+  #fresh: (() => void)[] = [];
+  #aged: (() => void)[] = [];
+  #held: (() => void)[] = [];
+  #isClosed = false;
+  #turnIsDue = false;
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Batches that wait to be applied. */
+  get waiting(): number {
+    return this.#fresh.length + this.#aged.length + this.#held.length;
+  }
+
+  admit(apply: () => void): void {
+    this.#fresh.push(apply);
+    this.#callTurn();
+  }
+
+  /** From now on nothing is applied. Synchronous: call it in the handler of RESUME. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /**
+   * Lets batches through again. They age anew: a second RESUME may stand behind the answer that opened the gate, in
+   * bytes that are not parsed yet.
+   */
+  open(): void {
+    if (!this.#isClosed) return;
+    this.#isClosed = false;
+    this.#fresh = [...this.#held, ...this.#aged, ...this.#fresh];
+    this.#held = [];
+    this.#aged = [];
+    if (this.#fresh.length > 0) this.#callTurn();
+  }
+
+  #callTurn(): void {
+    if (this.#turnIsDue) return;
+    this.#turnIsDue = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#turnIsDue = false;
+    const ready = this.#aged;
+    this.#aged = this.#fresh;
+    this.#fresh = [];
+    if (this.#aged.length > 0) this.#callTurn();
+    for (let next = 0; next < ready.length; next++) {
+      if (this.#isClosed) {
+        this.#held.push(...ready.slice(next));
+        return;
+      }
+      ready[next]?.();
+    }
+  };
+}

@@ -1,0 +1,275 @@
+import { PageIndex } from './page-index.js';
+import { RangeSet } from './range-set.js';
+import { PAGE_BYTES, SECTOR_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
+
+/**
+ * The writes of one epoch to one disk, in memory: a sparse layer over whatever lies below.
+ *
+ * A page that was touched has a slot in a slab. Which of its bytes the layer holds is kept in three grades, each paid
+ * for only by those who need it:
+ *
+ *   sectors   a mask of 8 bits a page: a guest writes whole sectors, so this is all that most pages ever have
+ *   bytes     a bitmap for pages that somebody wrote to in parts of a sector; gone when the page is whole
+ *   zeros     runs of whole pages that read as zeros with no memory behind them (WRITE_ZEROES, TRIM)
+ *
+ * What a slot holds was written after the zeros under it: zeroing a range empties the slots in it. So nothing is ever
+ * read from below in order to write, and a write never waits.
+ */
+export class Overlay {
+  readonly #index = new PageIndex();
+  readonly #zeros = new RangeSet();
+  readonly #slabs: Buffer[] = [];
+  #sectorMasks = new Uint8Array(SLAB_PAGES);
+  readonly #byteMaps = new Map<number, Uint8Array>();
+  #holders = 1;
+
+  constructor(private readonly pool: SlabPool) {}
+
+  /** Pages with a slot. */
+  get pageCount(): number {
+    return this.#index.count;
+  }
+
+  get isEmpty(): boolean {
+    return this.#index.count === 0 && this.#zeros.isEmpty;
+  }
+
+  /** Bytes of memory behind this layer, slabs and tables. */
+  get memoryBytes(): number {
+    const slabBytes = this.#slabs.length * SLAB_PAGES * PAGE_BYTES;
+    const mapBytes = this.#byteMaps.size * BYTE_MAP_BYTES + this.#zeros.runCount * 16;
+    return slabBytes + this.#index.metadataBytes + this.#sectorMasks.length + mapBytes;
+  }
+
+  /** Keeps the memory for a reader that works on it later; pair with release(). */
+  retain(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** The last one to let go gives the memory back. */
+  release(): void {
+    if (--this.#holders > 0) return;
+    this.pool.give(this.#slabs);
+    this.#slabs.length = 0;
+  }
+
+  write(offset: number, data: Uint8Array): void {
+    const end = offset + data.length;
+    // Consecutive slots of one slab are one stretch of memory: copied in one go.
+    let runStart = 0;
+    let runSlot = -1;
+    let nextSlot = -1;
+    let position = offset;
+    while (position < end) {
+      const page = Math.floor(position / PAGE_BYTES);
+      const from = position - page * PAGE_BYTES;
+      const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+      const slot = this.#slotFor(page);
+      this.#cover(slot, from, to);
+      if (slot !== nextSlot || slot % SLAB_PAGES === 0) {
+        if (runSlot >= 0)
+          this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
+        runStart = position - offset;
+        runSlot = slot;
+      }
+      nextSlot = slot + 1;
+      position += to - from;
+    }
+    if (runSlot >= 0) this.#copyIn(offset + runStart, runSlot, data, runStart, data.length);
+  }
+
+  /** Makes a range read as zeros; whole pages take no memory. */
+  zero(offset: number, length: number): void {
+    const end = offset + length;
+    const firstPage = Math.ceil(offset / PAGE_BYTES);
+    const endPage = Math.floor(end / PAGE_BYTES);
+    if (firstPage >= endPage) {
+      this.#writeZeros(offset, end);
+      return;
+    }
+    this.#writeZeros(offset, firstPage * PAGE_BYTES);
+    this.#writeZeros(endPage * PAGE_BYTES, end);
+    this.#emptySlots(firstPage, endPage);
+    this.#zeros.add(firstPage, endPage);
+  }
+
+  /** Mask of the page's sectors that this layer holds whole; 0xff is the whole page. */
+  sectorsOf(page: number): number {
+    const slot = this.#index.find(page);
+    const mask = slot < 0 ? 0 : (this.#sectorMasks[slot] as number);
+    return mask !== FULL && this.#zeros.has(page) ? FULL : mask;
+  }
+
+  /** Whether the layer holds any byte of the page. */
+  touches(page: number): boolean {
+    const slot = this.#index.find(page);
+    if (slot >= 0 && (this.#sectorMasks[slot] !== 0 || this.#byteMaps.has(slot))) return true;
+    return this.#zeros.has(page);
+  }
+
+  /** Copies what the layer holds of bytes [from, to) of the page over `target`, which begins at `from`. */
+  applyTo(page: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
+    const slot = this.#index.find(page);
+    const mask = slot < 0 ? 0 : (this.#sectorMasks[slot] as number);
+    if (mask !== FULL && this.#zeros.has(page)) target.fill(0, targetAt, targetAt + to - from);
+    if (slot < 0) return;
+    if (mask === FULL) {
+      this.#copyOut(slot, from, to, target, targetAt);
+      return;
+    }
+    this.#forEachHeldRun(slot, mask, from, to, (start, end) => {
+      this.#copyOut(slot, start, end, target, targetAt + start - from);
+    });
+  }
+
+  /** Page numbers that have a slot, in no particular order. */
+  *slotPages(): Generator<number> {
+    for (let slot = 0; slot < this.#index.count; slot++) yield this.#index.pageOf(slot);
+  }
+
+  /** Runs of pages [start, end) zeroed by this layer; slots over them are newer. */
+  zeroRuns(): Iterable<readonly [start: number, end: number]> {
+    return this.#zeros.runs();
+  }
+
+  /** Calls back for each run of bytes [start, end) of the page that this layer itself holds in its slot. */
+  forEachRunIn(page: number, callback: (start: number, end: number) => void): void {
+    const slot = this.#index.find(page);
+    if (slot < 0) return;
+    const mask = this.#sectorMasks[slot] as number;
+    this.#forEachHeldRun(slot, mask, 0, PAGE_BYTES, callback);
+  }
+
+  #forEachHeldRun(
+    slot: number,
+    mask: number,
+    from: number,
+    to: number,
+    callback: (start: number, end: number) => void,
+  ): void {
+    const byteMap = this.#byteMaps.get(slot);
+    const grain = byteMap ? 1 : SECTOR_BYTES;
+    const held = (at: number): boolean =>
+      byteMap ? byteIsSet(byteMap, at) : (mask & (1 << (at / SECTOR_BYTES))) !== 0;
+    let start = -1;
+    for (let at = from; at < to; at = Math.min(to, at - (at % grain) + grain)) {
+      if (held(at - (at % grain))) {
+        if (start < 0) start = at;
+      } else if (start >= 0) {
+        callback(start, at);
+        start = -1;
+      }
+    }
+    if (start >= 0) callback(start, to);
+  }
+
+  #slotFor(page: number): number {
+    const before = this.#index.count;
+    const slot = this.#index.findOrAdd(page);
+    if (slot === before) {
+      if (slot === this.#slabs.length * SLAB_PAGES) this.#slabs.push(this.pool.take());
+      if (slot >= this.#sectorMasks.length) {
+        const masks = new Uint8Array(this.#sectorMasks.length * 2);
+        masks.set(this.#sectorMasks);
+        this.#sectorMasks = masks;
+      }
+    }
+    return slot;
+  }
+
+  /** Notes that bytes [from, to) of the slot's page are held from now on. */
+  #cover(slot: number, from: number, to: number): void {
+    const before = this.#sectorMasks[slot] as number;
+    if (before === FULL) return;
+    const firstSector = Math.ceil(from / SECTOR_BYTES);
+    const endSector = Math.floor(to / SECTOR_BYTES);
+    const whole = firstSector < endSector ? ((1 << endSector) - 1) & ~((1 << firstSector) - 1) : 0;
+    let mask = before | whole;
+    let byteMap = this.#byteMaps.get(slot);
+    if (byteMap || from % SECTOR_BYTES !== 0 || to % SECTOR_BYTES !== 0) {
+      byteMap ??= byteMapOf(before);
+      setBytes(byteMap, from, to);
+      mask = sectorsIn(byteMap);
+      if (mask === FULL) this.#byteMaps.delete(slot);
+      else this.#byteMaps.set(slot, byteMap);
+    }
+    this.#sectorMasks[slot] = mask;
+  }
+
+  #emptySlots(firstPage: number, endPage: number): void {
+    if (endPage - firstPage < this.#index.count) {
+      for (let page = firstPage; page < endPage; page++) this.#emptySlot(this.#index.find(page));
+      return;
+    }
+    for (let slot = 0; slot < this.#index.count; slot++) {
+      const page = this.#index.pageOf(slot);
+      if (page >= firstPage && page < endPage) this.#emptySlot(slot);
+    }
+  }
+
+  #emptySlot(slot: number): void {
+    if (slot < 0) return;
+    this.#sectorMasks[slot] = 0;
+    this.#byteMaps.delete(slot);
+  }
+
+  #writeZeros(offset: number, end: number): void {
+    for (let at = offset; at < end; at += PAGE_BYTES) {
+      this.write(at, ZERO_PAGE.subarray(0, Math.min(PAGE_BYTES, end - at)));
+    }
+  }
+
+  #copyIn(offset: number, slot: number, data: Uint8Array, from: number, to: number): void {
+    const slab = this.#slabs[Math.floor(slot / SLAB_PAGES)] as Buffer;
+    const source = from === 0 && to === data.length ? data : data.subarray(from, to);
+    slab.set(source, (slot % SLAB_PAGES) * PAGE_BYTES + (offset % PAGE_BYTES));
+  }
+
+  #copyOut(slot: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
+    const slab = this.#slabs[Math.floor(slot / SLAB_PAGES)] as Buffer;
+    const at = (slot % SLAB_PAGES) * PAGE_BYTES;
+    target.set(slab.subarray(at + from, at + to), targetAt);
+  }
+}
+
+const FULL = 0xff;
+const BYTE_MAP_BYTES = PAGE_BYTES / 8;
+const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
+
+function byteMapOf(sectorMask: number): Uint8Array {
+  const map = new Uint8Array(BYTE_MAP_BYTES);
+  const mapBytesPerSector = SECTOR_BYTES / 8;
+  for (let sector = 0; sector < 8; sector++) {
+    if (sectorMask & (1 << sector)) {
+      map.fill(0xff, sector * mapBytesPerSector, (sector + 1) * mapBytesPerSector);
+    }
+  }
+  return map;
+}
+
+function setBytes(map: Uint8Array, from: number, to: number): void {
+  let at = from;
+  for (; at < to && at % 8 !== 0; at++) map[at >> 3] = (map[at >> 3] as number) | (1 << (at & 7));
+  const wholeEnd = to - (to % 8);
+  if (at < wholeEnd) {
+    map.fill(0xff, at >> 3, wholeEnd >> 3);
+    at = wholeEnd;
+  }
+  for (; at < to; at++) map[at >> 3] = (map[at >> 3] as number) | (1 << (at & 7));
+}
+
+function byteIsSet(map: Uint8Array, at: number): boolean {
+  return ((map[at >> 3] as number) & (1 << (at & 7))) !== 0;
+}
+
+function sectorsIn(map: Uint8Array): number {
+  let mask = 0;
+  for (let sector = 0; sector < 8; sector++) {
+    const start = (sector * SECTOR_BYTES) / 8;
+    let whole = true;
+    for (let at = start; whole && at < start + SECTOR_BYTES / 8; at++) whole = map[at] === 0xff;
+    if (whole) mask |= 1 << sector;
+  }
+  return mask;
+}

@@ -1,0 +1,408 @@
+import { randomUUID } from 'node:crypto';
+import type { NbdExport } from '@gannet/nbd';
+import { RawBase, type BaseStore } from './base-image.js';
+import { Disk, type CommitCounts } from './disk.js';
+import { Durability } from './durability.js';
+import { ConfigurationError, ReplicaStateError, ReplicatorError } from './errors.js';
+import { exportsOf } from './exports.js';
+import { Gate } from './gate.js';
+import { Journal } from './journal.js';
+import { PrimaryLink } from './primary-link.js';
+import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
+import { SlabPool } from './slab-pool.js';
+import { type ReplicaState, type StateRecord, writeStateFile } from './state-file.js';
+import { WriteBackBatch } from './write-back.js';
+
+export interface ReplicaOptions {
+  /** Name of the VM, for state files and messages. */
+  readonly vm: string;
+  /** In the order in which they are journaled; at least one. */
+  readonly disks: readonly DiskOptions[];
+  /** Where the failover journal goes; beside the first base by default. */
+  readonly journalPath?: string | undefined;
+  readonly memory?: Partial<MemoryLimits> | undefined;
+  /** Seed over a base that holds data which no state file calls disposable. */
+  readonly overwrite?: boolean | undefined;
+  readonly onEvent?: ((event: ReplicaEvent) => void) | undefined;
+}
+
+/** Bytes of buffers. Beyond `soft` a checkpoint is asked for, beyond `hard` protection is given up (I7). */
+export interface MemoryLimits {
+  readonly softBytes: number;
+  readonly hardBytes: number;
+}
+
+export type ReplicaEvent =
+  | {
+      readonly kind: 'state';
+      readonly from: ReplicaState;
+      readonly to: ReplicaState;
+      reason: string;
+    }
+  | { readonly kind: 'link-lost'; readonly reason: string }
+  | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
+  | { readonly kind: 'backlog' }
+  | { readonly kind: 'trouble'; readonly error: ReplicatorError };
+
+export interface CommitResult {
+  readonly epoch: number;
+  readonly committedPages: number;
+  readonly droppedPages: number;
+  /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
+  readonly unflushedWrites: number;
+}
+
+const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
+  seeding: ['protected', 'diverged'],
+  protected: ['failed-over', 'diverged'],
+  'failed-over': ['retired'],
+  retired: [],
+  diverged: [],
+};
+
+const DEFAULT_MEMORY: MemoryLimits = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
+/** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
+const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;
+
+/**
+ * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge together, in one turn of
+ * the event loop, behind one gate.
+ */
+export class Replica {
+  readonly gate = new Gate();
+  readonly uuid = randomUUID();
+  readonly link: PrimaryLink;
+  readonly exports: readonly NbdExport[];
+  readonly memory: MemoryLimits;
+  readonly #pool: SlabPool;
+  readonly #journalPath: string;
+  readonly #listeners = new Set<(event: ReplicaEvent) => void>();
+  #state: ReplicaState = 'seeding';
+  #reason = 'waiting for the first copy';
+  #epoch = 0;
+  #pressureTold = false;
+  #batchUnderWay = false;
+  #durability: Durability | undefined;
+  #journal: Journal | undefined;
+  /** Settles when everything that the guest had at failover is durable. */
+  #failoverDurable: Promise<void> | undefined;
+  #mergeWaiters: (() => void)[] = [];
+  #stateFileTail: Promise<void> = Promise.resolve();
+
+  private constructor(
+    readonly vm: string,
+    readonly disks: readonly Disk[],
+    private readonly basePaths: readonly string[],
+    pool: SlabPool,
+    options: ReplicaOptions,
+  ) {
+    this.#pool = pool;
+    this.memory = { ...DEFAULT_MEMORY, ...options.memory };
+    this.#journalPath = options.journalPath ?? `${basePaths[0] ?? ''}.gannet-journal`;
+    if (options.onEvent) this.#listeners.add(options.onEvent);
+    this.link = new PrimaryLink((reason) => {
+      if (this.#state === 'protected') this.#emit({ kind: 'link-lost', reason });
+    });
+    this.exports = exportsOf(this);
+  }
+
+  /**
+   * Opens the base images and declares them `seeding`: whatever they held is given up.
+   *
+   * @throws BaseImageError when a base is missing, in the way, or may hold the only copy of somebody's disk
+   */
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    const names = options.disks.map(({ name }) => name);
+    if (names.length === 0 || new Set(names).size !== names.length) {
+      throw new ConfigurationError(
+        'CONFIGURATION',
+        `VM ${options.vm}: disk names must be there and differ, got [${names.join(', ')}]`,
+        'Name each disk once.',
+      );
+    }
+    const pool = new SlabPool();
+    const bases: BaseStore[] = [];
+    try {
+      for (const disk of options.disks) {
+        const base = await RawBase.open(disk.base, { createBytes: disk.sizeBytes });
+        bases.push(base);
+        await checkBeforeSeeding(disk, base, options.overwrite ?? false);
+      }
+      const disks = bases.map((base, at) => new Disk(names[at] ?? '', base, pool));
+      const paths = options.disks.map(({ base }) => base);
+      const replica = new Replica(options.vm, disks, paths, pool, options);
+      await replica.#writeStateFiles();
+      return replica;
+    } catch (error) {
+      await Promise.all(bases.map((base) => base.close()));
+      throw error;
+    }
+  }
+
+  get state(): ReplicaState {
+    return this.#state;
+  }
+
+  /** Why the replica is in its state, for people. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /** Number of the last committed epoch; 0 before COLO starts. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get bufferBytes(): { primary: number; secondary: number; committed: number } {
+    const sum = (bytesOf: (disk: Disk) => number): number =>
+      this.disks.reduce((total, disk) => total + bytesOf(disk), 0);
+    return {
+      primary: sum((disk) => disk.primary.memoryBytes),
+      secondary: sum((disk) => disk.secondary.memoryBytes),
+      committed: sum((disk) => disk.committedBytes),
+    };
+  }
+
+  /** Whether the SVM may take over with what is here (I5). */
+  get mayFailOver(): boolean {
+    return this.#state === 'protected';
+  }
+
+  on(listener: (event: ReplicaEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call with the gate closed. */
+  commit(): CommitResult {
+    this.#expectGateClosed('commit');
+    if (this.#state === 'seeding') this.#setState('protected', 'COLO has started');
+    this.#expect('protected', 'commit');
+    const result = this.#step((disk, epoch) => disk.commit(epoch));
+    this.#pressureTold = false;
+    return result;
+  }
+
+  /** The SVM takes over: P is dropped, S is the disk. Call with the gate closed. */
+  failOver(): CommitResult {
+    this.#expectGateClosed('fail over');
+    this.#expect('protected', 'fail over');
+    this.#setState('failed-over', 'the secondary VM has taken over');
+    const result = this.#step((disk, epoch) => disk.failOver(epoch));
+    this.#failoverDurable = this.#makeFailoverDurable();
+    this.#failoverDurable.catch((error: unknown) => this.#report(error));
+    return result;
+  }
+
+  /** Gives the replica up: its I/O fails from here on, it never takes over, it has to be seeded again (I5). */
+  diverge(reason: string): void {
+    if (this.#state === 'diverged' || this.#state === 'failed-over' || this.#state === 'retired') {
+      return;
+    }
+    this.#setState('diverged', reason);
+    for (const disk of this.disks) if (!this.#batchUnderWay) disk.dropAll();
+  }
+
+  /**
+   * Settles when a crash of this process would lose nothing that the guest had at failover; then, and not before, a
+   * failover has been acknowledged (I4).
+   */
+  async failoverDurable(): Promise<void> {
+    this.#expect('failed-over', 'wait for a durable failover');
+    await this.#failoverDurable;
+  }
+
+  /** After failover: a guest's flush. */
+  async flush(): Promise<void> {
+    await this.#failoverDurable;
+    await this.#durability?.flush();
+  }
+
+  /** What the next write-back should write: everything committed so far. One batch at a time. */
+  nextBatch(): WriteBackBatch | undefined {
+    if (this.#batchUnderWay || this.#state === 'diverged') return undefined;
+    const durability = this.#durability;
+    if (this.#state === 'failed-over' && !durability) return undefined;
+    const parts = this.disks
+      .map((disk) => ({
+        disk,
+        epochs: durability
+          ? disk.committed.filter((epoch) => durability.isJournaled(epoch))
+          : [...disk.committed],
+      }))
+      .filter(({ epochs }) => epochs.length > 0);
+    if (parts.length === 0) return undefined;
+    this.#batchUnderWay = true;
+    return new WriteBackBatch(parts, () => {
+      this.#batchUnderWay = false;
+      if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
+      if (!durability?.isMerging) for (const resolve of this.#mergeWaiters.splice(0)) resolve();
+      if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
+    });
+  }
+
+  /**
+   * After failover, with the guest stopped: puts everything into the base images, and lets go of them. From then on
+   * the base alone is the guest's disk.
+   */
+  async settle(): Promise<void> {
+    this.#expect('failed-over', 'settle');
+    await this.flush();
+    await this.#merged();
+    this.#setState('retired', 'the base holds everything');
+    await this.#writeStateFiles();
+    await this.#journal?.remove();
+    await Promise.all(this.disks.map((disk) => disk.base.close()));
+  }
+
+  /** Lets go of files. Buffers are lost; state files keep saying what the bases are worth. */
+  async close(): Promise<void> {
+    await this.#stateFileTail;
+    await this.#failoverDurable?.catch(() => undefined);
+    if (this.#state === 'retired') return;
+    await this.#journal?.close();
+    await Promise.all(this.disks.map((disk) => disk.base.close()));
+  }
+
+  /** Called by sessions after each buffered write: keeps the memory within its limits (I7). */
+  noteGrowth(): void {
+    const usedBytes = this.#pool.usedBytes;
+    if (usedBytes <= this.memory.softBytes) return;
+    if (this.#state === 'failed-over') return;
+    if (!this.#pressureTold) {
+      this.#pressureTold = true;
+      this.#emit({ kind: 'memory-pressure', usedBytes, softBytes: this.memory.softBytes });
+    }
+    if (usedBytes > this.memory.hardBytes) this.#giveUpForMemory();
+  }
+
+  /** After failover: unflushed data must not grow without bound either. */
+  noteUnflushed(): void {
+    const unflushed = this.disks.reduce((sum, disk) => sum + disk.secondary.memoryBytes, 0);
+    if (unflushed > UNFLUSHED_BYTES_MAX + this.disks.length * 1024 * 1024) {
+      void this.flush().catch((error: unknown) => this.#report(error));
+    }
+  }
+
+  /** The larger buffer goes: without P the SVM can still take over with the last commit. */
+  #giveUpForMemory(): void {
+    const { primary, secondary } = this.bufferBytes;
+    const reason = `the buffers passed their hard limit of ${this.memory.hardBytes} bytes`;
+    if (primary < secondary) {
+      this.diverge(reason);
+    } else {
+      this.link.lose(reason);
+      for (const disk of this.disks) disk.dropPrimary();
+    }
+  }
+
+  #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {
+    this.#epoch++;
+    let committedPages = 0;
+    let droppedPages = 0;
+    for (const disk of this.disks) {
+      const counts = change(disk, this.#epoch);
+      committedPages += counts.committedPages;
+      droppedPages += counts.droppedPages;
+    }
+    if (this.#state === 'protected') this.#emit({ kind: 'backlog' });
+    const unflushedWrites = this.link.writesSinceFlush;
+    return { epoch: this.#epoch, committedPages, droppedPages, unflushedWrites };
+  }
+
+  async #makeFailoverDurable(): Promise<void> {
+    const journal = await Journal.create(this.#journalPath, this.uuid);
+    this.#journal = journal;
+    const durability = new Durability(
+      journal,
+      this.disks,
+      () => this.#sealOpen(),
+      () => this.#merged(),
+    );
+    await durability.flush();
+    // Epochs that left memory before now are in the bases, perhaps only in the page cache.
+    await Promise.all(this.disks.map((disk) => disk.base.sync()));
+    await this.#writeStateFiles();
+    this.#durability = durability;
+    this.#emit({ kind: 'backlog' });
+  }
+
+  #sealOpen(): void {
+    if (this.disks.every((disk) => disk.secondary.isEmpty)) return;
+    this.#epoch++;
+    for (const disk of this.disks) disk.sealSecondary(this.#epoch);
+    this.#emit({ kind: 'backlog' });
+  }
+
+  async #merged(): Promise<void> {
+    while (this.#durability?.isMerging) {
+      this.#emit({ kind: 'backlog' });
+      await new Promise<void>((resolve) => this.#mergeWaiters.push(resolve));
+    }
+  }
+
+  #setState(to: ReplicaState, reason: string): void {
+    const from = this.#state;
+    if (!LEGAL_STEPS[from].includes(to)) {
+      throw new ReplicaStateError(
+        'ILLEGAL_STATE',
+        `a replica that is ${from} can't become ${to}`,
+        'Seed again.',
+      );
+    }
+    this.#state = to;
+    this.#reason = reason;
+    // Before these two, what they promise has to be made true: their state files are written then.
+    if (to !== 'failed-over' && to !== 'retired') {
+      this.#writeStateFiles().catch((error: unknown) => this.#report(error));
+    }
+    this.#emit({ kind: 'state', from, to, reason });
+  }
+
+  /** Writes the present state, after all that were asked for before. */
+  #writeStateFiles(): Promise<void> {
+    const records = this.disks.map((disk): StateRecord => ({
+      format: 'gannet-replica-1',
+      uuid: this.uuid,
+      vm: this.vm,
+      disk: disk.name,
+      sizeBytes: disk.sizeBytes,
+      state: this.#state,
+      epoch: this.#epoch,
+      journal: this.#journalPath,
+    }));
+    const written = this.#stateFileTail.then(async () => {
+      for (const [at, record] of records.entries()) {
+        await writeStateFile(this.basePaths[at] ?? '', record);
+      }
+    });
+    this.#stateFileTail = written.catch(() => undefined);
+    return written;
+  }
+
+  #expect(state: ReplicaState, what: string): void {
+    if (this.#state === state) return;
+    throw new ReplicaStateError(
+      'ILLEGAL_STATE',
+      `can't ${what}: the replica is ${this.#state} (${this.#reason})`,
+      this.#state === 'diverged' ? 'Seed again.' : `It has to be ${state}.`,
+    );
+  }
+
+  #expectGateClosed(what: string): void {
+    if (this.gate.isClosed) return;
+    throw new ReplicaStateError('ILLEGAL_STATE', `can't ${what} with the gate open`, 'Close it.');
+  }
+
+  #report(error: unknown): void {
+    const known =
+      error instanceof ReplicatorError
+        ? error
+        : new ReplicatorError('BASE_IO', String(error), 'See the log.', { cause: error });
+    this.#emit({ kind: 'trouble', error: known });
+  }
+
+  #emit(event: ReplicaEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}

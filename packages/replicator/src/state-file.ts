@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { BaseImageError } from './errors.js';
+import { messageOf } from './base-image.js';
+
+/**
+ * What a base image is worth, written beside it before it is acted upon (invariant I6).
+ *
+ *   seeding       half a copy: not usable
+ *   protected     the base lags behind what is in memory and is written to in no particular order: not usable alone
+ *   diverged      the same, and no failover will ever make it whole
+ *   failed-over   base and journal together are the guest's disk: replay the journal before use
+ *   retired       the base alone is the guest's disk
+ */
+export type ReplicaState = 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
+
+export interface StateRecord {
+  readonly format: 'gannet-replica-1';
+  /** Of the protection that this base belongs to; all disks of a VM share it. */
+  readonly uuid: string;
+  readonly vm: string;
+  readonly disk: string;
+  readonly sizeBytes: number;
+  readonly state: ReplicaState;
+  /** Last epoch that was committed when this was written. */
+  readonly epoch: number;
+  /** Where the failover journal is; meant for state `failed-over`. */
+  readonly journal: string;
+}
+
+const STATES: readonly string[] = ['seeding', 'protected', 'failed-over', 'retired', 'diverged'];
+
+export function stateFileOf(basePath: string): string {
+  return `${basePath}.gannet`;
+}
+
+/** @returns undefined when there is none; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+export async function readStateFile(basePath: string): Promise<StateRecord | undefined> {
+  const file = stateFileOf(basePath);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw unreadable(file, error);
+  }
+  try {
+    const record = JSON.parse(text) as StateRecord;
+    if (record.format !== 'gannet-replica-1' || !STATES.includes(record.state)) {
+      throw new Error('not a state file of this version');
+    }
+    return record;
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+/** Replaces the state file atomically; it is on stable storage when this returns. */
+export async function writeStateFile(basePath: string, record: StateRecord): Promise<void> {
+  const file = stateFileOf(basePath);
+  const fresh = `${file}.${randomUUID().slice(0, 8)}.new`;
+  try {
+    const handle = await open(fresh, 'wx', 0o600);
+    try {
+      await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(fresh, file);
+    await syncFolder(path.dirname(file));
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw new BaseImageError(
+      'BASE_IO',
+      `${file} can't be written: ${messageOf(error)}`,
+      'Make its folder writable and give it free space.',
+      { cause: error },
+    );
+  }
+}
+
+/** Makes names created, renamed or removed in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function unreadable(file: string, cause: unknown): BaseImageError {
+  return new BaseImageError(
+    'BASE_FOREIGN',
+    `${file} can't be read: ${messageOf(cause)}`,
+    'If the base beside it is of no more use, remove both and seed again.',
+    { cause },
+  );
+}
