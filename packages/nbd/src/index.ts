@@ -1,1 +1,10 @@
-export {};
+export * from './constants.js';
+export * from './errors.js';
+export type * from './export.js';
+export type { ConnectionInfo, ConnectionState, NbdServerEvent } from './connection.js';
+export { DEFAULT_LIMITS } from './limits.js';
+export type { NbdLimits } from './limits.js';
+export { MEMORY_FEATURES, MemoryExport } from './memory.js';
+export type { MemoryExportOptions } from './memory.js';
+export { NbdServer } from './server.js';
+export type { NbdAddress, NbdListenTarget, NbdServerOptions } from './server.js';

@@ -1,0 +1,396 @@
+// One connection to the server. What it receives is queued in batches, one for each chunk that the socket delivers;
+// the admission decides when each is applied, and the connection's end stands in the same line behind them.
+//
+// A batch can be held up: an export is being opened, a limit is reached. Then the calls of `apply` that come are only
+// counted (`#deferred`), and once the cause is gone the admission is asked again for as many: whatever has become of the
+// gate meanwhile is respected, and no batch overtakes another.
+
+import type { Duplex } from 'node:stream';
+import { NbdConnectionError, NbdRefusal } from './errors.js';
+import type { NbdProtocolError } from './errors.js';
+import type { Admission, ExportSession, NbdExport, PeerInfo, SessionEnd } from './export.js';
+import { encodeGreeting } from './handshake.js';
+import type { NbdLimits } from './limits.js';
+import { Negotiation, offeredBlockSize } from './negotiation.js';
+import { ReplyWriter } from './replies.js';
+import { Transmission } from './transmission.js';
+
+/** What a server reports about its connections, for logs. */
+export type NbdServerEvent =
+  | { readonly kind: 'connected'; readonly peer: PeerInfo }
+  | { readonly kind: 'turned-away'; readonly address: string; readonly reason: string }
+  | { readonly kind: 'opened'; readonly peer: PeerInfo; readonly exportName: string }
+  | { readonly kind: 'refused'; readonly peer: PeerInfo; readonly error: NbdRefusal }
+  /** A session threw something other than an NbdCommandError; the client was told EIO. */
+  | {
+      readonly kind: 'failed';
+      readonly peer: PeerInfo;
+      /** Undefined where it was the export's open(). */
+      readonly command: number | undefined;
+      readonly error: unknown;
+    }
+  | { readonly kind: 'ended'; readonly peer: PeerInfo; readonly end: SessionEnd };
+
+/** What a connection is doing; `closed` once nothing more of it will be applied. */
+export type ConnectionState = 'negotiating' | 'opening' | 'transmission' | 'closed';
+
+/** A snapshot of one connection, for status pages. */
+export interface ConnectionInfo {
+  readonly peer: PeerInfo;
+  readonly state: ConnectionState;
+  readonly exportName: string | undefined;
+  readonly requests: number;
+  readonly requestsInFlight: number;
+  readonly receivedBytes: number;
+  readonly queuedBytes: number;
+}
+
+export interface ConnectionContext {
+  readonly exports: () => readonly NbdExport[];
+  readonly admission: Admission;
+  readonly limits: NbdLimits;
+  readonly onEvent: (event: NbdServerEvent) => void;
+  /** The stream is closed and the end has been applied. */
+  readonly onGone: (connection: Connection) => void;
+}
+
+export class Connection {
+  readonly peer: PeerInfo;
+  readonly #stream: Duplex;
+  readonly #context: ConnectionContext;
+  readonly #negotiation: Negotiation;
+  readonly #replies: ReplyWriter;
+  readonly #handshakeTimer: NodeJS.Timeout;
+
+  #state: ConnectionState = 'negotiating';
+  #exportName: string | undefined;
+  #session: ExportSession | undefined;
+  #transmission: Transmission | undefined;
+
+  readonly #queue: Buffer[] = [];
+  /** How far the first batch has been applied. */
+  #at = 0;
+  #queuedBytes = 0;
+  #receivedBytes = 0;
+  #deferred = 0;
+  /** Set when the end stands in the queue. */
+  #end: SessionEnd | undefined;
+  #streamClosed = false;
+  #gone = false;
+  #flushScheduled = false;
+
+  constructor(stream: Duplex, peer: PeerInfo, context: ConnectionContext) {
+    this.peer = peer;
+    this.#stream = stream;
+    this.#context = context;
+    this.#negotiation = new Negotiation(context.exports, context.limits);
+    this.#replies = new ReplyWriter((pieces) => this.#send(pieces));
+    this.#handshakeTimer = setTimeout(() => {
+      this.#drop(new NbdConnectionError('the handshake took too long'));
+    }, context.limits.handshakeMs);
+    this.#handshakeTimer.unref();
+    this.#listen();
+    context.onEvent({ kind: 'connected', peer });
+    stream.write(encodeGreeting());
+  }
+
+  get info(): ConnectionInfo {
+    return {
+      peer: this.peer,
+      state: this.#state,
+      exportName: this.#exportName,
+      requests: this.#transmission?.requests ?? 0,
+      requestsInFlight: this.#transmission?.requestsInFlight ?? 0,
+      receivedBytes: this.#receivedBytes,
+      queuedBytes: this.#queuedBytes,
+    };
+  }
+
+  /** Ends the connection on the server's part: nothing more is read, requests in flight are still answered. */
+  shutdown(): void {
+    this.#stream.pause();
+    this.#queueEnd(new NbdConnectionError('the server is closing'));
+    if (this.#session === undefined) this.#stream.destroy();
+  }
+
+  /** Closes the stream, whatever is in flight. */
+  destroy(): void {
+    this.#stream.destroy();
+  }
+
+  #listen(): void {
+    const stream = this.#stream;
+    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('end', () => this.#queueEnd(undefined));
+    stream.on('error', (error: Error) => this.#queueEnd(error));
+    stream.on('drain', () => this.#resumeApplying());
+    stream.on('close', () => {
+      this.#streamClosed = true;
+      this.#queueEnd(undefined);
+      this.#resumeApplying();
+      this.#leaveIfDone();
+    });
+  }
+
+  // Receiving
+
+  #receive(chunk: Buffer): void {
+    if (this.#end !== undefined || this.#state === 'closed') return;
+    this.#queue.push(chunk);
+    this.#queuedBytes += chunk.length;
+    this.#receivedBytes += chunk.length;
+    if (this.#queueIsFull()) this.#stream.pause();
+    this.#context.admission.admit(this.#apply);
+  }
+
+  #queueIsFull(): boolean {
+    const { queuedBytes, queuedBatches } = this.#context.limits;
+    return this.#queuedBytes > queuedBytes || this.#queue.length >= queuedBatches;
+  }
+
+  #queueEnd(error: Error | undefined): void {
+    if (this.#end !== undefined || this.#state === 'closed') return;
+    this.#end = { kind: 'lost', error, midRequest: false };
+    this.#context.admission.admit(this.#apply);
+  }
+
+  // Applying
+
+  /** Applies one batch, or the end behind them. Bound once: there is one call for each batch. */
+  readonly #apply = (): void => {
+    if (this.#state === 'closed') return;
+    const batch = this.#queue[0];
+    // The end must not wait for a limit: what would free it may be the session's close().
+    if (batch === undefined && this.#end !== undefined && this.#state !== 'opening') {
+      this.#finish(this.#end);
+      return;
+    }
+    if (this.#isHeldUp()) {
+      this.#deferred += 1;
+      return;
+    }
+    if (batch === undefined) return;
+    this.#applyBatch(batch);
+    this.#replies.flush();
+  };
+
+  #isHeldUp(): boolean {
+    if (this.#state === 'opening') return true;
+    // An unfinished payload must go on, or the request that fills the limit might never end.
+    const transmission = this.#transmission;
+    return transmission !== undefined && !transmission.midRequest && transmission.full;
+  }
+
+  #applyBatch(batch: Buffer): void {
+    if (this.#state === 'negotiating') {
+      this.#negotiation.push(batch);
+      this.#shiftBatch(batch);
+      this.#negotiate();
+      return;
+    }
+    const transmission = this.#transmission;
+    if (transmission === undefined) return;
+    this.#at = transmission.process(batch, this.#at);
+    const { ended } = transmission;
+    if (ended !== undefined) {
+      if (ended.kind === 'disconnect') this.#finish(ended);
+      else this.#finish({ kind: 'lost', error: ended.error, midRequest: true });
+    } else if (this.#at < batch.length) {
+      this.#deferred += 1;
+      this.#replies.flush();
+      // A stream that took everything at once never says 'drain'.
+      this.#resumeApplying();
+    } else {
+      this.#at = 0;
+      this.#shiftBatch(batch);
+    }
+  }
+
+  #shiftBatch(batch: Buffer): void {
+    this.#queue.shift();
+    this.#queuedBytes -= batch.length;
+    if (this.#stream.isPaused() && this.#end === undefined && !this.#queueIsFull()) {
+      this.#stream.resume();
+    }
+  }
+
+  #resumeApplying(): void {
+    if (this.#deferred === 0 || this.#isHeldUp()) return;
+    const calls = this.#deferred;
+    this.#deferred = 0;
+    for (let i = 0; i < calls; i++) this.#context.admission.admit(this.#apply);
+  }
+
+  // Handshake
+
+  #negotiate(): void {
+    while (this.#state === 'negotiating') {
+      const step = this.#negotiation.next();
+      if (step === undefined) return;
+      switch (step.kind) {
+        case 'reply':
+          this.#replies.push(step.bytes);
+          break;
+        case 'open':
+          this.#open(step.target);
+          break;
+        case 'abort':
+          this.#replies.push(step.bytes);
+          this.#finish({ kind: 'disconnect' });
+          break;
+        case 'hangup':
+          this.#hangUp(step.error);
+          break;
+      }
+    }
+  }
+
+  #hangUp(error: NbdProtocolError | NbdRefusal): void {
+    if (error instanceof NbdRefusal) {
+      this.#context.onEvent({ kind: 'refused', peer: this.peer, error });
+    }
+    this.#finish({ kind: 'lost', error, midRequest: true });
+  }
+
+  #open(target: NbdExport): void {
+    this.#state = 'opening';
+    let opened: ExportSession | Promise<ExportSession>;
+    try {
+      opened = target.open(this.peer);
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    if (!('then' in opened)) {
+      this.#begin(target, opened);
+      return;
+    }
+    opened
+      .then(
+        (session) => this.#begin(target, session),
+        (error: unknown) => this.#refuse(error),
+      )
+      .finally(() => {
+        this.#replies.flush();
+        this.#resumeApplying();
+      });
+  }
+
+  #begin(target: NbdExport, session: ExportSession): void {
+    clearTimeout(this.#handshakeTimer);
+    this.#replies.push(this.#negotiation.opened());
+    this.#session = session;
+    this.#exportName = target.name;
+    const { limits, onEvent } = this.#context;
+    const { structured, baseAllocation } = this.#negotiation;
+    const { minimum, maximum } = offeredBlockSize(target, limits);
+    const { sizeBytes, features } = target;
+    const rules = {
+      ...{ sizeBytes, features, structured, baseAllocation },
+      ...{ minimumBlock: minimum, payloadMax: maximum },
+    };
+    this.#transmission = new Transmission(session, rules, limits, this.#replies, {
+      mayReply: () => this.#unreadReplyBytes() < this.#replyLimit(),
+      settled: () => this.#scheduleFlush(),
+      failed: (command, error) => onEvent({ kind: 'failed', peer: this.peer, command, error }),
+    });
+    this.#state = 'transmission';
+    onEvent({ kind: 'opened', peer: this.peer, exportName: target.name });
+    const rest = this.#negotiation.takeRest();
+    if (rest.length > 0) this.#requeue(rest);
+  }
+
+  /** What came behind the handshake in its batch becomes a batch of its own, first in the queue. */
+  #requeue(rest: Buffer): void {
+    this.#queue.unshift(rest);
+    this.#queuedBytes += rest.length;
+    this.#context.admission.admit(this.#apply);
+  }
+
+  #refuse(error: unknown): void {
+    const refusal =
+      error instanceof NbdRefusal
+        ? error
+        : new NbdRefusal('policy', 'the export cannot be opened', { cause: error });
+    if (!(error instanceof NbdRefusal)) {
+      this.#context.onEvent({ kind: 'failed', peer: this.peer, command: undefined, error });
+    }
+    this.#context.onEvent({ kind: 'refused', peer: this.peer, error: refusal });
+    this.#state = 'negotiating';
+    const step = this.#negotiation.refused(refusal);
+    if (step.kind === 'reply') this.#replies.push(step.bytes);
+    else this.#finish({ kind: 'lost', error: refusal, midRequest: false });
+    this.#negotiate();
+  }
+
+  // Replying
+
+  #replyLimit(): number {
+    return Math.max(this.#context.limits.unreadReplyBytes, this.#stream.writableHighWaterMark);
+  }
+
+  #unreadReplyBytes(): number {
+    return this.#streamClosed ? 0 : this.#stream.writableLength + this.#replies.pendingBytes;
+  }
+
+  #send(pieces: readonly Buffer[]): void {
+    const stream = this.#stream;
+    if (!stream.writable) return;
+    if (pieces.length > 1) stream.cork();
+    for (const piece of pieces) stream.write(piece);
+    if (pieces.length > 1) stream.uncork();
+  }
+
+  /** Answers that come in the same turn leave with one write. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(() => {
+      this.#flushScheduled = false;
+      this.#replies.flush();
+      this.#resumeApplying();
+      this.#closeIfDrained();
+    });
+  }
+
+  // Ending
+
+  /** Nothing more is applied. Requests in flight are still answered, then the stream is closed. */
+  #finish(end: SessionEnd): void {
+    if (this.#state === 'closed') return;
+    clearTimeout(this.#handshakeTimer);
+    const midRequest = this.#transmission?.midRequest ?? false;
+    const told = end.kind === 'lost' ? { ...end, midRequest: end.midRequest || midRequest } : end;
+    this.#state = 'closed';
+    this.#queue.length = 0;
+    this.#queuedBytes = 0;
+    this.#transmission?.abandon();
+    this.#session?.close(told);
+    this.#context.onEvent({ kind: 'ended', peer: this.peer, end: told });
+    this.#replies.flush();
+    this.#closeIfDrained();
+    this.#leaveIfDone();
+  }
+
+  #closeIfDrained(): void {
+    if (this.#state !== 'closed' || this.#streamClosed || this.#stream.writableEnded) return;
+    if ((this.#transmission?.requestsInFlight ?? 0) > 0) return;
+    // What the peer still sends must be taken, or the kernel would answer it with a reset that overtakes the replies.
+    this.#stream.resume();
+    this.#stream.end(() => this.#stream.destroy());
+    const linger = setTimeout(() => this.#stream.destroy(), this.#context.limits.closeMs);
+    linger.unref();
+    this.#stream.once('close', () => clearTimeout(linger));
+  }
+
+  #drop(error: Error): void {
+    this.#queueEnd(error);
+    this.#stream.destroy();
+  }
+
+  #leaveIfDone(): void {
+    if (!this.#streamClosed || this.#state !== 'closed' || this.#gone) return;
+    this.#gone = true;
+    this.#context.onGone(this);
+  }
+}
