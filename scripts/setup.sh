@@ -28,7 +28,8 @@ updated=false
 apt_update() {
   if [ "$updated" = false ]; then
     say "updating apt's package lists"
-    as_root apt-get -q update
+    # One source out of reach, perhaps of something else on this machine, is no reason to give up.
+    as_root apt-get -q update || say "apt-get update failed, at least in part"
     updated=true
   fi
 }
