@@ -87,7 +87,12 @@ function isTransient(error: QmpError): boolean {
   if (error.code === 'early-close') return true;
   if (error.code !== 'dial-failed') return false;
   const { cause } = error;
-  return cause instanceof Error && 'code' in cause && TRANSIENT.has(String(cause.code));
+  return (
+    typeof cause === 'object' &&
+    cause !== null &&
+    'code' in cause &&
+    TRANSIENT.has(String(cause.code))
+  );
 }
 
 function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
