@@ -1,9 +1,11 @@
-// One connection to the server. What it receives is queued in batches, one for each chunk that the socket delivers;
-// the admission decides when each is applied, and the connection's end stands in the same line behind them.
+// One connection to the server. What it receives is queued in batches, one for each chunk that the
+// socket delivers; the admission decides when each is applied, and the connection's end stands in
+// the same line behind them.
 //
-// A batch can be held up: an export is being opened, a limit is reached. Then the calls of `apply` that come are only
-// counted (`#deferred`), and once the cause is gone the admission is asked again for as many: whatever has become of the
-// gate meanwhile is respected, and no batch overtakes another.
+// A batch can be held up: an export is being opened, a limit is reached. Then the calls of `apply`
+// that come are only counted (`#deferred`), and once the cause is gone the admission is asked again
+// for as many: whatever has become of the gate meanwhile is respected, and no batch overtakes
+// another.
 
 import type { Duplex } from 'node:stream';
 import { NbdConnectionError, NbdRefusal } from './errors.js';
@@ -106,7 +108,10 @@ export class Connection {
     };
   }
 
-  /** Ends the connection on the server's part: nothing more is read, requests in flight are still answered. */
+  /**
+   * Ends the connection on the server's part: nothing more is read, requests in flight are still
+   * answered.
+   */
   shutdown(): void {
     this.#stream.pause();
     this.#queueEnd(new NbdConnectionError('the server is closing'));
@@ -375,7 +380,8 @@ export class Connection {
   #closeIfDrained(): void {
     if (this.#state !== 'closed' || this.#streamClosed || this.#stream.writableEnded) return;
     if ((this.#transmission?.requestsInFlight ?? 0) > 0) return;
-    // What the peer still sends must be taken, or the kernel would answer it with a reset that overtakes the replies.
+    // What the peer still sends must be taken, or the kernel would answer it with a reset that
+    // overtakes the replies.
     this.#stream.resume();
     this.#stream.end(() => this.#stream.destroy());
     const linger = setTimeout(() => this.#stream.destroy(), this.#context.limits.closeMs);

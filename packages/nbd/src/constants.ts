@@ -1,5 +1,5 @@
-// The vocabulary of the wire, in the names and the order of the NBD protocol document (doc/proto.md in the
-// NetworkBlockDevice/nbd repository). Section names are given as headings.
+// The vocabulary of the wire, in the names and the order of the NBD protocol document (doc/proto.md
+// in the NetworkBlockDevice/nbd repository). Section names are given as headings.
 
 // Newstyle negotiation
 /** "NBDMAGIC" */

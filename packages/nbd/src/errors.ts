@@ -11,7 +11,9 @@ import type { CommandFailure } from './export.js';
 export type NbdErrorCode =
   'NBD_PROTOCOL' | 'NBD_COMMAND' | 'NBD_REFUSED' | 'NBD_CONNECTION' | 'NBD_LISTEN';
 
-/** Everything that this package throws; `code` tells the kinds apart across copies of the package. */
+/**
+ * Everything that this package throws; `code` tells the kinds apart across copies of the package.
+ */
 export abstract class NbdError extends Error {
   abstract readonly code: NbdErrorCode;
 
@@ -27,8 +29,9 @@ export class NbdProtocolError extends NbdError {
 }
 
 /**
- * One request failed. Thrown by an `ExportSession` to choose the error on the wire, and by `NbdClient` when the server
- * answers with an error. The message goes over the wire where replies are structured: it must hold no secrets.
+ * One request failed. Thrown by an `ExportSession` to choose the error on the wire, and by
+ * `NbdClient` when the server answers with an error. The message goes over the wire where replies
+ * are structured: it must hold no secrets.
  */
 export class NbdCommandError extends NbdError implements CommandFailure {
   readonly code = 'NBD_COMMAND';
@@ -42,7 +45,9 @@ export class NbdCommandError extends NbdError implements CommandFailure {
   }
 }
 
-/** Why a server turns an option down, after the NBD_REP_ERR_ values (section "Option reply types"). */
+/**
+ * Why a server turns an option down, after the NBD_REP_ERR_ values (section "Option reply types").
+ */
 export type RefusalReason =
   | 'unsupported'
   | 'policy'
@@ -55,8 +60,9 @@ export type RefusalReason =
   | 'too-big';
 
 /**
- * Thrown by `NbdExport.open` to turn a client away: NBD_OPT_GO is answered with the reason and the message,
- * NBD_OPT_EXPORT_NAME, which has no error reply, by hanging up. `NbdClient.connect` throws it on the other side.
+ * Thrown by `NbdExport.open` to turn a client away: NBD_OPT_GO is answered with the reason and the
+ * message, NBD_OPT_EXPORT_NAME, which has no error reply, by hanging up. `NbdClient.connect` throws
+ * it on the other side.
  */
 export class NbdRefusal extends NbdError {
   readonly code = 'NBD_REFUSED';

@@ -1,14 +1,17 @@
 import { EXTENTS_MAX, MINIMUM_BLOCK_MAX_BYTES } from './constants.js';
 import type { Extent } from './export.js';
 
-/** Longest extent that fits the 32 bits of a descriptor and is a multiple of every minimum block size. */
+/**
+ * Longest extent that fits the 32 bits of a descriptor and is a multiple of every minimum block
+ * size.
+ */
 const EXTENT_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
 
 /**
- * Makes what a session reports fit NBD_REPLY_TYPE_BLOCK_STATUS: neighbours of the same state merged, nothing beyond the
- * end of the export, only the last one reaching past `length`, and with `one` a single extent within `length`.
- * `roomBytes` is what lies between the request's offset and the end of the export. Returns none where `extents` covers
- * nothing.
+ * Makes what a session reports fit NBD_REPLY_TYPE_BLOCK_STATUS: neighbours of the same state
+ * merged, nothing beyond the end of the export, only the last one reaching past `length`, and with
+ * `one` a single extent within `length`. `roomBytes` is what lies between the request's offset and
+ * the end of the export. Returns none where `extents` covers nothing.
  */
 export function shapeExtents(
   extents: readonly Extent[],

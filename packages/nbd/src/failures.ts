@@ -10,7 +10,10 @@ import type { CommandErrorName } from './constants.js';
 import { NbdCommandError } from './errors.js';
 import type { RequestHeader } from './wire.js';
 
-/** What a session meant to say, also where it was made by another copy of this package; undefined for all else. */
+/**
+ * What a session meant to say, also where it was made by another copy of this package; undefined
+ * for all else.
+ */
 export function asCommandError(thrown: unknown): NbdCommandError | undefined {
   if (thrown instanceof NbdCommandError) return thrown;
   if (!(thrown instanceof Error) || !('wireError' in thrown)) return undefined;
@@ -24,8 +27,8 @@ function isCommandErrorName(name: string): name is CommandErrorName {
 }
 
 /**
- * Keeps to what a command may be answered with (section "Error values"): ENOTSUP only to a fast zero, EOVERFLOW only to
- * a READ that must not be fragmented.
+ * Keeps to what a command may be answered with (section "Error values"): ENOTSUP only to a fast
+ * zero, EOVERFLOW only to a READ that must not be fragmented.
  */
 export function settleWireError(
   wireError: CommandErrorName,

@@ -1,4 +1,5 @@
-// Messages of the handshake phase, bytes in and bytes out. Parsers return undefined for malformed data.
+// Messages of the handshake phase, bytes in and bytes out. Parsers return undefined for malformed
+// data.
 
 import {
   EXPORT_NAME_REPLY_BYTES,

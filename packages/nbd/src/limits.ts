@@ -3,7 +3,10 @@ import { PAYLOAD_MAX_BYTES } from './constants.js';
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Everything that a peer could make grow has a maximum. Those with `Bytes` are in bytes, `Ms` in milliseconds. */
+/**
+ * Everything that a peer could make grow has a maximum. Those with `Bytes` are in bytes, `Ms` in
+ * milliseconds.
+ */
 export interface NbdLimits {
   /** Connections at a time; one more is closed without a word. */
   readonly connections: number;
@@ -19,7 +22,10 @@ export interface NbdLimits {
   readonly drainBytes: number;
   /** Requests that a session has not answered yet, per connection. */
   readonly requestsInFlight: number;
-  /** Payload of requests that a session has not answered yet, per connection. Exceeded by one request at most. */
+  /**
+   * Payload of requests that a session has not answered yet, per connection. Exceeded by one
+   * request at most.
+   */
   readonly bytesInFlight: number;
   /** Replies that the client has not taken yet, per connection. Exceeded by one reply at most. */
   readonly unreadReplyBytes: number;
@@ -27,7 +33,10 @@ export interface NbdLimits {
   readonly queuedBytes: number;
   /** Batches received and not yet applied, per connection. */
   readonly queuedBatches: number;
-  /** What close() gives connections to finish their requests, and what a leaving client has to take its replies. */
+  /**
+   * What close() gives connections to finish their requests, and what a leaving client has to take
+   * its replies.
+   */
   readonly closeMs: number;
 }
 

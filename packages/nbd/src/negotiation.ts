@@ -1,12 +1,13 @@
-// The handshake phase as seen by the server, without I/O: bytes are pushed in, next() says what to do about them.
+// The handshake phase as seen by the server, without I/O: bytes are pushed in, next() says what to
+// do about them.
 //
 //   client-flags ──► options ──► opening ──► transmission
 //                    │  ▲ │         │
 //                    ▼  │ │         ▼ refused, NBD_OPT_GO
 //                 skipping└───◄── options
 //
-// and `ended` from any of them. In `opening` it waits for the owner, who opens the export and reports back with
-// opened() or refused().
+// and `ended` from any of them. In `opening` it waits for the owner, who opens the export and
+// reports back with opened() or refused().
 
 import * as nbd from './constants.js';
 import { NbdProtocolError, NbdRefusal } from './errors.js';
@@ -210,8 +211,9 @@ export class Negotiation {
       case nbd.NBD_OPT_SET_META_CONTEXT:
         return this.#metaContext(option, data);
       case nbd.NBD_OPT_STARTTLS:
-        // Where TLS comes in: a step of its own that lets the owner wrap the stream after the ACK, and a fresh
-        // Negotiation behind it, since nothing negotiated before may survive ("Option types").
+        // Where TLS comes in: a step of its own that lets the owner wrap the stream after the ACK,
+        // and a fresh Negotiation behind it, since nothing negotiated before may survive ("Option
+        // types").
         return data.length === 0 ? refuse(option, 'unsupported', 'no TLS here') : malformed(option);
       default:
         return refuse(option, 'unsupported', `option ${option} is not supported`);

@@ -2,7 +2,10 @@ import type { NbdCommandError } from './errors.js';
 import { COOKIE_BYTES, copyCookie } from './wire.js';
 import type { RequestHeader } from './wire.js';
 
-/** A request that its session answers later. Finishes once it is sealed and all of its parts have settled. */
+/**
+ * A request that its session answers later. Finishes once it is sealed and all of its parts have
+ * settled.
+ */
 export class Operation {
   readonly type: number;
   readonly flags: number;

@@ -6,8 +6,9 @@ const SLAB_BYTES = 64 * 1024;
 const INLINE_MAX_BYTES = 16 * 1024;
 
 /**
- * Collects the replies of one batch, to be sent with one write. Small replies are placed one after another in a slab,
- * so that most need no allocation. A slab is never written to twice: the socket may still hold it.
+ * Collects the replies of one batch, to be sent with one write. Small replies are placed one after
+ * another in a slab, so that most need no allocation. A slab is never written to twice: the socket
+ * may still hold it.
  */
 export class ReplyWriter {
   #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -43,8 +44,9 @@ export class ReplyWriter {
   }
 
   /**
-   * Room for a reply that is filled before it is sent. It must be given to commit() or, where it is filled later, to
-   * detach() before anything else is called; where it is given to neither it is used again.
+   * Room for a reply that is filled before it is sent. It must be given to commit() or, where it is
+   * filled later, to detach() before anything else is called; where it is given to neither it is
+   * used again.
    */
   reserve(length: number): Buffer {
     if (length > INLINE_MAX_BYTES) return Buffer.allocUnsafeSlow(length);

@@ -52,13 +52,15 @@ export class NbdServer {
   }
 
   /**
-   * Takes connections at a unix socket or a TCP port (0 for any); may be called for several. A unix socket that nobody
-   * answers on any more is replaced. Throws `NbdListenError` where the address is taken or cannot be used.
+   * Takes connections at a unix socket or a TCP port (0 for any); may be called for several. A unix
+   * socket that nobody answers on any more is replaced. Throws `NbdListenError` where the address
+   * is taken or cannot be used.
    */
   async listen(target: NbdListenTarget): Promise<NbdAddress> {
     if (this.#closing) throw new NbdListenError('the server is closed');
     const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
-    // A client may shut down its side and still wait for replies, so the end is answered only when it is applied.
+    // A client may shut down its side and still wait for replies, so the end is answered only when
+    // it is applied.
     const listener = createServer({ allowHalfOpen: true, noDelay: true });
     listener.on('connection', (socket: Socket) => this.#accept(socket, target));
     try {
@@ -107,8 +109,9 @@ export class NbdServer {
   }
 
   /**
-   * Stops listening, removes the unix socket and ends all connections. Requests in flight have `limits.closeMs` to be
-   * answered. Sessions learn of the end as ever, through the admission, even if that is after this has resolved.
+   * Stops listening, removes the unix socket and ends all connections. Requests in flight have
+   * `limits.closeMs` to be answered. Sessions learn of the end as ever, through the admission, even
+   * if that is after this has resolved.
    */
   async close(): Promise<void> {
     this.#closing = true;

@@ -1,8 +1,5 @@
-// The transmission phase of one connection: takes bytes apart where they lie, calls the session, encodes the replies.
-//
-// A WRITE's payload is not assembled. It goes to the session straight from the receive buffer, as far as it has come;
-// where a payload spans buffers it is split at a multiple of 4096 on the disk, and what is short of one is carried over
-// in a small buffer until the page is complete. So a session sees whole pages wherever the client sent whole pages.
+// The transmission phase of one connection: takes bytes apart where they lie, calls the session,
+// encodes the replies.
 
 import {
   COMMAND_ERRORS,
@@ -31,6 +28,7 @@ import { Operation } from './operation.js';
 import type { ReplyWriter } from './replies.js';
 import type { Rejection, Rules } from './validate.js';
 import { validate } from './validate.js';
+import { WritePayload } from './write-payload.js';
 import {
   RequestHeader,
   decodeRequest,
@@ -40,9 +38,6 @@ import {
   encodeOffsetData,
   encodeSimpleReply,
 } from './wire.js';
-
-/** A long WRITE is split where the disk offset is a multiple of this. */
-export const SPLIT_BYTES = 4096;
 
 export interface TransmissionHost {
   /** False stops before the next request: the client must take replies first. */
@@ -65,11 +60,9 @@ export class Transmission {
   readonly #host: TransmissionHost;
 
   #ended: TransmissionEnd | undefined;
-  /** The request being taken apart; where it is a WRITE, what is left to receive of its payload. */
+  /** The request being taken apart. */
   readonly #request = new RequestHeader();
-  #payloadLeft = 0;
-  /** Where the next byte of the payload belongs on the disk. */
-  #diskOffset = 0;
+  readonly #payload = new WritePayload((offset, data) => this.#writePiece(offset, data));
   #rejection: Rejection | undefined;
   #failure: NbdCommandError | undefined;
   /** Made for the first piece of a WRITE that the session answers with a promise. */
@@ -77,8 +70,6 @@ export class Transmission {
 
   readonly #header = Buffer.alloc(REQUEST_BYTES);
   #headerFill = 0;
-  readonly #carry = Buffer.alloc(SPLIT_BYTES);
-  #carryFill = 0;
 
   #requests = 0;
   #requestsInFlight = 0;
@@ -104,7 +95,7 @@ export class Transmission {
 
   /** Whether part of a request has been received. */
   get midRequest(): boolean {
-    return this.#headerFill > 0 || this.#payloadLeft > 0;
+    return this.#headerFill > 0 || this.#payload.left > 0;
   }
 
   get requests(): number {
@@ -125,13 +116,14 @@ export class Transmission {
   }
 
   /**
-   * Handles the bytes from `at` on and returns how far it came: to the end, or to the header of a request that must
-   * wait because of a limit, or past the request that ended the phase.
+   * Handles the bytes from `at` on and returns how far it came: to the end, or to the header of a
+   * request that must wait because of a limit, or past the request that ended the phase.
    */
   process(bytes: Buffer, at: number): number {
     while (at < bytes.length && this.#ended === undefined) {
-      if (this.#payloadLeft > 0) {
-        at = this.#takePayload(bytes, at);
+      if (this.#payload.left > 0) {
+        at = this.#payload.take(bytes, at);
+        if (this.#payload.left === 0) this.#endWrite();
       } else if (this.#headerFill === 0 && bytes.length - at >= REQUEST_BYTES) {
         if (this.full) return at;
         this.#begin(bytes, at);
@@ -144,7 +136,10 @@ export class Transmission {
     return at;
   }
 
-  /** The rest of a request that was being received will not come: waits for its parts, no longer for more. */
+  /**
+   * The rest of a request that was being received will not come: waits for its parts, no longer for
+   * more.
+   */
   abandon(): void {
     const operation = this.#operation;
     this.#operation = undefined;
@@ -261,7 +256,10 @@ export class Transmission {
     else encodeSimpleReply(reply, 0, 0, cookie);
   }
 
-  /** A content chunk must hold at least one byte, so structured success without data is NBD_REPLY_TYPE_NONE. */
+  /**
+   * A content chunk must hold at least one byte, so structured success without data is
+   * NBD_REPLY_TYPE_NONE.
+   */
   #readNothing(cookie: Uint8Array): void {
     if (!this.#rules.structured) {
       this.#replies.simple(0, cookie);
@@ -285,54 +283,12 @@ export class Transmission {
     this.#rejection = rejection;
     this.#failure = undefined;
     this.#operation = undefined;
-    this.#diskOffset = offset;
-    this.#payloadLeft = length;
-    this.#carryFill = 0;
+    this.#payload.begin(offset, length, rejection === undefined);
     if (length === 0) this.#endWrite();
   }
 
-  #takePayload(bytes: Buffer, at: number): number {
-    const here = Math.min(this.#payloadLeft, bytes.length - at);
-    const end = at + here;
-    this.#payloadLeft -= here;
-    if (this.#rejection === undefined && this.#failure === undefined) {
-      if (this.#carryFill > 0) at = this.#completeCarry(bytes, at, end);
-      if (at < end) this.#writePieces(bytes, at, end);
-    }
-    if (this.#payloadLeft === 0) this.#endWrite();
-    return end;
-  }
-
-  /** Adds to the page that was begun in an earlier buffer; returns what is used up to. */
-  #completeCarry(bytes: Buffer, at: number, end: number): number {
-    const pageLeft = SPLIT_BYTES - ((this.#diskOffset + this.#carryFill) % SPLIT_BYTES);
-    const copied = Math.min(pageLeft, end - at);
-    bytes.copy(this.#carry, this.#carryFill, at, at + copied);
-    this.#carryFill += copied;
-    if (copied === pageLeft || (at + copied === end && this.#payloadLeft === 0)) {
-      const fill = this.#carryFill;
-      this.#carryFill = 0;
-      this.#writePiece(this.#carry.subarray(0, fill));
-    }
-    return at + copied;
-  }
-
-  #writePieces(bytes: Buffer, at: number, end: number): void {
-    if (this.#payloadLeft === 0) {
-      this.#writePiece(bytes.subarray(at, end));
-      return;
-    }
-    const beyondPage = (this.#diskOffset + end - at) % SPLIT_BYTES;
-    const split = Math.max(at, end - beyondPage);
-    if (split > at) this.#writePiece(bytes.subarray(at, split));
-    this.#carryFill = bytes.copy(this.#carry, 0, split, end);
-  }
-
-  #writePiece(data: Buffer): void {
-    if (this.#failure !== undefined) return;
+  #writePiece(offset: number, data: Buffer): void {
     const fua = (this.#request.flags & NBD_CMD_FLAG_FUA) !== 0;
-    const offset = this.#diskOffset;
-    this.#diskOffset += data.length;
     try {
       const result = this.#session.write(offset, data, fua);
       if (result === undefined) return;
@@ -342,6 +298,7 @@ export class Transmission {
       this.#operation.add(result);
     } catch (error) {
       this.#failure = this.#commandError(NBD_CMD_WRITE, error);
+      this.#payload.discard();
     }
   }
 

@@ -7,8 +7,8 @@ import { NbdListenError } from './errors.js';
 const SUN_PATH_MAX_BYTES = 107;
 
 /**
- * A unix socket that nobody can connect to before its mode is set: it is bound inside a directory of mode 0700, given
- * its mode there and then moved into place.
+ * A unix socket that nobody can connect to before its mode is set: it is bound inside a directory
+ * of mode 0700, given its mode there and then moved into place.
  */
 export class UnixSocketPath {
   readonly bindPath: string;

@@ -1,5 +1,6 @@
-// The one gate that every request passes: what comes through is within the export, offered and well-formed, so that
-// what follows need not ask again. Answers follow section "Error values" and the sections of the commands.
+// The one gate that every request passes: what comes through is within the export, offered and
+// well-formed, so that what follows need not ask again. Answers follow section "Error values" and
+// the sections of the commands.
 
 import {
   NBD_CMD_BLOCK_STATUS,

@@ -1,5 +1,6 @@
-// Messages of the transmission phase, bytes in and bytes out. Nothing here does I/O, and what is needed for every
-// request allocates nothing: headers are decoded into an object that the caller keeps, replies are encoded in place.
+// Messages of the transmission phase, bytes in and bytes out. Nothing here does I/O, and what is
+// needed for every request allocates nothing: headers are decoded into an object that the caller
+// keeps, replies are encoded in place.
 
 import {
   CHUNK_HEADER_BYTES,
@@ -25,8 +26,8 @@ export const COOKIE_BYTES = 8;
 export const BASE_ALLOCATION_ID = 1;
 
 /**
- * Reads 64 bits, big endian. Values from 2^53 on come out rounded: they lie beyond the end of any export, so that the
- * range check, which every offset goes through, refuses them all the same.
+ * Reads 64 bits, big endian. Values from 2^53 on come out rounded: they lie beyond the end of any
+ * export, so that the range check, which every offset goes through, refuses them all the same.
  */
 export function readU64(from: Buffer, at: number): number {
   return from.readUInt32BE(at) * U32 + from.readUInt32BE(at + 4);
@@ -38,7 +39,10 @@ export function writeU64(to: Buffer, at: number, value: number): void {
   to.writeUInt32BE(value % U32, at + 4);
 }
 
-/** One request header ("Request message"); offset and length in bytes. Reused from request to request. */
+/**
+ * One request header ("Request message"); offset and length in bytes. Reused from request to
+ * request.
+ */
 export class RequestHeader {
   flags = 0;
   type = 0;
