@@ -1,1 +1,40 @@
-export {};
+/** What is done to QEMU: seed, attach, COLO, failover, and back to local files. See README.md. */
+export {
+  ColoError,
+  type ColoErrorCode,
+  DriverError,
+  type DriverErrorCode,
+  FailoverError,
+  type FailoverErrorCode,
+  GraphError,
+  type GraphErrorCode,
+  LinkError,
+  type LinkErrorCode,
+  MoveError,
+  type MoveErrorCode,
+  SeedError,
+  type SeedErrorCode,
+  WaitError,
+  type WaitErrorCode,
+} from './errors.js';
+export { type ColoEvent, type ColoStatusAnswer, QmpColoMonitor } from './colo-monitor.js';
+export {
+  type DiskGraph,
+  findDisk,
+  listDisks,
+  type QueryOptions,
+  type QuorumChild,
+} from './graph.js';
+export type { DiskLink, LinkKind, ServerAddress } from './link.js';
+export { type SeedProgress } from './mirror.js';
+export type { LocalDisk } from './move.js';
+export { probeNbdServer, type ProbeOptions } from './peer.js';
+export type { Finding, FindingCode } from './preflight.js';
+export {
+  type LinkFailure,
+  PrimaryDriver,
+  type PrimaryOptions,
+  type SeedOptions,
+  type StartColoOptions,
+} from './primary.js';
+export { SecondaryDriver, type SecondaryOptions } from './secondary.js';

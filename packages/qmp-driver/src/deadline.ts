@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WaitError } from './errors.js';
+
+export interface WaitOptions {
+  /** For the whole wait; a positive whole number. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One bound over several steps: what is left of its time, and whether the caller still wants it. */
+export class Deadline {
+  readonly signal: AbortSignal | undefined;
+  readonly #what: string;
+  readonly #timeoutMs: number;
+  readonly #endMs: number;
+
+  constructor(what: string, { timeoutMs, signal }: WaitOptions) {
+    this.#what = what;
+    this.#timeoutMs = timeoutMs;
+    this.#endMs = performance.now() + timeoutMs;
+    this.signal = signal;
+  }
+
+  get expired(): boolean {
+    return performance.now() >= this.#endMs;
+  }
+
+  /** Options for one QMP command within this bound, of at most `capMs`. */
+  options(capMs: number): { timeoutMs: number; signal: AbortSignal | undefined } {
+    this.check();
+    const leftMs = Math.ceil(this.#endMs - performance.now());
+    return { timeoutMs: Math.max(1, Math.min(capMs, leftMs)), signal: this.signal };
+  }
+
+  /** @throws WaitError `deadline`, `aborted` */
+  check(): void {
+    if (this.signal?.aborted === true) {
+      const remedy = 'Undo what was begun with rollback(), or start again.';
+      throw new WaitError('aborted', `${this.#what} was aborted`, remedy, {
+        cause: this.signal.reason,
+      });
+    }
+    if (this.expired) {
+      const message = `${this.#what} took longer than ${this.#timeoutMs} ms`;
+      throw new WaitError('deadline', message, 'See whether the peer hangs, or allow more time.');
+    }
+  }
+
+  /** Sleeps at most `ms`, less if the deadline is nearer. @throws as check(), before or after */
+  async pause(ms: number): Promise<void> {
+    this.check();
+    const leftMs = Math.max(0, this.#endMs - performance.now());
+    const options = this.signal === undefined ? {} : { signal: this.signal };
+    // An abort shows in check(), as the one error that callers know.
+    await sleep(Math.min(ms, leftMs), undefined, options).catch(() => undefined);
+    this.check();
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Everything that this package throws or rejects with.
+ *
+ *   DriverError          base: literal `code`, `cause` kept, `remedy` says what to do
+ *   ├── GraphError       a disk, a node or a child is not there, or not as it has to be
+ *   ├── SeedError        a seed's mirror did not get through, or was lost afterwards
+ *   ├── LinkError        a node could not be added to or taken from the block graph
+ *   ├── ColoError        COLO was not entered, or is not running
+ *   ├── FailoverError    the secondary cannot take over
+ *   ├── MoveError        the disks could not be moved to their local files
+ *   └── WaitError        a deadline passed, or the caller's AbortSignal fired
+ *
+ * What the QMP client throws (connection lost, a command refused) is the `cause` of one of these.
+ */
+import { QmpCommandError, QmpError } from 'qemu-qmp-client';
+
+export type GraphErrorCode = 'disk-not-found' | 'no-quorum' | 'size-mismatch' | 'graph-unstable';
+export type SeedErrorCode = 'seed-failed' | 'seed-lost';
+export type LinkErrorCode =
+  'bad-link' | 'not-seeded' | 'peer-silent' | 'add-failed' | 'remove-failed';
+export type ColoErrorCode =
+  | 'colo-unsupported'
+  | 'colo-refused'
+  | 'colo-not-entered'
+  | 'not-in-colo'
+  | 'guest-stopped'
+  | 'command-failed';
+export type FailoverErrorCode = 'not-incoming' | 'not-secondary' | 'failover-failed';
+export type MoveErrorCode = 'move-undone' | 'move-stuck' | 'move-untidy';
+export type WaitErrorCode = 'deadline' | 'aborted';
+
+export type DriverErrorCode =
+  | GraphErrorCode
+  | SeedErrorCode
+  | LinkErrorCode
+  | ColoErrorCode
+  | FailoverErrorCode
+  | MoveErrorCode
+  | WaitErrorCode;
+
+/** Base of all errors here. Compare `code`; messages are for people and may change. */
+export abstract class DriverError extends Error {
+  abstract readonly code: DriverErrorCode;
+
+  constructor(
+    message: string,
+    /** One sentence: what the person who reads this can do. */
+    readonly remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A disk, a node or a child is not there, or not as it has to be. */
+export class GraphError extends DriverError {
+  constructor(
+    readonly code: GraphErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** A seed's mirror did not get through, or was lost afterwards: the replica misses writes. */
+export class SeedError extends DriverError {
+  constructor(
+    readonly code: SeedErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** A node could not be added to or taken from the block graph. */
+export class LinkError extends DriverError {
+  constructor(
+    readonly code: LinkErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** COLO was not entered, or is not running. */
+export class ColoError extends DriverError {
+  constructor(
+    readonly code: ColoErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** The secondary cannot take over. */
+export class FailoverError extends DriverError {
+  constructor(
+    readonly code: FailoverErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/**
+ * The disks could not be moved to their local files.
+ * `move-undone`: the graph is the old one. `move-stuck`: undoing failed too; see `cause`.
+ * `move-untidy`: the guest uses its local files, but a node of the old graph is left.
+ */
+export class MoveError extends DriverError {
+  constructor(
+    readonly code: MoveErrorCode,
+    message: string,
+    remedy: string,
+    /** Whether the guest stands still and wants `cont`. */
+    readonly guestStopped: boolean,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** A deadline passed, or the caller's AbortSignal fired (its reason is the `cause`). */
+export class WaitError extends DriverError {
+  constructor(
+    readonly code: WaitErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** QEMU's own words where it refused a command, else the error's message. */
+export function wordsOf(error: unknown): string {
+  if (error instanceof QmpCommandError) return error.desc;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Runs one step. What the QMP client throws becomes what `wrap` makes of it (QEMU's words, the error);
+ * errors of this package, and our own bugs, pass unchanged.
+ */
+export async function step<T>(
+  run: () => Promise<T>,
+  wrap: (words: string, cause: QmpError) => DriverError,
+): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw error instanceof QmpError ? wrap(wordsOf(error), error) : error;
+  }
+}

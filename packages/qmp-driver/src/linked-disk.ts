@@ -1,0 +1,124 @@
+import { addChild, addNode, type BlockdevContext, deleteNode, removeChild } from './blockdev.js';
+import { GraphError, LinkError } from './errors.js';
+import { type DiskGraph, findDisk, readGraph } from './graph.js';
+import { type DiskLink, namesOf, nbdOptions } from './link.js';
+import type { Mirror } from './mirror.js';
+import { probeNbdServer } from './peer.js';
+
+/** One disk in the care of a PrimaryDriver: its mirror, and its nodes in the live graph. */
+export class LinkedDisk {
+  readonly disk: DiskLink;
+  readonly mirror: Mirror;
+  readonly #probePeer: boolean;
+
+  constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
+    this.disk = disk;
+    this.mirror = mirror;
+    this.#probePeer = probePeer;
+  }
+
+  /**
+   * Connects to the replica, sees that it is as large as the disk, and starts the mirror.
+   * @throws LinkError; GraphError `size-mismatch`; SeedError
+   */
+  async startSeed(
+    context: BlockdevContext,
+    sizeBytes: number,
+    speedBytesPerSec: number | undefined,
+  ): Promise<void> {
+    const { device, export: exportName } = this.disk;
+    const node = namesOf(this.disk).seedNode;
+    await this.#probe(context);
+    await addNode(context, node, nbdOptions(this.disk, node));
+    const options = context.deadline.options(context.commandTimeoutMs);
+    const info = (await readGraph(context.qmp, options)).graph.info(node);
+    const replicaBytes = info?.image['virtual-size'];
+    if (replicaBytes !== sizeBytes) {
+      throw new GraphError(
+        'size-mismatch',
+        `${device} has ${sizeBytes} bytes, its replica (export ${exportName}, node ${node}) ${String(replicaBytes)}`,
+        'Make the replica exactly as large as the disk.',
+      );
+    }
+    await this.mirror.start(speedBytesPerSec, context.deadline.options(context.commandTimeoutMs));
+  }
+
+  /** Makes the replica a child of the quorum, unless it is one. @throws LinkError, GraphError, SeedError */
+  async attach(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    if (!mirror.isReady() && mirror.state !== 'ended') {
+      const message = `${disk.device} is not seeded: its mirror is ${mirror.state}`;
+      throw new LinkError('not-seeded', message, 'Wait for seed() to resolve.');
+    }
+    if (disk.link === 'mirror') return;
+    const options = context.deadline.options(context.commandTimeoutMs);
+    const { linkNode } = namesOf(disk);
+    const quorum = quorumOf(disk, await findDisk(context.qmp, disk.device, options));
+    if (!quorum.children.some(({ node }) => node === linkNode)) {
+      await this.#probe(context);
+      await addNode(context, linkNode, this.#childOptions());
+      await addChild(context, quorum.node, linkNode);
+    }
+    if (disk.link === 'nbd') await this.endSeed(context);
+  }
+
+  /** Ends the mirror, unless it is the link itself. @throws SeedError `seed-lost`; LinkError; WaitError */
+  async endSeed(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    if (disk.link === 'mirror') {
+      mirror.check();
+      return;
+    }
+    if (mirror.state !== 'new') await mirror.end({ force: false, ...context });
+    await deleteNode(context, namesOf(disk).seedNode);
+  }
+
+  /** Takes everything of ours out of the graph, whatever state it is in. @throws LinkError; WaitError */
+  async detach(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    const { seedNode, linkNode, nbdNode } = namesOf(disk);
+    await mirror.end({ force: true, ...context });
+    const quorum = await this.#quorumNode(context);
+    if (quorum !== undefined) await removeChild(context, quorum, linkNode);
+    await deleteNode(context, linkNode);
+    // Goes with the filter above it, unless adding that one failed half-way.
+    await deleteNode(context, nbdNode);
+    await deleteNode(context, seedNode);
+  }
+
+  #childOptions() {
+    const { linkNode, nbdNode } = namesOf(this.disk);
+    if (this.disk.link === 'nbd') return nbdOptions(this.disk, linkNode);
+    return {
+      driver: 'replication',
+      mode: 'primary',
+      'node-name': linkNode,
+      file: nbdOptions(this.disk, nbdNode),
+    } as const;
+  }
+
+  /** Undefined where the disk is gone, or has none. */
+  async #quorumNode({ qmp, deadline, commandTimeoutMs }: BlockdevContext) {
+    try {
+      const options = deadline.options(commandTimeoutMs);
+      return (await findDisk(qmp, this.disk.device, options)).quorum?.node;
+    } catch (error) {
+      if (error instanceof GraphError && error.code === 'disk-not-found') return undefined;
+      throw error;
+    }
+  }
+
+  async #probe({ deadline, commandTimeoutMs }: BlockdevContext): Promise<void> {
+    if (!this.#probePeer) return;
+    await probeNbdServer(this.disk.server, deadline.options(commandTimeoutMs));
+  }
+}
+
+/** @throws GraphError `no-quorum` */
+export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGraph['quorum']> {
+  if (graph.quorum !== undefined) return graph.quorum;
+  const { device, link } = disk;
+  const message = `${device} (node ${graph.topNode}, ${graph.format}) has no quorum for a link ${link}`;
+  const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
+  throw new GraphError('no-quorum', message, remedy);
+}

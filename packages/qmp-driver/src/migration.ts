@@ -1,0 +1,166 @@
+/**
+ * COLO as seen from the primary's migration.
+ *
+ *   none ──► setup ──► active ──► (device) ──► colo ──► completed
+ *                └────────┴──────────┴──► failed, cancelled
+ *
+ * With x-colo set, a migration does not complete: it goes over to `colo` and stays there until
+ * x-colo-lost-heartbeat. A `completed` that came first means that QEMU ignored x-colo.
+ * Source: QEMU migration/migration.c, migration/colo.c, docs/COLO-FT.txt.
+ */
+import type { MigrationInfo, QmpClient } from 'qemu-qmp-client';
+import { Deadline } from './deadline.js';
+import { ColoError, step, wordsOf } from './errors.js';
+
+export interface MigrationContext {
+  readonly qmp: QmpClient;
+  readonly deadline: Deadline;
+  readonly commandTimeoutMs: number;
+  readonly pollMs: number;
+}
+
+/** @throws ColoError `colo-unsupported` */
+export async function setColoCapability(
+  { qmp, deadline, commandTimeoutMs }: MigrationContext,
+  state: boolean,
+): Promise<void> {
+  await step(
+    () =>
+      qmp.execute(
+        'migrate-set-capabilities',
+        { capabilities: [{ capability: 'x-colo', state }] },
+        deadline.options(commandTimeoutMs),
+      ),
+    (words, cause) => {
+      const message = `QEMU does not take the migration capability x-colo: ${words}`;
+      const remedy = 'Use a QEMU built with --enable-replication, with no migration under way.';
+      return new ColoError('colo-unsupported', message, remedy, { cause });
+    },
+  );
+}
+
+/** Milliseconds between checkpoints; in COLO this also starts one at once (migration/colo.c, colo_checkpoint_notify). */
+export async function setCheckpointDelay(
+  { qmp, deadline, commandTimeoutMs }: MigrationContext,
+  periodMs: number,
+): Promise<void> {
+  await step(
+    () =>
+      qmp.execute(
+        'migrate-set-parameters',
+        { 'x-checkpoint-delay': periodMs },
+        deadline.options(commandTimeoutMs),
+      ),
+    (words, cause) => {
+      const message = `the checkpoint period of ${periodMs} ms was refused: ${words}`;
+      return new ColoError('command-failed', message, 'Use a whole number of milliseconds.', {
+        cause,
+      });
+    },
+  );
+}
+
+/** @throws ColoError `command-failed` */
+export async function queryMigration(context: MigrationContext): Promise<MigrationInfo> {
+  const { qmp, deadline, commandTimeoutMs } = context;
+  return step(() => qmp.execute('query-migrate', {}, deadline.options(commandTimeoutMs)), unasked);
+}
+
+/**
+ * Starts the migration and waits until COLO runs. `health` is called at every look and throws when
+ * there is no point in going on. Whatever goes wrong, the migration is told to stop.
+ * @throws ColoError `colo-refused`, `colo-not-entered` with QEMU's error-desc; WaitError; what `health` throws
+ */
+export async function migrateIntoColo(
+  context: MigrationContext,
+  uri: string,
+  health: () => void,
+): Promise<void> {
+  const { qmp, deadline, commandTimeoutMs, pollMs } = context;
+  await step(
+    () => qmp.execute('migrate', { uri }, deadline.options(commandTimeoutMs)),
+    (words, cause) => {
+      const message = `the migration to ${uri} was refused: ${words}`;
+      const remedy = 'See that the secondary listens there and that no migration is under way.';
+      return new ColoError('colo-refused', message, remedy, { cause });
+    },
+  );
+  try {
+    for (;;) {
+      health();
+      const info = await queryMigration(context);
+      if (info.status === 'colo') return;
+      const failure = notEntered(info, uri);
+      if (failure !== undefined) throw failure;
+      await deadline.pause(pollMs);
+    }
+  } catch (error) {
+    // Past its own deadline or signal: this one has a bound of its own, and its failure adds nothing.
+    await qmp.execute('migrate_cancel', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
+    throw error;
+  }
+}
+
+function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
+  const why = info['error-desc'] ?? 'QEMU gives no reason';
+  switch (info.status) {
+    case 'failed':
+    case 'cancelled':
+      return new ColoError(
+        'colo-not-entered',
+        `the migration to ${uri} ${info.status}: ${why}`,
+        'See that the secondary waits there, with the same QEMU, devices and disk sizes.',
+      );
+    case 'completed':
+      return new ColoError(
+        'colo-not-entered',
+        `the migration to ${uri} completed without entering COLO, or COLO ended at once`,
+        'If query-status says postmigrate this QEMU cannot enter COLO: stop the secondary, then cont.',
+      );
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * Ends COLO, or a migration on its way there, from the primary's side: the guest runs on. Harmless when
+ * neither is under way.
+ * @throws ColoError `command-failed`; WaitError
+ */
+export async function leaveColo(context: MigrationContext): Promise<void> {
+  const { qmp, deadline, commandTimeoutMs, pollMs } = context;
+  for (;;) {
+    const { status } = await queryMigration(context);
+    const options = deadline.options(commandTimeoutMs);
+    const colo = await step(() => qmp.execute('query-colo-status', {}, options), unasked);
+    if (status === undefined || OVER.has(status)) {
+      if (colo.mode === 'none') return;
+    } else if (status === 'colo') {
+      await tolerate(() => qmp.execute('x-colo-lost-heartbeat', {}, options), context);
+    } else if (status !== 'cancelling') {
+      await tolerate(() => qmp.execute('migrate_cancel', {}, options), context);
+    }
+    await deadline.pause(pollMs);
+  }
+}
+
+const OVER: ReadonlySet<string> = new Set(['none', 'completed', 'failed', 'cancelled']);
+
+/**
+ * The state may have moved on since it was asked, and the command then be refused. Only while the
+ * deadline lasts: the next look decides.
+ */
+async function tolerate(run: () => Promise<unknown>, context: MigrationContext): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (context.qmp.state !== 'open') throw unasked(wordsOf(error), error);
+  }
+}
+
+function unasked(words: string, cause: unknown): ColoError {
+  const remedy = 'See whether QEMU still runs, and connect to it again.';
+  return new ColoError('command-failed', `QEMU cannot be asked about COLO: ${words}`, remedy, {
+    cause,
+  });
+}

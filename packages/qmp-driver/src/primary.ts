@@ -1,0 +1,379 @@
+/**
+ * The primary's side: seed, attach, COLO, and away again.
+ *
+ *   seed ──► attach ──► startColo ──► finishSeed        each step after the one before it
+ *     └────────┴────────────┴─────────────┴──► rollback or runAlone, at any time
+ *
+ * A write must never be on the primary's disk alone, from READY on. What carries it meanwhile:
+ *
+ *   link         after seed   after attach      in COLO, before finishSeed   after
+ *   replication  mirror       mirror (*)        mirror and child             child
+ *   nbd          mirror       child             child                        child
+ *   mirror       mirror       mirror            mirror                       mirror
+ *
+ *   (*) the replication filter refuses writes until COLO runs (QEMU block/replication.c,
+ *       replication_get_io_status).
+ *
+ * Each step therefore checks that the mirrors on which it counts have not failed meanwhile. What exists
+ * in QEMU is read from the live graph; only mirrors and the list of disks are kept here, and adopt()
+ * gives both to a process that comes later.
+ */
+import type { QmpClient } from 'qemu-qmp-client';
+import type { BlockdevContext } from './blockdev.js';
+import { Deadline } from './deadline.js';
+import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
+import { type DiskGraph, findDisk } from './graph.js';
+import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
+import { LinkedDisk, quorumOf } from './linked-disk.js';
+import {
+  leaveColo,
+  type MigrationContext,
+  migrateIntoColo,
+  queryMigration,
+  setCheckpointDelay,
+  setColoCapability,
+} from './migration.js';
+import { Mirror, type SeedProgress } from './mirror.js';
+import { type Finding, inspect } from './preflight.js';
+import { yankAll } from './yank.js';
+
+/** A link that no longer carries all writes: the replica must not commit any more. */
+export interface LinkFailure {
+  readonly device: string;
+  /** The node or job that failed. */
+  readonly node: string;
+  readonly message: string;
+}
+
+export interface PrimaryOptions {
+  /** For one QMP command. */
+  readonly commandTimeoutMs?: number;
+  /** For each of attach, finishSeed, runAlone, rollback and the short ones. */
+  readonly stepTimeoutMs?: number;
+  /** The longest that seeding may go without progress. */
+  readonly stallTimeoutMs?: number;
+  readonly pollMs?: number;
+  /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
+  readonly probePeer?: boolean;
+  /**
+   * Called synchronously with the event when a link fails: a mirror that ended, a QUORUM_REPORT_BAD of a
+   * plain NBD child. A replication child reports nothing in COLO (QEMU swallows its write errors).
+   */
+  readonly onLinkFailure?: (failure: LinkFailure) => void;
+}
+
+export interface SeedOptions {
+  readonly onProgress?: (progress: SeedProgress) => void;
+  /** For each disk. */
+  readonly speedBytesPerSec?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface StartColoOptions {
+  /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
+  readonly uri: string;
+  /** Milliseconds between two checkpoints. */
+  readonly periodMs: number;
+  /** From the command to COLO: as long as it takes to send the guest's memory. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export class PrimaryDriver {
+  readonly #qmp: QmpClient;
+  readonly #options: Required<PrimaryOptions>;
+  #linked: LinkedDisk[] = [];
+  #unsubscribe: () => void = () => undefined;
+  #attached = false;
+
+  constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
+    this.#qmp = qmp;
+    this.#options = {
+      commandTimeoutMs: 10_000,
+      stepTimeoutMs: 30_000,
+      stallTimeoutMs: 60_000,
+      pollMs: 100,
+      probePeer: true,
+      onLinkFailure: () => undefined,
+      ...options,
+    };
+  }
+
+  /** The disks that were given to seed() or adopt(), until runAlone() or rollback(). */
+  get disks(): readonly DiskLink[] {
+    return this.#linked.map(({ disk }) => disk);
+  }
+
+  /**
+   * What stands in the way of protecting these disks; empty when nothing does.
+   * @throws LinkError `bad-link`; ColoError `command-failed`; GraphError `graph-unstable`
+   */
+  async preflight(disks: readonly DiskLink[]): Promise<Finding[]> {
+    checkLinks(disks);
+    return inspect(this.#qmp, disks, { timeoutMs: this.#options.commandTimeoutMs });
+  }
+
+  /**
+   * Copies the disks to their replicas while the guest runs. Resolves when all of them are READY: from
+   * then on each write is on both sides before the guest hears of it. After a failure call rollback().
+   * @throws SeedError with QEMU's words; LinkError `bad-link`, `peer-silent`, `add-failed`;
+   *   GraphError `disk-not-found`, `no-quorum`, `size-mismatch`; WaitError
+   */
+  async seed(disks: readonly DiskLink[], options: SeedOptions = {}): Promise<void> {
+    checkLinks(disks);
+    if (this.#linked.length > 0) {
+      const message = `this driver has disks in its care: ${this.#deviceList()}`;
+      throw new SeedError('seed-failed', message, 'Call runAlone() or rollback() first.');
+    }
+    const { signal, onProgress, speedBytesPerSec } = options;
+    const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
+    const graphs = await this.#find(disks, signal);
+    this.#watch();
+    for (const [disk, graph] of graphs) {
+      const context = this.#blockdev(`starting the seed of ${disk.device}`, signal);
+      const linked = this.#link(disk, graph);
+      await linked.startSeed(context, graph.sizeBytes, speedBytesPerSec);
+    }
+    const waits = this.#linked.map(({ mirror }) =>
+      mirror.ready({ pollMs, stallTimeoutMs, commandTimeoutMs, signal, onProgress }),
+    );
+    await Promise.all(waits);
+    // One may have failed after it was READY, while another was still copying.
+    this.#checkMirrors();
+  }
+
+  /**
+   * Makes the replica a child of each disk's quorum; nothing to do for the link `mirror`. A plain NBD
+   * child carries the writes at once, so its mirror ends here. After a failure call rollback().
+   * @throws LinkError `not-seeded`, `peer-silent`, `add-failed`; SeedError; GraphError; WaitError
+   */
+  async attach(disks: readonly DiskLink[]): Promise<void> {
+    const wanted = new Set(disks.map(({ id }) => id));
+    const chosen = this.#linked.filter(({ disk }) => wanted.has(disk.id));
+    if (chosen.length < wanted.size || chosen.length < this.#linked.length) {
+      const message = `the seeded disks are ${this.#deviceList()}, which is not what to attach`;
+      throw new LinkError('not-seeded', message, 'Attach the very disks that were seeded.');
+    }
+    for (const linked of chosen) {
+      this.#checkMirrors();
+      await linked.attach(this.#blockdev(`attaching ${linked.disk.device}`));
+    }
+    this.#attached = true;
+  }
+
+  /**
+   * Starts COLO; resolves when the primary's migration status is `colo`. On failure the migration is
+   * cancelled, the disks stay linked: try again, or call rollback().
+   * @throws ColoError `colo-unsupported`, `colo-refused`, `colo-not-entered` with QEMU's error-desc;
+   *   LinkError `not-seeded`; SeedError `seed-lost`; WaitError
+   */
+  async startColo(options: StartColoOptions): Promise<void> {
+    const { uri, periodMs, timeoutMs, signal } = options;
+    if (!this.#attached) {
+      const message = 'no disks are attached: the secondary would run on stale ones';
+      throw new LinkError('not-seeded', message, 'Call seed() and attach() first.');
+    }
+    this.#checkMirrors();
+    const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
+    await setColoCapability(context, true);
+    await setCheckpointDelay(context, periodMs);
+    await migrateIntoColo(context, uri, () => this.#checkMirrors());
+    this.#checkMirrors();
+  }
+
+  /**
+   * To be called once COLO runs: ends the mirrors that the links replace and deletes their nodes.
+   * Harmless when done already.
+   * @throws SeedError `seed-lost`: writes are missing on the replica; LinkError `remove-failed`; WaitError
+   */
+  async finishSeed(): Promise<void> {
+    for (const linked of this.#linked) {
+      await linked.endSeed(this.#blockdev(`ending the seed of ${linked.disk.device}`));
+    }
+  }
+
+  /**
+   * Starts a checkpoint at once; resolves when QEMU has been told so, not when it is done.
+   * @throws ColoError `not-in-colo`, `command-failed`
+   */
+  async checkpointNow(): Promise<void> {
+    const context = this.#migration('asking for a checkpoint');
+    const parameters = await step(
+      () => this.#qmp.execute('query-migrate-parameters', {}, this.#commandOptions()),
+      (words, cause) => {
+        const message = `the checkpoint period cannot be read: ${words}`;
+        return new ColoError('command-failed', message, 'See whether QEMU still answers.', {
+          cause,
+        });
+      },
+    );
+    await this.#setPeriodInColo(context, parameters['x-checkpoint-delay'] ?? 20_000);
+  }
+
+  /**
+   * Sets the time between checkpoints. In COLO, QEMU takes this as a wish for one at once, too.
+   * @throws ColoError `command-failed`
+   */
+  async setPeriod(periodMs: number): Promise<void> {
+    await setCheckpointDelay(this.#migration('setting the period'), periodMs);
+  }
+
+  /**
+   * Takes over disks that an earlier process linked, as after a restart of the daemon: so that
+   * runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in QEMU.
+   * @throws LinkError `bad-link`; GraphError
+   */
+  async adopt(disks: readonly DiskLink[]): Promise<void> {
+    checkLinks(disks);
+    const graphs = await this.#find(disks, undefined);
+    const jobs = await step(
+      () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
+      (words, cause) => {
+        const message = `the block jobs cannot be read: ${words}`;
+        return new GraphError('graph-unstable', message, 'See whether QEMU still answers.', {
+          cause,
+        });
+      },
+    );
+    this.#watch();
+    for (const [disk, graph] of graphs) {
+      const { mirror } = this.#link(disk, graph);
+      const job = jobs.find(({ device }) => device === namesOf(disk).seedJob);
+      if (job !== undefined) mirror.adopt(job.ready);
+    }
+    this.#attached = true;
+  }
+
+  /**
+   * The secondary is dead or hangs: cuts the connections first, so that no write of the guest waits for
+   * it, takes the replicas out of the graph, and ends COLO. The guest runs on. Harmless when repeated.
+   * Does as much as can be done before it throws the first error.
+   * @throws LinkError `remove-failed`; ColoError `command-failed`, `guest-stopped`; WaitError
+   */
+  async runAlone(): Promise<void> {
+    await this.#letGo('letting the secondary go');
+  }
+
+  /**
+   * Undoes seed() and attach(), and COLO if it got that far: back to the graph that was there.
+   * Errors as of runAlone().
+   */
+  async rollback(): Promise<void> {
+    await this.#letGo('rolling back');
+  }
+
+  async #letGo(what: string): Promise<void> {
+    const errors: unknown[] = [];
+    const attempt = async (run: () => Promise<unknown>): Promise<void> => {
+      await run().catch((error: unknown) => errors.push(error));
+    };
+    const nodes = this.disks.flatMap(nbdNodesOf);
+    const { commandTimeoutMs } = this.#options;
+    await attempt(() => yankAll(this.#qmp, { nodes, migration: true }, commandTimeoutMs));
+    for (const linked of this.#linked) {
+      await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
+    }
+    const context = this.#migration(what);
+    await attempt(() => leaveColo(context));
+    await attempt(() => setColoCapability(context, false));
+    await attempt(() => this.#checkGuest(context));
+    if (errors.length > 0) throw errors[0];
+    this.#forget();
+  }
+
+  /** A migration that completed behind our back leaves a guest that must not just be continued. */
+  async #checkGuest({ deadline }: MigrationContext): Promise<void> {
+    const options = deadline.options(this.#options.commandTimeoutMs);
+    const { status } = await this.#qmp.execute('query-status', {}, options);
+    if (status !== 'postmigrate') return;
+    throw new ColoError(
+      'guest-stopped',
+      "the guest stands still: QEMU's status is postmigrate, its state may run on the secondary",
+      'Stop the secondary for good, then continue the guest here with cont.',
+    );
+  }
+
+  async #find(
+    disks: readonly DiskLink[],
+    signal: AbortSignal | undefined,
+  ): Promise<(readonly [DiskLink, DiskGraph])[]> {
+    const found: (readonly [DiskLink, DiskGraph])[] = [];
+    for (const disk of disks) {
+      const options = { ...this.#commandOptions(), signal };
+      const graph = await findDisk(this.#qmp, disk.device, options);
+      if (disk.link !== 'mirror') quorumOf(disk, graph);
+      found.push([disk, graph]);
+    }
+    return found;
+  }
+
+  #link(disk: DiskLink, graph: DiskGraph): LinkedDisk {
+    const { seedJob: job, seedNode: target } = namesOf(disk);
+    const { device } = disk;
+    const source = { device, job, node: graph.topNode, target };
+    const mirror = new Mirror(this.#qmp, source, ({ message }) => {
+      this.#options.onLinkFailure({ device, node: job, message });
+    });
+    const linked = new LinkedDisk(disk, mirror, this.#options.probePeer);
+    this.#linked.push(linked);
+    return linked;
+  }
+
+  /** Listens for errors of plain NBD children. */
+  #watch(): void {
+    this.#unsubscribe();
+    this.#unsubscribe = this.#qmp.on((event) => {
+      if (event.event !== 'QUORUM_REPORT_BAD') return;
+      const { 'node-name': node, type, error = 'no reason given' } = event.data;
+      const bad = this.disks.find((disk) => disk.link === 'nbd' && namesOf(disk).linkNode === node);
+      if (bad === undefined) return;
+      const message = `a ${type} of ${bad.device} did not reach its replica (node ${node}): ${error}`;
+      this.#options.onLinkFailure({ device: bad.device, node, message });
+    });
+  }
+
+  #checkMirrors(): void {
+    for (const { mirror } of this.#linked) mirror.check();
+  }
+
+  #forget(): void {
+    for (const { mirror } of this.#linked) mirror.dispose();
+    this.#unsubscribe();
+    this.#linked = [];
+    this.#attached = false;
+  }
+
+  async #setPeriodInColo(context: MigrationContext, periodMs: number): Promise<void> {
+    const { status } = await queryMigration(context);
+    if (status !== 'colo') {
+      const message = `no checkpoint can be taken: the migration's status is ${status ?? 'none'}`;
+      throw new ColoError('not-in-colo', message, 'Protect the VM first.');
+    }
+    await setCheckpointDelay(context, periodMs);
+  }
+
+  #blockdev(what: string, signal?: AbortSignal): BlockdevContext {
+    const { stepTimeoutMs: timeoutMs, commandTimeoutMs } = this.#options;
+    const deadline = new Deadline(what, { timeoutMs, signal });
+    return { qmp: this.#qmp, deadline, commandTimeoutMs };
+  }
+
+  #migration(
+    what: string,
+    wait: { timeoutMs: number; signal?: AbortSignal | undefined } = {
+      timeoutMs: this.#options.stepTimeoutMs,
+    },
+  ): MigrationContext {
+    const { commandTimeoutMs, pollMs } = this.#options;
+    return { qmp: this.#qmp, deadline: new Deadline(what, wait), commandTimeoutMs, pollMs };
+  }
+
+  #commandOptions(): { timeoutMs: number } {
+    return { timeoutMs: this.#options.commandTimeoutMs };
+  }
+
+  #deviceList(): string {
+    const devices = this.disks.map(({ device }) => device);
+    return devices.length === 0 ? 'none' : devices.join(', ');
+  }
+}

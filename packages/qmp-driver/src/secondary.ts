@@ -1,0 +1,161 @@
+/**
+ * The secondary's side: it waits for its primary, takes over, and moves to its local files.
+ *
+ *   inmigrate ──► COLO (mode secondary) ──► took over (mode none, last-mode secondary) ──► on local files
+ */
+import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
+import { Deadline } from './deadline.js';
+import { ColoError, FailoverError, step, wordsOf } from './errors.js';
+import { setColoCapability } from './migration.js';
+import { type LocalDisk, moveDisks } from './move.js';
+import { yankAll } from './yank.js';
+
+export interface SecondaryOptions {
+  /** For one QMP command. */
+  readonly commandTimeoutMs?: number;
+  readonly pollMs?: number;
+  /** How long a failover may take before its migration channel counts as hung and is cut. */
+  readonly hungAfterMs?: number;
+  /** For moveToLocal() without its drain(). */
+  readonly moveTimeoutMs?: number;
+}
+
+export class SecondaryDriver {
+  readonly #qmp: QmpClient;
+  readonly #options: Required<SecondaryOptions>;
+
+  constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
+    this.#qmp = qmp;
+    this.#options = {
+      commandTimeoutMs: 10_000,
+      pollMs: 50,
+      hungAfterMs: 1_000,
+      moveTimeoutMs: 30_000,
+      ...options,
+    };
+  }
+
+  /**
+   * Sees that this VM waits for a migration, and readies it for COLO.
+   * @throws FailoverError `not-incoming`; ColoError `colo-unsupported`, `command-failed`
+   */
+  async prepare(): Promise<void> {
+    const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
+    const deadline = new Deadline('preparing the secondary', { timeoutMs });
+    const { status } = await step(
+      () => this.#qmp.execute('query-status', {}, deadline.options(timeoutMs)),
+      unasked,
+    );
+    if (status !== 'inmigrate') {
+      const message = `this VM does not wait for its primary: its status is ${status}, not inmigrate`;
+      throw new FailoverError('not-incoming', message, 'Start it with -incoming.');
+    }
+    await setColoCapability({ qmp: this.#qmp, deadline, commandTimeoutMs, pollMs }, true);
+  }
+
+  /**
+   * The guest takes over here. Resolves when it runs and QEMU says that it was a secondary and is none
+   * any more. If QEMU does not get there for `hungAfterMs`, its migration channel is cut. Harmless
+   * when repeated. Whoever calls this has made sure that the primary is dead or fenced.
+   * @throws FailoverError `not-secondary`, `failover-failed`; ColoError `command-failed`; WaitError
+   */
+  async failOver(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
+    const deadline = new Deadline('the failover', options);
+    const guest = new RunWatch(this.#qmp);
+    const yankTimer = setTimeout(() => {
+      // A failure shows as the failover's own: the deadline passes.
+      this.#yankMigration().catch(() => undefined);
+    }, this.#options.hungAfterMs);
+    try {
+      const before = await this.#coloStatus(deadline);
+      if (tookOver(before)) return;
+      if (before.mode !== 'secondary') throw notSecondary(before);
+      guest.reset();
+      await this.#loseHeartbeat(deadline);
+      // Twice: a RESUME can be that of a last checkpoint, with the failover's own pair still to come.
+      for (let agreed = 0; agreed < 2;) {
+        await deadline.pause(this.#options.pollMs);
+        const status = await this.#coloStatus(deadline);
+        agreed = tookOver(status) && guest.resumed() ? agreed + 1 : 0;
+      }
+    } finally {
+      clearTimeout(yankTimer);
+      guest.dispose();
+    }
+  }
+
+  /**
+   * Moves the guest from the replicator to local files: stops it, awaits `drain` (all buffers are in the
+   * files, on stable storage), swaps the quorums' children, continues. All disks go, or none: on failure
+   * the old graph is restored, and the guest left stopped for the caller to `cont`. A guest that was
+   * not running before is not started.
+   * @throws MoveError, whose `guestStopped` tells; GraphError, before anything was touched; WaitError
+   */
+  async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<void> {
+    const { commandTimeoutMs, moveTimeoutMs: timeoutMs } = this.#options;
+    await moveDisks(this.#qmp, disks, drain, { commandTimeoutMs, timeoutMs });
+  }
+
+  async #loseHeartbeat(deadline: Deadline): Promise<void> {
+    try {
+      const options = deadline.options(this.#options.commandTimeoutMs);
+      await this.#qmp.execute('x-colo-lost-heartbeat', {}, options);
+    } catch (error) {
+      // Somebody else may have sent it just before; then QEMU refuses ours and fails over all the same.
+      const status = await this.#coloStatus(deadline);
+      if (tookOver(status) || status.reason === 'processing') return;
+      const message = `QEMU refused to fail over: ${wordsOf(error)}`;
+      const remedy = 'Look at query-colo-status: another failover may be under way.';
+      throw new FailoverError('failover-failed', message, remedy, { cause: error });
+    }
+  }
+
+  async #coloStatus(deadline: Deadline): Promise<ColoStatus> {
+    const options = deadline.options(this.#options.commandTimeoutMs);
+    return step(() => this.#qmp.execute('query-colo-status', {}, options), unasked);
+  }
+
+  async #yankMigration(): Promise<void> {
+    await yankAll(this.#qmp, { nodes: [], migration: true }, this.#options.commandTimeoutMs);
+  }
+}
+
+/** Whether the guest was resumed, and not stopped since. */
+class RunWatch {
+  readonly dispose: () => void;
+  #resumed = false;
+
+  constructor(qmp: QmpClient) {
+    this.dispose = qmp.on(({ event }) => {
+      if (event === 'RESUME') this.#resumed = true;
+      else if (event === 'STOP') this.#resumed = false;
+    });
+  }
+
+  resumed(): boolean {
+    return this.#resumed;
+  }
+
+  reset(): void {
+    this.#resumed = false;
+  }
+}
+
+function tookOver(status: ColoStatus): boolean {
+  return status.mode === 'none' && status['last-mode'] === 'secondary';
+}
+
+function notSecondary(status: ColoStatus): FailoverError {
+  return new FailoverError(
+    'not-secondary',
+    `this VM is no secondary in COLO: its mode is ${status.mode}, its last ${status['last-mode']}`,
+    'COLO never began here, so there is nothing to take over: start the VM from its disk.',
+  );
+}
+
+function unasked(words: string, cause: unknown): ColoError {
+  const remedy = 'See whether QEMU still runs, and connect to it again.';
+  return new ColoError('command-failed', `the secondary cannot be asked: ${words}`, remedy, {
+    cause,
+  });
+}
