@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { QmpConnectionError, QmpError, QmpProtocolError } from './errors.js';
 import { LineSplitter } from './lines.js';
 import { decodeMessage, type Message } from './messages.js';
+import { type Write, writerFor } from './writer.js';
 
 /** What comes out of a connection: messages, then exactly one end. */
 export type Inbound =
@@ -15,6 +16,7 @@ export type Inbound =
 export class Connection {
   readonly #stream: Duplex;
   readonly #lines: LineSplitter;
+  readonly #write: Write;
   #receiver: ((inbound: Inbound) => void) | undefined;
   #held: Inbound[] = [];
   #chunks: Uint8Array[] = [];
@@ -24,6 +26,7 @@ export class Connection {
   constructor(stream: Duplex, maxLineBytes: number) {
     this.#stream = stream;
     this.#lines = new LineSplitter(maxLineBytes);
+    this.#write = writerFor(stream);
     stream.on('error', (cause) => this.#lost(`the connection failed: ${cause.message}`, cause));
     stream.on('end', () => this.#lost(`QEMU closed the connection${this.#midLine()}`));
     stream.on('close', () => this.#lost('the connection was closed'));
@@ -44,7 +47,7 @@ export class Connection {
   }
 
   write(text: string): void {
-    this.#stream.write(text);
+    this.#write(text);
   }
 
   /** Ends without a word: nothing is received any more. Resolves when the stream is closed. */

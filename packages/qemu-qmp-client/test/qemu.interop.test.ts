@@ -214,6 +214,8 @@ describe('QEMU, over TCP and TLS', () => {
     const client = await QmpClient.connect({ target });
     expect((await client.execute('query-status')).running).toBe(true);
     expect((await client.execute('query-qmp-schema')).length).toBeGreaterThan(500);
+    const many = Array.from({ length: 40 }, () => client.execute('query-name'));
+    expect(await Promise.all(many)).toHaveLength(40);
     await client.close();
 
     const distrusted = { kind: 'tls', host, port, cert, key } as const;
