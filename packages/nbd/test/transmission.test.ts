@@ -226,6 +226,17 @@ describe('replies', () => {
     expect(bytes.takeReplies(await peer.received())).toMatchObject([{ cookie: 'w', error: 0 }]);
   });
 
+  it('tell the truth about a WRITE that is complete when DISC comes', async () => {
+    let release: () => void = () => undefined;
+    const write = (): Promise<void> => new Promise((resolve) => (release = resolve));
+    const peer = await entered(altered({ write }));
+    peer.send(bytes.write('w', 0, payload), bytes.request(DISC, 'd', 0, 0));
+    await settle();
+    release();
+    expect(bytes.takeReplies(await peer.received())).toMatchObject([{ cookie: 'w', error: 0 }]);
+    expect(peer.closed).toBe(true);
+  });
+
   it('answer what is in flight before DISC closes', async () => {
     let release: () => void = () => undefined;
     const flush = (): Promise<void> => new Promise((resolve) => (release = resolve));
@@ -298,6 +309,16 @@ describe('block status', () => {
       ['a', 5],
       ['b', 22],
     ]);
+  });
+
+  it('is refused after a later SET_META_CONTEXT that failed', async () => {
+    const peer = new WirePeer({ exports: [new MemoryExport('disk', SIZE)] });
+    peer.send(bytes.clientFlags(), bytes.option(8));
+    peer.send(bytes.option(10, bytes.metaData('disk', ['base:allocation'])), bytes.option(10));
+    peer.send(bytes.go('disk'));
+    await peer.received();
+    const [reply] = await exchange(peer, [bytes.request(STATUS, 's', 0, 10)]);
+    expect(reply!.error).toBe(22);
   });
 
   it('is refused for an export other than the one that the context was set for', async () => {
