@@ -321,6 +321,7 @@ describe('listeners', () => {
       seen.push(name);
       void client.close();
     });
+    client.on(({ event: name }) => seen.push(`${name} again`));
     server.send(event('STOP') + event('RESUME') + 'not json\n');
     await turns();
     expect(seen).toEqual(['STOP']);
