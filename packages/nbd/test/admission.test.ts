@@ -116,6 +116,20 @@ describe('admission', () => {
     expect(peer.closed).toBe(true);
   });
 
+  it('closes the stream of a client that leaves within a WRITE, once its pieces are done', async () => {
+    let release: () => void = () => undefined;
+    const write = (): Promise<void> => new Promise((resolve) => (release = resolve));
+    const { peer, ends } = await scene({ write });
+    peer.send(bytes.write('w', 0, Buffer.alloc(9000)).subarray(0, 5000));
+    peer.end();
+    await settle();
+    expect(ends).toMatchObject([{ kind: 'lost', midRequest: true }]);
+    expect(peer.closed).toBe(false);
+    release();
+    await settle();
+    expect(peer.closed).toBe(true);
+  });
+
   it('closes the session once, after DISC and at once', async () => {
     const { peer, gate, log, ends } = await scene();
     gate.open = false;
