@@ -36,3 +36,5 @@ export {
   type OracleRegion,
 } from './regions.js';
 export { LabVm, type LabVmExit, type LabVmOptions, type OracleCommand } from './vm.js';
+export { LabDaemon, type LabDaemonOptions } from './daemon.js';
+export { LabPair, type LabPairOptions } from './pair.js';

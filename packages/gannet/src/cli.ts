@@ -1,0 +1,184 @@
+import { recoverBases } from '@gannet/replicator';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { asPrimary, asSecondary, loadConfig } from './config.js';
+import { ControlClient } from './control/client.js';
+import { PrimaryDaemon } from './daemon/primary.js';
+import { SecondaryDaemon } from './daemon/secondary.js';
+import { runDemo } from './demo/demo.js';
+import { describeError, EXIT } from './errors.js';
+import { createLogger } from './log.js';
+import { formatTable, ProgressBar } from './terminal.js';
+import { VERSION } from './version.js';
+
+interface Options {
+  readonly config: string;
+  readonly json: boolean;
+  readonly force?: boolean;
+  readonly logLevel?: string;
+}
+
+/** Runs the command. @returns the exit code (docs/commands.md) */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = buildProgram();
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.done);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    return reportError(error, argv.includes('--json'));
+  }
+}
+
+function buildProgram(): Command {
+  const program = new Command('gannet')
+    .description('Fault tolerance for QEMU virtual machines without the storage tax.')
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError('(say --help for the options)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  gannet secondary --config web.yaml      on the secondary host; then start its QEMU
+  gannet primary --config web.yaml        on the primary host, beside the running VM
+  gannet protect --config web.yaml        copies the disks, starts COLO
+  gannet status --config web.yaml --json
+  gannet failover --config web.yaml       on the secondary host, when the primary is gone
+  gannet demo                             shows it all on this machine
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
+    );
+  const command = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .requiredOption('-c, --config <file>', 'configuration of the VM (YAML)')
+      .option('--json', 'print one JSON document', false);
+
+  command('secondary', 'Hold the disks of a secondary VM and commit them at each checkpoint')
+    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .option('--overwrite', 'seed over a base that holds data', false)
+    .action(async (options: Options & { overwrite: boolean }) => {
+      const config = asSecondary(await loadConfig(options.config));
+      const secondary = {
+        ...config.secondary,
+        overwrite: options.overwrite || config.secondary.overwrite,
+      };
+      const log = createLogger({ role: 'secondary', level: options.logLevel });
+      await serve(() => SecondaryDaemon.start({ ...config, secondary }, log));
+    });
+  command('primary', 'Stand beside a running VM to protect it')
+    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .action(async (options: Options) => {
+      const config = asPrimary(await loadConfig(options.config));
+      const log = createLogger({ role: 'primary', level: options.logLevel });
+      await serve(() => PrimaryDaemon.start(config, log));
+    });
+  command('protect', 'Copy the disks of the running VM and start COLO').action(
+    async (options: Options) => {
+      await call(options, 'protect', {}, protectProgress(options));
+    },
+  );
+  command('status', 'Show how the protection is doing').action(async (options: Options) => {
+    const status = await call(options, 'status', {});
+    if (['diverged', 'alone'].includes(String(status['state']))) process.exitCode = EXIT.degraded;
+  });
+  command('checkpoint', 'Make a checkpoint now, and wait for it').action(
+    async (options: Options) => {
+      await call(options, 'checkpoint', {});
+    },
+  );
+  command('failover', 'On the secondary: take over. On the primary: give protection up and run on')
+    .option('--force', 'without proof that the other side is gone', false)
+    .action(async (options: Options) => {
+      await call(options, 'failover', { force: options.force === true });
+    });
+  command('recover', 'After a crash behind a failover: make the base images whole again').action(
+    async (options: Options) => {
+      const config = asSecondary(await loadConfig(options.config));
+      const disks = config.disks.map(({ name, base }) => ({ name, base: base ?? '' }));
+      print(options, { recovered: await recoverBases(disks) });
+    },
+  );
+  program
+    .command('demo')
+    .description('Protect a real VM on this machine, kill it, and watch the other carry on')
+    .option('--json', 'print one JSON document at the end', false)
+    .option('--checkpoints <n>', 'checkpoints before the kill', positive, 12)
+    .option('--period <ms>', 'time between checkpoints', positive, 1000)
+    .option('--disks <n>', 'disks of the VM', positive, 1)
+    .option('--link <kind>', 'replication or nbd', 'replication')
+    .option('--seed <n>', 'replays the moment of the kill', positive)
+    .action(async (options: DemoFlags) => {
+      process.exitCode = await runDemo(options);
+    });
+  return program;
+}
+
+type DemoFlags = Parameters<typeof runDemo>[0];
+
+/** Runs a daemon until a signal asks for its end. */
+async function serve(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  const asked = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  const daemon = await start();
+  await asked;
+  await daemon.close();
+}
+
+async function call(
+  options: Options,
+  method: string,
+  params: Record<string, unknown>,
+  progress?: (value: unknown) => void,
+): Promise<Record<string, unknown>> {
+  const { control } = await loadConfig(options.config);
+  const client = await ControlClient.connect(control);
+  try {
+    const result = (await client.call(method, params, progress)) as Record<string, unknown>;
+    print(options, result);
+    return result;
+  } finally {
+    client.close();
+  }
+}
+
+function protectProgress({ json }: Options): ((value: unknown) => void) | undefined {
+  if (json) return undefined;
+  const bar = new ProgressBar('  copying');
+  return (value) => {
+    const { stage, doneBytes, totalBytes } = value as Record<string, unknown>;
+    if (typeof doneBytes === 'number' && typeof totalBytes === 'number') {
+      bar.update(doneBytes, totalBytes);
+    } else {
+      bar.end();
+      process.stderr.write(`${String(stage)} ...\n`);
+    }
+  };
+}
+
+function print({ json }: Pick<Options, 'json'>, result: Record<string, unknown>): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const rows = Object.entries(result).map(([key, value]): [string, string] => [
+    key,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
+  process.stdout.write(formatTable(rows));
+}
+
+function reportError(error: unknown, json: boolean): number {
+  const { code, message, remedy, exit } = describeError(error);
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, remedy } })}\n`);
+  else process.stderr.write(`gannet: ${message}\n${remedy === '' ? '' : `${remedy}\n`}`);
+  return EXIT[exit];
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('a whole number above 0 is wanted');
+}

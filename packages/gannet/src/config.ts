@@ -1,0 +1,186 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
+import { z } from 'zod';
+import { GannetError } from './errors.js';
+
+/** Where something listens. */
+export type Address =
+  | { readonly type: 'unix'; readonly path: string }
+  | { readonly type: 'inet'; readonly host: string; readonly port: number };
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|::1)$/;
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+/** Longest path that fits a socket address on Linux. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+const socketPath = z
+  .string()
+  .startsWith('/', 'give the socket an absolute path')
+  .refine((path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX, {
+    error: `a socket's path may have ${SOCKET_PATH_BYTES_MAX} bytes at most`,
+  });
+
+const address = z.string().transform((text, context): Address => {
+  const unix = /^unix:(.+)$/.exec(text)?.[1];
+  if (unix !== undefined) {
+    const path = socketPath.safeParse(unix);
+    if (path.success) return { type: 'unix', path: unix };
+    context.addIssue(path.error.issues[0]?.message ?? 'not a socket path');
+    return z.NEVER;
+  }
+  const inet = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
+  if (!inet?.[1] || Number(inet[2]) > 65535) {
+    context.addIssue('write unix:/path/of.sock or HOST:PORT');
+    return z.NEVER;
+  }
+  if (!LOOPBACK.test(inet[1])) {
+    context.addIssue('plain TCP is for loopback only; use a unix socket or a tunnel between hosts');
+    return z.NEVER;
+  }
+  return { type: 'inet', host: inet[1], port: Number(inet[2]) };
+});
+
+const bytes = z.union([z.number().int().positive(), z.string()]).transform((value, context) => {
+  const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(String(value));
+  if (match) return Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1);
+  context.addIssue('write bytes, or a number with KiB, MiB, GiB or TiB');
+  return z.NEVER;
+});
+
+const diskName = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only');
+
+const disk = z.strictObject({
+  name: diskName.describe('name of the disk, the same on both sides'),
+  device: z.string().min(1).describe('id of the device in QEMU that uses the disk'),
+  base: z.string().startsWith('/').optional().describe("secondary's raw image or block device"),
+  size: bytes
+    .optional()
+    .describe("creates the base with this size, the primary's, if it is not there"),
+});
+
+const configSchema = z.strictObject({
+  vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
+  control: socketPath.describe("the daemon's control socket"),
+  qmp: address.describe('a QMP socket of this VM that nobody else uses'),
+  disks: z.array(disk).min(1),
+  primary: z
+    .strictObject({
+      link: z.enum(['replication', 'nbd', 'mirror']).default('replication'),
+      nbd: address.describe("the secondary's NBD socket, seen from here"),
+      migrate: z
+        .string()
+        .regex(/^(unix|tcp):/)
+        .describe("where the secondary's QEMU waits (-incoming)"),
+      peer: socketPath.describe("the secondary daemon's control socket, seen from here"),
+      checkpointPeriodMs: z.number().int().min(10).max(3_600_000).default(2000),
+      stageTimeoutMs: z.number().int().positive().default(60_000),
+      seedTimeoutMs: z
+        .number()
+        .int()
+        .positive()
+        .default(24 * 3_600_000),
+    })
+    .optional(),
+  secondary: z
+    .strictObject({
+      nbd: address.describe('where the replicator listens'),
+      source: z.enum(['colo', 'external']).default('colo'),
+      journal: z.string().startsWith('/').optional(),
+      overwrite: z.boolean().default(false).describe('seed over a base that holds data'),
+      memory: z
+        .strictObject({ soft: bytes.optional(), hard: bytes.optional() })
+        .refine(({ soft, hard }) => (soft ?? 0) <= (hard ?? Infinity), {
+          error: 'soft must not exceed hard',
+        })
+        .optional(),
+    })
+    .optional(),
+});
+
+export type Config = z.output<typeof configSchema>;
+export type PrimaryConfig = Config & { readonly primary: NonNullable<Config['primary']> };
+export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config['secondary']> };
+
+/**
+ * Reads and checks a configuration file.
+ *
+ * @throws GannetError CONFIG that names the file, each key that is wrong, and what it wants
+ */
+export async function loadConfig(file: string): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw configError(
+      `the configuration can't be read: ${why}`,
+      'Name a file with --config.',
+      cause,
+    );
+  }
+  return parseConfig(text, file);
+}
+
+/** As loadConfig, of a text; `file` is for messages. */
+export function parseConfig(text: string, file: string): Config {
+  let document: unknown;
+  try {
+    document = parse(text);
+  } catch (cause) {
+    throw configError(`${file} is not YAML: ${(cause as Error).message}`, 'Mend the line.', cause);
+  }
+  const result = configSchema.safeParse(document);
+  if (!result.success) {
+    const findings = result.error.issues.map(({ path, message }) => {
+      const key = path.length > 0 ? path.join('.') : 'the file';
+      return `  ${key}: ${message}`;
+    });
+    throw configError(`${file}:\n${findings.join('\n')}`, 'Mend these keys.', result.error);
+  }
+  const names = result.data.disks.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) {
+    throw configError(
+      `${file}:\n  disks: the name ${twice} is there twice`,
+      'Name each disk once.',
+    );
+  }
+  return result.data;
+}
+
+export function asPrimary(config: Config): PrimaryConfig {
+  if (config.primary) return config as PrimaryConfig;
+  throw configError('the configuration has no section `primary`', 'Add it: nbd, migrate, peer.');
+}
+
+export function asSecondary(config: Config): SecondaryConfig {
+  if (!config.secondary) {
+    throw configError('the configuration has no section `secondary`', 'Add it, with its key nbd.');
+  }
+  const without = config.disks.find(({ base }) => base === undefined);
+  if (without) {
+    const key = `disks: ${without.name} has no base`;
+    throw configError(key, 'A secondary needs a raw image or block device for each disk.');
+  }
+  return config as SecondaryConfig;
+}
+
+function configError(message: string, remedy: string, cause?: unknown): GannetError {
+  return new GannetError('CONFIG', message, remedy, 'usage', { cause });
+}
+
+/** The address as qemu-qmp-client wants it. */
+export function qmpTargetOf(address: Address): UnixTarget | TcpTarget {
+  return address.type === 'unix'
+    ? { kind: 'unix', path: address.path }
+    : { kind: 'tcp', host: address.host, port: address.port };
+}

@@ -1,0 +1,38 @@
+import { z } from 'zod';
+
+/**
+ * The control socket: WebSocket frames of JSON on a unix socket with mode 0600.
+ *
+ *     caller → daemon   { id, method, params }
+ *     daemon → caller   { id, progress }*  then  { id, result }  or  { id, error }
+ *     daemon → caller   { event }          to those who called `watch`
+ */
+export const CONTROL_PROTOCOL = 1;
+/** A longer message is nobody's of ours. */
+export const MESSAGE_BYTES_MAX = 1024 * 1024;
+
+export const requestSchema = z.strictObject({
+  id: z.number().int(),
+  method: z.string(),
+  params: z.record(z.string(), z.unknown()).default({}),
+});
+export type ControlRequest = z.output<typeof requestSchema>;
+
+const errorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  remedy: z.string(),
+  exit: z.enum(['done', 'failed', 'usage', 'degraded', 'refused', 'timeout']),
+});
+
+export const replySchema = z.union([
+  z.object({ id: z.number().int(), progress: z.unknown() }).strict(),
+  z.object({ id: z.number().int(), error: errorSchema }).strict(),
+  z.object({ id: z.number().int(), result: z.unknown() }).strict(),
+  z.object({ event: z.unknown() }).strict(),
+]);
+export type ControlReply = z.output<typeof replySchema>;
+
+/** What a method may report while it works. */
+export type Progress = (progress: unknown) => void;
+export type ControlMethod = (params: Record<string, unknown>, progress: Progress) => unknown;

@@ -1,0 +1,62 @@
+/** Progress and tables for people: a bar that redraws itself on a terminal, plain lines elsewhere. */
+const BAR_CELLS = 30;
+const LINE_EVERY_MS = 1000;
+
+export interface Output {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(text: string): unknown;
+}
+
+export class ProgressBar {
+  #startMs = performance.now();
+  #lastLineMs = -Infinity;
+  #isOpen = false;
+
+  constructor(
+    private readonly label: string,
+    private readonly output: Output = process.stderr,
+  ) {}
+
+  update(done: number, total: number): void {
+    const now = performance.now();
+    const isTTY = this.output.isTTY === true;
+    if (!isTTY && now - this.#lastLineMs < LINE_EVERY_MS && done < total) return;
+    this.#lastLineMs = now;
+    const share = total > 0 ? Math.min(1, done / total) : 1;
+    const seconds = (now - this.#startMs) / 1000;
+    const rate = seconds > 0 ? done / seconds : 0;
+    const left = rate > 0 ? Math.ceil((total - done) / rate) : 0;
+    const percent = `${Math.floor(share * 100)}`.padStart(3);
+    const text = `${percent} %  ${formatBytes(done)} of ${formatBytes(total)}  ${formatBytes(rate)}/s  ${left} s left`;
+    if (isTTY) {
+      const filled = Math.round(share * BAR_CELLS);
+      const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
+      this.output.write(`\r\u001b[K${this.label} ${bar} ${text}`);
+      this.#isOpen = true;
+    } else {
+      this.output.write(`${this.label} ${text}\n`);
+    }
+  }
+
+  /** Leaves the cursor on a fresh line. */
+  end(): void {
+    if (this.#isOpen) this.output.write('\n');
+    this.#isOpen = false;
+  }
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit] ?? 'B'}`;
+}
+
+/** Rows of label and value, aligned. */
+export function formatTable(rows: readonly (readonly [label: string, value: string])[]): string {
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}\n`).join('');
+}

@@ -1,0 +1,31 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { HARMLESS, MUTANTS } from '../mutants/mutants.js';
+import { MutantWorkspace } from '../mutants/workspace.js';
+
+const DEMO = ['--checkpoints', '10', '--period', '500'];
+
+/** Tests of the tests: broken in one place, the code must fail the demonstration, by its verdict and not by accident. */
+describe('the demonstration catches a mutant', () => {
+  let workspace: MutantWorkspace | undefined;
+  afterEach(async () => {
+    await workspace?.remove();
+    workspace = undefined;
+  });
+
+  it.each(MUTANTS)('$name', async (mutant) => {
+    workspace = await MutantWorkspace.create(mutant);
+    const { exitCode, faults, stderr } = await workspace.demo(DEMO);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 1 });
+    expect(faults).toContainEqual(
+      expect.stringMatching(
+        /mismatch|I\/O error|guest found something wrong|not what the guest says/,
+      ),
+    );
+  });
+
+  it(`and lets pass what does no harm: ${HARMLESS.name}`, async () => {
+    workspace = await MutantWorkspace.create(HARMLESS);
+    const { exitCode, faults, stderr } = await workspace.demo(DEMO);
+    expect({ exitCode, faults, stderr }).toMatchObject({ exitCode: 0, faults: [] });
+  });
+});
