@@ -1,7 +1,14 @@
 /* Makes COLO usable under TCG in unmodified QEMU. Preload it to QEMU under TCG only; KVM does not need it.
  *
- * The COLO thread reaches run_on_cpu() without the big lock (tcg_log_global_after_sync, seen in 7.2 and 10.0). Two
- * things go wrong there:
+ * Lost dirty pages. When QEMU before 9.0 collects the bitmap of written pages (cpu_physical_memory_sync_dirty_bitmap, the
+ * path that moves whole words), it does not tell TCG's TLB: a page that the TLB already knows as dirty is written on
+ * without a trace until something flushes the TLB. At each checkpoint the secondary then keeps old contents of such
+ * pages, and its kernel soon crashes; least often where the guest switches between address spaces all the time. Here
+ * memory_global_after_dirty_log_sync(), which follows every collection and comes before the pages are sent, is replaced
+ * by one that flushes the TLBs first.
+ *
+ * Waits without the lock. The COLO thread reaches run_on_cpu() without the big lock (by that very function, in 7.2 and
+ * 10.0). Two things go wrong there:
  *
  *  - It calls pthread_cond_wait() with a mutex that it does not own. The wait returns with the mutex locked, the thread
  *    does not know, and deadlocks on itself later. Here such a wait returns at once. That is a legal spurious wake-up:
@@ -11,9 +18,15 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,7 +53,7 @@ static void *next_symbol(const char *name)
     return symbol;
 }
 
-__attribute__((constructor)) static void resolve(void)
+static void resolve(void)
 {
     if (!real_wait) real_wait = next_symbol("pthread_cond_wait");
     if (!real_broadcast) real_broadcast = next_symbol("pthread_cond_broadcast");
@@ -95,4 +108,53 @@ int pthread_cond_broadcast(pthread_cond_t *cond)
     int result = real_broadcast(cond);
     pthread_mutex_unlock(mutex);
     return result;
+}
+
+/* QEMU's own functions, exported for its modules. run_on_cpu_data is a union of 8 bytes, passed as a pointer is. */
+static void *(*qemu_get_cpu)(int index);
+static void (*qemu_tlb_flush)(void *cpu);
+static void (*qemu_run_on_cpu)(void *cpu, void (*work)(void *cpu, void *data), void *data);
+
+static void nothing(void *cpu, void *data)
+{
+    (void)cpu;
+    (void)data;
+}
+
+/* Both are queued to the vCPU's thread, in this order, and run_on_cpu() waits: on return no stale TLB entry is left, and
+ * what was written through one is in memory and will be sent. */
+static void after_dirty_log_sync(void)
+{
+    void *cpu;
+    for (int i = 0; (cpu = qemu_get_cpu(i)); i++) {
+        qemu_tlb_flush(cpu);
+        qemu_run_on_cpu(cpu, nothing, NULL);
+    }
+}
+
+/* Makes the beginning of a function jump elsewhere. Returns 0 where it is too short for that or memory stays read-only. */
+static int redirect(void *function, void (*target)(void))
+{
+    unsigned char jump[12] = { 0x48, 0xb8, [10] = 0xff, [11] = 0xe0 }; /* movabs $target, %rax; jmp *%rax */
+    Dl_info info;
+    ElfW(Sym) *symbol = NULL;
+    if (!dladdr1(function, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol || symbol->st_size < sizeof jump) return 0;
+    memcpy(jump + 2, &target, sizeof target);
+    uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)function & ~(page_size - 1);
+    size_t length = (uintptr_t)function + sizeof jump - start;
+    if (mprotect((void *)start, length, PROT_READ | PROT_WRITE | PROT_EXEC)) return 0;
+    memcpy(function, jump, sizeof jump);
+    return !mprotect((void *)start, length, PROT_READ | PROT_EXEC);
+}
+
+__attribute__((constructor)) static void install(void)
+{
+    resolve();
+    void *original = dlsym(RTLD_DEFAULT, "memory_global_after_dirty_log_sync");
+    if (!original) return; /* setpriv and the like; or a QEMU built without modules */
+    qemu_get_cpu = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+    qemu_tlb_flush = dlsym(RTLD_DEFAULT, "tlb_flush");
+    qemu_run_on_cpu = dlsym(RTLD_DEFAULT, "run_on_cpu");
+    if (!qemu_get_cpu || !qemu_tlb_flush || !qemu_run_on_cpu || !redirect(original, after_dirty_log_sync))
+        fprintf(stderr, "colo-tcg-shim: cannot repair this QEMU's dirty page tracking\n");
 }
