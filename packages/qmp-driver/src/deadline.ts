@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WaitError } from './errors.js';
+import { abortedBy, WaitError } from './errors.js';
 
 export interface WaitOptions {
   /** For the whole wait; a positive whole number. */
@@ -35,10 +35,7 @@ export class Deadline {
   /** @throws WaitError `deadline`, `aborted` */
   check(): void {
     if (this.signal?.aborted === true) {
-      const remedy = 'Undo what was begun with rollback(), or start again.';
-      throw new WaitError('aborted', `${this.#what} was aborted`, remedy, {
-        cause: this.signal.reason,
-      });
+      throw abortedBy(`${this.#what} was aborted`, this.signal.reason);
     }
     if (this.expired) {
       const message = `${this.#what} took longer than ${this.#timeoutMs} ms`;

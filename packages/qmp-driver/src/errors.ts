@@ -12,7 +12,7 @@
  *
  * What the QMP client throws (connection lost, a command refused) is the `cause` of one of these.
  */
-import { QmpCommandError, QmpError } from 'qemu-qmp-client';
+import { QmpAbortError, QmpCommandError, QmpError, QmpTimeoutError } from 'qemu-qmp-client';
 
 export type GraphErrorCode = 'disk-not-found' | 'no-quorum' | 'size-mismatch' | 'graph-unstable';
 export type SeedErrorCode = 'seed-failed' | 'seed-lost';
@@ -151,7 +151,8 @@ export function wordsOf(error: unknown): string {
 
 /**
  * Runs one step. What the QMP client throws becomes what `wrap` makes of it (QEMU's words, the error);
- * errors of this package, and our own bugs, pass unchanged.
+ * an abort and an answer that does not come become a WaitError. Errors of this package, and our own
+ * bugs, pass unchanged.
  */
 export async function step<T>(
   run: () => Promise<T>,
@@ -160,6 +161,16 @@ export async function step<T>(
   try {
     return await run();
   } catch (error) {
-    throw error instanceof QmpError ? wrap(wordsOf(error), error) : error;
+    if (!(error instanceof QmpError)) throw error;
+    if (error instanceof QmpAbortError) throw abortedBy(error.message, error.cause);
+    const wrapped = wrap(wordsOf(error), error);
+    if (!(error instanceof QmpTimeoutError)) throw wrapped;
+    throw new WaitError('deadline', wrapped.message, wrapped.remedy, { cause: error });
   }
+}
+
+/** @param cause the reason of the caller's AbortSignal */
+export function abortedBy(message: string, cause: unknown): WaitError {
+  const remedy = 'Undo what was begun with rollback(), or start again.';
+  return new WaitError('aborted', message, remedy, { cause });
 }

@@ -12,7 +12,7 @@
  */
 import { type QmpClient, QmpCommandError, type QmpEvent } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
-import { DriverError, SeedError, step, wordsOf } from './errors.js';
+import { SeedError, step } from './errors.js';
 
 export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
 
@@ -42,6 +42,12 @@ export interface ReadyOptions {
 interface CommandBounds {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+}
+
+interface EndOptions {
+  readonly force: boolean;
+  readonly deadline: Deadline;
+  readonly commandTimeoutMs: number;
 }
 
 const END_POLL_MS = 50;
@@ -148,36 +154,13 @@ export class Mirror {
    * a READY job ends with both disks equal, and one that failed is an error here.
    * @throws SeedError `seed-failed`, `seed-lost`; WaitError
    */
-  async end(options: {
-    force: boolean;
-    deadline: Deadline;
-    commandTimeoutMs: number;
-  }): Promise<void> {
-    const { force, deadline, commandTimeoutMs } = options;
-    const { job } = this.source;
+  async end(options: EndOptions): Promise<void> {
     this.#ending = true;
     try {
-      if (!force) this.check();
-      if (this.isOver()) return;
-      await this.#cancel(force, deadline.options(commandTimeoutMs));
-      while (!this.isOver()) {
-        const jobs = await this.#qmp.execute(
-          'query-block-jobs',
-          {},
-          deadline.options(commandTimeoutMs),
-        );
-        // The job's last event comes before an answer without it.
-        if (this.isOver()) break;
-        if (!jobs.some((one) => one.device === job)) {
-          if (force) break;
-          throw this.#fail('is gone and left no word');
-        }
-        await this.#change(END_POLL_MS, deadline);
-      }
-      if (!force) this.check();
-    } catch (error) {
-      if (error instanceof DriverError) throw error;
-      throw this.#lost(`cannot be ended: ${wordsOf(error)}`, error);
+      await step(
+        () => this.#end(options),
+        (words, cause) => this.#lost(`cannot be ended: ${words}`, cause),
+      );
     } finally {
       this.#ending = false;
     }
@@ -185,6 +168,24 @@ export class Mirror {
 
   isOver(): boolean {
     return this.#state === 'ended' || this.#state === 'failed';
+  }
+
+  async #end({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
+    if (!force) this.check();
+    if (this.isOver()) return;
+    await this.#cancel(force, deadline.options(commandTimeoutMs));
+    while (!this.isOver()) {
+      const options = deadline.options(commandTimeoutMs);
+      const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
+      // The job's last event comes before an answer without it.
+      if (this.isOver()) break;
+      if (!jobs.some((one) => one.device === this.source.job)) {
+        if (force) break;
+        throw this.#fail('is gone and left no word');
+      }
+      await this.#change(END_POLL_MS, deadline);
+    }
+    if (!force) this.check();
   }
 
   async #cancel(force: boolean, options: CommandBounds): Promise<void> {

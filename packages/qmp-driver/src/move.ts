@@ -112,19 +112,24 @@ async function addAll(context: BlockdevContext, plans: readonly Plan[]): Promise
 /** @returns whether the guest was running */
 async function stop(context: BlockdevContext): Promise<boolean> {
   const { qmp, deadline, commandTimeoutMs } = context;
-  return step(
-    async () => {
-      const options = deadline.options(commandTimeoutMs);
-      const { running } = await qmp.execute('query-status', {}, options);
-      if (running) await qmp.execute('stop', {}, options);
-      return running;
-    },
+  const { running } = await step(
+    () => qmp.execute('query-status', {}, deadline.options(commandTimeoutMs)),
     (words, cause) => {
-      const message = `the guest could not be stopped: ${words}`;
-      const remedy = 'Nothing was changed. A write that hangs keeps a guest from stopping.';
-      return new MoveError('move-undone', message, remedy, false, { cause });
+      const message = `the guest's status cannot be read: ${words}`;
+      return new MoveError('move-undone', message, 'Nothing was changed.', false, { cause });
     },
   );
+  if (!running) return false;
+  try {
+    await qmp.execute('stop', {}, deadline.options(commandTimeoutMs));
+    return true;
+  } catch (cause) {
+    // A stop without an answer may still come to pass: this cont then comes right behind it.
+    await qmp.execute('cont', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
+    const message = `the guest could not be stopped: ${wordsOf(cause)}`;
+    const remedy = 'Nothing was changed. A write that hangs keeps a guest from stopping.';
+    throw new MoveError('move-undone', message, remedy, false, { cause });
+  }
 }
 
 async function cont({ qmp, deadline, commandTimeoutMs }: BlockdevContext): Promise<void> {

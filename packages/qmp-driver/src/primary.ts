@@ -85,6 +85,8 @@ export class PrimaryDriver {
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #attached = false;
+  /** Failures of a link that we cut ourselves are no news. */
+  #leaving = false;
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
@@ -264,6 +266,7 @@ export class PrimaryDriver {
 
   async #letGo(what: string): Promise<void> {
     const errors: unknown[] = [];
+    this.#leaving = true;
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
@@ -312,7 +315,7 @@ export class PrimaryDriver {
     const { device } = disk;
     const source = { device, job, node: graph.topNode, target };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
-      this.#options.onLinkFailure({ device, node: job, message });
+      this.#reportFailure({ device, node: job, message });
     });
     const linked = new LinkedDisk(disk, mirror, this.#options.probePeer);
     this.#linked.push(linked);
@@ -322,14 +325,19 @@ export class PrimaryDriver {
   /** Listens for errors of plain NBD children. */
   #watch(): void {
     this.#unsubscribe();
+    this.#leaving = false;
     this.#unsubscribe = this.#qmp.on((event) => {
       if (event.event !== 'QUORUM_REPORT_BAD') return;
       const { 'node-name': node, type, error = 'no reason given' } = event.data;
       const bad = this.disks.find((disk) => disk.link === 'nbd' && namesOf(disk).linkNode === node);
       if (bad === undefined) return;
       const message = `a ${type} of ${bad.device} did not reach its replica (node ${node}): ${error}`;
-      this.#options.onLinkFailure({ device: bad.device, node, message });
+      this.#reportFailure({ device: bad.device, node, message });
     });
+  }
+
+  #reportFailure(failure: LinkFailure): void {
+    if (!this.#leaving) this.#options.onLinkFailure(failure);
   }
 
   #checkMirrors(): void {

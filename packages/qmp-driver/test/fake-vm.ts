@@ -1,0 +1,312 @@
+import { QmpClient } from 'qemu-qmp-client';
+import { FakeQemu, type FakeReply } from 'qemu-qmp-client/testing';
+
+type Args = Readonly<Record<string, unknown>>;
+
+interface Node {
+  readonly drv: string;
+  readonly sizeBytes: number;
+  readonly children: Map<string, string>;
+}
+
+interface Job {
+  readonly source: string;
+  readonly target: string;
+  readonly filter: string;
+  ready: boolean;
+  offset: number;
+}
+
+export const DISK_BYTES = 1 << 20;
+export const DONE: FakeReply = { return: {} };
+
+export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
+  return { error: { class: errorClass, desc } };
+}
+
+/**
+ * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
+ * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without quorum.
+ */
+export class FakeVm {
+  readonly qemu: FakeQemu;
+  readonly nodes = new Map<string, Node>();
+  readonly jobs = new Map<string, Job>();
+  readonly yanked: string[] = [];
+  /** Connections that query-yank lists besides the NBD nodes. */
+  migrationConnected = false;
+  status = 'running';
+  migration: string | undefined;
+  errorDesc: string | undefined;
+  colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
+  xColo = false;
+  periodMs = 20_000;
+  replicaBytes = DISK_BYTES;
+  /** Whether a mirror is READY at once. */
+  instant = true;
+  /** Where `migrate` ends. */
+  migrateTo: string = 'colo';
+  #nextChild = 1;
+  #nextFilter = 1;
+
+  constructor(options: ConstructorParameters<typeof FakeQemu>[0] = {}) {
+    this.qemu = new FakeQemu(options);
+    this.#node('file0', 'file');
+    this.#node('disk0', 'raw', [['file', 'file0']]);
+    this.#node('quorum0', 'quorum', [['children.0', 'disk0']]);
+    this.#node('file1', 'file');
+    this.#node('plainnode', 'raw', [['file', 'file1']]);
+    this.#serveQueries();
+    this.#serveGraph();
+    this.#serveJobs();
+    this.#serveMigration();
+  }
+
+  connect(): Promise<QmpClient> {
+    return QmpClient.connect({ target: { kind: 'stream', stream: this.qemu.connect() } });
+  }
+
+  /** Arguments of every command of that name. */
+  sent(command: string): Args[] {
+    return this.qemu.received.filter((one) => one.command === command).map((one) => one.arguments);
+  }
+
+  commands(): string[] {
+    return this.qemu.received.map(({ command }) => command);
+  }
+
+  children(node: string): string[] {
+    return [...(this.nodes.get(node)?.children ?? [])].map(([child, name]) => `${child}=${name}`);
+  }
+
+  /** Ends a job as QEMU does, with the event and then without a trace. */
+  endJob(id: string, event = 'BLOCK_JOB_COMPLETED', error?: string): void {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new Error(`no job ${id}`);
+    this.jobs.delete(id);
+    this.nodes.delete(job.filter);
+    const { offset } = job;
+    const progress = { type: 'mirror', device: id, len: DISK_BYTES, offset, speed: 0 };
+    this.qemu.emit(event, { ...progress, ...(error !== undefined && { error }) });
+  }
+
+  makeReady(id: string): void {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new Error(`no job ${id}`);
+    job.ready = true;
+    job.offset = DISK_BYTES;
+    const progress = { type: 'mirror', device: id, len: DISK_BYTES, offset: DISK_BYTES, speed: 0 };
+    this.qemu.emit('BLOCK_JOB_READY', progress);
+  }
+
+  #node(name: string, drv: string, children: readonly (readonly [string, string])[] = []): void {
+    const sizeBytes = drv === 'nbd' ? this.replicaBytes : DISK_BYTES;
+    this.nodes.set(name, { drv, sizeBytes, children: new Map(children) });
+  }
+
+  #serveQueries(): void {
+    const { qemu } = this;
+    qemu.on('query-status', () => ({
+      return: { status: this.status, running: this.status === 'running', singlestep: false },
+    }));
+    qemu.on('query-block', () => ({
+      return: [
+        this.#block('', '/machine/peripheral/vb0/virtio-backend', 'quorum0'),
+        this.#block('drive1', '/machine/peripheral-anon/device[1]/virtio-backend', 'plainnode'),
+        { device: 'cd0', qdev: 'cd0', type: 'unknown', removable: true, locked: false },
+      ],
+    }));
+    qemu.on('query-named-block-nodes', () => ({
+      return: [...this.nodes.entries()].map(([name, node]) => this.#info(name, node)),
+    }));
+    qemu.on('x-debug-query-block-graph', () => ({ return: this.#graph() }));
+    qemu.on('query-block-jobs', () => ({
+      return: [...this.jobs.entries()].map(([device, { ready, offset }]) => ({
+        device,
+        type: 'mirror',
+        len: DISK_BYTES,
+        offset,
+        ready,
+      })),
+    }));
+    qemu.on('query-yank', () => ({
+      return: [
+        { type: 'chardev', id: 'compat_monitor0' },
+        ...this.#nbdNodes().map((name) => ({ type: 'block-node', 'node-name': name })),
+        ...(this.migrationConnected ? [{ type: 'migration' }] : []),
+      ],
+    }));
+    qemu.on('yank', ({ arguments: args }) => {
+      for (const instance of args['instances'] as Args[]) {
+        this.yanked.push(String(instance['node-name'] ?? instance['type']));
+      }
+      return DONE;
+    });
+    const members = [{ name: 'driver', type: '3' }];
+    const drivers = ['file', 'nbd', 'quorum', 'raw', 'replication'];
+    qemu.reply('query-qmp-schema', [
+      { name: 'blockdev-add', 'meta-type': 'command', 'arg-type': '2' },
+      { name: '2', 'meta-type': 'object', members },
+      { name: '3', 'meta-type': 'enum', values: drivers },
+    ]);
+  }
+
+  #serveGraph(): void {
+    const { qemu } = this;
+    qemu.on('blockdev-add', ({ arguments: args }) => {
+      const name = String(args['node-name']);
+      const file = args['file'] as Args | undefined;
+      const below = typeof file?.['node-name'] === 'string' ? file['node-name'] : undefined;
+      if (below !== undefined) this.#node(below, String(file?.['driver']));
+      this.#node(name, String(args['driver']), below === undefined ? [] : [['file', below]]);
+      return DONE;
+    });
+    qemu.on('blockdev-del', ({ arguments: args }) => {
+      const name = String(args['node-name']);
+      const node = this.nodes.get(name);
+      if (node === undefined) return refuse(`Failed to find node with node-name='${name}'`);
+      const parents = [...this.nodes.values()].flatMap(({ children }) => [...children.values()]);
+      const targets = [...this.jobs.values()].map(({ target }) => target);
+      if ([...parents, ...targets].includes(name)) return refuse(`Block device ${name} is in use`);
+      this.nodes.delete(name);
+      for (const child of node.children.values()) this.nodes.delete(child);
+      return DONE;
+    });
+    qemu.on('x-blockdev-change', ({ arguments: args }) => {
+      const parent = this.nodes.get(String(args['parent']));
+      if (parent === undefined) return refuse('Cannot find device');
+      if (typeof args['child'] === 'string') {
+        const gone = parent.children.delete(args['child']);
+        return gone ? DONE : refuse(`Node does not have child '${args['child']}'`);
+      }
+      parent.children.set(`children.${this.#nextChild}`, String(args['node']));
+      this.#nextChild += 1;
+      return DONE;
+    });
+  }
+
+  #serveJobs(): void {
+    const { qemu } = this;
+    qemu.on('blockdev-mirror', ({ arguments: args }, peer) => {
+      const id = String(args['job-id']);
+      const source = String(args['device']);
+      const filter = `#block${this.#nextFilter}`;
+      this.#nextFilter += 1;
+      this.#node(filter, 'mirror_top', [['backing', source]]);
+      const target = String(args['target']);
+      this.jobs.set(id, { source, target, filter, ready: false, offset: 0 });
+      // READY may come before the reply, as in QEMU.
+      if (this.instant) this.makeReady(id);
+      else peer.emit('JOB_STATUS_CHANGE', { id, status: 'running' });
+      return DONE;
+    });
+    qemu.on('block-job-cancel', ({ arguments: args }) => {
+      const id = String(args['device']);
+      const job = this.jobs.get(id);
+      if (job === undefined) return refuse(`Block job '${id}' not found`, 'DeviceNotActive');
+      const completes = job.ready && args['force'] !== true;
+      setImmediate(() => {
+        this.endJob(id, completes ? 'BLOCK_JOB_COMPLETED' : 'BLOCK_JOB_CANCELLED');
+      });
+      return DONE;
+    });
+  }
+
+  #serveMigration(): void {
+    const { qemu } = this;
+    qemu.on('migrate-set-capabilities', ({ arguments: args }) => {
+      const [first] = args['capabilities'] as { capability: string; state: boolean }[];
+      this.xColo = first?.state ?? false;
+      return DONE;
+    });
+    qemu.reply('query-migrate-capabilities', [{ capability: 'x-colo', state: false }]);
+    qemu.on('migrate-set-parameters', ({ arguments: args }) => {
+      this.periodMs = Number(args['x-checkpoint-delay']);
+      return DONE;
+    });
+    qemu.on('query-migrate-parameters', () => ({
+      return: { 'x-checkpoint-delay': this.periodMs },
+    }));
+    qemu.on('query-migrate', () => ({
+      return: {
+        ...(this.migration !== undefined && { status: this.migration }),
+        ...(this.errorDesc !== undefined && { 'error-desc': this.errorDesc }),
+      },
+    }));
+    qemu.on('migrate', () => {
+      this.migration = 'setup';
+      setImmediate(() => {
+        this.migration = this.migrateTo;
+        if (this.migrateTo === 'colo') this.colo = { ...this.colo, mode: 'primary' };
+      });
+      return DONE;
+    });
+    qemu.on('migrate_cancel', () => {
+      if (this.migration !== undefined) this.migration = 'cancelled';
+      return DONE;
+    });
+    qemu.on('query-colo-status', () => ({ return: this.colo }));
+    qemu.on('x-colo-lost-heartbeat', () => {
+      if (this.colo.mode === 'none') return refuse("The feature 'colo' is not enabled");
+      this.colo = { mode: 'none', 'last-mode': this.colo.mode, reason: 'request' };
+      this.migration = 'completed';
+      setImmediate(() => {
+        qemu.emit('STOP');
+        qemu.emit('RESUME');
+      });
+      return DONE;
+    });
+  }
+
+  #nbdNodes(): string[] {
+    return [...this.nodes.entries()].filter(([, { drv }]) => drv === 'nbd').map(([name]) => name);
+  }
+
+  #block(device: string, qdev: string, nodeName: string): object {
+    const node = this.nodes.get(nodeName);
+    if (node === undefined) throw new Error(`no node ${nodeName}`);
+    const inserted = this.#info(nodeName, node);
+    return { device, qdev, type: 'unknown', removable: false, locked: false, inserted };
+  }
+
+  #info(name: string, { drv, sizeBytes }: Node): object {
+    return { 'node-name': name, drv, image: { 'virtual-size': sizeBytes } };
+  }
+
+  /** Front ends sit on the job's filter where there is one. */
+  #graph(): object {
+    const backends = [
+      ['/machine/peripheral/vb0/virtio-backend', 'quorum0'],
+      ['drive1', 'plainnode'],
+    ] as const;
+    const names = [...this.nodes.keys()];
+    const idOf = (name: string): number => names.indexOf(name) + 100;
+    const jobs = [...this.jobs.entries()];
+    const topOf = (node: string): string =>
+      jobs.find(([, { source }]) => source === node)?.[1].filter ?? node;
+    const edge = (parent: number, name: string, child: string): object => ({
+      parent,
+      name,
+      child: idOf(child),
+      perm: [],
+      'shared-perm': [],
+    });
+    return {
+      nodes: [
+        ...backends.map(([name], index) => ({ id: index + 1, type: 'block-backend', name })),
+        ...jobs.map(([name], index) => ({ id: index + 50, type: 'block-job', name })),
+        ...names.map((name) => ({ id: idOf(name), type: 'block-driver', name })),
+      ],
+      edges: [
+        ...backends.map(([, node], index) => edge(index + 1, 'root', topOf(node))),
+        ...jobs.flatMap(([, { source, target }], index) => [
+          edge(index + 50, 'source', source),
+          edge(index + 50, 'target', target),
+        ]),
+        ...[...this.nodes.entries()].flatMap(([name, { children }]) =>
+          [...children].map(([child, node]) => edge(idOf(name), child, node)),
+        ),
+      ],
+    };
+  }
+}

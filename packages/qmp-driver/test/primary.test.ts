@@ -1,0 +1,602 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { QmpClient } from 'qemu-qmp-client';
+import {
+  type DiskLink,
+  type LinkFailure,
+  type LinkKind,
+  PrimaryDriver,
+  type PrimaryOptions,
+} from '../src/index.js';
+import { DISK_BYTES, DONE, FakeVm, refuse } from './fake-vm.js';
+
+function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
+  const server = { type: 'unix', path: '/nowhere/nbd.sock' } as const;
+  return { device: 'vb0', link, server, export: 'pvm', id: 'g0', ...more };
+}
+
+const FAST: PrimaryOptions = {
+  probePeer: false,
+  pollMs: 5,
+  commandTimeoutMs: 300,
+  stepTimeoutMs: 600,
+  stallTimeoutMs: 200,
+};
+
+let vm: FakeVm;
+let qmp: QmpClient;
+let failures: LinkFailure[];
+let driver: PrimaryDriver;
+
+beforeEach(async () => {
+  vm = new FakeVm();
+  qmp = await vm.connect();
+  failures = [];
+  driver = new PrimaryDriver(qmp, { ...FAST, onLinkFailure: (one) => failures.push(one) });
+});
+afterEach(() => qmp.close());
+
+const COLO = { uri: 'unix:/nowhere/mig.sock', periodMs: 500, timeoutMs: 400 };
+const ORIGINAL = ['file0', 'disk0', 'quorum0', 'file1', 'plainnode'];
+
+async function protect(disk: DiskLink): Promise<void> {
+  await driver.seed([disk]);
+  await driver.attach([disk]);
+  await driver.startColo(COLO);
+  await driver.finishSeed();
+}
+
+describe('the way in', () => {
+  test('replication: the mirror stays until COLO runs, then goes', async () => {
+    const disk = linkOf('replication');
+    await driver.seed([disk]);
+    expect(vm.sent('blockdev-mirror')).toEqual([
+      {
+        'job-id': 'g0-seed',
+        device: 'quorum0',
+        target: 'g0-seed',
+        sync: 'full',
+        'copy-mode': 'write-blocking',
+      },
+    ]);
+    await driver.attach([disk]);
+    expect(vm.children('quorum0')).toEqual(['children.0=disk0', 'children.1=g0-link']);
+    expect(vm.sent('blockdev-add')[1]).toMatchObject({
+      driver: 'replication',
+      mode: 'primary',
+      file: { driver: 'nbd', 'node-name': 'g0-nbd', export: 'pvm' },
+    });
+    expect([...vm.jobs.keys()]).toEqual(['g0-seed']);
+    await driver.startColo(COLO);
+    expect(vm.xColo).toBe(true);
+    expect(vm.periodMs).toBe(500);
+    await driver.finishSeed();
+    expect(vm.jobs.size).toBe(0);
+    expect(vm.nodes.has('g0-seed')).toBe(false);
+    await driver.finishSeed();
+    expect(failures).toEqual([]);
+  });
+
+  test('nbd: the mirror goes as soon as the child is there', async () => {
+    const disk = linkOf('nbd', { tlsCreds: 'tls0', tlsHostname: 'replica' });
+    await driver.seed([disk]);
+    await driver.attach([disk]);
+    expect(vm.children('quorum0')).toEqual(['children.0=disk0', 'children.1=g0-link']);
+    expect(vm.jobs.size).toBe(0);
+    expect(vm.nodes.has('g0-seed')).toBe(false);
+    const options = { driver: 'nbd', 'tls-creds': 'tls0', 'tls-hostname': 'replica' };
+    expect(vm.sent('blockdev-add')[1]).toMatchObject(options);
+    const commands = vm.commands();
+    expect(commands.indexOf('x-blockdev-change')).toBeLessThan(
+      commands.indexOf('block-job-cancel'),
+    );
+    await driver.startColo(COLO);
+    await driver.finishSeed();
+  });
+
+  test('mirror: it stays, and needs no quorum', async () => {
+    await protect(linkOf('mirror', { device: 'drive1' }));
+    expect([...vm.jobs.keys()]).toEqual(['g0-seed']);
+    expect(vm.sent('x-blockdev-change')).toEqual([]);
+  });
+
+  test('two disks are seeded side by side, with speed and progress', async () => {
+    vm.instant = false;
+    const seen: string[] = [];
+    const disks = [linkOf('nbd'), linkOf('mirror', { device: 'drive1', id: 'g1' })];
+    const seeding = driver.seed(disks, {
+      speedBytesPerSec: 1000,
+      onProgress: ({ device, doneBytes, totalBytes }) => {
+        seen.push(`${device} ${doneBytes}/${totalBytes}`);
+        if (seen.length === 4) for (const id of ['g0-seed', 'g1-seed']) vm.makeReady(id);
+      },
+    });
+    await seeding;
+    expect(vm.sent('blockdev-mirror').map(({ speed }) => speed)).toEqual([1000, 1000]);
+    expect(seen).toContain(`vb0 0/${DISK_BYTES}`);
+    expect(seen).toContain(`drive1 ${DISK_BYTES}/${DISK_BYTES}`);
+  });
+
+  test('inet ports go to QEMU as text', async () => {
+    const server = { type: 'inet', host: '127.0.0.1', port: 10809 } as const;
+    await driver.seed([linkOf('mirror', { server })]);
+    const sent = { server: { type: 'inet', host: '127.0.0.1', port: '10809' } };
+    expect(vm.sent('blockdev-add')[0]).toMatchObject(sent);
+  });
+});
+
+describe('seeding fails', () => {
+  test('the disk is not there', async () => {
+    const seeding = driver.seed([linkOf('nbd', { device: 'vdz' })]);
+    await expect(seeding).rejects.toMatchObject({ code: 'disk-not-found' });
+    expect(vm.sent('blockdev-add')).toEqual([]);
+  });
+
+  test('no quorum for a link that wants one', async () => {
+    const seeding = driver.seed([linkOf('nbd', { device: 'drive1' })]);
+    await expect(seeding).rejects.toMatchObject({
+      code: 'no-quorum',
+      message: 'drive1 (node plainnode, raw) has no quorum for a link nbd',
+    });
+  });
+
+  test.each(['', '0a', 'a b', 'x'.repeat(25)])('the id %j is refused', async (id) => {
+    await expect(driver.seed([linkOf('nbd', { id })])).rejects.toMatchObject({ code: 'bad-link' });
+  });
+
+  test('one id for two links is refused', async () => {
+    const disks = [linkOf('nbd'), linkOf('mirror', { device: 'drive1' })];
+    await expect(driver.preflight(disks)).rejects.toMatchObject({ code: 'bad-link' });
+  });
+
+  test("QEMU's words when it cannot connect", async () => {
+    vm.qemu.on('blockdev-add', () => refuse('Requested export not available'));
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'add-failed',
+      message: 'node g0-seed cannot be added: Requested export not available',
+    });
+  });
+
+  test('the replica has another size', async () => {
+    vm.replicaBytes = DISK_BYTES - 512;
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'size-mismatch',
+      message: `vb0 has ${DISK_BYTES} bytes, its replica (export pvm, node g0-seed) ${DISK_BYTES - 512}`,
+    });
+    expect(vm.sent('blockdev-mirror')).toEqual([]);
+  });
+
+  test('the mirror does not start', async () => {
+    vm.qemu.on('blockdev-mirror', () => refuse('Need a root block node'));
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'seed-failed',
+      message: 'the mirror of vb0 (job g0-seed) did not start: Need a root block node',
+    });
+  });
+
+  test('the job fails before it is READY, even before the reply', async () => {
+    vm.instant = false;
+    const handler = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    await handler;
+    vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'No space left on device');
+    await expect(seeding).rejects.toMatchObject({
+      code: 'seed-failed',
+      message: 'the mirror of vb0 (job g0-seed) ended: No space left on device',
+    });
+    expect(failures).toHaveLength(1);
+  });
+
+  test('somebody cancels it', async () => {
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    await asked;
+    vm.endJob('g0-seed', 'BLOCK_JOB_CANCELLED');
+    await expect(seeding).rejects.toThrow('ended: it was cancelled');
+  });
+
+  test('the job is gone without a word', async () => {
+    vm.instant = false;
+    vm.qemu.reply('query-block-jobs', []);
+    await expect(driver.seed([linkOf('nbd')])).rejects.toThrow('is gone and left no word');
+  });
+
+  test('events of other jobs are not ours', async () => {
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    await asked;
+    vm.qemu.emit('BLOCK_JOB_COMPLETED', { device: 'g0-seed "x"', error: 'no' });
+    vm.qemu.emit('BLOCK_JOB_READY', { device: 'g0-seed ' });
+    vm.makeReady('g0-seed');
+    await seeding;
+  });
+
+  test('no progress for too long', async () => {
+    vm.instant = false;
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({ code: 'deadline' });
+  });
+
+  test('the caller aborts', async () => {
+    vm.instant = false;
+    const controller = new AbortController();
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')], { signal: controller.signal });
+    await asked;
+    controller.abort(new Error('enough'));
+    await expect(seeding).rejects.toMatchObject({ code: 'aborted' });
+    await driver.rollback();
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+    expect(vm.jobs.size).toBe(0);
+  });
+
+  test('the connection is lost', async () => {
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    await asked;
+    await vm.qemu.drop();
+    await expect(seeding).rejects.toMatchObject({ code: 'seed-failed' });
+  });
+
+  test('twice', async () => {
+    await driver.seed([linkOf('nbd')]);
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-failed' });
+  });
+});
+
+describe('attaching fails', () => {
+  test('before seeding', async () => {
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'not-seeded' });
+  });
+
+  test('the mirror was lost since READY', async () => {
+    await driver.seed([linkOf('nbd')]);
+    vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    expect(failures).toHaveLength(1);
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'seed-lost',
+      message: 'the mirror of vb0 (job g0-seed) ended: Input/output error',
+    });
+    expect(vm.sent('x-blockdev-change')).toEqual([]);
+  });
+
+  test('the mirror is lost while it is being replaced', async () => {
+    await driver.seed([linkOf('nbd')]);
+    vm.qemu.on('block-job-cancel', () => {
+      vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+      return DONE;
+    });
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-lost' });
+  });
+
+  test("QEMU's words when the quorum refuses", async () => {
+    await driver.seed([linkOf('nbd')]);
+    vm.qemu.on('x-blockdev-change', () => refuse('Conflicts with use by g0'));
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'add-failed',
+      message: 'node g0-link cannot be added to quorum quorum0: Conflicts with use by g0',
+    });
+    await driver.rollback();
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+});
+
+describe('entering COLO fails', () => {
+  test('nothing is attached', async () => {
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'not-seeded' });
+    expect(vm.sent('migrate')).toEqual([]);
+  });
+
+  async function attached(link: LinkKind = 'replication'): Promise<void> {
+    await driver.seed([linkOf(link)]);
+    await driver.attach([linkOf(link)]);
+  }
+
+  test('no such capability', async () => {
+    await attached();
+    vm.qemu.on('migrate-set-capabilities', () => refuse('Invalid parameter x-colo'));
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-unsupported' });
+  });
+
+  test('the migration is refused', async () => {
+    await attached();
+    vm.qemu.on('migrate', () => refuse('There is a migration process in progress'));
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-refused' });
+    expect(vm.sent('migrate_cancel')).toEqual([]);
+  });
+
+  test("it fails, with QEMU's error-desc", async () => {
+    await attached();
+    vm.migrateTo = 'failed';
+    vm.errorDesc = "Failed to connect to '/nowhere/mig.sock': No such file or directory";
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({
+      code: 'colo-not-entered',
+      message: `the migration to ${COLO.uri} failed: ${vm.errorDesc}`,
+    });
+  });
+
+  test('it completes as an ordinary migration', async () => {
+    await attached();
+    vm.migrateTo = 'completed';
+    vm.status = 'postmigrate';
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-not-entered' });
+    await expect(driver.rollback()).rejects.toMatchObject({ code: 'guest-stopped' });
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+    expect(vm.sent('cont')).toEqual([]);
+  });
+
+  test('it takes too long, and is cancelled', async () => {
+    await attached();
+    vm.migrateTo = 'active';
+    const starting = driver.startColo({ ...COLO, timeoutMs: 50 });
+    await expect(starting).rejects.toMatchObject({ code: 'deadline' });
+    expect(vm.migration).toBe('cancelled');
+  });
+
+  test('the caller aborts, and it is cancelled', async () => {
+    await attached();
+    vm.migrateTo = 'active';
+    const controller = new AbortController();
+    const starting = driver.startColo({ ...COLO, signal: controller.signal });
+    await vm.qemu.nextRequest('query-migrate');
+    controller.abort();
+    await expect(starting).rejects.toMatchObject({ code: 'aborted' });
+    expect(vm.migration).toBe('cancelled');
+  });
+
+  test('the mirror is lost on the way', async () => {
+    await attached();
+    vm.migrateTo = 'active';
+    const starting = driver.startColo(COLO);
+    await vm.qemu.nextRequest('query-migrate');
+    vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+    await expect(starting).rejects.toMatchObject({ code: 'seed-lost' });
+    expect(vm.migration).toBe('cancelled');
+  });
+
+  test('finishSeed tells of a mirror that was lost', async () => {
+    await attached();
+    await driver.startColo(COLO);
+    vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+    await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'seed-lost' });
+  });
+});
+
+describe('in COLO', () => {
+  test('a checkpoint now is the same period set again', async () => {
+    await protect(linkOf('nbd'));
+    await driver.setPeriod(700);
+    await driver.checkpointNow();
+    expect(vm.sent('migrate-set-parameters')).toEqual([
+      { 'x-checkpoint-delay': 500 },
+      { 'x-checkpoint-delay': 700 },
+      { 'x-checkpoint-delay': 700 },
+    ]);
+  });
+
+  test('no checkpoint outside COLO', async () => {
+    await expect(driver.checkpointNow()).rejects.toMatchObject({ code: 'not-in-colo' });
+    expect(vm.sent('migrate-set-parameters')).toEqual([]);
+  });
+
+  test('a period that QEMU refuses', async () => {
+    vm.qemu.on('migrate-set-parameters', () => refuse('Invalid parameter'));
+    await expect(driver.setPeriod(-1)).rejects.toMatchObject({ code: 'command-failed' });
+  });
+
+  test('an NBD child that fails is reported, others are not', async () => {
+    await protect(linkOf('nbd'));
+    const report = (node: string): void =>
+      vm.qemu.emit('QUORUM_REPORT_BAD', {
+        type: 'write',
+        error: 'Input/output error',
+        'node-name': node,
+        'sector-num': 0,
+        'sectors-count': 8,
+      });
+    report('disk0');
+    report('g0-link');
+    await qmp.execute('query-status');
+    expect(failures).toEqual([
+      {
+        device: 'vb0',
+        node: 'g0-link',
+        message: 'a write of vb0 did not reach its replica (node g0-link): Input/output error',
+      },
+    ]);
+  });
+});
+
+describe('running alone', () => {
+  test.each(['replication', 'nbd', 'mirror'] as const)('%s: all is as it was', async (link) => {
+    await protect(linkOf(link));
+    vm.migrationConnected = true;
+    await driver.runAlone();
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+    expect(vm.children('quorum0')).toEqual(['children.0=disk0']);
+    expect(vm.jobs.size).toBe(0);
+    expect(vm.colo).toMatchObject({ mode: 'none', 'last-mode': 'primary' });
+    expect(vm.xColo).toBe(false);
+    expect(vm.yanked).toContain('migration');
+    expect(failures).toEqual([]);
+    const commands = vm.commands();
+    const first = (name: string): number => commands.lastIndexOf(name);
+    expect(commands.indexOf('yank')).toBeLessThan(first('blockdev-del'));
+    expect(first('blockdev-del')).toBeLessThan(first('x-colo-lost-heartbeat'));
+    await driver.runAlone();
+  });
+
+  test('cuts by out-of-band commands, and nothing that is not ours', async () => {
+    await qmp.execute('blockdev-add', {
+      driver: 'nbd',
+      'node-name': 'backup',
+      server: { type: 'unix', path: '/b' },
+    });
+    await protect(linkOf('replication'));
+    await driver.runAlone();
+    expect(vm.yanked).toEqual(['g0-nbd']);
+    const yanks = vm.qemu.received.filter(({ command }) => command.endsWith('yank'));
+    expect(yanks.length).toBeGreaterThan(1);
+    expect(yanks.every(({ oob }) => oob)).toBe(true);
+  });
+
+  test('asks again when a connection ended between listing and cutting', async () => {
+    await protect(linkOf('nbd'));
+    vm.qemu.once('yank', () => refuse('Instance not found', 'DeviceNotFound'));
+    await driver.runAlone();
+    expect(vm.yanked).toEqual(['g0-link']);
+  });
+
+  test('takes the child by the name that it has', async () => {
+    await protect(linkOf('nbd'));
+    const quorum = vm.nodes.get('quorum0');
+    quorum?.children.delete('children.1');
+    quorum?.children.set('children.7', 'g0-link');
+    await driver.runAlone();
+    const removed = { parent: 'quorum0', child: 'children.7' };
+    expect(vm.sent('x-blockdev-change')).toContainEqual(removed);
+  });
+
+  test('waits for a node that is still in use', async () => {
+    await protect(linkOf('nbd'));
+    for (let busy = 0; busy < 3; busy += 1) {
+      vm.qemu.once('blockdev-del', () => refuse('Block device g0-link is in use'));
+    }
+    await driver.runAlone();
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
+  test('does not wait for ever, and still ends COLO', async () => {
+    await protect(linkOf('nbd'));
+    vm.qemu.on('blockdev-del', () => refuse('Block device g0-link is in use'));
+    await expect(driver.runAlone()).rejects.toMatchObject({ code: 'deadline' });
+    expect(vm.colo.mode).toBe('none');
+  });
+
+  test('does not repeat what is refused for another reason', async () => {
+    await protect(linkOf('nbd'));
+    const before = vm.sent('blockdev-del').length;
+    vm.qemu.on('blockdev-del', () => refuse('Node g0-link is not owned by the monitor'));
+    await expect(driver.runAlone()).rejects.toMatchObject({
+      code: 'remove-failed',
+      message: 'node g0-link cannot be deleted: Node g0-link is not owned by the monitor',
+    });
+    expect(vm.sent('blockdev-del')).toHaveLength(before + 1);
+    expect(vm.colo.mode).toBe('none');
+  });
+
+  test('a child that cannot leave', async () => {
+    await protect(linkOf('nbd'));
+    vm.qemu.on('x-blockdev-change', () => refuse('The number of children cannot be lower'));
+    await expect(driver.runAlone()).rejects.toMatchObject({
+      code: 'remove-failed',
+      message:
+        'children.1 (node g0-link) cannot leave quorum quorum0: The number of children cannot be lower',
+    });
+  });
+
+  test('a connection without out-of-band still lets go, and says so', async () => {
+    const plain = new FakeVm({ capabilities: [] });
+    const client = await plain.connect();
+    const alone = new PrimaryDriver(client, FAST);
+    await alone.seed([linkOf('nbd')]);
+    await expect(alone.runAlone()).rejects.toMatchObject({ code: 'command-failed' });
+    expect([...plain.nodes.keys()]).toEqual(ORIGINAL);
+    await client.close();
+  });
+
+  test('a restarted driver adopts what it finds', async () => {
+    await protect(linkOf('mirror'));
+    const later = new PrimaryDriver(qmp, FAST);
+    await later.adopt([linkOf('mirror')]);
+    await later.finishSeed();
+    expect(vm.jobs.size).toBe(1);
+    await later.runAlone();
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
+  test('a migration under way is cancelled', async () => {
+    await driver.seed([linkOf('nbd')]);
+    vm.migration = 'active';
+    await driver.rollback();
+    expect(vm.migration).toBe('cancelled');
+    expect(vm.sent('x-colo-lost-heartbeat')).toEqual([]);
+  });
+});
+
+describe('preflight', () => {
+  test('nothing to say', async () => {
+    expect(await driver.preflight([linkOf('replication')])).toEqual([]);
+  });
+
+  test.each([
+    [10, 0, 0, true],
+    [10, 0, 2, true],
+    [10, 0, 12, true],
+    [10, 0, 13, false],
+    [10, 1, 0, false],
+    [9, 0, 2, false],
+    [7, 2, 22, false],
+  ])('QEMU %i.%i.%i: broken is %s', async (major, minor, micro, broken) => {
+    const other = new FakeVm({ version: { major, minor, micro } });
+    const client = await other.connect();
+    const findings = await new PrimaryDriver(client, FAST).preflight([]);
+    expect(findings.map(({ code }) => code)).toEqual(broken ? ['colo-broken-version'] : []);
+    await client.close();
+  });
+
+  test('what this QEMU lacks', async () => {
+    const bare = new FakeVm({ capabilities: [] });
+    bare.qemu.reply('query-migrate-capabilities', [{ capability: 'events', state: false }]);
+    bare.qemu.reply('query-qmp-schema', []);
+    const client = await bare.connect();
+    const findings = await new PrimaryDriver(client, FAST).preflight([linkOf('replication')]);
+    expect(findings.map(({ code }) => code)).toEqual([
+      'oob-missing',
+      'colo-not-built',
+      'driver-missing',
+      'driver-missing',
+      'driver-missing',
+    ]);
+    await client.close();
+  });
+
+  test('what is in the way', async () => {
+    await driver.seed([linkOf('nbd')]);
+    await qmp.executeRaw('blockdev-mirror', {
+      'job-id': 'mine',
+      device: 'plainnode',
+      target: 'g0-seed',
+    });
+    vm.status = 'paused';
+    vm.migration = 'active';
+    const disks = [
+      linkOf('nbd'),
+      linkOf('nbd', { device: 'drive1', id: 'g1' }),
+      linkOf('nbd', { device: 'quorum0', id: 'g2' }),
+      linkOf('nbd', { device: 'vdz', id: 'g3' }),
+    ];
+    const findings = await driver.preflight(disks);
+    expect(findings.map(({ code, device }) => `${code} ${device ?? ''}`.trim())).toEqual([
+      'not-running',
+      'migration-under-way',
+      'already-linked vb0',
+      'job-in-the-way drive1',
+      'no-quorum drive1',
+      'disk-named-twice quorum0',
+      'job-in-the-way quorum0',
+      'disk-not-found vdz',
+    ]);
+    expect(findings.every(({ remedy }) => remedy.endsWith('.'))).toBe(true);
+  });
+
+  test('QEMU does not answer', async () => {
+    vm.qemu.on('query-migrate', () => 'silence');
+    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'deadline' });
+    vm.qemu.on('query-migrate', () => refuse('no'));
+    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'command-failed' });
+  });
+});

@@ -1,0 +1,302 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { QmpClient } from 'qemu-qmp-client';
+import { MoveError, SecondaryDriver } from '../src/index.js';
+import { DONE, FakeVm, refuse } from './fake-vm.js';
+
+let vm: FakeVm;
+let qmp: QmpClient;
+let driver: SecondaryDriver;
+
+beforeEach(async () => {
+  vm = new FakeVm();
+  qmp = await vm.connect();
+  const options = { pollMs: 5, hungAfterMs: 30, commandTimeoutMs: 300, moveTimeoutMs: 400 };
+  driver = new SecondaryDriver(qmp, options);
+});
+afterEach(() => qmp.close());
+
+describe('prepare', () => {
+  test('readies a VM that waits', async () => {
+    vm.status = 'inmigrate';
+    await driver.prepare();
+    expect(vm.xColo).toBe(true);
+  });
+
+  test.each(['running', 'paused', 'prelaunch'])('refuses one that is %s', async (status) => {
+    vm.status = status;
+    await expect(driver.prepare()).rejects.toMatchObject({ code: 'not-incoming' });
+    expect(vm.xColo).toBe(false);
+  });
+
+  test('QEMU does not know x-colo', async () => {
+    vm.status = 'inmigrate';
+    vm.qemu.on('migrate-set-capabilities', () => refuse('Parameter x-colo is unexpected'));
+    await expect(driver.prepare()).rejects.toMatchObject({ code: 'colo-unsupported' });
+  });
+});
+
+describe('failOver', () => {
+  beforeEach(() => {
+    vm.colo = { mode: 'secondary', 'last-mode': 'none', reason: 'none' };
+    vm.migrationConnected = true;
+  });
+
+  test('resolves when the guest has resumed; again is harmless', async () => {
+    await driver.failOver({ timeoutMs: 300 });
+    expect(vm.colo).toMatchObject({ mode: 'none', 'last-mode': 'secondary' });
+    await driver.failOver({ timeoutMs: 300 });
+    expect(vm.sent('x-colo-lost-heartbeat')).toHaveLength(1);
+    expect(vm.yanked).toEqual([]);
+  });
+
+  test('waits for the RESUME, not for the mode alone', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => {
+      vm.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      return DONE;
+    });
+    let done = false;
+    const over = driver.failOver({ timeoutMs: 2000 }).then(() => (done = true));
+    await vm.qemu.nextRequest('x-colo-lost-heartbeat');
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(done).toBe(false);
+    vm.qemu.emit('STOP');
+    vm.qemu.emit('RESUME');
+    await over;
+  });
+
+  test("is not taken in by a last checkpoint's RESUME", async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', (_request, peer) => {
+      vm.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      peer.emit('RESUME');
+      return DONE;
+    });
+    vm.qemu.on('query-colo-status', () => {
+      if (vm.sent('query-colo-status').length === 2) setTimeout(() => vm.qemu.emit('STOP'), 1);
+      return { return: vm.colo };
+    });
+    const over = driver.failOver({ timeoutMs: 120 });
+    await expect(over).rejects.toMatchObject({ code: 'deadline' });
+  });
+
+  test('cuts a hung migration channel, out-of-band', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => DONE);
+    vm.qemu.on('yank', ({ oob, arguments: args }) => {
+      expect(oob).toBe(true);
+      expect(args).toEqual({ instances: [{ type: 'migration' }] });
+      vm.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      vm.qemu.emit('RESUME');
+      return DONE;
+    });
+    await driver.failOver({ timeoutMs: 500 });
+    expect(vm.sent('yank')).toHaveLength(1);
+  });
+
+  test('there is nothing to take over', async () => {
+    vm.colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
+    await expect(driver.failOver({ timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'not-secondary',
+      message: 'this VM is no secondary in COLO: its mode is none, its last none',
+    });
+    expect(vm.sent('x-colo-lost-heartbeat')).toEqual([]);
+  });
+
+  test('a primary does not take over', async () => {
+    vm.colo = { mode: 'primary', 'last-mode': 'none', reason: 'none' };
+    const over = driver.failOver({ timeoutMs: 100 });
+    await expect(over).rejects.toMatchObject({ code: 'not-secondary' });
+  });
+
+  test('QEMU refuses', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => refuse('no'));
+    await expect(driver.failOver({ timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'failover-failed',
+      message: 'QEMU refused to fail over: no',
+    });
+  });
+
+  test('somebody else was quicker', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', (_request, peer) => {
+      vm.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      peer.emit('STOP');
+      peer.emit('RESUME');
+      return refuse('COLO failover is already activated');
+    });
+    await driver.failOver({ timeoutMs: 300 });
+  });
+
+  test('it never gets there', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => DONE);
+    await expect(driver.failOver({ timeoutMs: 80 })).rejects.toMatchObject({ code: 'deadline' });
+  });
+
+  test('the caller aborts', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => DONE);
+    const controller = new AbortController();
+    const over = driver.failOver({ timeoutMs: 1000, signal: controller.signal });
+    await vm.qemu.nextRequest('x-colo-lost-heartbeat');
+    controller.abort();
+    await expect(over).rejects.toMatchObject({ code: 'aborted' });
+  });
+
+  test('QEMU dies', async () => {
+    vm.qemu.on('x-colo-lost-heartbeat', () => DONE);
+    const over = driver.failOver({ timeoutMs: 1000 });
+    await vm.qemu.nextRequest('x-colo-lost-heartbeat');
+    await vm.qemu.drop();
+    await expect(over).rejects.toMatchObject({ name: expect.stringMatching(/Colo|Failover/) });
+  });
+});
+
+describe('moveToLocal', () => {
+  const local = {
+    device: 'vb0',
+    file: { driver: 'file', filename: '/nowhere/s.raw' },
+    id: 'local0',
+  } as const;
+  const nothing = (): Promise<void> => Promise.resolve();
+
+  beforeEach(async () => {
+    // The secondary's disk: the quorum over the replicator's export alone.
+    const server = { type: 'unix', path: '/nowhere/nbd.sock' } as const;
+    await qmp.execute('blockdev-add', { driver: 'nbd', 'node-name': 'svm0', server });
+    const quorum = vm.nodes.get('quorum0');
+    quorum?.children.clear();
+    quorum?.children.set('children.0', 'svm0');
+    vm.qemu.on('stop', () => {
+      vm.status = 'paused';
+      return DONE;
+    });
+    vm.qemu.on('cont', () => {
+      vm.status = 'running';
+      return DONE;
+    });
+    vm.qemu.received.length = 0;
+  });
+
+  test('stops, drains, swaps, continues, in that order', async () => {
+    let seen: string[] = [];
+    await driver.moveToLocal([local], () => {
+      expect(vm.status).toBe('paused');
+      seen = vm.commands();
+      return Promise.resolve();
+    });
+    expect(seen).not.toContain('blockdev-add');
+    expect(vm.children('quorum0')).toEqual(['children.1=local0']);
+    expect(vm.nodes.has('svm0')).toBe(false);
+    expect(vm.status).toBe('running');
+    expect(vm.sent('blockdev-add')).toEqual([
+      { driver: 'raw', 'node-name': 'local0', file: local.file },
+    ]);
+    const steps = vm.commands().filter((one) => !one.includes('query'));
+    expect(steps).toEqual([
+      'stop',
+      'blockdev-add',
+      'x-blockdev-change',
+      'x-blockdev-change',
+      'blockdev-del',
+      'cont',
+    ]);
+  });
+
+  test('leaves a guest stopped that did not run', async () => {
+    vm.status = 'paused';
+    await driver.moveToLocal([local], nothing);
+    expect(vm.status).toBe('paused');
+    expect(vm.sent('stop')).toEqual([]);
+  });
+
+  test('touches nothing without a quorum', async () => {
+    const disks = [local, { ...local, device: 'drive1', id: 'local1' }];
+    await expect(driver.moveToLocal(disks, nothing)).rejects.toMatchObject({ code: 'no-quorum' });
+    expect(vm.sent('stop')).toEqual([]);
+  });
+
+  test('cannot stop', async () => {
+    vm.qemu.on('stop', () => 'silence');
+    const error: unknown = await driver.moveToLocal([local], nothing).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(MoveError);
+    expect(error).toMatchObject({ code: 'move-undone', guestStopped: false });
+    expect(vm.commands().slice(-2)).toEqual(['stop', 'cont']);
+  });
+
+  async function undone(message: RegExp): Promise<void> {
+    const error: unknown = await driver.moveToLocal([local], nothing).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'move-undone', guestStopped: true });
+    expect((error as MoveError).message).toMatch(message);
+    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['svm0']);
+    expect(vm.nodes.has('local0')).toBe(false);
+    expect(vm.status).toBe('paused');
+  }
+
+  test('draining fails', async () => {
+    const failing = driver.moveToLocal([local], () => Promise.reject(new Error('disk full')));
+    await expect(failing).rejects.toMatchObject({
+      code: 'move-undone',
+      guestStopped: true,
+      message: 'the disks stay on the replicator: the buffers could not be written: disk full',
+    });
+    expect(vm.children('quorum0')).toEqual(['children.0=svm0']);
+  });
+
+  test('the file is not there', async () => {
+    vm.qemu.once('blockdev-add', () => refuse('Could not open: No such file or directory'));
+    await undone(/No such file or directory/);
+  });
+
+  test('the quorum does not take the file', async () => {
+    vm.qemu.once('x-blockdev-change', () => refuse('sizes differ'));
+    await undone(/node local0 cannot be added to quorum quorum0: sizes differ/);
+  });
+
+  test('the old child does not go', async () => {
+    // The first change adds the file, and the fake makes it so; the second removes the old child.
+    const quorum = vm.nodes.get('quorum0');
+    vm.qemu.once('x-blockdev-change', () => {
+      quorum?.children.set('children.1', 'local0');
+      return DONE;
+    });
+    vm.qemu.once('x-blockdev-change', () => refuse('too few children'));
+    await undone(/children\.0 \(node svm0\) cannot leave quorum quorum0: too few children/);
+  });
+
+  test('a second disk fails when the first was swapped: both stay', async () => {
+    const quorum = vm.nodes.get('quorum0');
+    vm.qemu.once('x-blockdev-change', () => {
+      quorum?.children.set('children.1', 'local0');
+      return DONE;
+    });
+    vm.qemu.once('x-blockdev-change', () => {
+      quorum?.children.delete('children.0');
+      return refuse('said no and did it');
+    });
+    await undone(/said no and did it/);
+  });
+
+  test('undoing fails, too', async () => {
+    vm.qemu.on('x-blockdev-change', () => refuse('no'));
+    vm.qemu.on('blockdev-del', () => refuse('never'));
+    await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
+      code: 'move-stuck',
+      guestStopped: true,
+      message: expect.stringContaining('node local0 cannot be deleted: never'),
+    });
+  });
+
+  test('the old node stays: the guest goes on all the same', async () => {
+    vm.qemu.on('blockdev-del', () => refuse('Block device svm0 is in use'));
+    await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
+      code: 'move-untidy',
+      guestStopped: false,
+    });
+    expect(vm.children('quorum0')).toEqual(['children.1=local0']);
+    expect(vm.status).toBe('running');
+  });
+
+  test('cont fails', async () => {
+    vm.qemu.on('cont', () => refuse('Resetting the Virtual Machine is required'));
+    await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
+      code: 'move-untidy',
+      guestStopped: true,
+    });
+  });
+});
