@@ -27,6 +27,8 @@ export interface CheckpointerOptions {
  *     commit     commit                 diverge                commit, provisionally      commit; doubt is over
  *     failover   fail over              fail over              fail over                  diverge
  *
+ * A replica that refuses the step (it has given itself up already, or was never protected) is diverged.
+ *
  * The provisional commit is for a primary that dies in the last few milliseconds of a checkpoint: it had stopped and
  * flushed, its state had been sent, and the secondary goes on from that state, so the closing epoch is complete and
  * must count. A link that breaks at that very moment while the primary lives looks the same, and may have cost a write
@@ -105,7 +107,8 @@ export class Checkpointer {
       this.#diverge('COLO runs, but no primary is connected to this replica');
       return;
     }
-    const summary = this.#replica.commit();
+    const summary = this.#attempt(() => this.#replica.commit());
+    if (!summary) return;
     this.#isProvisional = isProvisional;
     this.#wasWholeAtStop = false;
     this.#doubt = undefined;
@@ -118,9 +121,20 @@ export class Checkpointer {
       this.#diverge(`failed over without knowing the last checkpoint: ${this.#doubt}`);
       return;
     }
-    const summary = this.#replica.failOver();
+    const summary = this.#attempt(() => this.#replica.failOver());
+    if (!summary) return;
     this.#hasEnded = true;
     this.#onEvent({ kind: 'failover', gateClosedMs: this.#gateClosedMs(), ...summary });
+  }
+
+  /** A replica that refuses, for instance because it gave itself up, must not leave its gate closed. */
+  #attempt(step: () => CommitSummary): CommitSummary | undefined {
+    try {
+      return step();
+    } catch (error) {
+      this.#diverge(error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
   }
 
   #diverge(reason: string): void {

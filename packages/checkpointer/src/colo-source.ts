@@ -2,8 +2,9 @@ import type { CheckpointSignal, CheckpointSource } from './ports.js';
 
 /** What a secondary's QMP socket tells, in the order of its bytes. */
 export type ColoEvent =
-  | { readonly kind: 'stop' }
-  | { readonly kind: 'resume' }
+  | { readonly kind: 'stop'; readonly atUs?: number }
+  /** `atUs`: QEMU's own timestamp, in microseconds, where the monitor passes it on. */
+  | { readonly kind: 'resume'; readonly atUs?: number }
   | { readonly kind: 'colo-exit'; readonly reason: string }
   | { readonly kind: 'end'; readonly error: Error | undefined };
 
@@ -29,7 +30,12 @@ interface Resume {
   status: ColoStatus | undefined;
   /** A STOP came before the answer about this RESUME. */
   stoppedBeforeAnswer: boolean;
+  /** So soon after STOP that nothing can have happened in between. */
+  readonly isImmediate: boolean;
 }
+
+/** A checkpoint takes messages to the primary and back between STOP and RESUME; vm_start() on a running VM none. */
+const IMMEDIATE_US = 100;
 
 /**
  * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as STOP and RESUME, and
@@ -37,8 +43,11 @@ interface Resume {
  * question, and decided when its answer is there:
  *
  *     answers                                                      RESUME was
- *     mode secondary                                               a checkpoint, or COLO's start
- *     mode secondary, and the guest was `paused` before            in doubt: a user's cont, or a checkpoint under a
+ *     mode secondary, no STOP before                               COLO's start
+ *     mode secondary, stopped as `colo`, or running again before   a checkpoint
+ *     the question about the STOP was answered
+ *     mode secondary, STOP and RESUME in the same breath           not one: a cont on a running guest
+ *     mode secondary, stopped otherwise (`paused`, `io-error` …)   in doubt: a user's cont, or a checkpoint under a
  *                                                                  user's stop
  *     mode none, last mode secondary                               the failover
  *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
@@ -47,6 +56,7 @@ interface Resume {
 export class ColoSource implements CheckpointSource {
   readonly #pending: (Stop | Resume)[] = [];
   #lastStop: Stop | undefined;
+  #stoppedAtUs = NaN;
   #hasEnded = false;
   #listener: ((signal: CheckpointSignal) => void) | undefined;
 
@@ -66,10 +76,10 @@ export class ColoSource implements CheckpointSource {
     if (this.#hasEnded) return;
     switch (event.kind) {
       case 'stop':
-        this.#stopped();
+        this.#stopped(event.atUs);
         return;
       case 'resume':
-        this.#resumed();
+        this.#resumed(event.atUs);
         return;
       case 'colo-exit':
         return;
@@ -78,7 +88,8 @@ export class ColoSource implements CheckpointSource {
     }
   }
 
-  #stopped(): void {
+  #stopped(atUs = NaN): void {
+    this.#stoppedAtUs = atUs;
     const stop: Stop = { kind: 'stop', runState: undefined };
     for (const item of this.#pending) {
       if (item.kind === 'resume' && !item.status) item.stoppedBeforeAnswer = true;
@@ -92,8 +103,15 @@ export class ColoSource implements CheckpointSource {
     });
   }
 
-  #resumed(): void {
-    const resume: Resume = { kind: 'resume', status: undefined, stoppedBeforeAnswer: false };
+  #resumed(atUs = NaN): void {
+    const gapUs = atUs - this.#stoppedAtUs;
+    this.#stoppedAtUs = NaN;
+    const resume: Resume = {
+      kind: 'resume',
+      status: undefined,
+      stoppedBeforeAnswer: false,
+      isImmediate: gapUs >= 0 && gapUs < IMMEDIATE_US,
+    };
     this.#pending.push(resume);
     this.#say({ kind: 'seal' });
     this.monitor.queryColoStatus((status) => {
@@ -113,7 +131,8 @@ export class ColoSource implements CheckpointSource {
         if (!item.status) return;
         const nextStop = this.#pending.find((later) => later.kind === 'stop');
         if (item.stoppedBeforeAnswer && nextStop?.runState === undefined) return;
-        this.#judge(item.status, item.stoppedBeforeAnswer && nextStop?.runState !== 'paused');
+        const failoverIsBehind = item.stoppedBeforeAnswer && nextStop?.runState !== 'paused';
+        if (this.#judge(item.status, failoverIsBehind, item.isImmediate) === 'ended') return;
       }
       this.#pending.shift();
       // What is still undecided keeps the gate closed.
@@ -121,21 +140,25 @@ export class ColoSource implements CheckpointSource {
     }
   }
 
-  #judge(status: ColoStatus, failoverIsBehind: boolean): void {
+  #judge(status: ColoStatus, failoverIsBehind: boolean, isImmediate: boolean): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
     const hasFailedOver = status.mode === 'none' && status.lastMode === 'secondary';
-    const wasPaused = this.#lastStop?.runState === 'paused';
+    const stoppedIn = this.#lastStop?.runState;
     this.#lastStop = undefined;
     if (hasFailedOver && !failoverIsBehind) {
       this.#hasEnded = true;
       this.#say({ kind: 'failover' });
-    } else if (!isInColo && !hasFailedOver) {
+      return 'ended';
+    }
+    if ((!isInColo && !hasFailedOver) || isImmediate) {
       this.#say({ kind: 'abort' });
-    } else if (wasPaused) {
-      this.#say({ kind: 'doubt', reason: 'somebody stopped and continued the secondary VM' });
+    } else if (stoppedIn !== undefined && stoppedIn !== 'colo' && stoppedIn !== 'running') {
+      const reason = `the secondary VM was stopped (${stoppedIn}) and continued by somebody`;
+      this.#say({ kind: 'doubt', reason });
     } else {
       this.#say({ kind: 'commit' });
     }
+    return 'goes-on';
   }
 
   #lose(reason: string): void {

@@ -56,10 +56,13 @@ export interface WriteBackPort {
 export interface WriteBackBatch {
   readonly epochs: readonly number[];
   ready(): Promise<void>;
+  /** From the beginning at each call. They overlap nowhere: any order will do. */
   runs(): Iterable<WriteBackRun>;
   sync(): Promise<void>;
   /** Its memory may go: everything is in the base, on stable storage. */
   finish(): void;
+  /** Not all is written, and nothing is under way any more: the next batch begins anew. */
+  abandon(): void;
 }
 
 export interface WriteBackRun {

@@ -27,8 +27,8 @@ const RETRY_MS = 1000;
 /**
  * Brings committed epochs to the base images, in the background: whatever is committed when a batch begins is merged
  * into it, so pages that change in every epoch are written once; batches follow one another strictly, and each ends
- * with an fdatasync. A write that fails is tried again until it works: the pages stay in memory meanwhile, reads stay
- * right, and who listens is told.
+ * with an fdatasync. A write that fails is tried again until it works, a batch whose sync fails is written again: the
+ * pages stay in memory meanwhile, reads stay right, and who listens is told.
  */
 export class WriteBack {
   readonly #target: WriteBackPort;
@@ -52,10 +52,13 @@ export class WriteBack {
   kick(): void {
     this.#isWanted = true;
     if (this.#abort.signal.aborted) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#isWanted) this.kick();
-    });
+    // Begun in a microtask, so that a kick from within the first step finds it running.
+    this.#running ??= Promise.resolve()
+      .then(() => this.#run())
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#isWanted) this.kick();
+      });
   }
 
   /** Settles when nothing is under way. */
@@ -63,28 +66,49 @@ export class WriteBack {
     while (this.#running) await this.#running;
   }
 
-  /** Gives up what is under way at the next write; nothing is lost, it stays in memory. */
+  /** Settles when the writes under way have ended. Nothing is lost: what is not in the base stays in memory. */
   async stop(): Promise<void> {
     this.#abort.abort();
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    while (this.#isWanted) {
+    while (this.#isWanted && !this.#abort.signal.aborted) {
       this.#isWanted = false;
-      for (let batch = this.#target.nextBatch(); batch; batch = this.#target.nextBatch()) {
-        try {
-          await this.#write(batch);
-        } catch (error) {
-          if (this.#abort.signal.aborted) return;
-          throw error;
+      for (let batch = this.#next(); batch; batch = this.#next()) {
+        if (!(await this.#finish(batch))) {
+          batch.abandon();
+          return;
         }
       }
     }
   }
 
-  async #write(batch: WriteBackBatch): Promise<void> {
+  #next(): WriteBackBatch | undefined {
+    return this.#abort.signal.aborted ? undefined : this.#target.nextBatch();
+  }
+
+  /** Writes a batch until all of it is on stable storage. @returns false when told to stop */
+  async #finish(batch: WriteBackBatch): Promise<boolean> {
     const startMs = this.#clock.now();
+    for (let attempt = 1; !this.#abort.signal.aborted; attempt++) {
+      try {
+        const { writes, bytes } = await this.#write(batch);
+        batch.finish();
+        const ms = this.#clock.now() - startMs;
+        this.#onEvent({ kind: 'batch', epochs: batch.epochs, writes, bytes, ms });
+        return true;
+      } catch (cause) {
+        if (cause instanceof CheckpointerError) break;
+        // When a sync fails the kernel may have dropped what was written, and the next sync will not say so (fsync(2),
+        // "EIO"). So everything is written again.
+        await this.#pause(cause, attempt);
+      }
+    }
+    return false;
+  }
+
+  async #write(batch: WriteBackBatch): Promise<{ writes: number; bytes: number }> {
     let writes = 0;
     let bytes = 0;
     await batch.ready();
@@ -98,26 +122,33 @@ export class WriteBack {
         bytes += run.length;
       }
     };
-    await Promise.all(Array.from({ length: this.#depth }, worker));
-    await this.#retrying(() => batch.sync());
-    batch.finish();
-    const ms = this.#clock.now() - startMs;
-    this.#onEvent({ kind: 'batch', epochs: batch.epochs, writes, bytes, ms });
+    // Nothing may be under way any more when this returns, whatever became of it.
+    const ends = await Promise.allSettled(Array.from({ length: this.#depth }, worker));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    if (this.#abort.signal.aborted) throw stopped();
+    await batch.sync();
+    return { writes, bytes };
   }
 
   async #retrying(work: () => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      if (this.#abort.signal.aborted) {
-        throw new CheckpointerError('WRITE_BACK_STOPPED', 'write-back was told to stop');
-      }
+      if (this.#abort.signal.aborted) throw stopped();
       try {
         await work();
         return;
       } catch (cause) {
-        const error = cause instanceof Error ? cause : new Error(String(cause));
-        this.#onEvent({ kind: 'retry', error, attempt });
-        await this.#clock.sleep(this.#retryMs, this.#abort.signal).catch(() => undefined);
+        await this.#pause(cause, attempt);
       }
     }
   }
+
+  async #pause(cause: unknown, attempt: number): Promise<void> {
+    const error = cause instanceof Error ? cause : new Error(String(cause));
+    this.#onEvent({ kind: 'retry', error, attempt });
+    await this.#clock.sleep(this.#retryMs, this.#abort.signal).catch(() => undefined);
+  }
+}
+
+function stopped(): CheckpointerError {
+  return new CheckpointerError('WRITE_BACK_STOPPED', 'write-back was told to stop');
 }
