@@ -8,6 +8,8 @@ export interface BaseStore {
   readonly sizeBytes: number;
   /** End of the run from `offset` on that is known to read as zeros and to hold no data; `offset` if none. */
   holeEnd(offset: number): number;
+  /** Where the next such run starts at or after `offset`; at least `sizeBytes` if there is none. */
+  nextHole(offset: number): number;
   read(offset: number, target: Uint8Array): Promise<void>;
   write(offset: number, data: Uint8Array): Promise<void>;
   zero(offset: number, length: number): Promise<void>;
@@ -54,7 +56,7 @@ export class RawBase implements BaseStore {
       }
       const sizeBytes = await sizeOf(path, stats);
       const holes = new RangeSet();
-      if (stats.isFile() && stats.blocks === 0n) {
+      if (stats.isFile() && stats.blocks === 0n && (await beginsWithZeros(file))) {
         holes.add(0, Math.ceil(sizeBytes / HOLE_GRAIN_BYTES));
       }
       return new RawBase(path, sizeBytes, file, holes);
@@ -73,6 +75,11 @@ export class RawBase implements BaseStore {
     const grain = Math.floor(offset / HOLE_GRAIN_BYTES);
     const end = this.holes.runEnd(grain);
     return end === grain ? offset : Math.min(end * HOLE_GRAIN_BYTES, this.sizeBytes);
+  }
+
+  nextHole(offset: number): number {
+    const grain = this.holes.nextStart(Math.floor(offset / HOLE_GRAIN_BYTES));
+    return Math.max(offset, Math.min(grain * HOLE_GRAIN_BYTES, this.sizeBytes));
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -137,6 +144,13 @@ export class RawBase implements BaseStore {
       { cause: error },
     );
   }
+}
+
+/** File systems that do not count blocks say 0 for any file: no image with a boot sector may pass for a hole. */
+async function beginsWithZeros(file: FileHandle): Promise<boolean> {
+  const start = Buffer.alloc(HOLE_GRAIN_BYTES);
+  const { bytesRead } = await file.read(start, 0, start.length, 0);
+  return start.subarray(0, bytesRead).every((byte) => byte === 0);
 }
 
 async function sizeOf(path: string, stats: BigIntStats): Promise<number> {

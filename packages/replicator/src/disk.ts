@@ -67,7 +67,7 @@ export class Disk {
       droppedPages: this.#secondary.pageCount,
     };
     this.#pushCommitted(epoch, this.#primary);
-    releaseLater(this.#secondary);
+    this.#secondary.release();
     this.#primary = new Overlay(this.pool);
     this.#secondary = new Overlay(this.pool);
     return counts;
@@ -97,7 +97,7 @@ export class Disk {
 
   /** Drops the primary's open epoch: it will never commit. */
   dropPrimary(): void {
-    releaseLater(this.#primary);
+    this.#primary.release();
     this.#primary = new Overlay(this.pool);
   }
 
@@ -105,7 +105,7 @@ export class Disk {
   dropAll(): void {
     this.forget(this.#committed.length);
     this.dropPrimary();
-    releaseLater(this.#secondary);
+    this.#secondary.release();
     this.#secondary = new Overlay(this.pool);
   }
 
@@ -141,16 +141,18 @@ export class Disk {
   extent(top: Overlay, offset: number, length: number): Extent {
     const layers = [top, ...this.#committed.map(({ overlay }) => overlay)];
     const end = offset + length;
+    const isEmpty = layers.every((layer) => layer.isEmpty);
     const isHole = this.base.holeEnd(offset) > offset && !touched(layers, offset);
     let at = offset;
+    const walkEnd = offset + EXTENT_WALK_BYTES;
     while (at < end) {
-      const pageEnd = at - (at % PAGE_BYTES) + PAGE_BYTES;
-      if (isHole) {
-        if (this.base.holeEnd(at) <= at || touched(layers, at)) break;
-        at = layers.every((layer) => layer.isEmpty) ? this.base.holeEnd(at) : pageEnd;
+      const holeEnd = this.base.holeEnd(at);
+      if (holeEnd > at) {
+        if (touched(layers, at) === isHole || at >= walkEnd) break;
+        at = isEmpty ? holeEnd : at - (at % PAGE_BYTES) + PAGE_BYTES;
       } else {
-        if (this.base.holeEnd(at) > at && !touched(layers, at)) break;
-        at = pageEnd;
+        if (isHole) break;
+        at = this.base.nextHole(at);
       }
     }
     return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
@@ -169,15 +171,19 @@ export class Disk {
   }
 
   #pushCommitted(epoch: number, overlay: Overlay): void {
-    const earlierReads = this.#baseReads;
-    this.#baseReads = new BaseReads();
     if (overlay.isEmpty) {
       overlay.release();
       return;
     }
+    // Only here: an epoch that is never written back could not make anybody wait for the reads before it.
+    const earlierReads = this.#baseReads;
+    this.#baseReads = new BaseReads();
     this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
   }
 }
+
+/** So far is looked page by page for the end of an extent: the event loop has other things to do. */
+const EXTENT_WALK_BYTES = 256 * 1024 * 1024;
 
 /** Reads of the base that are under way: write-back of an epoch waits for those that began before its commit. */
 class BaseReads {
@@ -199,11 +205,6 @@ class BaseReads {
       this.#done = resolve;
     });
   }
-}
-
-/** Giving back the memory of a large epoch takes a while; the gate need not stay closed for it. */
-function releaseLater(overlay: Overlay): void {
-  setImmediate(() => overlay.release());
 }
 
 function coversAll(layers: readonly Overlay[], page: number, from: number, to: number): boolean {

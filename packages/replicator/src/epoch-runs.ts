@@ -14,20 +14,15 @@ export type Run =
     };
 
 /**
- * What some epochs together changed, in the order in which it has to be written: zeros first, then data by ascending
- * offset, neighbours coalesced up to `maxBytes`. Where epochs overlap the latest wins, so no byte of a data run is
- * written twice.
+ * What some epochs together changed: zeros first, then data by ascending offset, neighbours coalesced up to `maxBytes`.
+ * Where epochs overlap the latest wins, so no byte is in two runs and they may be written in any order.
  *
  * @param layers oldest first
  */
 export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator<Run> {
-  const zeroed = new RangeSet();
-  for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
-  for (const [start, end] of zeroed.runs()) {
-    yield { kind: 'zero', offset: start * PAGE_BYTES, length: (end - start) * PAGE_BYTES };
-  }
+  const pages = dataPages(layers);
+  yield* zeroRuns(layers, pages);
 
-  const pages = sortedPages(layers);
   const maxPages = Math.max(1, Math.floor(maxBytes / PAGE_BYTES));
   let runStart = -1;
   let runEnd = -1;
@@ -45,6 +40,35 @@ export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator
     }
   }
   if (runStart >= 0) yield wholePages(layers, runStart, runEnd);
+}
+
+/** What was zeroed, less the pages that are written as data. */
+function* zeroRuns(layers: readonly Overlay[], pages: Float64Array): Generator<Run> {
+  const zeroed = new RangeSet();
+  for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
+  let next = 0;
+  for (const [start, end] of zeroed.runs()) {
+    let from = start;
+    while (next < pages.length && (pages[next] as number) < start) next++;
+    for (; next < pages.length && (pages[next] as number) < end; next++) {
+      const page = pages[next] as number;
+      if (page > from) yield zeroRun(from, page);
+      from = page + 1;
+    }
+    if (from < end) yield zeroRun(from, end);
+  }
+}
+
+function zeroRun(start: number, end: number): Run {
+  return { kind: 'zero', offset: start * PAGE_BYTES, length: (end - start) * PAGE_BYTES };
+}
+
+/** Pages that have to be written as data, ascending: all that have a slot and were not zeroed as a whole since. */
+function dataPages(layers: readonly Overlay[]): Float64Array {
+  return sortedPages(layers).filter((page) => {
+    const newest = layers.findLast((layer) => layer.touches(page));
+    return newest !== undefined && !newest.isZeroed(page);
+  });
 }
 
 function sortedPages(layers: readonly Overlay[]): Float64Array {

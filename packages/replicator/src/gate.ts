@@ -18,6 +18,9 @@ import type { Admission } from '@gannet/nbd';
  */
 export class Gate implements Admission {
   #fresh: (() => void)[] = [];
+  /** Being applied in this turn, from #next on. */
+  #ready: (() => void)[] = [];
+  #next = 0;
   #aged: (() => void)[] = [];
   #held: (() => void)[] = [];
   #isClosed = false;
@@ -29,7 +32,9 @@ export class Gate implements Admission {
 
   /** Batches that wait to be applied. */
   get waiting(): number {
-    return this.#fresh.length + this.#aged.length + this.#held.length;
+    return (
+      this.#fresh.length + this.#aged.length + this.#held.length + this.#ready.length - this.#next
+    );
   }
 
   admit(apply: () => void): void {
@@ -49,7 +54,10 @@ export class Gate implements Admission {
   open(): void {
     if (!this.#isClosed) return;
     this.#isClosed = false;
-    this.#fresh = [...this.#held, ...this.#aged, ...this.#fresh];
+    // Opened by a batch that closed it: what is left of this turn has not aged since.
+    const left = this.#ready.slice(this.#next);
+    this.#next = this.#ready.length;
+    this.#fresh = [...this.#held, ...left, ...this.#aged, ...this.#fresh];
     this.#held = [];
     this.#aged = [];
     if (this.#fresh.length > 0) this.#callTurn();
@@ -63,16 +71,14 @@ export class Gate implements Admission {
 
   readonly #turn = (): void => {
     this.#turnIsDue = false;
-    const ready = this.#aged;
+    this.#ready = this.#aged;
+    this.#next = 0;
     this.#aged = this.#fresh;
     this.#fresh = [];
     if (this.#aged.length > 0) this.#callTurn();
-    for (let next = 0; next < ready.length; next++) {
-      if (this.#isClosed) {
-        this.#held.push(...ready.slice(next));
-        return;
-      }
-      ready[next]?.();
-    }
+    while (this.#next < this.#ready.length && !this.#isClosed) this.#ready[this.#next++]?.();
+    this.#held = this.#held.concat(this.#ready.slice(this.#next));
+    this.#ready = [];
+    this.#next = 0;
   };
 }

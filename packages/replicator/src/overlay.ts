@@ -1,6 +1,6 @@
 import { PageIndex } from './page-index.js';
 import { RangeSet } from './range-set.js';
-import { PAGE_BYTES, SECTOR_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
+import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
 
 /**
  * The writes of one epoch to one disk, in memory: a sparse layer over whatever lies below.
@@ -22,6 +22,7 @@ export class Overlay {
   #sectorMasks = new Uint8Array(SLAB_PAGES);
   readonly #byteMaps = new Map<number, Uint8Array>();
   #holders = 1;
+  #chargedBytes = 0;
 
   constructor(private readonly pool: SlabPool) {}
 
@@ -36,9 +37,12 @@ export class Overlay {
 
   /** Bytes of memory behind this layer, slabs and tables. */
   get memoryBytes(): number {
-    const slabBytes = this.#slabs.length * SLAB_PAGES * PAGE_BYTES;
-    const mapBytes = this.#byteMaps.size * BYTE_MAP_BYTES + this.#zeros.runCount * 16;
-    return slabBytes + this.#index.metadataBytes + this.#sectorMasks.length + mapBytes;
+    return this.isEmpty ? 0 : this.#slabs.length * SLAB_BYTES + this.#tableBytes;
+  }
+
+  get #tableBytes(): number {
+    const mapBytes = this.#byteMaps.size * BYTE_MAP_BYTES + this.#zeros.runCount * RUN_BYTES;
+    return this.#index.metadataBytes + this.#sectorMasks.length + mapBytes;
   }
 
   /** Keeps the memory for a reader that works on it later; pair with release(). */
@@ -51,10 +55,17 @@ export class Overlay {
   release(): void {
     if (--this.#holders > 0) return;
     this.pool.give(this.#slabs);
+    this.pool.charge(-this.#chargedBytes);
     this.#slabs.length = 0;
+    this.#chargedBytes = 0;
   }
 
   write(offset: number, data: Uint8Array): void {
+    this.#write(offset, data);
+    this.#charge();
+  }
+
+  #write(offset: number, data: Uint8Array): void {
     const end = offset + data.length;
     // Consecutive slots of one slab are one stretch of memory: copied in one go.
     let runStart = 0;
@@ -81,6 +92,11 @@ export class Overlay {
 
   /** Makes a range read as zeros; whole pages take no memory. */
   zero(offset: number, length: number): void {
+    this.#zero(offset, length);
+    this.#charge();
+  }
+
+  #zero(offset: number, length: number): void {
     const end = offset + length;
     const firstPage = Math.ceil(offset / PAGE_BYTES);
     const endPage = Math.floor(end / PAGE_BYTES);
@@ -103,9 +119,12 @@ export class Overlay {
 
   /** Whether the layer holds any byte of the page. */
   touches(page: number): boolean {
+    return this.#holdsInSlot(page) || this.#zeros.has(page);
+  }
+
+  #holdsInSlot(page: number): boolean {
     const slot = this.#index.find(page);
-    if (slot >= 0 && (this.#sectorMasks[slot] !== 0 || this.#byteMaps.has(slot))) return true;
-    return this.#zeros.has(page);
+    return slot >= 0 && (this.#sectorMasks[slot] !== 0 || this.#byteMaps.has(slot));
   }
 
   /** Copies what the layer holds of bytes [from, to) of the page over `target`, which begins at `from`. */
@@ -121,6 +140,11 @@ export class Overlay {
     this.#forEachHeldRun(slot, mask, from, to, (start, end) => {
       this.#copyOut(slot, start, end, target, targetAt + start - from);
     });
+  }
+
+  /** Whether the layer holds the page as zeros with no memory behind them. */
+  isZeroed(page: number): boolean {
+    return !this.#holdsInSlot(page) && this.#zeros.has(page);
   }
 
   /** Page numbers that have a slot, in no particular order. */
@@ -162,6 +186,13 @@ export class Overlay {
       }
     }
     if (start >= 0) callback(start, to);
+  }
+
+  /** Tells the pool about memory that is not in slabs. */
+  #charge(): void {
+    const bytes = this.#tableBytes;
+    this.pool.charge(bytes - this.#chargedBytes);
+    this.#chargedBytes = bytes;
   }
 
   #slotFor(page: number): number {
@@ -216,7 +247,7 @@ export class Overlay {
 
   #writeZeros(offset: number, end: number): void {
     for (let at = offset; at < end; at += PAGE_BYTES) {
-      this.write(at, ZERO_PAGE.subarray(0, Math.min(PAGE_BYTES, end - at)));
+      this.#write(at, ZERO_PAGE.subarray(0, Math.min(PAGE_BYTES, end - at)));
     }
   }
 
@@ -235,6 +266,8 @@ export class Overlay {
 
 const FULL = 0xff;
 const BYTE_MAP_BYTES = PAGE_BYTES / 8;
+/** What a run of zeros costs: its two ends. */
+const RUN_BYTES = 16;
 const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
 
 function byteMapOf(sectorMask: number): Uint8Array {

@@ -13,13 +13,19 @@ export const SLAB_BYTES = SLAB_PAGES * PAGE_BYTES;
 export class SlabPool {
   readonly #free: Buffer[] = [];
   #slabsInUse = 0;
+  #tableBytes = 0;
 
   /** @param freeLimitBytes how much unused memory may be kept for the next epoch */
   constructor(private readonly freeLimitBytes = 64 * 1024 * 1024) {}
 
-  /** Bytes in slabs that are taken. */
+  /** Bytes in slabs that are taken and in the tables that tell what is in them. */
   get usedBytes(): number {
-    return this.#slabsInUse * SLAB_BYTES;
+    return this.#slabsInUse * SLAB_BYTES + this.#tableBytes;
+  }
+
+  /** Counts memory that is not in slabs; negative when it is given back. */
+  charge(bytes: number): void {
+    this.#tableBytes += bytes;
   }
 
   /** A slab of SLAB_BYTES, its contents arbitrary. */
@@ -28,7 +34,7 @@ export class SlabPool {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
   }
 
-  /** Gives slabs back; nobody may hold on to them. */
+  /** Gives slabs back; nobody may hold on to them. Takes no longer for many than for `freeLimitBytes` of them. */
   give(slabs: readonly Buffer[]): void {
     this.#slabsInUse -= slabs.length;
     for (const slab of slabs) {
