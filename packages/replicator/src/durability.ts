@@ -33,13 +33,20 @@ export class Durability {
     this.#nextFlush ??= this.#inTurn(async () => {
       this.#nextFlush = undefined;
       this.sealOpen();
-      await this.#journalFresh();
-      await this.journal.sync();
+      await this.#makeRoom();
+      try {
+        const upTo = await this.#journalFresh();
+        await this.journal.sync();
+        this.#journaledUpTo = upTo;
+      } catch (error) {
+        this.journal.rewind();
+        throw error;
+      }
     });
     return this.#nextFlush;
   }
 
-  /** Whether write-back may have this epoch. */
+  /** Whether the journal holds this epoch on stable storage, so that write-back may have it. */
   isJournaled({ epoch }: CommittedEpoch): boolean {
     return epoch <= this.#journaledUpTo;
   }
@@ -58,11 +65,15 @@ export class Durability {
     if (!this.isMerging && this.journal.bytes > 0) await this.journal.reset();
   }
 
-  async #journalFresh(): Promise<void> {
-    if (this.journal.bytes > JOURNAL_BYTES_MAX) {
-      await this.merged();
-      await this.#resetIfMerged();
-    }
+  async #makeRoom(): Promise<void> {
+    if (this.journal.bytes <= JOURNAL_BYTES_MAX) return;
+    await this.merged();
+    await this.#resetIfMerged();
+  }
+
+  /** @returns the last epoch that is in the journal now */
+  async #journalFresh(): Promise<number> {
+    let upTo = this.#journaledUpTo;
     const fresh = this.disks.map(({ committed }) =>
       committed.filter((epoch) => !this.isJournaled(epoch)),
     );
@@ -77,8 +88,9 @@ export class Durability {
             .map(({ overlay }) => ({ disk, runs: runsOf([overlay], FRAME_PAYLOAD_MAX) })),
         );
         await this.journal.append(parts);
-        this.#journaledUpTo = number;
+        upTo = number;
       }
+      return upTo;
     } finally {
       for (const { overlay } of fresh.flat()) overlay.release();
     }

@@ -16,7 +16,8 @@ import { syncFolder } from './state-file.js';
  *
  * All numbers are big-endian. `kind` is data (payload of `length` bytes), zero (no payload; length in units of 4096
  * bytes) or seal (no payload). The digest covers the frame before it and the payload. Frames count only up to the last
- * valid seal: what follows belongs to a flush that was never answered. Replaying is idempotent.
+ * valid seal: what follows belongs to a flush that was never answered. All frames up to a seal carry one sequence, higher
+ * than that of the seal before: remains of an older, longer append are not taken for newer ones. Replaying is idempotent.
  */
 const MAGIC = Buffer.from('GANNETJ1');
 const HEADER_BYTES = 64;
@@ -39,6 +40,8 @@ export interface DiskRuns {
 
 export class Journal {
   #end = HEADER_BYTES;
+  /** Up to here it is on stable storage. */
+  #syncedEnd = HEADER_BYTES;
   #sequence = 0;
 
   private constructor(
@@ -48,8 +51,9 @@ export class Journal {
 
   /** Creates an empty journal, replacing an older one at that path. */
   static async create(file: string, uuid: string): Promise<Journal> {
+    let handle: FileHandle | undefined;
     try {
-      const handle = await open(file, 'w+', 0o600);
+      handle = await open(file, 'w+', 0o600);
       const header = Buffer.alloc(HEADER_BYTES);
       MAGIC.copy(header);
       header.write(uuid, MAGIC.length, 'latin1');
@@ -58,6 +62,7 @@ export class Journal {
       await syncFolder(path.dirname(file));
       return new Journal(file, handle);
     } catch (error) {
+      await handle?.close();
       throw journalError(file, 'created', error);
     }
   }
@@ -69,6 +74,7 @@ export class Journal {
 
   /** Appends runs and a seal. Nothing is durable before sync(). Calls must not overlap. */
   async append(parts: Iterable<DiskRuns>): Promise<void> {
+    this.#sequence++;
     let at = this.#end;
     const buffer = Buffer.allocUnsafe(FRAME_BYTES + FRAME_PAYLOAD_MAX);
     const write = async (length: number): Promise<void> => {
@@ -88,24 +94,37 @@ export class Journal {
       }
       await write(this.#frame(buffer, KIND_SEAL, 0, 0, 0));
       this.#end = at;
-      this.#sequence++;
     } catch (error) {
       throw journalError(this.path, 'written', error);
     }
   }
 
+  /**
+   * Puts all that was appended on stable storage. When that fails, the kernel may have dropped it and will not say so a
+   * second time (fsync(2), "EIO"): it counts as never appended.
+   */
   async sync(): Promise<void> {
-    await this.file.datasync().catch((error: unknown) => {
+    const end = this.#end;
+    try {
+      await this.file.datasync();
+      this.#syncedEnd = end;
+    } catch (error) {
       throw journalError(this.path, 'synced', error);
-    });
+    }
+  }
+
+  /** Takes back what was appended since the last sync that worked. */
+  rewind(): void {
+    this.#end = this.#syncedEnd;
   }
 
   /** Forgets all frames: the bases hold them, on stable storage. */
   async reset(): Promise<void> {
     try {
+      // Frames must never begin in the middle: the file is short before anything is written to it again.
+      this.#end = this.#syncedEnd = HEADER_BYTES;
       await this.file.truncate(HEADER_BYTES);
       await this.file.sync();
-      this.#end = HEADER_BYTES;
     } catch (error) {
       throw journalError(this.path, 'emptied', error);
     }
@@ -194,27 +213,63 @@ interface Frame {
   readonly end: number;
 }
 
-/** Frames until `stop`, the end of the file or the first frame that is not whole. */
+/** Frames until `stop`, the end of the file or the first frame that is not whole or not in its place. */
 async function* frames(handle: FileHandle, stop: number): AsyncGenerator<Frame> {
-  const buffer = Buffer.allocUnsafe(FRAME_BYTES + FRAME_PAYLOAD_MAX);
+  const window = new Window(handle);
+  let sealed = 0;
+  let sequence = 0;
   for (let at = HEADER_BYTES; at < stop;) {
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-    if (bytesRead < FRAME_BYTES || buffer.readUInt32BE(0) !== FRAME_MAGIC) return;
-    const kind = buffer.readUInt32BE(4);
-    const length = buffer.readUInt32BE(12);
+    const head = await window.bytes(at, FRAME_BYTES);
+    if (!head || head.readUInt32BE(0) !== FRAME_MAGIC) return;
+    const kind = head.readUInt32BE(4);
+    const length = head.readUInt32BE(12);
+    if (kind === KIND_DATA && length > FRAME_PAYLOAD_MAX) return;
     const total = FRAME_BYTES + (kind === KIND_DATA ? length : 0);
-    if (total > bytesRead) return;
-    const stored = Buffer.from(buffer.subarray(DIGEST_AT, FRAME_BYTES));
-    if (!digestOf(buffer, total).equals(stored)) return;
+    const frame = await window.bytes(at, total);
+    if (!frame || !digestOf(frame, total).equals(frame.subarray(DIGEST_AT, FRAME_BYTES))) return;
+    const its = Number(frame.readBigUInt64BE(24));
+    if (its <= sealed || (sequence > sealed && its !== sequence)) return;
+    sequence = its;
+    if (kind === KIND_SEAL) sealed = its;
     at += total;
     yield {
       kind,
-      disk: buffer.readUInt32BE(8),
-      offset: Number(buffer.readBigUInt64BE(16)),
+      disk: frame.readUInt32BE(8),
+      offset: Number(frame.readBigUInt64BE(16)),
       length,
-      payload: buffer.subarray(FRAME_BYTES, total),
+      payload: frame.subarray(FRAME_BYTES, total),
       end: at,
     };
+  }
+}
+
+/** Reads a file from its beginning to its end, in pieces much larger than what is asked for. */
+class Window {
+  readonly #buffer = Buffer.allocUnsafe(2 * (FRAME_BYTES + FRAME_PAYLOAD_MAX));
+  #start = 0;
+  #length = 0;
+
+  constructor(private readonly handle: FileHandle) {}
+
+  /** Bytes of the file, valid until the next call; undefined when the file ends before. */
+  async bytes(at: number, length: number): Promise<Buffer | undefined> {
+    if (at < this.#start || at + length > this.#start + this.#length) {
+      this.#start = at;
+      this.#length = 0;
+      while (this.#length < this.#buffer.length) {
+        const room = this.#buffer.length - this.#length;
+        const { bytesRead } = await this.handle.read(
+          this.#buffer,
+          this.#length,
+          room,
+          at + this.#length,
+        );
+        if (bytesRead === 0) break;
+        this.#length += bytesRead;
+      }
+    }
+    if (at + length > this.#start + this.#length) return undefined;
+    return this.#buffer.subarray(at - this.#start, at - this.#start + length);
   }
 }
 

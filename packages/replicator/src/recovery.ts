@@ -1,5 +1,5 @@
 import { type BaseStore, exists, RawBase } from './base-image.js';
-import { BaseImageError } from './errors.js';
+import { BaseImageError, JournalError } from './errors.js';
 import { replayJournal } from './journal.js';
 import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
@@ -50,58 +50,99 @@ export async function checkBeforeSeeding(
 }
 
 /**
- * Makes bases whole after the replicator died behind a failed-over VM: replays the journal into them.
+ * Makes bases whole after the replicator died behind a failed-over VM: replays the journal into them. Name all disks of
+ * the VM; their order does not matter. A recovery that was itself cut short can be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
- * @throws BaseImageError BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back
+ * @throws BaseImageError BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; BASE_FOREIGN
+ *   when they do not belong together
  */
 export async function recoverBases(disks: readonly DiskOptions[]): Promise<StateRecord[]> {
-  const records = await Promise.all(disks.map((disk) => recoverableRecord(disk)));
-  const bases: BaseStore[] = [];
+  const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
+  const failedOver = records.find(({ state }) => state === 'failed-over');
+  for (const [at, disk] of disks.entries()) expectUsable(disk, records[at], failedOver);
+  if (failedOver) expectAll(failedOver, records);
+  if (failedOver) await replayInto(disks, records, failedOver);
+  return records.map((record) => ({ ...record, state: 'retired' }));
+}
+
+/** The journal was whole before the first state file said `failed-over`, and stays until after the last is `retired`. */
+async function replayInto(
+  disks: readonly DiskOptions[],
+  records: readonly StateRecord[],
+  { disks: order, journal, uuid }: StateRecord,
+): Promise<void> {
+  const bases = new Map<string, RawBase>();
   try {
-    for (const { base } of disks) bases.push(await RawBase.open(base));
-    const baseOf = (disk: number): BaseStore => {
-      const base = bases[disk];
-      if (!base) throw new RangeError(`the journal names disk ${disk} of ${bases.length}`);
-      return base;
-    };
-    const [first] = records;
-    if (first?.state === 'failed-over') {
-      await replayJournal(first.journal, first.uuid, {
-        write: (disk, offset, data) => baseOf(disk).write(offset, data),
-        zero: (disk, offset, length) => baseOf(disk).zero(offset, length),
-      });
-      await Promise.all(bases.map((base) => base.sync()));
-      await retire(disks, records);
-      await rm(first.journal, { force: true });
+    for (const [at, { base, name }] of disks.entries()) {
+      bases.set(records[at]?.disk ?? name, await RawBase.open(base));
     }
-    return records.map((record) => ({ ...record, state: 'retired' }));
+    const baseOf = (disk: number): BaseStore => {
+      const base = bases.get(order[disk] ?? '');
+      if (base) return base;
+      throw new JournalError(
+        'JOURNAL_FOREIGN',
+        `${journal} has writes for disk ${disk}, the state files name ${order.join(', ')}`,
+        'Put the journal that the state file names back in its place.',
+      );
+    };
+    await replayJournal(journal, uuid, {
+      write: (disk, offset, data) => baseOf(disk).write(offset, data),
+      zero: (disk, offset, length) => baseOf(disk).zero(offset, length),
+    });
+    await Promise.all([...bases.values()].map((base) => base.sync()));
+    for (const [at, disk] of disks.entries()) {
+      const record = records[at];
+      if (record) await writeStateFile(disk.base, { ...record, state: 'retired' });
+    }
+    await rm(journal, { force: true });
   } finally {
-    await Promise.all(bases.map((base) => base.close()));
+    await Promise.all([...bases.values()].map((base) => base.close()));
   }
 }
 
-async function retire(disks: readonly DiskOptions[], records: StateRecord[]): Promise<void> {
-  for (const [at, disk] of disks.entries()) {
-    const record = records[at];
-    if (record) await writeStateFile(disk.base, { ...record, state: 'retired' });
-  }
-}
-
-async function recoverableRecord(disk: DiskOptions): Promise<StateRecord> {
+async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
   const record = await readStateFile(disk.base);
-  if (!record) {
-    const isThere = await exists(disk.base);
+  if (record) return record;
+  const isThere = await exists(disk.base);
+  throw new BaseImageError(
+    'BASE_FOREIGN',
+    isThere ? `${stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
+    'Name the base of a replica; without its state file nobody can tell what it is worth.',
+  );
+}
+
+function expectUsable(
+  disk: DiskOptions,
+  record: StateRecord | undefined,
+  failedOver: StateRecord | undefined,
+): void {
+  if (!record) return;
+  if (failedOver && record.uuid !== failedOver.uuid) {
     throw new BaseImageError(
       'BASE_FOREIGN',
-      isThere ? `${stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
-      'Name the base of a replica; without its state file nobody can tell what it is worth.',
+      `${disk.base} belongs to another protection (${record.uuid}) than disk ${failedOver.disk}`,
+      'Name the bases of one VM and one protection, all of them.',
     );
   }
-  if (record.state === 'failed-over' || record.state === 'retired') return record;
+  // The other disks' state files are written first or last, with the journal whole: it makes up for their state.
+  const isUsable = record.state === 'failed-over' || record.state === 'retired';
+  if (!isUsable && !(failedOver && record.state === 'protected')) {
+    throw new BaseImageError(
+      'BASE_NOT_USABLE',
+      `${disk.base} is ${record.state} at epoch ${record.epoch}: it holds no consistent disk`,
+      "Use the primary's disk; this base can only be seeded again.",
+    );
+  }
+}
+
+/** The journal is gone after the recovery, so no disk may be left out. */
+function expectAll({ disks, journal }: StateRecord, records: readonly StateRecord[]): void {
+  const missing = disks.filter((name) => !records.some(({ disk }) => disk === name));
+  if (missing.length === 0) return;
   throw new BaseImageError(
-    'BASE_NOT_USABLE',
-    `${disk.base} is ${record.state} at epoch ${record.epoch}: it holds no consistent disk`,
-    "Use the primary's disk; this base can only be seeded again.",
+    'BASE_FOREIGN',
+    `${journal} also holds writes of disk ${missing.join(', ')}`,
+    'Name the bases of one VM and one protection, all of them.',
   );
 }

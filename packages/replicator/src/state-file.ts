@@ -21,6 +21,8 @@ export interface StateRecord {
   readonly uuid: string;
   readonly vm: string;
   readonly disk: string;
+  /** All disks of the VM, in the order in which the journal numbers them. */
+  readonly disks: readonly string[];
   readonly sizeBytes: number;
   readonly state: ReplicaState;
   /** Last epoch that was committed when this was written. */
@@ -30,6 +32,20 @@ export interface StateRecord {
 }
 
 const STATES: readonly string[] = ['seeding', 'protected', 'failed-over', 'retired', 'diverged'];
+
+function isStateRecord(value: unknown): value is StateRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Record<string, unknown>;
+  return (
+    record.format === 'gannet-replica-1' &&
+    typeof record.state === 'string' &&
+    STATES.includes(record.state) &&
+    ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
+    ['sizeBytes', 'epoch'].every((key) => typeof record[key] === 'number') &&
+    Array.isArray(record.disks) &&
+    record.disks.every((name) => typeof name === 'string')
+  );
+}
 
 export function stateFileOf(basePath: string): string {
   return `${basePath}.gannet`;
@@ -46,10 +62,8 @@ export async function readStateFile(basePath: string): Promise<StateRecord | und
     throw unreadable(file, error);
   }
   try {
-    const record = JSON.parse(text) as StateRecord;
-    if (record.format !== 'gannet-replica-1' || !STATES.includes(record.state)) {
-      throw new Error('not a state file of this version');
-    }
+    const record: unknown = JSON.parse(text);
+    if (!isStateRecord(record)) throw new Error('not a state file of this version');
     return record;
   } catch (error) {
     throw unreadable(file, error);
