@@ -7,6 +7,7 @@ import {
   type SessionEnd,
   type ZeroRequest,
 } from '@gannet/nbd';
+import { messageOf } from './base-image.js';
 import type { Disk } from './disk.js';
 import type { Replica } from './replica.js';
 
@@ -55,7 +56,7 @@ class PrimarySession implements ExportSession {
       const why = link.loss ?? `the replica is ${state}`;
       throw new NbdRefusal('policy', `not taking a new primary: ${why}; seed again`);
     }
-    link.opened();
+    link.opened(disk.name);
   }
 
   read(offset: number, target: Uint8Array): void | Promise<void> {
@@ -65,7 +66,7 @@ class PrimarySession implements ExportSession {
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
-    this.replica.link.wrote();
+    this.replica.link.wrote(this.disk.name);
     if (this.replica.state === 'seeding') {
       return this.#seed(this.disk.base.write(offset, Buffer.from(data)), fua);
     }
@@ -75,10 +76,10 @@ class PrimarySession implements ExportSession {
   }
 
   flush(): void | Promise<void> {
-    this.replica.link.flushed();
-    if (this.replica.state === 'seeding') return this.disk.base.sync();
+    if (this.replica.state === 'seeding') return this.#seed(this.disk.base.sync(), false);
     // Durability is the primary's disk until a failover (I4).
     this.#expectAlive();
+    this.replica.link.flushed(this.disk.name);
   }
 
   trim(offset: number, length: number, fua: boolean): void | Promise<void> {
@@ -99,21 +100,28 @@ class PrimarySession implements ExportSession {
   }
 
   close(end: SessionEnd): void {
-    this.replica.link.closed(end);
+    this.replica.link.closed(this.disk.name, end);
   }
 
   #zero(offset: number, length: number, fua: boolean): void | Promise<void> {
-    this.replica.link.wrote();
+    this.replica.link.wrote(this.disk.name);
     if (this.replica.state === 'seeding') {
       return this.#seed(this.disk.base.zero(offset, length), fua);
     }
     this.#expectAlive();
     this.disk.primary.zero(offset, length);
+    this.replica.noteGrowth();
   }
 
-  async #seed(written: Promise<void>, fua: boolean): Promise<void> {
-    await written;
-    if (fua) await this.disk.base.sync();
+  async #seed(done: Promise<void>, fua: boolean): Promise<void> {
+    try {
+      await done;
+      if (fua) await this.disk.base.sync();
+    } catch (error) {
+      // The primary may swallow the error that it is told.
+      this.replica.link.lose(`seeding failed: ${messageOf(error)}`);
+      throw new NbdCommandError('EIO', messageOf(error), { cause: error });
+    }
   }
 
   #expectAlive(): void {
@@ -177,19 +185,16 @@ class SecondarySession implements ExportSession {
   }
 
   #written(fua: boolean): void | Promise<void> {
-    if (this.replica.state === 'failed-over') {
-      this.replica.noteUnflushed();
-      if (fua) return this.#flushToDisk();
-    } else {
-      this.replica.noteGrowth();
-    }
+    if (this.replica.state !== 'failed-over') return this.replica.noteGrowth();
+    // Too much unflushed: the guest waits, as it would for a disk whose cache is full.
+    if (this.replica.noteUnflushed() || fua) return this.#flushToDisk();
   }
 
   async #flushToDisk(): Promise<void> {
     try {
       await this.replica.flush();
     } catch (error) {
-      throw new NbdCommandError('EIO', error instanceof Error ? error.message : String(error));
+      throw new NbdCommandError('EIO', messageOf(error), { cause: error });
     }
   }
 

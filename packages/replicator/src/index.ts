@@ -4,12 +4,12 @@ export * from './errors.js';
 export { Gate } from './gate.js';
 export { type PrimaryLink } from './primary-link.js';
 export { recoverBases, type DiskOptions } from './recovery.js';
-export {
-  Replica,
-  type CommitResult,
-  type MemoryLimits,
-  type ReplicaEvent,
-  type ReplicaOptions,
-} from './replica.js';
+export { Replica } from './replica.js';
+export type {
+  CommitResult,
+  MemoryLimits,
+  ReplicaEvent,
+  ReplicaOptions,
+} from './replica-options.js';
 export { readStateFile, stateFileOf, type ReplicaState, type StateRecord } from './state-file.js';
 export { type WriteBackBatch, type WriteBackRun } from './write-back.js';

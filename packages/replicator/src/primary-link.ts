@@ -1,21 +1,32 @@
 import type { SessionEnd } from '@gannet/nbd';
 
+interface DiskLink {
+  sessions: number;
+  writesSinceFlush: number;
+}
+
 /**
  * Knows whether the primary's writes all arrive here (invariant I5).
  *
- * QEMU's replication filter swallows write errors once COLO runs, so the receiving end has to notice: a connection
- * that breaks, or the last one that leaves, means that a write may be missing, for ever.
+ * QEMU's replication filter swallows write errors once COLO runs, and a quorum does so always, so the receiving end has
+ * to notice: a connection that breaks, a write that fails, or the last connection of a disk that leaves, means that a
+ * write may be missing, for ever.
  */
 export class PrimaryLink {
-  #sessions = 0;
+  readonly #disks: ReadonlyMap<string, DiskLink>;
   #loss: string | undefined;
   #lossWasClean = false;
-  #writesSinceFlush = 0;
 
-  constructor(private readonly onLost: (reason: string) => void) {}
+  constructor(
+    disks: readonly string[],
+    private readonly onLost: (reason: string) => void,
+  ) {
+    this.#disks = new Map(disks.map((name) => [name, { sessions: 0, writesSinceFlush: 0 }]));
+  }
 
+  /** Every disk has a connection. */
   get isConnected(): boolean {
-    return this.#sessions > 0;
+    return this.#links.every(({ sessions }) => sessions > 0);
   }
 
   /** Why writes may be missing; undefined while none can be. */
@@ -25,7 +36,7 @@ export class PrimaryLink {
 
   /** Writes that no flush has followed. A PVM that has stopped for a checkpoint has flushed its last write. */
   get writesSinceFlush(): number {
-    return this.#writesSinceFlush;
+    return this.#links.reduce((sum, { writesSinceFlush }) => sum + writesSinceFlush, 0);
   }
 
   /** It was lost between requests and after a flush: as it is when a PVM dies that had already stopped. */
@@ -33,38 +44,53 @@ export class PrimaryLink {
     return this.#lossWasClean;
   }
 
-  opened(): void {
-    if (this.#sessions === 0) {
+  opened(disk: string): void {
+    if (this.#links.every(({ sessions }) => sessions === 0)) {
       // A copy begins from scratch: what an earlier one lost no longer matters.
       this.#loss = undefined;
-      this.#writesSinceFlush = 0;
+      for (const link of this.#links) link.writesSinceFlush = 0;
     }
-    this.#sessions++;
+    this.#link(disk).sessions++;
   }
 
-  closed(end: SessionEnd): void {
-    this.#sessions--;
+  closed(disk: string, end: SessionEnd): void {
+    const link = this.#link(disk);
+    link.sessions--;
     if (end.kind === 'lost') {
       const why = end.error?.message ?? 'closed by the peer';
       this.lose(`a connection of the primary broke: ${why}`, !end.midRequest);
-    } else if (this.#sessions === 0) {
-      this.lose('the primary disconnected');
+    } else if (link.sessions === 0) {
+      this.lose(`the primary disconnected from disk ${disk}`);
     }
   }
 
   /** From now on writes may be missing. */
   lose(reason: string, betweenRequests = false): void {
-    if (this.#loss !== undefined) return;
+    if (this.#loss !== undefined) {
+      // Another connection may have been cut in a worse place than the first.
+      if (!betweenRequests) this.#lossWasClean = false;
+      return;
+    }
     this.#loss = reason;
-    this.#lossWasClean = betweenRequests && this.#writesSinceFlush === 0;
+    this.#lossWasClean = betweenRequests && this.writesSinceFlush === 0;
     this.onLost(reason);
   }
 
-  wrote(): void {
-    this.#writesSinceFlush++;
+  wrote(disk: string): void {
+    this.#link(disk).writesSinceFlush++;
   }
 
-  flushed(): void {
-    this.#writesSinceFlush = 0;
+  flushed(disk: string): void {
+    this.#link(disk).writesSinceFlush = 0;
+  }
+
+  get #links(): DiskLink[] {
+    return [...this.#disks.values()];
+  }
+
+  #link(disk: string): DiskLink {
+    const link = this.#disks.get(disk);
+    if (!link) throw new RangeError(`no disk ${disk}`);
+    return link;
   }
 }

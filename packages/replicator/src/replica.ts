@@ -1,56 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { RawBase, type BaseStore } from './base-image.js';
+import { messageOf, RawBase, type BaseStore } from './base-image.js';
 import { Disk, type CommitCounts } from './disk.js';
 import { Durability } from './durability.js';
-import { ConfigurationError, ReplicaStateError, ReplicatorError } from './errors.js';
+import { ReplicaStateError, ReplicatorError } from './errors.js';
 import { exportsOf } from './exports.js';
 import { Gate } from './gate.js';
 import { Journal } from './journal.js';
 import { PrimaryLink } from './primary-link.js';
-import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
+import { checkBeforeSeeding } from './recovery.js';
+import {
+  checkOptions,
+  type CommitResult,
+  journalPathOf,
+  type MemoryLimits,
+  memoryOf,
+  type ReplicaEvent,
+  type ReplicaOptions,
+} from './replica-options.js';
 import { SlabPool } from './slab-pool.js';
 import { type ReplicaState, type StateRecord, writeStateFile } from './state-file.js';
 import { WriteBackBatch } from './write-back.js';
-
-export interface ReplicaOptions {
-  /** Name of the VM, for state files and messages. */
-  readonly vm: string;
-  /** In the order in which they are journaled; at least one. */
-  readonly disks: readonly DiskOptions[];
-  /** Where the failover journal goes; beside the first base by default. */
-  readonly journalPath?: string | undefined;
-  readonly memory?: Partial<MemoryLimits> | undefined;
-  /** Seed over a base that holds data which no state file calls disposable. */
-  readonly overwrite?: boolean | undefined;
-  readonly onEvent?: ((event: ReplicaEvent) => void) | undefined;
-}
-
-/** Bytes of buffers. Beyond `soft` a checkpoint is asked for, beyond `hard` protection is given up (I7). */
-export interface MemoryLimits {
-  readonly softBytes: number;
-  readonly hardBytes: number;
-}
-
-export type ReplicaEvent =
-  | {
-      readonly kind: 'state';
-      readonly from: ReplicaState;
-      readonly to: ReplicaState;
-      reason: string;
-    }
-  | { readonly kind: 'link-lost'; readonly reason: string }
-  | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
-  | { readonly kind: 'backlog' }
-  | { readonly kind: 'trouble'; readonly error: ReplicatorError };
-
-export interface CommitResult {
-  readonly epoch: number;
-  readonly committedPages: number;
-  readonly droppedPages: number;
-  /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
-  readonly unflushedWrites: number;
-}
 
 const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
   seeding: ['protected', 'diverged'],
@@ -60,7 +30,6 @@ const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
   diverged: [],
 };
 
-const DEFAULT_MEMORY: MemoryLimits = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
 const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -81,11 +50,17 @@ export class Replica {
   #reason = 'waiting for the first copy';
   #epoch = 0;
   #pressureTold = false;
+  #firstWriteTold = false;
   #batchUnderWay = false;
+  /** From the failover on. */
+  #journaling: Durability | undefined;
+  /** The same, from when the failover is durable: write-back waits for it. */
   #durability: Durability | undefined;
   #journal: Journal | undefined;
-  /** Settles when everything that the guest had at failover is durable. */
+  /** Settles when everything that the guest had at failover is durable; a failure is forgotten, to be tried again. */
   #failoverDurable: Promise<void> | undefined;
+  /** What seeding wrote may not be on the disk, and the kernel will not say so a second time. */
+  #seedFault: Error | undefined;
   #mergeWaiters: (() => void)[] = [];
   #stateFileTail: Promise<void> = Promise.resolve();
 
@@ -97,10 +72,11 @@ export class Replica {
     options: ReplicaOptions,
   ) {
     this.#pool = pool;
-    this.memory = { ...DEFAULT_MEMORY, ...options.memory };
-    this.#journalPath = options.journalPath ?? `${basePaths[0] ?? ''}.gannet-journal`;
+    this.memory = memoryOf(options);
+    this.#journalPath = journalPathOf(options);
     if (options.onEvent) this.#listeners.add(options.onEvent);
-    this.link = new PrimaryLink((reason) => {
+    const names = disks.map(({ name }) => name);
+    this.link = new PrimaryLink(names, (reason) => {
       if (this.#state === 'protected') this.#emit({ kind: 'link-lost', reason });
     });
     this.exports = exportsOf(this);
@@ -112,14 +88,7 @@ export class Replica {
    * @throws BaseImageError when a base is missing, in the way, or may hold the only copy of somebody's disk
    */
   static async open(options: ReplicaOptions): Promise<Replica> {
-    const names = options.disks.map(({ name }) => name);
-    if (names.length === 0 || new Set(names).size !== names.length) {
-      throw new ConfigurationError(
-        'CONFIGURATION',
-        `VM ${options.vm}: disk names must be there and differ, got [${names.join(', ')}]`,
-        'Name each disk once.',
-      );
-    }
+    checkOptions(options);
     const pool = new SlabPool();
     const bases: BaseStore[] = [];
     try {
@@ -128,7 +97,7 @@ export class Replica {
         bases.push(base);
         await checkBeforeSeeding(disk, base, options.overwrite ?? false);
       }
-      const disks = bases.map((base, at) => new Disk(names[at] ?? '', base, pool));
+      const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
       const paths = options.disks.map(({ base }) => base);
       const replica = new Replica(options.vm, disks, paths, pool, options);
       await replica.#writeStateFiles();
@@ -189,8 +158,7 @@ export class Replica {
     this.#expect('protected', 'fail over');
     this.#setState('failed-over', 'the secondary VM has taken over');
     const result = this.#step((disk, epoch) => disk.failOver(epoch));
-    this.#failoverDurable = this.#makeFailoverDurable();
-    this.#failoverDurable.catch((error: unknown) => this.#report(error));
+    this.#beDurable().catch((error: unknown) => this.#report(error));
     return result;
   }
 
@@ -209,13 +177,24 @@ export class Replica {
    */
   async failoverDurable(): Promise<void> {
     this.#expect('failed-over', 'wait for a durable failover');
-    await this.#failoverDurable;
+    await this.#beDurable();
   }
 
   /** After failover: a guest's flush. */
   async flush(): Promise<void> {
-    await this.#failoverDurable;
+    this.#expect('failed-over', 'flush');
+    await this.#beDurable();
     await this.#durability?.flush();
+  }
+
+  /** After failover, after each write: whether it has to wait for a flush, so that buffers stay bounded (I7). */
+  noteUnflushed(): boolean {
+    if (!this.#firstWriteTold) {
+      this.#firstWriteTold = true;
+      this.#emit({ kind: 'first-write' });
+    }
+    const bytes = this.disks.reduce((sum, disk) => sum + disk.secondary.memoryBytes, 0);
+    return bytes > UNFLUSHED_BYTES_MAX;
   }
 
   /** What the next write-back should write: everything committed so far. One batch at a time. */
@@ -233,10 +212,12 @@ export class Replica {
       .filter(({ epochs }) => epochs.length > 0);
     if (parts.length === 0) return undefined;
     this.#batchUnderWay = true;
-    return new WriteBackBatch(parts, () => {
+    return new WriteBackBatch(parts, (isWritten) => {
       this.#batchUnderWay = false;
       if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
-      if (!durability?.isMerging) for (const resolve of this.#mergeWaiters.splice(0)) resolve();
+      if (!isWritten) return;
+      if (!this.#durability?.isMerging)
+        for (const resolve of this.#mergeWaiters.splice(0)) resolve();
       if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
     });
   }
@@ -247,8 +228,10 @@ export class Replica {
    */
   async settle(): Promise<void> {
     this.#expect('failed-over', 'settle');
-    await this.flush();
-    await this.#merged();
+    do {
+      await this.flush();
+      await this.#merged();
+    } while (this.disks.some((disk) => !disk.secondary.isEmpty));
     this.#setState('retired', 'the base holds everything');
     await this.#writeStateFiles();
     await this.#journal?.remove();
@@ -276,24 +259,12 @@ export class Replica {
     if (usedBytes > this.memory.hardBytes) this.#giveUpForMemory();
   }
 
-  /** After failover: unflushed data must not grow without bound either. */
-  noteUnflushed(): void {
-    const unflushed = this.disks.reduce((sum, disk) => sum + disk.secondary.memoryBytes, 0);
-    if (unflushed > UNFLUSHED_BYTES_MAX + this.disks.length * 1024 * 1024) {
-      void this.flush().catch((error: unknown) => this.#report(error));
-    }
-  }
-
-  /** The larger buffer goes: without P the SVM can still take over with the last commit. */
+  /** First P goes, with the protection: the SVM can still take over with the last commit. Then the replica. */
   #giveUpForMemory(): void {
-    const { primary, secondary } = this.bufferBytes;
     const reason = `the buffers passed their hard limit of ${this.memory.hardBytes} bytes`;
-    if (primary < secondary) {
-      this.diverge(reason);
-    } else {
-      this.link.lose(reason);
-      for (const disk of this.disks) disk.dropPrimary();
-    }
+    if (this.link.loss === undefined) this.link.lose(reason);
+    for (const disk of this.disks) disk.dropPrimary();
+    if (this.#pool.usedBytes > this.memory.hardBytes) this.diverge(reason);
   }
 
   #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {
@@ -310,20 +281,32 @@ export class Replica {
     return { epoch: this.#epoch, committedPages, droppedPages, unflushedWrites };
   }
 
+  #beDurable(): Promise<void> {
+    this.#failoverDurable ??= this.#makeFailoverDurable().catch((error: unknown) => {
+      this.#failoverDurable = undefined;
+      throw error;
+    });
+    return this.#failoverDurable;
+  }
+
   async #makeFailoverDurable(): Promise<void> {
-    const journal = await Journal.create(this.#journalPath, this.uuid);
-    this.#journal = journal;
-    const durability = new Durability(
-      journal,
+    if (this.#seedFault) throw this.#seedFault;
+    this.#journal ??= await Journal.create(this.#journalPath, this.uuid);
+    // Kept for another try: from the first state file on, the journal must never be made anew.
+    this.#journaling ??= new Durability(
+      this.#journal,
       this.disks,
       () => this.#sealOpen(),
       () => this.#merged(),
     );
-    await durability.flush();
+    await this.#journaling.flush();
     // Epochs that left memory before now are in the bases, perhaps only in the page cache.
-    await Promise.all(this.disks.map((disk) => disk.base.sync()));
+    await Promise.all(this.disks.map((disk) => disk.base.sync())).catch((error: unknown) => {
+      this.#seedFault = error instanceof Error ? error : new Error(messageOf(error));
+      throw error;
+    });
     await this.#writeStateFiles();
-    this.#durability = durability;
+    this.#durability = this.#journaling;
     this.#emit({ kind: 'backlog' });
   }
 
@@ -366,6 +349,7 @@ export class Replica {
       uuid: this.uuid,
       vm: this.vm,
       disk: disk.name,
+      disks: this.disks.map(({ name }) => name),
       sizeBytes: disk.sizeBytes,
       state: this.#state,
       epoch: this.#epoch,
@@ -398,7 +382,7 @@ export class Replica {
     const known =
       error instanceof ReplicatorError
         ? error
-        : new ReplicatorError('BASE_IO', String(error), 'See the log.', { cause: error });
+        : new ReplicatorError('BASE_IO', messageOf(error), 'See the log.', { cause: error });
     this.#emit({ kind: 'trouble', error: known });
   }
 

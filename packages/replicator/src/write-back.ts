@@ -14,7 +14,7 @@ export interface WriteBackRun {
 
 /**
  * All epochs that were committed when it was taken, merged: the latest version of each page, by disk and offset.
- * Its runs may be written in any order and several at once, but a batch must be finished before the next is begun:
+ * Its runs overlap nowhere, so they may be written in any order and several at once, but a batch must be finished before the next is begun:
  * that is what keeps an old epoch from being written over a new one.
  */
 export class WriteBackBatch {
@@ -22,7 +22,7 @@ export class WriteBackBatch {
 
   constructor(
     private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
-    private readonly whenFinished: () => void,
+    private readonly whenEnded: (isWritten: boolean) => void,
   ) {
     const numbers = parts.flatMap(({ epochs }) => epochs.map(({ epoch }) => epoch));
     this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
@@ -50,7 +50,12 @@ export class WriteBackBatch {
   /** Everything is written: the memory can go. */
   finish(): void {
     for (const { disk, epochs } of this.parts) disk.forget(epochs.length);
-    this.whenFinished();
+    this.whenEnded(true);
+  }
+
+  /** None of its writes is under way any more, and not all were done: the next batch takes its epochs again. */
+  abandon(): void {
+    this.whenEnded(false);
   }
 }
 

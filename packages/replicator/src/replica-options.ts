@@ -1,0 +1,84 @@
+import path from 'node:path';
+import { ConfigurationError, type ReplicatorError } from './errors.js';
+import type { DiskOptions } from './recovery.js';
+import type { ReplicaState } from './state-file.js';
+
+export interface ReplicaOptions {
+  /** Name of the VM, for state files and messages. */
+  readonly vm: string;
+  /** In the order in which they are journaled; at least one. */
+  readonly disks: readonly DiskOptions[];
+  /** Where the failover journal goes; beside the first base by default. */
+  readonly journalPath?: string | undefined;
+  readonly memory?: Partial<MemoryLimits> | undefined;
+  /** Seed over a base that holds data which no state file calls disposable. */
+  readonly overwrite?: boolean | undefined;
+  readonly onEvent?: ((event: ReplicaEvent) => void) | undefined;
+}
+
+/** Bytes of buffers. Beyond `soft` a checkpoint is asked for, beyond `hard` protection is given up (I7). */
+export interface MemoryLimits {
+  readonly softBytes: number;
+  readonly hardBytes: number;
+}
+
+export type ReplicaEvent =
+  | {
+      readonly kind: 'state';
+      readonly from: ReplicaState;
+      readonly to: ReplicaState;
+      reason: string;
+    }
+  | { readonly kind: 'link-lost'; readonly reason: string }
+  | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
+  /** The guest's first write after a failover has been taken. */
+  | { readonly kind: 'first-write' }
+  | { readonly kind: 'backlog' }
+  | { readonly kind: 'trouble'; readonly error: ReplicatorError };
+
+export interface CommitResult {
+  readonly epoch: number;
+  readonly committedPages: number;
+  readonly droppedPages: number;
+  /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
+  readonly unflushedWrites: number;
+}
+
+const DEFAULT_MEMORY: MemoryLimits = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
+
+export function memoryOf({ memory }: ReplicaOptions): MemoryLimits {
+  return { ...DEFAULT_MEMORY, ...memory };
+}
+
+export function journalPathOf({ disks, journalPath }: ReplicaOptions): string {
+  return path.resolve(journalPath ?? `${disks[0]?.base ?? ''}.gannet-journal`);
+}
+
+/** @throws ConfigurationError */
+export function checkOptions(options: ReplicaOptions): void {
+  const { disks, vm } = options;
+  const refuse = (message: string, remedy: string): never => {
+    throw new ConfigurationError('CONFIGURATION', `VM ${vm}: ${message}`, remedy);
+  };
+  const names = disks.map(({ name }) => name);
+  if (names.length === 0 || new Set(names).size !== names.length) {
+    refuse(
+      `disk names must be there and differ, got [${names.join(', ')}]`,
+      'Name each disk once.',
+    );
+  }
+  const files = [...disks.map(({ base }) => path.resolve(base)), journalPathOf(options)];
+  if (new Set(files).size !== files.length) {
+    refuse(
+      `the bases and the journal must differ, got ${files.join(', ')}`,
+      'Name each file once.',
+    );
+  }
+  const { softBytes, hardBytes } = memoryOf(options);
+  if (!(softBytes > 0 && softBytes <= hardBytes)) {
+    refuse(
+      `the soft limit of memory (${softBytes}) must be above 0 and not above the hard one (${hardBytes})`,
+      'Lower the soft limit or raise the hard one.',
+    );
+  }
+}
