@@ -113,7 +113,7 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     `gannet.think_us=${thinkUs}`,
   ];
   const args = [
-    // Under TCG, COLO works with this machine and this CPU only.
+    // q35 aborts when COLO starts. qemu64 is the same CPU on every host.
     ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`, '-smp', '1'],
     ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append.join(' ')],
     ...diskArgs,
