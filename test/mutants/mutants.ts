@@ -18,6 +18,9 @@ const CHECKPOINTER = 'packages/checkpointer/dist/checkpointer.js';
 const DISK = 'packages/replicator/dist/disk.js';
 const WRITE_BACK = 'packages/checkpointer/dist/write-back.js';
 
+const COMMIT_CASE = 'this.#commit();\n                break;';
+const FAILOVER_CASE = 'this.#failOver();\n                break;';
+
 /** Write-back that is two epochs late: harmless by itself, but it lets epochs pile up. */
 const SLOW_WRITE_BACK: Edit = {
   file: WRITE_BACK,
@@ -37,20 +40,21 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'commit 60 ms late, without a gate',
     why: 'the secondary reads the last epoch, and writes into the one that is dropped',
     edits: [
+      { file: CHECKPOINTER, find: 'this.#replica.gate.close();', replace: '' },
       {
         file: CHECKPOINTER,
-        find: 'this.#replica.gate.close();',
-        replace: '',
-      },
-      {
-        file: CHECKPOINTER,
-        find: 'this.#commit();\n                break;',
+        find: COMMIT_CASE,
         replace: `setTimeout(() => {
                     this.#replica.gate.close();
                     this.#commit();
                     this.#replica.gate.open();
                 }, 60);
                 break;`,
+      },
+      {
+        file: CHECKPOINTER,
+        find: FAILOVER_CASE,
+        replace: `this.#replica.gate['close'](); ${FAILOVER_CASE}`,
       },
     ],
   },
@@ -60,7 +64,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: CHECKPOINTER,
-        find: 'this.#commit();\n                break;',
+        find: COMMIT_CASE,
         replace: `if (this.hasBegun) this.#commit();
                 this.hasBegun = true;
                 break;`,
@@ -85,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: DISK,
-        find: `releaseLater(this.#secondary);
+        find: `this.#secondary.release();
         this.#primary = new Overlay(this.pool);
         this.#secondary = new Overlay(this.pool);`,
         replace: 'this.#primary = new Overlay(this.pool);',

@@ -84,6 +84,11 @@ export class PrimaryLink {
     this.#link(disk).writesSinceFlush = 0;
   }
 
+  /** A commit closes the books; at COLO's start on writes of the mirror, which nobody flushes through to here. */
+  epochBegins(): void {
+    for (const link of this.#links) link.writesSinceFlush = 0;
+  }
+
   get #links(): DiskLink[] {
     return [...this.#disks.values()];
   }

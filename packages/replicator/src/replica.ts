@@ -148,6 +148,7 @@ export class Replica {
     if (this.#state === 'seeding') this.#setState('protected', 'COLO has started');
     this.#expect('protected', 'commit');
     const result = this.#step((disk, epoch) => disk.commit(epoch));
+    this.link.epochBegins();
     this.#pressureTold = false;
     return result;
   }
