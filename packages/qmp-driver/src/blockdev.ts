@@ -1,7 +1,7 @@
 /** Steps on the block graph that the primary and the secondary share. */
 import { type BlockdevOptions, type QmpClient, QmpCommandError } from 'qemu-qmp-client';
 import type { Deadline } from './deadline.js';
-import { LinkError, step } from './errors.js';
+import { LinkError, step, wordsOf } from './errors.js';
 import { readGraph } from './graph.js';
 
 /** A node stays busy for a moment after its last user went (seen: "Block device link0 is in use"). */
@@ -45,20 +45,16 @@ export async function deleteNode(context: BlockdevContext, node: string): Promis
       return true;
     } catch (error) {
       const busy = error instanceof QmpCommandError && error.desc.endsWith(' is in use');
-      const more = busy && !deadline.expired;
-      if (!more) {
-        await step(
-          () => Promise.reject(error as Error),
-          (words, cause) => {
-            const message = `node ${node} cannot be deleted: ${words}`;
-            const remedy = 'See in x-debug-query-block-graph who uses it.';
-            return new LinkError('remove-failed', message, remedy, { cause });
-          },
-        );
-      }
+      if (!busy || deadline.leftMs < 2 * BUSY_PAUSE_MS) throw undeletable(node, error);
     }
     await deadline.pause(BUSY_PAUSE_MS);
   }
+}
+
+function undeletable(node: string, cause: unknown): LinkError {
+  const message = `node ${node} cannot be deleted: ${wordsOf(cause)}`;
+  const remedy = 'See in x-debug-query-block-graph who uses it.';
+  return new LinkError('remove-failed', message, remedy, { cause });
 }
 
 /** @throws LinkError `add-failed` */

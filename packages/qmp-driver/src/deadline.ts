@@ -21,15 +21,14 @@ export class Deadline {
     this.signal = signal;
   }
 
-  get expired(): boolean {
-    return performance.now() >= this.#endMs;
+  get leftMs(): number {
+    return Math.max(0, Math.ceil(this.#endMs - performance.now()));
   }
 
   /** Options for one QMP command within this bound, of at most `capMs`. */
   options(capMs: number): { timeoutMs: number; signal: AbortSignal | undefined } {
     this.check();
-    const leftMs = Math.ceil(this.#endMs - performance.now());
-    return { timeoutMs: Math.max(1, Math.min(capMs, leftMs)), signal: this.signal };
+    return { timeoutMs: Math.max(1, Math.min(capMs, this.leftMs)), signal: this.signal };
   }
 
   /** @throws WaitError `deadline`, `aborted` */
@@ -37,7 +36,7 @@ export class Deadline {
     if (this.signal?.aborted === true) {
       throw abortedBy(`${this.#what} was aborted`, this.signal.reason);
     }
-    if (this.expired) {
+    if (this.leftMs === 0) {
       const message = `${this.#what} took longer than ${this.#timeoutMs} ms`;
       throw new WaitError('deadline', message, 'See whether the peer hangs, or allow more time.');
     }
@@ -46,10 +45,9 @@ export class Deadline {
   /** Sleeps at most `ms`, less if the deadline is nearer. @throws as check(), before or after */
   async pause(ms: number): Promise<void> {
     this.check();
-    const leftMs = Math.max(0, this.#endMs - performance.now());
     const options = this.signal === undefined ? {} : { signal: this.signal };
     // An abort shows in check(), as the one error that callers know.
-    await sleep(Math.min(ms, leftMs), undefined, options).catch(() => undefined);
+    await sleep(Math.min(ms, this.leftMs), undefined, options).catch(() => undefined);
     this.check();
   }
 }

@@ -51,6 +51,12 @@ interface EndOptions {
 }
 
 const END_POLL_MS = 50;
+/**
+ * A job reports an I/O error without a reason; the reason comes with its end, mostly in the same breath,
+ * but a throttled job sleeps its time first. So long we wait for the better words.
+ */
+const WORDS_GRACE_MS = 200;
+const FAILING = 'has met an I/O error';
 
 export class Mirror {
   readonly source: MirrorSource;
@@ -61,6 +67,8 @@ export class Mirror {
   #state: MirrorState = 'new';
   #error: SeedError | undefined;
   #ending = false;
+  /** Runs between a job's I/O error and its end. */
+  #doom: NodeJS.Timeout | undefined;
 
   /** `onFailure` hears once, synchronously with the event, that a mirror failed after it was started. */
   constructor(qmp: QmpClient, source: MirrorSource, onFailure: (error: SeedError) => void) {
@@ -82,6 +90,7 @@ export class Mirror {
   /** Stops listening, whatever becomes of the job. */
   dispose(): void {
     this.#unsubscribe();
+    clearTimeout(this.#doom);
   }
 
   /** @throws SeedError `seed-failed` */
@@ -122,12 +131,12 @@ export class Mirror {
     let deadline = new Deadline(what, { timeoutMs: stallTimeoutMs, signal });
     let doneBytes = -1;
     for (;;) {
-      this.check();
+      this.#checkFailed();
       const jobs = await step(
         () => this.#qmp.execute('query-block-jobs', {}, deadline.options(commandTimeoutMs)),
         (words, cause) => this.#lost(`cannot be watched: ${words}`, cause),
       );
-      this.check();
+      this.#checkFailed();
       const info = jobs.find((one) => one.device === job);
       if (info === undefined) throw this.#fail('is gone and left no word');
       onProgress?.({ device, doneBytes: info.offset, totalBytes: info.len });
@@ -144,8 +153,13 @@ export class Mirror {
     return this.#state === 'ready';
   }
 
-  /** Throws if the mirror has failed. @throws SeedError `seed-failed`, `seed-lost` */
+  /** Throws if the mirror has failed or is about to. @throws SeedError `seed-failed`, `seed-lost` */
   check(): void {
+    if (this.#doom !== undefined) throw this.#fail(FAILING);
+    this.#checkFailed();
+  }
+
+  #checkFailed(): void {
     if (this.#error !== undefined) throw this.#error;
   }
 
@@ -172,20 +186,18 @@ export class Mirror {
 
   async #end({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
     if (!force) this.check();
-    if (this.isOver()) return;
+    if (this.#state === 'ended') return;
     await this.#cancel(force, deadline.options(commandTimeoutMs));
-    while (!this.isOver()) {
+    for (;;) {
       const options = deadline.options(commandTimeoutMs);
       const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
-      // The job's last event comes before an answer without it.
-      if (this.isOver()) break;
-      if (!jobs.some((one) => one.device === this.source.job)) {
-        if (force) break;
-        throw this.#fail('is gone and left no word');
-      }
+      if (!jobs.some((one) => one.device === this.source.job)) break;
       await this.#change(END_POLL_MS, deadline);
     }
-    if (!force) this.check();
+    if (force) return;
+    // The job's last event came before the answer without it.
+    this.check();
+    if (!this.isOver()) throw this.#fail('is gone and left no word');
   }
 
   async #cancel(force: boolean, options: CommandBounds): Promise<void> {
@@ -202,6 +214,11 @@ export class Mirror {
       case 'BLOCK_JOB_READY':
         if (event.data.device === job) this.#setState('ready');
         return;
+      case 'BLOCK_JOB_ERROR':
+        if (event.data.device === job && event.data.action === 'report') {
+          this.#doom ??= setTimeout(() => this.#fail(FAILING), WORDS_GRACE_MS);
+        }
+        return;
       case 'BLOCK_JOB_COMPLETED':
         if (event.data.device === job) this.#over(event.data.error);
         return;
@@ -213,12 +230,14 @@ export class Mirror {
   }
 
   #over(qemuError: string | undefined): void {
-    this.#unsubscribe();
+    this.dispose();
     if (qemuError === undefined && this.#ending) this.#setState('ended');
     else this.#fail(`ended: ${qemuError ?? 'somebody completed it'}`);
   }
 
   #fail(what: string): SeedError {
+    clearTimeout(this.#doom);
+    this.#doom = undefined;
     if (this.#error !== undefined) return this.#error;
     const error = this.#lost(what, undefined);
     this.#error = error;

@@ -9,8 +9,11 @@ import { connect, type Socket } from 'node:net';
 import { LinkError } from './errors.js';
 import type { ServerAddress } from './link.js';
 
-/** NBDMAGIC: the first eight bytes of every NBD server (NBD proto.md, "Negotiation"). */
-const NBD_MAGIC = Buffer.from('NBDMAGIC', 'ascii');
+/** What every server sends first, two bytes of flags following (NBD proto.md, "Newstyle negotiation"). */
+const GREETING = Buffer.from('NBDMAGICIHAVEOPT', 'ascii');
+const GREETING_BYTES = GREETING.length + 2;
+/** Client flags (fixed newstyle, no zeroes), then the option NBD_OPT_ABORT without data. */
+const GOODBYE = Buffer.from([0, 0, 0, 3, ...Buffer.from('IHAVEOPT'), 0, 0, 0, 2, 0, 0, 0, 0]);
 
 export interface ProbeOptions {
   readonly timeoutMs: number;
@@ -18,7 +21,7 @@ export interface ProbeOptions {
 }
 
 /**
- * Connects, waits for the server's greeting, and hangs up.
+ * Connects, waits for the server's greeting, and takes its leave.
  * @throws LinkError `peer-silent`
  */
 export async function probeNbdServer(server: ServerAddress, options: ProbeOptions): Promise<void> {
@@ -29,6 +32,7 @@ export async function probeNbdServer(server: ServerAddress, options: ProbeOption
   try {
     await greetingOf(socket, options);
   } catch (cause) {
+    socket.destroy();
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new LinkError(
       'peer-silent',
@@ -36,9 +40,11 @@ export async function probeNbdServer(server: ServerAddress, options: ProbeOption
       'Start the replicator, or free it if it hangs, before QEMU is told to connect.',
       { cause },
     );
-  } finally {
-    socket.destroy();
   }
+  // Not just closed, which servers log as an error; nor waited for.
+  socket.end(GOODBYE);
+  socket.setTimeout(options.timeoutMs, () => socket.destroy());
+  socket.unref();
 }
 
 export function addressText(server: ServerAddress): string {
@@ -63,9 +69,12 @@ function greetingOf(socket: Socket, { timeoutMs, signal }: ProbeOptions): Promis
     socket.on('close', () => fail(new Error('it hung up without a greeting')));
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
-      if (received.length < NBD_MAGIC.length) return;
-      if (received.subarray(0, NBD_MAGIC.length).equals(NBD_MAGIC)) settle(resolve);
-      else fail(new Error('it does not speak NBD'));
+      const compared = Math.min(received.length, GREETING.length);
+      if (!received.subarray(0, compared).equals(GREETING.subarray(0, compared))) {
+        fail(new Error('it does not speak NBD'));
+      } else if (received.length >= GREETING_BYTES) {
+        settle(resolve);
+      }
     });
   });
 }

@@ -32,17 +32,19 @@ function listen(onSocket: (socket: Socket) => void, where: string | number): Pro
 
 const GREETING = Buffer.from('NBDMAGICIHAVEOPT\u0000\u0003', 'latin1');
 
-test('a server that greets, byte by byte, is fine; it is hung up on', async () => {
-  const closed = new Promise<void>((resolve) => {
+test('a server that greets, byte by byte, is fine; it hears NBD_OPT_ABORT and the end', async () => {
+  const heard = new Promise<string>((resolve) => {
     void listen((socket) => {
-      socket.on('close', () => resolve());
-      socket.resume();
+      let text = '';
+      socket.setEncoding('latin1');
+      socket.on('data', (chunk: string) => (text += chunk));
+      socket.on('end', () => resolve(text));
       for (const byte of GREETING) socket.write(Buffer.of(byte));
     }, path);
   });
   await new Promise((resolve) => setTimeout(resolve, 20));
   await probeNbdServer({ type: 'unix', path }, { timeoutMs: 1000 });
-  await closed;
+  expect(await heard).toBe('\0\0\0\u0003IHAVEOPT\0\0\0\u0002\0\0\0\0');
 });
 
 test('over TCP', async () => {

@@ -186,6 +186,24 @@ describe('seeding fails', () => {
     expect(failures).toHaveLength(1);
   });
 
+  test('an I/O error whose end is far fails it all the same, and rollback ends the job', async () => {
+    vm.instant = false;
+    const patient = new PrimaryDriver(qmp, { ...FAST, stallTimeoutMs: 2000 });
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = patient.seed([linkOf('nbd')]);
+    await asked;
+    const report = { device: 'g0-seed', operation: 'write' };
+    vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'ignore' });
+    vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'report' });
+    await expect(seeding).rejects.toMatchObject({
+      code: 'seed-failed',
+      message: 'the mirror of vb0 (job g0-seed) has met an I/O error',
+    });
+    await patient.rollback();
+    expect(vm.jobs.size).toBe(0);
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
   test('somebody cancels it', async () => {
     vm.instant = false;
     const asked = vm.qemu.nextRequest('query-block-jobs');
@@ -261,6 +279,14 @@ describe('attaching fails', () => {
       message: 'the mirror of vb0 (job g0-seed) ended: Input/output error',
     });
     expect(vm.sent('x-blockdev-change')).toEqual([]);
+  });
+
+  test('the mirror has an I/O error and has not ended yet', async () => {
+    await driver.seed([linkOf('nbd')]);
+    const report = { device: 'g0-seed', operation: 'write', action: 'report' };
+    vm.qemu.emit('BLOCK_JOB_ERROR', report);
+    await qmp.execute('query-status');
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-lost' });
   });
 
   test('the mirror is lost while it is being replaced', async () => {
@@ -472,7 +498,11 @@ describe('running alone', () => {
   test('does not wait for ever, and still ends COLO', async () => {
     await protect(linkOf('nbd'));
     vm.qemu.on('blockdev-del', () => refuse('Block device g0-link is in use'));
-    await expect(driver.runAlone()).rejects.toMatchObject({ code: 'deadline' });
+    await expect(driver.runAlone()).rejects.toMatchObject({
+      code: 'remove-failed',
+      message: 'node g0-link cannot be deleted: Block device g0-link is in use',
+    });
+    expect(vm.sent('blockdev-del').length).toBeGreaterThan(5);
     expect(vm.colo.mode).toBe('none');
   });
 

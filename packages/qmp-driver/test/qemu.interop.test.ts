@@ -1,0 +1,325 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { access, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import {
+  type DiskLink,
+  findDisk,
+  type LinkKind,
+  PrimaryDriver,
+  SecondaryDriver,
+} from '../src/index.js';
+
+/** Real QEMU, with a machine that is not started: its graph, its jobs and its words. */
+
+const DISK_BYTES = 4 << 20;
+
+let folder: string;
+let processes: ChildProcess[];
+let clients: QmpClient[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'qmp-driver-'));
+  processes = [];
+  clients = [];
+});
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.close()));
+  await Promise.all(processes.map(end));
+  await rm(folder, { recursive: true });
+});
+
+function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.kill('SIGKILL');
+  });
+}
+
+/** Dies with this process, whatever becomes of it. */
+function run(...command: string[]): ChildProcess {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: 'inherit' });
+  processes.push(child);
+  return child;
+}
+
+async function exists(path: string): Promise<void> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (there) return;
+    await sleep(10);
+  }
+  throw new Error(`${path} does not appear`);
+}
+
+async function image(name: string, bytes = DISK_BYTES): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, '');
+  await truncate(path, bytes);
+  return path;
+}
+
+/** An NBD server with the export `pvm`, whose I/O may be made to fail by options of blkdebug. */
+async function replica(
+  name = 'nbd',
+  bytes = DISK_BYTES,
+  faults = '',
+): Promise<{ path: string; child: ChildProcess }> {
+  const path = join(folder, `${name}.sock`);
+  const file = await image(`${name}.raw`, bytes);
+  const node =
+    faults === ''
+      ? `driver=file,filename=${file}`
+      : `driver=blkdebug,image.driver=file,image.filename=${file},${faults}`;
+  const child = run(
+    'qemu-storage-daemon',
+    ...['--blockdev', `${node},node-name=n0`],
+    ...['--nbd-server', `addr.type=unix,addr.path=${path},max-connections=0`],
+    ...['--export', 'type=nbd,id=e0,node-name=n0,name=pvm,writable=on'],
+  );
+  await exists(path);
+  return { path, child };
+}
+
+/** A VM with `vb0` on a quorum and `dr1`, an old-style drive, without. */
+async function machine(...more: string[]): Promise<QmpClient> {
+  const qmpPath = join(folder, `qmp${processes.length}.sock`);
+  const disk = await image(`disk${processes.length}.raw`);
+  const other = await image(`other${processes.length}.raw`);
+  run(
+    'qemu-system-x86_64',
+    ...['-machine', 'pc,accel=tcg', '-m', '64', '-nodefaults', '-display', 'none', '-S'],
+    ...['-qmp', `unix:${qmpPath},server=on,wait=off`],
+    ...['-blockdev', `driver=raw,node-name=disk0,file.driver=file,file.filename=${disk}`],
+    '-blockdev',
+    'driver=quorum,node-name=quorum0,children.0=disk0,vote-threshold=1,read-pattern=fifo',
+    ...['-device', 'virtio-blk-pci,id=vb0,drive=quorum0'],
+    ...['-drive', `if=none,id=dr1,format=raw,file=${other}`],
+    ...['-device', 'virtio-blk-pci,drive=dr1'],
+    ...more,
+  );
+  await exists(qmpPath);
+  const client = await connectWithRetry({
+    target: { kind: 'unix', path: qmpPath },
+    deadlineMs: 20_000,
+  });
+  clients.push(client);
+  return client;
+}
+
+function linkTo(path: string, link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
+  return { device: 'vb0', link, server: { type: 'unix', path }, export: 'pvm', id: 'g0', ...more };
+}
+
+async function nodeNames(qmp: QmpClient): Promise<string[]> {
+  const nodes = await qmp.execute('query-named-block-nodes', { flat: true });
+  return nodes.map((node) => node['node-name'] ?? '').filter((name) => !name.startsWith('#'));
+}
+
+describe('the graph', () => {
+  test('with quorum, without, and with jobs', async () => {
+    const qmp = await machine();
+    const { path } = await replica();
+    expect(await findDisk(qmp, 'vb0')).toEqual({
+      device: 'vb0',
+      names: ['vb0', '/machine/peripheral/vb0/virtio-backend', 'quorum0'],
+      topNode: 'quorum0',
+      sizeBytes: DISK_BYTES,
+      format: 'quorum',
+      quorum: { node: 'quorum0', children: [{ child: 'children.0', node: 'disk0' }] },
+      jobs: [],
+    });
+    const plain = await findDisk(qmp, 'dr1');
+    expect(plain).toMatchObject({ device: 'dr1', format: 'raw', sizeBytes: DISK_BYTES, jobs: [] });
+    expect(plain.quorum).toBeUndefined();
+    await expect(findDisk(qmp, 'vb9')).rejects.toThrow('QEMU has');
+
+    await qmp.execute('blockdev-add', {
+      driver: 'nbd',
+      'node-name': 'target0',
+      server: { type: 'unix', path },
+      export: 'pvm',
+    });
+    const mirror = { device: 'quorum0', target: 'target0', sync: 'full' } as const;
+    await qmp.execute('blockdev-mirror', {
+      ...mirror,
+      'job-id': 'other',
+      'filter-node-name': 'named-filter',
+    });
+    const busy = await findDisk(qmp, 'vb0');
+    expect(busy).toMatchObject({ topNode: 'quorum0', format: 'quorum', jobs: ['other'] });
+    expect(busy.quorum?.node).toBe('quorum0');
+    expect((await findDisk(qmp, 'dr1')).jobs).toEqual([]);
+  });
+});
+
+describe('seed, attach, roll back', () => {
+  test.each(['replication', 'nbd', 'mirror'] as const)('%s', async (link) => {
+    const qmp = await machine();
+    const { path } = await replica();
+    const before = await nodeNames(qmp);
+    const driver = new PrimaryDriver(qmp);
+    const disks = [linkTo(path, link)];
+    const findings = await driver.preflight(disks);
+    expect(findings.map(({ code }) => code)).toEqual(['not-running']);
+    for (let round = 1; round <= 2; round += 1) {
+      await driver.seed(disks);
+      await driver.attach(disks);
+      const { quorum, jobs } = await findDisk(qmp, 'vb0');
+      expect(quorum?.children[1]?.node).toBe(link === 'mirror' ? undefined : 'g0-link');
+      expect(jobs).toEqual(link === 'nbd' ? [] : ['g0-seed']);
+      const again = await driver.preflight(disks);
+      expect(again.map(({ code }) => code)).toEqual(['not-running', 'already-linked']);
+      await driver.rollback();
+      expect(await nodeNames(qmp)).toEqual(before);
+      expect((await findDisk(qmp, 'vb0')).quorum?.children).toHaveLength(1);
+    }
+  });
+
+  test('two disks at a time, one of them without quorum', async () => {
+    const qmp = await machine();
+    const [one, two] = [await replica('one'), await replica('two')];
+    const driver = new PrimaryDriver(qmp);
+    const disks = [
+      linkTo(one.path, 'nbd'),
+      linkTo(two.path, 'mirror', { device: 'dr1', id: 'g1' }),
+    ];
+    await driver.seed(disks);
+    await driver.attach(disks);
+    expect((await findDisk(qmp, 'dr1')).jobs).toEqual(['g1-seed']);
+    await driver.rollback();
+  });
+
+  test('the replicator hangs: rollback cuts it off', async () => {
+    const qmp = await machine();
+    const before = await nodeNames(qmp);
+    const { path, child } = await replica();
+    const driver = new PrimaryDriver(qmp);
+    await driver.seed([linkTo(path, 'nbd')]);
+    await driver.attach([linkTo(path, 'nbd')]);
+    child.kill('SIGSTOP');
+    await driver.rollback();
+    expect(await nodeNames(qmp)).toEqual(before);
+  });
+
+  test('a hung replicator is noticed before QEMU is told to connect', async () => {
+    const qmp = await machine();
+    const { path, child } = await replica();
+    child.kill('SIGSTOP');
+    const driver = new PrimaryDriver(qmp, { commandTimeoutMs: 500 });
+    const seeding = driver.seed([linkTo(path, 'nbd')]);
+    await expect(seeding).rejects.toMatchObject({ code: 'peer-silent' });
+    await qmp.execute('query-status', {}, { timeoutMs: 500 });
+  });
+
+  /** Data, lest the mirror have nothing to do. */
+  async function fillDisk(qmp: QmpClient): Promise<void> {
+    const line = 'qemu-io quorum0 "write -P 1 0 4M"';
+    await qmp.execute('human-monitor-command', { 'command-line': line });
+  }
+
+  test('a mirror that fails, in the words of QEMU', async () => {
+    const qmp = await machine();
+    await fillDisk(qmp);
+    const full = 'inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=28';
+    const { path } = await replica('full', DISK_BYTES, full);
+    const driver = new PrimaryDriver(qmp);
+    await expect(driver.seed([linkTo(path, 'nbd')])).rejects.toMatchObject({
+      code: 'seed-failed',
+      message: 'the mirror of vb0 (job g0-seed) ended: No space left on device',
+    });
+    await driver.rollback();
+    expect((await findDisk(qmp, 'vb0')).jobs).toEqual([]);
+  });
+
+  test('a mirror whose replicator dies, throttled, so that its end is far', async () => {
+    const qmp = await machine();
+    await fillDisk(qmp);
+    const { path, child } = await replica();
+    const driver = new PrimaryDriver(qmp);
+    const onProgress = (): void => void child.kill('SIGKILL');
+    const seeding = driver.seed([linkTo(path, 'nbd')], { speedBytesPerSec: 65_536, onProgress });
+    await expect(seeding).rejects.toMatchObject({
+      code: 'seed-failed',
+      message: 'the mirror of vb0 (job g0-seed) has met an I/O error',
+    });
+    await driver.rollback();
+    expect((await findDisk(qmp, 'vb0')).jobs).toEqual([]);
+  });
+
+  test('a replica of another size, and an export that is not there', async () => {
+    const qmp = await machine();
+    const { path } = await replica('small', DISK_BYTES / 2);
+    const driver = new PrimaryDriver(qmp);
+    const small = driver.seed([linkTo(path, 'nbd')]);
+    await expect(small).rejects.toMatchObject({ code: 'size-mismatch' });
+    await driver.rollback();
+    const missing = driver.seed([linkTo(path, 'nbd', { export: 'nope' })]);
+    await expect(missing).rejects.toMatchObject({
+      code: 'add-failed',
+      message: 'node g0-seed cannot be added: Requested export not available',
+    });
+    await driver.rollback();
+  });
+
+  test('no secondary to migrate to', async () => {
+    const qmp = await machine();
+    const { path } = await replica();
+    const driver = new PrimaryDriver(qmp);
+    await driver.seed([linkTo(path, 'replication')]);
+    await driver.attach([linkTo(path, 'replication')]);
+    const uri = `unix:${join(folder, 'nobody.sock')}`;
+    const starting = driver.startColo({ uri, periodMs: 1000, timeoutMs: 5000 });
+    await expect(starting).rejects.toThrow('No such file or directory');
+    await driver.rollback();
+    expect((await findDisk(qmp, 'vb0')).quorum?.children).toHaveLength(1);
+  });
+});
+
+describe('the secondary', () => {
+  test('readies itself only when it waits', async () => {
+    const waiting = await machine('-incoming', 'defer');
+    await new SecondaryDriver(waiting).prepare();
+    const capabilities = await waiting.execute('query-migrate-capabilities');
+    expect(capabilities).toContainEqual({ capability: 'x-colo', state: true });
+    const other = await machine();
+    const prepared = new SecondaryDriver(other).prepare();
+    await expect(prepared).rejects.toMatchObject({ code: 'not-incoming' });
+    const over = new SecondaryDriver(other).failOver({ timeoutMs: 1000 });
+    await expect(over).rejects.toMatchObject({ code: 'not-secondary' });
+  });
+
+  test('moves to a local file, and back to the old graph when it cannot', async () => {
+    const { path } = await replica();
+    const qmp = await machine(
+      ...['-blockdev', `driver=nbd,node-name=svm0,server.type=unix,server.path=${path},export=pvm`],
+      '-blockdev',
+      'driver=quorum,node-name=quorum1,children.0=svm0,vote-threshold=1,read-pattern=fifo',
+      ...['-device', 'virtio-blk-pci,id=vb1,drive=quorum1'],
+    );
+    await qmp.execute('cont');
+    const driver = new SecondaryDriver(qmp);
+    const to = (filename: string) =>
+      [{ device: 'vb1', file: { driver: 'file', filename }, id: 'local1' }] as const;
+    const drained = (): Promise<void> => Promise.resolve();
+    const failing = driver.moveToLocal(to(join(folder, 'nope.raw')), drained);
+    await expect(failing).rejects.toMatchObject({ code: 'move-undone', guestStopped: true });
+    expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
+      { child: 'children.0', node: 'svm0' },
+    ]);
+    await qmp.execute('cont');
+    await driver.moveToLocal(to(await image('local.raw')), drained);
+    expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
+      { child: 'children.1', node: 'local1' },
+    ]);
+    expect(await nodeNames(qmp)).not.toContain('svm0');
+    expect((await qmp.execute('query-status')).status).toBe('running');
+  });
+});
