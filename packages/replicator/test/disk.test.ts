@@ -1,0 +1,228 @@
+import { describe, expect, test } from '@jest/globals';
+import { Disk } from '../src/disk.js';
+import { PAGE_BYTES, SlabPool } from '../src/slab-pool.js';
+import { WriteBackBatch } from '../src/write-back.js';
+import { Random, forSeeds } from './random.js';
+import { SlowBase } from './slow-base.js';
+
+const SIZE = 24 * PAGE_BYTES + 1000;
+
+/** The two disks as their VMs must see them. */
+interface Model {
+  pvm: Buffer;
+  svm: Buffer;
+  committed: Buffer;
+}
+
+/** A disk, what it must look like, and everything that is under way. */
+class Scene {
+  readonly pool = new SlabPool();
+  readonly base: SlowBase;
+  readonly disk: Disk;
+  readonly model: Model;
+  readonly reads: Promise<void>[] = [];
+  hasFailedOver = false;
+  #epoch = 0;
+  #batch: Promise<void> | undefined;
+
+  constructor(readonly random: Random) {
+    this.base = new SlowBase(SIZE, random);
+    this.disk = new Disk('disk', this.base, this.pool);
+    const seed = this.base.contents;
+    this.model = { pvm: Buffer.from(seed), svm: Buffer.from(seed), committed: Buffer.from(seed) };
+  }
+
+  change(side: 'pvm' | 'svm'): void {
+    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
+    const { offset, length } = this.random.range(SIZE);
+    if (this.random.next() < 0.25) {
+      layer.zero(offset, length);
+      this.model[side].fill(0, offset, offset + length);
+    } else {
+      const data = this.random.bytes(length);
+      layer.write(offset, data);
+      data.copy(this.model[side], offset);
+    }
+  }
+
+  /** Begins a read. What it must give is known now: its VM writes there again only when it is answered. */
+  read(side: 'pvm' | 'svm'): void {
+    const { offset, length } = this.random.range(SIZE);
+    const expected = Buffer.from(this.model[side].subarray(offset, offset + length));
+    const target = Buffer.alloc(length, 0xaa);
+    const check = (): void => {
+      const wrong = target.findIndex((byte, at) => byte !== expected[at]);
+      if (wrong >= 0) throw new Error(`${side} read ${offset}+${length}: byte ${wrong} is wrong`);
+    };
+    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
+    const pending = this.disk.read(layer, offset, target);
+    if (pending) this.reads.push(pending.then(check));
+    else check();
+  }
+
+  commit(): void {
+    this.disk.commit(++this.#epoch);
+    this.model.committed = Buffer.from(this.model.pvm);
+    this.model.svm = Buffer.from(this.model.pvm);
+  }
+
+  failOver(): void {
+    this.disk.failOver(++this.#epoch);
+    this.hasFailedOver = true;
+  }
+
+  seal(): void {
+    this.disk.sealSecondary(++this.#epoch);
+  }
+
+  writeBack(): void {
+    if (this.#batch || this.disk.committed.length === 0) return;
+    const batch = new WriteBackBatch(
+      [{ disk: this.disk, epochs: [...this.disk.committed] }],
+      () => {
+        this.#batch = undefined;
+      },
+    );
+    this.#batch = (async () => {
+      await batch.ready();
+      // All at once: the slow base does them in any order.
+      await Promise.all([...batch.runs()].map((run) => run.write()));
+      await batch.sync();
+      batch.finish();
+    })();
+  }
+
+  /** Lets everything that is under way end. */
+  async settle(): Promise<void> {
+    while (this.#batch || this.base.waiting > 0) {
+      this.base.advance();
+      await turn();
+    }
+    await Promise.all(this.reads.splice(0));
+  }
+}
+
+describe('Disk', () => {
+  test('I1 view: reads are right across commits, failover and write-back, however slow the base', async () => {
+    await forSeeds(150, async (random) => {
+      const scene = new Scene(random);
+      const failOverAt = random.below(160);
+      for (let step = 0; step < 120; step++) {
+        await act(scene, step === failOverAt);
+      }
+      await scene.settle();
+      await expectMemoryGone(scene);
+    });
+  });
+
+  test('I3 failover: nothing of P is left, all of S is, and the base ends up with it', async () => {
+    await forSeeds(60, async (random) => {
+      const scene = new Scene(random);
+      for (let step = 0; step < 40; step++) await act(scene, false);
+      scene.failOver();
+      for (let step = 0; step < 20; step++) await act(scene, false);
+      await scene.settle();
+      scene.seal();
+      scene.writeBack();
+      await scene.settle();
+      expect(scene.base.contents.equals(scene.model.svm)).toBe(true);
+    });
+  });
+
+  test('I2 atomic commit: a commit touches no page, however many there are', () => {
+    const pool = new SlabPool();
+    const disk = new Disk('disk', new SlowBase(64 * 2 ** 20, new Random(1), 0), pool);
+    disk.primary.write(0, Buffer.alloc(64 * 2 ** 20, 1));
+    disk.secondary.write(0, Buffer.alloc(2 ** 20, 2));
+    const before = disk.primary;
+    expect(disk.commit(1)).toEqual({ committedPages: 16_384, droppedPages: 256 });
+    expect(disk.committed.map(({ overlay }) => overlay)).toEqual([before]);
+    expect(disk.primary.isEmpty && disk.secondary.isEmpty).toBe(true);
+  });
+
+  test('I1 view: write-back waits for a read that began before a commit, also through an empty one', async () => {
+    const base = new SlowBase(SIZE, new Random(1));
+    const disk = new Disk('disk', base, new SlabPool());
+    const before = Buffer.from(base.contents);
+    const target = Buffer.alloc(SIZE);
+    const read = disk.read(disk.secondary, 0, target);
+    disk.commit(1);
+    disk.primary.write(0, Buffer.alloc(SIZE, 1));
+    disk.commit(2);
+    let isReady = false;
+    const batch = new WriteBackBatch([{ disk, epochs: [...disk.committed] }], () => undefined);
+    const ready = batch.ready().then(() => (isReady = true));
+    await turn();
+    expect(isReady).toBe(false);
+    while (base.waiting > 0) base.advance();
+    await Promise.all([read, ready]);
+    expect(target.equals(before)).toBe(true);
+  });
+
+  test('reads that need no base are answered at once', () => {
+    const disk = new Disk('disk', new SlowBase(SIZE, new Random(1)), new SlabPool());
+    disk.secondary.write(512, Buffer.alloc(1024, 5));
+    const target = Buffer.alloc(700);
+    expect(disk.read(disk.secondary, 600, target)).toBeUndefined();
+    expect(target.equals(Buffer.alloc(700, 5))).toBe(true);
+    expect(disk.read(disk.secondary, 0, target)).toBeInstanceOf(Promise);
+  });
+
+  test('extents: holes only where base and layers hold nothing, the longest at a time', async () => {
+    await forSeeds(60, (random) => {
+      const base = new SlowBase(SIZE, random, random.below(25) * PAGE_BYTES);
+      const disk = new Disk('disk', base, new SlabPool());
+      const touched = new Set<number>();
+      for (let count = random.below(6); count > 0; count--) {
+        const { offset, length } = random.range(SIZE);
+        disk.secondary.write(offset, random.bytes(length));
+        for (
+          let page = Math.floor(offset / PAGE_BYTES);
+          page * PAGE_BYTES < offset + length;
+          page++
+        )
+          touched.add(page);
+      }
+      const isHole = (at: number): boolean =>
+        at >= base.dataBytes && !touched.has(Math.floor(at / PAGE_BYTES));
+      for (let look = 0; look < 20; look++) {
+        const { offset } = random.range(SIZE);
+        const length = SIZE - offset;
+        const extent = disk.extent(disk.secondary, offset, length);
+        let end = offset;
+        while (end < SIZE && isHole(end) === isHole(offset)) end++;
+        const hole = isHole(offset);
+        expect(extent).toEqual({ length: end - offset, hole, zero: hole });
+      }
+    });
+  });
+});
+
+/** One random step. */
+async function act(scene: Scene, isFailover: boolean): Promise<void> {
+  const { random } = scene;
+  if (isFailover && !scene.hasFailedOver) return scene.failOver();
+  const side = scene.hasFailedOver ? 'svm' : random.pick(['pvm', 'svm'] as const);
+  const dice = random.next();
+  if (dice < 0.35) {
+    // A VM does not write where a read of its is under way, and expect the old contents.
+    if (scene.reads.length > 0 && random.next() < 0.5) await scene.settle();
+    if (scene.reads.length === 0) scene.change(side);
+  } else if (dice < 0.65) scene.read(side);
+  else if (dice < 0.75) (scene.hasFailedOver ? scene.seal : scene.commit).call(scene);
+  else if (dice < 0.85) scene.writeBack();
+  else {
+    scene.base.advance();
+    await turn();
+  }
+}
+
+async function expectMemoryGone({ disk, pool }: Scene): Promise<void> {
+  disk.dropAll();
+  await turn();
+  expect(pool.usedBytes).toBe(0);
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,103 @@
+import { describe, expect, test } from '@jest/globals';
+import { runsOf, type Run } from '../src/epoch-runs.js';
+import { Overlay } from '../src/overlay.js';
+import { PAGE_BYTES, SlabPool } from '../src/slab-pool.js';
+import { forSeeds, type Random } from './random.js';
+
+const SIZE = 40 * PAGE_BYTES + 700;
+
+describe('runsOf', () => {
+  test('the latest epoch wins, no byte is in two runs, any order of writing gives the same', async () => {
+    await forSeeds(80, (random) => {
+      const pool = new SlabPool();
+      const model = new Int16Array(SIZE).fill(-1);
+      const layers = Array.from({ length: 1 + random.below(4) }, () => layer(pool, model, random));
+      const runs = [...runsOf(layers, random.pick([1, PAGE_BYTES, 3 * PAGE_BYTES, 2 ** 20]))];
+      const covered = new Uint8Array(SIZE);
+      for (const { offset, length } of runs) {
+        for (let at = offset; at < offset + length; at++) {
+          if (covered[at] || model[at] === -1)
+            throw new Error(`byte ${at} is in two runs, or in none of the epochs`);
+          covered[at] = 1;
+        }
+      }
+      expect(model.findIndex((byte, at) => byte >= 0 && !covered[at])).toBe(-1);
+      const base = random.bytes(SIZE);
+      const expected = Buffer.from(base);
+      model.forEach((byte, at) => {
+        if (byte >= 0) expected[at] = byte;
+      });
+      for (const run of shuffled(runs, random)) write(run, base);
+      expect(base.equals(expected)).toBe(true);
+    });
+  });
+
+  test('data runs ascend, are coalesced, and stay within the given length', async () => {
+    await forSeeds(30, (random) => {
+      const pool = new SlabPool();
+      const model = new Int16Array(SIZE).fill(-1);
+      const layers = [layer(pool, model, random), layer(pool, model, random)];
+      const data = [...runsOf(layers, 4 * PAGE_BYTES)].filter(({ kind }) => kind === 'data');
+      for (const [at, run] of data.entries()) {
+        expect(run.length).toBeLessThanOrEqual(4 * PAGE_BYTES);
+        const before = data[at - 1];
+        if (before) expect(run.offset).toBeGreaterThanOrEqual(before.offset + before.length);
+      }
+    });
+  });
+
+  test('neighbouring pages of several epochs become one write', () => {
+    const pool = new SlabPool();
+    const [older, newer] = [new Overlay(pool), new Overlay(pool)];
+    older.write(0, Buffer.alloc(3 * PAGE_BYTES, 1));
+    newer.write(2 * PAGE_BYTES, Buffer.alloc(2 * PAGE_BYTES, 2));
+    const [run, ...rest] = [...runsOf([older, newer], 2 ** 20)];
+    expect(rest).toEqual([]);
+    expect(run).toMatchObject({ kind: 'data', offset: 0, length: 4 * PAGE_BYTES });
+  });
+
+  test('a page written over zeros is cut out of the zero run, one zeroed after writing is not', () => {
+    const overlay = new Overlay(new SlabPool());
+    overlay.write(5 * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, 1));
+    overlay.zero(0, 10 * PAGE_BYTES);
+    overlay.write(3 * PAGE_BYTES + 7, Buffer.from([1]));
+    const runs = [...runsOf([overlay], 2 ** 20)].map(({ kind, offset, length }) => [
+      kind,
+      offset / PAGE_BYTES,
+      length / PAGE_BYTES,
+    ]);
+    expect(runs).toEqual([
+      ['zero', 0, 3],
+      ['zero', 4, 6],
+      ['data', 3, 1],
+    ]);
+  });
+});
+
+function layer(pool: SlabPool, model: Int16Array, random: Random): Overlay {
+  const overlay = new Overlay(pool);
+  for (let step = random.below(8); step >= 0; step--) {
+    const { offset, length } = random.range(SIZE);
+    if (random.next() < 0.35) {
+      overlay.zero(offset, length);
+      model.fill(0, offset, offset + length);
+    } else {
+      const data = random.bytes(length);
+      overlay.write(offset, data);
+      model.set(data, offset);
+    }
+  }
+  return overlay;
+}
+
+function write(run: Run, base: Buffer): void {
+  if (run.kind === 'zero') base.fill(0, run.offset, run.offset + run.length);
+  else run.copyTo(base.subarray(run.offset, run.offset + run.length));
+}
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  return items
+    .map((item) => [random.next(), item] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, item]) => item);
+}
