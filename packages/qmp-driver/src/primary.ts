@@ -56,8 +56,9 @@ export interface PrimaryOptions {
   /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
   readonly probePeer?: boolean;
   /**
-   * Called synchronously with the event when a link fails: a mirror that ended, a QUORUM_REPORT_BAD of a
-   * plain NBD child. A replication child reports nothing in COLO (QEMU swallows its write errors).
+   * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
+   * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only
+   * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
    */
   readonly onLinkFailure?: (failure: LinkFailure) => void;
 }
@@ -322,15 +323,18 @@ export class PrimaryDriver {
     return linked;
   }
 
-  /** Listens for errors of plain NBD children. */
+  /**
+   * Listens for errors of the quorums' children. Those of writes say nothing of a replication child:
+   * it refuses them all until COLO runs, and none from then on.
+   */
   #watch(): void {
     this.#unsubscribe();
     this.#leaving = false;
     this.#unsubscribe = this.#qmp.on((event) => {
       if (event.event !== 'QUORUM_REPORT_BAD') return;
       const { 'node-name': node, type, error = 'no reason given' } = event.data;
-      const bad = this.disks.find((disk) => disk.link === 'nbd' && namesOf(disk).linkNode === node);
-      if (bad === undefined) return;
+      const bad = this.disks.find((disk) => namesOf(disk).linkNode === node);
+      if (bad === undefined || (bad.link === 'replication' && type !== 'flush')) return;
       const message = `a ${type} of ${bad.device} did not reach its replica (node ${node}): ${error}`;
       this.#reportFailure({ device: bad.device, node, message });
     });

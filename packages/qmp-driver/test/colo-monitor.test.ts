@@ -29,6 +29,19 @@ test('translates the events of checkpoints, and no others', async () => {
   await qmp.close();
 });
 
+test('hears an event while it is being handed round, not later', async () => {
+  const vm = new FakeVm();
+  const qmp = await vm.connect();
+  const order: string[] = [];
+  qmp.on(() => void order.push('before'));
+  new QmpColoMonitor(qmp).subscribe(({ kind }) => void order.push(kind));
+  qmp.on(() => void order.push('after'));
+  vm.qemu.emit('RESUME');
+  await settled(qmp);
+  expect(order).toEqual(['before', 'resume', 'after']);
+  await qmp.close();
+});
+
 test('answers stand among events as QEMU wrote them, within one turn', async () => {
   const vm = new FakeVm();
   const qmp = await vm.connect();

@@ -51,6 +51,13 @@ describe('findDisk', () => {
     expect(disk).toMatchObject({ topNode: 'quorum0', jobs: ['own job'] });
     expect(disk.quorum?.node).toBe('quorum0');
     expect((await findDisk(qmp, 'drive1')).jobs).toEqual([]);
+
+    // A filter with a name of its own is not skipped by query-block.
+    const qdev = '/machine/peripheral/vb0/virtio-backend';
+    const inserted = { 'node-name': '#block1', drv: 'mirror_top', image: { 'virtual-size': 4096 } };
+    vm.qemu.reply('query-block', [{ device: '', qdev, inserted }]);
+    const named = await findDisk(qmp, '#block1');
+    expect(named).toMatchObject({ device: 'vb0', topNode: 'quorum0', format: 'quorum' });
     await qmp.close();
   });
 

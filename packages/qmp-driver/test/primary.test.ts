@@ -222,17 +222,23 @@ describe('seeding fails', () => {
   test('events of other jobs are not ours', async () => {
     vm.instant = false;
     const asked = vm.qemu.nextRequest('query-block-jobs');
-    const seeding = driver.seed([linkOf('nbd')]);
+    let seeded = false;
+    const seeding = driver.seed([linkOf('nbd')]).then(() => (seeded = true));
     await asked;
     vm.qemu.emit('BLOCK_JOB_COMPLETED', { device: 'g0-seed "x"', error: 'no' });
     vm.qemu.emit('BLOCK_JOB_READY', { device: 'g0-seed ' });
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(seeded).toBe(false);
     vm.makeReady('g0-seed');
     await seeding;
   });
 
   test('no progress for too long', async () => {
     vm.instant = false;
-    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({ code: 'deadline' });
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'deadline',
+      message: 'seeding vb0 (job g0-seed): one step of progress took longer than 200 ms',
+    });
   });
 
   test('the caller aborts', async () => {
@@ -413,25 +419,33 @@ describe('in COLO', () => {
     await expect(driver.setPeriod(-1)).rejects.toMatchObject({ code: 'command-failed' });
   });
 
+  async function report(node: string, type: 'write' | 'flush'): Promise<void> {
+    const sectors = { 'sector-num': 0, 'sectors-count': 8 };
+    const error = 'Input/output error';
+    vm.qemu.emit('QUORUM_REPORT_BAD', { type, error, 'node-name': node, ...sectors });
+    await qmp.execute('query-status');
+  }
+
   test('an NBD child that fails is reported, others are not', async () => {
     await protect(linkOf('nbd'));
-    const report = (node: string): void =>
-      vm.qemu.emit('QUORUM_REPORT_BAD', {
-        type: 'write',
-        error: 'Input/output error',
-        'node-name': node,
-        'sector-num': 0,
-        'sectors-count': 8,
-      });
-    report('disk0');
-    report('g0-link');
-    await qmp.execute('query-status');
+    await report('disk0', 'write');
+    await report('g0-link', 'write');
     expect(failures).toEqual([
       {
         device: 'vb0',
         node: 'g0-link',
         message: 'a write of vb0 did not reach its replica (node g0-link): Input/output error',
       },
+    ]);
+  });
+
+  test('of a replication child, a failed flush counts, a write that it refuses does not', async () => {
+    await protect(linkOf('replication'));
+    await report('g0-link', 'write');
+    expect(failures).toEqual([]);
+    await report('g0-link', 'flush');
+    expect(failures.map(({ message }) => message)).toEqual([
+      'a flush of vb0 did not reach its replica (node g0-link): Input/output error',
     ]);
   });
 });
@@ -467,6 +481,20 @@ describe('running alone', () => {
     const yanks = vm.qemu.received.filter(({ command }) => command.endsWith('yank'));
     expect(yanks.length).toBeGreaterThan(1);
     expect(yanks.every(({ oob }) => oob)).toBe(true);
+  });
+
+  test('a mirror that ends because it was cut is no news', async () => {
+    await protect(linkOf('mirror'));
+    vm.qemu.on('yank', () => {
+      vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+      return DONE;
+    });
+    await driver.runAlone();
+    expect(failures).toEqual([]);
+    await driver.seed([linkOf('mirror')]);
+    vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
+    await qmp.execute('query-status');
+    expect(failures).toHaveLength(1);
   });
 
   test('asks again when a connection ended between listing and cutting', async () => {

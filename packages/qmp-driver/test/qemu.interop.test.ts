@@ -61,7 +61,8 @@ async function exists(path: string): Promise<void> {
 
 async function image(name: string, bytes = DISK_BYTES): Promise<string> {
   const path = join(folder, name);
-  await writeFile(path, '');
+  // Not all zeroes: a mirror would have nothing to write.
+  await writeFile(path, Buffer.alloc(65_536, 1));
   await truncate(path, bytes);
   return path;
 }
@@ -219,36 +220,14 @@ describe('seed, attach, roll back', () => {
     await qmp.execute('query-status', {}, { timeoutMs: 500 });
   });
 
-  /** Data, lest the mirror have nothing to do. */
-  async function fillDisk(qmp: QmpClient): Promise<void> {
-    const line = 'qemu-io quorum0 "write -P 1 0 4M"';
-    await qmp.execute('human-monitor-command', { 'command-line': line });
-  }
-
   test('a mirror that fails, in the words of QEMU', async () => {
     const qmp = await machine();
-    await fillDisk(qmp);
     const full = 'inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=28';
     const { path } = await replica('full', DISK_BYTES, full);
     const driver = new PrimaryDriver(qmp);
     await expect(driver.seed([linkTo(path, 'nbd')])).rejects.toMatchObject({
       code: 'seed-failed',
       message: 'the mirror of vb0 (job g0-seed) ended: No space left on device',
-    });
-    await driver.rollback();
-    expect((await findDisk(qmp, 'vb0')).jobs).toEqual([]);
-  });
-
-  test('a mirror whose replicator dies, throttled, so that its end is far', async () => {
-    const qmp = await machine();
-    await fillDisk(qmp);
-    const { path, child } = await replica();
-    const driver = new PrimaryDriver(qmp);
-    const onProgress = (): void => void child.kill('SIGKILL');
-    const seeding = driver.seed([linkTo(path, 'nbd')], { speedBytesPerSec: 65_536, onProgress });
-    await expect(seeding).rejects.toMatchObject({
-      code: 'seed-failed',
-      message: 'the mirror of vb0 (job g0-seed) has met an I/O error',
     });
     await driver.rollback();
     expect((await findDisk(qmp, 'vb0')).jobs).toEqual([]);
