@@ -34,6 +34,9 @@ interface Resume {
   readonly isImmediate: boolean;
 }
 
+/** What followed a RESUME before its answer came. */
+type Behind = 'nothing' | 'failover' | 'ambiguous' | 'unknown';
+
 /** A checkpoint takes messages to the primary and back between STOP and RESUME; vm_start() on a running VM none. */
 const IMMEDIATE_US = 100;
 
@@ -51,6 +54,7 @@ const IMMEDIATE_US = 100;
  *                                                                  user's stop
  *     mode none, last mode secondary                               the failover
  *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
+ *     the same, and it can't be told which RESUME was which        in doubt
  *     mode none otherwise                                          not COLO's
  */
 export class ColoSource implements CheckpointSource {
@@ -129,29 +133,48 @@ export class ColoSource implements CheckpointSource {
         this.#lastStop = item;
       } else {
         if (!item.status) return;
-        const nextStop = this.#pending.find((later) => later.kind === 'stop');
-        if (item.stoppedBeforeAnswer && nextStop?.runState === undefined) return;
-        const failoverIsBehind = item.stoppedBeforeAnswer && nextStop?.runState !== 'paused';
-        if (this.#judge(item.status, failoverIsBehind, item.isImmediate) === 'ended') return;
+        const behind = this.#behind(item);
+        if (behind === 'unknown') return;
+        if (this.#judge(item.status, behind, item.isImmediate) === 'ended') return;
+        // What is still undecided keeps the gate closed.
+        if (this.#pending.some((later) => later !== item && later.kind === 'resume')) {
+          this.#say({ kind: 'seal' });
+        }
       }
       this.#pending.shift();
-      // What is still undecided keeps the gate closed.
-      if (this.#pending.some(({ kind }) => kind === 'resume')) this.#say({ kind: 'seal' });
     }
   }
 
-  #judge(status: ColoStatus, failoverIsBehind: boolean, isImmediate: boolean): 'ended' | 'goes-on' {
+  /** What a STOP that came before the answer about this RESUME was, if the answer says that there was a failover. */
+  #behind({ stoppedBeforeAnswer }: Resume): Behind {
+    if (!stoppedBeforeAnswer) return 'nothing';
+    const at = this.#pending.findIndex((later) => later.kind === 'stop');
+    const stop = this.#pending[at];
+    if (stop?.kind !== 'stop' || stop.runState === undefined) return 'unknown';
+    if (stop.runState !== 'paused') return 'failover';
+    // Continued before the answer: `paused` may tell of a later STOP than this one.
+    const isContinued = this.#pending.slice(at).some((later) => later.kind === 'resume');
+    return isContinued ? 'ambiguous' : 'nothing';
+  }
+
+  #judge(
+    status: ColoStatus,
+    behind: Exclude<Behind, 'unknown'>,
+    isImmediate: boolean,
+  ): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
     const hasFailedOver = status.mode === 'none' && status.lastMode === 'secondary';
     const stoppedIn = this.#lastStop?.runState;
     this.#lastStop = undefined;
-    if (hasFailedOver && !failoverIsBehind) {
+    if (hasFailedOver && behind === 'nothing') {
       this.#hasEnded = true;
       this.#say({ kind: 'failover' });
       return 'ended';
     }
     if ((!isInColo && !hasFailedOver) || isImmediate) {
       this.#say({ kind: 'abort' });
+    } else if (hasFailedOver && (behind === 'ambiguous' || stoppedIn === 'running')) {
+      this.#say({ kind: 'doubt', reason: 'a failover, and which RESUME it was is unknown' });
     } else if (stoppedIn !== undefined && stoppedIn !== 'colo' && stoppedIn !== 'running') {
       const reason = `the secondary VM was stopped (${stoppedIn}) and continued by somebody`;
       this.#say({ kind: 'doubt', reason });

@@ -1,0 +1,247 @@
+import { describe, expect, test } from '@jest/globals';
+import { Checkpointer } from '../src/checkpointer.js';
+import {
+  type ColoEvent,
+  type ColoMonitor,
+  ColoSource,
+  type ColoStatus,
+} from '../src/colo-source.js';
+import { FakeReplica } from './fake-replica.js';
+
+const COLO: ColoStatus = { mode: 'secondary', lastMode: 'none' };
+const FAILED_OVER: ColoStatus = { mode: 'none', lastMode: 'secondary' };
+const NO_COLO: ColoStatus = { mode: 'none', lastMode: 'none' };
+
+/** A secondary's QMP socket: answers come when the test says so, in the order of the questions. */
+class FakeMonitor implements ColoMonitor {
+  #listener: ((event: ColoEvent) => void) | undefined;
+  readonly statusAnswers: ((status: ColoStatus | Error) => void)[] = [];
+  readonly stateAnswers: ((state: string | Error) => void)[] = [];
+
+  subscribe(listener: (event: ColoEvent) => void): () => void {
+    this.#listener = listener;
+    return () => (this.#listener = undefined);
+  }
+
+  queryColoStatus(callback: (status: ColoStatus | Error) => void): void {
+    this.statusAnswers.push(callback);
+  }
+
+  queryRunState(callback: (state: string | Error) => void): void {
+    this.stateAnswers.push(callback);
+  }
+
+  event(event: ColoEvent): void {
+    this.#listener?.(event);
+  }
+
+  status(status: ColoStatus | Error): void {
+    this.statusAnswers.shift()?.(status);
+  }
+
+  state(state: string | Error): void {
+    this.stateAnswers.shift()?.(state);
+  }
+}
+
+function listen(): { monitor: FakeMonitor; heard: string[]; stop: () => void } {
+  const monitor = new FakeMonitor();
+  const heard: string[] = [];
+  const stop = new ColoSource(monitor).subscribe(({ kind }) => heard.push(kind));
+  return { monitor, heard, stop };
+}
+
+describe('ColoSource, one RESUME', () => {
+  test.each([
+    ["COLO's start: no STOP before", undefined, COLO, 'commit'],
+    ['a checkpoint', 'colo', COLO, 'commit'],
+    ['a checkpoint quicker than the question', 'running', COLO, 'commit'],
+    ["a user's stop and cont in COLO", 'paused', COLO, 'doubt'],
+    ['a cont after an I/O error', 'io-error', COLO, 'doubt'],
+    ['the failover of a running VM', 'running', FAILED_OVER, 'failover'],
+    ['the failover in the midst of a checkpoint', 'colo', FAILED_OVER, 'failover'],
+    ['the failover of a paused VM', 'paused', FAILED_OVER, 'failover'],
+    ['a failover without a STOP', undefined, FAILED_OVER, 'failover'],
+    ["a user's stop and cont without COLO", 'paused', NO_COLO, 'abort'],
+    ['a start without COLO', undefined, NO_COLO, 'abort'],
+    ['on a primary', 'colo', { mode: 'primary', lastMode: 'none' }, 'abort'],
+  ] as const)('%s: %s, %j: %s', (_what, state, status, expected) => {
+    const { monitor, heard } = listen();
+    if (state !== undefined) {
+      monitor.event({ kind: 'stop' });
+      monitor.state(state);
+    }
+    monitor.event({ kind: 'resume' });
+    monitor.status(status);
+    expect(heard).toEqual([...(state === undefined ? [] : ['stop']), 'seal', expected]);
+  });
+
+  test('STOP and RESUME in the same breath: a cont on a running VM, no checkpoint', () => {
+    const { monitor, heard } = listen();
+    monitor.event({ kind: 'stop', atUs: 1_000_000 });
+    monitor.event({ kind: 'resume', atUs: 1_000_007 });
+    monitor.state('running');
+    monitor.status(COLO);
+    monitor.event({ kind: 'stop', atUs: 2_000_000 });
+    monitor.event({ kind: 'resume', atUs: 2_005_000 });
+    monitor.state('running');
+    monitor.status(COLO);
+    expect(heard).toEqual('stop seal abort stop seal commit'.split(' '));
+  });
+
+  test.each([
+    ['the socket ends', (m: FakeMonitor) => m.event({ kind: 'end', error: undefined })],
+    ['it ends with an error', (m: FakeMonitor) => m.event({ kind: 'end', error: new Error('x') })],
+    ['query-colo-status fails', (m: FakeMonitor) => m.status(new Error('x'))],
+    ['query-status fails', (m: FakeMonitor) => m.state(new Error('x'))],
+  ])('%s: lost, once, and nothing after it', (_what, end) => {
+    const { monitor, heard } = listen();
+    monitor.event({ kind: 'stop' });
+    monitor.event({ kind: 'resume' });
+    end(monitor);
+    expect(heard).toEqual(['stop', 'seal', 'lost']);
+    monitor.state('colo');
+    monitor.status(COLO);
+    monitor.event({ kind: 'resume' });
+    monitor.event({ kind: 'end', error: undefined });
+    expect(heard).toEqual(['stop', 'seal', 'lost']);
+  });
+
+  test('COLO_EXIT alone decides nothing', () => {
+    const { monitor, heard } = listen();
+    monitor.event({ kind: 'colo-exit', reason: 'error' });
+    expect(heard).toEqual([]);
+  });
+
+  test('says nothing to one that has left', () => {
+    const { monitor, heard, stop } = listen();
+    stop();
+    monitor.event({ kind: 'resume' });
+    expect(heard).toEqual([]);
+  });
+});
+
+/** What QEMU does, in its order; each item may be an event. `state` and `mode` hold from then on. */
+interface Act {
+  readonly event?: 'stop' | 'resume';
+  readonly state: string;
+  readonly status: ColoStatus;
+}
+
+const act = (event: 'stop' | 'resume', state: string, status: ColoStatus): Act => ({
+  event,
+  state,
+  status,
+});
+const START = [act('resume', 'running', COLO)];
+const CHECKPOINT = [act('stop', 'colo', COLO), act('resume', 'running', COLO)];
+const PAUSE = [act('stop', 'paused', COLO), act('resume', 'running', COLO)];
+const FAILOVER = [act('stop', 'running', FAILED_OVER), act('resume', 'running', FAILED_OVER)];
+/** The primary died within a checkpoint: the guest was stopped already. */
+const FAILOVER_STOPPED = [act('stop', 'colo', COLO), act('resume', 'running', FAILED_OVER)];
+const PAUSE_AFTER = [act('stop', 'paused', FAILED_OVER), act('resume', 'running', FAILED_OVER)];
+
+interface Outcome {
+  readonly calls: readonly string[];
+  readonly isClosed: boolean;
+}
+
+/**
+ * Every way in which QEMU's answers can fall between its events: a question can be answered at any point after the
+ * event that raised it, but in the order of the questions, and says what is true at that point.
+ */
+function outcomes(acts: readonly Act[]): Outcome[] {
+  const found: Outcome[] = [];
+  const explore = (path: readonly ('act' | 'answer')[]): void => {
+    const { actsDone, open, outcome } = replay(acts, path);
+    if (open > 0) explore([...path, 'answer']);
+    if (actsDone < acts.length) explore([...path, 'act']);
+    if (open === 0 && actsDone === acts.length) found.push(outcome);
+  };
+  explore([]);
+  return found;
+}
+
+function replay(
+  acts: readonly Act[],
+  path: readonly ('act' | 'answer')[],
+): { actsDone: number; open: number; outcome: Outcome } {
+  const monitor = new FakeMonitor();
+  const replica = new FakeReplica();
+  const source = new ColoSource(monitor);
+  new Checkpointer({ source, replica, now: () => 0 }).start();
+  const questions: ('state' | 'status')[] = [];
+  let actsDone = 0;
+  let state = 'inmigrate';
+  let status = COLO;
+  for (const step of path) {
+    if (step === 'answer') {
+      const question = questions.shift();
+      if (question === 'state') monitor.state(state);
+      else monitor.status(status);
+      continue;
+    }
+    const next = acts[actsDone++]!;
+    ({ state, status } = next);
+    if (next.event) monitor.event({ kind: next.event });
+    while (questions.filter((one) => one === 'state').length < monitor.stateAnswers.length)
+      questions.push('state');
+    while (questions.filter((one) => one === 'status').length < monitor.statusAnswers.length)
+      questions.push('status');
+  }
+  const calls = replica.calls.filter((call) => call !== 'open' && call !== 'close');
+  const outcome = { calls, isClosed: replica.gate.isClosed };
+  return { actsDone, open: questions.length, outcome };
+}
+
+describe('ColoSource, every interleaving of events and answers', () => {
+  test.each([
+    ['start, two checkpoints', [START, CHECKPOINT, CHECKPOINT], ['commit commit commit']],
+    [
+      'start, checkpoint, failover',
+      [START, CHECKPOINT, FAILOVER],
+      // Where no question of the checkpoint was answered before the failover, there is no takeover.
+      ['commit commit failOver', 'commit diverge'],
+    ],
+    [
+      "failover, then a user's stop",
+      [START, CHECKPOINT, FAILOVER, PAUSE_AFTER.slice(0, 1)],
+      ['commit commit failOver', 'commit diverge', 'diverge'],
+    ],
+    ['start, failover', [START, FAILOVER], ['commit failOver']],
+    ['start, failover within a checkpoint', [START, FAILOVER_STOPPED], ['commit failOver']],
+    [
+      "failover, then a user's stop and cont",
+      [START, FAILOVER, PAUSE_AFTER],
+      // Where the pause was there before QEMU answered, nobody can tell: then no takeover at all.
+      ['commit failOver', 'commit diverge', 'diverge'],
+    ],
+    [
+      "a user's stop and cont in between, then a checkpoint",
+      [START, PAUSE, CHECKPOINT],
+      // Where cont came before the answer, the pause looks like a quick checkpoint.
+      ['commit commit', 'commit commit commit'],
+    ],
+  ])('%s', (_what, acts, expected) => {
+    const found = outcomes(acts.flat());
+    expect(found.length).toBeGreaterThan(1);
+    expect(found.filter(({ isClosed }) => isClosed)).toEqual([]);
+    const calls = new Set(found.map((outcome) => outcome.calls.join(' ')));
+    expect([...calls].sort()).toEqual([...expected].sort());
+  });
+
+  test('the gate is never open while a RESUME is undecided', () => {
+    const monitor = new FakeMonitor();
+    const replica = new FakeReplica();
+    new Checkpointer({ source: new ColoSource(monitor), replica, now: () => 0 }).start();
+    monitor.event({ kind: 'resume' });
+    monitor.event({ kind: 'stop' });
+    monitor.event({ kind: 'resume' });
+    monitor.state('colo');
+    monitor.status(COLO);
+    expect(replica.calls.at(-1)).toBe('close');
+    expect(replica.gate.isClosed).toBe(true);
+    monitor.status(COLO);
+    expect(replica.gate.isClosed).toBe(false);
+  });
+});
