@@ -209,8 +209,10 @@ async function act(scene: Scene, isFailover: boolean): Promise<void> {
     if (scene.reads.length > 0 && random.next() < 0.5) await scene.settle();
     if (scene.reads.length === 0) scene.change(side);
   } else if (dice < 0.65) scene.read(side);
-  else if (dice < 0.75) (scene.hasFailedOver ? scene.seal : scene.commit).call(scene);
-  else if (dice < 0.85) scene.writeBack();
+  else if (dice < 0.75) {
+    if (scene.hasFailedOver) scene.seal();
+    else scene.commit();
+  } else if (dice < 0.85) scene.writeBack();
   else {
     scene.base.advance();
     await turn();

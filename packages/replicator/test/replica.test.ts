@@ -1,0 +1,410 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, jest, test } from '@jest/globals';
+import { readStateFile, type ReplicaState } from '../src/state-file.js';
+import { temporaryFiles } from './files.js';
+import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './vm.js';
+
+const at = temporaryFiles();
+
+/** Brings a new replica into a state. */
+const INTO: Readonly<Record<ReplicaState, (vm: TestVm) => Promise<void>>> = {
+  seeding: () => Promise.resolve(),
+  protected: (vm) => Promise.resolve(void vm.commit()),
+  diverged: (vm) => Promise.resolve(vm.replica.diverge('for the test')),
+  'failed-over': async (vm) => {
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+  },
+  retired: async (vm) => {
+    vm.commit();
+    vm.failOver();
+    await vm.replica.settle();
+  },
+};
+
+const STEPS = {
+  commit: (vm: TestVm) => void vm.commit(),
+  failOver: (vm: TestVm) => void vm.failOver(),
+  diverge: (vm: TestVm) => vm.replica.diverge('asked for'),
+  settle: (vm: TestVm) => vm.replica.settle(),
+  failoverDurable: (vm: TestVm) => vm.replica.failoverDurable(),
+  flush: (vm: TestVm) => vm.replica.flush(),
+} as const;
+
+type Table = Readonly<Record<ReplicaState, Readonly<Record<keyof typeof STEPS, string>>>>;
+
+/** State after the step, or `-` where it is illegal. diverge() after a failover changes nothing: the disk is whole. */
+// prettier-ignore
+const TABLE: Table = {
+  seeding:       { commit: 'protected', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
+  protected:     { commit: 'protected', failOver: 'failed-over', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
+  'failed-over': { commit: '-', failOver: '-', diverge: 'failed-over', settle: 'retired', failoverDurable: 'failed-over', flush: 'failed-over' },
+  retired:       { commit: '-', failOver: '-', diverge: 'retired', settle: '-', failoverDurable: '-', flush: '-' },
+  diverged:      { commit: '-', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
+};
+
+const CELLS = Object.entries(TABLE).flatMap(([state, row]) =>
+  Object.entries(row).map(([step, to]) => [state, step, to] as const),
+) as readonly (readonly [ReplicaState, keyof typeof STEPS, string])[];
+
+describe('states', () => {
+  test.each(CELLS)('%s, %s: %s', async (state, step, to) => {
+    const vm = (await TestVm.open(at)).connectAll();
+    await INTO[state](vm);
+    expect(vm.replica.state).toBe(state);
+    const done = (async () => STEPS[step](vm))();
+    if (to === '-') await expect(done).rejects.toMatchObject({ code: 'ILLEGAL_STATE' });
+    else await done;
+    expect(vm.replica.state).toBe(to === '-' ? state : to);
+    await vm.replica.close();
+  });
+
+  test('a commit or a failover with the gate open is refused', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    expect(() => vm.replica.commit()).toThrow("can't commit with the gate open");
+    expect(() => vm.replica.failOver()).toThrow("can't fail over with the gate open");
+    await vm.replica.close();
+  });
+
+  test('every step is in the state files, failed-over not before it is true', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    const recorded = async (): Promise<string[]> =>
+      Promise.all(['a.raw', 'b.raw'].map(async (name) => (await readStateFile(at(name)))!.state));
+    expect(await recorded()).toEqual(['seeding', 'seeding']);
+    vm.commit();
+    vm.failOver();
+    expect(vm.replica.state).toBe('failed-over');
+    expect(await recorded()).not.toContain('failed-over');
+    await vm.replica.failoverDurable();
+    expect(await recorded()).toEqual(['failed-over', 'failed-over']);
+    await vm.replica.settle();
+    expect(await recorded()).toEqual(['retired', 'retired']);
+  });
+});
+
+describe('exports', () => {
+  test('are named pvm and svm, with the disk before them where there are several', async () => {
+    const one = await TestVm.open(at, ['only']);
+    const two = await TestVm.open(at, ['a', 'b']);
+    expect(one.replica.exports.map(({ name }) => name)).toEqual(['pvm', 'svm']);
+    expect(two.replica.exports.map(({ name }) => name)).toEqual([
+      'a-pvm',
+      'a-svm',
+      'b-pvm',
+      'b-svm',
+    ]);
+    await Promise.all([one.replica.close(), two.replica.close()]);
+  });
+
+  test('seeding goes straight to the base, and nobody else may write', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    await vm.write('pvm', 'seeded', 5);
+    await vm.pvm
+      .get('disk')!
+      .writeZeroes(8192, 4096, { fua: true, mayPunchHole: true, fast: false });
+    expect(vm.replica.bufferBytes).toEqual({ primary: 0, secondary: 0, committed: 0 });
+    expect((await readFile(at('disk.raw'))).toString('latin1', 5, 11)).toBe('seeded');
+    expect(await vm.read('svm', 6, 5)).toBe('seeded');
+    await expect(vm.write('svm', 'x')).rejects.toMatchObject({ wireError: 'EPERM' });
+    await vm.replica.close();
+  });
+
+  test('a fast zero over seeded data is refused, over a hole it is free', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    const pvm = vm.pvm.get('disk')!;
+    await vm.write('pvm', 'data');
+    const fast = { fua: false, mayPunchHole: true, fast: true };
+    expect(() => pvm.writeZeroes(0, 4096, fast)).toThrow(
+      expect.objectContaining({ wireError: 'ENOTSUP' }),
+    );
+    await pvm.writeZeroes(128 * 1024, 4096, fast);
+    expect(pvm.blockStatus(64 * 1024, DISK_BYTES - 64 * 1024)).toEqual([
+      { length: DISK_BYTES - 64 * 1024, hole: true, zero: true },
+    ]);
+    await vm.replica.close();
+  });
+
+  test('a new primary is turned away unless the replica seeds', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    expect(() => vm.connect('pvm')).toThrow(expect.objectContaining({ reason: 'policy' }));
+    vm.replica.diverge('for the test');
+    expect(() => vm.connect('svm')).toThrow(expect.objectContaining({ reason: 'shutdown' }));
+    await vm.replica.close();
+  });
+});
+
+describe('I1 view', () => {
+  test('the SVM sees its own writes of this epoch, else the last commit, never P', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    await vm.write('pvm', 'base....');
+    vm.commit();
+    await vm.write('pvm', 'P');
+    await vm.write('svm', 'S', 2);
+    expect(await vm.read('svm', 4)).toBe('baSe');
+    expect(await vm.read('pvm', 4)).toBe('Pase');
+    vm.commit();
+    expect(await vm.read('svm', 4)).toBe('Pase');
+    await vm.writeBack();
+    expect(await vm.read('svm', 4)).toBe('Pase');
+    await vm.replica.close();
+  });
+});
+
+describe('I2 atomic commit', () => {
+  test('all disks commit in the same turn', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    vm.commit();
+    await vm.write('pvm', 'A', 0, 'a');
+    await vm.write('pvm', 'B', 0, 'b');
+    const seen: string[] = [];
+    // Told within the commit: by then every disk is there.
+    vm.replica.on(({ kind }) => {
+      if (kind !== 'backlog') return;
+      for (const disk of vm.replica.disks) seen.push(...disk.committed.map(() => disk.name));
+    });
+    expect(vm.commit()).toMatchObject({ epoch: 2, committedPages: 2, droppedPages: 0 });
+    expect(seen).toEqual(['a', 'b']);
+    expect([await vm.read('svm', 1, 0, 'a'), await vm.read('svm', 1, 0, 'b')]).toEqual(['A', 'B']);
+    await vm.replica.close();
+  });
+
+  test('writes that no flush followed are counted, each disk for itself', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    vm.commit();
+    await vm.write('pvm', 'A', 0, 'a');
+    await vm.write('pvm', 'B', 0, 'b');
+    await vm.pvm.get('a')!.flush();
+    expect(vm.commit().unflushedWrites).toBe(1);
+    await vm.pvm.get('b')!.flush();
+    expect(vm.commit().unflushedWrites).toBe(0);
+    await vm.replica.close();
+  });
+});
+
+describe('I3 failover', () => {
+  test('P is gone, what the SVM saw is there, and in the base in the end', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    await vm.write('pvm', 'base.....');
+    vm.commit();
+    await vm.write('pvm', 'C');
+    vm.commit();
+    await vm.write('pvm', 'PPPPPPPP');
+    await vm.write('svm', 'S', 3);
+    const before = await vm.read('svm', 8);
+    vm.failOver();
+    expect(await vm.read('svm', 8)).toBe(before);
+    expect(before).toBe('CasS....');
+    await vm.replica.failoverDurable();
+    await vm.write('svm', 'after', 4);
+    const settled = vm.replica.settle();
+    while (vm.replica.state !== 'retired') {
+      await vm.writeBack();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await settled;
+    expect((await readFile(at('disk.raw'))).toString('latin1', 0, 9)).toBe('CasSafter');
+    await expect(readFile(at('disk.raw.gannet-journal'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  test('nothing is written back before the failover is durable', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    vm.failOver();
+    expect(vm.replica.nextBatch()).toBeUndefined();
+    await vm.replica.failoverDurable();
+    expect(await vm.writeBack()).toBe(true);
+    await vm.replica.close();
+  });
+
+  test('I4 durability: a failover that could not be made durable is tried again by the next flush', async () => {
+    const vm = (await TestVm.open(at, ['disk'], { journalPath: at('later/journal') })).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    vm.failOver();
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
+    expect((await readStateFile(at('disk.raw')))!.state).not.toBe('failed-over');
+    await mkdir(at('later'));
+    await vm.svm.get('disk')!.flush();
+    expect((await readStateFile(at('disk.raw')))!.state).toBe('failed-over');
+    await vm.replica.close();
+  });
+});
+
+describe('I5 no silent divergence', () => {
+  test.each([
+    ['a connection that breaks between requests, flushed', LOST, true, true],
+    ['one that breaks with writes unflushed', LOST, false, false],
+    ['one that breaks within a request', CUT, true, false],
+    ['the last one that leaves', LEFT, true, false],
+  ] as const)('%s is a loss', async (_what, end, isFlushed, isClean) => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    const pvm = vm.pvm.get('disk')!;
+    await vm.write('pvm', 'x');
+    if (isFlushed) await pvm.flush();
+    pvm.close(end);
+    expect(vm.replica.link.loss).toBeDefined();
+    expect(vm.replica.link.lossWasClean).toBe(isClean);
+    expect(vm.events.filter(({ kind }) => kind === 'link-lost')).toHaveLength(1);
+    expect(vm.replica.mayFailOver).toBe(true);
+    expect(() => pvm.write(0, Buffer.from('y'), false)).toThrow(
+      expect.objectContaining({ wireError: 'ESHUTDOWN' }),
+    );
+    await vm.replica.close();
+  });
+
+  test('one of two connections of a disk may leave, the last may not, though another disk has one', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    const mirror = vm.connect('pvm', 'a');
+    mirror.close(LEFT);
+    expect(vm.replica.link.loss).toBeUndefined();
+    vm.pvm.get('a')!.close(LEFT);
+    expect(vm.replica.link.loss).toBe('the primary disconnected from disk a');
+    expect(vm.replica.link.isConnected).toBe(false);
+    await vm.replica.close();
+  });
+
+  test('a second connection that is cut within a request makes a clean loss unclean', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    vm.commit();
+    vm.pvm.get('a')!.close(LOST);
+    expect(vm.replica.link.lossWasClean).toBe(true);
+    vm.pvm.get('b')!.close(CUT);
+    expect(vm.replica.link.lossWasClean).toBe(false);
+    await vm.replica.close();
+  });
+
+  test('a seeding write that fails is a loss, even if the primary swallows the error', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    jest.spyOn(vm.replica.disks[0]!.base, 'write').mockRejectedValueOnce(new Error('no space'));
+    await expect(vm.write('pvm', 'x')).rejects.toMatchObject({ wireError: 'EIO' });
+    expect(vm.replica.link.loss).toContain('no space');
+    await vm.replica.close();
+  });
+
+  test('a copy that begins from scratch forgives an earlier loss; one beside a living one does not', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    const second = vm.connect('pvm');
+    second.close(CUT);
+    const third = vm.connect('pvm');
+    expect(vm.replica.link.loss).toBeDefined();
+    third.close(LEFT);
+    vm.pvm.get('disk')!.close(LEFT);
+    vm.connect('pvm');
+    expect(vm.replica.link.loss).toBeUndefined();
+    await vm.replica.close();
+  });
+
+  test("diverged: the replica's I/O fails, its memory is given back", async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    await vm.write('pvm', 'x');
+    await vm.write('svm', 'x');
+    vm.replica.diverge('for the test');
+    expect(vm.replica.bufferBytes).toEqual({ primary: 0, secondary: 0, committed: 0 });
+    const svm = vm.svm.get('disk')!;
+    const failing = expect.objectContaining({ wireError: 'EIO' });
+    expect(() => svm.read(0, Buffer.alloc(1))).toThrow(failing);
+    expect(() => svm.write(0, Buffer.alloc(1), false)).toThrow(failing);
+    expect(() => svm.flush()).toThrow(failing);
+    expect(() => svm.blockStatus(0, 512)).toThrow(failing);
+    await vm.replica.close();
+  });
+});
+
+describe('I7 bounded memory', () => {
+  const memory = { softBytes: 600_000, hardBytes: 900_000 };
+
+  test('soft: a checkpoint is asked for, once an epoch', async () => {
+    const vm = (
+      await TestVm.open(at, ['disk'], { memory: { ...memory, hardBytes: 1e9 } })
+    ).connectAll();
+    vm.commit();
+    for (let page = 0; page < 64; page++) await vm.write('pvm', 'x', page * 4096);
+    for (let page = 0; page < 64; page++) await vm.write('svm', 'x', page * 4096);
+    const asked = (): number => vm.events.filter(({ kind }) => kind === 'memory-pressure').length;
+    expect(asked()).toBe(0);
+    vm.commit();
+    await vm.write('pvm', 'x');
+    await vm.write('svm', 'x');
+    await vm.write('svm', 'x', 4096);
+    expect(asked()).toBe(1);
+    await vm.replica.close();
+  });
+
+  test('hard: partial zeroes count too, and the buffers stay under the limit', async () => {
+    const vm = (await TestVm.open(at, ['disk'], { memory })).connectAll();
+    await vm.write('pvm', 'seed');
+    vm.commit();
+    for (const side of ['pvm', 'svm', 'pvm'] as const) {
+      for (let page = 0; page < 64; page++) {
+        const pvm = vm.pvm.get('disk')!;
+        if (side === 'pvm') await pvm.writeZeroes(page * 4096 + 1, 4000, ZERO);
+        else await vm.write(side, 'S', page * 4096);
+      }
+      if (side === 'pvm') vm.commit();
+      if (vm.replica.link.loss) break;
+    }
+    const used = vm.replica.bufferBytes;
+    expect(used.primary + used.secondary + used.committed).toBeLessThanOrEqual(memory.hardBytes);
+    await vm.replica.close();
+  });
+
+  test('hard: dropping P gives its memory back at once, so that the next write does not diverge', async () => {
+    const limits = { softBytes: 1, hardBytes: 600_000 };
+    const vm = (await TestVm.open(at, ['disk'], { memory: limits })).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    await vm.write('pvm', 'x'.repeat(DISK_BYTES));
+    expect(vm.replica.link.loss).toBeUndefined();
+    vm.commit();
+    await vm.write('svm', 'S');
+    await vm.write('pvm', 'x');
+    expect(vm.replica.link.loss).toContain('hard limit of 600000 bytes');
+    await vm.write('svm', 'S', 4096);
+    expect(vm.replica.state).toBe('protected');
+    expect(vm.replica.bufferBytes.primary).toBe(0);
+    expect(await vm.read('svm', 2, 4095)).toBe('xS');
+    await vm.replica.close();
+  });
+
+  test('hard: where that is not enough, the replica is given up, not the process', async () => {
+    const limits = { softBytes: 1, hardBytes: 200_000 };
+    const vm = (await TestVm.open(at, ['disk'], { memory: limits })).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    expect(vm.replica.state).toBe('diverged');
+    expect(vm.replica.bufferBytes.secondary).toBe(0);
+    await vm.replica.close();
+  });
+});
+
+describe('options', () => {
+  test.each([
+    ['no disk', { disks: [] }, 'disk names must be there and differ'],
+    ['one name twice', { disks: [disk('a', 'x'), disk('a', 'y')] }, 'got [a, a]'],
+    ['one base twice', { disks: [disk('a', 'x'), disk('b', './x')] }, 'bases and the journal'],
+    ['the journal over a base', { disks: [disk('a', 'x')], journalPath: 'x' }, 'must differ'],
+    ['limits upside down', { memory: { softBytes: 2, hardBytes: 1 } }, 'soft limit of memory (2)'],
+  ])('%s is refused', async (_what, options, message) => {
+    await expect(TestVm.open(at, ['disk'], options)).rejects.toMatchObject({
+      code: 'CONFIGURATION',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('a base of another size is refused', async () => {
+    await writeFile(at('disk.raw'), Buffer.alloc(512));
+    await expect(TestVm.open(at)).rejects.toMatchObject({ code: 'BASE_SIZE' });
+  });
+});
+
+const ZERO = { fua: false, mayPunchHole: true, fast: false } as const;
+
+function disk(name: string, base: string): { name: string; base: string } {
+  return { name, base };
+}
