@@ -17,7 +17,10 @@ export default {
     {
       ...shared,
       displayName: 'unit',
-      testMatch: ['<rootDir>/packages/*/test/**/*.test.ts'],
+      testMatch: [
+        '<rootDir>/packages/*/test/**/*.test.ts',
+        '<rootDir>/test/integration/**/*.test.ts',
+      ],
       testPathIgnorePatterns: ['\\.interop\\.test\\.ts$', '/node_modules/'],
     },
     {
