@@ -1,12 +1,12 @@
 import { recoverBases } from '@gannet/replicator';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { asPrimary, asSecondary, loadConfig } from './config.js';
 import { ControlClient } from './control/client.js';
 import { PrimaryDaemon } from './daemon/primary.js';
 import { SecondaryDaemon } from './daemon/secondary.js';
 import { runDemo } from './demo/demo.js';
-import { describeError, EXIT } from './errors.js';
-import { createLogger } from './log.js';
+import { describeError, EXIT, GannetError } from './errors.js';
+import { createLogger, LOG_LEVELS } from './log.js';
 import { formatTable, ProgressBar } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -19,21 +19,27 @@ interface Options {
 
 /** Runs the command. @returns the exit code (docs/commands.md) */
 export async function main(argv: readonly string[]): Promise<number> {
-  const program = buildProgram();
+  const json = argv.includes('--json');
+  let exitCode: number = EXIT.done;
+  const program = buildProgram((code) => (exitCode = code), json);
   try {
     await program.parseAsync(argv, { from: 'user' });
-    return Number(process.exitCode ?? EXIT.done);
+    return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    return reportError(error, argv.includes('--json'));
+    if (!(error instanceof CommanderError)) return reportError(error, json);
+    if (error.exitCode === 0) return EXIT.done;
+    const message = error.message.replace(/^error: /, '');
+    const usage = new GannetError('USAGE', message, 'Say --help for the options.', 'usage');
+    return json ? reportError(usage, json) : EXIT.usage;
   }
 }
 
-function buildProgram(): Command {
+function buildProgram(endWith: (exitCode: number) => void, json: boolean): Command {
   const program = new Command('gannet')
     .description('Fault tolerance for QEMU virtual machines without the storage tax.')
     .version(VERSION)
     .exitOverride()
+    .configureOutput(json ? { writeErr: () => undefined } : {})
     .showHelpAfterError('(say --help for the options)')
     .addHelpText(
       'after',
@@ -56,7 +62,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       .option('--json', 'print one JSON document', false);
 
   command('secondary', 'Hold the disks of a secondary VM and commit them at each checkpoint')
-    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .addOption(logLevel())
     .option('--overwrite', 'seed over a base that holds data', false)
     .action(async (options: Options & { overwrite: boolean }) => {
       const config = asSecondary(await loadConfig(options.config));
@@ -68,7 +74,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       await serve(() => SecondaryDaemon.start({ ...config, secondary }, log));
     });
   command('primary', 'Stand beside a running VM to protect it')
-    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .addOption(logLevel())
     .action(async (options: Options) => {
       const config = asPrimary(await loadConfig(options.config));
       const log = createLogger({ role: 'primary', level: options.logLevel });
@@ -80,8 +86,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     },
   );
   command('status', 'Show how the protection is doing').action(async (options: Options) => {
-    const status = await call(options, 'status', {});
-    if (['diverged', 'alone'].includes(String(status['state']))) process.exitCode = EXIT.degraded;
+    if (isDegraded(await call(options, 'status', {}))) endWith(EXIT.degraded);
   });
   command('checkpoint', 'Make a checkpoint now, and wait for it').action(
     async (options: Options) => {
@@ -107,12 +112,22 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .option('--checkpoints <n>', 'checkpoints before the kill', positive, 12)
     .option('--period <ms>', 'time between checkpoints', positive, 1000)
     .option('--disks <n>', 'disks of the VM', positive, 1)
-    .option('--link <kind>', 'replication or nbd', 'replication')
+    .addOption(
+      new Option('--link <kind>', "how the primary's writes get to the replica")
+        .choices(['replication', 'nbd'])
+        .default('replication'),
+    )
     .option('--seed <n>', 'replays the moment of the kill', positive)
     .action(async (options: DemoFlags) => {
-      process.exitCode = await runDemo(options);
+      endWith(await runDemo(options));
     });
   return program;
+}
+
+function logLevel(): Option {
+  return new Option('--log-level <level>', 'the least that is logged')
+    .choices(LOG_LEVELS)
+    .default('info');
 }
 
 type DemoFlags = Parameters<typeof runDemo>[0];
@@ -156,6 +171,13 @@ function protectProgress({ json }: Options): ((value: unknown) => void) | undefi
       process.stderr.write(`${String(stage)} ...\n`);
     }
   };
+}
+
+/** The protection is given up, or stands only in the books of one side. */
+function isDegraded({ state, primaryVm, peer }: Record<string, unknown>): boolean {
+  if (state === 'diverged' || state === 'alone') return true;
+  if (state !== 'protected' || peer === undefined) return false;
+  return primaryVm !== 'ready' || (peer as Record<string, unknown>)['state'] !== 'protected';
 }
 
 function print({ json }: Pick<Options, 'json'>, result: Record<string, unknown>): void {

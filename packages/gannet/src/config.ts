@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { isIPv4 } from 'node:net';
 import { parse } from 'yaml';
 import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
@@ -9,7 +10,6 @@ export type Address =
   | { readonly type: 'unix'; readonly path: string }
   | { readonly type: 'inet'; readonly host: string; readonly port: number };
 
-const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|::1)$/;
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
   KiB: 2 ** 10,
@@ -17,6 +17,7 @@ const UNITS: Readonly<Record<string, number>> = {
   GiB: 2 ** 30,
   TiB: 2 ** 40,
 };
+const NO_PLAIN_TCP = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
 /** Longest path that fits a socket address on Linux. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -36,21 +37,36 @@ const address = z.string().transform((text, context): Address => {
     return z.NEVER;
   }
   const inet = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
-  if (!inet?.[1] || Number(inet[2]) > 65535) {
+  if (!inet?.[1] || !isPort(Number(inet[2]))) {
     context.addIssue('write unix:/path/of.sock or HOST:PORT');
     return z.NEVER;
   }
-  if (!LOOPBACK.test(inet[1])) {
-    context.addIssue('plain TCP is for loopback only; use a unix socket or a tunnel between hosts');
+  if (!isLoopback(inet[1])) {
+    context.addIssue(NO_PLAIN_TCP);
     return z.NEVER;
   }
   return { type: 'inet', host: inet[1], port: Number(inet[2]) };
 });
 
-const bytes = z.union([z.number().int().positive(), z.string()]).transform((value, context) => {
-  const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(String(value));
-  if (match) return Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1);
-  context.addIssue('write bytes, or a number with KiB, MiB, GiB or TiB');
+/** A URI of QEMU's `migrate`. The guest's memory goes there in the clear. */
+const migrateUri = z.string().superRefine((text, context) => {
+  if (text.startsWith('unix:')) {
+    const path = socketPath.safeParse(text.slice('unix:'.length));
+    if (!path.success) context.addIssue(path.error.issues[0]?.message ?? 'not a socket path');
+    return;
+  }
+  const tcp = /^tcp:\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
+  if (!tcp?.[1] || !isPort(Number(tcp[2]))) {
+    context.addIssue('write unix:/path/of.sock or tcp:HOST:PORT');
+  } else if (!isLoopback(tcp[1])) context.addIssue(NO_PLAIN_TCP);
+});
+
+const bytes = z.unknown().transform((value, context) => {
+  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
+  const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(text);
+  const size = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? 1);
+  if (size > 0 && Number.isSafeInteger(size)) return size;
+  context.addIssue('write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB');
   return z.NEVER;
 });
 
@@ -76,10 +92,7 @@ const configSchema = z.strictObject({
     .strictObject({
       link: z.enum(['replication', 'nbd', 'mirror']).default('replication'),
       nbd: address.describe("the secondary's NBD socket, seen from here"),
-      migrate: z
-        .string()
-        .regex(/^(unix|tcp):/)
-        .describe("where the secondary's QEMU waits (-incoming)"),
+      migrate: migrateUri.describe("where the secondary's QEMU waits (-incoming)"),
       peer: socketPath.describe("the secondary daemon's control socket, seen from here"),
       checkpointPeriodMs: z.number().int().min(10).max(3_600_000).default(2000),
       stageTimeoutMs: z.number().int().positive().default(60_000),
@@ -122,7 +135,7 @@ export async function loadConfig(file: string): Promise<Config> {
   } catch (cause) {
     const why = (cause as Error).message;
     throw configError(
-      `the configuration can't be read: ${why}`,
+      `the configuration ${file} can't be read: ${why}`,
       'Name a file with --config.',
       cause,
     );
@@ -172,6 +185,14 @@ export function asSecondary(config: Config): SecondaryConfig {
     throw configError(key, 'A secondary needs a raw image or block device for each disk.');
   }
   return config as SecondaryConfig;
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65535;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function configError(message: string, remedy: string, cause?: unknown): GannetError {

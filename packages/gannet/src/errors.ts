@@ -28,6 +28,8 @@ export type GannetErrorCode =
   | 'BUSY'
   | 'STAGE_FAILED'
   | 'TIMEOUT'
+  | 'INTERRUPTED'
+  | 'USAGE'
   | 'INTERNAL';
 
 /** Any error as one that can be shown; codes and remedies of the packages' own errors are kept. */
@@ -37,11 +39,11 @@ export function describeError(error: unknown): {
   readonly remedy: string;
   readonly exit: ExitName;
 } {
-  const { code, message, remedy, exit } = error as Partial<GannetError>;
+  const { code, message, remedy, exit } = (error ?? {}) as Partial<GannetError>;
   return {
     code: typeof code === 'string' ? code : 'INTERNAL',
     message: typeof message === 'string' ? message : String(error),
     remedy: typeof remedy === 'string' ? remedy : '',
-    exit: exit !== undefined && exit in EXIT ? exit : 'failed',
+    exit: exit !== undefined && Object.hasOwn(EXIT, exit) ? exit : 'failed',
   };
 }

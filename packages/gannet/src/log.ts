@@ -1,5 +1,7 @@
 import winston from 'winston';
 
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
 export type Logger = winston.Logger;
 
 /** Logs to stderr: for people on a terminal, one JSON object a line otherwise. */
@@ -25,6 +27,7 @@ export function createLogger(options: { role: string; level?: string | undefined
       process.stderr.isTTY ? human : combine(timestamp(), json()),
     ),
     transports: [
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston types it as an interface
       new winston.transports.Console({ stderrLevels: Object.keys(winston.config.npm.levels) }),
     ],
   });

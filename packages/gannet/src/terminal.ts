@@ -12,6 +12,7 @@ export class ProgressBar {
   #startMs = performance.now();
   #lastLineMs = -Infinity;
   #isOpen = false;
+  #isComplete = false;
 
   constructor(
     private readonly label: string,
@@ -21,12 +22,15 @@ export class ProgressBar {
   update(done: number, total: number): void {
     const now = performance.now();
     const isTTY = this.output.isTTY === true;
-    if (!isTTY && now - this.#lastLineMs < LINE_EVERY_MS && done < total) return;
+    const isComplete = done >= total;
+    const isNews = isComplete ? !this.#isComplete : now - this.#lastLineMs >= LINE_EVERY_MS;
+    if (!isTTY && !isNews) return;
     this.#lastLineMs = now;
+    this.#isComplete = isComplete;
     const share = total > 0 ? Math.min(1, done / total) : 1;
     const seconds = (now - this.#startMs) / 1000;
     const rate = seconds > 0 ? done / seconds : 0;
-    const left = rate > 0 ? Math.ceil((total - done) / rate) : 0;
+    const left = rate > 0 ? Math.ceil(Math.max(0, total - done) / rate) : 0;
     const percent = `${Math.floor(share * 100)}`.padStart(3);
     const text = `${percent} %  ${formatBytes(done)} of ${formatBytes(total)}  ${formatBytes(rate)}/s  ${left} s left`;
     if (isTTY) {

@@ -1,6 +1,12 @@
-import { WebSocket } from 'ws';
+import { type RawData, WebSocket } from 'ws';
 import { GannetError } from '../errors.js';
-import { type ControlReply, MESSAGE_BYTES_MAX, type Progress, replySchema } from './protocol.js';
+import {
+  type ControlReply,
+  MESSAGE_BYTES_MAX,
+  type Progress,
+  replySchema,
+  textOf,
+} from './protocol.js';
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -18,7 +24,7 @@ export class ControlClient {
     private readonly socket: WebSocket,
     private readonly path: string,
   ) {
-    socket.on('message', (data) => this.#receive(String(data)));
+    socket.on('message', (data: RawData) => this.#receive(textOf(data)));
     socket.on('error', () => undefined);
     socket.on('close', () => this.#end());
   }

@@ -1,3 +1,4 @@
+import type { RawData } from 'ws';
 import { z } from 'zod';
 
 /**
@@ -36,3 +37,8 @@ export type ControlReply = z.output<typeof replySchema>;
 /** What a method may report while it works. */
 export type Progress = (progress: unknown) => void;
 export type ControlMethod = (params: Record<string, unknown>, progress: Progress) => unknown;
+
+export function textOf(data: RawData): string {
+  if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
+  return (Buffer.isBuffer(data) ? data : Buffer.from(data)).toString('utf8');
+}

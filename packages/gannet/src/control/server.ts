@@ -1,13 +1,15 @@
 import { createServer, type Server } from 'node:http';
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { describeError, GannetError } from '../errors.js';
 import {
   type ControlMethod,
   type ControlReply,
+  type ControlRequest,
   MESSAGE_BYTES_MAX,
   requestSchema,
+  textOf,
 } from './protocol.js';
 
 /** Callers beyond this are turned away. */
@@ -31,12 +33,20 @@ export class ControlServer {
     this.#sockets.on('error', () => undefined);
   }
 
-  /** @throws GannetError BUSY when a daemon answers at that path already */
+  /** @throws GannetError BUSY when a daemon answers at that path already; CONFIG when it can't be had */
   static async listen(
     path: string,
     methods: Readonly<Record<string, ControlMethod>>,
   ): Promise<ControlServer> {
-    if (await someoneAnswers(path)) {
+    const there = await lstat(path).catch(() => undefined);
+    if (there && !there.isSocket()) {
+      throw new GannetError(
+        'CONFIG',
+        `can't listen on ${path}: something that is no socket is there`,
+        'Give `control` another path.',
+      );
+    }
+    if (there && (await someoneAnswers(path))) {
       throw new GannetError(
         'BUSY',
         `a daemon already listens on ${path}`,
@@ -94,13 +104,17 @@ export class ControlServer {
     socket.on('message', (data) => void this.#answer(socket, data));
   }
 
+  #methodOf(name: string): ControlMethod | undefined {
+    return Object.hasOwn(this.methods, name) ? this.methods[name] : undefined;
+  }
+
   async #answer(socket: WebSocket, data: RawData): Promise<void> {
     let id = -1;
     try {
-      const request = requestSchema.parse(JSON.parse(textOf(data)));
+      const request = parseRequest(textOf(data));
       id = request.id;
       if (request.method === 'watch') this.#watchers.add(socket);
-      const method = request.method === 'watch' ? () => ({}) : this.methods[request.method];
+      const method = request.method === 'watch' ? () => ({}) : this.#methodOf(request.method);
       if (!method) {
         const known = Object.keys(this.methods).join(', ');
         throw new GannetError(
@@ -125,9 +139,18 @@ function send(socket: WebSocket, reply: ControlReply): void {
   else socket.send(JSON.stringify(reply));
 }
 
-function textOf(data: RawData): string {
-  if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
-  return (Buffer.isBuffer(data) ? data : Buffer.from(data)).toString('utf8');
+function parseRequest(text: string): ControlRequest {
+  try {
+    return requestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new GannetError(
+      'CONTROL_PROTOCOL',
+      'a message that is no request { id, method, params }',
+      'Call with a `gannet` of the same version as the daemon.',
+      'usage',
+      { cause },
+    );
+  }
 }
 
 function someoneAnswers(path: string): Promise<boolean> {
@@ -137,6 +160,9 @@ function someoneAnswers(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', () => resolve(false));
+    // Anything but a refusal may be a daemon that is merely busy.
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
+    });
   });
 }

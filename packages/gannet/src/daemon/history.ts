@@ -20,6 +20,13 @@ export class History {
     return this.#events;
   }
 
+  /** What the event says beside its date and role: for the log, which has both already. */
+  static detailsOf(event: DaemonEvent): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(event).filter(([key]) => !['at', 'role', 'kind'].includes(key)),
+    );
+  }
+
   add(event: { readonly kind: string; readonly [detail: string]: unknown }): void {
     const dated = { ...event, at: new Date().toISOString(), role: this.role };
     this.#events.push(dated);

@@ -8,8 +8,11 @@ import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { History } from './history.js';
+import { withinTime } from './secondary.js';
 
 const POLL_MS = 20;
+/** What taking back a protection that is under way may take when the daemon is asked to end. */
+const ROLLBACK_TIMEOUT_MS = 15_000;
 
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
@@ -23,6 +26,7 @@ export class PrimaryDaemon {
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
   #stage = '';
+  #protecting: Promise<Record<string, unknown>> | undefined;
   #vm: 'awaited' | 'ready' | 'lost' = 'awaited';
 
   private constructor(
@@ -38,12 +42,8 @@ export class PrimaryDaemon {
       export: config.disks.length === 1 ? 'pvm' : `${name}-pvm`,
     }));
     this.#history = new History('primary', (event) => {
-      const { kind, at: _at, role: _role, ...details } = event;
-      this.log.log(
-        kind === 'trouble' || kind === 'primary-vm-lost' ? 'error' : 'info',
-        kind,
-        details,
-      );
+      const isBad = event.kind === 'trouble' || event.kind === 'primary-vm-lost';
+      this.log.log(isBad ? 'error' : 'info', event.kind, History.detailsOf(event));
       this.#control?.publish(event);
     });
   }
@@ -65,9 +65,13 @@ export class PrimaryDaemon {
     return daemon;
   }
 
-  /** Lets go of the VM as it is: a protected VM stays protected. */
+  /** Lets go of the VM as it is: a protected VM stays protected, one that is half protected goes back. */
   async close(): Promise<void> {
     this.#abort.abort();
+    if (this.#protecting) {
+      const settled = this.#protecting.catch(() => undefined);
+      await withinTime(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
+    }
     await this.#qmp?.close();
     await this.#control?.close();
   }
@@ -93,15 +97,14 @@ export class PrimaryDaemon {
    *
    * @throws GannetError STAGE_FAILED that names the stage, what QEMU said and what to do
    */
-  async protect(progress: Progress): Promise<Record<string, unknown>> {
-    if (this.#state === 'protecting' || this.#state === 'protected') {
-      throw new GannetError(
-        'BUSY',
-        `${this.config.vm} is ${this.#state}`,
-        'See `gannet status`.',
-        'refused',
-      );
-    }
+  protect(progress: Progress): Promise<Record<string, unknown>> {
+    if (this.#protecting) return Promise.reject(this.#busy());
+    this.#protecting = this.#protect(progress).finally(() => (this.#protecting = undefined));
+    return this.#protecting;
+  }
+
+  async #protect(progress: Progress): Promise<Record<string, unknown>> {
+    if (this.#state === 'protected') throw this.#busy();
     const driver = this.#expectVm();
     const { stageTimeoutMs, seedTimeoutMs, migrate, checkpointPeriodMs } = this.config.primary;
     const before = this.#state;
@@ -167,12 +170,21 @@ export class PrimaryDaemon {
       this.#abort.signal,
       AbortSignal.timeout(this.config.primary.stageTimeoutMs),
     ]);
-    await this.#awaitPeer(signal, 'a checkpoint', (peer) => Number(peer['epoch']) > before);
+    await this.#awaitPeer(signal, 'a checkpoint', ({ epoch, state, reason }) => {
+      if (state === 'protected') return Number(epoch) > before;
+      throw new GannetError(
+        'STAGE_FAILED',
+        `the replica is ${String(state)}: ${String(reason)}`,
+        'See `gannet status` of the secondary.',
+      );
+    });
     return this.#askPeer();
   }
 
   /** The secondary is gone: the primary gives the protection up and runs on. */
   async runAlone(force: boolean): Promise<Record<string, unknown>> {
+    if (this.#protecting) throw this.#busy();
+    if (this.#state === 'alone') return this.status();
     const peer = await this.#askPeer().catch(() => undefined);
     if (peer?.['state'] === 'protected' && !force) {
       throw new GannetError(
@@ -195,8 +207,21 @@ export class PrimaryDaemon {
       const message = bad.map((finding) => finding.message).join('; ');
       throw new GannetError('NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
     }
-    const isReady = (peer: Record<string, unknown>): boolean =>
-      peer['state'] === 'seeding' && peer['secondaryVm'] === 'ready';
+    const isReady = (peer: Record<string, unknown>): boolean => {
+      if (peer['secondaryVm'] !== 'unusable' && peer['state'] === 'seeding') {
+        return peer['secondaryVm'] === 'ready';
+      }
+      const isVm = peer['state'] === 'seeding';
+      throw new GannetError(
+        'NOT_READY',
+        isVm
+          ? `the secondary VM can't be used: ${String(peer['secondaryVmTrouble'])}`
+          : `the replica is ${String(peer['state'])}: ${String(peer['reason'])}`,
+        isVm
+          ? 'Start it with -incoming.'
+          : 'Restart the secondary: its daemon first, then its VM with -incoming.',
+      );
+    };
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
   }
 
@@ -229,6 +254,9 @@ export class PrimaryDaemon {
       }
     } finally {
       peer.close();
+    }
+    if (this.#abort.signal.aborted) {
+      throw new GannetError('INTERRUPTED', 'this daemon is ending', 'Start it again.');
     }
     throw new GannetError(
       'TIMEOUT',
@@ -268,6 +296,15 @@ export class PrimaryDaemon {
         this.#history.add({ kind: 'primary-vm-lost', reason: error?.message ?? 'closed' });
       }
     });
+  }
+
+  #busy(): GannetError {
+    return new GannetError(
+      'BUSY',
+      `${this.config.vm} is ${this.#state}`,
+      'See `gannet status`.',
+      'refused',
+    );
   }
 
   #expectVm(): PrimaryDriver {

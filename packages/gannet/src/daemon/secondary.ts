@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Checkpointer,
+  CheckpointerError,
   type CheckpointEvent,
   ColoSource,
   ExternalSource,
@@ -37,11 +38,12 @@ export class SecondaryDaemon {
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #abort = new AbortController();
-  #control: ControlServer | undefined;
   #qmp: QmpClient | undefined;
   #driver: SecondaryDriver | undefined;
   #checkpointer: Checkpointer | undefined;
-  #vmState: 'awaited' | 'ready' | 'lost' = 'awaited';
+  #vmState: 'awaited' | 'ready' | 'unusable' | 'lost' = 'awaited';
+  /** Why it is unusable. */
+  #vmTrouble: string | undefined;
   #coloExit: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
@@ -52,11 +54,11 @@ export class SecondaryDaemon {
     private readonly config: SecondaryConfig,
     private readonly log: Logger,
     private readonly replica: Replica,
+    private readonly control: ControlServer,
   ) {
     this.#history = new History('secondary', (event) => {
-      const { kind, at: _at, role: _role, ...details } = event;
-      this.log.log(levelOf(kind), kind, details);
-      this.#control?.publish(event);
+      this.log.log(levelOf(event.kind), event.kind, History.detailsOf(event));
+      control.publish(event);
     });
     replica.on((event) => this.#onReplica(event));
     this.#nbd = new NbdServer({ exports: replica.exports, admission: replica.gate });
@@ -70,10 +72,43 @@ export class SecondaryDaemon {
     });
   }
 
-  /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
+  /**
+   * Opens the bases, then serves them: a QEMU started from now on finds its disks. The control socket comes first: who
+   * has it is the only daemon of this configuration, and callers wait for the bases.
+   */
   static async start(config: SecondaryConfig, log: Logger): Promise<SecondaryDaemon> {
+    let opened: (daemon: SecondaryDaemon) => void = () => undefined;
+    let failed: (error: unknown) => void = () => undefined;
+    const opening = new Promise<SecondaryDaemon>((resolve, reject) => {
+      [opened, failed] = [resolve, reject];
+    });
+    opening.catch(() => undefined);
+    const control = await ControlServer.listen(config.control, {
+      status: async () => (await opening).status(),
+      events: async () => (await opening).#history.events,
+      failover: async ({ force }) => (await opening).failOver(force === true),
+      seal: async () => (await opening).#byCall((source) => source.seal()),
+      commit: async () => (await opening).#byCall((source) => source.commit()),
+      abort: async () => (await opening).#byCall((source) => source.abort()),
+    });
+    let replica: Replica | undefined;
+    let daemon: SecondaryDaemon | undefined;
+    try {
+      replica = await SecondaryDaemon.#openReplica(config);
+      daemon = new SecondaryDaemon(config, log, replica, control);
+      await daemon.#listen();
+      opened(daemon);
+      return daemon;
+    } catch (error) {
+      failed(error);
+      await (daemon ?? control).close();
+      throw error;
+    }
+  }
+
+  static #openReplica(config: SecondaryConfig): Promise<Replica> {
     const { memory, journal, overwrite } = config.secondary;
-    const replica = await Replica.open({
+    return Replica.open({
       vm: config.vm,
       disks: config.disks.map(({ name, base, size }) => ({
         name,
@@ -87,14 +122,6 @@ export class SecondaryDaemon {
         ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
       },
     });
-    const daemon = new SecondaryDaemon(config, log, replica);
-    try {
-      await daemon.#listen();
-    } catch (error) {
-      await daemon.close();
-      throw error;
-    }
-    return daemon;
   }
 
   /** Ends listening and lets go of everything. What is only in memory is gone; state files say so. */
@@ -104,7 +131,7 @@ export class SecondaryDaemon {
     await this.#writeBack.stop();
     await this.#nbd.close();
     await this.#qmp?.close();
-    await this.#control?.close();
+    await this.control.close();
     await this.replica.close();
   }
 
@@ -118,6 +145,7 @@ export class SecondaryDaemon {
       mayFailOver: replica.mayFailOver,
       epoch: replica.epoch,
       secondaryVm: this.#vmState,
+      secondaryVmTrouble: this.#vmTrouble ?? null,
       link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
       coloExit: this.#coloExit ?? null,
       checkpoints: this.#commits,
@@ -134,14 +162,6 @@ export class SecondaryDaemon {
   }
 
   async #listen(): Promise<void> {
-    this.#control = await ControlServer.listen(this.config.control, {
-      status: () => this.status(),
-      events: () => this.#history.events,
-      failover: ({ force }) => this.failOver(force === true),
-      seal: () => this.#byCall((source) => source.seal()),
-      commit: () => this.#byCall((source) => source.commit()),
-      abort: () => this.#byCall((source) => source.abort()),
-    });
     const { nbd, source } = this.config.secondary;
     await this.#nbd.listen(nbd.type === 'unix' ? { path: nbd.path, mode: 0o600 } : nbd);
     this.#history.add({ kind: 'listening', exports: this.replica.exports.map(({ name }) => name) });
@@ -150,8 +170,10 @@ export class SecondaryDaemon {
       return;
     }
     void this.#attachVm().catch((error: unknown) => {
-      if (!this.#abort.signal.aborted)
-        this.#history.add({ kind: 'trouble', ...describeError(error) });
+      if (this.#abort.signal.aborted) return;
+      this.#vmState = 'unusable';
+      this.#vmTrouble = describeError(error).message;
+      this.#history.add({ kind: 'trouble', ...describeError(error) });
     });
   }
 
@@ -205,7 +227,23 @@ export class SecondaryDaemon {
     return this.#failover;
   }
 
+  /** A failover that failed half way goes on where it stood when it is asked for again. */
   async #failOver(force: boolean): Promise<FailoverReport> {
+    const { replica } = this;
+    const startMs = performance.now();
+    const since = (): number => Math.round(performance.now() - startMs);
+    if (replica.state !== 'failed-over' && replica.state !== 'retired') await this.#takeOver(force);
+    const takenOverMs = since();
+    if (replica.state !== 'retired') await replica.failoverDurable();
+    const durableMs = since();
+    this.#history.add({ kind: 'failover-durable' });
+    await this.#moveToLocal();
+    const report = { epoch: replica.epoch, takenOverMs, durableMs, movedMs: since() };
+    this.#history.add({ kind: 'failover-done', ...report });
+    return report;
+  }
+
+  async #takeOver(force: boolean): Promise<void> {
     const { replica } = this;
     if (!replica.mayFailOver) {
       throw new GannetError(
@@ -224,24 +262,14 @@ export class SecondaryDaemon {
         'refused',
       );
     }
-    const startMs = performance.now();
-    const since = (): number => Math.round(performance.now() - startMs);
     this.#history.add({ kind: 'failover-begins', evidence: evidence ?? 'none', force });
     const takenOver = new Promise<void>((resolve) => (this.#tookOver = resolve));
     if (this.config.secondary.source === 'external') this.#external.failOver();
     else await this.#driver?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
     await withinTime(takenOver, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
-    if (replica.mayFailOver || replica.state === 'diverged') {
+    if (replica.state !== 'failed-over') {
       throw new GannetError('STAGE_FAILED', `failover failed: ${replica.reason}`, 'Seed again.');
     }
-    const takenOverMs = since();
-    await replica.failoverDurable();
-    const durableMs = since();
-    this.#history.add({ kind: 'failover-durable' });
-    await this.#moveToLocal();
-    const report = { epoch: replica.epoch, takenOverMs, durableMs, movedMs: since() };
-    this.#history.add({ kind: 'failover-done', ...report });
-    return report;
   }
 
   /** With an external source there is no VM of ours to move: the exports go on serving. */
@@ -252,7 +280,10 @@ export class SecondaryDaemon {
       device,
       file: { driver: 'file' as const, filename: base ?? '' },
     }));
-    await this.#driver.moveToLocal(disks, () => this.replica.settle());
+    const { replica } = this;
+    const drain = (): Promise<void> =>
+      replica.state === 'retired' ? Promise.resolve() : replica.settle();
+    await this.#driver.moveToLocal(disks, drain);
     this.#history.add({ kind: 'moved-to-local' });
   }
 
@@ -265,7 +296,20 @@ export class SecondaryDaemon {
         'refused',
       );
     }
-    step(this.#external);
+    try {
+      step(this.#external);
+    } catch (cause) {
+      if (!(cause instanceof CheckpointerError)) throw cause;
+      const remedy = 'The order is seal, then commit or abort; nothing follows a failover.';
+      throw new GannetError('REFUSED', cause.message, remedy, 'refused', { cause });
+    }
+    if (this.replica.state === 'diverged') {
+      throw new GannetError(
+        'STAGE_FAILED',
+        `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`,
+        'Seed it again.',
+      );
+    }
     return this.status();
   }
 

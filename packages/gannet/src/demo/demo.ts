@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonEvent } from '../daemon/history.js';
-import { describeError, EXIT } from '../errors.js';
+import { EXIT, GannetError } from '../errors.js';
 import { findGuest } from '../lab/guest.js';
 import { LabPair } from '../lab/pair.js';
 import { formatTable, ProgressBar } from '../terminal.js';
@@ -20,22 +20,29 @@ export interface DemoOptions {
 const DISK_MB = 256;
 const FILL_MB = 128;
 const LOAD_AFTER_FAILOVER_MS = 5000;
+/** How long an interrupted demonstration may take to notice. */
+const DISMANTLE_MS = 5000;
 
 /**
  * Protects a real VM, kills it at a random moment, and shows that the other one carries on with a disk that matches
- * its memory. @returns the exit code: 0 only if the verdict holds
+ * its memory.
+ *
+ * @returns the exit code: 0 only if the verdict holds
+ * @throws GannetError INTERRUPTED by a signal; LabError without a guest; whatever ends the demonstration
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
-  const say = (text: string): void => void (options.json || process.stdout.write(`${text}\n`));
+  const interrupt = (): void => {
+    interrupted.abort(new GannetError('INTERRUPTED', 'interrupted', 'Nothing of it is left.'));
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
+  const say = (text: string): void => {
+    if (!options.json) process.stdout.write(`${text}\n`);
+  };
+  const { signal } = interrupted;
   let pair: LabPair | undefined;
+  let showing: Promise<unknown> = Promise.resolve();
   try {
-    const abort = new Promise<never>((_, reject) => {
-      interrupted.signal.addEventListener('abort', () => reject(new Error('interrupted')));
-    });
-    abort.catch(() => undefined);
     const guest = await findGuest();
     pair = await LabPair.create({
       guest,
@@ -46,24 +53,47 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       periodMs: options.period,
       onEvent: (event) => tell(event, say),
     });
-    const result = await Promise.race([show(pair, options, say), abort]);
+    signal.throwIfAborted();
+    const shown = show(pair, options, say, signal);
+    showing = shown;
+    const result = await Promise.race([shown, abortOf(signal)]);
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else say(summary(result));
     return result.faults.length === 0 ? EXIT.done : EXIT.failed;
-  } catch (error) {
-    const { message, remedy } = describeError(error);
-    process.stderr.write(`gannet demo: ${message}\n${remedy === '' ? '' : `${remedy}\n`}`);
-    return EXIT.failed;
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupt);
-    await pair?.dispose();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupt);
+    if (pair) await dismantle(pair, showing);
   }
+}
+
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+/** What was just being started when an interruption came appears a little later: disposes until nothing does. */
+async function dismantle(pair: LabPair, showing: Promise<unknown>): Promise<void> {
+  let isOver = false;
+  const over = showing
+    .catch(() => undefined)
+    .then(() => {
+      isOver = true;
+    });
+  const deadline = performance.now() + DISMANTLE_MS;
+  const isUnderWay = (): boolean => !isOver && performance.now() < deadline;
+  do {
+    await pair.dispose();
+    await Promise.race([over, sleep(50)]);
+  } while (isUnderWay());
+  await pair.dispose();
 }
 
 async function show(
   pair: LabPair,
   options: DemoOptions,
   say: (text: string) => void,
+  signal: AbortSignal,
 ): Promise<DemoResult> {
   say('1. Boot a VM. Programs in it write to its disk, and know what they wrote.');
   await pair.bootPrimary();
@@ -72,8 +102,11 @@ async function show(
   );
 
   say('2. Protect it while it runs: copy its disk, then start COLO.');
+  signal.throwIfAborted();
   await pair.startSecondary();
+  signal.throwIfAborted();
   await pair.startPrimaryDaemon();
+  signal.throwIfAborted();
   const bar = new ProgressBar(
     '   copying',
     options.json ? { write: () => undefined } : process.stdout,
@@ -86,10 +119,11 @@ async function show(
   bar.end();
 
   say(`3. Two VMs now run the same programs. ${options.checkpoints} checkpoints:`);
+  signal.throwIfAborted();
   await pair.waitForCommits(options.checkpoints);
   const seed = options.seed ?? randomInt(1, 1_000_000);
   const waitMs = seed % options.period;
-  await sleep(waitMs);
+  await sleep(waitMs, undefined, { signal });
 
   const before = pair.primary.oracle.writes;
   say(`4. Kill the primary, ${waitMs} ms after that (--seed ${seed} does it again).`);
@@ -104,7 +138,7 @@ async function show(
     `5. The secondary runs on, on its own local disk, for ${LOAD_AFTER_FAILOVER_MS / 1000} s more.`,
   );
   const atFailover = pair.secondary.oracle.writes;
-  await sleep(LOAD_AFTER_FAILOVER_MS);
+  await sleep(LOAD_AFTER_FAILOVER_MS, undefined, { signal });
   const after = pair.secondary.oracle.writes;
 
   say('6. Compare its disk with its memory, sector by sector.');
