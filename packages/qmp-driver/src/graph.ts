@@ -51,7 +51,11 @@ export async function findDisk(
   device: string,
   options?: QueryOptions,
 ): Promise<DiskGraph> {
-  const disks = await listDisks(qmp, options);
+  return chooseDisk(await listDisks(qmp, options), device);
+}
+
+/** As findDisk(), of disks that were read before. @throws GraphError `disk-not-found` */
+export function chooseDisk<Disk extends DiskGraph>(disks: readonly Disk[], device: string): Disk {
   const found = disks.find((disk) => disk.device === device || disk.names.includes(device));
   if (found !== undefined) return found;
   const known = disks.map((disk) => `${disk.device} (node ${disk.topNode})`).join(', ');
@@ -86,6 +90,11 @@ export class NodeGraph {
   /** Whether the three answers speak of the same nodes. */
   get consistent(): boolean {
     return [...this.#byName.keys()].every((name) => this.#infos.has(name));
+  }
+
+  /** Names of all nodes. */
+  get names(): string[] {
+    return [...this.#byName.keys()];
   }
 
   has(node: string): boolean {

@@ -29,7 +29,9 @@ export type { DiskLink, LinkKind, ServerAddress } from './link.js';
 export { type SeedProgress } from './mirror.js';
 export type { LocalDisk } from './move.js';
 export { probeNbdServer, type ProbeOptions } from './peer.js';
-export type { Finding, FindingCode } from './preflight.js';
+export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './finding.js';
+export { inspectVm } from './inspect.js';
+export type * from './vm-report.js';
 export {
   type LinkFailure,
   PrimaryDriver,
@@ -38,3 +40,10 @@ export {
   type StartColoOptions,
 } from './primary.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
+export { comparePair, type DiskPair, shimFinding } from './compare.js';
+export {
+  type SecondaryCommand,
+  secondaryCommandLine,
+  type SecondaryCommandOptions,
+} from './secondary-command.js';
+export { shellText } from './option-text.js';

@@ -1,30 +1,11 @@
 /** What would keep a VM from being protected, found before anything is touched. */
-import type { QmpClient, SchemaInfo } from 'qemu-qmp-client';
-import { GraphError, step, ColoError } from './errors.js';
-import { type DiskGraph, findDisk, type QueryOptions, readGraph } from './graph.js';
+import type { QmpClient } from 'qemu-qmp-client';
+import { GraphError } from './errors.js';
+import { finding, type Finding, type FindingCode } from './finding.js';
+import { chooseDisk, type QueryOptions } from './graph.js';
+import { readFacts } from './inspect.js';
 import { type DiskLink, namesOf, nbdNodesOf } from './link.js';
-
-export type FindingCode =
-  | 'colo-broken-version'
-  | 'colo-not-built'
-  | 'driver-missing'
-  | 'oob-missing'
-  | 'not-running'
-  | 'migration-under-way'
-  | 'disk-not-found'
-  | 'disk-named-twice'
-  | 'no-quorum'
-  | 'job-in-the-way'
-  | 'already-linked';
-
-/** An `error` stands in the way; a `warning` takes something away. */
-export interface Finding {
-  readonly severity: 'error' | 'warning';
-  readonly code: FindingCode;
-  readonly message: string;
-  readonly remedy: string;
-  readonly device?: string;
-}
+import type { DiskReport, VmFacts } from './vm-report.js';
 
 interface VersionRange {
   readonly major: number;
@@ -57,50 +38,33 @@ export async function inspect(
   disks: readonly DiskLink[],
   options: QueryOptions,
 ): Promise<Finding[]> {
-  const findings = [...versionFindings(qmp), ...oobFindings(qmp)];
-  const [status, migration, capabilities, schema] = await step(
-    () =>
-      Promise.all([
-        qmp.execute('query-status', {}, options),
-        qmp.execute('query-migrate', {}, options),
-        qmp.execute('query-migrate-capabilities', {}, options),
-        qmp.execute('query-qmp-schema', {}, options),
-      ]),
-    (words, cause) => {
-      const message = `QEMU cannot be asked what it is able to do: ${words}`;
-      return new ColoError('command-failed', message, 'See whether QEMU still answers.', { cause });
-    },
-  );
-  if (!capabilities.some(({ capability }) => capability === 'x-colo')) {
-    findings.push({
-      severity: 'error',
-      code: 'colo-not-built',
-      message: 'this QEMU is not COLO capable: it has no migration capability x-colo',
-      remedy: "Use a QEMU built with --enable-replication, such as Debian's.",
-    });
-  }
-  if (status.status !== 'running') {
-    findings.push({
-      severity: 'error',
-      code: 'not-running',
-      message: `the guest does not run: QEMU's status is ${status.status}`,
-      remedy: 'Start the guest with cont before it is protected.',
-    });
-  }
-  if (migration.status !== undefined && MIGRATION_BUSY.has(migration.status)) {
-    findings.push({
-      severity: 'error',
-      code: 'migration-under-way',
-      message: `a migration is under way: its status is ${migration.status}`,
-      remedy: 'Wait for its end, or cancel it with migrate_cancel.',
-    });
-  }
-  findings.push(...driverFindings(disks, schema));
-  findings.push(...(await diskFindings(qmp, disks, options)));
-  return findings;
+  return preflight(await readFacts(qmp, options), disks);
 }
 
-function versionFindings({ version }: QmpClient): Finding[] {
+/** What stands in the way of protecting these disks of the VM. */
+export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
+  const findings = [...versionFindings(vm, 'QEMU'), ...oobFindings(vm), ...coloFindings(vm)];
+  if (vm.status !== 'running') {
+    const message = `the guest does not run: QEMU's status is ${vm.status}`;
+    const remedy = 'Start the guest with cont before it is protected.';
+    findings.push(finding('error', 'not-running', message, remedy));
+  }
+  if (MIGRATION_BUSY.has(vm.migration)) {
+    const message = `a migration is under way: its status is ${vm.migration}`;
+    const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
+    findings.push(finding('error', 'migration-under-way', message, remedy));
+  }
+  return [...findings, ...driverFindings(vm, disks), ...diskFindings(vm, disks)];
+}
+
+export function coloFindings({ coloCapable }: VmFacts): Finding[] {
+  if (coloCapable) return [];
+  const message = 'this QEMU is not COLO capable: it has no migration capability x-colo';
+  const remedy = "Use a QEMU built with --enable-replication, such as Debian's.";
+  return [finding('error', 'colo-not-built', message, remedy)];
+}
+
+export function versionFindings({ version }: VmFacts, whose: string): Finding[] {
   const { major, minor, micro } = version;
   const broken = COLO_BROKEN.find(
     (range) =>
@@ -111,84 +75,50 @@ function versionFindings({ version }: QmpClient): Finding[] {
   );
   if (broken === undefined) return [];
   const range = `${major}.${minor}.${broken.firstMicro} to ${major}.${minor}.${broken.fixedInMicro - 1}`;
-  return [
-    {
-      severity: 'error',
-      code: 'colo-broken-version',
-      message: `QEMU ${major}.${minor}.${micro} cannot enter COLO (${range} complete an ordinary migration)`,
-      remedy: `Use QEMU ${major}.${minor}.${broken.fixedInMicro} or later, or 7.2.`,
-    },
-  ];
+  const message = `${whose} ${major}.${minor}.${micro} cannot enter COLO (${range} complete an ordinary migration)`;
+  const remedy = `Use QEMU ${major}.${minor}.${broken.fixedInMicro} or later, or 7.2.`;
+  return [finding('error', 'colo-broken-version', message, remedy)];
 }
 
-function oobFindings({ capabilities }: QmpClient): Finding[] {
-  if (capabilities.includes('oob')) return [];
-  return [
-    {
-      severity: 'error',
-      code: 'oob-missing',
-      message: 'this QMP connection has no out-of-band execution: a hung peer could not be cut off',
-      remedy: 'Connect to a monitor on a socket of its own (-qmp unix:…), which offers it.',
-    },
-  ];
+function oobFindings({ oob }: VmFacts): Finding[] {
+  if (oob) return [];
+  const message =
+    'this QMP connection has no out-of-band execution: a hung peer could not be cut off';
+  const remedy = 'Connect to a monitor on a socket of its own (-qmp unix:…), which offers it.';
+  return [finding('error', 'oob-missing', message, remedy)];
 }
 
-function driverFindings(disks: readonly DiskLink[], schema: readonly SchemaInfo[]): Finding[] {
+function driverFindings({ drivers }: VmFacts, disks: readonly DiskLink[]): Finding[] {
   const wanted = new Set(['nbd']);
   for (const { link } of disks) {
     if (link !== 'mirror') wanted.add('quorum');
     if (link === 'replication') wanted.add('replication');
   }
-  const drivers = blockdevDrivers(schema);
   return [...wanted]
-    .filter((driver) => !drivers.has(driver))
-    .map((driver) => ({
-      severity: 'error' as const,
-      code: 'driver-missing' as const,
-      message: `this QEMU is not built with the block driver ${driver}`,
-      remedy:
+    .filter((driver) => !drivers.includes(driver))
+    .map((driver) => {
+      const message = `this QEMU is not built with the block driver ${driver}`;
+      const remedy =
         driver === 'nbd'
           ? 'Install the package that has it, or use another QEMU.'
-          : 'Use another kind of link: nbd needs no replication, mirror no quorum either.',
-    }));
+          : 'Use another kind of link: nbd needs no replication, mirror no quorum either.';
+      return finding('error', 'driver-missing', message, remedy);
+    });
 }
 
-/** Values of blockdev-add's `driver`: names of types are opaque, so they are followed from the command. */
-function blockdevDrivers(schema: readonly SchemaInfo[]): ReadonlySet<string> {
-  const named = (name: unknown): SchemaInfo | undefined => schema.find((one) => one.name === name);
-  const command = schema.find(
-    (one) => one['meta-type'] === 'command' && one.name === 'blockdev-add',
-  );
-  const members = named(command?.['arg-type'])?.['members'];
-  const list: readonly unknown[] = Array.isArray(members) ? members : [];
-  const driver = list.find((member) => isRecord(member) && member['name'] === 'driver');
-  const values: unknown = isRecord(driver) ? named(driver['type'])?.['values'] : undefined;
-  const texts = Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [];
-  return new Set(texts);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-async function diskFindings(
-  qmp: QmpClient,
-  disks: readonly DiskLink[],
-  options: QueryOptions,
-): Promise<Finding[]> {
+function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
   const findings: Finding[] = [];
   const seen = new Set<string>();
-  const { graph } = await readGraph(qmp, options);
   for (const link of disks) {
-    const disk = await findOrReport(qmp, link, options, findings);
+    const { device } = link;
+    const disk = chooseOrReport(vm, device, findings);
     if (disk === undefined) continue;
-    const device = link.device;
     if (seen.has(disk.device)) {
       const message = `${device} is ${disk.device}, which is listed already`;
       findings.push(errorOf('disk-named-twice', device, message, 'List each disk once.'));
     }
     seen.add(disk.device);
-    const ours = nbdNodesOf(link).filter((node) => graph.has(node));
+    const ours = nbdNodesOf(link).filter((node) => vm.nodes.includes(node));
     if (ours.length > 0) {
       const message = `${device} is linked already, or the id ${link.id} is taken: ${ours.join(', ')}`;
       const remedy = 'Detach it first (runAlone()), or choose another id.';
@@ -209,14 +139,14 @@ async function diskFindings(
   return findings;
 }
 
-async function findOrReport(
-  qmp: QmpClient,
-  { device }: DiskLink,
-  options: QueryOptions,
+/** The disk that goes by `device`, or a finding that lists those that there are. */
+export function chooseOrReport(
+  vm: VmFacts,
+  device: string,
   findings: Finding[],
-): Promise<DiskGraph | undefined> {
+): DiskReport | undefined {
   try {
-    return await findDisk(qmp, device, options);
+    return chooseDisk(vm.disks, device);
   } catch (error) {
     if (!(error instanceof GraphError && error.code === 'disk-not-found')) throw error;
     findings.push(errorOf('disk-not-found', device, error.message, error.remedy));
@@ -225,5 +155,5 @@ async function findOrReport(
 }
 
 function errorOf(code: FindingCode, device: string, message: string, remedy: string): Finding {
-  return { severity: 'error', code, message, remedy, device };
+  return finding('error', code, message, remedy, device);
 }

@@ -22,6 +22,7 @@ import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './blockdev.js';
 import { Deadline } from './deadline.js';
 import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
+import type { Finding } from './finding.js';
 import { type DiskGraph, findDisk } from './graph.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
 import { LinkedDisk, quorumOf } from './linked-disk.js';
@@ -34,7 +35,7 @@ import {
   setColoCapability,
 } from './migration.js';
 import { Mirror, type SeedProgress } from './mirror.js';
-import { type Finding, inspect } from './preflight.js';
+import { inspect } from './preflight.js';
 import { yankAll } from './yank.js';
 
 /** A link that no longer carries all writes: the replica must not commit any more. */

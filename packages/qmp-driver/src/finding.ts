@@ -1,0 +1,78 @@
+/** What is wrong with a VM or a pair of VMs, why it matters, and what to do. */
+
+/** Why it matters, by code: the same whatever the particulars are. */
+const WHY = {
+  // One VM
+  'colo-broken-version': 'Its primary ends as after a migration: the guest stops, unprotected.',
+  'colo-not-built': 'Without COLO the two VMs cannot run in step.',
+  'driver-missing': 'The disk could not be connected to its replica.',
+  'oob-missing': 'A peer that hangs without closing could stop the guest for ever.',
+  'not-running': 'COLO starts from a running guest.',
+  'migration-under-way': 'QEMU does one migration at a time, and COLO is one.',
+  'disk-not-found': 'A disk that is not replicated is not there after a failover.',
+  'disk-named-twice': 'Two links of one disk would write to two replicas of different worth.',
+  'no-quorum': 'A quorum cannot be put on top of a node that a running device uses.',
+  'job-in-the-way': 'Seeding needs a block job of its own on this disk.',
+  'already-linked': 'The names of our nodes are taken, or a former protection was not taken away.',
+  'already-protected': 'Most of what is checked can only be seen before COLO runs.',
+  'tcg-q35': 'QEMU under TCG aborts when COLO starts on q35.',
+  'tcg-cpu-max': "Under TCG the secondary's memory is corrupted after a checkpoint with this CPU.",
+  'tcg-without-shim': 'Under TCG COLO deadlocks, or loses dirty pages, without the shim.',
+  'no-second-monitor': 'A QMP socket serves one client: ours keeps everybody else out.',
+  // The pair
+  'secondary-absent': 'Half of what has to fit could not be compared.',
+  'secondary-not-incoming': "The primary's state can only be loaded by a QEMU that waits for it.",
+  'version-differs': 'The state of devices may not be understood, or be understood differently.',
+  'machine-differs': "The primary's state does not fit into another machine.",
+  'accelerator-differs': 'CPU state and timing differ between accelerators.',
+  'cpu-differs': 'The guest would find another CPU in the middle of its work.',
+  'memory-differs': 'The migration fails when blocks of memory differ in size.',
+  'device-missing': 'The migration fails at the first device that has no counterpart.',
+  'device-extra': 'The guest would find a device after a failover of which it knows nothing.',
+  'device-differs': 'The state of a device does not fit, or the guest finds it changed.',
+  'names-differ': 'The migration goes by place, but a person or a script goes by name.',
+  'disk-size-differs': 'A write beyond the end of the replica would be lost.',
+  'replica-not-used': 'The secondary would run on a disk that knows nothing of the primary.',
+  'secondary-no-quorum': 'After a failover the guest cannot be moved to its local file.',
+  // The secondary's command line
+  'device-not-derived': 'The secondary would lack a device that the primary has.',
+  'property-not-derived': 'The device might differ between both sides.',
+  'object-not-derived': 'Something that the primary was given is not known to the secondary.',
+  'drive-not-covered': 'What is not among the protected disks does not exist on the other side.',
+  'netdev-not-derived': 'The guest would lose its network at a failover.',
+  'network-doubled': 'Both guests have the same MAC address and would answer the same requests.',
+  'chardev-changed': "The host's end of a port need not be the same on both sides.",
+  'host-file-needed': 'The command line names a file of the host; it has to be there too.',
+  'options-unseen': 'QMP does not tell all that a QEMU was started with.',
+} as const;
+
+export type FindingCode = keyof typeof WHY;
+
+export type Severity = 'error' | 'warning' | 'info';
+
+/** An `error` stands in the way; a `warning` takes something away; an `info` is good to know. */
+export interface Finding<Code extends string = FindingCode> {
+  readonly severity: Severity;
+  /** Stable; to be compared. */
+  readonly code: Code;
+  /** What is wrong. */
+  readonly message: string;
+  /** Why it matters. */
+  readonly why: string;
+  /** What to do: sentences. */
+  readonly remedy: string;
+  readonly device?: string;
+}
+
+export const FINDING_CODES = Object.keys(WHY) as readonly FindingCode[];
+
+export function finding(
+  severity: Severity,
+  code: FindingCode,
+  message: string,
+  remedy: string,
+  device?: string,
+): Finding {
+  const about = device === undefined ? {} : { device };
+  return { severity, code, message, why: WHY[code], remedy, ...about };
+}
