@@ -48,10 +48,10 @@ describe('a progress bar on a terminal', () => {
     const output = screen(true);
     const bar = new ProgressBar('copying', output);
     nowMs = 1000;
-    bar.update(300, 200);
+    bar.update(900, 200);
     bar.update(0, 0);
     expect(output.written[0]).toContain(
-      `${'█'.repeat(30)} 100 %  300 B of 200 B  300 B/s  0 s left`,
+      `${'█'.repeat(30)} 100 %  900 B of 200 B  900 B/s  0 s left`,
     );
     expect(output.written[1]).toContain('100 %  0 B of 0 B  0 B/s  0 s left');
   });
