@@ -42,9 +42,8 @@ export class Checkpointer {
   readonly #onEvent: (event: CheckpointEvent) => void;
   #unsubscribe: (() => void) | undefined;
   #sealedAt = 0;
-  /** The link was whole when the secondary last stopped. */
+  /** The link was whole when the secondary last stopped, and nothing was committed since: one provisional commit. */
   #wasWholeAtStop = false;
-  #isProvisional = false;
   #doubt: string | undefined;
   #hasEnded = false;
 
@@ -99,7 +98,7 @@ export class Checkpointer {
   #commit(): void {
     const { loss, lossWasClean, isConnected } = this.#replica.link;
     const isProvisional = loss !== undefined;
-    if (isProvisional && (!this.#wasWholeAtStop || !lossWasClean || this.#isProvisional)) {
+    if (isProvisional && (!this.#wasWholeAtStop || !lossWasClean)) {
       this.#diverge(`QEMU went on to a checkpoint though writes may be missing: ${loss}`);
       return;
     }
@@ -109,7 +108,6 @@ export class Checkpointer {
     }
     const summary = this.#attempt(() => this.#replica.commit());
     if (!summary) return;
-    this.#isProvisional = isProvisional;
     this.#wasWholeAtStop = false;
     this.#doubt = undefined;
     const gateClosedMs = this.#gateClosedMs();
