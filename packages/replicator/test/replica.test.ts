@@ -81,6 +81,15 @@ describe('states', () => {
     await vm.replica.settle();
     expect(await recorded()).toEqual(['retired', 'retired']);
   });
+
+  test('I6 no mistaken base: a failover that was never durable is not in the state file', async () => {
+    const vm = (await TestVm.open(at, ['disk'], { journalPath: at('none/journal') })).connectAll();
+    vm.commit();
+    vm.failOver();
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await vm.replica.close();
+    expect((await readStateFile(at('disk.raw')))!.state).toBe('protected');
+  });
 });
 
 describe('exports', () => {
