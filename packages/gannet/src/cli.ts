@@ -1,5 +1,6 @@
 import { recoverBases } from '@gannet/replicator';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type CheckOptions, runCheck } from './check/command.js';
 import { asPrimary, asSecondary, loadConfig } from './config.js';
 import { ControlClient } from './control/client.js';
 import { PrimaryDaemon } from './daemon/primary.js';
@@ -47,6 +48,7 @@ function buildProgram(endWith: (exitCode: number) => void, json: boolean): Comma
 Examples:
   gannet secondary --config web.yaml      on the secondary host; then start its QEMU
   gannet primary --config web.yaml        on the primary host, beside the running VM
+  gannet check --config web.yaml          what is in the way
   gannet protect --config web.yaml        copies the disks, starts COLO
   gannet status --config web.yaml --json
   gannet failover --config web.yaml       on the secondary host, when the primary is gone
@@ -85,6 +87,13 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       await call(options, 'protect', {}, protectProgress(options));
     },
   );
+  command('check', 'Say what would keep the VM from being protected, why it matters and what to do')
+    .option('--print-secondary', "print the command line of the secondary's QEMU instead")
+    .option('--incoming <uri>', 'where that QEMU is to wait, if not at primary.migrate')
+    .option('--backend <id=backend>', 'what a port or card of it is connected to', gather)
+    .action(async (options: CheckOptions) => {
+      endWith(await runCheck(options));
+    });
   command('status', 'Show how the protection is doing').action(async (options: Options) => {
     if (isDegraded(await call(options, 'status', {}))) endWith(EXIT.degraded);
   });
@@ -197,6 +206,10 @@ function reportError(error: unknown, json: boolean): number {
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, remedy } })}\n`);
   else process.stderr.write(`gannet: ${message}\n${remedy === '' ? '' : `${remedy}\n`}`);
   return EXIT[exit];
+}
+
+function gather(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text];
 }
 
 function positive(text: string): number {

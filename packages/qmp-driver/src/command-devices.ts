@@ -74,18 +74,15 @@ function driveOf(
   return 'none';
 }
 
-/** A device after the one whose bus it sits on; else in the order given. */
-function inOrder(devices: readonly DeviceReport[]): DeviceReport[] {
-  const ordered: DeviceReport[] = [];
-  let left = [...devices];
-  while (left.length > 0) {
-    const free = left.filter(
-      ({ busPath }) => !left.some(({ path }) => busPath?.startsWith(`${path}/`) === true),
-    );
-    // A ring cannot be: a bus belongs to one device. If one were, nothing is dropped.
-    const next = free.length > 0 ? free : left;
-    ordered.push(...next);
-    left = left.filter((device) => !next.includes(device));
-  }
-  return ordered;
+/** A device after the one whose bus it sits on; else in the order given, by which anonymous ones are named. */
+function inOrder(devices: readonly DeviceReport[]): readonly DeviceReport[] {
+  const ordered = new Set<DeviceReport>();
+  const visit = (device: DeviceReport): void => {
+    const { busPath } = device;
+    const owner = devices.find(({ path }) => busPath?.startsWith(`${path}/`) === true);
+    if (owner !== undefined && owner !== device && !ordered.has(owner)) visit(owner);
+    ordered.add(device);
+  };
+  devices.forEach(visit);
+  return [...ordered];
 }

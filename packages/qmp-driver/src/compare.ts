@@ -37,8 +37,8 @@ export function comparePair(
       );
   findings.push(...tcgFindings(primary), ...monitorFindings(primary, 'primary'));
   if (secondary === undefined) {
-    findings.push(...sizeFindings(primary, undefined, disks), secondaryAbsent());
-    return findings;
+    findings.push(...sizeFindings(primary, undefined, disks));
+    return isProtected ? findings : [...findings, secondaryAbsent()];
   }
   if (!isProtected) findings.push(...aloneFindings(secondary));
   return [
@@ -48,7 +48,23 @@ export function comparePair(
     ...machinePair(primary, secondary),
     ...compareDevices(primary.devices, secondary.devices),
     ...sizeFindings(primary, secondary, disks),
-    ...disks.flatMap((disk) => replicaFindings(secondary, disk)),
+    ...disks.flatMap(({ link, secondary: { device = link.device, export: name } }) =>
+      replicaFindings(secondary, device, name),
+    ),
+  ];
+}
+
+/** What can be said of a secondary whose primary is out of reach. */
+export function checkSecondary(
+  secondary: VmReport,
+  disks: readonly { readonly device: string; readonly export: string }[],
+): Finding[] {
+  return [
+    ...aloneFindings(secondary),
+    ...versionFindings(secondary, "the secondary's QEMU"),
+    ...tcgFindings(secondary),
+    ...monitorFindings(secondary, 'secondary'),
+    ...disks.flatMap((disk) => replicaFindings(secondary, disk.device, disk.export)),
   ];
 }
 
@@ -94,10 +110,11 @@ function tcgFindings({ accelerator, machine, cpu }: VmReport): Finding[] {
 }
 
 /** Under TCG both QEMUs need the shim; whether they have it can only be seen on their host. */
-export function shimFinding(whose: string): Finding {
-  const message = `the ${whose} runs under TCG, without lab/colo-tcg-shim.c preloaded`;
+export function shimFinding(whose: string, severity: 'error' | 'warning'): Finding {
+  const seen = severity === 'error' ? 'without' : 'and it cannot be seen whether with';
+  const message = `the ${whose} runs under TCG, ${seen} lab/colo-tcg-shim.c preloaded`;
   const remedy = 'Build it (`make setup`) and start QEMU with LD_PRELOAD, or use KVM.';
-  return finding('error', 'tcg-without-shim', message, remedy);
+  return finding(severity, 'tcg-without-shim', message, remedy);
 }
 
 function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
@@ -196,19 +213,18 @@ function sizeFindings(
   });
 }
 
-function replicaFindings(secondary: VmReport, { link, secondary: other }: DiskPair): Finding[] {
-  const device = other.device ?? link.device;
+function replicaFindings(secondary: VmReport, device: string, wanted: string): Finding[] {
   const findings: Finding[] = [];
   const disk = chooseOrReport(secondary, device, findings);
   if (disk === undefined) {
     return findings.map((one) => ({ ...one, message: `on the secondary: ${one.message}` }));
   }
   const isReplica = disk.leaves.some(
-    ({ driver, filename }) => driver === 'nbd' && exportOf(filename) === other.export,
+    ({ driver, filename }) => driver === 'nbd' && exportOf(filename) === wanted,
   );
   if (!isReplica) {
     const seen = disk.leaves.map(({ driver, filename }) => `${driver} ${filename}`).join(', ');
-    const message = `the secondary's ${device} is not the replicator's export ${other.export}, but ${seen}`;
+    const message = `the secondary's ${device} is not the replicator's export ${wanted}, but ${seen}`;
     findings.push(finding('error', 'replica-not-used', message, START_AGAIN, device));
   }
   if (disk.quorum === undefined) {

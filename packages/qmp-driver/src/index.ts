@@ -40,7 +40,7 @@ export {
   type StartColoOptions,
 } from './primary.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
-export { comparePair, type DiskPair, shimFinding } from './compare.js';
+export { checkSecondary, comparePair, type DiskPair, shimFinding } from './compare.js';
 export {
   type SecondaryCommand,
   secondaryCommandLine,

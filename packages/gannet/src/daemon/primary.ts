@@ -1,6 +1,9 @@
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import { linksOf } from '../check/plan.js';
+import { inspectPrimary, type SideReport } from '../check/side.js';
 import { type PrimaryConfig, qmpTargetOf } from '../config.js';
 import { ControlClient } from '../control/client.js';
 import type { Progress } from '../control/protocol.js';
@@ -33,14 +36,7 @@ export class PrimaryDaemon {
     private readonly config: PrimaryConfig,
     private readonly log: Logger,
   ) {
-    const { link, nbd } = config.primary;
-    this.#links = config.disks.map(({ name, device }) => ({
-      id: name,
-      device,
-      link,
-      server: nbd,
-      export: config.disks.length === 1 ? 'pvm' : `${name}-pvm`,
-    }));
+    this.#links = linksOf(config);
     this.#history = new History('primary', (event) => {
       const isBad = event.kind === 'trouble' || event.kind === 'primary-vm-lost';
       this.log.log(isBad ? 'error' : 'info', event.kind, History.detailsOf(event));
@@ -53,6 +49,7 @@ export class PrimaryDaemon {
     daemon.#control = await ControlServer.listen(config.control, {
       status: () => daemon.status(),
       events: () => daemon.#history.events,
+      inspect: () => daemon.#inspect(),
       protect: (_params, progress) => daemon.protect(progress),
       checkpoint: () => daemon.checkpointNow(),
       failover: ({ force }) => daemon.runAlone(force === true),
@@ -74,6 +71,12 @@ export class PrimaryDaemon {
     }
     await this.#qmp?.close();
     await this.#control?.close();
+  }
+
+  #inspect(): Promise<SideReport> {
+    const qmp = this.#vm === 'ready' ? this.#qmp : undefined;
+    const view = { state: this.#state, hostname: hostname(), qmp, trouble: `it is ${this.#vm}` };
+    return inspectPrimary(this.config, view);
   }
 
   async status(): Promise<Record<string, unknown>> {

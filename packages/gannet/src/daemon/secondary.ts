@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Checkpointer,
@@ -12,6 +13,7 @@ import { NbdServer } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import { inspectSecondary, type SideReport } from '../check/side.js';
 import { qmpTargetOf, type SecondaryConfig } from '../config.js';
 import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
@@ -86,6 +88,7 @@ export class SecondaryDaemon {
     const control = await ControlServer.listen(config.control, {
       status: async () => (await opening).status(),
       events: async () => (await opening).#history.events,
+      inspect: async () => (await opening).#inspect(),
       failover: async ({ force }) => (await opening).failOver(force === true),
       seal: async () => (await opening).#byCall((source) => source.seal()),
       commit: async () => (await opening).#byCall((source) => source.commit()),
@@ -133,6 +136,14 @@ export class SecondaryDaemon {
     await this.#qmp?.close();
     await this.control.close();
     await this.replica.close();
+  }
+
+  /** A protected VM is left alone: its QMP socket decides when commits happen. */
+  #inspect(): Promise<SideReport> {
+    const { state } = this.replica;
+    const qmp = this.#vmState === 'lost' || state === 'protected' ? undefined : this.#qmp;
+    const trouble = state === 'protected' ? 'it is protected' : `it is ${this.#vmState}`;
+    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
   }
 
   status(): Record<string, unknown> {
