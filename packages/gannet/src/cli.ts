@@ -1,10 +1,9 @@
 import { recoverBases } from '@gannet/replicator';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, runCheck } from './check/command.js';
-import { asPrimary, asSecondary, loadConfig } from './config.js';
+import { asSecondary, type Config, loadConfig } from './config.js';
 import { ControlClient } from './control/client.js';
-import { PrimaryDaemon } from './daemon/primary.js';
-import { SecondaryDaemon } from './daemon/secondary.js';
+import { Daemon } from './daemon/daemon.js';
 import { runDemo } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
 import { createLogger, LOG_LEVELS } from './log.js';
@@ -15,6 +14,7 @@ interface Options {
   readonly config: string;
   readonly json: boolean;
   readonly force?: boolean;
+  readonly overwrite?: boolean;
   readonly logLevel?: string;
 }
 
@@ -66,22 +66,10 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   command('secondary', 'Hold the disks of a secondary VM and commit them at each checkpoint')
     .addOption(logLevel())
     .option('--overwrite', 'seed over a base that holds data', false)
-    .action(async (options: Options & { overwrite: boolean }) => {
-      const config = asSecondary(await loadConfig(options.config));
-      const secondary = {
-        ...config.secondary,
-        overwrite: options.overwrite || config.secondary.overwrite,
-      };
-      const log = createLogger({ role: 'secondary', level: options.logLevel });
-      await serve(() => SecondaryDaemon.start({ ...config, secondary }, log));
-    });
+    .action((options: Options) => serve(options, 'secondary'));
   command('primary', 'Stand beside a running VM to protect it')
     .addOption(logLevel())
-    .action(async (options: Options) => {
-      const config = asPrimary(await loadConfig(options.config));
-      const log = createLogger({ role: 'primary', level: options.logLevel });
-      await serve(() => PrimaryDaemon.start(config, log));
-    });
+    .action((options: Options) => serve(options, 'primary'));
   command('protect', 'Copy the disks of the running VM and start COLO').action(
     async (options: Options) => {
       await call(options, 'protect', {}, protectProgress(options));
@@ -107,6 +95,16 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .action(async (options: Options) => {
       await call(options, 'failover', { force: options.force === true });
     });
+  command('detach', 'Take the protection away; the guest runs on undisturbed')
+    .option('--force', 'though the secondary can not be told', false)
+    .action(async (options: Options) => {
+      await call(options, 'detach', { force: options.force === true });
+    });
+  command('reprotect', 'The survivor becomes the primary of a new secondary').action(
+    async (options: Options) => {
+      await call(options, 'reprotect', {}, protectProgress(options));
+    },
+  );
   command('recover', 'After a crash behind a failover: make the base images whole again').action(
     async (options: Options) => {
       const config = asSecondary(await loadConfig(options.config));
@@ -141,14 +139,25 @@ function logLevel(): Option {
 
 type DemoFlags = Parameters<typeof runDemo>[0];
 
-/** Runs a daemon until a signal asks for its end. */
-async function serve(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+/** Runs a daemon until SIGTERM or SIGINT asks for its end; SIGHUP re-reads the configuration. */
+async function serve(options: Options, role: 'primary' | 'secondary'): Promise<void> {
+  const log = createLogger({ role, level: options.logLevel });
+  const load = async (): Promise<Config> => {
+    const config = await loadConfig(options.config);
+    if (role === 'primary' || options.overwrite !== true) return config;
+    return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
+  };
   const asked = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
-  const daemon = await start();
+  const daemon = await Daemon.start(await load(), role, log);
+  process.on('SIGHUP', () => {
+    load()
+      .then((config) => daemon.reload(config))
+      .catch((error: unknown) => log.error('not reloaded', { ...describeError(error) }));
+  });
   await asked;
-  await daemon.close();
+  await daemon.stop();
 }
 
 async function call(
@@ -183,10 +192,16 @@ function protectProgress({ json }: Options): ((value: unknown) => void) | undefi
 }
 
 /** The protection is given up, or stands only in the books of one side. */
-function isDegraded({ state, primaryVm, peer }: Record<string, unknown>): boolean {
+function isDegraded(status: Record<string, unknown>): boolean {
+  const { role, state, primaryVm, secondaryVm, link } = status;
   if (state === 'diverged' || state === 'alone') return true;
-  if (state !== 'protected' || peer === undefined) return false;
-  return primaryVm !== 'ready' || (peer as Record<string, unknown>)['state'] !== 'protected';
+  if (state !== 'protected') return false;
+  if (role === 'secondary') {
+    const isLinkLost = link !== undefined && link !== 'connected';
+    return isLinkLost || secondaryVm === 'hung' || secondaryVm === 'lost';
+  }
+  const peer = status['peer'] as { pulse?: string; status?: { state: string } } | undefined;
+  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
 }
 
 function print({ json }: Pick<Options, 'json'>, result: Record<string, unknown>): void {

@@ -83,17 +83,37 @@ const disk = z.strictObject({
     .describe("creates the base with this size, the primary's, if it is not there"),
 });
 
+/** Of the link between the daemons. */
+const peerSchema = z
+  .strictObject({
+    heartbeatMs: z.number().int().min(10).max(60_000).default(500),
+    lowMs: z.number().int().min(20).max(600_000).default(2000),
+    highMs: z.number().int().min(40).max(3_600_000).default(5000),
+  })
+  .refine(({ heartbeatMs, lowMs, highMs }) => 2 * heartbeatMs <= lowMs && lowMs < highMs, {
+    error: 'two heartbeats must fit into lowMs, and lowMs must be below highMs',
+  });
+
+const fenceSchema = z.strictObject({
+  command: z.array(z.string().min(1)).min(1).describe('program and arguments; no shell'),
+  timeoutMs: z.number().int().positive().default(30_000),
+});
+
 const configSchema = z.strictObject({
   vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
   control: socketPath.describe("the daemon's control socket"),
   qmp: address.describe('a QMP socket of this VM that nobody else uses'),
   disks: z.array(disk).min(1),
+  peer: peerSchema.default({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 }),
+  fence: fenceSchema.optional().describe('makes sure that the other host no longer runs the VM'),
   primary: z
     .strictObject({
       link: z.enum(['replication', 'nbd', 'mirror']).default('replication'),
       nbd: address.describe("the secondary's NBD socket, seen from here"),
       migrate: migrateUri.describe("where the secondary's QEMU waits (-incoming)"),
-      peer: socketPath.describe("the secondary daemon's control socket, seen from here"),
+      peer: address.describe("the secondary daemon's peer link, seen from here"),
+      onSecondaryLost: z.enum(['run-on', 'wait']).default('run-on'),
+      seedBytesPerSec: bytes.optional(),
       checkpointPeriodMs: z.number().int().min(10).max(3_600_000).default(2000),
       stageTimeoutMs: z.number().int().positive().default(60_000),
       seedTimeoutMs: z
@@ -106,6 +126,8 @@ const configSchema = z.strictObject({
   secondary: z
     .strictObject({
       nbd: address.describe('where the replicator listens'),
+      peer: address.optional().describe('where the link to the primary daemon listens'),
+      failover: z.enum(['manual', 'automatic']).default('manual'),
       source: z.enum(['colo', 'external']).default('colo'),
       journal: z.string().startsWith('/').optional(),
       overwrite: z.boolean().default(false).describe('seed over a base that holds data'),
@@ -183,6 +205,12 @@ export function asSecondary(config: Config): SecondaryConfig {
   if (without) {
     const key = `disks: ${without.name} has no base`;
     throw configError(key, 'A secondary needs a raw image or block device for each disk.');
+  }
+  if (config.secondary.failover === 'automatic' && !config.fence) {
+    throw configError(
+      'secondary.failover: automatic failover needs a `fence`',
+      'Give `fence.command`, which exits with 0 when the other host is certain not to run the VM.',
+    );
   }
   return config as SecondaryConfig;
 }

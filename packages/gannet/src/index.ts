@@ -1,7 +1,7 @@
 export { main } from './cli.js';
 export { type Config, loadConfig, parseConfig } from './config.js';
 export { ControlClient } from './control/client.js';
-export { PrimaryDaemon } from './daemon/primary.js';
-export { SecondaryDaemon, type FailoverReport } from './daemon/secondary.js';
+export { Daemon } from './daemon/daemon.js';
+export { type FailoverReport } from './daemon/secondary.js';
 export { EXIT, GannetError } from './errors.js';
 export { createLogger, type Logger } from './log.js';

@@ -196,12 +196,44 @@ describe('a caller', () => {
   test.each([
     [0, { role: 'secondary', state: 'protected' }],
     [3, { role: 'secondary', state: 'diverged' }],
-    [0, { role: 'primary', state: 'unprotected', primaryVm: 'ready', peer: { error: 'none' } }],
-    [3, { role: 'primary', state: 'alone', primaryVm: 'ready', peer: { error: 'none' } }],
-    [0, { role: 'primary', state: 'protected', primaryVm: 'ready', peer: { state: 'protected' } }],
-    [3, { role: 'primary', state: 'protected', primaryVm: 'lost', peer: { state: 'protected' } }],
-    [3, { role: 'primary', state: 'protected', primaryVm: 'ready', peer: { state: 'diverged' } }],
-    [3, { role: 'primary', state: 'protected', primaryVm: 'ready', peer: { error: 'gone' } }],
+    [0, { role: 'primary', state: 'unprotected', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
+    [3, { role: 'primary', state: 'alone', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
+    [
+      0,
+      {
+        role: 'primary',
+        state: 'protected',
+        primaryVm: 'ready',
+        peer: { pulse: 'up', status: { state: 'protected' } },
+      },
+    ],
+    [
+      3,
+      {
+        role: 'primary',
+        state: 'protected',
+        primaryVm: 'lost',
+        peer: { pulse: 'up', status: { state: 'protected' } },
+      },
+    ],
+    [
+      3,
+      {
+        role: 'primary',
+        state: 'protected',
+        primaryVm: 'ready',
+        peer: { pulse: 'up', status: { state: 'diverged' } },
+      },
+    ],
+    [
+      3,
+      {
+        role: 'primary',
+        state: 'protected',
+        primaryVm: 'ready',
+        peer: { pulse: 'lost', status: { state: 'protected' } },
+      },
+    ],
   ])('ends with %i for the status %j', async (code, status) => {
     server = await ControlServer.listen(control, { status: () => status });
     expect((await gannet('status', '--json', '-c', config)).code).toBe(code);

@@ -25,7 +25,7 @@ const disk = (changes: Document = {}): Document => ({
 const primary = (changes: Document = {}): Document => ({
   nbd: 'unix:/run/replica.nbd',
   migrate: 'unix:/run/incoming.sock',
-  peer: '/run/secondary.ctl',
+  peer: 'unix:/run/peer.sock',
   ...changes,
 });
 const secondary = (changes: Document = {}): Document => ({
@@ -66,8 +66,10 @@ describe('a configuration', () => {
     expect(config.secondary).toEqual({
       nbd: { type: 'unix', path: '/run/replica.nbd' },
       source: 'colo',
+      failover: 'manual',
       overwrite: false,
     });
+    expect(config.peer).toEqual({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 });
   });
 
   test.each([
@@ -155,7 +157,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['primary.migrate', LOOPBACK, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
     ['primary.migrate', ABSOLUTE, whole({ primary: primary({ migrate: 'unix:in.sock' }) })],
     ['primary.migrate', TOO_LONG, whole({ primary: primary({ migrate: `unix:${LONG}` }) })],
-    ['primary.peer', ABSOLUTE, whole({ primary: primary({ peer: 'secondary.ctl' }) })],
+    ['primary.peer', 'HOST:PORT', whole({ primary: primary({ peer: 'secondary.ctl' }) })],
     ['primary.checkpointPeriodMs', '>=10', whole({ primary: primary({ checkpointPeriodMs: 9 }) })],
     [
       'primary.checkpointPeriodMs',

@@ -7,7 +7,7 @@ const GOOD: DemoMeasured = {
   gateClosedMs: { median: 1, p99: 2 },
   killToResumeMs: 40,
   killToFirstWriteMs: 50,
-  failover: { epoch: 11, takenOverMs: 30, durableMs: 40, movedMs: 60 },
+  failover: { evidence: 'fenced', epoch: 11, takenOverMs: 30, durableMs: 40, movedMs: 60 },
   guestWrites: { primaryAtKill: 100, secondaryAtFailover: 100, secondaryAtEnd: 101 },
   mismatches: 0,
   ioErrors: 0,

@@ -2,8 +2,9 @@ import type { QmpClient, QmpEvent } from 'qemu-qmp-client';
 
 /** What shows of checkpoints, and the end of the connection; `error` undefined after close(). */
 export type ColoEvent =
-  | { readonly kind: 'stop' }
-  | { readonly kind: 'resume' }
+  /** `atUs`: QEMU's timestamp of the event, in microseconds. */
+  | { readonly kind: 'stop'; readonly atUs: number }
+  | { readonly kind: 'resume'; readonly atUs: number }
   | { readonly kind: 'colo-exit'; readonly reason: string }
   | { readonly kind: 'end'; readonly error: Error | undefined };
 
@@ -70,12 +71,16 @@ export class QmpColoMonitor {
 function translate(event: QmpEvent): ColoEvent | undefined {
   switch (event.event) {
     case 'STOP':
-      return { kind: 'stop' };
+      return { kind: 'stop', atUs: microsecondsOf(event) };
     case 'RESUME':
-      return { kind: 'resume' };
+      return { kind: 'resume', atUs: microsecondsOf(event) };
     case 'COLO_EXIT':
       return { kind: 'colo-exit', reason: event.data.reason };
     default:
       return undefined;
   }
+}
+
+function microsecondsOf({ timestamp }: QmpEvent): number {
+  return timestamp.seconds * 1_000_000 + timestamp.microseconds;
 }

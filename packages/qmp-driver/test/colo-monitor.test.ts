@@ -18,8 +18,8 @@ test('translates the events of checkpoints, and no others', async () => {
   vm.qemu.emit('COLO_EXIT', { mode: 'secondary', reason: 'error' });
   await settled(qmp);
   expect(seen).toEqual([
-    { kind: 'stop' },
-    { kind: 'resume' },
+    { kind: 'stop', atUs: expect.any(Number) },
+    { kind: 'resume', atUs: expect.any(Number) },
     { kind: 'colo-exit', reason: 'error' },
   ]);
   off();

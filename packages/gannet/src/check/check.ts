@@ -10,8 +10,9 @@ import {
   shimFinding,
 } from '@gannet/qmp-driver';
 import path from 'node:path';
-import { asPrimary, type Config } from '../config.js';
+import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import { ControlClient } from '../control/client.js';
+import { PeerLink } from '../peer/link.js';
 import { describeError, GannetError } from '../errors.js';
 import {
   baseFindings,
@@ -22,6 +23,8 @@ import {
 } from './host-findings.js';
 import { addressText, linksOf } from './plan.js';
 import { inspectDirectly, type SideReport } from './side.js';
+
+const PEER_TIMEOUT_MS = 5000;
 
 export type AnyFinding = Finding<string>;
 
@@ -40,7 +43,7 @@ export async function check(config: Config): Promise<CheckResult> {
   let secondary: SideReport | undefined;
   const findings: AnyFinding[] = [];
   try {
-    secondary = await askDaemon(asPrimary(config).primary.peer);
+    secondary = await askSecondary(asPrimary(config), own.isServing);
   } catch (error) {
     const message = `the secondary's daemon does not answer: ${describeError(error).message}`;
     const remedy = 'Start it with `gannet secondary` on its host, and see to primary.peer.';
@@ -59,12 +62,34 @@ async function askOwn(config: Config): Promise<SideReport> {
   }
 }
 
-async function askDaemon(control: string): Promise<SideReport> {
+async function askDaemon(control: string, params = {}): Promise<SideReport> {
   const client = await ControlClient.connect(control);
   try {
-    return (await client.call('inspect')) as SideReport;
+    return (await client.call('inspect', params)) as SideReport;
   } finally {
     client.close();
+  }
+}
+
+/** Over the peer link: our daemon's, or for the moment one of our own. */
+async function askSecondary(config: PrimaryConfig, isServing: boolean): Promise<SideReport> {
+  if (isServing) return askDaemon(config.control, { peer: true });
+  const nothing = (): void => undefined;
+  const link = PeerLink.dial(config.primary.peer, {
+    ...config.peer,
+    vm: config.vm,
+    role: 'primary',
+    status: () => ({ role: 'primary', state: 'none', epoch: 0, vm: 'awaited', link: 'none' }),
+    onPulse: nothing,
+    onStatus: nothing,
+    onNotice: nothing,
+    onRefused: nothing,
+    onAsk: () => Promise.reject(new Error('no daemon')),
+  });
+  try {
+    return (await link.ask(PEER_TIMEOUT_MS)) as SideReport;
+  } finally {
+    await link.close();
   }
 }
 

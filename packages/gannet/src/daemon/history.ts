@@ -1,3 +1,5 @@
+import type { Logger } from '../log.js';
+
 /** What happened, newest last, for `status` and for watchers that come later. */
 const EVENTS_MAX = 1000;
 
@@ -8,11 +10,17 @@ export interface DaemonEvent {
   readonly [detail: string]: unknown;
 }
 
+const ERRORS = new Set(['diverged', 'trouble']);
+const WARNINGS = new Set(['link-lost', 'doubt', 'vm', 'peer', 'secondary-lost', 'memory-pressure']);
+const DETAILS = new Set(['write-back', 'abort']);
+
+/** The daemon's memory of events; each is logged and handed on as it happens. */
 export class History {
   readonly #events: DaemonEvent[] = [];
+  role: DaemonEvent['role'] = 'primary';
 
   constructor(
-    private readonly role: DaemonEvent['role'],
+    private readonly log: Logger,
     private readonly onEvent: (event: DaemonEvent) => void,
   ) {}
 
@@ -20,17 +28,17 @@ export class History {
     return this.#events;
   }
 
-  /** What the event says beside its date and role: for the log, which has both already. */
-  static detailsOf(event: DaemonEvent): Record<string, unknown> {
-    return Object.fromEntries(
-      Object.entries(event).filter(([key]) => !['at', 'role', 'kind'].includes(key)),
-    );
-  }
-
-  add(event: { readonly kind: string; readonly [detail: string]: unknown }): void {
-    const dated = { ...event, at: new Date().toISOString(), role: this.role };
-    this.#events.push(dated);
+  add(kind: string, details: object = {}): void {
+    this.log.log(levelOf(kind), kind, { ...details, role: this.role });
+    const event = { ...details, kind, at: new Date().toISOString(), role: this.role };
+    this.#events.push(event);
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
-    this.onEvent(dated);
+    this.onEvent(event);
   }
+}
+
+function levelOf(kind: string): 'error' | 'warn' | 'info' | 'debug' {
+  if (ERRORS.has(kind)) return 'error';
+  if (WARNINGS.has(kind)) return 'warn';
+  return DETAILS.has(kind) ? 'debug' : 'info';
 }

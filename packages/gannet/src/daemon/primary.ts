@@ -1,206 +1,253 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
-import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import { type QmpClient, QmpTimeoutError } from 'qemu-qmp-client';
 import { linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
-import { type PrimaryConfig, qmpTargetOf } from '../config.js';
-import { ControlClient } from '../control/client.js';
+import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
-import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
-import type { Logger } from '../log.js';
-import { History } from './history.js';
-import { withinTime } from './secondary.js';
+import { PeerLink } from '../peer/link.js';
+import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { runFence } from './fence.js';
+import type { Role, Stage } from './role.js';
+import { VmWatch } from './vm-watch.js';
+import { withinTime } from './within.js';
 
-const POLL_MS = 20;
+const POLL_MS = 10;
+const INSPECT_TIMEOUT_MS = 15_000;
 /** What taking back a protection that is under way may take when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
 
+/** Of a replica: nothing that can be waited for comes after. */
+const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
+
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
-/** The primary host's side of one VM: drives the primary's QEMU, asks the secondary daemon how it is. */
-export class PrimaryDaemon {
-  readonly #history: History;
+/**
+ * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link.
+ *
+ * The primary may always run on. When its secondary is lost it lets go of it, so that no write of the guest waits for a
+ * dead host, and tells it, as soon as it can, that it is outdated.
+ */
+export class PrimaryRole implements Role {
+  readonly name = 'primary';
+  readonly methods = {
+    inspect: ({ peer }: Record<string, unknown>) =>
+      peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect(),
+    protect: (_params: Record<string, unknown>, progress: Progress) => this.protect(progress),
+    checkpoint: () => this.checkpointNow(),
+    detach: ({ force }: Record<string, unknown>) => this.detach(force === true),
+    failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
+  };
   readonly #links: readonly DiskLink[];
+  readonly #link: PeerLink;
   readonly #abort = new AbortController();
-  #control: ControlServer | undefined;
-  #qmp: QmpClient | undefined;
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
-  #stage = '';
+  #stageName = '';
   #protecting: Promise<Record<string, unknown>> | undefined;
-  #vm: 'awaited' | 'ready' | 'lost' = 'awaited';
+  #letGo: Promise<void> | undefined;
+  #told: Promise<boolean> | undefined;
+  /** The secondary's loss is known, and acted upon once. */
+  #isLost = false;
 
   private constructor(
-    private readonly config: PrimaryConfig,
-    private readonly log: Logger,
+    private config: PrimaryConfig,
+    private readonly stage: Stage,
+    private readonly vm: VmWatch,
   ) {
     this.#links = linksOf(config);
-    this.#history = new History('primary', (event) => {
-      const isBad = event.kind === 'trouble' || event.kind === 'primary-vm-lost';
-      this.log.log(isBad ? 'error' : 'info', event.kind, History.detailsOf(event));
-      this.#control?.publish(event);
+    vm.on((state, reason) => {
+      this.stage.history.add('vm', { state, reason });
+      this.#link.beatNow();
+    });
+    this.#link = PeerLink.dial(config.primary.peer, {
+      ...config.peer,
+      vm: config.vm,
+      role: 'primary',
+      status: () => this.#peerStatus(),
+      onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
+      onStatus: (status, before) => this.#onPeer(status, before),
+      onNotice: (notice) => this.#onNotice(notice),
+      onAsk: () => this.#inspect(),
+      onRefused: (reason) => this.stage.history.add('peer', { refused: reason }),
     });
   }
 
-  static async start(config: PrimaryConfig, log: Logger): Promise<PrimaryDaemon> {
-    const daemon = new PrimaryDaemon(config, log);
-    daemon.#control = await ControlServer.listen(config.control, {
-      status: () => daemon.status(),
-      events: () => daemon.#history.events,
-      inspect: () => daemon.#inspect(),
-      protect: (_params, progress) => daemon.protect(progress),
-      checkpoint: () => daemon.checkpointNow(),
-      failover: ({ force }) => daemon.runAlone(force === true),
-    });
-    void daemon.#attachVm().catch((error: unknown) => {
-      if (!daemon.#abort.signal.aborted) {
-        daemon.#history.add({ kind: 'trouble', ...describeError(error) });
-      }
-    });
-    return daemon;
+  /** @param vm a QEMU that is connected already, when a secondary becomes a primary */
+  static start(config: PrimaryConfig, stage: Stage, vm?: VmWatch): PrimaryRole {
+    const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs);
+    const role = new PrimaryRole(config, stage, watch);
+    const attached = watch.qmp
+      ? role.#attach(watch.qmp)
+      : watch.connect((qmp) => role.#attach(qmp));
+    attached.catch((error: unknown) => role.#trouble(error));
+    return role;
   }
 
-  /** Lets go of the VM as it is: a protected VM stays protected, one that is half protected goes back. */
+  status(): Record<string, unknown> {
+    const { primary } = this.config;
+    return {
+      role: 'primary',
+      vm: this.config.vm,
+      state: this.#state,
+      stage: this.#stageName,
+      primaryVm: this.vm.state,
+      link: primary.link,
+      checkpointPeriodMs: primary.checkpointPeriodMs,
+      peer: { pulse: this.#link.state, ...this.#link.peer },
+    };
+  }
+
+  async reload(config: Config): Promise<readonly string[]> {
+    const { checkpointPeriodMs, onSecondaryLost } = asPrimary(config).primary;
+    const { fence } = config;
+    if (checkpointPeriodMs !== this.config.primary.checkpointPeriodMs && this.#isProtected) {
+      await this.#driver?.setPeriod(checkpointPeriodMs);
+    }
+    const primary = { ...this.config.primary, checkpointPeriodMs, onSecondaryLost };
+    this.config = { ...this.config, fence, primary };
+    const isSame = JSON.stringify(this.config) === JSON.stringify(config);
+    return isSame ? [] : ['all but fence, checkpointPeriodMs, onSecondaryLost'];
+  }
+
+  /** A protected VM stays protected without its daemon: the next one finds the protection again. */
+  drain(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async close(): Promise<void> {
     this.#abort.abort();
     if (this.#protecting) {
       const settled = this.#protecting.catch(() => undefined);
       await withinTime(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
-    await this.#qmp?.close();
-    await this.#control?.close();
-  }
-
-  #inspect(): Promise<SideReport> {
-    const qmp = this.#vm === 'ready' ? this.#qmp : undefined;
-    const view = { state: this.#state, hostname: hostname(), qmp, trouble: `it is ${this.#vm}` };
-    return inspectPrimary(this.config, view);
-  }
-
-  async status(): Promise<Record<string, unknown>> {
-    const { primary } = this.config;
-    return {
-      role: 'primary',
-      vm: this.config.vm,
-      state: this.#state,
-      stage: this.#stage,
-      primaryVm: this.#vm,
-      link: primary.link,
-      checkpointPeriodMs: primary.checkpointPeriodMs,
-      peer: await this.#askPeer().catch((error: unknown) => ({
-        error: describeError(error).message,
-      })),
-    };
+    await this.#link.close();
+    await this.vm.close();
   }
 
   /**
-   * Copies the disks, starts COLO and waits for its first checkpoint; on failure takes back what it did.
+   * Copies the disks, starts COLO and waits for its first commit; on failure takes back what it did.
    *
-   * @throws GannetError STAGE_FAILED that names the stage, what QEMU said and what to do
+   * @throws GannetError STAGE_FAILED that names the stage, what was said and what to do
    */
   protect(progress: Progress): Promise<Record<string, unknown>> {
-    if (this.#protecting) return Promise.reject(this.#busy());
+    if (this.#protecting || this.#isProtected) return Promise.reject(this.#busy());
     this.#protecting = this.#protect(progress).finally(() => (this.#protecting = undefined));
     return this.#protecting;
   }
 
   async #protect(progress: Progress): Promise<Record<string, unknown>> {
-    if (this.#state === 'protected') throw this.#busy();
+    const { primary } = this.config;
     const driver = this.#expectVm();
-    const { stageTimeoutMs, seedTimeoutMs, migrate, checkpointPeriodMs } = this.config.primary;
+    const { stageTimeoutMs, seedTimeoutMs, migrate: uri, checkpointPeriodMs: periodMs } = primary;
     const before = this.#state;
     this.#state = 'protecting';
-    const stage = async (
-      name: string,
-      timeoutMs: number,
-      work: (signal: AbortSignal) => Promise<void>,
-    ): Promise<void> => {
-      this.#stage = name;
-      progress({ stage: name });
-      const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(timeoutMs)]);
-      await work(signal);
-      this.#history.add({ kind: 'stage-done', stage: name });
-    };
+    this.#told = undefined;
+    this.#isLost = false;
     try {
-      await stage('check', stageTimeoutMs, (signal) => this.#check(driver, signal));
-      await stage('seed', seedTimeoutMs, (signal) =>
+      await this.#run('check', stageTimeoutMs, progress, (signal) => this.#check(driver, signal));
+      await this.#run('seed', seedTimeoutMs, progress, (signal) =>
         driver.seed(this.#links, {
           signal,
           onProgress: (seed) => progress({ stage: 'seed', ...seed }),
+          ...(primary.seedBytesPerSec === undefined
+            ? {}
+            : { speedBytesPerSec: primary.seedBytesPerSec }),
         }),
       );
-      await stage('attach', stageTimeoutMs, () => driver.attach(this.#links));
-      await stage('colo', seedTimeoutMs, (signal) =>
-        driver.startColo({
-          uri: migrate,
-          periodMs: checkpointPeriodMs,
-          signal,
-          timeoutMs: seedTimeoutMs,
-        }),
+      await this.#run('attach', stageTimeoutMs, progress, () => driver.attach(this.#links));
+      await this.#run('colo', seedTimeoutMs, progress, (signal) =>
+        driver.startColo({ uri, periodMs, signal, timeoutMs: seedTimeoutMs }),
       );
-      await stage('first checkpoint', stageTimeoutMs, (signal) => this.#awaitProtected(signal));
-      await stage('finish', stageTimeoutMs, () => driver.finishSeed());
+      await this.#run('first checkpoint', stageTimeoutMs, progress, (signal) =>
+        this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
+      );
+      await this.#run('finish', stageTimeoutMs, progress, () => driver.finishSeed());
     } catch (cause) {
       const { message, remedy } = describeError(cause);
-      this.#history.add({ kind: 'trouble', stage: this.#stage, message, remedy });
-      await driver.rollback().catch((error: unknown) => {
-        this.#history.add({ kind: 'trouble', stage: 'rollback', ...describeError(error) });
-      });
+      const stage = this.#stageName;
+      this.#trouble(cause, { stage });
+      await driver
+        .rollback()
+        .catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
       this.#state = before;
-      throw new GannetError('STAGE_FAILED', `stage ${this.#stage}: ${message}`, remedy, 'failed', {
-        cause,
-      });
+      this.#stageName = '';
+      const words = `stage ${stage}: ${message}`;
+      throw new GannetError('STAGE_FAILED', words, remedy, 'failed', { cause });
     }
     this.#state = 'protected';
-    this.#history.add({ kind: 'protected' });
+    this.#stageName = '';
+    this.#link.beatNow();
+    this.stage.history.add('protected');
     return this.status();
   }
 
+  /** Returns when the checkpoint is done. */
   async checkpointNow(): Promise<Record<string, unknown>> {
-    if (this.#state !== 'protected') {
+    this.#expectProtected('checkpoint');
+    const before = this.#link.peer?.status.epoch ?? 0;
+    await this.#expectVm().checkpointNow();
+    const signal = AbortSignal.timeout(this.config.primary.stageTimeoutMs);
+    await this.#awaitPeer(signal, 'the checkpoint', ({ epoch }) => epoch > before);
+    return this.status();
+  }
+
+  /**
+   * Takes the protection away: everything as it was, the guest undisturbed.
+   *
+   * @throws GannetError REFUSED when the secondary can't be told, unless forced: it might take over later
+   */
+  async detach(force: boolean): Promise<Record<string, unknown>> {
+    this.#expectProtected('detach');
+    // What the secondary does once it knows is no loss of ours.
+    this.#isLost = true;
+    if (!(await this.#tellOutdated()) && !force) {
+      this.#isLost = false;
       throw new GannetError(
         'REFUSED',
-        `${this.config.vm} is ${this.#state}: there is nothing to checkpoint`,
-        'Protect it first: `gannet protect`.',
+        `the secondary of ${this.config.vm} can't be told that it is outdated`,
+        'Make sure that it never takes over, then say --force.',
         'refused',
       );
     }
-    const before = Number((await this.#askPeer())['epoch']);
-    await this.#expectVm().checkpointNow();
-    const signal = AbortSignal.any([
-      this.#abort.signal,
-      AbortSignal.timeout(this.config.primary.stageTimeoutMs),
-    ]);
-    await this.#awaitPeer(signal, 'a checkpoint', ({ epoch, state, reason }) => {
-      if (state === 'protected') return Number(epoch) > before;
-      throw new GannetError(
-        'STAGE_FAILED',
-        `the replica is ${String(state)}: ${String(reason)}`,
-        'See `gannet status` of the secondary.',
-      );
-    });
-    return this.#askPeer();
+    await this.#release('detached');
+    this.#state = 'unprotected';
+    return this.status();
   }
 
-  /** The secondary is gone: the primary gives the protection up and runs on. */
-  async runAlone(force: boolean): Promise<Record<string, unknown>> {
+  /** The operator says that the secondary is gone: give the protection up and run on. */
+  async runOn(force: boolean): Promise<Record<string, unknown>> {
     if (this.#protecting) throw this.#busy();
     if (this.#state === 'alone') return this.status();
-    const peer = await this.#askPeer().catch(() => undefined);
-    if (peer?.['state'] === 'protected' && !force) {
+    const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
+    if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
       throw new GannetError(
         'REFUSED',
         `the secondary of ${this.config.vm} is alive and protects it`,
-        'If the protection may be given up all the same, say --force.',
+        'If the protection may be given up all the same, say --force, or `gannet detach`.',
         'refused',
       );
     }
-    await this.#expectVm().runAlone();
-    this.#state = 'alone';
-    this.#history.add({ kind: 'alone' });
+    await this.#release('the operator says so');
     return this.status();
+  }
+
+  get #isProtected(): boolean {
+    return this.#state === 'protected';
+  }
+
+  async #run(
+    name: string,
+    timeoutMs: number,
+    progress: Progress,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    this.#stageName = name;
+    progress({ stage: name });
+    await work(AbortSignal.any([this.#abort.signal, AbortSignal.timeout(timeoutMs)]));
+    this.stage.history.add('stage-done', { stage: name });
   }
 
   async #check(driver: PrimaryDriver, signal: AbortSignal): Promise<void> {
@@ -210,112 +257,177 @@ export class PrimaryDaemon {
       const message = bad.map((finding) => finding.message).join('; ');
       throw new GannetError('NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
     }
-    const isReady = (peer: Record<string, unknown>): boolean => {
-      if (peer['secondaryVm'] !== 'unusable' && peer['state'] === 'seeding') {
-        return peer['secondaryVm'] === 'ready';
-      }
-      const isVm = peer['state'] === 'seeding';
-      throw new GannetError(
-        'NOT_READY',
-        isVm
-          ? `the secondary VM can't be used: ${String(peer['secondaryVmTrouble'])}`
-          : `the replica is ${String(peer['state'])}: ${String(peer['reason'])}`,
-        isVm
-          ? 'Start it with -incoming.'
-          : 'Restart the secondary: its daemon first, then its VM with -incoming.',
-      );
-    };
+    const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
-  }
-
-  #awaitProtected(signal: AbortSignal): Promise<void> {
-    return this.#awaitPeer(signal, 'the first checkpoint', ({ state, reason }) => {
-      if (state === 'diverged') {
-        throw new GannetError(
-          'STAGE_FAILED',
-          `the replica has diverged: ${String(reason)}`,
-          'Seed again.',
-        );
-      }
-      return state === 'protected';
-    });
   }
 
   async #awaitPeer(
     signal: AbortSignal,
     what: string,
-    isThere: (status: Record<string, unknown>) => boolean,
+    isThere: (status: PeerStatus) => boolean,
   ): Promise<void> {
-    let last = 'nothing';
-    const peer = await this.#connectPeer();
-    try {
-      while (!signal.aborted) {
-        const status = (await peer.call('status')) as Record<string, unknown>;
-        if (isThere(status)) return;
-        last = `state ${String(status['state'])}, secondary VM ${String(status['secondaryVm'])}`;
-        await sleep(POLL_MS);
+    for (;;) {
+      const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
+      if (peer && isThere(peer)) return;
+      const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
+      if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
+        const remedy = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+        throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, remedy);
       }
-    } finally {
-      peer.close();
-    }
-    if (this.#abort.signal.aborted) {
-      throw new GannetError('INTERRUPTED', 'this daemon is ending', 'Start it again.');
-    }
-    throw new GannetError(
-      'TIMEOUT',
-      `waited in vain for ${what}; the secondary says: ${last}`,
-      'See the log of the secondary daemon, and that its QEMU waits with -incoming.',
-      'timeout',
-    );
-  }
-
-  async #askPeer(): Promise<Record<string, unknown>> {
-    const peer = await this.#connectPeer();
-    try {
-      return (await peer.call('status')) as Record<string, unknown>;
-    } finally {
-      peer.close();
-    }
-  }
-
-  #connectPeer(): Promise<ControlClient> {
-    return ControlClient.connect(this.config.primary.peer);
-  }
-
-  async #attachVm(): Promise<void> {
-    const { signal } = this.#abort;
-    const qmp = await connectWithRetry({
-      target: qmpTargetOf(this.config.qmp),
-      deadlineMs: 0,
-      signal,
-    });
-    this.#qmp = qmp;
-    this.#driver = new PrimaryDriver(qmp);
-    this.#vm = 'ready';
-    this.#history.add({ kind: 'primary-vm-ready' });
-    qmp.onEnd((error) => {
-      this.#vm = 'lost';
-      if (!signal.aborted) {
-        this.#history.add({ kind: 'primary-vm-lost', reason: error?.message ?? 'closed' });
+      if (this.#abort.signal.aborted) {
+        throw new GannetError('INTERRUPTED', 'this daemon is ending', 'Start it again.');
       }
+      if (signal.aborted) {
+        throw new GannetError(
+          'TIMEOUT',
+          `waited in vain for ${what}; ${says}`,
+          'See the log of the secondary daemon, and that its QEMU waits with -incoming.',
+          'timeout',
+        );
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** The secondary is lost: run on without it, if that is what the configuration wants. */
+  #lose(reason: string): void {
+    if (!this.#isProtected || this.#letGo || this.#isLost || this.vm.state === 'lost') return;
+    this.#isLost = true;
+    this.stage.history.add('secondary-lost', { reason });
+    if (this.config.primary.onSecondaryLost === 'wait') return;
+    this.#release(reason).catch((error: unknown) => this.#trouble(error));
+  }
+
+  /** With a fence, the secondary is made harmless first: it could have been taking over. */
+  #release(reason: string): Promise<void> {
+    this.#letGo ??= this.#runAlone(reason).finally(() => (this.#letGo = undefined));
+    return this.#letGo;
+  }
+
+  /**
+   * The secondary is told first: once the guest runs on, the replica is outdated and must not take over. But who tells
+   * must know that its own guest lives; one that has just died looks the same from its links.
+   */
+  async #runAlone(reason: string): Promise<void> {
+    const { fence, vm } = this.config;
+    const health = await this.#askVm();
+    if (health === 'dead') return;
+    let isTold = health === 'alive' && (await this.#tellOutdated());
+    if (fence && !isTold) {
+      const { succeeded, words } = await runFence(fence, vm, 'secondary');
+      this.stage.history.add('fence', { target: 'secondary', succeeded, words });
+      if (!succeeded) {
+        throw new GannetError(
+          'REFUSED',
+          `the secondary of ${vm} could not be fenced: ${words}`,
+          'Make sure that it does not run, then say `gannet failover --force` here.',
+          'refused',
+        );
+      }
+    }
+    // A QEMU that hangs does so, most likely, on the very links that are cut now.
+    await this.#driver?.runAlone();
+    this.#state = 'alone';
+    this.#link.beatNow();
+    isTold ||= await this.#tellOutdated();
+    this.stage.history.add('alone', { reason, secondaryKnows: isTold });
+  }
+
+  async #askVm(): Promise<'alive' | 'hung' | 'dead'> {
+    try {
+      await this.vm.qmp?.execute('query-status', undefined, { timeoutMs: this.config.peer.lowMs });
+      return 'alive';
+    } catch (error) {
+      return error instanceof QmpTimeoutError ? 'hung' : 'dead';
+    }
+  }
+
+  /** @returns whether it was acknowledged; if not yet, it is told again at the next chance */
+  #tellOutdated(): Promise<boolean> {
+    this.#told ??= this.#link.tell('outdated').then(() => true);
+    const patienceMs = this.#link.state === 'lost' ? 0 : this.config.peer.lowMs;
+    return Promise.race([this.#told, sleep(patienceMs).then(() => false)]);
+  }
+
+  async #attach(qmp: QmpClient): Promise<void> {
+    const driver = new PrimaryDriver(qmp, {
+      onLinkFailure: ({ message }) => this.#lose(message),
     });
+    this.#driver = driver;
+    qmp.onEvent('COLO_EXIT', ({ data }) => {
+      if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
+    });
+    const colo = await qmp.execute('query-colo-status');
+    if (colo.mode !== 'primary') return;
+    await driver.adopt(this.#links);
+    this.#state = 'protected';
+    this.stage.history.add('protected', { found: 'running' });
+    if (colo.reason === 'error') this.#lose('COLO had ended before this daemon came');
+  }
+
+  #inspect(): Promise<SideReport> {
+    const { state } = this.vm;
+    const qmp = state === 'ready' ? this.vm.qmp : undefined;
+    const view = { state: this.#state, hostname: hostname(), qmp, trouble: `it is ${state}` };
+    return inspectPrimary(this.config, view);
+  }
+
+  #peerStatus(): PeerStatus {
+    const epoch = this.#link.peer?.status.epoch ?? 0;
+    return { role: 'primary', state: this.#state, epoch, vm: this.vm.state, link: 'none' };
+  }
+
+  #onPulse(pulse: string, silentMs: number): void {
+    this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
+    if (pulse === 'lost')
+      this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+  }
+
+  #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
+    if (status.vm !== before?.vm || status.state !== before.state || status.link !== before.link) {
+      this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
+    }
+    if (status.vm === 'lost' || status.vm === 'hung')
+      this.#lose(`the secondary VM is ${status.vm}`);
+    else if (status.link === 'lost') this.#lose('the link to the replica broke');
+    else if (status.state === 'diverged') this.#lose('the replica has diverged');
+  }
+
+  #onNotice(notice: PeerNotice): void {
+    this.stage.history.add('peer', { notice });
+    if (notice === 'leaving') this.#lose('the secondary daemon is ending');
+    else if (notice === 'memory-pressure' && this.#isProtected) {
+      this.#driver?.checkpointNow().catch((error: unknown) => this.#trouble(error));
+    }
   }
 
   #busy(): GannetError {
-    return new GannetError(
-      'BUSY',
-      `${this.config.vm} is ${this.#state}`,
-      'See `gannet status`.',
+    const message = `${this.config.vm} is ${this.#state}`;
+    return new GannetError('BUSY', message, 'See `gannet status`.', 'refused');
+  }
+
+  #expectProtected(what: string): void {
+    if (this.#isProtected) return;
+    throw new GannetError(
+      'REFUSED',
+      `${this.config.vm} is ${this.#state}: nothing to ${what}`,
+      'Protect it first: `gannet protect`.',
       'refused',
     );
   }
 
   #expectVm(): PrimaryDriver {
-    if (this.#driver && this.#vm === 'ready') return this.#driver;
+    if (this.#driver && this.vm.state === 'ready') return this.#driver;
     throw new GannetError(
       'NOT_READY',
-      `the QMP socket of ${this.config.vm} is ${this.#vm}`,
+      `the QEMU of ${this.config.vm} is ${this.vm.state}`,
       'Start QEMU with the QMP socket that the configuration names as `qmp`.',
     );
+  }
+
+  #trouble(error: unknown, details: object = {}): void {
+    if (this.#abort.signal.aborted) return;
+    const { code, message, remedy } = describeError(error);
+    this.stage.history.add('trouble', { code, message, remedy, ...details });
   }
 }

@@ -12,19 +12,23 @@ import {
 import { NbdServer } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
-import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import type { QmpClient } from 'qemu-qmp-client';
 import { inspectSecondary, type SideReport } from '../check/side.js';
-import { qmpTargetOf, type SecondaryConfig } from '../config.js';
-import { ControlServer } from '../control/server.js';
+import { asSecondary, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
-import type { Logger } from '../log.js';
-import { History } from './history.js';
+import { PeerLink } from '../peer/link.js';
+import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { runFence } from './fence.js';
+import type { Role, Stage } from './role.js';
+import { VmWatch } from './vm-watch.js';
+import { withinTime } from './within.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 
 /** How a failover went, in milliseconds from the call. */
 export interface FailoverReport {
   readonly epoch: number;
+  readonly evidence: string;
   readonly takenOverMs: number;
   readonly durableMs: number;
   readonly movedMs: number;
@@ -33,35 +37,42 @@ export interface FailoverReport {
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
  * one event loop (the gate depends on it).
+ *
+ * It takes over only when the primary is known to be dead: by the word of the primary's own daemon that its QEMU has
+ * ended, by a fence command that exited with 0, or by an operator's --force. Silence proves nothing.
  */
-export class SecondaryDaemon {
-  readonly #history: History;
+export class SecondaryRole implements Role {
+  readonly name = 'secondary';
+  readonly methods = {
+    inspect: () => this.#inspect(),
+    failover: ({ force }: Record<string, unknown>) => this.failOver(force === true),
+    seal: () => this.#byCall((source) => source.seal()),
+    commit: () => this.#byCall((source) => source.commit()),
+    abort: () => this.#byCall((source) => source.abort()),
+  };
   readonly #nbd: NbdServer;
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
-  readonly #abort = new AbortController();
-  #qmp: QmpClient | undefined;
+  readonly #vm: VmWatch;
+  #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
   #checkpointer: Checkpointer | undefined;
-  #vmState: 'awaited' | 'ready' | 'unusable' | 'lost' = 'awaited';
-  /** Why it is unusable. */
-  #vmTrouble: string | undefined;
+  /** Its QEMU is there, and either waits for its primary or can't be used, for this reason. */
+  #readiness: 'awaited' | 'ready' | Error = 'awaited';
   #coloExit: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
   #failover: Promise<FailoverReport> | undefined;
+  #isFencing = false;
   #tookOver: (() => void) | undefined;
+  #isReleased = false;
+  readonly #subscriptions: (() => void)[] = [];
 
   private constructor(
-    private readonly config: SecondaryConfig,
-    private readonly log: Logger,
+    private config: SecondaryConfig,
+    private readonly stage: Stage,
     private readonly replica: Replica,
-    private readonly control: ControlServer,
   ) {
-    this.#history = new History('secondary', (event) => {
-      this.log.log(levelOf(event.kind), event.kind, History.detailsOf(event));
-      control.publish(event);
-    });
     replica.on((event) => this.#onReplica(event));
     this.#nbd = new NbdServer({ exports: replica.exports, admission: replica.gate });
     this.#writeBack = new WriteBack({
@@ -72,52 +83,22 @@ export class SecondaryDaemon {
       },
       onEvent: (event) => this.#onWriteBack(event),
     });
+    this.#vm = new VmWatch(config.qmp, config.peer.highMs);
+    const off = this.#vm.on((state, reason) => {
+      this.stage.history.add('vm', { state, reason });
+      this.#link?.beatNow();
+    });
+    this.#subscriptions.push(off);
   }
 
-  /**
-   * Opens the bases, then serves them: a QEMU started from now on finds its disks. The control socket comes first: who
-   * has it is the only daemon of this configuration, and callers wait for the bases.
-   */
-  static async start(config: SecondaryConfig, log: Logger): Promise<SecondaryDaemon> {
-    let opened: (daemon: SecondaryDaemon) => void = () => undefined;
-    let failed: (error: unknown) => void = () => undefined;
-    const opening = new Promise<SecondaryDaemon>((resolve, reject) => {
-      [opened, failed] = [resolve, reject];
-    });
-    opening.catch(() => undefined);
-    const control = await ControlServer.listen(config.control, {
-      status: async () => (await opening).status(),
-      events: async () => (await opening).#history.events,
-      inspect: async () => (await opening).#inspect(),
-      failover: async ({ force }) => (await opening).failOver(force === true),
-      seal: async () => (await opening).#byCall((source) => source.seal()),
-      commit: async () => (await opening).#byCall((source) => source.commit()),
-      abort: async () => (await opening).#byCall((source) => source.abort()),
-    });
-    let replica: Replica | undefined;
-    let daemon: SecondaryDaemon | undefined;
-    try {
-      replica = await SecondaryDaemon.#openReplica(config);
-      daemon = new SecondaryDaemon(config, log, replica, control);
-      await daemon.#listen();
-      opened(daemon);
-      return daemon;
-    } catch (error) {
-      failed(error);
-      await (daemon ?? control).close();
-      throw error;
-    }
-  }
-
-  static #openReplica(config: SecondaryConfig): Promise<Replica> {
+  /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
+  static async start(config: SecondaryConfig, stage: Stage): Promise<SecondaryRole> {
     const { memory, journal, overwrite } = config.secondary;
-    return Replica.open({
+    const replica = await Replica.open({
       vm: config.vm,
-      disks: config.disks.map(({ name, base, size }) => ({
-        name,
-        base: base ?? '',
-        sizeBytes: size,
-      })),
+      disks: config.disks.map(({ name, base, size }) => {
+        return { name, base: base ?? '', sizeBytes: size };
+      }),
       journalPath: journal,
       overwrite,
       memory: {
@@ -125,25 +106,14 @@ export class SecondaryDaemon {
         ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
       },
     });
-  }
-
-  /** Ends listening and lets go of everything. What is only in memory is gone; state files say so. */
-  async close(): Promise<void> {
-    this.#abort.abort();
-    this.#checkpointer?.stop();
-    await this.#writeBack.stop();
-    await this.#nbd.close();
-    await this.#qmp?.close();
-    await this.control.close();
-    await this.replica.close();
-  }
-
-  /** A protected VM is left alone: its QMP socket decides when commits happen. */
-  #inspect(): Promise<SideReport> {
-    const { state } = this.replica;
-    const qmp = this.#vmState === 'lost' || state === 'protected' ? undefined : this.#qmp;
-    const trouble = state === 'protected' ? 'it is protected' : `it is ${this.#vmState}`;
-    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
+    const role = new SecondaryRole(config, stage, replica);
+    try {
+      await role.#listen();
+    } catch (error) {
+      await role.close();
+      throw error;
+    }
+    return role;
   }
 
   status(): Record<string, unknown> {
@@ -156,7 +126,7 @@ export class SecondaryDaemon {
       mayFailOver: replica.mayFailOver,
       epoch: replica.epoch,
       secondaryVm: this.#vmState,
-      secondaryVmTrouble: this.#vmTrouble ?? null,
+      secondaryVmTrouble: this.#readiness instanceof Error ? this.#readiness.message : null,
       link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
       coloExit: this.#coloExit ?? null,
       checkpoints: this.#commits,
@@ -168,50 +138,188 @@ export class SecondaryDaemon {
         epochsToWriteBack: committed.length,
       })),
       exports: replica.exports.map(({ name }) => name),
+      peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
       uuid: replica.uuid,
     };
   }
 
+  reload(config: Config): Promise<readonly string[]> {
+    const { failover } = asSecondary(config).secondary;
+    const { fence } = config;
+    this.config = { ...this.config, fence, secondary: { ...this.config.secondary, failover } };
+    return Promise.resolve(
+      JSON.stringify(this.config) === JSON.stringify(config) ? [] : ['all but fence, failover'],
+    );
+  }
+
+  /** The primary must know before its replica goes: it runs on without. */
+  async drain(): Promise<void> {
+    const { highMs } = this.config.peer;
+    if (this.replica.state === 'failed-over') {
+      await this.replica.flush().catch((error: unknown) => this.#trouble(error));
+    }
+    if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
+    this.stage.history.add('leaving');
+    void this.#link.tell('leaving');
+    const deadlineMs = performance.now() + highMs;
+    while (this.#link.peer?.status.state === 'protected' && performance.now() < deadlineMs) {
+      await sleep(this.config.peer.heartbeatMs / 10);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const off of this.#subscriptions.splice(0)) off();
+    this.#checkpointer?.stop();
+    await this.#link?.close();
+    await this.#writeBack.stop();
+    await this.#nbd.close();
+    if (!this.#isReleased) await this.#vm.close();
+    await this.replica.close();
+  }
+
+  /**
+   * Gives the QEMU that has taken over to who will be its primary role.
+   *
+   * @throws GannetError REFUSED while this is still a secondary
+   */
+  async release(): Promise<VmWatch> {
+    if (this.replica.state !== 'retired' || this.#vmState !== 'ready') {
+      throw new GannetError(
+        'REFUSED',
+        `${this.config.vm} can't be a primary: the replica is ${this.replica.state}, its VM ${this.#vmState}`,
+        'Fail over first: `gannet failover`.',
+        'refused',
+      );
+    }
+    this.#isReleased = true;
+    await this.close();
+    return this.#vm;
+  }
+
+  /**
+   * The secondary takes over, and moves to its local files. Asking again gives the same answer.
+   *
+   * @throws GannetError REFUSED without proof that the primary is dead, unless forced
+   */
+  failOver(force: boolean): Promise<FailoverReport> {
+    this.#failover ??= this.#prove(force)
+      .then((evidence) => this.#failOver(evidence))
+      .catch((error: unknown) => {
+        this.#failover = undefined;
+        throw error;
+      });
+    return this.#failover;
+  }
+
+  get #vmState(): PeerStatus['vm'] {
+    const { state } = this.#vm;
+    if (state !== 'ready') return state;
+    return this.#readiness instanceof Error ? 'unusable' : this.#readiness;
+  }
+
+  /** @returns the proof that the primary is dead, in words */
+  async #prove(force: boolean): Promise<string> {
+    const { replica, config } = this;
+    if (replica.state === 'failed-over' || replica.state === 'retired') return 'it has taken over';
+    if (!replica.mayFailOver) {
+      throw new GannetError(
+        'REFUSED',
+        `${config.vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
+        replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
+        'refused',
+      );
+    }
+    if (force) return 'an operator says so';
+    const peer = this.#link?.state === 'up' ? this.#link.peer?.status : undefined;
+    if (peer?.vm === 'lost' && peer.state === 'protected') {
+      return "the primary's daemon says that its QEMU has ended";
+    }
+    if (config.fence && (replica.link.loss !== undefined || this.#coloExit !== undefined)) {
+      const { succeeded, words } = await runFence(config.fence, config.vm, 'primary');
+      this.stage.history.add('fence', { target: 'primary', succeeded, words });
+      if (succeeded) return 'the primary is fenced';
+    }
+    throw new GannetError(
+      'REFUSED',
+      `nothing proves that the primary of ${config.vm} is dead`,
+      'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
+      'refused',
+    );
+  }
+
+  /** A failover that failed half way goes on where it stood when it is asked for again. */
+  async #failOver(evidence: string): Promise<FailoverReport> {
+    const { replica, stage } = this;
+    const startMs = performance.now();
+    const since = (): number => Math.round(performance.now() - startMs);
+    stage.history.add('failover-begins', { evidence });
+    if (replica.state === 'protected') await this.#takeOver();
+    const takenOverMs = since();
+    if (replica.state === 'failed-over') await replica.failoverDurable();
+    const durableMs = since();
+    stage.history.add('failover-durable');
+    await this.#moveToLocal();
+    const report = { epoch: replica.epoch, evidence, takenOverMs, durableMs, movedMs: since() };
+    stage.history.add('failover-done', report);
+    this.#link?.beatNow();
+    return report;
+  }
+
+  async #takeOver(): Promise<void> {
+    const takenOver = new Promise<void>((resolve) => (this.#tookOver = resolve));
+    if (this.config.secondary.source === 'external') this.#external.failOver();
+    else await this.#driver?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
+    await withinTime(takenOver, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
+    const { state, reason } = this.replica;
+    if (state === 'failed-over') return;
+    throw new GannetError('STAGE_FAILED', `failover failed: ${reason}`, 'Seed again.');
+  }
+
   async #listen(): Promise<void> {
-    const { nbd, source } = this.config.secondary;
+    const { nbd, source, peer } = this.config.secondary;
     await this.#nbd.listen(nbd.type === 'unix' ? { path: nbd.path, mode: 0o600 } : nbd);
-    this.#history.add({ kind: 'listening', exports: this.replica.exports.map(({ name }) => name) });
+    if (peer) {
+      this.#link = await PeerLink.listen(peer, {
+        ...this.config.peer,
+        vm: this.config.vm,
+        role: 'secondary',
+        status: () => this.#peerStatus(),
+        onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
+        onStatus: (status, before) => this.#onPeer(status, before),
+        onNotice: (notice) => this.#onNotice(notice),
+        onAsk: () => this.#inspect(),
+        onRefused: (reason) => this.stage.history.add('peer', { refused: reason }),
+      });
+    }
+    this.stage.history.add('listening', { exports: this.replica.exports.map(({ name }) => name) });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
     }
-    void this.#attachVm().catch((error: unknown) => {
-      if (this.#abort.signal.aborted) return;
-      this.#vmState = 'unusable';
-      this.#vmTrouble = describeError(error).message;
-      this.#history.add({ kind: 'trouble', ...describeError(error) });
-    });
+    // Not awaited: the secondary's QEMU needs our exports to start.
+    void this.#vm
+      .connect((qmp) => this.#attach(qmp))
+      .catch((error: unknown) => this.#trouble(error));
   }
 
-  /** Waits for the secondary's QEMU, which needs our exports to start. */
-  async #attachVm(): Promise<void> {
-    const { signal } = this.#abort;
-    const qmp = await connectWithRetry({
-      target: qmpTargetOf(this.config.qmp),
-      deadlineMs: 0,
-      signal,
-    });
-    this.#qmp = qmp;
+  async #attach(qmp: QmpClient): Promise<void> {
     const monitor = new QmpColoMonitor(qmp);
-    monitor.subscribe((event) => {
-      if (event.kind === 'colo-exit') {
-        this.#coloExit = event.reason;
-        this.#history.add({ kind: 'colo-exit', reason: event.reason });
-      } else if (event.kind === 'end') {
-        this.#vmState = 'lost';
-        this.#history.add({ kind: 'secondary-vm-lost', reason: event.error?.message ?? 'closed' });
-      }
+    const off = monitor.subscribe((event) => {
+      if (event.kind !== 'colo-exit') return;
+      this.#coloExit = event.reason;
+      this.stage.history.add('colo-exit', { reason: event.reason });
+      this.#considerFailover();
     });
+    this.#subscriptions.push(off);
     this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
     this.#driver = new SecondaryDriver(qmp);
-    await this.#driver.prepare();
-    this.#vmState = 'ready';
-    this.#history.add({ kind: 'secondary-vm-ready' });
+    try {
+      await this.#driver.prepare();
+      this.#readiness = 'ready';
+    } catch (error) {
+      this.#readiness = error instanceof Error ? error : new Error(String(error));
+      this.#trouble(error);
+    }
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -225,64 +333,6 @@ export class SecondaryDaemon {
     return checkpointer;
   }
 
-  /**
-   * The secondary takes over, and moves to its local files.
-   *
-   * @throws GannetError REFUSED without proof that the primary is gone, unless forced
-   */
-  failOver(force: boolean): Promise<FailoverReport> {
-    this.#failover ??= this.#failOver(force).catch((error: unknown) => {
-      this.#failover = undefined;
-      throw error;
-    });
-    return this.#failover;
-  }
-
-  /** A failover that failed half way goes on where it stood when it is asked for again. */
-  async #failOver(force: boolean): Promise<FailoverReport> {
-    const { replica } = this;
-    const startMs = performance.now();
-    const since = (): number => Math.round(performance.now() - startMs);
-    if (replica.state !== 'failed-over' && replica.state !== 'retired') await this.#takeOver(force);
-    const takenOverMs = since();
-    if (replica.state !== 'retired') await replica.failoverDurable();
-    const durableMs = since();
-    this.#history.add({ kind: 'failover-durable' });
-    await this.#moveToLocal();
-    const report = { epoch: replica.epoch, takenOverMs, durableMs, movedMs: since() };
-    this.#history.add({ kind: 'failover-done', ...report });
-    return report;
-  }
-
-  async #takeOver(force: boolean): Promise<void> {
-    const { replica } = this;
-    if (!replica.mayFailOver) {
-      throw new GannetError(
-        'REFUSED',
-        `${this.config.vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-        replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
-        'refused',
-      );
-    }
-    const evidence = replica.link.loss ?? this.#coloExit;
-    if (evidence === undefined && !force) {
-      throw new GannetError(
-        'REFUSED',
-        `the primary of ${this.config.vm} looks alive: its link is whole and COLO runs`,
-        'Two running copies destroy each other: stop the primary first, then say --force.',
-        'refused',
-      );
-    }
-    this.#history.add({ kind: 'failover-begins', evidence: evidence ?? 'none', force });
-    const takenOver = new Promise<void>((resolve) => (this.#tookOver = resolve));
-    if (this.config.secondary.source === 'external') this.#external.failOver();
-    else await this.#driver?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
-    await withinTime(takenOver, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
-    if (replica.state !== 'failed-over') {
-      throw new GannetError('STAGE_FAILED', `failover failed: ${replica.reason}`, 'Seed again.');
-    }
-  }
-
   /** With an external source there is no VM of ours to move: the exports go on serving. */
   async #moveToLocal(): Promise<void> {
     if (!this.#driver) return;
@@ -292,10 +342,70 @@ export class SecondaryDaemon {
       file: { driver: 'file' as const, filename: base ?? '' },
     }));
     const { replica } = this;
-    const drain = (): Promise<void> =>
-      replica.state === 'retired' ? Promise.resolve() : replica.settle();
-    await this.#driver.moveToLocal(disks, drain);
-    this.#history.add({ kind: 'moved-to-local' });
+    await this.#driver.moveToLocal(disks, async () => {
+      if (replica.state !== 'retired') await replica.settle();
+    });
+    this.stage.history.add('moved-to-local');
+  }
+
+  /** Automatic failover: when everything says that the primary is gone, and the fence makes sure of it. */
+  #considerFailover(): void {
+    const { fence, vm, secondary } = this.config;
+    if (secondary.failover !== 'automatic' || !fence || this.#isFencing || this.#failover) return;
+    const peer = this.#link?.peer?.status;
+    const { loss } = this.replica.link;
+    const isGone =
+      this.#link?.state === 'lost' ||
+      peer?.vm === 'lost' ||
+      peer?.vm === 'hung' ||
+      (loss !== undefined && this.#coloExit !== undefined);
+    if (!isGone || !this.replica.mayFailOver) return;
+    this.#isFencing = true;
+    void runFence(fence, vm, 'primary')
+      .then(async ({ succeeded, words }) => {
+        this.stage.history.add('fence', { target: 'primary', succeeded, words });
+        if (succeeded) await this.failOver(true);
+      })
+      .catch((error: unknown) => this.#trouble(error))
+      .finally(() => (this.#isFencing = false));
+  }
+
+  /** A protected VM is left alone: its QMP socket decides when commits happen. */
+  #inspect(): Promise<SideReport> {
+    const { state } = this.replica;
+    const isBusy = this.#vm.state === 'lost' || state === 'protected';
+    const qmp = isBusy ? undefined : this.#vm.qmp;
+    const trouble = state === 'protected' ? 'it is protected' : `it is ${this.#vmState}`;
+    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
+  }
+
+  #peerStatus(): PeerStatus {
+    const { state, epoch, link } = this.replica;
+    const whole = link.isConnected ? 'whole' : 'none';
+    return {
+      role: 'secondary',
+      state,
+      epoch,
+      vm: this.#vmState,
+      link: link.loss === undefined ? whole : 'lost',
+    };
+  }
+
+  #onPulse(pulse: string, silentMs: number): void {
+    this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
+    this.#considerFailover();
+  }
+
+  #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
+    if (status.vm !== before?.vm || status.state !== before.state) {
+      this.stage.history.add('peer', { vm: status.vm, state: status.state });
+      this.#considerFailover();
+    }
+  }
+
+  #onNotice(notice: PeerNotice): void {
+    this.stage.history.add('peer', { notice });
+    if (notice === 'outdated') this.replica.diverge('the primary runs on without this replica');
   }
 
   #byCall(step: (source: ExternalSource) => void): Record<string, unknown> {
@@ -315,63 +425,45 @@ export class SecondaryDaemon {
       throw new GannetError('REFUSED', cause.message, remedy, 'refused', { cause });
     }
     if (this.replica.state === 'diverged') {
-      throw new GannetError(
-        'STAGE_FAILED',
-        `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`,
-        'Seed it again.',
-      );
+      const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
+      throw new GannetError('STAGE_FAILED', message, 'Seed it again.');
     }
     return this.status();
   }
 
   #onReplica(event: ReplicaEvent): void {
+    const { kind, ...details } = event;
     if (event.kind === 'backlog') {
       this.#writeBack.kick();
     } else if (event.kind === 'trouble') {
-      this.#history.add({ ...describeError(event.error), kind: 'trouble' });
+      this.#trouble(event.error);
     } else {
-      this.#history.add({ ...event });
+      this.stage.history.add(kind, details);
+      if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
+      this.#link?.beatNow();
+      if (kind === 'link-lost') this.#considerFailover();
     }
   }
 
   #onCheckpoint(event: CheckpointEvent): void {
-    this.#history.add({ ...event });
+    const { kind, ...details } = event;
+    this.stage.history.add(kind, details);
     if (event.kind === 'commit') {
       this.#lastCommit = event;
       this.#commits++;
+      this.#link?.beatNow();
     } else if (event.kind === 'failover' || event.kind === 'diverged') {
       this.#tookOver?.();
     }
   }
 
   #onWriteBack(event: WriteBackEvent): void {
-    if (event.kind === 'batch') this.#history.add({ ...event, kind: 'write-back' });
-    else
-      this.#history.add({ ...describeError(event.error), kind: 'trouble', attempt: event.attempt });
+    if (event.kind === 'retry') this.#trouble(event.error, { attempt: event.attempt });
+    else this.stage.history.add('write-back', { ...event });
   }
-}
 
-function levelOf(kind: string): 'info' | 'warn' | 'error' | 'debug' {
-  if (kind === 'diverged' || kind === 'trouble') return 'error';
-  if (kind === 'link-lost' || kind === 'doubt' || kind === 'secondary-vm-lost') return 'warn';
-  return kind === 'write-back' || kind === 'abort' ? 'debug' : 'info';
-}
-
-/** @throws GannetError TIMEOUT that names what was waited for */
-export async function withinTime<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
-  const timer = new AbortController();
-  const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
-    throw new GannetError(
-      'TIMEOUT',
-      `waited ${ms} ms in vain for ${what}`,
-      'See the daemon log and QEMU.',
-      'timeout',
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    timer.abort();
-    late.catch(() => undefined);
+  #trouble(error: unknown, details: object = {}): void {
+    const { code, message, remedy } = describeError(error);
+    this.stage.history.add('trouble', { code, message, remedy, ...details });
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { DaemonEvent } from '../daemon/history.js';
 import type { FailoverReport } from '../daemon/secondary.js';
-import { LabDaemon } from './daemon.js';
+import { LabDaemon, type LabDaemonOptions } from './daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest.js';
 import { compareDigests, type DigestComparison } from './oracle.js';
@@ -14,6 +14,7 @@ import { LabVm } from './vm.js';
 
 const MIB = 1024 * 1024;
 const VM = 'lab';
+const PEER = { heartbeatMs: 100, lowMs: 1000, highMs: 3000 };
 
 export interface LabPairOptions {
   readonly guest: LabGuest;
@@ -26,6 +27,8 @@ export interface LabPairOptions {
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
   readonly onEvent?: ((event: DaemonEvent) => void) | undefined;
+  /** Keys to put over those of a daemon's configuration. */
+  readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
 
 /**
@@ -33,6 +36,8 @@ export interface LabPairOptions {
  * are made of. Everything lives in one folder, and is gone after dispose().
  */
 export class LabPair {
+  /** How many times a secondary has been made. */
+  #generation = 0;
   #primary: LabVm | undefined;
   #secondary: LabVm | undefined;
   #primaryDaemon: LabDaemon | undefined;
@@ -91,61 +96,86 @@ export class LabPair {
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
   }
 
-  /** Starts the secondary host: daemon first, then its VM, which waits for the primary's state. */
+  /** Starts a secondary host: daemon first, then its VM, which waits for the primary's state. */
   async startSecondary(): Promise<void> {
-    this.#secondaryDaemon = await LabDaemon.start({
-      role: 'secondary',
-      dir: this.dir,
-      config: {
-        vm: VM,
-        control: this.#path('secondary.ctl'),
-        qmp: `unix:${this.#path('svm/qmp1.sock')}`,
-        disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
-          return { name, device, base, size: sizeBytes };
-        }),
-        secondary: { nbd: `unix:${this.#path('replica.nbd')}` },
-      },
-      bin: this.options.bin,
-      onEvent: this.options.onEvent,
-    });
+    this.#secondaryDaemon = await this.startDaemon('secondary');
+    const { nbd, incoming, svm } = this.#paths();
     const disks = this.#disks();
     const exports = disks.map(({ name }) => ({
-      socketPath: this.#path('replica.nbd'),
+      socketPath: nbd,
       exportName: disks.length === 1 ? 'svm' : `${name}-svm`,
     }));
     this.#secondary = await LabVm.start({
-      name: 'svm',
+      name: svm,
       dir: this.dir,
-      ...secondaryCommand(this.machine, exports, this.#path('incoming.sock')),
+      ...secondaryCommand(this.machine, exports, incoming),
     });
   }
 
   /** Starts the daemon that stands beside the running primary. */
   async startPrimaryDaemon(): Promise<void> {
-    this.#primaryDaemon = await LabDaemon.start({
-      role: 'primary',
-      dir: this.dir,
-      config: {
-        vm: VM,
-        control: this.#path('primary.ctl'),
-        qmp: `unix:${this.#path('pvm/qmp1.sock')}`,
-        disks: this.#disks().map(({ name, device }) => ({ name, device })),
-        primary: {
-          link: this.options.link ?? 'replication',
-          nbd: `unix:${this.#path('replica.nbd')}`,
-          migrate: `unix:${this.#path('incoming.sock')}`,
-          peer: this.#path('secondary.ctl'),
-          checkpointPeriodMs: this.options.periodMs ?? 1000,
-        },
-      },
-      bin: this.options.bin,
-      onEvent: this.options.onEvent,
-    });
+    this.#primaryDaemon = await this.startDaemon('primary');
     const deadline = Date.now() + 10_000;
-    while (this.#primaryDaemon.eventsOf('primary-vm-ready').length === 0) {
+    while (!this.#primaryDaemon.eventsOf('vm').some(({ state }) => state === 'ready')) {
       if (Date.now() > deadline) throw new LabError('the primary daemon found no VM');
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /** A daemon of the present generation, ours to keep track of or the caller's. */
+  startDaemon(role: 'primary' | 'secondary'): Promise<LabDaemon> {
+    return LabDaemon.start({
+      role,
+      dir: this.dir,
+      config: this.configOf(role),
+      bin: this.options.bin,
+      onEvent: this.options.onEvent,
+    });
+  }
+
+  /** As in a configuration file. A secondary's says too how it is protected once it has taken over. */
+  configOf(role: 'primary' | 'secondary'): LabDaemonOptions['config'] {
+    const { control, nbd, peer, svm } = this.#paths();
+    const next = this.#paths(this.#generation + 1);
+    const own = role === 'primary' ? { name: this.primary.name, at: this.#paths() } : undefined;
+    const towards = own?.at ?? next;
+    return {
+      vm: VM,
+      control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
+      qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
+      disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
+        return own ? { name, device } : { name, device, base, size: sizeBytes };
+      }),
+      peer: PEER,
+      primary: {
+        link: this.options.link ?? 'replication',
+        nbd: `unix:${towards.nbd}`,
+        migrate: `unix:${towards.incoming}`,
+        peer: `unix:${towards.peer}`,
+        checkpointPeriodMs: this.options.periodMs ?? 1000,
+      },
+      ...(own ? {} : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}` } }),
+      ...this.options.config?.(role),
+    };
+  }
+
+  /**
+   * After a failover: what was the secondary is the primary now, the dead one is cleared away, and the next
+   * startSecondary() makes a new twin for it.
+   */
+  async advance(): Promise<void> {
+    await this.#primaryDaemon?.kill();
+    await this.#primary?.dispose();
+    this.#primary = this.#secondary;
+    this.#primaryDaemon = this.#secondaryDaemon;
+    this.#secondary = undefined;
+    this.#secondaryDaemon = undefined;
+    this.#generation++;
+  }
+
+  /** `gannet reprotect`. */
+  async reprotect(progress?: (value: unknown) => void): Promise<void> {
+    await this.primaryDaemon.client.call('reprotect', {}, progress);
   }
 
   /** `gannet protect`. */
@@ -169,13 +199,12 @@ export class LabPair {
     }
   }
 
-  /** `gannet failover` on the secondary host, as soon as it has noticed that the primary is gone. */
+  /** `gannet failover` on the secondary host, as soon as the primary's daemon says that its QEMU has ended. */
   async failOver(force = false): Promise<FailoverReport> {
     const { secondaryDaemon } = this;
     const deadline = Date.now() + 10_000;
     const hasNoticed = (): boolean =>
-      secondaryDaemon.eventsOf('link-lost').length + secondaryDaemon.eventsOf('colo-exit').length >
-      0;
+      secondaryDaemon.eventsOf('peer').some(({ vm }) => vm === 'lost');
     while (!force && !hasNoticed() && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
@@ -213,12 +242,22 @@ export class LabPair {
     await this.dispose();
   }
 
+  #paths(generation = this.#generation) {
+    return {
+      control: this.#path(`secondary${generation}.ctl`),
+      nbd: this.#path(`replica${generation}.nbd`),
+      incoming: this.#path(`incoming${generation}.sock`),
+      peer: this.#path(`peer${generation}.sock`),
+      svm: `svm${generation}`,
+    };
+  }
+
   #disks() {
     return Array.from({ length: this.options.disks ?? 1 }, (_, disk) => ({
       name: `disk${disk}`,
       device: diskNames(disk).device,
       local: this.#path(`primary${disk}.raw`),
-      base: this.#path(`base${disk}.raw`),
+      base: this.#path(`base${this.#generation}-${disk}.raw`),
       sizeBytes: (this.options.diskMb ?? 64) * MIB,
     }));
   }

@@ -1,0 +1,119 @@
+import { asPrimary, asSecondary, type Config } from '../config.js';
+import type { ControlMethod } from '../control/protocol.js';
+import { ControlServer } from '../control/server.js';
+import { GannetError } from '../errors.js';
+import type { Logger } from '../log.js';
+import { History } from './history.js';
+import { PrimaryRole } from './primary.js';
+import type { Role } from './role.js';
+import { SecondaryRole } from './secondary.js';
+
+const METHODS = [
+  'status',
+  'events',
+  'inspect',
+  'protect',
+  'reprotect',
+  'checkpoint',
+  'failover',
+  'detach',
+  'seal',
+  'commit',
+  'abort',
+] as const;
+
+/**
+ * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken over can go on as the
+ * primary of a new secondary, with the same QEMU.
+ */
+export class Daemon {
+  readonly #history: History;
+  #control: ControlServer | undefined;
+  #role: Promise<Role> = new Promise(() => undefined);
+
+  private constructor(
+    private config: Config,
+    private readonly log: Logger,
+  ) {
+    this.#history = new History(log, (event) => this.#control?.publish(event));
+  }
+
+  /** @throws GannetError, ReplicatorError: what is in the way, and what to do */
+  static async start(config: Config, role: Role['name'], log: Logger): Promise<Daemon> {
+    const daemon = new Daemon(config, log);
+    daemon.#history.role = role;
+    // First: who has the control socket is the only daemon of this configuration.
+    daemon.#control = await ControlServer.listen(config.control, daemon.#methods());
+    daemon.#role = daemon.#play(role);
+    try {
+      await daemon.#role;
+    } catch (error) {
+      await daemon.close();
+      throw error;
+    }
+    return daemon;
+  }
+
+  /** Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by itself. */
+  async reload(config: Config): Promise<void> {
+    const fixed = await (await this.#role).reload(config);
+    this.config = config;
+    this.#history.add('reloaded', fixed.length > 0 ? { needsRestart: fixed } : {});
+  }
+
+  /** Brings to an end what can be, then lets go of everything. */
+  async stop(): Promise<void> {
+    await (await this.#role).drain();
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    const role = await this.#role.catch(() => undefined);
+    await role?.close();
+    await this.#control?.close();
+  }
+
+  async #play(role: Role['name']): Promise<Role> {
+    const stage = { log: this.log, history: this.#history };
+    if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), stage);
+    return SecondaryRole.start(asSecondary(this.config), stage);
+  }
+
+  #methods(): Record<string, ControlMethod> {
+    return Object.fromEntries(
+      METHODS.map((name): [string, ControlMethod] => [
+        name,
+        (params, progress) => this.#dispatch(name, params, progress),
+      ]),
+    );
+  }
+
+  /** Who asks while the role is being prepared waits, and hears why if that fails. */
+  async #dispatch(name: string, ...call: Parameters<ControlMethod>): Promise<unknown> {
+    const role = await this.#role;
+    if (name === 'status') return role.status();
+    if (name === 'events') return this.#history.events;
+    if (name === 'reprotect') return this.#reprotect(role, ...call);
+    const method = role.methods[name];
+    if (method) return method(...call);
+    throw new GannetError(
+      'REFUSED',
+      `this daemon is the ${role.name} of ${this.config.vm}: it has no ${name}`,
+      `Ask the daemon of the other side, or say one of: ${Object.keys(role.methods).join(', ')}.`,
+      'refused',
+    );
+  }
+
+  /** The survivor becomes the primary of a new secondary. */
+  async #reprotect(role: Role, ...call: Parameters<ControlMethod>): Promise<unknown> {
+    if (role instanceof SecondaryRole) {
+      const config = asPrimary(this.config);
+      const vm = await role.release();
+      this.#history.role = 'primary';
+      const stage = { log: this.log, history: this.#history };
+      this.#role = Promise.resolve(PrimaryRole.start(config, stage, vm));
+      this.#history.add('role', { reason: 'the survivor is the primary now' });
+    }
+    return (await this.#role).methods['protect']?.(...call);
+  }
+}

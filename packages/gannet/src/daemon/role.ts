@@ -1,0 +1,23 @@
+import type { Config } from '../config.js';
+import type { ControlMethod } from '../control/protocol.js';
+import type { Logger } from '../log.js';
+import type { History } from './history.js';
+
+/** What a role needs of the daemon that it plays in. */
+export interface Stage {
+  readonly log: Logger;
+  readonly history: History;
+}
+
+/** One of the two parts that a daemon can play for its VM. */
+export interface Role {
+  readonly name: 'primary' | 'secondary';
+  /** Offered on the control socket. */
+  readonly methods: Readonly<Record<string, ControlMethod>>;
+  status(): Record<string, unknown>;
+  /** Takes over what can change while it runs. @returns keys that can't */
+  reload(config: Config): Promise<readonly string[]>;
+  /** Asked to end: whatever can still be brought to a good end is. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}

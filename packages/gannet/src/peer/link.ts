@@ -1,0 +1,270 @@
+import { createServer, type Server } from 'node:http';
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket, WebSocketServer } from 'ws';
+import type { Address } from '../config.js';
+import { describeError, GannetError } from '../errors.js';
+import {
+  PEER_MESSAGE_BYTES_MAX,
+  PEER_PROTOCOL,
+  type PeerMessage,
+  peerMessageSchema,
+  type PeerNotice,
+  type PeerStatus,
+} from './protocol.js';
+import { Pulse, type PulseLimits, type PulseState } from './pulse.js';
+
+export interface PeerLinkOptions extends PulseLimits {
+  readonly vm: string;
+  readonly role: PeerStatus['role'];
+  readonly heartbeatMs: number;
+  /** How this end is, for the next heartbeat. */
+  readonly status: () => PeerStatus;
+  readonly onPulse: (state: PulseState, silentMs: number) => void;
+  /** The other end has said how it is; `before` is what it said last. */
+  readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
+  readonly onNotice: (notice: PeerNotice) => void;
+  /** What this side looks like, for `gannet check` of the other. */
+  readonly onAsk: () => Promise<unknown>;
+  /** A peer that is refused, or that is not one: for the log. */
+  readonly onRefused: (reason: string) => void;
+}
+
+const RECONNECT_MS = 200;
+const CONNECT_POLL_MS = 20;
+const CHECKS_PER_LIMIT = 10;
+
+/** One end of the link between two daemons; the secondary listens, the primary dials and dials again. */
+export class PeerLink {
+  readonly #pulse: Pulse;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #redial: NodeJS.Timeout | undefined;
+  readonly #untold = new Map<number, { notice: PeerNotice; resolve: () => void }>();
+  readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
+  #socket: WebSocket | undefined;
+  #server: Server | undefined;
+  #last: PeerStatus | undefined;
+  #nextNumber = 1;
+  #isClosed = false;
+
+  private constructor(private readonly options: PeerLinkOptions) {
+    this.#pulse = new Pulse(options, options.onPulse);
+    this.#timers = [
+      setInterval(() => this.#beat(), options.heartbeatMs),
+      setInterval(() => this.#pulse.check(performance.now()), options.lowMs / CHECKS_PER_LIMIT),
+    ];
+  }
+
+  /** @throws GannetError CONFIG when the address can't be listened on */
+  static async listen(address: Address, options: PeerLinkOptions): Promise<PeerLink> {
+    const link = new PeerLink(options);
+    try {
+      await link.#listen(address);
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+    return link;
+  }
+
+  /** Dials until it is closed; the other end need not be there yet. */
+  static dial(address: Address, options: PeerLinkOptions): PeerLink {
+    const link = new PeerLink(options);
+    link.#dial(address);
+    return link;
+  }
+
+  get state(): PulseState {
+    return this.#pulse.state;
+  }
+
+  /** What the other end said last, and how long ago; undefined before it said anything. */
+  get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
+    if (!this.#last) return undefined;
+    return { status: this.#last, silentMs: Math.round(this.#pulse.silentMs(performance.now())) };
+  }
+
+  /** Tells the other end, again after each reconnect, until it has acknowledged. */
+  tell(notice: PeerNotice): Promise<void> {
+    const number = this.#nextNumber++;
+    return new Promise((resolve) => {
+      this.#untold.set(number, { notice, resolve });
+      this.#send({ type: 'tell', number, notice });
+    });
+  }
+
+  /** @throws GannetError CONTROL_UNREACHABLE without a link or an answer in time, INTERNAL when it was refused */
+  async ask(timeoutMs: number): Promise<unknown> {
+    const number = this.#nextNumber++;
+    const answered = new Promise<PeerMessage & { type: 'answer' }>((resolve) => {
+      this.#asked.set(number, resolve);
+    });
+    try {
+      await this.#connected(timeoutMs);
+      this.#send({ type: 'ask', number });
+      const late = sleep(timeoutMs, undefined, { ref: false });
+      const answer = await Promise.race([answered, late]);
+      if (!answer) {
+        const message = `no answer over the peer link in ${timeoutMs} ms`;
+        const remedy = "Start the other side's daemon, and see to `peer`.";
+        throw new GannetError('CONTROL_UNREACHABLE', message, remedy);
+      }
+      if (answer.error !== undefined) throw new GannetError('INTERNAL', answer.error, '');
+      return answer.value;
+    } finally {
+      this.#asked.delete(number);
+    }
+  }
+
+  /** Sends a heartbeat now: something has changed. */
+  beatNow(): void {
+    this.#beat();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#redial);
+    this.#socket?.terminate();
+    const server = this.#server;
+    if (!server) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  async #listen(address: Address): Promise<void> {
+    const http = createServer((_request, response) => response.writeHead(426).end());
+    this.#server = http;
+    const sockets = new WebSocketServer({ server: http, maxPayload: PEER_MESSAGE_BYTES_MAX });
+    sockets.on('error', () => undefined);
+    sockets.on('connection', (socket) => this.#adopt(socket));
+    if (address.type === 'unix') await rm(address.path, { force: true });
+    const umask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        http.once('error', reject);
+        if (address.type === 'unix') http.listen(address.path, resolve);
+        else http.listen(address.port, address.host, resolve);
+      });
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new GannetError(
+        'CONFIG',
+        `the peer link can't listen: ${why}`,
+        'See `secondary.peer`.',
+        'failed',
+        { cause },
+      );
+    } finally {
+      process.umask(umask);
+    }
+  }
+
+  #dial(address: Address): void {
+    if (this.#isClosed) return;
+    const url =
+      address.type === 'unix'
+        ? `ws+unix:${address.path}:/`
+        : `ws://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}/`;
+    const socket = new WebSocket(url, {
+      handshakeTimeout: this.options.highMs,
+      maxPayload: PEER_MESSAGE_BYTES_MAX,
+    });
+    socket.once('open', () => this.#adopt(socket));
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+    });
+  }
+
+  /** The newest connection is the link: an older one may be a peer that was cut off and has come back. */
+  #adopt(socket: WebSocket): void {
+    let isPeer = false;
+    socket.on('error', () => socket.terminate());
+    socket.on('message', (data: Buffer) => {
+      const message = decode(data);
+      if (message?.type === 'hello') isPeer = this.#greet(socket, message);
+      else if (!message || !isPeer) this.#refuse(socket, 'it does not speak as a peer does');
+      else this.#take(message);
+    });
+    const { vm, role } = this.options;
+    const hello: PeerMessage = { type: 'hello', protocol: PEER_PROTOCOL, vm, role };
+    socket.send(JSON.stringify(hello));
+  }
+
+  #greet(socket: WebSocket, hello: PeerMessage & { type: 'hello' }): boolean {
+    const { vm, role } = this.options;
+    if (hello.protocol !== PEER_PROTOCOL) {
+      this.#refuse(socket, `it speaks protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`);
+    } else if (hello.vm !== vm) {
+      this.#refuse(socket, `it is about VM ${hello.vm}, this daemon about ${vm}`);
+    } else if (hello.role === role) {
+      this.#refuse(socket, `both ends say that they are the ${role}`);
+    } else {
+      if (this.#socket !== socket) this.#socket?.terminate();
+      this.#socket = socket;
+      this.#beat();
+      for (const [number, { notice }] of this.#untold) this.#send({ type: 'tell', number, notice });
+      return true;
+    }
+    return false;
+  }
+
+  #take(message: PeerMessage): void {
+    if (message.type === 'beat') {
+      const before = this.#last;
+      this.#last = message.status;
+      this.#pulse.heard(performance.now());
+      this.options.onStatus(message.status, before);
+    } else if (message.type === 'tell') {
+      this.options.onNotice(message.notice);
+      this.#send({ type: 'told', number: message.number });
+    } else if (message.type === 'told') {
+      this.#untold.get(message.number)?.resolve();
+      this.#untold.delete(message.number);
+    } else if (message.type === 'answer') {
+      this.#asked.get(message.number)?.(message);
+    } else if (message.type === 'ask') {
+      const { number } = message;
+      this.options.onAsk().then(
+        (value) => this.#send({ type: 'answer', number, value }),
+        (error: unknown) => {
+          this.#send({ type: 'answer', number, value: null, error: describeError(error).message });
+        },
+      );
+    }
+  }
+
+  #refuse(socket: WebSocket, reason: string): void {
+    this.options.onRefused(reason);
+    socket.close(1008, reason.slice(0, 120));
+  }
+
+  async #connected(timeoutMs: number): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (this.#socket?.readyState !== WebSocket.OPEN && performance.now() < deadlineMs) {
+      await sleep(CONNECT_POLL_MS);
+    }
+  }
+
+  #beat(): void {
+    this.#send({ type: 'beat', status: this.options.status() });
+  }
+
+  #send(message: PeerMessage): void {
+    const socket = this.#socket;
+    // Nothing is queued for a peer that does not read: beats replace each other, notices are sent again.
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
+    else socket.send(JSON.stringify(message));
+  }
+}
+
+function decode(data: Buffer): PeerMessage | undefined {
+  try {
+    return peerMessageSchema.parse(JSON.parse(data.toString('utf8')));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+import { z } from 'zod';
+
+/**
+ * The link between the two daemons of a VM: WebSocket frames of JSON, the same from both ends.
+ *
+ *     hello    first, from each end: protocol, VM, role
+ *     beat     every `heartbeatMs`: how this end is
+ *     tell     a notice that has to be acknowledged; `told` carries its number back
+ *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
+ *
+ * A link says nothing about the VMs by its silence: it may be cut while both live. What it says while it is up is the
+ * word of a daemon that stands beside its QEMU.
+ */
+export const PEER_PROTOCOL = 1;
+export const PEER_MESSAGE_BYTES_MAX = 1024 * 1024;
+
+const statusSchema = z.object({
+  role: z.enum(['primary', 'secondary']),
+  state: z.string(),
+  epoch: z.number().int().nonnegative(),
+  /** What this daemon knows of its own QEMU: `hung` means that it does not answer, `lost` that it has ended. */
+  vm: z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']),
+  /** Secondary: whether all of the primary's writes arrive. */
+  link: z.enum(['none', 'whole', 'lost']),
+});
+export type PeerStatus = Readonly<z.output<typeof statusSchema>>;
+
+/** What one end may have to tell the other. */
+const noticeSchema = z.enum([
+  /** The primary runs on without this replica: it must never take over again. */
+  'outdated',
+  /** The secondary is about to end: the primary has to run on without it. */
+  'leaving',
+  /** The secondary's buffers pass their soft limit: a checkpoint would empty them. */
+  'memory-pressure',
+]);
+export type PeerNotice = z.output<typeof noticeSchema>;
+
+export const peerMessageSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('hello'),
+    protocol: z.number().int(),
+    vm: z.string(),
+    role: z.enum(['primary', 'secondary']),
+  }),
+  z.object({ type: z.literal('beat'), status: statusSchema }),
+  z.object({ type: z.literal('tell'), number: z.number().int(), notice: noticeSchema }),
+  z.object({ type: z.literal('told'), number: z.number().int() }),
+  z.object({ type: z.literal('ask'), number: z.number().int() }),
+  z.object({
+    type: z.literal('answer'),
+    number: z.number().int(),
+    value: z.unknown(),
+    error: z.string().optional(),
+  }),
+]);
+export type PeerMessage = Readonly<z.output<typeof peerMessageSchema>>;

@@ -1,0 +1,51 @@
+/** How long the other end may be silent, in milliseconds. */
+export interface PulseLimits {
+  /** Worth a warning. */
+  readonly lowMs: number;
+  /** Time to act. */
+  readonly highMs: number;
+}
+
+export type PulseState = 'unknown' | 'up' | 'late' | 'lost';
+
+/**
+ * Judges the other end by when it was last heard: `late` after the low limit, `lost` after the high one, `up` again
+ * with the next sign of life. A link that breaks and comes back in time is a blip and changes nothing. Pure: time
+ * comes in from outside.
+ */
+export class Pulse {
+  #state: PulseState = 'unknown';
+  #lastMs = 0;
+
+  constructor(
+    private readonly limits: PulseLimits,
+    private readonly onChange: (state: PulseState, silentMs: number) => void,
+  ) {}
+
+  get state(): PulseState {
+    return this.#state;
+  }
+
+  silentMs(nowMs: number): number {
+    return this.#state === 'unknown' ? 0 : nowMs - this.#lastMs;
+  }
+
+  heard(nowMs: number): void {
+    this.#lastMs = nowMs;
+    this.#set('up', 0);
+  }
+
+  /** Call it often: several times in `lowMs`. */
+  check(nowMs: number): void {
+    if (this.#state === 'unknown') return;
+    const silentMs = nowMs - this.#lastMs;
+    if (silentMs >= this.limits.highMs) this.#set('lost', silentMs);
+    else if (silentMs >= this.limits.lowMs) this.#set('late', silentMs);
+  }
+
+  #set(state: PulseState, silentMs: number): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.onChange(state, silentMs);
+  }
+}
