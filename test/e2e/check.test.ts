@@ -69,7 +69,7 @@ function primaryConfig(devices: readonly string[]): { control: string } {
     primary: {
       nbd: `unix:${at('replica.nbd')}`,
       migrate: `unix:${at('incoming.sock')}`,
-      peer: at('secondary.ctl'),
+      peer: `unix:${at('peer.sock')}`,
       checkpointPeriodMs: 700,
     },
   } as { control: string };
@@ -86,7 +86,7 @@ async function startSecondaryDaemon(sizes: readonly number[], device = 'vb'): Pr
       disks: sizes.map((size, index) => {
         return { name: `disk${index}`, device: `${device}${index}`, base: at(`b${index}`), size };
       }),
-      secondary: { nbd: `unix:${at('replica.nbd')}` },
+      secondary: { nbd: `unix:${at('replica.nbd')}`, peer: `unix:${at('peer.sock')}` },
     },
   });
   cleanups.push(() => daemon.kill());
@@ -111,6 +111,10 @@ async function until(what: string, isSo: () => boolean, timeoutMs = 20_000): Pro
     if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`);
     await sleep(20);
   }
+}
+
+function hasVm(daemon: LabDaemon): boolean {
+  return daemon.eventsOf('vm').some(({ state }) => state === 'ready');
 }
 
 describe('gannet check', () => {
@@ -142,7 +146,7 @@ describe('gannet check', () => {
       config: primaryConfig(['vb0']),
     });
     cleanups.push(() => primaryDaemon.kill());
-    await until('the primary VM', () => primaryDaemon.eventsOf('primary-vm-ready').length > 0);
+    await until('the primary VM', () => hasVm(primaryDaemon));
 
     const printing = ['check', '-c', at('primary.yaml'), '--print-secondary'];
     const printed = await gannet(...printing);
@@ -150,9 +154,7 @@ describe('gannet check', () => {
     expect(printed.code).toBe(3);
     // As a person would: the very text, through a shell, with the shim in the environment.
     run(['sh', '-c', `exec ${printed.stdout}`], guest.shim);
-    await until('the secondary VM', () => {
-      return secondaryDaemon.eventsOf('secondary-vm-ready').length > 0;
-    });
+    await until('the secondary VM', () => hasVm(secondaryDaemon));
     const oracle = OracleLog.detached();
     const console = connect(at('console.sock'));
     console.setEncoding('latin1').on('data', (text: string) => oracle.feed(text));
@@ -221,7 +223,7 @@ describe('gannet check', () => {
       ...['-blockdev', `driver=null-co,node-name=n1,size=${DISK_BYTES}`],
       ...['-device', 'virtio-blk-pci,id=vb1,drive=n1,addr=0x5'],
     ]);
-    await until('the secondary VM', () => daemon.eventsOf('trouble').length > 0);
+    await until('the secondary VM', () => hasVm(daemon));
     await writeFile(at('primary.yaml'), JSON.stringify(primaryConfig(['vb0', 'vb1'])));
 
     const { code, findings } = await check();

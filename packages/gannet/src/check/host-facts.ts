@@ -63,9 +63,10 @@ export async function secondaryHostFacts(
   config: SecondaryConfig,
   isServing: boolean,
 ): Promise<HostFacts> {
-  const { nbd, memory, journal, overwrite } = config.secondary;
+  const { nbd, peer, memory, journal, overwrite } = config.secondary;
   const common = await commonFacts(config, [
     ['secondary.nbd', nbd.type === 'unix' ? nbd.path : undefined],
+    ['secondary.peer', peer?.type === 'unix' ? peer.path : undefined],
     ['secondary.journal', journal],
   ]);
   return {
