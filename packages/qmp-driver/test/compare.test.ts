@@ -9,7 +9,7 @@ import {
   shimFinding,
   type VmReport,
 } from '../src/index.js';
-import { deviceReport, diskReport, primaryReport, secondaryReport } from './reports.js';
+import { deviceReport, diskReport, omit, primaryReport, secondaryReport } from './reports.js';
 
 const LINK: DiskLink = {
   id: 'disk0',
@@ -285,7 +285,7 @@ const CASES: readonly Case[] = [
   {
     what: 'a secondary without quorum',
     secondary: {
-      disks: secondaryReport().disks.map(({ quorum: _, ...rest }) => ({ ...rest, format: 'nbd' })),
+      disks: secondaryReport().disks.map((disk) => omit(disk, 'quorum')),
     },
     finds: ['warning secondary-no-quorum vb0'],
   },
@@ -298,8 +298,7 @@ const CASES: readonly Case[] = [
 ];
 
 function omitQuorum() {
-  const { quorum: _, ...rest } = diskReport();
-  return rest;
+  return omit(diskReport(), 'quorum');
 }
 
 function scsi(lun: number) {

@@ -80,3 +80,8 @@ export function secondaryReport(over: Partial<VmReport> = {}): VmReport {
     ...over,
   });
 }
+
+export function omit<T extends object, K extends keyof T & string>(from: T, key: K): Omit<T, K> {
+  const rest = Object.entries(from).filter(([name]) => name !== key);
+  return Object.fromEntries(rest) as unknown as Omit<T, K>;
+}

@@ -5,7 +5,7 @@ import {
   shellText,
   type VmReport,
 } from '../src/index.js';
-import { deviceReport, diskReport, primaryReport } from './reports.js';
+import { deviceReport, diskReport, omit, primaryReport } from './reports.js';
 
 const OPTIONS: SecondaryCommandOptions = {
   server: { type: 'unix', path: '/run/r.nbd' },
@@ -75,7 +75,7 @@ describe('machine, CPU and memory', () => {
   test('features of the CPU', () => {
     const given = { ...cpu, features: { rdrand: true, sse3: false, model: 9 } };
     expect(derive({ cpu: given }).values('-cpu')).toEqual(['qemu64,rdrand=on,sse3=off,model=9']);
-    const { features: _, ...unknown } = cpu;
+    const unknown = omit(cpu, 'features');
     const { values, found } = derive({ cpu: unknown });
     expect(values('-cpu')).toEqual(['qemu64']);
     expect(found).toEqual(['warning property-not-derived cpu']);
@@ -111,10 +111,10 @@ describe('machine, CPU and memory', () => {
 describe('disks', () => {
   test('several, over TCP, one by a drive with a name that QEMU made up', () => {
     const path = '/machine/peripheral-anon/device[0]';
-    const { quorum: _, ...plain } = diskReport();
+    const plain = omit(diskReport(), 'quorum');
     const second = { ...plain, device: 'drive1', names: ['drive1', '#block9'], topNode: '#block9' };
     const device = deviceReport({ path, address: '05.0', properties: { drive: 'drive1' } });
-    const { id: _id, ...anonymous } = device;
+    const anonymous = omit(device, 'id');
     const { values, found } = derive(
       { disks: [diskReport(), second], devices: [deviceReport(), anonymous] },
       {

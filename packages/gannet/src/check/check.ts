@@ -24,7 +24,7 @@ import {
 import { addressText, linksOf } from './plan.js';
 import { inspectDirectly, type SideReport } from './side.js';
 
-const PEER_TIMEOUT_MS = 5000;
+const PEER_TIMEOUT_MS = 2000;
 
 export type AnyFinding = Finding<string>;
 
