@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import { type QmpClient, QmpTimeoutError } from 'qemu-qmp-client';
-import { linksOf } from '../check/plan.js';
+import { addressText, linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
 import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
@@ -96,6 +96,7 @@ export class PrimaryRole implements Role {
       primaryVm: this.vm.state,
       link: primary.link,
       checkpointPeriodMs: primary.checkpointPeriodMs,
+      epoch: this.#link.peer?.status.epoch ?? 0,
       peer: { pulse: this.#link.state, ...this.#link.peer },
     };
   }
@@ -266,24 +267,26 @@ export class PrimaryRole implements Role {
     what: string,
     isThere: (status: PeerStatus) => boolean,
   ): Promise<void> {
+    const startMs = performance.now();
     for (;;) {
       const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
       if (peer && isThere(peer)) return;
-      const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
-      if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
-        const remedy = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
-        throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, remedy);
-      }
       if (this.#abort.signal.aborted) {
         throw new GannetError('INTERRUPTED', 'this daemon is ending', 'Start it again.');
       }
+      const restart = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+      if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
+        const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
+        throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, restart);
+      }
+      if (!peer && performance.now() - startMs > this.config.peer.highMs) {
+        const address = addressText(this.config.primary.peer);
+        const message = `no secondary daemon answers on ${address}, the peer link`;
+        throw new GannetError('NOT_READY', message, 'Start it: `gannet secondary`.');
+      }
       if (signal.aborted) {
-        throw new GannetError(
-          'TIMEOUT',
-          `waited in vain for ${what}; ${says}`,
-          'See the log of the secondary daemon, and that its QEMU waits with -incoming.',
-          'timeout',
-        );
+        const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
+        throw new GannetError('TIMEOUT', `waited in vain for ${what}; ${says}`, restart, 'timeout');
       }
       await sleep(POLL_MS);
     }

@@ -320,6 +320,7 @@ export class SecondaryRole implements Role {
       this.#readiness = error instanceof Error ? error : new Error(String(error));
       this.#trouble(error);
     }
+    this.#link?.beatNow();
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -387,6 +388,7 @@ export class SecondaryRole implements Role {
       state,
       epoch,
       vm: this.#vmState,
+      ...(this.#readiness instanceof Error ? { trouble: this.#readiness.message } : {}),
       link: link.loss === undefined ? whole : 'lost',
     };
   }

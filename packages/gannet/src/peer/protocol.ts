@@ -20,6 +20,8 @@ const statusSchema = z.object({
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU: `hung` means that it does not answer, `lost` that it has ended. */
   vm: z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']),
+  /** Why it is unusable. */
+  trouble: z.string().optional(),
   /** Secondary: whether all of the primary's writes arrive. */
   link: z.enum(['none', 'whole', 'lost']),
 });
