@@ -270,7 +270,7 @@ describe('the commands along the life of a pair', () => {
     expect(await socketsIn(pair.dir)).toEqual([]);
     const afterwards = await start(['secondary', ...onSecondary]).outcome();
     expect(afterwards.code).toBe(1);
-    expect(afterwards.stderr).toContain("base0.raw became a guest's own disk after a failover");
+    expect(afterwards.stderr).toContain("base0-0.raw became a guest's own disk after a failover");
     expect(await socketsIn(pair.dir)).toEqual([]);
   });
 });
@@ -294,7 +294,7 @@ describe('gannet secondary refuses', () => {
     },
     {
       name: "a base that is a guest's own disk",
-      message: "base0.raw became a guest's own disk after a failover (epoch 7)",
+      message: "base0-0.raw became a guest's own disk after a failover (epoch 7)",
       remedy: '--overwrite',
       prepare: async () => {
         const base = await image('base0.raw', MIB);
