@@ -18,6 +18,7 @@ export interface LabDaemonOptions {
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
   readonly onEvent?: ((event: DaemonEvent) => void) | undefined;
+  readonly env?: NodeJS.ProcessEnv | undefined;
 }
 
 /** `gannet secondary` or `gannet primary` as a process of its own, that ends with the one that started it. */
@@ -27,6 +28,7 @@ export class LabDaemon {
   readonly exited: Promise<number | null>;
   #logTail = '';
   #client: ControlClient | undefined;
+  #isStopped = false;
 
   private constructor(
     readonly role: string,
@@ -50,6 +52,7 @@ export class LabDaemon {
     const bin = options.bin ?? path.resolve(import.meta.dirname, '..', 'bin.js');
     const command = [process.execPath, bin, options.role, '--config', configPath];
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const daemon = new LabDaemon(options.role, configPath, child, options.onEvent);
@@ -84,10 +87,16 @@ export class LabDaemon {
     return this.events.filter((event) => event.kind === kind);
   }
 
+  /** Halts the process, as a hung host would: its sockets stay open, nothing answers. kill() still ends it. */
+  stop(): void {
+    this.child.kill('SIGSTOP');
+    this.#isStopped = true;
+  }
+
   /** Sends a signal and waits for the end. */
   async kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     this.#client?.close();
-    this.child.kill(signal);
+    this.child.kill(this.#isStopped ? 'SIGKILL' : signal);
     return this.exited;
   }
 

@@ -27,6 +27,10 @@ export interface LabPairOptions {
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
   readonly onEvent?: ((event: DaemonEvent) => void) | undefined;
+  /** Keys to put over those of `secondary` in its configuration. */
+  readonly secondary?: Record<string, unknown> | undefined;
+  /** What the daemons find in their environment beside ours. */
+  readonly env?: (() => NodeJS.ProcessEnv) | undefined;
   /** Keys to put over those of a daemon's configuration. */
   readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
@@ -130,6 +134,7 @@ export class LabPair {
       config: this.configOf(role),
       bin: this.options.bin,
       onEvent: this.options.onEvent,
+      env: this.options.env?.(),
     });
   }
 
@@ -154,7 +159,9 @@ export class LabPair {
         peer: `unix:${towards.peer}`,
         checkpointPeriodMs: this.options.periodMs ?? 1000,
       },
-      ...(own ? {} : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}` } }),
+      ...(own
+        ? {}
+        : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}`, ...this.options.secondary } }),
       ...this.options.config?.(role),
     };
   }
@@ -171,6 +178,13 @@ export class LabPair {
     this.#secondary = undefined;
     this.#secondaryDaemon = undefined;
     this.#generation++;
+  }
+
+  /** After the loss of a secondary: clears it away and starts a new one in its place. */
+  async replaceSecondary(): Promise<void> {
+    await this.#secondary?.dispose();
+    await this.#secondaryDaemon?.kill('SIGKILL');
+    await this.startSecondary();
   }
 
   /** `gannet reprotect`. */
