@@ -294,7 +294,7 @@ describe('gannet secondary refuses', () => {
     },
     {
       name: "a base that is a guest's own disk",
-      message: "base0-0.raw became a guest's own disk after a failover (epoch 7)",
+      message: "base0.raw became a guest's own disk after a failover (epoch 7)",
       remedy: '--overwrite',
       prepare: async () => {
         const base = await image('base0.raw', MIB);

@@ -114,13 +114,21 @@ describe('a primary that loses its secondary runs on alone', () => {
     ['its daemon hangs', ({ secondaryDaemon }) => secondaryDaemon.stop()],
   ];
 
-  it.each(losses)('%s', async (_name, lose) => {
+  it.each(losses)('%s', async (name, lose) => {
     const running = await protectedPair();
     await lose(running);
     const { primaryDaemon } = running;
     await until('the primary to be alone', () => primaryDaemon.eventsOf('alone').length > 0);
     await expectPrimaryWell(running);
     expect(await statusOf(primaryDaemon)).toMatchObject({ state: 'alone', primaryVm: 'ready' });
+    // Who can hear it knows by now that this replica must never take over.
+    const [alone] = primaryDaemon.eventsOf('alone');
+    expect(alone?.['secondaryKnows']).toBe(
+      !name.includes('daemon is killed') && !name.includes('daemon hangs'),
+    );
+    if (name.includes('its VM')) {
+      expect(await statusOf(running.secondaryDaemon)).toMatchObject({ state: 'diverged' });
+    }
   });
 
   it.each(['replication', 'nbd', 'mirror'])('and can be protected again (%s)', async (link) => {

@@ -48,6 +48,8 @@ export class PrimaryRole implements Role {
   #stageName = '';
   #protecting: Promise<Record<string, unknown>> | undefined;
   #letGo: Promise<void> | undefined;
+  /** The replica that protects this VM. */
+  #replica: string | undefined;
   #told: Promise<boolean> | undefined;
   /** The secondary's loss is known, and acted upon once. */
   #isLost = false;
@@ -347,7 +349,7 @@ export class PrimaryRole implements Role {
 
   /** @returns whether it was acknowledged; if not yet, it is told again at the next chance */
   #tellOutdated(): Promise<boolean> {
-    this.#told ??= this.#link.tell('outdated').then(() => true);
+    this.#told ??= this.#link.tell('outdated', this.#replica).then(() => true);
     const patienceMs = this.#link.state === 'lost' ? 0 : this.config.peer.lowMs;
     return Promise.race([this.#told, sleep(patienceMs).then(() => false)]);
   }
@@ -390,6 +392,7 @@ export class PrimaryRole implements Role {
     if (status.vm !== before?.vm || status.state !== before.state || status.link !== before.link) {
       this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
     }
+    if (status.state === 'protected' && this.#state !== 'alone') this.#replica = status.replica;
     if (status.vm === 'lost' || status.vm === 'hung')
       this.#lose(`the secondary VM is ${status.vm}`);
     else if (status.link === 'lost') this.#lose('the link to the replica broke');

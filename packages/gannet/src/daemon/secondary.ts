@@ -286,7 +286,7 @@ export class SecondaryRole implements Role {
         status: () => this.#peerStatus(),
         onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
-        onNotice: (notice) => this.#onNotice(notice),
+        onNotice: (notice, replica) => this.#onNotice(notice, replica),
         onAsk: () => this.#inspect(),
         onRefused: (reason) => this.stage.history.add('peer', { refused: reason }),
       });
@@ -390,6 +390,7 @@ export class SecondaryRole implements Role {
       vm: this.#vmState,
       ...(this.#readiness instanceof Error ? { trouble: this.#readiness.message } : {}),
       link: link.loss === undefined ? whole : 'lost',
+      replica: this.replica.uuid,
     };
   }
 
@@ -405,9 +406,12 @@ export class SecondaryRole implements Role {
     }
   }
 
-  #onNotice(notice: PeerNotice): void {
-    this.stage.history.add('peer', { notice });
-    if (notice === 'outdated') this.replica.diverge('the primary runs on without this replica');
+  #onNotice(notice: PeerNotice, replica: string | undefined): void {
+    const isOurs = replica === this.replica.uuid;
+    this.stage.history.add('peer', { notice, isOurs });
+    if (notice === 'outdated' && isOurs) {
+      this.replica.diverge('the primary runs on without this replica');
+    }
   }
 
   #byCall(step: (source: ExternalSource) => void): Record<string, unknown> {

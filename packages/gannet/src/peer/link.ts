@@ -23,7 +23,7 @@ export interface PeerLinkOptions extends PulseLimits {
   readonly onPulse: (state: PulseState, silentMs: number) => void;
   /** The other end has said how it is; `before` is what it said last. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  readonly onNotice: (notice: PeerNotice) => void;
+  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => void;
   /** What this side looks like, for `gannet check` of the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A peer that is refused, or that is not one: for the log. */
@@ -39,7 +39,7 @@ export class PeerLink {
   readonly #pulse: Pulse;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #untold = new Map<number, { notice: PeerNotice; resolve: () => void }>();
+  readonly #untold = new Map<number, { message: PeerMessage; resolve: () => void }>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | undefined;
@@ -85,11 +85,12 @@ export class PeerLink {
   }
 
   /** Tells the other end, again after each reconnect, until it has acknowledged. */
-  tell(notice: PeerNotice): Promise<void> {
+  tell(notice: PeerNotice, replica?: string): Promise<void> {
     const number = this.#nextNumber++;
+    const message: PeerMessage = { type: 'tell', number, notice, replica };
     return new Promise((resolve) => {
-      this.#untold.set(number, { notice, resolve });
-      this.#send({ type: 'tell', number, notice });
+      this.#untold.set(number, { message, resolve });
+      this.#send(message);
     });
   }
 
@@ -205,7 +206,7 @@ export class PeerLink {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
       this.#beat();
-      for (const [number, { notice }] of this.#untold) this.#send({ type: 'tell', number, notice });
+      for (const { message } of this.#untold.values()) this.#send(message);
       return true;
     }
     return false;
@@ -218,7 +219,7 @@ export class PeerLink {
       this.#pulse.heard(performance.now());
       this.options.onStatus(message.status, before);
     } else if (message.type === 'tell') {
-      this.options.onNotice(message.notice);
+      this.options.onNotice(message.notice, message.replica);
       this.#send({ type: 'told', number: message.number });
     } else if (message.type === 'told') {
       this.#untold.get(message.number)?.resolve();

@@ -22,6 +22,8 @@ const statusSchema = z.object({
   vm: z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']),
   /** Why it is unusable. */
   trouble: z.string().optional(),
+  /** Secondary: uuid of its replica; a daemon that is started anew has another. */
+  replica: z.string().optional(),
   /** Secondary: whether all of the primary's writes arrive. */
   link: z.enum(['none', 'whole', 'lost']),
 });
@@ -46,7 +48,13 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: statusSchema }),
-  z.object({ type: z.literal('tell'), number: z.number().int(), notice: noticeSchema }),
+  z.object({
+    type: z.literal('tell'),
+    number: z.number().int(),
+    notice: noticeSchema,
+    /** Whom it is about; told too late, it may reach another. */
+    replica: z.string().optional(),
+  }),
   z.object({ type: z.literal('told'), number: z.number().int() }),
   z.object({ type: z.literal('ask'), number: z.number().int() }),
   z.object({
