@@ -12,6 +12,8 @@ const shared = {
 };
 
 export default {
+  // Half of the tests wait for something: a worker for each core.
+  maxWorkers: '100%',
   testTimeout: 120_000,
   projects: [
     {

@@ -104,7 +104,7 @@ class Scene {
 
 describe('Disk', () => {
   test('I1 view: reads are right across commits, failover and write-back, however slow the base', async () => {
-    await forSeeds(150, async (random) => {
+    await forSeeds(40, async (random) => {
       const scene = new Scene(random);
       const failOverAt = random.below(160);
       for (let step = 0; step < 120; step++) {
@@ -116,7 +116,7 @@ describe('Disk', () => {
   });
 
   test('I3 failover: nothing of P is left, all of S is, and the base ends up with it', async () => {
-    await forSeeds(60, async (random) => {
+    await forSeeds(20, async (random) => {
       const scene = new Scene(random);
       for (let step = 0; step < 40; step++) await act(scene, false);
       scene.failOver();
@@ -169,7 +169,7 @@ describe('Disk', () => {
   });
 
   test('extents: holes only where base and layers hold nothing, the longest at a time', async () => {
-    await forSeeds(60, (random) => {
+    await forSeeds(15, (random) => {
       const base = new SlowBase(SIZE, random, random.below(25) * PAGE_BYTES);
       const disk = new Disk('disk', base, new SlabPool());
       const touched = new Set<number>();

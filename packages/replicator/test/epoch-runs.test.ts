@@ -8,7 +8,7 @@ const SIZE = 40 * PAGE_BYTES + 700;
 
 describe('runsOf', () => {
   test('the latest epoch wins, no byte is in two runs, any order of writing gives the same', async () => {
-    await forSeeds(80, (random) => {
+    await forSeeds(20, (random) => {
       const pool = new SlabPool();
       const model = new Int16Array(SIZE).fill(-1);
       const layers = Array.from({ length: 1 + random.below(4) }, () => layer(pool, model, random));
@@ -33,7 +33,7 @@ describe('runsOf', () => {
   });
 
   test('data runs ascend, are coalesced, and stay within the given length', async () => {
-    await forSeeds(30, (random) => {
+    await forSeeds(15, (random) => {
       const pool = new SlabPool();
       const model = new Int16Array(SIZE).fill(-1);
       const layers = [layer(pool, model, random), layer(pool, model, random)];

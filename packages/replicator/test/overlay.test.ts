@@ -10,7 +10,7 @@ type Model = Int16Array;
 
 describe('Overlay', () => {
   test('holds what was written and zeroed, byte for byte', async () => {
-    await forSeeds(40, (random) => {
+    await forSeeds(20, (random) => {
       const pool = new SlabPool();
       const overlay = new Overlay(pool);
       const model: Model = new Int16Array(SIZE).fill(-1);
@@ -24,7 +24,7 @@ describe('Overlay', () => {
   });
 
   test('copies any part of a page over a target, and leaves what it does not hold', async () => {
-    await forSeeds(60, (random) => {
+    await forSeeds(20, (random) => {
       const overlay = new Overlay(new SlabPool());
       const model: Model = new Int16Array(SIZE).fill(-1);
       for (let step = 0; step < 12; step++) change(overlay, model, random);

@@ -42,13 +42,16 @@ export class Random {
   }
 }
 
-/** Runs `body` with `count` seeds; the one that fails is named. SEED=n runs that one alone. */
+/**
+ * Runs `body` with `count` seeds; the one that fails is named. SEED=n runs that one alone, SEEDS_TIMES=n n times as many.
+ */
 export async function forSeeds(
   count: number,
   body: (random: Random) => void | Promise<void>,
 ): Promise<void> {
   const only = process.env.SEED;
-  const seeds = only === undefined ? Array.from({ length: count }, (_, at) => at + 1) : [+only];
+  const length = count * Number(process.env.SEEDS_TIMES ?? 1);
+  const seeds = only === undefined ? Array.from({ length }, (_, at) => at + 1) : [+only];
   for (const seed of seeds) {
     try {
       await body(new Random(seed));
