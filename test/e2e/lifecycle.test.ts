@@ -106,7 +106,7 @@ describe('the circle', () => {
 });
 
 describe('a primary that loses its secondary runs on alone', () => {
-  const losses: readonly [name: string, lose: (pair: LabPair) => Promise<unknown> | void][] = [
+  const losses: readonly [name: string, lose: (pair: LabPair) => unknown][] = [
     ['its VM is killed', ({ secondary }) => secondary.kill('SIGKILL')],
     ['its VM hangs', ({ secondary }) => secondary.sigstop()],
     ['its daemon is killed', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGKILL')],

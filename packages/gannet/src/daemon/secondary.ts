@@ -18,34 +18,19 @@ import { asSecondary, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
-import { runFence } from './fence.js';
 import type { Role, Stage } from './role.js';
+import { Takeover } from './takeover.js';
 import { VmWatch } from './vm-watch.js';
-import { withinTime } from './within.js';
-
-const FAILOVER_TIMEOUT_MS = 60_000;
-
-/** How a failover went, in milliseconds from the call. */
-export interface FailoverReport {
-  readonly epoch: number;
-  readonly evidence: string;
-  readonly takenOverMs: number;
-  readonly durableMs: number;
-  readonly movedMs: number;
-}
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
- * one event loop (the gate depends on it).
- *
- * It takes over only when the primary is known to be dead: by the word of the primary's own daemon that its QEMU has
- * ended, by a fence command that exited with 0, or by an operator's --force. Silence proves nothing.
+ * one event loop (the gate depends on it). When it takes over is up to `Takeover`.
  */
 export class SecondaryRole implements Role {
   readonly name = 'secondary';
   readonly methods = {
     inspect: () => this.#inspect(),
-    failover: ({ force }: Record<string, unknown>) => this.failOver(force === true),
+    failover: ({ force }: Record<string, unknown>) => this.#takeover.failOver(force === true),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -53,6 +38,7 @@ export class SecondaryRole implements Role {
   readonly #nbd: NbdServer;
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
+  readonly #takeover: Takeover;
   readonly #vm: VmWatch;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
@@ -62,9 +48,6 @@ export class SecondaryRole implements Role {
   #coloExit: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
-  #failover: Promise<FailoverReport> | undefined;
-  #isFencing = false;
-  #tookOver: (() => void) | undefined;
   #isReleased = false;
   readonly #subscriptions: (() => void)[] = [];
 
@@ -73,6 +56,15 @@ export class SecondaryRole implements Role {
     private readonly stage: Stage,
     private readonly replica: Replica,
   ) {
+    this.#takeover = new Takeover({
+      stage,
+      replica,
+      config: () => this.config,
+      peer: () => this.#link,
+      driver: () => this.#driver,
+      coloExit: () => this.#coloExit,
+      source: this.#external,
+    });
     replica.on((event) => this.#onReplica(event));
     this.#nbd = new NbdServer({ exports: replica.exports, admission: replica.gate });
     this.#writeBack = new WriteBack({
@@ -196,83 +188,10 @@ export class SecondaryRole implements Role {
     return this.#vm;
   }
 
-  /**
-   * The secondary takes over, and moves to its local files. Asking again gives the same answer.
-   *
-   * @throws GannetError REFUSED without proof that the primary is dead, unless forced
-   */
-  failOver(force: boolean): Promise<FailoverReport> {
-    this.#failover ??= this.#prove(force)
-      .then((evidence) => this.#failOver(evidence))
-      .catch((error: unknown) => {
-        this.#failover = undefined;
-        throw error;
-      });
-    return this.#failover;
-  }
-
   get #vmState(): PeerStatus['vm'] {
     const { state } = this.#vm;
     if (state !== 'ready') return state;
     return this.#readiness instanceof Error ? 'unusable' : this.#readiness;
-  }
-
-  /** @returns the proof that the primary is dead, in words */
-  async #prove(force: boolean): Promise<string> {
-    const { replica, config } = this;
-    if (replica.state === 'failed-over' || replica.state === 'retired') return 'it has taken over';
-    if (!replica.mayFailOver) {
-      throw new GannetError(
-        'REFUSED',
-        `${config.vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-        replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
-        'refused',
-      );
-    }
-    if (force) return 'an operator says so';
-    const peer = this.#link?.state === 'up' ? this.#link.peer?.status : undefined;
-    if (peer?.vm === 'lost' && peer.state === 'protected') {
-      return "the primary's daemon says that its QEMU has ended";
-    }
-    if (config.fence && (replica.link.loss !== undefined || this.#coloExit !== undefined)) {
-      const { succeeded, words } = await runFence(config.fence, config.vm, 'primary');
-      this.stage.history.add('fence', { target: 'primary', succeeded, words });
-      if (succeeded) return 'the primary is fenced';
-    }
-    throw new GannetError(
-      'REFUSED',
-      `nothing proves that the primary of ${config.vm} is dead`,
-      'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
-      'refused',
-    );
-  }
-
-  /** A failover that failed half way goes on where it stood when it is asked for again. */
-  async #failOver(evidence: string): Promise<FailoverReport> {
-    const { replica, stage } = this;
-    const startMs = performance.now();
-    const since = (): number => Math.round(performance.now() - startMs);
-    stage.history.add('failover-begins', { evidence });
-    if (replica.state === 'protected') await this.#takeOver();
-    const takenOverMs = since();
-    if (replica.state === 'failed-over') await replica.failoverDurable();
-    const durableMs = since();
-    stage.history.add('failover-durable');
-    await this.#moveToLocal();
-    const report = { epoch: replica.epoch, evidence, takenOverMs, durableMs, movedMs: since() };
-    stage.history.add('failover-done', report);
-    this.#link?.beatNow();
-    return report;
-  }
-
-  async #takeOver(): Promise<void> {
-    const takenOver = new Promise<void>((resolve) => (this.#tookOver = resolve));
-    if (this.config.secondary.source === 'external') this.#external.failOver();
-    else await this.#driver?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
-    await withinTime(takenOver, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
-    const { state, reason } = this.replica;
-    if (state === 'failed-over') return;
-    throw new GannetError('STAGE_FAILED', `failover failed: ${reason}`, 'Seed again.');
   }
 
   async #listen(): Promise<void> {
@@ -308,7 +227,7 @@ export class SecondaryRole implements Role {
       if (event.kind !== 'colo-exit') return;
       this.#coloExit = event.reason;
       this.stage.history.add('colo-exit', { reason: event.reason });
-      this.#considerFailover();
+      this.#takeover.consider();
     });
     this.#subscriptions.push(off);
     this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
@@ -332,43 +251,6 @@ export class SecondaryRole implements Role {
     });
     checkpointer.start();
     return checkpointer;
-  }
-
-  /** With an external source there is no VM of ours to move: the exports go on serving. */
-  async #moveToLocal(): Promise<void> {
-    if (!this.#driver) return;
-    const disks = this.config.disks.map(({ name, device, base }) => ({
-      id: name,
-      device,
-      file: { driver: 'file' as const, filename: base ?? '' },
-    }));
-    const { replica } = this;
-    await this.#driver.moveToLocal(disks, async () => {
-      if (replica.state !== 'retired') await replica.settle();
-    });
-    this.stage.history.add('moved-to-local');
-  }
-
-  /** Automatic failover: when everything says that the primary is gone, and the fence makes sure of it. */
-  #considerFailover(): void {
-    const { fence, vm, secondary } = this.config;
-    if (secondary.failover !== 'automatic' || !fence || this.#isFencing || this.#failover) return;
-    const peer = this.#link?.peer?.status;
-    const { loss } = this.replica.link;
-    const isGone =
-      this.#link?.state === 'lost' ||
-      peer?.vm === 'lost' ||
-      peer?.vm === 'hung' ||
-      (loss !== undefined && this.#coloExit !== undefined);
-    if (!isGone || !this.replica.mayFailOver) return;
-    this.#isFencing = true;
-    void runFence(fence, vm, 'primary')
-      .then(async ({ succeeded, words }) => {
-        this.stage.history.add('fence', { target: 'primary', succeeded, words });
-        if (succeeded) await this.failOver(true);
-      })
-      .catch((error: unknown) => this.#trouble(error))
-      .finally(() => (this.#isFencing = false));
   }
 
   /** A protected VM is left alone: its QMP socket decides when commits happen. */
@@ -396,13 +278,13 @@ export class SecondaryRole implements Role {
 
   #onPulse(pulse: string, silentMs: number): void {
     this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    this.#considerFailover();
+    this.#takeover.consider();
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.stage.history.add('peer', { vm: status.vm, state: status.state });
-      this.#considerFailover();
+      this.#takeover.consider();
     }
   }
 
@@ -447,7 +329,7 @@ export class SecondaryRole implements Role {
       this.stage.history.add(kind, details);
       if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
       this.#link?.beatNow();
-      if (kind === 'link-lost') this.#considerFailover();
+      if (kind === 'link-lost') this.#takeover.consider();
     }
   }
 
@@ -459,7 +341,7 @@ export class SecondaryRole implements Role {
       this.#commits++;
       this.#link?.beatNow();
     } else if (event.kind === 'failover' || event.kind === 'diverged') {
-      this.#tookOver?.();
+      this.#takeover.resumed();
     }
   }
 

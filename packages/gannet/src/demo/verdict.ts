@@ -1,4 +1,4 @@
-import type { FailoverReport } from '../daemon/secondary.js';
+import type { FailoverReport } from '../daemon/takeover.js';
 
 export interface DemoMeasured {
   readonly seed: number;

@@ -3,7 +3,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { DaemonEvent } from '../daemon/history.js';
-import type { FailoverReport } from '../daemon/secondary.js';
+import type { FailoverReport } from '../daemon/takeover.js';
 import { LabDaemon, type LabDaemonOptions } from './daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest.js';

@@ -1,0 +1,174 @@
+import { stat } from 'node:fs/promises';
+import type { ExternalSource } from '@gannet/checkpointer';
+import type { SecondaryDriver } from '@gannet/qmp-driver';
+import type { Replica } from '@gannet/replicator';
+import type { SecondaryConfig } from '../config.js';
+import { describeError, GannetError } from '../errors.js';
+import type { PeerLink } from '../peer/link.js';
+import { runFence } from './fence.js';
+import type { Stage } from './role.js';
+import { withinTime } from './within.js';
+
+const FAILOVER_TIMEOUT_MS = 60_000;
+
+/** How a failover went, in milliseconds from the call. */
+export interface FailoverReport {
+  readonly epoch: number;
+  readonly evidence: string;
+  readonly takenOverMs: number;
+  readonly durableMs: number;
+  readonly movedMs: number;
+}
+
+/** What a secondary knows; parts of it come and go. */
+export interface TakeoverContext {
+  readonly stage: Stage;
+  readonly replica: Replica;
+  readonly config: () => SecondaryConfig;
+  readonly peer: () => PeerLink | undefined;
+  readonly driver: () => SecondaryDriver | undefined;
+  /** Why COLO has ended, once it has. */
+  readonly coloExit: () => string | undefined;
+  /** Fails over where checkpoints come by call. */
+  readonly source: ExternalSource;
+}
+
+/**
+ * Decides when a secondary takes over, and sees it through to its local disks.
+ *
+ * It takes over only when the primary is known to be dead: by the word of the primary's own daemon that its QEMU has
+ * ended, by a fence command that exited with 0, or by an operator's --force. Silence proves nothing.
+ */
+export class Takeover {
+  #failover: Promise<FailoverReport> | undefined;
+  #isFencing = false;
+  #resumed: (() => void) | undefined;
+
+  constructor(private readonly context: TakeoverContext) {}
+
+  /**
+   * The secondary takes over, and moves to its local files. Asking again gives the same answer.
+   *
+   * @throws GannetError REFUSED without proof that the primary is dead, unless forced
+   */
+  failOver(force: boolean): Promise<FailoverReport> {
+    this.#failover ??= this.#prove(force)
+      .then((evidence) => this.#run(evidence))
+      .catch((error: unknown) => {
+        this.#failover = undefined;
+        throw error;
+      });
+    return this.#failover;
+  }
+
+  /** The replica has failed over with its VM, or has diverged. */
+  resumed(): void {
+    this.#resumed?.();
+  }
+
+  /** Something has changed: where failover is automatic, and everything says that the primary is gone, fences it. */
+  consider(): void {
+    const { config, replica, stage, coloExit } = this.context;
+    const { fence, vm, secondary } = config();
+    if (secondary.failover !== 'automatic' || !fence || this.#isFencing || this.#failover) return;
+    const link = this.context.peer();
+    const peer = link?.peer?.status;
+    const isGone =
+      link?.state === 'lost' ||
+      peer?.vm === 'lost' ||
+      peer?.vm === 'hung' ||
+      (replica.link.loss !== undefined && coloExit() !== undefined);
+    if (!isGone || !replica.mayFailOver) return;
+    this.#isFencing = true;
+    void runFence(fence, vm, 'primary')
+      .then(async ({ succeeded, words }) => {
+        stage.history.add('fence', { target: 'primary', succeeded, words });
+        if (succeeded) await this.failOver(true);
+      })
+      .catch((error: unknown) => {
+        const { code, message, remedy } = describeError(error);
+        stage.history.add('trouble', { code, message, remedy });
+      })
+      .finally(() => (this.#isFencing = false));
+  }
+
+  /** @returns the proof that the primary is dead, in words */
+  async #prove(force: boolean): Promise<string> {
+    const { replica, stage, coloExit } = this.context;
+    const { vm, fence } = this.context.config();
+    if (replica.state === 'failed-over' || replica.state === 'retired') return 'it has taken over';
+    if (!replica.mayFailOver) {
+      throw new GannetError(
+        'REFUSED',
+        `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
+        replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
+        'refused',
+      );
+    }
+    if (force) return 'an operator says so';
+    const link = this.context.peer();
+    const peer = link?.state === 'up' ? link.peer?.status : undefined;
+    if (peer?.vm === 'lost' && peer.state === 'protected') {
+      return "the primary's daemon says that its QEMU has ended";
+    }
+    const looksGone = replica.link.loss !== undefined || coloExit() !== undefined;
+    if (fence && (looksGone || link?.state === 'lost')) {
+      const { succeeded, words } = await runFence(fence, vm, 'primary');
+      stage.history.add('fence', { target: 'primary', succeeded, words });
+      if (succeeded) return 'the primary is fenced';
+    }
+    throw new GannetError(
+      'REFUSED',
+      `nothing proves that the primary of ${vm} is dead`,
+      'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
+      'refused',
+    );
+  }
+
+  /** A failover that failed half way goes on where it stood when it is asked for again. */
+  async #run(evidence: string): Promise<FailoverReport> {
+    const { replica, stage, peer } = this.context;
+    const startMs = performance.now();
+    const since = (): number => Math.round(performance.now() - startMs);
+    stage.history.add('failover-begins', { evidence });
+    if (replica.state === 'protected') await this.#takeOver();
+    const takenOverMs = since();
+    if (replica.state === 'failed-over') await replica.failoverDurable();
+    const durableMs = since();
+    stage.history.add('failover-durable');
+    await this.#moveToLocal();
+    const report = { epoch: replica.epoch, evidence, takenOverMs, durableMs, movedMs: since() };
+    stage.history.add('failover-done', report);
+    peer()?.beatNow();
+    return report;
+  }
+
+  async #takeOver(): Promise<void> {
+    const { config, replica, driver, source } = this.context;
+    const resumed = new Promise<void>((resolve) => (this.#resumed = resolve));
+    if (config().secondary.source === 'external') source.failOver();
+    else await driver()?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
+    await withinTime(resumed, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
+    if (replica.state === 'failed-over') return;
+    const message = `failover failed: ${replica.reason}`;
+    throw new GannetError('STAGE_FAILED', message, 'Seed again.');
+  }
+
+  /** With an external source there is no VM of ours to move: the exports go on serving. */
+  async #moveToLocal(): Promise<void> {
+    const { config, replica, driver, stage } = this.context;
+    const vm = driver();
+    if (!vm) return;
+    const disks = await Promise.all(
+      config().disks.map(async ({ name, device, base = '' }) => {
+        const isBlockDevice = (await stat(base)).isBlockDevice();
+        const kind = isBlockDevice ? ('host_device' as const) : ('file' as const);
+        return { id: name, device, file: { driver: kind, filename: base } };
+      }),
+    );
+    await vm.moveToLocal(disks, async () => {
+      if (replica.state !== 'retired') await replica.settle();
+    });
+    stage.history.add('moved-to-local');
+  }
+}
