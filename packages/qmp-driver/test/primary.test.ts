@@ -17,9 +17,9 @@ function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
 const FAST: PrimaryOptions = {
   probePeer: false,
   pollMs: 5,
-  commandTimeoutMs: 300,
-  stepTimeoutMs: 600,
-  stallTimeoutMs: 200,
+  commandTimeoutMs: 1500,
+  stepTimeoutMs: 3000,
+  stallTimeoutMs: 1000,
 };
 
 let vm: FakeVm;
@@ -35,7 +35,7 @@ beforeEach(async () => {
 });
 afterEach(() => qmp.close());
 
-const COLO = { uri: 'unix:/nowhere/mig.sock', periodMs: 500, timeoutMs: 400 };
+const COLO = { uri: 'unix:/nowhere/mig.sock', periodMs: 500, timeoutMs: 2000 };
 const ORIGINAL = ['file0', 'disk0', 'quorum0', 'file1', 'plainnode'];
 
 async function protect(disk: DiskLink): Promise<void> {
@@ -237,7 +237,7 @@ describe('seeding fails', () => {
     vm.instant = false;
     await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
       code: 'deadline',
-      message: 'seeding vb0 (job g0-seed): one step of progress took longer than 200 ms',
+      message: 'seeding vb0 (job g0-seed): one step of progress took longer than 1000 ms',
     });
   });
 

@@ -42,9 +42,11 @@ describe('failOver', () => {
   });
 
   test('resolves when the guest has resumed; again is harmless', async () => {
-    await driver.failOver({ timeoutMs: 300 });
+    // So patient that a busy machine does not pass for a hung QEMU.
+    const patient = new SecondaryDriver(qmp, { pollMs: 5, hungAfterMs: 20_000 });
+    await patient.failOver({ timeoutMs: 20_000 });
     expect(vm.colo).toMatchObject({ mode: 'none', 'last-mode': 'secondary' });
-    await driver.failOver({ timeoutMs: 300 });
+    await patient.failOver({ timeoutMs: 20_000 });
     expect(vm.sent('x-colo-lost-heartbeat')).toHaveLength(1);
     expect(vm.yanked).toEqual([]);
   });
