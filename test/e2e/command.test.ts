@@ -41,7 +41,12 @@ class Command {
 
   constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; detached?: boolean }) {
     const command = ['--pdeathsig', 'KILL', process.execPath, BIN, ...args];
-    this.child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    const places = { GANNET_RUN_DIR: dir, GANNET_STATE_DIR: dir };
+    this.child = spawn('setpriv', command, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...options,
+      env: { ...process.env, ...places, ...options.env },
+    });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.exited = new Promise((resolve) => this.child.once('close', (code) => resolve(code)));
@@ -328,6 +333,16 @@ describe('gannet secondary refuses', () => {
       prepare: () => Promise.resolve(secondaryConfig(diskOf({ size: undefined }))),
     },
     {
+      name: 'a journal that other bases may need',
+      message: 'lab.journal is there, and none of the bases of lab knows it',
+      remedy: 'gannet recover',
+      exitCode: 4,
+      prepare: async () => {
+        await image('lab.journal', MIB);
+        return secondaryConfig(diskOf());
+      },
+    },
+    {
       name: 'an NBD socket where a file is',
       message: 'replica.nbd exists and is no socket',
       remedy: '',
@@ -338,15 +353,15 @@ describe('gannet secondary refuses', () => {
     },
   ];
 
-  it.each(cases)('$name', async ({ message, remedy, prepare }) => {
+  it.each(cases)('$name', async ({ message, remedy, exitCode = 1, prepare }) => {
     const config = await writeConfig(await prepare());
     const { code, stdout, stderr } = await start(['secondary', '-c', config]).outcome();
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
     expect(stderr).toContain(message);
     expect(stderr).toContain(remedy);
     expect(await socketsIn(dir)).toEqual([]);
     const json = await gannet('secondary', '-c', config);
-    expect(json.code).toBe(1);
+    expect(json.code).toBe(exitCode);
     expect(errorOf(json)['message']).toContain(message);
   });
 

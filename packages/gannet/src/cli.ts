@@ -1,21 +1,21 @@
 import { recoverBases } from '@gannet/replicator';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, runCheck } from './check/command.js';
-import { asSecondary, type Config, loadConfig } from './config.js';
-import { ControlClient } from './control/client.js';
-import { Daemon } from './daemon/daemon.js';
+import { asSecondary } from './config.js';
+import { type ConfigChoice, findConfig } from './config-file.js';
+import { ControlClient, SILENCE_MS } from './control/client.js';
 import { runDemo } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
-import { createLogger, LOG_LEVELS } from './log.js';
+import { LOG_LEVELS } from './log.js';
+import { serve, type ServeOptions } from './serve.js';
 import { formatTable, ProgressBar } from './terminal.js';
 import { VERSION } from './version.js';
 
-interface Options {
-  readonly config: string;
+interface Options extends ServeOptions {
   readonly json: boolean;
   readonly force?: boolean;
-  readonly overwrite?: boolean;
-  readonly logLevel?: string;
+  /** Seconds without a sign of life of the daemon. */
+  readonly timeout?: number;
 }
 
 /** Runs the command. @returns the exit code (docs/commands.md) */
@@ -46,13 +46,18 @@ function buildProgram(endWith: (exitCode: number) => void, json: boolean): Comma
       'after',
       `
 Examples:
-  gannet secondary --config web.yaml      on the secondary host; then start its QEMU
-  gannet primary --config web.yaml        on the primary host, beside the running VM
-  gannet check --config web.yaml          what is in the way
-  gannet protect --config web.yaml        copies the disks, starts COLO
-  gannet status --config web.yaml --json
-  gannet failover --config web.yaml       on the secondary host, when the primary is gone
-  gannet demo                             shows it all on this machine
+  gannet secondary web      on the secondary host; then start its QEMU
+  gannet primary web        on the primary host, beside the running VM
+  gannet check web          what is in the way
+  gannet protect web        copies the disks, starts COLO
+  gannet status web --json
+  gannet failover web       on the secondary host, when the primary is gone
+  gannet demo               shows it all on this machine
+
+Files of the VM web, unless its configuration or the environment says otherwise:
+  /etc/gannet/web.yaml          its configuration   $GANNET_CONFIG_DIR
+  /run/gannet/web.*             sockets             $GANNET_RUN_DIR
+  /var/lib/gannet/web.journal   failover journal    $GANNET_STATE_DIR
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     );
@@ -60,57 +65,68 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     program
       .command(name)
       .description(description)
-      .requiredOption('-c, --config <file>', 'configuration of the VM (YAML)')
+      .argument('[vm]', 'name of the VM; its configuration is /etc/gannet/VM.yaml')
+      .option('-c, --config <file>', 'configuration of the VM (YAML), wherever it is')
       .option('--json', 'print one JSON document', false);
+  const caller = (name: string, description: string): Command =>
+    command(name, description).addOption(timeout());
 
   command('secondary', 'Hold the disks of a secondary VM and commit them at each checkpoint')
     .addOption(logLevel())
     .option('--overwrite', 'seed over a base that holds data', false)
-    .action((options: Options) => serve(options, 'secondary'));
+    .action(about((options: Options) => serve(options, 'secondary')));
   command('primary', 'Stand beside a running VM to protect it')
     .addOption(logLevel())
-    .action((options: Options) => serve(options, 'primary'));
-  command('protect', 'Copy the disks of the running VM and start COLO').action(
-    async (options: Options) => {
+    .action(about((options: Options) => serve(options, 'primary')));
+  caller('protect', 'Copy the disks of the running VM and start COLO').action(
+    about(async (options: Options) => {
       await call(options, 'protect', {}, protectProgress(options));
-    },
+    }),
   );
   command('check', 'Say what would keep the VM from being protected, why it matters and what to do')
     .option('--print-secondary', "print the command line of the secondary's QEMU instead")
     .option('--incoming <uri>', 'where that QEMU is to wait, if not at primary.migrate')
     .option('--backend <id=backend>', 'what a port or card of it is connected to', gather)
-    .action(async (options: CheckOptions) => {
-      endWith(await runCheck(options));
-    });
-  command('status', 'Show how the protection is doing').action(async (options: Options) => {
-    if (isDegraded(await call(options, 'status', {}))) endWith(EXIT.degraded);
-  });
-  command('checkpoint', 'Make a checkpoint now, and wait for it').action(
-    async (options: Options) => {
-      await call(options, 'checkpoint', {});
-    },
+    .action(
+      about(async (options: CheckOptions) => {
+        endWith(await runCheck(options));
+      }),
+    );
+  caller('status', 'Show how the protection is doing').action(
+    about(async (options: Options) => {
+      if (isDegraded(await call(options, 'status', {}))) endWith(EXIT.degraded);
+    }),
   );
-  command('failover', 'On the secondary: take over. On the primary: give protection up and run on')
+  caller('checkpoint', 'Make a checkpoint now, and wait for it').action(
+    about(async (options: Options) => {
+      await call(options, 'checkpoint', {});
+    }),
+  );
+  caller('failover', 'On the secondary: take over. On the primary: give protection up and run on')
     .option('--force', 'without proof that the other side is gone', false)
-    .action(async (options: Options) => {
-      await call(options, 'failover', { force: options.force === true });
-    });
-  command('detach', 'Take the protection away; the guest runs on undisturbed')
+    .action(
+      about(async (options: Options) => {
+        await call(options, 'failover', { force: options.force === true });
+      }),
+    );
+  caller('detach', 'Take the protection away; the guest runs on undisturbed')
     .option('--force', 'though the secondary can not be told', false)
-    .action(async (options: Options) => {
-      await call(options, 'detach', { force: options.force === true });
-    });
-  command('reprotect', 'The survivor becomes the primary of a new secondary').action(
-    async (options: Options) => {
+    .action(
+      about(async (options: Options) => {
+        await call(options, 'detach', { force: options.force === true });
+      }),
+    );
+  caller('reprotect', 'The survivor becomes the primary of a new secondary').action(
+    about(async (options: Options) => {
       await call(options, 'reprotect', {}, protectProgress(options));
-    },
+    }),
   );
   command('recover', 'After a crash behind a failover: make the base images whole again').action(
-    async (options: Options) => {
-      const config = asSecondary(await loadConfig(options.config));
+    about(async (options: Options) => {
+      const config = asSecondary(await findConfig(options));
       const disks = config.disks.map(({ name, base }) => ({ name, base: base ?? '' }));
       print(options, { recovered: await recoverBases(disks) });
-    },
+    }),
   );
   program
     .command('demo')
@@ -131,6 +147,19 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   return program;
 }
 
+/** An action of a command that names its VM, or the configuration of it. */
+function about<T extends ConfigChoice>(
+  action: (options: T) => Promise<void>,
+): (vm: string | undefined, options: T) => Promise<void> {
+  return (vm, options) => action({ ...options, vm });
+}
+
+function timeout(): Option {
+  return new Option('--timeout <seconds>', 'give up when the daemon gives no sign of life so long')
+    .argParser(positive)
+    .default(SILENCE_MS / 1000);
+}
+
 function logLevel(): Option {
   return new Option('--log-level <level>', 'the least that is logged')
     .choices(LOG_LEVELS)
@@ -139,35 +168,14 @@ function logLevel(): Option {
 
 type DemoFlags = Parameters<typeof runDemo>[0];
 
-/** Runs a daemon until SIGTERM or SIGINT asks for its end; SIGHUP re-reads the configuration. */
-async function serve(options: Options, role: 'primary' | 'secondary'): Promise<void> {
-  const log = createLogger({ role, level: options.logLevel });
-  const load = async (): Promise<Config> => {
-    const config = await loadConfig(options.config);
-    if (role === 'primary' || options.overwrite !== true) return config;
-    return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
-  };
-  const asked = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
-  const daemon = await Daemon.start(await load(), role, log);
-  process.on('SIGHUP', () => {
-    load()
-      .then((config) => daemon.reload(config))
-      .catch((error: unknown) => log.error('not reloaded', { ...describeError(error) }));
-  });
-  await asked;
-  await daemon.stop();
-}
-
 async function call(
   options: Options,
   method: string,
   params: Record<string, unknown>,
   progress?: (value: unknown) => void,
 ): Promise<Record<string, unknown>> {
-  const { control } = await loadConfig(options.config);
-  const client = await ControlClient.connect(control);
+  const { control } = await findConfig(options);
+  const client = await ControlClient.connect(control, 1000 * (options.timeout ?? 0) || SILENCE_MS);
   try {
     const result = (await client.call(method, params, progress)) as Record<string, unknown>;
     print(options, result);

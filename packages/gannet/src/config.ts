@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
+import path from 'node:path';
 import { parse } from 'yaml';
 import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
 import { GannetError } from './errors.js';
+import { type Places, placesOf } from './places.js';
 
 /** Where something listens. */
 export type Address =
@@ -31,9 +33,9 @@ const socketPath = z
 const address = z.string().transform((text, context): Address => {
   const unix = /^unix:(.+)$/.exec(text)?.[1];
   if (unix !== undefined) {
-    const path = socketPath.safeParse(unix);
-    if (path.success) return { type: 'unix', path: unix };
-    context.addIssue(path.error.issues[0]?.message ?? 'not a socket path');
+    const socket = socketPath.safeParse(unix);
+    if (socket.success) return { type: 'unix', path: unix };
+    context.addIssue(socket.error.issues[0]?.message ?? 'not a socket path');
     return z.NEVER;
   }
   const inet = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
@@ -51,8 +53,8 @@ const address = z.string().transform((text, context): Address => {
 /** A URI of QEMU's `migrate`. The guest's memory goes there in the clear. */
 const migrateUri = z.string().superRefine((text, context) => {
   if (text.startsWith('unix:')) {
-    const path = socketPath.safeParse(text.slice('unix:'.length));
-    if (!path.success) context.addIssue(path.error.issues[0]?.message ?? 'not a socket path');
+    const socket = socketPath.safeParse(text.slice('unix:'.length));
+    if (!socket.success) context.addIssue(socket.error.issues[0]?.message ?? 'not a socket path');
     return;
   }
   const tcp = /^tcp:\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
@@ -101,7 +103,7 @@ const fenceSchema = z.strictObject({
 
 const configSchema = z.strictObject({
   vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
-  control: socketPath.describe("the daemon's control socket"),
+  control: socketPath.optional().describe("the daemon's control socket"),
   qmp: address.describe('a QMP socket of this VM that nobody else uses'),
   disks: z.array(disk).min(1),
   peer: peerSchema.default({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 }),
@@ -125,7 +127,7 @@ const configSchema = z.strictObject({
     .optional(),
   secondary: z
     .strictObject({
-      nbd: address.describe('where the replicator listens'),
+      nbd: address.optional().describe('where the replicator listens'),
       peer: address.optional().describe('where the link to the primary daemon listens'),
       failover: z.enum(['manual', 'automatic']).default('manual'),
       source: z.enum(['colo', 'external']).default('colo'),
@@ -141,7 +143,16 @@ const configSchema = z.strictObject({
     .optional(),
 });
 
-export type Config = z.output<typeof configSchema>;
+type ConfigFile = z.output<typeof configSchema>;
+type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'journal'> & {
+  readonly nbd: Address;
+  readonly journal: string;
+};
+/** A configuration file, and where it says nothing, the usual places. */
+export type Config = Omit<ConfigFile, 'control' | 'secondary'> & {
+  readonly control: string;
+  readonly secondary?: SecondarySection | undefined;
+};
 export type PrimaryConfig = Config & { readonly primary: NonNullable<Config['primary']> };
 export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config['secondary']> };
 
@@ -150,7 +161,7 @@ export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config[
  *
  * @throws GannetError CONFIG that names the file, each key that is wrong, and what it wants
  */
-export async function loadConfig(file: string): Promise<Config> {
+export async function loadConfig(file: string, places?: Places): Promise<Config> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -162,11 +173,11 @@ export async function loadConfig(file: string): Promise<Config> {
       cause,
     );
   }
-  return parseConfig(text, file);
+  return parseConfig(text, file, places);
 }
 
 /** As loadConfig, of a text; `file` is for messages. */
-export function parseConfig(text: string, file: string): Config {
+export function parseConfig(text: string, file: string, places: Places = placesOf()): Config {
   let document: unknown;
   try {
     document = parse(text);
@@ -189,7 +200,28 @@ export function parseConfig(text: string, file: string): Config {
       'Name each disk once.',
     );
   }
-  return result.data;
+  return withPlaces(result.data, file, places);
+}
+
+/** Puts in what follows from the VM's name. Where a tunnel from the other host ends is for the file to say. */
+function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Places): Config {
+  const socket = (key: string, suffix: string): string => {
+    const result = socketPath.safeParse(path.join(runDir, `${given.vm}.${suffix}`));
+    if (result.success) return result.data;
+    const why = result.error.issues[0]?.message ?? 'not a socket path';
+    const words = `${file}:\n  ${key}: by default it is in ${runDir}, but ${why}`;
+    throw configError(words, 'Name a shorter path.');
+  };
+  const control = given.control ?? socket('control', 'sock');
+  const { secondary } = given;
+  if (!secondary) return { ...given, control, secondary };
+  const listen = (key: string, suffix: string): Address => {
+    return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
+  };
+  const nbd = secondary.nbd ?? listen('nbd', 'nbd');
+  const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
+  const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
+  return { ...given, control, secondary: { ...secondary, nbd, peer, journal } };
 }
 
 export function asPrimary(config: Config): PrimaryConfig {
@@ -199,7 +231,10 @@ export function asPrimary(config: Config): PrimaryConfig {
 
 export function asSecondary(config: Config): SecondaryConfig {
   if (!config.secondary) {
-    throw configError('the configuration has no section `secondary`', 'Add it, with its key nbd.');
+    throw configError(
+      'the configuration has no section `secondary`',
+      'Add it; `secondary: {}` will do.',
+    );
   }
   const without = config.disks.find(({ base }) => base === undefined);
   if (without) {

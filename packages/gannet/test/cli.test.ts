@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -38,6 +38,12 @@ async function configure(changes: Record<string, unknown>): Promise<void> {
   await writeFile(config, stringify(document));
 }
 
+/** Nothing here may touch the folders of the machine. */
+const places = (): NodeJS.ProcessEnv => ({
+  ...{ GANNET_CONFIG_DIR: dir, GANNET_STATE_DIR: path.join(dir, 'state') },
+  GANNET_RUN_DIR: path.join(dir, 'run'),
+});
+
 interface Outcome {
   readonly code: number | null;
   readonly stdout: string;
@@ -45,7 +51,10 @@ interface Outcome {
 }
 
 function gannet(...args: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [BIN, ...args], {
+    env: { ...process.env, ...places() },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const [stdout, stderr]: [string[], string[]] = [[], []];
   child.stdout.setEncoding('utf8').on('data', (text: string) => stdout.push(text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
@@ -82,7 +91,8 @@ describe('help and usage', () => {
 
   test.each([
     [['teleport'], "unknown command 'teleport'"],
-    [['status'], "required option '-c, --config <file>' not specified"],
+    [['status', 'web', 'db'], 'too many arguments'],
+    [['status', '--timeout', '0', 'web'], 'a whole number above 0 is wanted'],
     [['status', '--config'], "option '-c, --config <file>' argument missing"],
     [['status', '--colour', '-c', 'x'], "unknown option '--colour'"],
     [['demo', '--checkpoints', '0'], 'a whole number above 0 is wanted'],
@@ -138,6 +148,41 @@ describe('a configuration that is wrong', () => {
       ...{ code: 2, stdout: '' },
       stderr: expect.stringMatching(/no section `(primary|secondary)`/),
     });
+  });
+});
+
+describe('a VM named on the command line', () => {
+  test('is found in the folder of configurations, and its socket in that of sockets', async () => {
+    await configure({ control: undefined });
+    const nobody = await gannet('status', 'web');
+    expect(nobody.stderr).toContain(`no daemon on ${path.join(dir, 'run', 'web.sock')}: `);
+    await mkdir(path.join(dir, 'run'));
+    const status = { state: 'protected', role: 'secondary' };
+    const at = path.join(dir, 'run', 'web.sock');
+    server = await ControlServer.listen(at, { status: () => status });
+    expect(await gannet('status', 'web')).toMatchObject({
+      ...{ code: 0, stdout: '  state  protected\n  role   secondary\n' },
+    });
+  });
+
+  test('must be the VM of that file', async () => {
+    await configure({ vm: 'db' });
+    const { code, stderr } = await gannet('failover', 'web');
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${config}:\n  vm: it is db, but the file's name says web`);
+    expect((await gannet('failover', '-c', config)).code).toBe(1); // no daemon, but no doubt either
+  });
+
+  test.each([
+    [['status'], 'which VM?'],
+    [['status', 'web', '-c', '/x.yaml'], 'a VM or --config is wanted, not both'],
+    [['status', '../web'], '../web is no name of a VM'],
+  ])('%j is a usage error that says which there are', async (args, message) => {
+    const { code, stderr } = await gannet(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`gannet: ${message}\n`);
+    expect(stderr).toContain(dir);
+    if (!args.includes('../web')) expect(stderr).toContain('(web)');
   });
 });
 
@@ -262,6 +307,7 @@ describe('a second daemon', () => {
     const base = path.join(dir, 'base.raw');
     await writeFile(base, '');
     await truncate(base, 1024 * 1024);
+    for (const name of ['run', 'state']) await mkdir(path.join(dir, name));
     const before = await readdir(dir);
     const { code, stderr } = await gannet('secondary', '-c', config);
     expect(code).toBe(1);

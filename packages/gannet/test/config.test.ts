@@ -65,6 +65,8 @@ describe('a configuration', () => {
     });
     expect(config.secondary).toEqual({
       nbd: { type: 'unix', path: '/run/replica.nbd' },
+      peer: { type: 'unix', path: '/run/gannet/web.peer' },
+      journal: '/var/lib/gannet/web.journal',
       source: 'colo',
       failover: 'manual',
       overwrite: false,
@@ -100,6 +102,29 @@ describe('a configuration', () => {
     });
   });
 
+  test('that names no sockets and no journal has them in the usual places', () => {
+    const places = { configDir: '/c', stateDir: '/s', runDir: '/r' };
+    const bare = { ...without('control'), secondary: {} };
+    const config = parseConfig(stringify(bare), FILE, places);
+    expect(config.control).toBe('/r/web.sock');
+    expect(config.secondary).toMatchObject({
+      nbd: { type: 'unix', path: '/r/web.nbd' },
+      peer: { type: 'unix', path: '/r/web.peer' },
+      journal: '/s/web.journal',
+    });
+    const external = { ...bare, secondary: { source: 'external' } };
+    expect(parseConfig(stringify(external), FILE, places).secondary?.peer).toBeUndefined();
+    const whole = parseConfig(stringify({ ...bare, control: '/x.ctl' }), FILE, places);
+    expect(whole.control).toBe('/x.ctl');
+  });
+
+  test('whose usual socket would have too long a path is refused, and the key named', () => {
+    const places = { configDir: '/c', stateDir: '/s', runDir: LONG };
+    expect(() => parseConfig(stringify(without('control')), FILE, places)).toThrow(
+      /control: by default it is in .* 107 bytes at most/,
+    );
+  });
+
   test('accepts the longest socket path that Linux takes', () => {
     const control = LONG.slice(0, 107);
     expect(parsed({ control }).control).toBe(control);
@@ -121,7 +146,6 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['vm', NAME, whole({ vm: '' })],
     ['vm', NAME, whole({ vm: 'v'.repeat(65) })],
     ['vm', 'expected string, received number', whole({ vm: 7 })],
-    ['control', 'expected string, received undefined', without('control')],
     ['control', ABSOLUTE, whole({ control: 'run/gannet.ctl' })],
     ['control', TOO_LONG, whole({ control: LONG })],
     ['control', TOO_LONG, whole({ control: `/${'é'.repeat(54)}` })],

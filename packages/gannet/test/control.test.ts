@@ -339,7 +339,7 @@ describe('a client', () => {
     const mute = createPlainServer((socket) => held.push(socket));
     await listenPlain(mute);
     const error = await failure(ControlClient.connect(socketPath, 50));
-    expect(error).toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+    expect(error).toMatchObject({ code: 'TIMEOUT', exit: 'timeout' });
     for (const socket of held) socket.destroy();
   });
 
@@ -363,4 +363,34 @@ describe('a client', () => {
       });
     },
   );
+});
+
+describe('a daemon that gives no sign of life', () => {
+  const TIMEOUT = {
+    code: 'TIMEOUT',
+    exit: 'timeout',
+    remedy: expect.stringContaining('--timeout'),
+  };
+
+  test('does not keep a caller that waits for an answer', async () => {
+    const http = createServer();
+    // As a process that was stopped: connected, and silent from then on.
+    new WebSocketServer({ server: http, autoPong: false });
+    await listenPlain(http);
+    const client = await ControlClient.connect(socketPath, 100);
+    const both = await Promise.all([failure(client.call('a')), failure(client.call('b'))]);
+    expect(both).toMatchObject([TIMEOUT, TIMEOUT]);
+    expect(await failure(client.call('c'))).toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+  });
+
+  test('is not one that takes its time', async () => {
+    let done: () => void = () => undefined;
+    const work = new Promise<void>((resolve) => (done = resolve));
+    await serve({ protect: () => work.then(() => 'protected') });
+    const client = await ControlClient.connect(socketPath, 40);
+    undo.push(() => client.close());
+    setTimeout(done, 400);
+    expect(await client.call('protect')).toBe('protected');
+    expect(await failure(client.call('no'))).toMatchObject({ code: 'CONTROL_PROTOCOL' });
+  });
 });

@@ -1,12 +1,11 @@
 /** `gannet check` as a command: what it prints, and how it ends. */
 import type { SecondaryCommand } from '@gannet/qmp-driver';
 import { shellText } from '@gannet/qmp-driver';
-import { loadConfig } from '../config.js';
+import { type ConfigChoice, findConfig } from '../config-file.js';
 import { EXIT, GannetError } from '../errors.js';
 import { type AnyFinding, check, type CheckResult, printSecondary } from './check.js';
 
-export interface CheckOptions {
-  readonly config: string;
+export interface CheckOptions extends ConfigChoice {
   readonly json: boolean;
   readonly printSecondary?: boolean;
   readonly incoming?: string;
@@ -25,7 +24,7 @@ export async function runCheck(
   out: Output = process.stdout,
   aside: Output = process.stderr,
 ): Promise<number> {
-  const config = await loadConfig(options.config);
+  const config = await findConfig(options);
   const result = await check(config);
   if (options.printSecondary !== true) {
     out.write(options.json ? `${JSON.stringify(result)}\n` : formatFindings(result));

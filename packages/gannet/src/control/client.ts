@@ -14,30 +14,55 @@ interface Pending {
   readonly progress: Progress | undefined;
 }
 
-/** A caller of a daemon's control socket. */
+/** A daemon that gives no sign of life for so long is stopped, or hangs. */
+export const SILENCE_MS = 10_000;
+const PINGS_PER_SILENCE = 4;
+
+/**
+ * A caller of a daemon's control socket. While it waits for an answer it pings the daemon: a call may take as long as
+ * it wants as long as the daemon lives, and not much longer when it does not.
+ */
 export class ControlClient {
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: unknown) => void>();
   #lastId = 0;
+  #vigil: NodeJS.Timeout | undefined;
+  /** Counted, not timed: a caller that was itself stopped must not take its own silence for the daemon's. */
+  #unansweredPings = 0;
 
   private constructor(
     private readonly socket: WebSocket,
     private readonly path: string,
+    private readonly silenceMs: number,
   ) {
-    socket.on('message', (data: RawData) => this.#receive(textOf(data)));
-    socket.on('error', () => undefined);
+    socket.on('message', (data: RawData) => {
+      this.#unansweredPings = 0;
+      this.#receive(textOf(data));
+    });
+    socket.on('pong', () => (this.#unansweredPings = 0));
     socket.on('close', () => this.#end());
   }
 
-  /** @throws GannetError CONTROL_UNREACHABLE */
-  static connect(path: string, timeoutMs = 5000): Promise<ControlClient> {
+  /**
+   * @param silenceMs without a sign of life of the daemon for so long, connecting and calls fail
+   * @throws GannetError CONTROL_UNREACHABLE, TIMEOUT
+   */
+  static connect(path: string, silenceMs = SILENCE_MS): Promise<ControlClient> {
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(`ws+unix:${path}:/`, {
-        handshakeTimeout: timeoutMs,
-        maxPayload: MESSAGE_BYTES_MAX,
+      const socket = new WebSocket(`ws+unix:${path}:/`, { maxPayload: MESSAGE_BYTES_MAX });
+      // The kernel connects us to a process that is stopped.
+      const late = setTimeout(() => {
+        reject(silent(path, silenceMs));
+        socket.terminate();
+      }, silenceMs);
+      socket.once('open', () => {
+        clearTimeout(late);
+        resolve(new ControlClient(socket, path, silenceMs));
       });
-      socket.once('open', () => resolve(new ControlClient(socket, path)));
-      socket.once('error', (cause) => reject(unreachable(path, cause.message, cause)));
+      socket.on('error', (cause) => {
+        clearTimeout(late);
+        reject(unreachable(path, cause.message, cause));
+      });
     });
   }
 
@@ -54,7 +79,7 @@ export class ControlClient {
     }
   }
 
-  /** @throws GannetError as the daemon chose it, with its code, remedy and exit */
+  /** @throws GannetError as the daemon chose it, with its code, remedy and exit; TIMEOUT when it is silent */
   call(
     method: string,
     params: Record<string, unknown> = {},
@@ -68,6 +93,7 @@ export class ControlClient {
       }
       this.#pending.set(id, { resolve, reject, progress });
       this.socket.send(JSON.stringify({ id, method, params }));
+      this.#watchOver();
     });
   }
 
@@ -79,6 +105,22 @@ export class ControlClient {
 
   close(): void {
     this.socket.close();
+  }
+
+  #watchOver(): void {
+    if (this.#vigil) return;
+    this.#unansweredPings = 0;
+    this.socket.ping();
+    this.#vigil = setInterval(() => {
+      if (++this.#unansweredPings < PINGS_PER_SILENCE) this.socket.ping();
+      else this.#fail(silent(this.path, this.silenceMs));
+    }, this.silenceMs / PINGS_PER_SILENCE);
+  }
+
+  #settled(): void {
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#vigil);
+    this.#vigil = undefined;
   }
 
   #receive(text: string): void {
@@ -105,21 +147,35 @@ export class ControlClient {
     } else {
       pending?.resolve(reply.result);
     }
+    this.#settled();
   }
 
   #end(): void {
-    for (const { reject } of this.#pending.values()) {
-      reject(unreachable(this.path, 'the daemon ended the connection'));
-    }
-    this.#pending.clear();
+    this.#fail(unreachable(this.path, 'the daemon ended the connection'));
   }
+
+  #fail(error: GannetError): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    this.#settled();
+    this.socket.terminate();
+  }
+}
+
+function silent(path: string, silenceMs: number): GannetError {
+  return new GannetError(
+    'TIMEOUT',
+    `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
+    'It is stopped or hangs: see its log and its process. What it was asked for it may still do; --timeout waits longer.',
+    'timeout',
+  );
 }
 
 function unreachable(path: string, why: string, cause?: unknown): GannetError {
   return new GannetError(
     'CONTROL_UNREACHABLE',
     `no daemon on ${path}: ${why}`,
-    'Start it with `gannet secondary` or `gannet primary`, with the same --config.',
+    'Start it with `gannet secondary` or `gannet primary`, with the same configuration.',
     'failed',
     { cause },
   );

@@ -18,6 +18,7 @@ import { asSecondary, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { checkJournal } from './journal.js';
 import type { Role, Stage } from './role.js';
 import { Takeover } from './takeover.js';
 import { VmWatch } from './vm-watch.js';
@@ -85,6 +86,7 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, stage: Stage): Promise<SecondaryRole> {
+    await checkJournal(config);
     const { memory, journal, overwrite } = config.secondary;
     const replica = await Replica.open({
       vm: config.vm,

@@ -52,7 +52,12 @@ export class LabDaemon {
     const bin = options.bin ?? path.resolve(import.meta.dirname, '..', 'bin.js');
     const command = [process.execPath, bin, options.role, '--config', configPath];
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
-      env: { ...process.env, ...options.env },
+      env: {
+        ...process.env,
+        // What its configuration leaves open is in its folder too, never in those of the machine.
+        ...{ GANNET_RUN_DIR: options.dir, GANNET_STATE_DIR: options.dir },
+        ...options.env,
+      },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const daemon = new LabDaemon(options.role, configPath, child, options.onEvent);

@@ -1,0 +1,25 @@
+import { lstat } from 'node:fs/promises';
+import { readStateFile } from '@gannet/replicator';
+import type { SecondaryConfig } from '../config.js';
+import { GannetError } from '../errors.js';
+
+/**
+ * A failover begins its journal anew. What lies at that path may be the journal of an earlier failover of this VM, to
+ * other bases, that is still to be recovered: then it holds the only copy of what the guest had flushed (I4).
+ *
+ * @throws GannetError REFUSED unless the journal is that of these bases, whose own state says what they are worth
+ */
+export async function checkJournal({ vm, disks, secondary }: SecondaryConfig): Promise<void> {
+  const { journal, overwrite } = secondary;
+  if (overwrite || !(await lstat(journal).catch(() => undefined))) return;
+  for (const { base = '' } of disks) {
+    const record = await readStateFile(base);
+    if (record?.journal === journal) return;
+  }
+  throw new GannetError(
+    'REFUSED',
+    `${journal} is there, and none of the bases of ${vm} knows it: other bases may need it`,
+    'Recover those with `gannet recover`. If it is of no more use, remove it, or say --overwrite.',
+    'refused',
+  );
+}
