@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean
+.PHONY: help setup demo test bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -14,5 +14,8 @@ demo: setup ## Protect a VM, kill its host, watch it run on
 test: setup ## Lint, type check and run all tests
 	@node scripts/run-tests.mjs
 
+bench: setup ## Measure everything beside its rivals, rewrite docs/performance.md (as root, 30 minutes)
+	@node bench/dist/main.js
+
 clean: ## Remove what was compiled and built; packages stay
-	rm -rf packages/*/dist .cache coverage
+	rm -rf packages/*/dist bench/dist .cache coverage

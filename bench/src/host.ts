@@ -1,0 +1,78 @@
+/** The machine and the programs that figures belong to. */
+import { execFile } from 'node:child_process';
+import { readFile, stat } from 'node:fs/promises';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
+
+export interface HostFacts {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly kernel: string;
+  readonly disk: string;
+  readonly qemu: string;
+  readonly fio: string;
+  readonly nbdkit: string;
+  readonly node: string;
+  readonly gannet: string;
+}
+
+export async function hostFacts(): Promise<HostFacts> {
+  const { model = 'unknown' } = cpus()[0] ?? {};
+  const [qemu, fio, nbdkit, gannet, disk] = await Promise.all([
+    firstLine('qemu-system-x86_64', '--version'),
+    firstLine('fio', '--version'),
+    firstLine('nbdkit', '--version'),
+    firstLine('git', 'describe', '--always', '--dirty'),
+    diskOfTemporaryFiles(),
+  ]);
+  return {
+    cpu: model,
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    disk,
+    qemu: qemu.replace('QEMU emulator version ', ''),
+    fio: fio.replace('fio-', ''),
+    nbdkit: nbdkit.replace('nbdkit ', ''),
+    node: process.versions.node,
+    gannet,
+  };
+}
+
+export interface BlockDevice {
+  readonly name: string;
+  /** `MAJOR:MINOR`, of the whole disk. */
+  readonly number: string;
+}
+
+/** The disk below the folder for temporary files. */
+export async function diskBelow(folder = tmpdir()): Promise<BlockDevice | undefined> {
+  const { dev } = await stat(folder);
+  const major = (dev >> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const line = mounts.split('\n').find((each) => each.split(' ')[2] === `${major}:${minor}`);
+  const source = / - \S+ (\/dev\/\S+)/.exec(line ?? '')?.[1];
+  if (source === undefined) return undefined;
+  return { name: source.replace('/dev/', ''), number: `${major}:${minor}` };
+}
+
+async function diskOfTemporaryFiles(): Promise<string> {
+  const device = await diskBelow();
+  if (!device) return 'unknown';
+  const queue = `/sys/block/${device.name}/queue`;
+  const turns = (await readFile(`${queue}/rotational`, 'utf8').catch(() => '')).trim();
+  return `${device.name}${turns === '' ? '' : turns === '0' ? ', not rotational' : ', rotational'}`;
+}
+
+async function firstLine(...[program = '', ...args]: string[]): Promise<string> {
+  try {
+    const { stdout } = await execute(program, args);
+    return stdout.split('\n')[0]?.trim() ?? '';
+  } catch {
+    return 'not installed';
+  }
+}

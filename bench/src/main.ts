@@ -1,0 +1,171 @@
+/** `pnpm bench [NAME...]`: runs benchmarks, writes bench/results and docs/performance.md. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Comparison, Progress } from './comparison.js';
+import { B1, B2 } from './b1-path.js';
+import { B3 } from './b3-server.js';
+import { hostFacts } from './host.js';
+import { render } from './report.js';
+import type { Result } from './result.js';
+import { Scope } from './scope.js';
+import { table } from './table.js';
+
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
+const RESULTS = path.join(ROOT, 'bench', 'results');
+const COMPARISONS: readonly Comparison[] = [B1, B2, B3];
+const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--json] [--list] [--render]
+
+  NAME        B1 to B8; all of them by default
+  --rounds N  how often each contender is measured at each point (5)
+  --quick     one short round, to see that it works; no result is kept
+  --json      results on standard output
+  --list      what there is, and how long it takes
+  --render    writes docs/performance.md and its charts anew, from the results that are there`;
+
+interface Options {
+  readonly names: readonly string[];
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly json: boolean;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '5' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      render: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const { quick, json } = values;
+  const names = positionals.map((name) => name.toUpperCase());
+  const unknown = names.filter((name) => !COMPARISONS.some((each) => each.name === name));
+  const rounds = Number(values.rounds);
+  if (values.help || unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1) {
+    if (unknown.length > 0) console.error(`no benchmark ${unknown.join(', ')}\n`);
+    console.error(USAGE);
+    return values.help ? 0 : 2;
+  }
+  if (values.list) {
+    list(rounds);
+    return 0;
+  }
+  if (values.render) {
+    await renderAll();
+    return 0;
+  }
+  return measure({ names, rounds: quick ? 1 : rounds, quick, json });
+}
+
+async function measure({ names, rounds, quick, json }: Options): Promise<number> {
+  const chosen = COMPARISONS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const scopes = new Set<Scope>();
+  const leave = (signal: NodeJS.Signals): void => {
+    console.error(`\n${signal}: tidying up`);
+    void Promise.all([...scopes].map((scope) => scope.close())).then(() => {
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    });
+  };
+  process.once('SIGINT', leave).once('SIGTERM', leave);
+  await Scope.sweep();
+  const host = await hostFacts();
+  const results: Result[] = [];
+  const failures: string[] = [];
+  for (const comparison of chosen) {
+    const scope = new Scope();
+    scopes.add(scope);
+    const begunMs = performance.now();
+    try {
+      const { name, title, about } = comparison;
+      const progress = progressOf(comparison, quick);
+      const outcome = await comparison.run({ scope, rounds, quick, progress });
+      const contenders = outcome.contenders.map(({ name, setup }) => ({ name, setup }));
+      const measuredAt = new Date().toISOString();
+      const head = { name, title, about, measuredAt, rounds, quick, host };
+      const result: Result = { ...head, ...outcome, contenders };
+      results.push(result);
+      if (!json) console.log(`\n${table(result)}\n`);
+      failures.push(...failuresOf(result));
+      if (!quick) await keep(result);
+    } catch (error) {
+      failures.push(`${comparison.name}: ${String(error)}`);
+    } finally {
+      await scope.close();
+      scopes.delete(scope);
+    }
+    console.error(`${comparison.name}: ${Math.round((performance.now() - begunMs) / 1000)} s`);
+  }
+  if (json) console.log(JSON.stringify(results, undefined, 1));
+  if (!quick) await renderAll();
+  for (const failure of failures) console.error(`FAILED ${failure}`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+/** A rival that fails is reported in its table; only Gannet's own failures fail the run. */
+function failuresOf({ name, points }: Result): string[] {
+  return points.flatMap(({ name: point, entries }) =>
+    entries
+      .filter(({ contender }) => contender.startsWith('Gannet'))
+      .flatMap(({ contender, failures }) =>
+        failures.map((why) => `${name}, ${point}, ${contender}: ${why}`),
+      ),
+  );
+}
+
+async function keep(result: Result): Promise<void> {
+  await mkdir(RESULTS, { recursive: true });
+  await writeFile(
+    path.join(RESULTS, `${result.name}.json`),
+    `${JSON.stringify(result, null, 1)}\n`,
+  );
+}
+
+async function renderAll(): Promise<void> {
+  const results: Result[] = [];
+  for (const { name } of COMPARISONS) {
+    const text = await readFile(path.join(RESULTS, `${name}.json`), 'utf8').catch(() => undefined);
+    if (text !== undefined) results.push(JSON.parse(text) as Result);
+  }
+  await render(results, path.join(ROOT, 'docs'));
+}
+
+function list(rounds: number): void {
+  let sum = 0;
+  for (const { name, title, estimateSeconds } of COMPARISONS) {
+    const seconds = (estimateSeconds * rounds) / 5;
+    sum += seconds;
+    console.log(`${name}  ${`${Math.round(seconds)} s`.padStart(6)}  ${title}`);
+  }
+  console.log(`    ${`${Math.round(sum)} s`.padStart(6)}  in all, with ${rounds} rounds`);
+}
+
+/** A line that is written over on a terminal; elsewhere one now and then. */
+function progressOf({ name, estimateSeconds }: Comparison, quick: boolean): Progress {
+  const begunMs = performance.now();
+  let all = 0;
+  let done = 0;
+  let toldMs = -Infinity;
+  return {
+    expect: (steps) => (all += steps),
+    step: (what) => {
+      const nowMs = performance.now();
+      const perStepMs = done > 2 ? (nowMs - begunMs) / done : NaN;
+      const guessMs = quick ? NaN : estimateSeconds * 1000 - (nowMs - begunMs);
+      const leftMs = Number.isNaN(perStepMs) ? guessMs : perStepMs * (all - done);
+      const left = Number.isNaN(leftMs) ? '' : `, ${Math.max(0, Math.round(leftMs / 1000))} s left`;
+      const line = `${name} ${++done}/${all}${left}: ${what}`;
+      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
+      else if (nowMs - toldMs > 5000) {
+        toldMs = nowMs;
+        console.error(line);
+      }
+    },
+  };
+}
+
+process.exitCode = await main();

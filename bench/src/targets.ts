@@ -1,0 +1,115 @@
+/** What is to be reached, and where it stands. */
+import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from './b1-path.js';
+import { GANNET, NBDKIT } from './b3-server.js';
+import { isCounted, ratioOf, type Result } from './result.js';
+
+export interface Standing {
+  readonly what: string;
+  readonly must: string;
+  readonly aim: string;
+  readonly measured: string;
+  readonly verdict: 'aim met' | 'met' | 'missed' | 'not measured';
+}
+
+/** The worst of what a target speaks of. */
+export interface Finding {
+  readonly value: number;
+  readonly where: string;
+}
+
+export interface Target {
+  readonly what: string;
+  readonly benchmark: string;
+  readonly must: number;
+  readonly aim: number;
+  readonly better: 'higher' | 'lower';
+  readonly unit: string;
+  find(result: Result): readonly Finding[];
+}
+
+const isRandom4k = (name: string): boolean => name.startsWith('4 KiB');
+const is64k = (name: string): boolean => name.startsWith('64 KiB');
+const any = (): boolean => true;
+
+export const TARGETS: readonly Target[] = [
+  path('B1', 'Gannet / native, every workload', NATIVE, any, 0.95, 0.99),
+  path('B1', 'Gannet / COLO same disk, 4 KiB random', COLO_DISK, isRandom4k, 3.0, 3.5),
+  path('B1', 'Gannet / COLO RAM disk, 4 KiB random', COLO_RAM, isRandom4k, 2.5, 2.8),
+  path('B1', 'Gannet / COLO RAM disk, any workload', COLO_RAM, any, 1.0, 1.1),
+  path('B2', 'Gannet / COLO (the better one), 4 KiB random', 'COLO', isRandom4k, 2.0, 3.0),
+  path('B2', 'Gannet / COLO (the better one), 64 KiB', 'COLO', is64k, 1.25, 1.5),
+  {
+    ...{ benchmark: 'B3', what: 'Gannet / nbdkit memory, every point' },
+    ...{ must: 0.9, aim: 1.1, better: 'higher', unit: 'x' },
+    find: (result) =>
+      result.points.flatMap(({ name }) => ratioAt(result, name, GANNET, NBDKIT, name)),
+  },
+];
+
+/** Every link of Gannet at every workload that `isMeant`. */
+function path(
+  benchmark: string,
+  what: string,
+  rival: string,
+  isMeant: (workload: string) => boolean,
+  must: number,
+  aim: number,
+): Target {
+  return {
+    ...{ benchmark, what, must, aim, better: 'higher', unit: 'x' },
+    find: (result) =>
+      Object.keys(WORKLOADS)
+        .filter(isMeant)
+        .flatMap((point) =>
+          GANNET_LINKS.flatMap((link) => {
+            const where = `${point}, ${link.replace('Gannet, ', '')} link`;
+            const rivals = rival === 'COLO' ? [COLO_DISK, COLO_RAM] : [rival];
+            return rivals.flatMap((each) => ratioAt(result, point, link, each, where));
+          }),
+        ),
+  };
+}
+
+function ratioAt(
+  result: Result,
+  point: string,
+  contender: string,
+  baseline: string,
+  where: string,
+): Finding[] {
+  const value = ratioOf(result, point, contender, baseline);
+  return value === undefined ? [] : [{ value, where }];
+}
+
+export function standings(results: readonly Result[]): Standing[] {
+  return TARGETS.map((target) => {
+    const { benchmark, unit, must, aim, better } = target;
+    const show = (value: number): string => `${Number(value.toPrecision(3))}${unit}`;
+    const head = { what: `${benchmark} ${target.what}`, must: show(must), aim: show(aim) };
+    const result = results.find(({ name }) => name === benchmark);
+    const findings = result ? target.find(result) : [];
+    const isWorse = (a: Finding, b: Finding): boolean =>
+      better === 'higher' ? a.value < b.value : a.value > b.value;
+    const worst = findings.reduce<Finding | undefined>(
+      (found, each) => (found === undefined || isWorse(each, found) ? each : found),
+      undefined,
+    );
+    if (!worst || !result) return { ...head, measured: '', verdict: 'not measured' };
+    const reaches = (goal: number): boolean =>
+      better === 'higher' ? worst.value >= goal : worst.value <= goal;
+    const hasFailed = hasFailures(result);
+    const verdict = reaches(aim) ? 'aim met' : reaches(must) ? 'met' : 'missed';
+    return {
+      ...head,
+      measured: `${show(worst.value)} (${worst.where})`,
+      // A run of ours that failed is not made good by those that went well.
+      verdict: hasFailed ? 'missed' : verdict,
+    };
+  });
+}
+
+function hasFailures({ points }: Result): boolean {
+  return points.some(({ entries }) =>
+    entries.some((entry) => entry.contender.startsWith('Gannet') && !isCounted(entry)),
+  );
+}
