@@ -57,6 +57,8 @@ nbdcopy libnbd-bin
 fio fio
 setpriv util-linux
 flock util-linux
+systemd-notify systemd
+systemd-analyze systemd
 LIST
 }
 

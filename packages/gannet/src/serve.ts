@@ -2,8 +2,9 @@
 import { asSecondary, type Config } from './config.js';
 import { type ConfigChoice, findConfig } from './config-file.js';
 import { Daemon } from './daemon/daemon.js';
-import { describeError, EXIT } from './errors.js';
+import { EXIT } from './errors.js';
 import { createLogger, type Logger } from './log.js';
+import { Notifier } from './notify.js';
 import { makePlaces } from './places.js';
 
 export interface ServeOptions extends ConfigChoice {
@@ -23,16 +24,35 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
   };
   const asked = askedToEnd(log);
+  const notifier = Notifier.start(process.env, (reason) => {
+    log.error("systemd can't be told how this service is doing", { reason });
+  });
   const config = await load();
   await makePlaces([config.control, ...(role === 'secondary' ? filesOf(config) : [])]);
-  const daemon = await Daemon.start(config, role, log);
+  let tell = (): void => undefined;
+  const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
+  let reloads = Promise.resolve();
+  const reload = async (): Promise<void> => {
+    notifier.reloading();
+    // What can't be used changes nothing, the service included.
+    await load()
+      .then((next) => running.reload(next))
+      .catch((error: unknown) => running.notReloaded(error));
+    notifier.ready();
+  };
+  // One after the other, in the order in which they were asked for.
   process.on('SIGHUP', () => {
-    load()
-      .then((next) => daemon.reload(next))
-      .catch((error: unknown) => log.error('not reloaded', { ...describeError(error) }));
+    reloads = reloads.then(reload);
   });
+  notifier.ready();
+  tell = () => {
+    void running.statusLine().then((text) => notifier.status(text));
+  };
+  tell();
   await asked;
-  await daemon.stop();
+  notifier.stopping();
+  await running.stop();
+  notifier.close();
 }
 
 function askedToEnd(log: Logger): Promise<void> {

@@ -1,10 +1,11 @@
 import { asPrimary, asSecondary, type Config } from '../config.js';
 import type { ControlMethod } from '../control/protocol.js';
 import { ControlServer } from '../control/server.js';
-import { GannetError } from '../errors.js';
+import { describeError, GannetError } from '../errors.js';
 import type { Logger } from '../log.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary.js';
+import { changedKeys } from './reload.js';
 import type { Role } from './role.js';
 import { SecondaryRole } from './secondary.js';
 
@@ -34,13 +35,22 @@ export class Daemon {
   private constructor(
     private config: Config,
     private readonly log: Logger,
+    onEvent: () => void,
   ) {
-    this.#history = new History(log, (event) => this.#control?.publish(event));
+    this.#history = new History(log, (event) => {
+      this.#control?.publish(event);
+      onEvent();
+    });
   }
 
   /** @throws GannetError, ReplicatorError: what is in the way, and what to do */
-  static async start(config: Config, role: Role['name'], log: Logger): Promise<Daemon> {
-    const daemon = new Daemon(config, log);
+  static async start(
+    config: Config,
+    role: Role['name'],
+    log: Logger,
+    onEvent: () => void = () => undefined,
+  ): Promise<Daemon> {
+    const daemon = new Daemon(config, log, onEvent);
     daemon.#history.role = role;
     // First: who has the control socket is the only daemon of this configuration.
     daemon.#control = await ControlServer.listen(config.control, daemon.#methods());
@@ -56,9 +66,30 @@ export class Daemon {
 
   /** Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by itself. */
   async reload(config: Config): Promise<void> {
-    const fixed = await (await this.#role).reload(config);
+    const before = this.config;
+    const needsRestart = await (await this.#role).reload(config);
     this.config = config;
-    this.#history.add('reloaded', fixed.length > 0 ? { needsRestart: fixed } : {});
+    const changed = changedKeys(before, config).filter((key) => !needsRestart.includes(key));
+    this.#history.add('reloaded', { changed });
+    if (needsRestart.length > 0) this.#history.add('needs-restart', { keys: needsRestart });
+  }
+
+  /** Of a configuration that can't be read, or not be used: the one before stays. */
+  notReloaded(error: unknown): void {
+    const { code, message, remedy } = describeError(error);
+    this.#history.add('not-reloaded', { code, message, remedy });
+  }
+
+  /** One line for people: what this daemon is and how its VM is. */
+  async statusLine(): Promise<string> {
+    const { name, status } = await this.#role.then((role) => ({
+      name: role.name,
+      status: role.status(),
+    }));
+    const vm = status[`${name}Vm`];
+    const { pulse } = status['peer'] as { pulse: string };
+    const text = `${name} of ${this.config.vm}: ${String(status['state'])}`;
+    return `${text}; QEMU ${String(vm)}; peer ${pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */

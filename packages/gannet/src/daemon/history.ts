@@ -10,8 +10,16 @@ export interface DaemonEvent {
   readonly [detail: string]: unknown;
 }
 
-const ERRORS = new Set(['diverged', 'trouble']);
-const WARNINGS = new Set(['link-lost', 'doubt', 'vm', 'peer', 'secondary-lost', 'memory-pressure']);
+const ERRORS = new Set(['diverged', 'trouble', 'not-reloaded']);
+const WARNINGS = new Set([
+  'link-lost',
+  'doubt',
+  'vm',
+  'peer',
+  'secondary-lost',
+  'memory-pressure',
+  'needs-restart',
+]);
 const DETAILS = new Set(['write-back', 'abort']);
 
 /** The daemon's memory of events; each is logged and handed on as it happens. */

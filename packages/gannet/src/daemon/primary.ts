@@ -10,6 +10,7 @@ import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { runFence } from './fence.js';
+import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
@@ -111,8 +112,8 @@ export class PrimaryRole implements Role {
     }
     const primary = { ...this.config.primary, checkpointPeriodMs, onSecondaryLost };
     this.config = { ...this.config, fence, primary };
-    const isSame = JSON.stringify(this.config) === JSON.stringify(config);
-    return isSame ? [] : ['all but fence, checkpointPeriodMs, onSecondaryLost'];
+    // The other section is read when it is needed.
+    return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
 
   /** A protected VM stays protected without its daemon: the next one finds the protection again. */

@@ -19,6 +19,7 @@ import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { checkJournal } from './journal.js';
+import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { Takeover } from './takeover.js';
 import { VmWatch } from './vm-watch.js';
@@ -141,9 +142,9 @@ export class SecondaryRole implements Role {
     const { failover } = asSecondary(config).secondary;
     const { fence } = config;
     this.config = { ...this.config, fence, secondary: { ...this.config.secondary, failover } };
-    return Promise.resolve(
-      JSON.stringify(this.config) === JSON.stringify(config) ? [] : ['all but fence, failover'],
-    );
+    // The other section is read when this becomes a primary.
+    const keys = changedKeys(this.config, config).filter((key) => !key.startsWith('primary'));
+    return Promise.resolve(keys);
   }
 
   /** The primary must know before its replica goes: it runs on without. */

@@ -1,0 +1,14 @@
+/** The keys, with dots, whose values differ; a list counts as one value. */
+export function changedKeys(before: unknown, after: unknown, prefix = ''): string[] {
+  if (!isSection(before) || !isSection(after)) {
+    return JSON.stringify(before) === JSON.stringify(after) ? [] : [prefix];
+  }
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) => {
+    return changedKeys(before[key], after[key], prefix === '' ? key : `${prefix}.${key}`);
+  });
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
