@@ -50,14 +50,14 @@ export const B1: Comparison = {
   name: 'B1',
   title: 'Whole path, slow disks',
   about: `Each host's disk is limited to ${SLOW_DISK.iops} IOPS and 125 MiB/s by a control group; direct I/O. ${PROCEDURE}`,
-  estimateSeconds: 640,
+  estimateSeconds: 620,
   run: (context) =>
     runPath(
       context,
       { scope: context.scope, sizeBytes: SIZE_BYTES, limits: SLOW_DISK },
       {
-        beforeSeconds: 1.6,
-        seconds: 2,
+        beforeSeconds: 1.4,
+        seconds: 1.8,
       },
     ),
 };
@@ -66,14 +66,14 @@ export const B2: Comparison = {
   name: 'B2',
   title: 'Whole path, disks as fast as they are',
   about: `As B1, without limits: processors and disk are shared by all. ${PROCEDURE}`,
-  estimateSeconds: 360,
+  estimateSeconds: 340,
   run: (context) =>
     runPath(
       context,
       { scope: context.scope, sizeBytes: SIZE_BYTES },
       {
-        beforeSeconds: 0.6,
-        seconds: 1.2,
+        beforeSeconds: 0.5,
+        seconds: 1,
       },
     ),
 };

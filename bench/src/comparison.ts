@@ -7,6 +7,8 @@ export interface Context {
   readonly rounds: number;
   /** Short runs, to see that all of it works. */
   readonly quick: boolean;
+  /** Points to measure; all by default. */
+  readonly only?: RegExp | undefined;
   readonly progress: Progress;
 }
 
@@ -57,12 +59,13 @@ export interface Reading {
  * warms up by itself. A contender that fails in a trial is not measured again in that trial.
  */
 export async function takeTurns<Subject>(
-  { rounds, quick, progress }: Context,
+  { scope, rounds, quick, only, progress }: Context,
   contenders: readonly Contender<Subject>[],
-  trials: readonly Trial<Subject>[],
+  allTrials: readonly Trial<Subject>[],
   warmUps = quick ? 0 : 1,
 ): Promise<Point[]> {
   const collector = new Collector();
+  const trials = allTrials.filter(({ point }) => only?.test(point) ?? true);
   const concerned = (trial: Trial<Subject>): Contender<Subject>[] =>
     contenders.filter(({ name }) => trial.isFor?.(name) ?? true);
   const steps = trials.reduce((sum, trial) => sum + concerned(trial).length, 0);
@@ -75,12 +78,14 @@ export async function takeTurns<Subject>(
       for (const { name, subject } of concerned(trial)) {
         progress.step(`${point}, ${name}`);
         if (failed.has(name)) continue;
+        scope.expectOpen();
         try {
           const value = await trial.measure(subject, round);
           if (round < 1) continue;
           const readings = typeof value === 'number' ? [{ point, ...how, value }] : value;
           for (const reading of readings) collector.add(name, reading);
         } catch (error) {
+          scope.expectOpen();
           failed.add(name);
           collector.fail(name, { point, ...how }, messageOf(error));
         }

@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 import type { Comparison, Progress } from './comparison.js';
 import { B1, B2 } from './b1-path.js';
 import { B3 } from './b3-server.js';
+import { B4 } from './b4-gate.js';
+import { B7 } from './b7-processor.js';
 import { hostFacts } from './host.js';
 import { render } from './report.js';
 import type { Result } from './result.js';
@@ -13,12 +15,13 @@ import { table } from './table.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const COMPARISONS: readonly Comparison[] = [B1, B2, B3];
-const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--json] [--list] [--render]
+const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B7];
+const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--only PATTERN] [--json] [--list] [--render]
 
   NAME        B1 to B8; all of them by default
   --rounds N  how often each contender is measured at each point (5)
   --quick     one short round, to see that it works; no result is kept
+  --only P    only points whose name matches this regular expression; no result is kept
   --json      results on standard output
   --list      what there is, and how long it takes
   --render    writes docs/performance.md and its charts anew, from the results that are there`;
@@ -27,6 +30,7 @@ interface Options {
   readonly names: readonly string[];
   readonly rounds: number;
   readonly quick: boolean;
+  readonly only: RegExp | undefined;
   readonly json: boolean;
 }
 
@@ -36,6 +40,7 @@ async function main(): Promise<number> {
     options: {
       rounds: { type: 'string', default: '5' },
       quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
       json: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       render: { type: 'boolean', default: false },
@@ -59,19 +64,25 @@ async function main(): Promise<number> {
     await renderAll();
     return 0;
   }
-  return measure({ names, rounds: quick ? 1 : rounds, quick, json });
+  const only = values.only === undefined ? undefined : new RegExp(values.only);
+  return measure({ names, rounds: quick ? 1 : rounds, quick, only, json });
 }
 
-async function measure({ names, rounds, quick, json }: Options): Promise<number> {
+async function measure({ names, rounds, quick, only, json }: Options): Promise<number> {
   const chosen = COMPARISONS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const isKept = !quick && only === undefined;
   const scopes = new Set<Scope>();
+  const leaving = new AbortController();
   const leave = (signal: NodeJS.Signals): void => {
+    // A terminal's Ctrl-C may come twice: to us, and through the program that started us.
+    if (leaving.signal.aborted) return;
+    leaving.abort();
     console.error(`\n${signal}: tidying up`);
     void Promise.all([...scopes].map((scope) => scope.close())).then(() => {
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
   };
-  process.once('SIGINT', leave).once('SIGTERM', leave);
+  process.on('SIGINT', leave).on('SIGTERM', leave);
   await Scope.sweep();
   const host = await hostFacts();
   const results: Result[] = [];
@@ -83,7 +94,7 @@ async function measure({ names, rounds, quick, json }: Options): Promise<number>
     try {
       const { name, title, about } = comparison;
       const progress = progressOf(comparison, quick);
-      const outcome = await comparison.run({ scope, rounds, quick, progress });
+      const outcome = await comparison.run({ scope, rounds, quick, only, progress });
       const contenders = outcome.contenders.map(({ name, setup }) => ({ name, setup }));
       const measuredAt = new Date().toISOString();
       const head = { name, title, about, measuredAt, rounds, quick, host };
@@ -91,8 +102,10 @@ async function measure({ names, rounds, quick, json }: Options): Promise<number>
       results.push(result);
       if (!json) console.log(`\n${table(result)}\n`);
       failures.push(...failuresOf(result));
-      if (!quick) await keep(result);
+      if (isKept) await keep(result);
     } catch (error) {
+      // The handler of the signal ends the process.
+      if (leaving.signal.aborted) await new Promise(() => undefined);
       failures.push(`${comparison.name}: ${String(error)}`);
     } finally {
       await scope.close();
@@ -101,7 +114,7 @@ async function measure({ names, rounds, quick, json }: Options): Promise<number>
     console.error(`${comparison.name}: ${Math.round((performance.now() - begunMs) / 1000)} s`);
   }
   if (json) console.log(JSON.stringify(results, undefined, 1));
-  if (!quick) await renderAll();
+  if (isKept) await renderAll();
   for (const failure of failures) console.error(`FAILED ${failure}`);
   return failures.length > 0 ? 1 : 0;
 }

@@ -51,6 +51,11 @@ export class BlockLayer {
   async export(node: string): Promise<string> {
     const options = { id: `export-${node}`, type: 'nbd', writable: true };
     await this.do('block-export-add', { ...options, 'node-name': node, name: node });
-    return uriOf({ transport: 'unix', path: this.socketPath }, node);
+    return this.uri(node);
+  }
+
+  /** Of an export of its NBD server. */
+  uri(name: string): string {
+    return uriOf({ transport: 'unix', path: this.socketPath }, name);
   }
 }

@@ -58,7 +58,7 @@ export class Scope {
 
   /** A server: runs until the scope is closed, or this process ends. */
   start(command: readonly string[], options: { readonly env?: NodeJS.ProcessEnv } = {}): Running {
-    this.#expectOpen();
+    this.expectOpen();
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -70,7 +70,7 @@ export class Scope {
 
   /** A program that ends by itself: its standard output. Killed when it takes too long. */
   run(command: readonly string[], { timeoutMs = 60_000 }: RunOptions = {}): Promise<string> {
-    this.#expectOpen();
+    this.expectOpen();
     return new Promise((resolve, reject) => {
       const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -107,7 +107,8 @@ export class Scope {
     }
   }
 
-  #expectOpen(): void {
+  /** @throws BenchError when the end has begun */
+  expectOpen(): void {
     if (this.#isClosed) throw new BenchError('the benchmark is ending');
   }
 }
@@ -130,7 +131,10 @@ export class Running {
         this.#isOver = true;
         resolve(code);
       };
-      child.once('error', () => end(null));
+      // Also what cannot be sent to a process that has gone.
+      child.on('error', () => {
+        if (child.pid === undefined) end(null);
+      });
       child.once('close', end);
     });
   }

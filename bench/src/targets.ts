@@ -1,7 +1,8 @@
 /** What is to be reached, and where it stands. */
 import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from './b1-path.js';
 import { GANNET, NBDKIT } from './b3-server.js';
-import { isCounted, ratioOf, type Result } from './result.js';
+import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from './b4-gate.js';
+import { entryOf, isCounted, ratioOf, type Result } from './result.js';
 
 export interface Standing {
   readonly what: string;
@@ -43,6 +44,17 @@ export const TARGETS: readonly Target[] = [
     ...{ must: 0.9, aim: 1.1, better: 'higher', unit: 'x' },
     find: (result) =>
       result.points.flatMap(({ name }) => ratioAt(result, name, GANNET, NBDKIT, name)),
+  },
+  {
+    ...{ benchmark: 'B4', what: 'gate-closed p99 beyond the QMP round trip' },
+    ...{ must: 1, aim: 0.2, better: 'lower', unit: ' ms' },
+    find: (result) =>
+      DIRTY_PAGES.flatMap((pages) => {
+        const gate = entryOf(result, p99Point(pages), GATE);
+        const trip = entryOf(result, p99Point(pages), ROUND_TRIP);
+        if (!isCounted(gate) || !isCounted(trip)) return [];
+        return [{ value: Math.max(0, gate.median - trip.median), where: `${pages} pages` }];
+      }),
   },
 ];
 

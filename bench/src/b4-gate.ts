@@ -1,0 +1,204 @@
+/** B4: how long requests wait at a checkpoint. */
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
+import type { Comparison, Context } from './comparison.js';
+import type { GateAnswer, GateRequest, GateSettings } from './gate-replica.js';
+import { answers, type Endpoint, uriOf } from './ports.js';
+import { Collector } from './result.js';
+import { BenchError, type Running, type Scope } from './scope.js';
+import { quantile } from './stats.js';
+
+const GIB = 2 ** 30;
+const SIZE_BYTES = 5 * GIB;
+/** QEMU takes at least some milliseconds from STOP to RESUME. */
+const STOPPED_MS = 4;
+
+export const GATE = 'gate closed';
+export const ROUND_TRIP = 'QMP round trip';
+const COMMIT = 'commit alone';
+
+interface Amount {
+  readonly pages: number;
+  readonly checkpointsPerRound: number;
+}
+
+const AMOUNTS: readonly Amount[] = [
+  { pages: 10, checkpointsPerRound: 40 },
+  { pages: 10_000, checkpointsPerRound: 40 },
+  { pages: 1_000_000, checkpointsPerRound: 2 },
+];
+
+export function p99Point(pages: number): string {
+  return `${pages} dirty pages, p99 of all rounds`;
+}
+export const DIRTY_PAGES = AMOUNTS.map(({ pages }) => pages);
+
+export const B4: Comparison = {
+  name: 'B4',
+  title: 'Gate at a checkpoint',
+  about:
+    "A fake QEMU in another process sends STOP and RESUME and answers Gannet's questions, while fio writes 4 KiB " +
+    'pages at random, qd16. The gate is closed from RESUME until query-colo-status is answered and the epoch ' +
+    'committed. A round trip is the same question at another time under the same load. With 10^6 pages there are ' +
+    'only a few checkpoints, so its p99 is its worst.',
+  estimateSeconds: 60,
+  async run(context) {
+    const bench = await GateBench.start(context.scope);
+    const points = await measure(context, bench);
+    const contenders = [
+      {
+        name: GATE,
+        setup: "the checkpointer's own measure, from RESUME to the open gate",
+        subject: 0,
+      },
+      { name: ROUND_TRIP, setup: 'query-colo-status, asked and answered', subject: 0 },
+      { name: COMMIT, setup: "the replica's commit(), without the question", subject: 0 },
+    ];
+    return { contenders, baseline: undefined, points, notes: [] };
+  },
+};
+
+async function measure({ rounds, quick, progress }: Context, bench: GateBench) {
+  const collector = new Collector();
+  const all = new Map<string, number[]>();
+  const amounts = quick ? AMOUNTS.slice(0, 2) : AMOUNTS;
+  const head = (pages: number, what: string) => ({
+    ...({ unit: 'ms', better: 'lower' } as const),
+    point: `${pages} dirty pages, ${what}`,
+  });
+  const perRound = (count: number): number => (quick ? 3 : count);
+  progress.expect(
+    (rounds + 1) * amounts.reduce((sum, each) => sum + perRound(each.checkpointsPerRound), 0),
+  );
+  for (let round = 0; round <= rounds; round++) {
+    for (const { pages, checkpointsPerRound } of amounts) {
+      const samples = new Map<string, number[]>(
+        [GATE, ROUND_TRIP, COMMIT].map((name) => [name, []]),
+      );
+      for (let count = 0; count < perRound(checkpointsPerRound); count++) {
+        progress.step(`${pages} pages`);
+        const { gateClosedMs, roundTripMs, commitMs } = await bench.checkpoint(pages);
+        samples.get(GATE)?.push(gateClosedMs);
+        samples.get(ROUND_TRIP)?.push(roundTripMs);
+        samples.get(COMMIT)?.push(commitMs);
+      }
+      if (round === 0) continue;
+      for (const [name, values] of samples) {
+        const value = quantile(
+          [...values].sort((a, b) => a - b),
+          0.5,
+        );
+        collector.add(name, { ...head(pages, 'median of a round'), value });
+        const key = `${name}/${pages}`;
+        all.set(key, [...(all.get(key) ?? []), ...values]);
+      }
+    }
+  }
+  for (const { pages } of amounts) {
+    for (const name of [GATE, ROUND_TRIP, COMMIT]) {
+      const sorted = (all.get(`${name}/${pages}`) ?? []).sort((a, b) => a - b);
+      const value = quantile(sorted, 0.99);
+      collector.add(name, { ...head(pages, ''), point: p99Point(pages), value });
+    }
+  }
+  return collector.points();
+}
+
+interface Checkpoint {
+  readonly gateClosedMs: number;
+  readonly commitMs: number;
+  readonly roundTripMs: number;
+}
+
+class GateBench {
+  readonly #waiting = new Map<string, (answer: GateAnswer) => void>();
+  #trouble: string | undefined;
+
+  private constructor(
+    private readonly qemu: ListeningFakeQemu,
+    private readonly replica: Running,
+    private readonly load: Running,
+  ) {
+    replica.child.on('message', (answer: GateAnswer) => {
+      if (answer.kind === 'trouble') this.#trouble = answer.reason;
+      this.#waiting.get(answer.kind)?.(answer);
+      this.#waiting.delete(answer.kind);
+    });
+  }
+
+  static async start(scope: Scope): Promise<GateBench> {
+    const folder = await scope.folder('memory');
+    const qemu = await FakeQemu.listen({ path: path.join(folder, 'qmp.sock') });
+    scope.defer(() => qemu.close());
+    qemu.qemu.reply('query-status', { status: 'colo', running: false, singlestep: false });
+    const status = { mode: 'secondary', 'last-mode': 'none', reason: 'none' };
+    qemu.qemu.reply('query-colo-status', status);
+    const endpoint: Endpoint = { transport: 'unix', path: path.join(folder, 'nbd.sock') };
+    const settings: GateSettings = {
+      ...{ nbdPath: endpoint.path, qmpPath: qemu.path, sizeBytes: SIZE_BYTES },
+      base: path.join(folder, 'base.raw'),
+    };
+    const program = path.join(import.meta.dirname, 'gate-replica.js');
+    const replica = scope.start([process.execPath, program, JSON.stringify(settings)]);
+    await replica.ready(() => answers(endpoint));
+    const load = scope.start([
+      ...['fio', '--name=load', '--ioengine=nbd', `--uri=${uriOf(endpoint, 'pvm')}`, '--thread'],
+      ...['--rw=randwrite', '--bs=4k', '--iodepth=16', '--norandommap', '--size=64m'],
+      ...['--time_based', '--runtime=3600'],
+    ]);
+    const bench = new GateBench(qemu, replica, load);
+    await bench.#untilConnected();
+    return bench;
+  }
+
+  /** Dirties pages, measures a round trip, then stops and resumes as QEMU does. */
+  async checkpoint(pages: number): Promise<Checkpoint> {
+    await this.#ask({ kind: 'dirty', pages });
+    const trip = await this.#ask({ kind: 'round-trip' });
+    const committed = this.#answer('commit');
+    this.qemu.qemu.emit('STOP');
+    await sleep(STOPPED_MS);
+    this.qemu.qemu.emit('RESUME');
+    const commit = await committed;
+    if (commit.kind !== 'commit' || trip.kind !== 'round-trip')
+      throw new BenchError('out of order');
+    if (commit.pages < pages) throw new BenchError(`${commit.pages} pages, expected ${pages}`);
+    const { gateClosedMs, commitMs } = commit;
+    return { gateClosedMs, commitMs, roundTripMs: trip.ms };
+  }
+
+  /** fio connects twice: until it writes, it may leave again. */
+  async #untilConnected(): Promise<void> {
+    for (let settled = 0; settled < 10;) {
+      const status = await this.#ask({ kind: 'status' });
+      settled = status.kind === 'status' && status.isConnected ? settled + 1 : 0;
+      await sleep(20);
+    }
+  }
+
+  #ask(request: GateRequest): Promise<GateAnswer> {
+    const answer = this.#answer(request.kind);
+    this.replica.child.send(request);
+    return answer;
+  }
+
+  async #answer(kind: GateAnswer['kind']): Promise<GateAnswer> {
+    const timeout = new AbortController();
+    try {
+      return await Promise.race([
+        new Promise<GateAnswer>((resolve) => this.#waiting.set(kind, resolve)),
+        sleep(30_000, undefined, { signal: timeout.signal }).then(() => this.#fail(`no ${kind}`)),
+        this.replica.exited.then(() => this.#fail('the replica ended')),
+        this.load.exited.then(() => this.#fail('the load ended')),
+      ]);
+    } finally {
+      timeout.abort();
+    }
+  }
+
+  #fail(why: string): never {
+    const tails = `${this.replica.stderrTail}${this.load.stderrTail}`;
+    throw new BenchError(`${why}: ${this.#trouble ?? tails}`);
+  }
+}

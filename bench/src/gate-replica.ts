@@ -1,0 +1,116 @@
+/**
+ * A child process: a replica whose checkpoints come from a QMP socket, as in `gannet secondary`. It dirties pages when
+ * told to, and says of each commit how long its gate was closed, and how long a round trip on that socket takes.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';
+import { NbdServer } from '@gannet/nbd';
+import { QmpColoMonitor } from '@gannet/qmp-driver';
+import { Replica } from '@gannet/replicator';
+import { QmpClient } from 'qemu-qmp-client';
+
+export interface GateSettings {
+  readonly nbdPath: string;
+  readonly qmpPath: string;
+  readonly base: string;
+  readonly sizeBytes: number;
+}
+
+/** To the child. */
+export type GateRequest =
+  | { readonly kind: 'status' }
+  | { readonly kind: 'dirty'; readonly pages: number }
+  | { readonly kind: 'round-trip' };
+
+/** From the child; `commit` comes unasked. */
+export type GateAnswer =
+  | { readonly kind: 'status'; readonly isConnected: boolean; readonly state: string }
+  | { readonly kind: 'dirty' }
+  | { readonly kind: 'round-trip'; readonly ms: number }
+  | {
+      readonly kind: 'commit';
+      readonly gateClosedMs: number;
+      readonly commitMs: number;
+      readonly pages: number;
+    }
+  | { readonly kind: 'trouble'; readonly reason: string };
+
+const PAGE_BYTES = 4096;
+const SLICE_PAGES = 256;
+const MEMORY = { softBytes: 14 * 2 ** 30, hardBytes: 15 * 2 ** 30 };
+
+async function serve(settings: GateSettings): Promise<void> {
+  const { nbdPath, qmpPath, base, sizeBytes } = settings;
+  const replica = await Replica.open({
+    vm: 'bench',
+    disks: [{ name: 'disk', base, sizeBytes }],
+    memory: MEMORY,
+  });
+  const server = new NbdServer({ exports: replica.exports, admission: replica.gate });
+  await server.listen({ path: nbdPath });
+  const qmp = await QmpClient.connect({ target: { kind: 'unix', path: qmpPath } });
+  const monitor = new QmpColoMonitor(qmp);
+  let commitMs = 0;
+  new Checkpointer({
+    source: new ColoSource(monitor),
+    replica: {
+      gate: replica.gate,
+      link: replica.link,
+      commit: () => {
+        const begunMs = performance.now();
+        const result = replica.commit();
+        commitMs = performance.now() - begunMs;
+        return result;
+      },
+      failOver: () => replica.failOver(),
+      diverge: (reason) => replica.diverge(reason),
+    },
+    now: () => performance.now(),
+    onEvent: (event) => {
+      tell(answerTo(event, commitMs));
+      // Nothing is written back: what counts here is the gate, and the base would be half of the memory.
+      setImmediate(() => replica.nextBatch()?.finish());
+    },
+  }).start();
+  process.on('message', (request: GateRequest) => {
+    if (request.kind === 'status') {
+      const { link, state } = replica;
+      tell({ kind: 'status', isConnected: link.isConnected, state });
+    } else if (request.kind === 'dirty') {
+      void dirty(replica, request.pages).then(() => tell({ kind: 'dirty' }));
+    } else {
+      const begunMs = performance.now();
+      monitor.queryColoStatus(() => {
+        tell({ kind: 'round-trip', ms: performance.now() - begunMs });
+      });
+    }
+  });
+  process.on('disconnect', () => process.exit());
+}
+
+/** As if the primary had written them; others get a turn in between. */
+async function dirty({ disks }: Replica, pages: number): Promise<void> {
+  const [disk] = disks;
+  const page = Buffer.alloc(PAGE_BYTES, 0x5a);
+  for (let done = 0; disk && done < pages; done += SLICE_PAGES) {
+    const end = Math.min(pages, done + SLICE_PAGES);
+    for (let at = done; at < end; at++) disk.primary.write(at * PAGE_BYTES, page);
+    await turn();
+  }
+}
+
+function answerTo(event: CheckpointEvent, commitMs: number): GateAnswer {
+  if (event.kind !== 'commit') return { kind: 'trouble', reason: JSON.stringify(event) };
+  return {
+    kind: 'commit',
+    gateClosedMs: event.gateClosedMs,
+    commitMs,
+    pages: event.committedPages,
+  };
+}
+
+function tell(answer: GateAnswer): void {
+  process.send?.(answer);
+}
+
+await serve(JSON.parse(process.argv[2] ?? '{}') as GateSettings);
