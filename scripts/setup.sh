@@ -59,6 +59,9 @@ setpriv util-linux
 flock util-linux
 systemd-notify systemd
 systemd-analyze systemd
+unshare util-linux
+ip iproute2
+nft nftables
 LIST
 }
 

@@ -259,6 +259,16 @@ export class PrimaryDriver {
   }
 
   /**
+   * Cuts the connections to the secondary out-of-band, and nothing more: frees a QEMU that hangs on them. To be followed
+   * by runAlone().
+   * @throws ColoError `command-failed`
+   */
+  async cutLinks(timeoutMs: number): Promise<void> {
+    this.#leaving = true;
+    await yankAll(this.#qmp, { nodes: this.disks.flatMap(nbdNodesOf), migration: true }, timeoutMs);
+  }
+
+  /**
    * Undoes seed() and attach(), and COLO if it got that far: back to the graph that was there.
    * Errors as of runAlone().
    */

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { GannetError } from '../errors.js';
 
 export interface FenceConfig {
   /** Program and arguments; run without a shell. */
@@ -44,4 +45,14 @@ export function runFence(
       resolve({ succeeded: code === 0, words: `${end} ${said.trim()}`.trim() });
     });
   });
+}
+
+/** For a primary that must not run on before its secondary is harmless. */
+export function notFenced(vm: string, words: string): GannetError {
+  return new GannetError(
+    'REFUSED',
+    `the secondary of ${vm} could not be fenced: ${words}`,
+    'Make sure that it does not run, then say `gannet failover --force` here.',
+    'refused',
+  );
 }

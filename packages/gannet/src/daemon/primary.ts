@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
-import { type QmpClient, QmpTimeoutError } from 'qemu-qmp-client';
+import type { QmpClient } from 'qemu-qmp-client';
 import { addressText, linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
 import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
@@ -9,7 +9,9 @@ import type { Progress } from '../control/protocol.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
-import { runFence } from './fence.js';
+import { CheckpointWatch } from './checkpoint-watch.js';
+import { notFenced, runFence } from './fence.js';
+import { isAwake } from './own-vm.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { VmWatch } from './vm-watch.js';
@@ -44,6 +46,10 @@ export class PrimaryRole implements Role {
   readonly #links: readonly DiskLink[];
   readonly #link: PeerLink;
   readonly #abort = new AbortController();
+  readonly #checkpoints = new CheckpointWatch(
+    () => this.config.primary.checkpointPeriodMs + 2 * this.config.peer.highMs,
+    (limitMs) => this.#lose(`no checkpoint was done in ${limitMs} ms`),
+  );
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
   #stageName = '';
@@ -63,6 +69,8 @@ export class PrimaryRole implements Role {
     this.#links = linksOf(config);
     vm.on((state, reason) => {
       this.stage.history.add('vm', { state, reason });
+      // Most likely on its links to the secondary.
+      if (state === 'hung') this.#lose('the primary VM hangs');
       this.#link.beatNow();
     });
     this.#link = PeerLink.dial(config.primary.peer, {
@@ -123,6 +131,7 @@ export class PrimaryRole implements Role {
 
   async close(): Promise<void> {
     this.#abort.abort();
+    this.#checkpoints.stop();
     if (this.#protecting) {
       const settled = this.#protecting.catch(() => undefined);
       await withinTime(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
@@ -183,6 +192,7 @@ export class PrimaryRole implements Role {
     }
     this.#state = 'protected';
     this.#stageName = '';
+    this.#checkpoints.restart();
     this.#link.beatNow();
     this.stage.history.add('protected');
     return this.status();
@@ -234,7 +244,7 @@ export class PrimaryRole implements Role {
         'refused',
       );
     }
-    await this.#release('the operator says so');
+    await this.#release('the operator says so', force);
     return this.status();
   }
 
@@ -301,12 +311,19 @@ export class PrimaryRole implements Role {
     this.#isLost = true;
     this.stage.history.add('secondary-lost', { reason });
     if (this.config.primary.onSecondaryLost === 'wait') return;
-    this.#release(reason).catch((error: unknown) => this.#trouble(error));
+    this.#release(reason).catch((error: unknown) => {
+      // It hangs, or could not fence. What comes next, its waking up or a word of the secondary, is a new chance.
+      this.#isLost = false;
+      this.#trouble(error);
+    });
   }
 
   /** With a fence, the secondary is made harmless first: it could have been taking over. */
-  #release(reason: string): Promise<void> {
-    this.#letGo ??= this.#runAlone(reason).finally(() => (this.#letGo = undefined));
+  #release(reason: string, force = false): Promise<void> {
+    this.#letGo ??= this.#runAlone(reason, force).finally(() => {
+      this.#letGo = undefined;
+      this.#link.beatNow();
+    });
     return this.#letGo;
   }
 
@@ -314,24 +331,16 @@ export class PrimaryRole implements Role {
    * The secondary is told first: once the guest runs on, the replica is outdated and must not take over. But who tells
    * must know that its own guest lives; one that has just died looks the same from its links.
    */
-  async #runAlone(reason: string): Promise<void> {
+  async #runAlone(reason: string, force: boolean): Promise<void> {
     const { fence, vm } = this.config;
-    const health = await this.#askVm();
-    if (health === 'dead') return;
-    let isTold = health === 'alive' && (await this.#tellOutdated());
+    if (!(await this.#isAwake())) return;
+    let isTold = await this.#tellOutdated();
+    if (!isTold && !(await this.#isAwake())) return;
     if (fence && !isTold) {
       const { succeeded, words } = await runFence(fence, vm, 'secondary');
       this.stage.history.add('fence', { target: 'secondary', succeeded, words });
-      if (!succeeded) {
-        throw new GannetError(
-          'REFUSED',
-          `the secondary of ${vm} could not be fenced: ${words}`,
-          'Make sure that it does not run, then say `gannet failover --force` here.',
-          'refused',
-        );
-      }
+      if (!succeeded && !force) throw notFenced(vm, words);
     }
-    // A QEMU that hangs does so, most likely, on the very links that are cut now.
     await this.#driver?.runAlone();
     this.#state = 'alone';
     this.#link.beatNow();
@@ -339,13 +348,10 @@ export class PrimaryRole implements Role {
     this.stage.history.add('alone', { reason, secondaryKnows: isTold });
   }
 
-  async #askVm(): Promise<'alive' | 'hung' | 'dead'> {
-    try {
-      await this.vm.qmp?.execute('query-status', undefined, { timeoutMs: this.config.peer.lowMs });
-      return 'alive';
-    } catch (error) {
-      return error instanceof QmpTimeoutError ? 'hung' : 'dead';
-    }
+  #isAwake(): Promise<boolean> {
+    const { vm: name, peer } = this.config;
+    const cut = async (): Promise<void> => this.#driver?.cutLinks(peer.lowMs);
+    return isAwake({ name, qmp: this.vm.qmp, patienceMs: peer.lowMs, cut });
   }
 
   /** @returns whether it was acknowledged; if not yet, it is told again at the next chance */
@@ -367,6 +373,7 @@ export class PrimaryRole implements Role {
     if (colo.mode !== 'primary') return;
     await driver.adopt(this.#links);
     this.#state = 'protected';
+    this.#checkpoints.restart();
     this.stage.history.add('protected', { found: 'running' });
     if (colo.reason === 'error') this.#lose('COLO had ended before this daemon came');
   }
@@ -380,7 +387,9 @@ export class PrimaryRole implements Role {
 
   #peerStatus(): PeerStatus {
     const epoch = this.#link.peer?.status.epoch ?? 0;
-    return { role: 'primary', state: this.#state, epoch, vm: this.vm.state, link: 'none' };
+    // Whether it hangs for good shows when its links are cut.
+    const vm = this.vm.state === 'hung' && this.#letGo ? 'ready' : this.vm.state;
+    return { role: 'primary', state: this.#state, epoch, vm, link: 'none' };
   }
 
   #onPulse(pulse: string, silentMs: number): void {
@@ -394,6 +403,7 @@ export class PrimaryRole implements Role {
       this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
     }
     if (status.state === 'protected' && this.#state !== 'alone') this.#replica = status.replica;
+    if (status.epoch !== before?.epoch && this.#isProtected) this.#checkpoints.restart();
     if (status.vm === 'lost' || status.vm === 'hung')
       this.#lose(`the secondary VM is ${status.vm}`);
     else if (status.link === 'lost') this.#lose('the link to the replica broke');

@@ -50,6 +50,7 @@ export class SecondaryRole implements Role {
   #coloExit: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
+  #committedMs = -Infinity;
   #isReleased = false;
   readonly #subscriptions: (() => void)[] = [];
 
@@ -65,6 +66,8 @@ export class SecondaryRole implements Role {
       peer: () => this.#link,
       driver: () => this.#driver,
       coloExit: () => this.#coloExit,
+      vm: () => this.#vmState,
+      commitAgeMs: () => performance.now() - this.#committedMs,
       source: this.#external,
     });
     replica.on((event) => this.#onReplica(event));
@@ -165,6 +168,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    this.#takeover.close();
     await this.#link?.close();
     await this.#writeBack.stop();
     await this.#nbd.close();
@@ -341,6 +345,7 @@ export class SecondaryRole implements Role {
     this.stage.history.add(kind, details);
     if (event.kind === 'commit') {
       this.#lastCommit = event;
+      this.#committedMs = performance.now();
       this.#commits++;
       this.#link?.beatNow();
     } else if (event.kind === 'failover' || event.kind === 'diverged') {

@@ -5,11 +5,14 @@ import type { Replica } from '@gannet/replicator';
 import type { SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import type { PeerLink } from '../peer/link.js';
+import type { PeerStatus } from '../peer/protocol.js';
 import { runFence } from './fence.js';
 import type { Stage } from './role.js';
 import { withinTime } from './within.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
+/** Times `highMs`: silence of the primary after which it is fenced. */
+const PATIENCE = 2;
 
 /** How a failover went, in milliseconds from the call. */
 export interface FailoverReport {
@@ -29,6 +32,10 @@ export interface TakeoverContext {
   readonly driver: () => SecondaryDriver | undefined;
   /** Why COLO has ended, once it has. */
   readonly coloExit: () => string | undefined;
+  /** The VM that would take over. */
+  readonly vm: () => PeerStatus['vm'];
+  /** How long ago the last commit was, which is a sign of life of the primary. */
+  readonly commitAgeMs: () => number;
   /** Fails over where checkpoints come by call. */
   readonly source: ExternalSource;
 }
@@ -42,6 +49,7 @@ export interface TakeoverContext {
 export class Takeover {
   #failover: Promise<FailoverReport> | undefined;
   #isFencing = false;
+  #patience: NodeJS.Timeout | undefined;
   #resumed: (() => void) | undefined;
 
   constructor(private readonly context: TakeoverContext) {}
@@ -68,17 +76,10 @@ export class Takeover {
 
   /** Something has changed: where failover is automatic, and everything says that the primary is gone, fences it. */
   consider(): void {
-    const { config, replica, stage, coloExit } = this.context;
+    const { config, replica, stage, vm: own } = this.context;
     const { fence, vm, secondary } = config();
     if (secondary.failover !== 'automatic' || !fence || this.#isFencing || this.#failover) return;
-    const link = this.context.peer();
-    const peer = link?.peer?.status;
-    const isGone =
-      link?.state === 'lost' ||
-      peer?.vm === 'lost' ||
-      peer?.vm === 'hung' ||
-      (replica.link.loss !== undefined && coloExit() !== undefined);
-    if (!isGone || !replica.mayFailOver) return;
+    if (!replica.mayFailOver || own() === 'lost' || !this.#isGone()) return;
     this.#isFencing = true;
     void runFence(fence, vm, 'primary')
       .then(async ({ succeeded, words }) => {
@@ -90,6 +91,29 @@ export class Takeover {
         stage.history.add('trouble', { code, message, remedy });
       })
       .finally(() => (this.#isFencing = false));
+  }
+
+  /** Looks no more by itself. */
+  close(): void {
+    clearTimeout(this.#patience);
+  }
+
+  /**
+   * The word of the primary's daemon counts at once. Silence counts when it has lasted twice as long as a primary takes
+   * to give its secondary up: one that lives on behind a cut network has had its secondary fenced by then. Were both to
+   * act at the same time, each would have the other killed.
+   */
+  #isGone(): boolean {
+    const link = this.context.peer();
+    const word = link?.peer?.status.vm;
+    if (word === 'lost' || word === 'hung') return true;
+    if (link?.state !== 'lost') return false;
+    const silentMs = Math.min(link.peer?.silentMs ?? 0, this.context.commitAgeMs());
+    const leftMs = PATIENCE * this.context.config().peer.highMs - silentMs;
+    if (leftMs <= 0) return true;
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => this.consider(), leftMs);
+    return false;
   }
 
   /** @returns the proof that the primary is dead, in words */
@@ -104,6 +128,11 @@ export class Takeover {
         replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
         'refused',
       );
+    }
+    // Before a fence kills the only guest that is left.
+    if (this.context.vm() === 'lost') {
+      const message = `${vm} can't fail over: the secondary VM has ended`;
+      throw new GannetError('REFUSED', message, 'Start a secondary anew.', 'refused');
     }
     if (force) return 'an operator says so';
     const link = this.context.peer();

@@ -38,3 +38,4 @@ export {
 export { LabVm, type LabVmExit, type LabVmOptions, type OracleCommand } from './vm.js';
 export { LabDaemon, type LabDaemonOptions } from './daemon.js';
 export { LabPair, type LabPairOptions } from './pair.js';
+export { TwoHosts, type Cut, type HostLink } from './two-hosts.js';

@@ -1,0 +1,24 @@
+/**
+ * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being closed tells nobody:
+ * the guest may stand in the middle of a checkpoint for ever, or run on with a replica that grows old.
+ */
+export class CheckpointWatch {
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    /** The longest from one checkpoint to the next. */
+    private readonly limitMs: () => number,
+    private readonly onStall: (limitMs: number) => void,
+  ) {}
+
+  /** There has been one, or there is about to be the first. */
+  restart(): void {
+    clearTimeout(this.#timer);
+    const limitMs = this.limitMs();
+    this.#timer = setTimeout(() => this.onStall(limitMs), limitMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
