@@ -1,4 +1,5 @@
-import { asPrimary, asSecondary, type Config } from '../config.js';
+import { isDeepStrictEqual } from 'node:util';
+import { asPrimary, asSecondary, type Config, type PrimaryConfig } from '../config.js';
 import type { ControlMethod } from '../control/protocol.js';
 import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
@@ -139,6 +140,7 @@ export class Daemon {
   async #reprotect(role: Role, ...call: Parameters<ControlMethod>): Promise<unknown> {
     if (role instanceof SecondaryRole) {
       const config = asPrimary(this.config);
+      refuseItself(config);
       const vm = await role.release();
       this.#history.role = 'primary';
       const stage = { log: this.log, history: this.#history };
@@ -146,5 +148,18 @@ export class Daemon {
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
     return (await this.#role).methods['protect']?.(...call);
+  }
+}
+
+/** A survivor whose new secondary is where it listens itself would wait for itself for ever. */
+function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
+  for (const key of ['nbd', 'peer'] as const) {
+    if (!isDeepStrictEqual(primary[key], secondary?.[key])) continue;
+    throw new GannetError(
+      'REFUSED',
+      `${vm} can't be its own secondary: primary.${key} is secondary.${key}, where this daemon listens`,
+      `Let primary.${key} lead to the new secondary's host, and start this daemon anew.`,
+      'refused',
+    );
   }
 }
