@@ -50,13 +50,13 @@ export const B1: Comparison = {
   name: 'B1',
   title: 'Whole path, slow disks',
   about: `Each host's disk is limited to ${SLOW_DISK.iops} IOPS and 125 MiB/s by a control group; direct I/O. ${PROCEDURE}`,
-  estimateSeconds: 620,
+  estimateSeconds: 590,
   run: (context) =>
     runPath(
       context,
       { scope: context.scope, sizeBytes: SIZE_BYTES, limits: SLOW_DISK },
       {
-        beforeSeconds: 1.4,
+        beforeSeconds: 1.2,
         seconds: 1.8,
       },
     ),
@@ -66,7 +66,7 @@ export const B2: Comparison = {
   name: 'B2',
   title: 'Whole path, disks as fast as they are',
   about: `As B1, without limits: processors and disk are shared by all. ${PROCEDURE}`,
-  estimateSeconds: 340,
+  estimateSeconds: 330,
   run: (context) =>
     runPath(
       context,

@@ -10,7 +10,7 @@ import type { Scope } from './scope.js';
 const KIB = 1024;
 const SIZE_BYTES = 256 * KIB * KIB;
 const COMMIT_MS = 2000;
-const SECONDS = 1.5;
+const SECONDS = 1.2;
 
 interface Subject {
   readonly pid: number;
@@ -26,7 +26,7 @@ export const B7: Comparison = {
     'fio writes 4 KiB pages at random to the NBD server of the secondary host, no second QEMU in between; all ' +
     'storage is in memory. Microseconds of processor time, of all threads of the server, for each write; of ' +
     "Gannet's, commits every two seconds and write-back are a part.",
-  estimateSeconds: 85,
+  estimateSeconds: 60,
   async run(context) {
     const contenders = await contendersIn(context.scope);
     const trials = [1, 16].map((depth): Trial<Subject> => {

@@ -6,7 +6,10 @@ import type { Comparison, Progress } from './comparison.js';
 import { B1, B2 } from './b1-path.js';
 import { B3 } from './b3-server.js';
 import { B4 } from './b4-gate.js';
+import { B5 } from './b5-write-back.js';
+import { B6 } from './b6-memory.js';
 import { B7 } from './b7-processor.js';
+import { B8 } from './b8-guest.js';
 import { hostFacts } from './host.js';
 import { render } from './report.js';
 import type { Result } from './result.js';
@@ -15,7 +18,7 @@ import { table } from './table.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B7];
+const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B5, B6, B7, B8];
 const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--only PATTERN] [--json] [--list] [--render]
 
   NAME        B1 to B8; all of them by default

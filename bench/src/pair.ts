@@ -3,6 +3,7 @@
  * contender's own documentation.
  */
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LabDaemon } from 'gannet/lab';
 import type { LinkKind } from '@gannet/qmp-driver';
 import { BlockLayer } from './qemu.js';
@@ -10,6 +11,7 @@ import { BenchError, type Scope } from './scope.js';
 import { type DiskLimits, SlowHost } from './slow-host.js';
 
 const MIB = 1024 * 1024;
+const SETTLE_MS = 60_000;
 
 export interface Pair {
   /** Where the primary's load goes. */
@@ -20,6 +22,8 @@ export interface Pair {
   checkpoint(): Promise<void>;
   /** @throws BenchError when something went wrong that the loads were not told of */
   check(): Promise<void> | void;
+  /** Waits until nothing is being written back. */
+  settled(): Promise<void>;
   /** After a checkpoint, lifts the limits and compares the disks. */
   compare(): Promise<void>;
 }
@@ -100,6 +104,7 @@ export async function nativePair(options: PairOptions): Promise<Pair> {
     primaryUri: await primary.export('quorum0'),
     secondaryUri: undefined,
     checkpoint: () => Promise.resolve(),
+    settled: () => Promise.resolve(),
     check: () => expectNoTrouble(primary),
     compare: () => Promise.resolve(),
   };
@@ -154,6 +159,7 @@ export async function coloPair(options: PairOptions, where: 'disk' | 'memory'): 
     checkpoint: async () => {
       await secondary.do('xen-colo-do-checkpoint');
     },
+    settled: () => Promise.resolve(),
     check: async () => {
       expectNoTrouble(primary, secondary);
       await secondary.do('query-xen-replication-status').then((status) => {
@@ -207,6 +213,19 @@ export async function gannetPair(options: PairOptions, link: LinkKind): Promise<
     primaryUri,
     secondaryUri,
     checkpoint,
+    settled: async () => {
+      const isBusy = async (): Promise<boolean> => {
+        const status = (await daemon.client.call('status')) as {
+          disks: { epochsToWriteBack: number }[];
+        };
+        return status.disks.some(({ epochsToWriteBack }) => epochsToWriteBack > 0);
+      };
+      const deadlineMs = performance.now() + SETTLE_MS;
+      while (await isBusy()) {
+        if (performance.now() > deadlineMs) throw new BenchError('write-back does not end');
+        await sleep(20);
+      }
+    },
     check: async () => {
       expectNoTrouble(primary, secondary);
       const status = (await daemon.client.call('status')) as Record<string, unknown>;

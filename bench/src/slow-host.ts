@@ -56,6 +56,12 @@ export class SlowHost {
     await writeFile(path.join(this.group, 'cgroup.procs'), `${pid}`);
   }
 
+  /** What to begin a command with, to run it in there. */
+  enter(): string[] {
+    const procs = path.join(this.group, 'cgroup.procs');
+    return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', procs];
+  }
+
   /** `undefined` lifts the limits. */
   async limit(limits: DiskLimits | undefined): Promise<void> {
     const { iops = 0, bytesPerSec = 0 } = limits ?? {};

@@ -2,6 +2,9 @@
 import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from './b1-path.js';
 import { GANNET, NBDKIT } from './b3-server.js';
 import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from './b4-gate.js';
+import { ARRIVAL, SORTED, WHOLE } from './b5-write-back.js';
+import { IDLE, METADATA } from './b6-memory.js';
+import { ALONE, OURS, THROUGHPUT } from './b8-guest.js';
 import { entryOf, isCounted, ratioOf, type Result } from './result.js';
 
 export interface Standing {
@@ -56,6 +59,26 @@ export const TARGETS: readonly Target[] = [
         return [{ value: Math.max(0, gate.median - trip.median), where: `${pages} pages` }];
       }),
   },
+  {
+    ...{ benchmark: 'B5', what: 'sorted / arrival order' },
+    ...{ must: 3, aim: 8, better: 'higher', unit: 'x' },
+    find: (result) => ratioAt(result, WHOLE, SORTED, ARRIVAL, WHOLE),
+  },
+  {
+    ...{ benchmark: 'B6', what: 'metadata / buffered bytes (4 KiB random)' },
+    ...{ must: 2, aim: 1, better: 'lower', unit: ' %' },
+    find: (result) => valuesAt(result, METADATA),
+  },
+  {
+    ...{ benchmark: 'B6', what: 'idle RSS, 1 TiB base' },
+    ...{ must: 120, aim: 80, better: 'lower', unit: ' MiB' },
+    find: (result) => valuesAt(result, IDLE),
+  },
+  {
+    ...{ benchmark: 'B8', what: 'Gannet / no protection' },
+    ...{ must: 0.9, aim: 0.95, better: 'higher', unit: 'x' },
+    find: (result) => ratioAt(result, THROUGHPUT, OURS, ALONE, THROUGHPUT),
+  },
 ];
 
 /** Every link of Gannet at every workload that `isMeant`. */
@@ -91,6 +114,13 @@ function ratioAt(
 ): Finding[] {
   const value = ratioOf(result, point, contender, baseline);
   return value === undefined ? [] : [{ value, where }];
+}
+
+function valuesAt({ points }: Result, point: string): Finding[] {
+  const entries = points.find(({ name }) => name === point)?.entries ?? [];
+  return entries
+    .filter(isCounted)
+    .map(({ median, contender }) => ({ value: median, where: contender }));
 }
 
 export function standings(results: readonly Result[]): Standing[] {
