@@ -124,6 +124,10 @@ function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
   return [finding('warning', 'no-second-monitor', message, remedy)];
 }
 
+/**
+ * The device state of one build can be loaded by another only if they agree on it down to their patches, which neither
+ * the schema nor the machine type says: here the number, with the package's, is all that there is to compare.
+ */
 function versionPair(primary: VmReport, secondary: VmReport): Finding[] {
   const broken = versionFindings(secondary, "the secondary's QEMU");
   const [a, b] = [primary.version, secondary.version];

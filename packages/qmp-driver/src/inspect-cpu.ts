@@ -11,7 +11,9 @@
 import { isRecord, isScalar, type QomReader, scalarsOf, textOr } from './qom.js';
 import type { Properties, Scalar, VmReport } from './vm-report.js';
 
-const TOPOLOGY = ['cpus', 'maxcpus', 'sockets', 'dies', 'clusters', 'cores', 'threads'];
+const TOPOLOGY = ['cpus', 'maxcpus', 'sockets', 'cores', 'threads'];
+/** Levels that a machine need not know: QEMU reports 1 for those that it does not, and may refuse to be told so. */
+const OPTIONAL_TOPOLOGY = ['drawers', 'books', 'dies', 'clusters', 'modules'];
 /** What each CPU has for itself, or what comes of being one. */
 const NOT_FEATURES =
   /^((apic|core|die|module|node|socket|thread)-id|realized|start-powered-off|phys-bits|ucode-rev|hv-vendor-id|hotplug.*|(unavailable|filtered)-features)$/;
@@ -29,7 +31,8 @@ export async function readCpu(
   const smp = Object.entries(scalarsOf(await qom.get('/machine', 'smp')));
   const topology = smp.filter(
     (entry): entry is [string, number] =>
-      TOPOLOGY.includes(entry[0]) && typeof entry[1] === 'number',
+      typeof entry[1] === 'number' &&
+      (TOPOLOGY.includes(entry[0]) || (OPTIONAL_TOPOLOGY.includes(entry[0]) && entry[1] > 1)),
   );
   const own = await expand(qom, model);
   const names = Object.keys(own).filter((name) => !NOT_FEATURES.test(name));

@@ -12,8 +12,11 @@ import type { DeviceReport, ObjectReport, Scalar } from './vm-report.js';
 /** What QEMU puts into /machine/unattached when nobody asked for it, but a user could have. */
 const IMPLICIT =
   /^(isa-(serial|parallel)|VGA|cirrus-vga|qxl-vga|vmware-svga|virtio-|e1000e?|rtl8139|ne2k|pcnet|ide-(hd|cd)|scsi-|usb-(?!uhci)|am53c974|lsi)/;
-/** Set by the places that a device is in, or not what a user gives. */
-const NOT_GIVEN = new Set(['addr', 'attached', 'realized', 'hotplugged', 'big-endian-framebuffer']);
+/** Set by the places that a device is in, or by itself. QMP does not say which can be written: see NOTES.md. */
+const NOT_GIVEN = new Set([
+  ...['addr', 'attached', 'busnr', 'realized', 'hotplugged', 'big-endian-framebuffer'],
+  'guest-stats',
+]);
 
 export async function readDevices(qom: QomReader): Promise<DeviceReport[]> {
   const named = await readFolder(qom, '/machine/peripheral', false);

@@ -133,7 +133,7 @@ export async function leaveColo(context: MigrationContext): Promise<void> {
     const { status } = await queryMigration(context);
     const options = deadline.options(commandTimeoutMs);
     const colo = await step(() => qmp.execute('query-colo-status', {}, options), unasked);
-    if (status === undefined || OVER.has(status)) {
+    if (status === undefined || MIGRATION_OVER.has(status)) {
       if (colo.mode === 'none') return;
     } else if (status === 'colo') {
       await tolerate(() => qmp.execute('x-colo-lost-heartbeat', {}, options), context);
@@ -144,7 +144,13 @@ export async function leaveColo(context: MigrationContext): Promise<void> {
   }
 }
 
-const OVER: ReadonlySet<string> = new Set(['none', 'completed', 'failed', 'cancelled']);
+/** Statuses with nothing under way. Releases add to those that are: never list them. */
+export const MIGRATION_OVER: ReadonlySet<string> = new Set([
+  'none',
+  'completed',
+  'failed',
+  'cancelled',
+]);
 
 /**
  * The state may have moved on since it was asked, and the command then be refused. Only while the

@@ -80,6 +80,11 @@ const CASES: readonly Case[] = [
   { what: 'a stopped guest', primary: { status: 'paused' }, finds: ['error not-running'] },
   { what: 'a migration', primary: { migration: 'active' }, finds: ['error migration-under-way'] },
   {
+    what: 'a migration, with a status that came with QEMU 9.1',
+    primary: { migration: 'postcopy-recover-setup' },
+    finds: ['error migration-under-way'],
+  },
+  {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
     finds: ['error disk-not-found vdz', 'error disk-not-found vdz'],

@@ -5,13 +5,13 @@ import { DISK_BYTES, FakeVm, refuse } from './fake-vm.js';
 
 type Objects = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-/** QOM with what a device can be given, as QEMU 7.2 answers. */
+/** QOM with what a device can be given, as QEMU 7.2 answers; `busnr` and `modules` as 10.0 does. */
 const OBJECTS: Objects = {
   '/machine': {
     type: 'pc-i440fx-7.2-machine',
     'memory-backend': '/objects/pc.ram',
     memory: { size: 67_108_864, slots: 2, 'max-size': 134_217_728 },
-    smp: { cpus: 2, cores: 2, sockets: 1, 'x-other': 1 },
+    smp: { cpus: 2, cores: 2, sockets: 1, 'x-other': 1, clusters: 1, modules: 2 },
     boot: { order: 'cad' },
     usb: true,
     vmport: 'on',
@@ -37,6 +37,7 @@ const OBJECTS: Objects = {
     type: 'virtio-blk-pci',
     parent_bus: '/machine/i440fx/pci.0',
     addr: 33,
+    busnr: 0,
     romfile: '',
     vectors: 3,
     'num-queues': 1,
@@ -59,6 +60,7 @@ const OBJECTS: Objects = {
 const GIVEN: Readonly<Record<string, readonly (readonly [string, string, unknown?])[]>> = {
   'virtio-blk-pci': [
     ['addr', 'int32', -1],
+    ['busnr', 'busnr'],
     ['romfile', 'str'],
     ['vectors', 'uint32', 4_294_967_295],
     ['num-queues', 'uint16', 1],
@@ -231,7 +233,7 @@ describe('inspectVm', () => {
       model: 'qemu64',
       flags: ['rdrand', 'sse'],
       features: { rdrand: true, pni: false, model: 9 },
-      topology: { cpus: 2, cores: 2, sockets: 1 },
+      topology: { cpus: 2, cores: 2, sockets: 1, modules: 2 },
     });
   });
 
