@@ -172,7 +172,10 @@ function blockdevDrivers(schema: readonly SchemaInfo[]): ReadonlySet<string> {
   const members = named(command?.['arg-type'])?.['members'];
   const list: readonly unknown[] = Array.isArray(members) ? members : [];
   const driver = list.find((member) => isRecord(member) && member['name'] === 'driver');
-  const values: unknown = isRecord(driver) ? named(driver['type'])?.['values'] : undefined;
-  const texts = Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [];
+  // `members` since 6.2; `values` is deprecated, and may be hidden.
+  const values: unknown = isRecord(driver) ? named(driver['type'])?.['members'] : undefined;
+  const texts = (Array.isArray(values) ? values : []).flatMap((value: unknown) =>
+    isRecord(value) && typeof value['name'] === 'string' ? [value['name']] : [],
+  );
   return new Set(texts);
 }

@@ -147,7 +147,7 @@ export class FakeVm {
     qemu.reply('query-qmp-schema', [
       { name: 'blockdev-add', 'meta-type': 'command', 'arg-type': '2' },
       { name: '2', 'meta-type': 'object', members },
-      { name: '3', 'meta-type': 'enum', values: drivers },
+      { name: '3', 'meta-type': 'enum', members: drivers.map((name) => ({ name })) },
     ]);
   }
 
