@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench clean
+.PHONY: help setup demo test matrix bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ test: setup ## Lint, type check and run all tests
 
 bench: setup ## Measure everything beside its rivals, rewrite docs/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js
+
+matrix: setup ## Run the tests with other versions of QEMU too (20 minutes, downloads 80 MB)
+	@node scripts/matrix.mjs
 
 clean: ## Remove what was compiled and built; packages stay
 	rm -rf packages/*/dist bench/dist .cache coverage

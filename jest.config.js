@@ -1,4 +1,5 @@
-// Three projects: `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs.
+// `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs. `matrix` is for QEMUs that
+// have to be refused: scripts/matrix.mjs brings them.
 const shared = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -31,5 +32,6 @@ export default {
       testMatch: ['<rootDir>/packages/*/test/**/*.interop.test.ts'],
     },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
+    { ...shared, displayName: 'matrix', testMatch: ['<rootDir>/test/matrix/**/*.test.ts'] },
   ],
 };
