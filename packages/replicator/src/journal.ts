@@ -57,7 +57,7 @@ export class Journal {
       const header = Buffer.alloc(HEADER_BYTES);
       MAGIC.copy(header);
       header.write(uuid, MAGIC.length, 'latin1');
-      await handle.write(header, 0, HEADER_BYTES, 0);
+      await writeWhole(handle, header, HEADER_BYTES, 0);
       await handle.sync();
       await syncFolder(path.dirname(file));
       return new Journal(file, handle);
@@ -78,9 +78,7 @@ export class Journal {
     let at = this.#end;
     const buffer = Buffer.allocUnsafe(FRAME_BYTES + FRAME_PAYLOAD_MAX);
     const write = async (length: number): Promise<void> => {
-      for (let done = 0; done < length;) {
-        done += (await this.file.write(buffer, done, length - done, at + done)).bytesWritten;
-      }
+      await writeWhole(this.file, buffer, length, at);
       at += length;
     };
     try {
@@ -150,6 +148,18 @@ export class Journal {
     const total = FRAME_BYTES + (kind === KIND_DATA ? length : 0);
     digestOf(buffer, total).copy(buffer, DIGEST_AT);
     return total;
+  }
+}
+
+/** A single write may do less than it was told (write(2)). */
+async function writeWhole(
+  file: FileHandle,
+  bytes: Buffer,
+  length: number,
+  position: number,
+): Promise<void> {
+  for (let done = 0; done < length;) {
+    done += (await file.write(bytes, done, length - done, position + done)).bytesWritten;
   }
 }
 
