@@ -232,7 +232,8 @@ export class Replica {
     do {
       await this.flush();
       await this.#merged();
-    } while (this.disks.some((disk) => !disk.secondary.isEmpty));
+      // A flush of somebody else's may have sealed more meanwhile, and not have journaled it yet.
+    } while (this.disks.some((disk) => !disk.secondary.isEmpty || disk.committed.length > 0));
     this.#setState('retired', 'the base holds everything');
     await this.#writeStateFiles();
     await this.#journal?.remove();

@@ -217,6 +217,30 @@ describe('I3 failover', () => {
     await expect(readFile(at('disk.raw.gannet-journal'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test("settling waits for what somebody else's flush has sealed and not journaled yet", async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    await vm.write('svm', 'A');
+    const settled = vm.replica.settle();
+    let batch = vm.replica.nextBatch();
+    for (; !batch; batch = vm.replica.nextBatch()) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const run of batch.runs()) await run.write();
+    await vm.write('svm', 'B', 1);
+    const flushed = vm.replica.flush();
+    while (!vm.replica.disks[0]!.secondary.isEmpty) await Promise.resolve();
+    batch.finish();
+    while (vm.replica.state !== 'retired') {
+      await vm.writeBack();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all([settled, flushed]);
+    expect((await readFile(at('disk.raw'))).toString('latin1', 0, 2)).toBe('AB');
+  });
+
   test('nothing is written back before the failover is durable', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
