@@ -16,6 +16,7 @@ const SUITES = [
   { name: 'lint', npm: ['lint'] },
   { name: 'check', npm: ['check'], needed: true },
   { name: 'unit', jest: ['--selectProjects', 'unit'] },
+  { name: 'sim', npm: ['sim'] },
   { name: 'interop', jest: ['--selectProjects', 'interop'] },
   { name: 'e2e', jest: ['--selectProjects', 'e2e', '--runInBand'] },
 ];

@@ -1,0 +1,284 @@
+// COLO as QEMU does it (migration/colo.c, /docs of the project: NOTES.md of the driver), as a machine that takes one
+// step at a time: between any two of its steps anything else may happen, in the other VM, on a wire, in our process.
+
+import type { Guest } from './guest.js';
+import type { SimulatedSocket } from './network.js';
+import type { Random } from './random.js';
+
+export type Phase =
+  | 'seeding'
+  | 'primary-stops'
+  | 'steady'
+  | 'secondary-stops'
+  | 'secondary-drains'
+  | 'primary-drains'
+  | 'state-sent'
+  | 'loaded'
+  /** The primary is gone, or its channel. */
+  | 'broken'
+  | 'over';
+
+interface Command {
+  readonly id: unknown;
+  readonly execute: string;
+}
+
+/** What a user, or a second manager, may do to the secondary behind our back. */
+export interface Meddling {
+  readonly stops: number;
+  readonly failovers: number;
+}
+
+export class ColoPair {
+  phase: Phase = 'seeding';
+  checkpoints = 0;
+  primaryIsAlive = true;
+  /** `broken` was seen by the secondary's QEMU. */
+  exitTold = false;
+  /** A user's stop or cont came into play: nobody can be certain of checkpoints then. */
+  wasMeddledWith = false;
+  failoverRequested = false;
+  hasFailedOver = false;
+  #mode: 'none' | 'secondary' = 'none';
+  #lastMode: 'none' | 'secondary' = 'none';
+  #runState = 'inmigrate';
+  #userPaused = false;
+  /** STOPs about which our question has not been answered. */
+  #unasked = 0;
+  #isStartup = true;
+  #failing = 0;
+  #calm = 0;
+  #snapshot: Buffer[] = [];
+  #lines = '';
+  readonly #commands: Command[] = [];
+  #microseconds = 1_000_000;
+
+  constructor(
+    private readonly random: Random,
+    readonly primary: Guest,
+    readonly secondary: Guest,
+    private readonly qmp: SimulatedSocket,
+    private readonly meddling: Meddling,
+    private readonly note: (what: string) => void,
+  ) {
+    qmp.onBytes = (bytes) => this.#read(bytes);
+    this.#say({
+      QMP: { version: { qemu: { major: 7, minor: 2, micro: 22 }, package: '' }, capabilities: [] },
+    });
+  }
+
+  get isInColo(): boolean {
+    return this.#mode === 'secondary';
+  }
+
+  /** Everything is copied: COLO may start. */
+  start(): void {
+    if (this.phase === 'seeding') this.phase = 'primary-stops';
+  }
+
+  killPrimary(): void {
+    this.primaryIsAlive = false;
+    this.primary.isRunning = false;
+    // The state is in the secondary's hands: it goes on to load it. Otherwise its checkpoint never ends.
+    if (this.phase !== 'state-sent') this.phase = this.phase === 'over' ? 'over' : 'broken';
+  }
+
+  /** One step of anything that the two QEMUs may do now. */
+  step(): void {
+    this.#microseconds += 150;
+    const roll = this.random.next();
+    if (roll < 0.4) this.#answer();
+    else if (roll < 0.4 + this.meddling.stops) this.#meddle();
+    else if (this.failoverRequested && this.#mayFailOver) this.#failOver();
+    else this.#advance();
+  }
+
+  get #mayFailOver(): boolean {
+    return this.phase !== 'state-sent' && this.#mode === 'secondary';
+  }
+
+  // One checkpoint: secondary STOP, drain; primary STOP, drain; state sent and loaded; secondary RESUME; VMSTATE_LOADED;
+  // primary RESUME.
+  #advance(): void {
+    const { primary, secondary } = this;
+    switch (this.phase) {
+      case 'seeding':
+      case 'over':
+        return;
+      case 'steady':
+        // Checkpoints follow one another at some distance (x-checkpoint-delay).
+        this.#calm--;
+        if (this.primaryIsAlive && this.#calm < 0) this.phase = 'secondary-stops';
+        return;
+      case 'secondary-stops':
+        if (secondary.isRunning) this.#event('STOP');
+        secondary.isRunning = false;
+        this.#runState = 'colo';
+        this.phase = 'secondary-drains';
+        return;
+      case 'secondary-drains':
+        if (!drained(secondary)) return;
+        this.phase = 'primary-stops';
+        return;
+      case 'primary-stops':
+        primary.isRunning = false;
+        this.phase = 'primary-drains';
+        return;
+      case 'primary-drains':
+        if (!drained(primary)) return;
+        this.#snapshot = primary.disks.map((disk) => Buffer.from(disk));
+        this.note('state sent');
+        this.phase = 'state-sent';
+        return;
+      case 'state-sent':
+        this.#load();
+        this.phase = this.primaryIsAlive ? 'loaded' : 'broken';
+        return;
+      case 'loaded':
+        primary.isRunning = true;
+        this.phase = 'steady';
+        this.#calm = 6 + this.random.below(25);
+        return;
+      case 'broken':
+        this.#breakUp();
+    }
+  }
+
+  #load(): void {
+    const { secondary } = this;
+    secondary.disks = this.#snapshot;
+    this.#snapshot = [];
+    this.#mode = 'secondary';
+    this.#isStartup = false;
+    this.checkpoints++;
+    secondary.isInDoubt = false;
+    this.#event('RESUME');
+    this.#runState = 'running';
+    secondary.isRunning = true;
+    this.note(`checkpoint ${this.checkpoints}`);
+  }
+
+  #breakUp(): void {
+    if (this.exitTold) return;
+    if (this.#isStartup) {
+      this.phase = 'over';
+      return;
+    }
+    this.exitTold = true;
+    this.#say({ event: 'COLO_EXIT', data: { mode: 'secondary', reason: 'error' } });
+    this.note('COLO_EXIT');
+  }
+
+  /** x-colo-lost-heartbeat at work, in three steps. */
+  #failOver(): void {
+    const { secondary } = this;
+    if (this.#failing === 0 && secondary.isRunning) {
+      this.#event('STOP');
+      secondary.isRunning = false;
+      this.#runState = 'colo';
+      this.#failing = 1;
+    } else if (this.#failing <= 1) {
+      if (!drained(secondary)) return;
+      this.#failing = 2;
+    } else {
+      this.#mode = 'none';
+      this.#lastMode = 'secondary';
+      this.#event('RESUME');
+      this.#runState = 'running';
+      secondary.isRunning = true;
+      secondary.takeOver();
+      this.hasFailedOver = true;
+      this.failoverRequested = false;
+      this.phase = 'over';
+      this.note('the secondary took over');
+    }
+  }
+
+  #meddle(): void {
+    const isQuiet = this.phase === 'steady' || this.phase === 'broken';
+    if (!isQuiet || this.failoverRequested || this.hasFailedOver || !this.isInColo) return;
+    this.wasMeddledWith = true;
+    if (this.#userPaused) {
+      // Known and written down: a stop and a cont within the time of one question pass for a checkpoint.
+      if (this.#unasked > 0) return;
+      this.#userPaused = false;
+      // On a running VM, vm_start() says both in one breath.
+      if (this.secondary.isRunning) this.#event('STOP');
+      this.#event('RESUME');
+      this.#runState = 'running';
+      this.secondary.isRunning = true;
+      this.note('a user continues the secondary');
+    } else if (this.secondary.isRunning) {
+      this.#userPaused = true;
+      this.#event('STOP');
+      this.#runState = 'paused';
+      this.secondary.isRunning = false;
+      this.note('a user stops the secondary');
+    }
+  }
+
+  /** Somebody else's x-colo-lost-heartbeat. */
+  foreignFailover(): void {
+    if (this.isInColo && this.random.chance(this.meddling.failovers)) {
+      this.failoverRequested = true;
+      this.note("a failover by somebody else's hand");
+    }
+  }
+
+  // QMP
+
+  #read(bytes: Buffer): void {
+    this.#lines += bytes.toString('utf8');
+    for (let end = this.#lines.indexOf('\n'); end >= 0; end = this.#lines.indexOf('\n')) {
+      const line = this.#lines.slice(0, end).trim();
+      this.#lines = this.#lines.slice(end + 1);
+      if (line !== '') this.#commands.push(JSON.parse(line) as Command);
+    }
+  }
+
+  /** QEMU's main loop gets round to the next command, and says how things are at that moment. */
+  #answer(): void {
+    const command = this.#commands.shift();
+    if (!command) return;
+    this.#say({ return: this.#result(command.execute), id: command.id });
+  }
+
+  #result(execute: string): object {
+    switch (execute) {
+      case 'query-status':
+        this.#unasked--;
+        return { status: this.#runState, running: this.secondary.isRunning, singlestep: false };
+      case 'query-colo-status':
+        return { mode: this.#mode, 'last-mode': this.#lastMode, reason: 'none' };
+      case 'x-colo-lost-heartbeat':
+        if (this.isInColo) this.failoverRequested = true;
+        return {};
+      case 'query-yank':
+        return [];
+      default:
+        return {};
+    }
+  }
+
+  #event(event: 'STOP' | 'RESUME'): void {
+    if (event === 'STOP') this.#unasked++;
+    this.#say({ event });
+    this.note(`secondary ${event}`);
+  }
+
+  #say(message: object): void {
+    const seconds = Math.floor(this.#microseconds / 1e6);
+    const timestamp = { seconds, microseconds: this.#microseconds % 1e6 };
+    const text = JSON.stringify('event' in message ? { ...message, timestamp } : message);
+    this.qmp.send(Buffer.from(`${text}\r\n`));
+  }
+}
+
+/** As bdrv_drain_all() and bdrv_flush_all() leave it. */
+function drained(guest: Guest): boolean {
+  if (!guest.isIdle) return false;
+  if (guest.isFlushed) return true;
+  guest.flushAll();
+  // Answered later, unless nobody is there to answer.
+  return guest.isIdle;
+}

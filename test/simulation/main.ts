@@ -1,0 +1,190 @@
+// pnpm sim: runs seeds, says what it found, shrinks what fails.
+//
+//   pnpm sim [--seeds N] [--from SEED] [--seed SEED [--trace]] [--mutant NAME] [--mutants]
+
+import { parseArgs } from 'node:util';
+import { installDisk } from './disk.js';
+import { installLoop } from './event-loop.js';
+import { MUTANTS, type MutantName } from './mutants.js';
+import { type Plan, planOf, simplerPlans } from './plan.js';
+import type { Outcome } from './world.js';
+
+const realNow = performance.now.bind(performance);
+const realImmediate = setImmediate;
+installLoop();
+installDisk();
+// Only now: what it imports must find the simulated ones.
+const { World } = await import('./world.js');
+
+const USAGE = `Runs the replicator, the checkpointer and the driver of the secondary in a simulated world.
+
+  pnpm sim                        a fixed set of seeds, some fresh ones, and every mutant
+  pnpm sim --seeds 100000         that many fresh seeds, from --from SEED on
+  pnpm sim --seed 4711 --trace    one seed again, with what happened in it
+  pnpm sim --mutant no-gate       with a mistake on purpose: ${Object.keys(MUTANTS).join(', ')}
+
+Exit code 1 when an invariant was violated, or a mutant got away.`;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string' },
+    from: { type: 'string' },
+    seed: { type: 'string' },
+    mutant: { type: 'string' },
+    trace: { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
+});
+
+const FIXED_SEEDS = 300;
+const FRESH_SEEDS = 200;
+const MUTANT_SEEDS = 400;
+
+interface Result {
+  readonly plan: Plan;
+  readonly outcome: Outcome | undefined;
+  readonly error: Error | undefined;
+  readonly trace: readonly string[];
+}
+
+/** An error thrown in a callback of the run, or later by a promise that nobody awaits, is the run's. */
+async function attempt(plan: Plan): Promise<Result> {
+  const world = new World(plan);
+  let stray: Error | undefined;
+  const onStray = (error: unknown): void => {
+    stray ??= error instanceof Error ? error : new Error(String(error));
+  };
+  process.on('uncaughtException', onStray);
+  process.on('unhandledRejection', onStray);
+  let outcome: Outcome | undefined;
+  let error: Error | undefined;
+  try {
+    outcome = await world.run();
+    await new Promise((resolve) => realImmediate(resolve));
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  }
+  process.off('uncaughtException', onStray);
+  process.off('unhandledRejection', onStray);
+  return { plan, outcome, error: error ?? stray, trace: world.trace };
+}
+
+class Tally {
+  runs = 0;
+  turns = 0;
+  simulatedMs = 0;
+  checkpoints = 0;
+  reads = 0;
+  writes = 0;
+  residual = 0;
+  readonly ends = new Map<string, number>();
+  readonly #startMs = realNow();
+
+  add(outcome: Outcome): void {
+    this.runs++;
+    this.turns += outcome.turns;
+    this.simulatedMs += outcome.simulatedMs;
+    this.checkpoints += outcome.checkpoints;
+    this.reads += outcome.reads;
+    this.writes += outcome.writes;
+    if (outcome.isResidual) this.residual++;
+    this.ends.set(outcome.endState, (this.ends.get(outcome.endState) ?? 0) + 1);
+  }
+
+  print(): void {
+    const seconds = (realNow() - this.#startMs) / 1000;
+    const ends = [...this.ends].map(([state, count]) => `${state} ${count}`).join(', ');
+    console.log(
+      `${this.runs} seeds in ${seconds.toFixed(1)} s: ${this.turns} turns of the loop, ` +
+        `${(this.simulatedMs / 3_600_000).toFixed(3)} simulated hours, ${this.checkpoints} checkpoints, ` +
+        `${this.reads} reads compared, ${this.writes} writes\n` +
+        `  at the end: ${ends}; known residual risk met: ${this.residual}`,
+    );
+  }
+}
+
+async function shrink(found: Result): Promise<Result> {
+  let smallest = found;
+  for (let isSmaller = true; isSmaller;) {
+    isSmaller = false;
+    for (const plan of simplerPlans(smallest.plan)) {
+      const result = await attempt(plan);
+      if (!result.error) continue;
+      smallest = result;
+      isSmaller = true;
+      break;
+    }
+  }
+  return smallest;
+}
+
+async function report(found: Result): Promise<void> {
+  const { seed, mutant } = found.plan;
+  console.log(`seed ${seed} fails: ${found.error?.stack ?? ''}`);
+  console.log(`again: pnpm sim --seed ${seed}${mutant ? ` --mutant ${mutant}` : ''} --trace`);
+  const { plan, error, trace } = await shrink(found);
+  console.log(`shrunk to ${JSON.stringify(plan)}\n  ${error?.message ?? ''}`);
+  for (const line of trace.slice(-60)) console.log(line);
+}
+
+/** @returns the first result that fails */
+async function search(
+  from: number,
+  count: number,
+  mutant: MutantName | undefined,
+  tally: Tally,
+): Promise<Result | undefined> {
+  for (let seed = from; seed < from + count; seed++) {
+    const result = await attempt(planOf(seed, mutant));
+    if (result.error) return result;
+    if (result.outcome) tally.add(result.outcome);
+    if (tally.runs % 5000 === 0) tally.print();
+  }
+  return undefined;
+}
+
+async function all(): Promise<boolean> {
+  const tally = new Tally();
+  const fresh = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
+  console.log(`seeds 1 to ${FIXED_SEEDS}, and ${FRESH_SEEDS} from ${fresh} on`);
+  const found =
+    (await search(1, FIXED_SEEDS, undefined, tally)) ??
+    (await search(fresh, FRESH_SEEDS, undefined, tally));
+  tally.print();
+  if (found) await report(found);
+  let isGood = !found;
+  for (const [mutant, what] of Object.entries(MUTANTS) as [MutantName, string][]) {
+    const caught = await search(1, MUTANT_SEEDS, mutant, new Tally());
+    const verdict = caught
+      ? `caught by seed ${caught.plan.seed}: ${caught.error?.message}`
+      : 'GOT AWAY';
+    console.log(`mutant ${mutant} (${what}): ${verdict}`);
+    isGood &&= caught !== undefined;
+  }
+  return isGood;
+}
+
+async function main(): Promise<boolean> {
+  if (values.mutant !== undefined && !(values.mutant in MUTANTS)) {
+    console.error(`no mutant ${values.mutant}; there are ${Object.keys(MUTANTS).join(', ')}`);
+    process.exit(2);
+  }
+  const mutant = values.mutant as MutantName | undefined;
+  if (values.seed !== undefined) {
+    const result = await attempt(planOf(Number(values.seed), mutant));
+    console.log(JSON.stringify(result.plan));
+    if (values.trace) for (const line of result.trace) console.log(line);
+    console.log(result.error?.stack ?? JSON.stringify(result.outcome));
+    return !result.error;
+  }
+  if (values.seeds === undefined && mutant === undefined) return all();
+  const tally = new Tally();
+  const from = Number(values.from ?? 1);
+  const found = await search(from, Number(values.seeds ?? MUTANT_SEEDS), mutant, tally);
+  tally.print();
+  if (found) await report(found);
+  return !found;
+}
+
+if (values.help) console.log(USAGE);
+else process.exitCode = (await main()) ? 0 : 1;

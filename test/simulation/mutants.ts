@@ -1,0 +1,61 @@
+// Mistakes on purpose: a simulation that does not find them proves nothing.
+
+import type { ColoEvent, ColoMonitor, ColoStatus } from '@gannet/checkpointer';
+import type { Replica } from '@gannet/replicator';
+
+export const MUTANTS = {
+  'no-gate': 'batches are applied as soon as they are read',
+  'one-turn': 'batches wait for one turn of the loop, not for a whole poll',
+  'late-commit': 'RESUME is heard some turns late',
+  'no-query': 'every RESUME is taken for a checkpoint',
+  'ignore-loss': 'a lost link of the primary is not noticed',
+  'lazy-sync': 'syncs of the disk do nothing',
+} as const;
+
+export type MutantName = keyof typeof MUTANTS;
+
+export function applyMutant(
+  mutant: MutantName | undefined,
+  monitor: ColoMonitor,
+  replica: Replica,
+): ColoMonitor {
+  switch (mutant) {
+    case 'no-gate':
+      replica.gate.admit = (apply) => apply();
+      return monitor;
+    case 'one-turn':
+      replica.gate.admit = (apply) => void setImmediate(apply);
+      return monitor;
+    case 'late-commit':
+      return { ...portsOf(monitor), subscribe: (listener) => monitor.subscribe(late(listener)) };
+    case 'no-query':
+      return {
+        ...portsOf(monitor),
+        queryColoStatus: (callback) => monitor.queryColoStatus(always(callback)),
+      };
+    case 'ignore-loss':
+      replica.link.lose = () => undefined;
+      Object.defineProperty(replica.link, 'isConnected', { value: true });
+      return monitor;
+    default:
+      return monitor;
+  }
+}
+
+function portsOf(monitor: ColoMonitor): ColoMonitor {
+  return {
+    subscribe: (listener) => monitor.subscribe(listener),
+    queryColoStatus: (callback) => monitor.queryColoStatus(callback),
+    queryRunState: (callback) => monitor.queryRunState(callback),
+  };
+}
+
+function late(listener: (event: ColoEvent) => void): (event: ColoEvent) => void {
+  return (event) => {
+    setTimeout(() => listener(event), 2);
+  };
+}
+
+function always(callback: (status: ColoStatus | Error) => void): typeof callback {
+  return () => callback({ mode: 'secondary', lastMode: 'none' });
+}
