@@ -23,6 +23,7 @@ export default {
       testMatch: [
         '<rootDir>/packages/*/test/**/*.test.ts',
         '<rootDir>/test/integration/**/*.test.ts',
+        '<rootDir>/bench/test/**/*.test.ts',
       ],
       testPathIgnorePatterns: ['\\.interop\\.test\\.ts$', '/node_modules/'],
     },

@@ -69,8 +69,9 @@ export class Scope {
   }
 
   /** A program that ends by itself: its standard output. Killed when it takes too long. */
-  run(command: readonly string[], { timeoutMs = 60_000 }: RunOptions = {}): Promise<string> {
+  async run(command: readonly string[], options: RunOptions = {}): Promise<string> {
     this.expectOpen();
+    const { timeoutMs = 60_000 } = options;
     return new Promise((resolve, reject) => {
       const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
         stdio: ['ignore', 'pipe', 'pipe'],

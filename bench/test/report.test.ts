@@ -1,0 +1,74 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, test } from '@jest/globals';
+import { GANNET, NBDKIT } from '../src/b3-server.js';
+import { chart } from '../src/chart.js';
+import { render } from '../src/report.js';
+import type { Entry, Result } from '../src/result.js';
+import { quantile, summarize } from '../src/stats.js';
+import { standings } from '../src/targets.js';
+
+function entry(contender: string, median: number, failures: string[] = []): Entry {
+  return { contender, median, min: median, max: median, count: 5, samples: [median], failures };
+}
+
+function serverResult(ours: Entry): Result {
+  return {
+    ...{ name: 'B3', title: 'NBD <server>', about: 'About.', measuredAt: '2026-01-02T03:04:05Z' },
+    ...{ rounds: 5, quick: false, host: { cpu: 'a processor' } as Result['host'], notes: [] },
+    contenders: [GANNET, NBDKIT].map((name) => ({ name, setup: `setup of ${name}` })),
+    baseline: NBDKIT,
+    points: [
+      { name: 'a point', unit: 'IOPS', better: 'higher', entries: [ours, entry(NBDKIT, 100)] },
+    ],
+  };
+}
+
+test('medians and quantiles are interpolated', () => {
+  expect(summarize([4, 1, 3, 2])).toEqual({ median: 2.5, min: 1, max: 4, count: 4 });
+  expect(quantile([0, 10], 0.99)).toBeCloseTo(9.9);
+});
+
+test.each([
+  [120, 'aim met'],
+  [95, 'met'],
+  [80, 'missed'],
+])('%d of 100 is: %s', (ours, verdict) => {
+  const rows = standings([serverResult(entry(GANNET, ours))]);
+  expect(rows.find(({ what }) => what.startsWith('B3'))).toMatchObject({ verdict });
+  expect(rows.find(({ what }) => what.startsWith('B8'))).toMatchObject({ verdict: 'not measured' });
+});
+
+test('a run of Gannet that failed misses the target, however fast the others were', () => {
+  const rows = standings([serverResult(entry(GANNET, 200, ['lost data']))]);
+  expect(rows.find(({ what }) => what.startsWith('B3'))?.verdict).not.toMatch(/met$/);
+});
+
+test('what people wrote stays; the part between the marks is replaced, again and again', async () => {
+  const docs = await mkdtemp(path.join(tmpdir(), 'gannet-report-'));
+  const page = path.join(docs, 'performance.md');
+  const [begin, end] = ['<!-- bench: generated from here -->', '<!-- bench: generated to here -->'];
+  await writeFile(page, `Before.\n${begin}\nold\n${end}\nAfter.\n`);
+  const result = serverResult(entry(GANNET, 120));
+  await render([result], docs);
+  const once = await readFile(page, 'utf8');
+  expect(once).toMatch(/^Before\.\n/);
+  expect(once).toMatch(/\nAfter\.\n$/);
+  expect(once).not.toContain('old');
+  expect(once).toContain('| a point [IOPS] | 120 (120-120), 1.20x | 100 (100-100) |');
+  await render([result], docs);
+  expect(await readFile(page, 'utf8')).toBe(once);
+  expect(await readFile(path.join(docs, 'charts', 'b3.svg'), 'utf8')).toBe(chart(result));
+  await writeFile(page, 'no marks');
+  await expect(render([result], docs)).rejects.toThrow(/put them back/);
+  await rm(docs, { recursive: true });
+});
+
+test('a chart is well-formed, escapes text, and shows who failed', () => {
+  const svg = chart(serverResult(entry(GANNET, 120, ['stalled'])));
+  expect(svg).toContain('NBD &lt;server&gt;');
+  expect(svg).toContain('failed');
+  expect(svg).toContain('prefers-color-scheme: dark');
+  expect(svg.match(/<text/g)?.length).toBe(svg.match(/<\/text>/g)?.length);
+});
