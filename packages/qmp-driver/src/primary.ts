@@ -259,6 +259,22 @@ export class PrimaryDriver {
   }
 
   /**
+   * Looks whether each replica is still where attach() put it. Somebody may have changed the graph, of which QEMU says
+   * nothing; `onLinkFailure` hears of it.
+   * @throws GraphError: QEMU could not be asked
+   */
+  async checkGraph(): Promise<void> {
+    for (const { disk } of this.#linked.filter(({ disk: { link } }) => link !== 'mirror')) {
+      const { device } = disk;
+      const { linkNode: node } = namesOf(disk);
+      const { quorum } = await findDisk(this.#qmp, device, this.#commandOptions());
+      if (quorum?.children.some((child) => child.node === node) === true) continue;
+      const message = `${device} has lost its replica: ${node} is no child of its quorum any more`;
+      this.#reportFailure({ device, node, message });
+    }
+  }
+
+  /**
    * Cuts the connections to the secondary out-of-band, and nothing more: frees a QEMU that hangs on them. To be followed
    * by runAlone().
    * @throws ColoError `command-failed`

@@ -2,13 +2,14 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { addressText, linksOf } from '../check/plan.js';
+import { linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
 import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { awaitPeer, interrupted } from './await-peer.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from './fence.js';
 import { isAwake } from './own-vm.js';
@@ -17,13 +18,9 @@ import type { Role, Stage } from './role.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
 
-const POLL_MS = 10;
 const INSPECT_TIMEOUT_MS = 15_000;
 /** What taking back a protection that is under way may take when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
-
-/** Of a replica: nothing that can be waited for comes after. */
-const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
 
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
@@ -53,6 +50,7 @@ export class PrimaryRole implements Role {
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
   #stageName = '';
+  #cancel = new AbortController();
   #protecting: Promise<Record<string, unknown>> | undefined;
   #letGo: Promise<void> | undefined;
   /** The replica that protects this VM. */
@@ -130,7 +128,7 @@ export class PrimaryRole implements Role {
   }
 
   async close(): Promise<void> {
-    this.#abort.abort();
+    this.#abort.abort(interrupted('this daemon is ending'));
     this.#checkpoints.stop();
     if (this.#protecting) {
       const settled = this.#protecting.catch(() => undefined);
@@ -156,6 +154,7 @@ export class PrimaryRole implements Role {
     const driver = this.#expectVm();
     const { stageTimeoutMs, seedTimeoutMs, migrate: uri, checkpointPeriodMs: periodMs } = primary;
     const before = this.#state;
+    this.#cancel = new AbortController();
     this.#state = 'protecting';
     this.#told = undefined;
     this.#isLost = false;
@@ -214,6 +213,12 @@ export class PrimaryRole implements Role {
    * @throws GannetError REFUSED when the secondary can't be told, unless forced: it might take over later
    */
   async detach(force: boolean): Promise<Record<string, unknown>> {
+    if (this.#protecting) {
+      // Not protected yet: what has been done is taken back.
+      this.#cancel.abort(interrupted(`${this.config.vm} was detached`));
+      await this.#protecting.catch(() => undefined);
+      return this.status();
+    }
     this.#expectProtected('detach');
     // What the secondary does once it knows is no loss of ours.
     this.#isLost = true;
@@ -260,7 +265,9 @@ export class PrimaryRole implements Role {
   ): Promise<void> {
     this.#stageName = name;
     progress({ stage: name });
-    await work(AbortSignal.any([this.#abort.signal, AbortSignal.timeout(timeoutMs)]));
+    const asked = AbortSignal.any([this.#abort.signal, this.#cancel.signal]);
+    asked.throwIfAborted();
+    await work(AbortSignal.any([asked, AbortSignal.timeout(timeoutMs)]));
     this.stage.history.add('stage-done', { stage: name });
   }
 
@@ -275,34 +282,15 @@ export class PrimaryRole implements Role {
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
   }
 
-  async #awaitPeer(
+  #awaitPeer(
     signal: AbortSignal,
     what: string,
     isThere: (status: PeerStatus) => boolean,
   ): Promise<void> {
-    const startMs = performance.now();
-    for (;;) {
-      const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
-      if (peer && isThere(peer)) return;
-      if (this.#abort.signal.aborted) {
-        throw new GannetError('INTERRUPTED', 'this daemon is ending', 'Start it again.');
-      }
-      const restart = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
-      if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
-        const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-        throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, restart);
-      }
-      if (!peer && performance.now() - startMs > this.config.peer.highMs) {
-        const address = addressText(this.config.primary.peer);
-        const message = `no secondary daemon answers on ${address}, the peer link`;
-        throw new GannetError('NOT_READY', message, 'Start it: `gannet secondary`.');
-      }
-      if (signal.aborted) {
-        const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
-        throw new GannetError('TIMEOUT', `waited in vain for ${what}; ${says}`, restart, 'timeout');
-      }
-      await sleep(POLL_MS);
-    }
+    const { primary, peer } = this.config;
+    const asked = AbortSignal.any([this.#abort.signal, this.#cancel.signal]);
+    const link = { link: this.#link, address: primary.peer, highMs: peer.highMs };
+    return awaitPeer({ ...link, what, isThere, signal, asked });
   }
 
   /** The secondary is lost: run on without it, if that is what the configuration wants. */
@@ -403,7 +391,11 @@ export class PrimaryRole implements Role {
       this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
     }
     if (status.state === 'protected' && this.#state !== 'alone') this.#replica = status.replica;
-    if (status.epoch !== before?.epoch && this.#isProtected) this.#checkpoints.restart();
+    if (status.epoch !== before?.epoch && this.#isProtected) {
+      this.#checkpoints.restart();
+      // That QEMU can't be asked is for others to notice.
+      this.#driver?.checkGraph().catch(() => undefined);
+    }
     if (status.vm === 'lost' || status.vm === 'hung')
       this.#lose(`the secondary VM is ${status.vm}`);
     else if (status.link === 'lost') this.#lose('the link to the replica broke');

@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { addressText } from '../check/plan.js';
+import type { Address } from '../config.js';
+import { GannetError } from '../errors.js';
+import type { PeerLink } from '../peer/link.js';
+import type { PeerStatus } from '../peer/protocol.js';
+
+const POLL_MS = 10;
+/** Of a replica: nothing that can be waited for comes after. */
+const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
+const RESTART = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+
+export interface PeerWait {
+  readonly link: PeerLink;
+  readonly address: Address;
+  /** The longest that it may be silent. */
+  readonly highMs: number;
+  /** For messages. */
+  readonly what: string;
+  readonly isThere: (status: PeerStatus) => boolean;
+  /** The deadline. */
+  readonly signal: AbortSignal;
+  /** Set, with the reason, when somebody wants it to end. */
+  readonly asked: AbortSignal;
+}
+
+/** @throws GannetError NOT_READY when it can't come any more, TIMEOUT, INTERRUPTED */
+export async function awaitPeer(wait: PeerWait): Promise<void> {
+  const { link, what, isThere, signal, asked } = wait;
+  const startMs = performance.now();
+  for (;;) {
+    const peer = link.state === 'up' ? link.peer?.status : undefined;
+    if (peer && isThere(peer)) return;
+    asked.throwIfAborted();
+    if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
+      const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
+      throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, RESTART);
+    }
+    if (!peer && performance.now() - startMs > wait.highMs) {
+      const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
+      throw new GannetError('NOT_READY', message, 'Start it: `gannet secondary`.');
+    }
+    if (signal.aborted) {
+      const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
+      throw new GannetError('TIMEOUT', `waited in vain for ${what}; ${says}`, RESTART, 'timeout');
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+export function interrupted(why: string): GannetError {
+  return new GannetError('INTERRUPTED', why, 'Protect it again when it is wanted.');
+}
