@@ -8,7 +8,8 @@ import { QmpClient } from 'qemu-qmp-client';
 
 const POLL_MS = 10;
 const PATIENCE_MS = 60_000;
-const FENCE = 'kill -9 "$FENCED"';
+/** It may be dead already. */
+const FENCE = 'kill -9 "$FENCED" 2>/dev/null; true';
 
 type Fault = 'killed' | 'hung' | 'cut off';
 type Lost = 'primary' | 'secondary';
