@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { BaseImageError } from './errors.js';
-import { RangeSet } from './range-set.js';
+import { HOLE_GRAIN_BYTES, HoleMap } from './hole-map.js';
 
 /** Where committed state goes: what a replicator needs of a disk. Offsets and lengths in bytes. */
 export interface BaseStore {
@@ -15,38 +15,47 @@ export interface BaseStore {
   zero(offset: number, length: number): Promise<void>;
   /** Everything written before is on stable storage afterwards. */
   sync(): Promise<void>;
+  /**
+   * How many times writes that had been answered may have been lost before they were synced. Who has written, and finds
+   * after its sync that this has changed meanwhile, has to write again: whom a failure is told is not who it concerns.
+   */
+  readonly losses: number;
   close(): Promise<void>;
 }
 
-/** Holes are tracked in units of this many bytes. */
-const HOLE_GRAIN_BYTES = 64 * 1024;
+/** A base as it is opened. */
+export interface OpenBase extends BaseStore {
+  /** Whether nothing was ever written to it. */
+  readonly isBlank: boolean;
+}
+
 const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
 
 export interface RawBaseOptions {
   /** Creates the file, sparse, with this size, when it is not there. */
   readonly createBytes?: number | undefined;
+  /** What is to be let go of when the file is closed. */
+  readonly onClosed?: (() => Promise<void>) | undefined;
 }
 
 /** A raw image file or a block device. */
-export class RawBase implements BaseStore {
+export class RawBase implements OpenBase {
+  #losses = 0;
+
   private constructor(
     readonly path: string,
     readonly sizeBytes: number,
     private readonly file: FileHandle,
-    /** Grains known to be holes: all of a fresh file. An image that holds data counts as data throughout. */
-    private readonly holes: RangeSet,
+    /** All of a fresh file. An image that holds data counts as data throughout. */
+    private readonly holes: HoleMap,
+    private readonly onClosed: RawBaseOptions['onClosed'],
   ) {}
 
   /** @throws BaseImageError BASE_NOT_USABLE when it can't be opened, BASE_SIZE when it is empty */
   static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
     const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
     const file = await open(path, flags, 0o600).catch((error: unknown) => {
-      throw new BaseImageError(
-        'BASE_NOT_USABLE',
-        `${path}: ${messageOf(error)}`,
-        'Check the path and its permissions, or give the disk a size so that the file is created.',
-        { cause: error },
-      );
+      throw notUsable(path, error);
     });
     try {
       let stats = await file.stat({ bigint: true });
@@ -55,31 +64,31 @@ export class RawBase implements BaseStore {
         stats = await file.stat({ bigint: true });
       }
       const sizeBytes = await sizeOf(path, stats);
-      const holes = new RangeSet();
+      const holes = new HoleMap(sizeBytes);
       if (stats.isFile() && stats.blocks === 0n && (await beginsWithZeros(file))) {
-        holes.add(0, Math.ceil(sizeBytes / HOLE_GRAIN_BYTES));
+        holes.add(0, sizeBytes);
       }
-      return new RawBase(path, sizeBytes, file, holes);
+      return new RawBase(path, sizeBytes, file, holes, options.onClosed);
     } catch (error) {
       await file.close();
       throw error;
     }
   }
 
-  /** Whether nothing was ever written to it. */
   get isBlank(): boolean {
-    return this.holeEnd(0) >= this.sizeBytes;
+    return this.holes.isWhole;
+  }
+
+  get losses(): number {
+    return this.#losses;
   }
 
   holeEnd(offset: number): number {
-    const grain = Math.floor(offset / HOLE_GRAIN_BYTES);
-    const end = this.holes.runEnd(grain);
-    return end === grain ? offset : Math.min(end * HOLE_GRAIN_BYTES, this.sizeBytes);
+    return this.holes.end(offset);
   }
 
   nextHole(offset: number): number {
-    const grain = this.holes.nextStart(Math.floor(offset / HOLE_GRAIN_BYTES));
-    return Math.max(offset, Math.min(grain * HOLE_GRAIN_BYTES, this.sizeBytes));
+    return this.holes.next(offset);
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
@@ -94,7 +103,7 @@ export class RawBase implements BaseStore {
   }
 
   async write(offset: number, data: Uint8Array): Promise<void> {
-    this.#noLongerHole(offset, data.length);
+    this.holes.remove(offset, data.length);
     let done = 0;
     while (done < data.length) {
       const { bytesWritten } = await this.file
@@ -105,35 +114,26 @@ export class RawBase implements BaseStore {
   }
 
   async zero(offset: number, length: number): Promise<void> {
-    const end = offset + length;
-    for (let at = offset; at < end;) {
-      const holeEnd = this.holeEnd(at);
-      if (holeEnd > at) {
-        at = holeEnd;
-        continue;
+    // Pieces are found before the first is written, which ends the hole around it.
+    for (const [from, bytes] of [...this.holes.data(offset, length)]) {
+      for (let done = 0; done < bytes; done += ZERO_CHUNK.length) {
+        const chunk = ZERO_CHUNK.subarray(0, Math.min(ZERO_CHUNK.length, bytes - done));
+        await this.write(from + done, chunk);
       }
-      const grainEnd = at - (at % HOLE_GRAIN_BYTES) + HOLE_GRAIN_BYTES;
-      let stop = Math.min(end, grainEnd);
-      while (stop < end && stop - at < ZERO_CHUNK.length && this.holeEnd(stop) === stop) {
-        stop = Math.min(end, stop + HOLE_GRAIN_BYTES);
-      }
-      await this.write(at, ZERO_CHUNK.subarray(0, Math.min(ZERO_CHUNK.length, stop - at)));
-      at += Math.min(ZERO_CHUNK.length, stop - at);
     }
   }
 
   async sync(): Promise<void> {
-    await this.file.datasync().catch((error: unknown) => this.#fail('fdatasync', 0, error));
+    await this.file.datasync().catch((error: unknown) => {
+      // The kernel may have dropped what was written, and will not say so a second time (fsync(2), "EIO").
+      this.#losses++;
+      this.#fail('fdatasync', 0, error);
+    });
   }
 
-  close(): Promise<void> {
-    return this.file.close();
-  }
-
-  #noLongerHole(offset: number, length: number): void {
-    if (this.holes.isEmpty) return;
-    const firstGrain = Math.floor(offset / HOLE_GRAIN_BYTES);
-    this.holes.remove(firstGrain, Math.ceil((offset + length) / HOLE_GRAIN_BYTES));
+  async close(): Promise<void> {
+    await this.file.close();
+    await this.onClosed?.();
   }
 
   #fail(what: string, offset: number, error: unknown): never {
@@ -163,7 +163,7 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
     throw new BaseImageError(
       'BASE_NOT_USABLE',
       `${path} is neither a file nor a block device`,
-      'Name a raw image file or a block device as the base.',
+      'Name an image file or a block device as the base.',
     );
   }
   if (sizeBytes === 0) {
@@ -174,6 +174,15 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
     );
   }
   return sizeBytes;
+}
+
+export function notUsable(path: string, cause: unknown): BaseImageError {
+  return new BaseImageError(
+    'BASE_NOT_USABLE',
+    `${path}: ${messageOf(cause)}`,
+    'Check the path and its permissions, or give the disk a size so that the file is created.',
+    { cause },
+  );
 }
 
 /** Whether something is at that path. */

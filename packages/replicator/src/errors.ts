@@ -2,7 +2,7 @@
  * What can go wrong in a replicator.
  *
  *     ReplicatorError            code, cause, remedy
- *       ├ BaseImageError         the base can't be used: foreign, half-seeded, in the way, wrong size, I/O error
+ *       ├ BaseImageError         the base can't be used: foreign, half-seeded, in the way, in use, wrong size or format, I/O error
  *       ├ JournalError           the failover journal can't be written or read
  *       ├ ReplicaStateError      asked for a step that the replica's state does not allow
  *       └ ConfigurationError     options that contradict each other
@@ -21,7 +21,9 @@ export class ReplicatorError extends Error {
 
 export type ReplicatorErrorCode =
   | 'BASE_FOREIGN'
+  | 'BASE_FORMAT'
   | 'BASE_HOLDS_DATA'
+  | 'BASE_IN_USE'
   | 'BASE_NEEDS_RECOVERY'
   | 'BASE_NOT_USABLE'
   | 'BASE_SIZE'

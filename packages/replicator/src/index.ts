@@ -1,7 +1,11 @@
-export { RawBase, type BaseStore, type RawBaseOptions } from './base-image.js';
+export { RawBase, type BaseStore, type OpenBase, type RawBaseOptions } from './base-image.js';
 export { Disk, type CommitCounts, type CommittedEpoch } from './disk.js';
 export * from './errors.js';
 export { Gate } from './gate.js';
+export { IMAGE_FORMATS, type ImageFormat, type ImageProbe, probeImage } from './image-file.js';
+export { ImageLock } from './image-lock.js';
+export { NbdBase, type NbdBaseOptions } from './nbd-base.js';
+export { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 export { type PrimaryLink } from './primary-link.js';
 export { recoverBases, type DiskOptions } from './recovery.js';
 export { Replica } from './replica.js';

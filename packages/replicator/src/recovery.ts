@@ -1,25 +1,23 @@
-import { type BaseStore, exists, RawBase } from './base-image.js';
+import { type BaseStore, exists, type OpenBase } from './base-image.js';
 import { BaseImageError, JournalError } from './errors.js';
 import { replayJournal } from './journal.js';
+import { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
 
-export interface DiskOptions {
+export interface DiskOptions extends BaseOptions {
   readonly name: string;
-  /** Path of a raw image or block device. */
-  readonly base: string;
-  /** Creates the base, sparse, when it is not there; otherwise it must have this size. */
-  readonly sizeBytes?: number | undefined;
 }
 
 /**
  * Seeding overwrites a base. Refuses where that would destroy what may be the only copy of a disk (invariant I6).
  *
- * @throws BaseImageError BASE_HOLDS_DATA, BASE_NEEDS_RECOVERY or BASE_SIZE
+ * @throws BaseImageError BASE_HOLDS_DATA, BASE_FOREIGN, BASE_NEEDS_RECOVERY or BASE_SIZE
  */
 export async function checkBeforeSeeding(
+  vm: string,
   disk: DiskOptions,
-  base: RawBase,
+  base: OpenBase,
   overwrite: boolean,
 ): Promise<void> {
   if (disk.sizeBytes !== undefined && disk.sizeBytes !== base.sizeBytes) {
@@ -30,7 +28,15 @@ export async function checkBeforeSeeding(
     );
   }
   if (overwrite) return;
-  const record = await readStateFile(disk.base);
+  const record = await readStateFile(disk.base, disk.stateFile);
+  if (record && (record.vm !== vm || record.disk !== disk.name)) {
+    throw new BaseImageError(
+      'BASE_FOREIGN',
+      `${disk.base} is the base of disk ${record.disk} of VM ${record.vm} (${record.state})`,
+      `Give disk ${disk.name} of ${vm} a base of its own; if that one is of no more use, say --overwrite.`,
+    );
+  }
+  if (record) expectFormat(disk, record);
   if (record === undefined ? !base.isBlank : record.state === 'retired') {
     throw new BaseImageError(
       'BASE_HOLDS_DATA',
@@ -57,12 +63,18 @@ export async function checkBeforeSeeding(
  * @throws BaseImageError BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; BASE_FOREIGN
  *   when they do not belong together
  */
-export async function recoverBases(disks: readonly DiskOptions[]): Promise<StateRecord[]> {
+export async function recoverBases(
+  disks: readonly DiskOptions[],
+  options: OpenOptions = {},
+): Promise<StateRecord[]> {
   const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
   const failedOver = records.find(({ state }) => state === 'failed-over');
-  for (const [at, disk] of disks.entries()) expectUsable(disk, records[at], failedOver);
+  for (const [at, disk] of disks.entries()) {
+    if (records[at]) expectFormat(disk, records[at]);
+    expectUsable(disk, records[at], failedOver);
+  }
   if (failedOver) expectAll(failedOver, records);
-  if (failedOver) await replayInto(disks, records, failedOver);
+  if (failedOver) await replayInto(disks, records, failedOver, options);
   return records.map((record) => ({ ...record, state: 'retired' }));
 }
 
@@ -71,11 +83,12 @@ async function replayInto(
   disks: readonly DiskOptions[],
   records: readonly StateRecord[],
   { disks: order, journal, uuid }: StateRecord,
+  options: OpenOptions,
 ): Promise<void> {
-  const bases = new Map<string, RawBase>();
+  const bases = new Map<string, OpenBase>();
   try {
-    for (const [at, { base, name }] of disks.entries()) {
-      bases.set(records[at]?.disk ?? name, await RawBase.open(base));
+    for (const [at, { base, format, name }] of disks.entries()) {
+      bases.set(records[at]?.disk ?? name, await openBase({ base, format }, options));
     }
     const baseOf = (disk: number): BaseStore => {
       const base = bases.get(order[disk] ?? '');
@@ -91,9 +104,10 @@ async function replayInto(
       zero: (disk, offset, length) => baseOf(disk).zero(offset, length),
     });
     await Promise.all([...bases.values()].map((base) => base.sync()));
+    expectNoLoss([...bases.values()]);
     for (const [at, disk] of disks.entries()) {
       const record = records[at];
-      if (record) await writeStateFile(disk.base, { ...record, state: 'retired' });
+      if (record) await writeStateFile(disk.base, { ...record, state: 'retired' }, disk.stateFile);
     }
     await rm(journal, { force: true });
   } finally {
@@ -101,13 +115,28 @@ async function replayInto(
   }
 }
 
+function expectFormat({ base, format = 'raw' }: DiskOptions, { image = 'raw' }: StateRecord): void {
+  if (image === format) return;
+  throw new BaseImageError(
+    'BASE_FORMAT',
+    `${base} was a base of format ${image}, the configuration says ${format}`,
+    `Set \`format: ${image}\` for this disk, or remove the base and its state file.`,
+  );
+}
+
+function expectNoLoss(bases: readonly OpenBase[]): void {
+  if (bases.every(({ losses }) => losses === 0)) return;
+  const remedy = 'Recover again: the journal is still there.';
+  throw new BaseImageError('BASE_IO', 'something was lost while the journal was replayed', remedy);
+}
+
 async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
-  const record = await readStateFile(disk.base);
+  const record = await readStateFile(disk.base, disk.stateFile);
   if (record) return record;
   const isThere = await exists(disk.base);
   throw new BaseImageError(
     'BASE_FOREIGN',
-    isThere ? `${stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
+    isThere ? `${disk.stateFile ?? stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
     'Name the base of a replica; without its state file nobody can tell what it is worth.',
   );
 }

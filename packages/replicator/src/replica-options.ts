@@ -13,6 +13,8 @@ export interface ReplicaOptions {
   readonly memory?: Partial<MemoryLimits> | undefined;
   /** Seed over a base that holds data which no state file calls disposable. */
   readonly overwrite?: boolean | undefined;
+  /** Take the locks on raw bases that QEMU would take (see OpenOptions). */
+  readonly lockBases?: boolean | undefined;
   readonly onEvent?: ((event: ReplicaEvent) => void) | undefined;
 }
 

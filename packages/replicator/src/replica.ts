@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { messageOf, RawBase, type BaseStore } from './base-image.js';
+import { messageOf, type OpenBase } from './base-image.js';
 import { Disk, type CommitCounts } from './disk.js';
 import { Durability } from './durability.js';
-import { ReplicaStateError, ReplicatorError } from './errors.js';
+import { BaseImageError, ReplicaStateError, ReplicatorError } from './errors.js';
 import { exportsOf } from './exports.js';
 import { Gate } from './gate.js';
 import { Journal } from './journal.js';
+import { openBase } from './open-base.js';
 import { PrimaryLink } from './primary-link.js';
-import { checkBeforeSeeding } from './recovery.js';
+import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
 import {
   checkOptions,
   type CommitResult,
@@ -59,7 +60,9 @@ export class Replica {
   #journal: Journal | undefined;
   /** Settles when everything that the guest had at failover is durable; a failure is forgotten, to be tried again. */
   #failoverDurable: Promise<void> | undefined;
-  /** What seeding wrote may not be on the disk, and the kernel will not say so a second time. */
+  /** Settles when it is known whether what seeding wrote, which nobody has in memory, is on stable storage. */
+  #seeded: Promise<void> = Promise.resolve();
+  /** It is not, and never will be. */
   #seedFault: Error | undefined;
   #mergeWaiters: (() => void)[] = [];
   #stateFileTail: Promise<void> = Promise.resolve();
@@ -67,7 +70,7 @@ export class Replica {
   private constructor(
     readonly vm: string,
     readonly disks: readonly Disk[],
-    private readonly basePaths: readonly string[],
+    private readonly images: readonly DiskOptions[],
     pool: SlabPool,
     options: ReplicaOptions,
   ) {
@@ -90,16 +93,19 @@ export class Replica {
   static async open(options: ReplicaOptions): Promise<Replica> {
     checkOptions(options);
     const pool = new SlabPool();
-    const bases: BaseStore[] = [];
+    const bases: OpenBase[] = [];
+    let replica: Replica | undefined;
+    const onTrouble = (error: BaseImageError): void => {
+      if (replica) replica.#onBaseTrouble(error);
+    };
     try {
       for (const disk of options.disks) {
-        const base = await RawBase.open(disk.base, { createBytes: disk.sizeBytes });
+        const base = await openBase(disk, { lock: options.lockBases, onTrouble });
         bases.push(base);
-        await checkBeforeSeeding(disk, base, options.overwrite ?? false);
+        await checkBeforeSeeding(options.vm, disk, base, options.overwrite ?? false);
       }
       const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
-      const paths = options.disks.map(({ base }) => base);
-      const replica = new Replica(options.vm, disks, paths, pool, options);
+      replica = new Replica(options.vm, disks, options.disks, pool, options);
       await replica.#writeStateFiles();
       return replica;
     } catch (error) {
@@ -145,7 +151,10 @@ export class Replica {
   /** A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call with the gate closed. */
   commit(): CommitResult {
     this.#expectGateClosed('commit');
-    if (this.#state === 'seeding') this.#setState('protected', 'COLO has started');
+    if (this.#state === 'seeding') {
+      this.#setState('protected', 'COLO has started');
+      this.#seeded = this.#syncSeed();
+    }
     this.#expect('protected', 'commit');
     const result = this.#step((disk, epoch) => disk.commit(epoch));
     this.link.epochBegins();
@@ -213,14 +222,24 @@ export class Replica {
       .filter(({ epochs }) => epochs.length > 0);
     if (parts.length === 0) return undefined;
     this.#batchUnderWay = true;
-    return new WriteBackBatch(parts, (isWritten) => {
+    const onEnd = (isWritten: boolean): void => {
       this.#batchUnderWay = false;
       if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
       if (!isWritten) return;
-      if (!this.#durability?.isMerging)
-        for (const resolve of this.#mergeWaiters.splice(0)) resolve();
+      for (const resolve of this.#mergeWaiters.splice(0)) resolve();
       if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
-    });
+    };
+    return new WriteBackBatch(parts, onEnd, this.#seeded);
+  }
+
+  /** After failover, with the guest running: puts into the bases what is in memory now, so that less is left to settle. */
+  async catchUp(): Promise<void> {
+    this.#expect('failed-over', 'catch up');
+    await this.flush();
+    const upTo = this.#epoch;
+    await this.#written(() =>
+      this.disks.some((disk) => (disk.committed[0]?.epoch ?? upTo + 1) <= upTo),
+    );
   }
 
   /**
@@ -292,6 +311,7 @@ export class Replica {
   }
 
   async #makeFailoverDurable(): Promise<void> {
+    await this.#seeded;
     if (this.#seedFault) throw this.#seedFault;
     this.#journal ??= await Journal.create(this.#journalPath, this.uuid);
     // Kept for another try: from the first state file on, the journal must never be made anew.
@@ -301,12 +321,8 @@ export class Replica {
       () => this.#sealOpen(),
       () => this.#merged(),
     );
+    // Epochs that have left memory before now are in the bases, on stable storage: each batch ends so.
     await this.#journaling.flush();
-    // Epochs that left memory before now are in the bases, perhaps only in the page cache.
-    await Promise.all(this.disks.map((disk) => disk.base.sync())).catch((error: unknown) => {
-      this.#seedFault = error instanceof Error ? error : new Error(messageOf(error));
-      throw error;
-    });
     await this.#writeStateFiles();
     this.#durability = this.#journaling;
     this.#emit({ kind: 'backlog' });
@@ -319,8 +335,31 @@ export class Replica {
     this.#emit({ kind: 'backlog' });
   }
 
-  async #merged(): Promise<void> {
-    while (this.#durability?.isMerging) {
+  /** Seeding has ended: what it wrote has to be on stable storage before anything relies on it. */
+  async #syncSeed(): Promise<void> {
+    try {
+      await Promise.all(this.disks.map((disk) => disk.base.sync()));
+      const lost = this.disks.find(({ base }) => base.losses > 0);
+      if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
+    } catch (error) {
+      this.#seedFault = error instanceof Error ? error : new Error(messageOf(error));
+      this.diverge(`what was seeded may not be on the disk: ${messageOf(error)}`);
+    }
+  }
+
+  /** A base can't be reached, or has lost what was written to it. What write-back wrote, it writes again. */
+  #onBaseTrouble(error: BaseImageError): void {
+    this.#report(error);
+    const isLost = this.disks.some(({ base }) => base.losses > 0);
+    if (isLost && this.#state === 'seeding') this.diverge(`seeding failed: ${error.message}`);
+  }
+
+  #merged(): Promise<void> {
+    return this.#written(() => this.#durability?.isMerging === true);
+  }
+
+  async #written(isLeft: () => boolean): Promise<void> {
+    while (isLeft()) {
       this.#emit({ kind: 'backlog' });
       await new Promise<void>((resolve) => this.#mergeWaiters.push(resolve));
     }
@@ -346,8 +385,9 @@ export class Replica {
 
   /** Writes the present state, after all that were asked for before. */
   #writeStateFiles(): Promise<void> {
-    const records = this.disks.map((disk): StateRecord => ({
+    const records = this.disks.map((disk, at): StateRecord => ({
       format: 'gannet-replica-1',
+      image: this.images[at]?.format ?? 'raw',
       uuid: this.uuid,
       vm: this.vm,
       disk: disk.name,
@@ -359,7 +399,8 @@ export class Replica {
     }));
     const written = this.#stateFileTail.then(async () => {
       for (const [at, record] of records.entries()) {
-        await writeStateFile(this.basePaths[at] ?? '', record);
+        const { base = '', stateFile } = this.images[at] ?? {};
+        await writeStateFile(base, record, stateFile);
       }
     });
     this.#stateFileTail = written.catch(() => undefined);

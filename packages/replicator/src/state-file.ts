@@ -17,6 +17,8 @@ export type ReplicaState = 'seeding' | 'protected' | 'failed-over' | 'retired' |
 
 export interface StateRecord {
   readonly format: 'gannet-replica-1';
+  /** Format of the base; raw where it is not said. */
+  readonly image?: string;
   /** Of the protection that this base belongs to; all disks of a VM share it. */
   readonly uuid: string;
   readonly vm: string;
@@ -51,9 +53,11 @@ export function stateFileOf(basePath: string): string {
   return `${basePath}.gannet`;
 }
 
-/** @returns undefined when there is none; @throws BaseImageError BASE_FOREIGN when it can't be understood */
-export async function readStateFile(basePath: string): Promise<StateRecord | undefined> {
-  const file = stateFileOf(basePath);
+/** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+export async function readStateFile(
+  basePath: string,
+  file = stateFileOf(basePath),
+): Promise<StateRecord | undefined> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -71,8 +75,11 @@ export async function readStateFile(basePath: string): Promise<StateRecord | und
 }
 
 /** Replaces the state file atomically; it is on stable storage when this returns. */
-export async function writeStateFile(basePath: string, record: StateRecord): Promise<void> {
-  const file = stateFileOf(basePath);
+export async function writeStateFile(
+  basePath: string,
+  record: StateRecord,
+  file = stateFileOf(basePath),
+): Promise<void> {
   const fresh = `${file}.${randomUUID().slice(0, 8)}.new`;
   try {
     const handle = await open(fresh, 'wx', 0o600);

@@ -1,5 +1,6 @@
 import type { Disk, CommittedEpoch } from './disk.js';
 import { runsOf, type Run } from './epoch-runs.js';
+import { BaseImageError } from './errors.js';
 
 /** Longest single write to a base. */
 const WRITE_BYTES_MAX = 1024 * 1024;
@@ -19,23 +20,28 @@ export interface WriteBackRun {
  */
 export class WriteBackBatch {
   readonly epochs: readonly number[];
+  #lossesBefore: readonly number[] = [];
 
   constructor(
     private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
     private readonly whenEnded: (isWritten: boolean) => void,
+    private readonly earlier: Promise<void> = Promise.resolve(),
   ) {
     const numbers = parts.flatMap(({ epochs }) => epochs.map(({ epoch }) => epoch));
     this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
   }
 
-  /** Waits until nothing that must not see the new contents is still reading the base. */
+  /** Waits until nothing that must not see the new contents is still reading the base, and what came before is synced. */
   async ready(): Promise<void> {
+    await this.earlier;
     for (const { epochs } of this.parts) {
       for (const { earlierReadsDone } of epochs) await earlierReadsDone;
     }
   }
 
+  /** Begins anew each time it is called. */
   *runs(): Generator<WriteBackRun> {
+    this.#lossesBefore = this.#losses();
     for (const { disk, epochs } of this.parts) {
       const layers = epochs.map(({ overlay }) => overlay);
       for (const run of runsOf(layers, WRITE_BYTES_MAX)) yield toWrite(disk, run);
@@ -45,6 +51,19 @@ export class WriteBackBatch {
   /** Puts what was written on stable storage. */
   async sync(): Promise<void> {
     await Promise.all(this.parts.map(({ disk }) => disk.base.sync()));
+    const losses = this.#losses();
+    const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
+    const disk = this.parts[at]?.disk.name;
+    if (disk === undefined) return;
+    throw new BaseImageError(
+      'BASE_IO',
+      `some of what was written to the base of disk ${disk} was lost before it was synced`,
+      'It is written again.',
+    );
+  }
+
+  #losses(): readonly number[] {
+    return this.parts.map(({ disk }) => disk.base.losses);
   }
 
   /** Everything is written: the memory can go. */

@@ -9,6 +9,7 @@ export class SlowBase implements BaseStore {
   readonly contents: Buffer;
   readonly #waiting: (() => void)[] = [];
   syncs = 0;
+  readonly losses = 0;
 
   /** @param dataBytes so much of it holds data; what follows is a hole until something is written */
   constructor(
