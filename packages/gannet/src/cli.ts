@@ -1,7 +1,7 @@
 import { recoverBases } from '@gannet/replicator';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, runCheck } from './check/command.js';
-import { asSecondary } from './config.js';
+import { asSecondary, basesOf } from './config.js';
 import { type ConfigChoice, findConfig } from './config-file.js';
 import { ControlClient, SILENCE_MS } from './control/client.js';
 import { runDemo } from './demo/demo.js';
@@ -124,8 +124,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   command('recover', 'After a crash behind a failover: make the base images whole again').action(
     about(async (options: Options) => {
       const config = asSecondary(await findConfig(options));
-      const disks = config.disks.map(({ name, base }) => ({ name, base: base ?? '' }));
-      print(options, { recovered: await recoverBases(disks) });
+      print(options, { recovered: await recoverBases(basesOf(config), { lock: true }) });
     }),
   );
   program

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import path from 'node:path';
+import { type DiskOptions, IMAGE_FORMATS } from '@gannet/replicator';
 import { parse } from 'yaml';
 import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
@@ -79,7 +80,8 @@ const diskName = z
 const disk = z.strictObject({
   name: diskName.describe('name of the disk, the same on both sides'),
   device: z.string().min(1).describe('id of the device in QEMU that uses the disk'),
-  base: z.string().startsWith('/').optional().describe("secondary's raw image or block device"),
+  base: z.string().startsWith('/').optional().describe("secondary's image or block device"),
+  format: z.enum(IMAGE_FORMATS).default('raw').describe('of the base'),
   size: bytes
     .optional()
     .describe("creates the base with this size, the primary's, if it is not there"),
@@ -239,7 +241,7 @@ export function asSecondary(config: Config): SecondaryConfig {
   const without = config.disks.find(({ base }) => base === undefined);
   if (without) {
     const key = `disks: ${without.name} has no base`;
-    throw configError(key, 'A secondary needs a raw image or block device for each disk.');
+    throw configError(key, 'A secondary needs an image or block device for each disk.');
   }
   if (config.secondary.failover === 'automatic' && !config.fence) {
     throw configError(
@@ -248,6 +250,17 @@ export function asSecondary(config: Config): SecondaryConfig {
     );
   }
   return config as SecondaryConfig;
+}
+
+/** As the replicator wants them. What is in /dev does not outlive a restart, so a state file goes beside the journal. */
+export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[] {
+  const folder = path.dirname(secondary.journal);
+  return disks.map(({ name, base = '', format, size }) => {
+    const stateFile = base.startsWith('/dev/')
+      ? path.join(folder, `${vm}-${name}.gannet`)
+      : undefined;
+    return { name, base, format, sizeBytes: size, stateFile };
+  });
 }
 
 function isPort(port: number): boolean {

@@ -38,6 +38,7 @@ const BASE = {
   exists: true,
   allocatedBytes: 0,
   freeBytes: 1000,
+  format: 'raw',
 };
 const RECORD = { vm: 'web', disk: 'root', state: 'protected' };
 
@@ -91,6 +92,13 @@ describe('bases', () => {
     ['data of unknown worth', { allocatedBytes: 50 }, ['error base-holds-data']],
     ["another VM's", { record: { ...RECORD, vm: 'db' } }, ['error base-foreign']],
     ["another disk's", { record: { ...RECORD, disk: 'data' } }, ['error base-foreign']],
+    ['one in use', { found: { format: 'raw', isInUse: true } }, ['error base-in-use']],
+    ['another format', { found: { format: 'qcow2', isInUse: false } }, ['error base-format']],
+    [
+      'an empty qcow2',
+      { format: 'qcow2', found: { format: 'qcow2', isInUse: false }, allocatedBytes: 200 },
+      [],
+    ],
     ['an unreadable state file', { trouble: 'no' }, ['error base-unreadable']],
     ['too little space', { freeBytes: 99 }, ['warning base-space']],
     ['just enough space', { freeBytes: 40, allocatedBytes: 60, record: RECORD }, []],

@@ -205,7 +205,12 @@ describe('a wrong key is named, with the file and what it wants', () => {
       whole({ secondary: secondary({ memory: { soft: '2GiB', hard: '1GiB' } }) }),
     ],
     ['the file', 'Unrecognized key: "diskz"', whole({ diskz: [] })],
-    ['disks.0', 'Unrecognized key: "format"', whole({ disks: [disk({ format: 'raw' })] })],
+    ['disks.0', 'Unrecognized key: "formats"', whole({ disks: [disk({ formats: 'raw' })] })],
+    [
+      'disks.0.format',
+      'Invalid option: expected one of "raw"|"qcow2"|"qed"|"vdi"|"vhdx"|"vmdk"|"vpc"',
+      whole({ disks: [disk({ format: 'iso' })] }),
+    ],
     ['primary', 'Unrecognized key: "period"', whole({ primary: primary({ period: 1 }) })],
     ['secondary', 'Unrecognized key: "links"', whole({ secondary: secondary({ links: 1 }) })],
     [

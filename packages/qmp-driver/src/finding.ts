@@ -12,6 +12,7 @@ const WHY = {
   'disk-not-found': 'A disk that is not replicated is not there after a failover.',
   'disk-named-twice': 'Two links of one disk would write to two replicas of different worth.',
   'no-quorum': 'A quorum cannot be put on top of a node that a running device uses.',
+  'quorum-in-iothread': 'QEMU aborts, and the guest is gone.',
   'job-in-the-way': 'Seeding needs a block job of its own on this disk.',
   'already-linked': 'The names of our nodes are taken, or a former protection was not taken away.',
   'already-protected': 'Most of what is checked can only be seen before COLO runs.',

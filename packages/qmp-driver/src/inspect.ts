@@ -1,7 +1,13 @@
 /** All that a pair has to agree on, read over QMP only, from a VM that is left as it is. */
 import type { BlockDeviceInfo, ChardevInfo, QmpClient, SchemaInfo } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
-import { listDisks, type NodeGraph, type QueryOptions, readGraph } from './graph.js';
+import {
+  type DiskGraph,
+  listDisks,
+  type NodeGraph,
+  type QueryOptions,
+  readGraph,
+} from './graph.js';
 import { readCpu } from './inspect-cpu.js';
 import { readDevices, readObjects } from './inspect-devices.js';
 import { isRecord, isScalar, QomReader, scalarsOf, textOr } from './qom.js';
@@ -73,6 +79,7 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
     blocks.flatMap(({ inserted }) => (inserted?.ro === true ? (inserted['node-name'] ?? []) : [])),
   );
   const { major, minor, micro, package: packaged } = qmp.version;
+  const iothreads = await iothreadsOf(qmp, disks, options);
   return {
     version: { major, minor, micro, package: packaged },
     oob: qmp.capabilities.includes('oob'),
@@ -80,13 +87,30 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
     migration: migration.status ?? 'none',
     coloCapable: capabilities.some(({ capability }) => capability === 'x-colo'),
     drivers: DRIVERS.filter((driver) => blockdevDrivers(schema).has(driver)),
-    disks: disks.map((disk) => ({
+    disks: disks.map((disk, at) => ({
       ...disk,
+      ...(iothreads[at] !== undefined && { iothread: iothreads[at] }),
       leaves: leavesOf(disk.topNode, graph),
       readOnly: readOnly.has(disk.topNode),
     })),
     nodes: graph.names,
   };
+}
+
+/** By the id of the device: one without an id is not found, and counts as having none. */
+function iothreadsOf(
+  qmp: QmpClient,
+  disks: readonly DiskGraph[],
+  options: QueryOptions,
+): Promise<(string | undefined)[]> {
+  const qom = new QomReader(qmp, options);
+  return Promise.all(
+    disks.map(async ({ names }) => {
+      const path = names.find((name) => name.startsWith('/machine/'));
+      const thread = path === undefined ? undefined : await qom.get(path, 'iothread');
+      return typeof thread === 'string' ? idOf(thread) : undefined;
+    }),
+  );
 }
 
 function asked<T>(run: () => Promise<T>): Promise<T> {

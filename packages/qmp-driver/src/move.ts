@@ -2,7 +2,7 @@
  * From the replicator to local files, with the guest stopped.
  *
  *   1 check    every disk has a quorum; nothing is touched yet
- *   2 stop     the guest, then drain() puts every buffer into the files
+ *   2 stop     the guest, then drain() puts every buffer into the files and lets go of them: QEMU locks what it opens
  *   3 add      the local files to all quorums         ─┐ on failure these two are undone,
  *   4 remove   the replicator's children from all     ─┘ so all disks move or none does
  *   5 delete   the replicator's nodes                 on failure the move is done all the same
@@ -16,11 +16,14 @@ import { Deadline } from './deadline.js';
 import { GraphError, MoveError, step, wordsOf } from './errors.js';
 import { findDisk, readGraph } from './graph.js';
 
+export type LocalFormat = 'raw' | 'qcow2' | 'qed' | 'vdi' | 'vhdx' | 'vmdk' | 'vpc';
+
 export interface LocalDisk {
   /** Qdev id, drive id or node name; see findDisk(). */
   readonly device: string;
   readonly file: { readonly driver: 'file' | 'host_device'; readonly filename: string };
-  readonly format?: 'raw';
+  /** Default: raw. */
+  readonly format?: LocalFormat;
   /** Name of the new node. */
   readonly id: string;
 }

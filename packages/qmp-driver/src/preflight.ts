@@ -122,6 +122,11 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
       const remedy = 'Wait for its end, or cancel it with block-job-cancel.';
       findings.push(errorOf('job-in-the-way', device, message, remedy));
     }
+    if (link.link !== 'mirror' && disk.iothread !== undefined) {
+      const message = `${device} has the I/O thread ${disk.iothread}: QEMU aborts when its quorum is given a child for a link ${link.link}`;
+      const remedy = 'Use the link mirror, which leaves the quorum alone.';
+      findings.push(errorOf('quorum-in-iothread', device, message, remedy));
+    }
     if (link.link !== 'mirror' && disk.quorum === undefined) {
       const message = `${device} (node ${disk.topNode}) has no quorum to which a link ${link.link} could be added`;
       const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';

@@ -37,6 +37,8 @@ export interface DiskReport extends DiskGraph {
     readonly filename: string;
   }[];
   readonly readOnly: boolean;
+  /** The I/O thread that the device has, if it has one. */
+  readonly iothread?: string;
 }
 
 export interface VmReport extends VmFacts {

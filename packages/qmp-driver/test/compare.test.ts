@@ -108,6 +108,18 @@ const CASES: readonly Case[] = [
     finds: [],
   },
   {
+    what: 'an I/O thread, and a link that changes the quorum',
+    primary: { disks: [{ ...primaryReport().disks[0], iothread: 'io0' } as never] },
+    finds: ['error quorum-in-iothread vb0'],
+    says: 'has the I/O thread io0',
+  },
+  {
+    what: 'an I/O thread, and a link that leaves the quorum alone',
+    primary: { disks: [{ ...primaryReport().disks[0], iothread: 'io0' } as never] },
+    disks: linkOf({ link: 'mirror' }),
+    finds: [],
+  },
+  {
     what: 'a block job',
     primary: { disks: [diskReport({ jobs: ['backup0'] })] },
     finds: ['error job-in-the-way vb0'],

@@ -4,8 +4,14 @@ import { access, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { freemem, totalmem } from 'node:os';
 import path from 'node:path';
 import { probeNbdServer } from '@gannet/qmp-driver';
-import { readStateFile } from '@gannet/replicator';
-import type { Address, Config, PrimaryConfig, SecondaryConfig } from '../config.js';
+import { type DiskOptions, probeImage, readStateFile } from '@gannet/replicator';
+import {
+  type Address,
+  basesOf,
+  type Config,
+  type PrimaryConfig,
+  type SecondaryConfig,
+} from '../config.js';
 import { addressText } from './plan.js';
 
 const PROBE_TIMEOUT_MS = 2000;
@@ -26,6 +32,10 @@ export interface BaseFacts {
   /** From the state file beside it. */
   readonly record?: { readonly vm: string; readonly disk: string; readonly state: string };
   readonly trouble?: string;
+  /** As configured. */
+  readonly format: string;
+  /** What qemu-img sees there. */
+  readonly found?: { readonly format: string; readonly isInUse: boolean };
 }
 
 export interface HostFacts {
@@ -72,7 +82,7 @@ export async function secondaryHostFacts(
   return {
     ...common,
     bufferBytes: memory?.hard ?? HARD_LIMIT_BYTES,
-    bases: await Promise.all(config.disks.map(baseFacts)),
+    bases: await Promise.all(basesOf(config).map(baseFacts)),
     overwrite,
     unreachable: isServing ? await unreachableNbd('secondary.nbd', nbd) : [],
   };
@@ -111,26 +121,33 @@ async function availableBytes(): Promise<number> {
   return kib === undefined ? freemem() : Number(kib) * 1024;
 }
 
-async function baseFacts({ name, base = '', size }: Config['disks'][number]): Promise<BaseFacts> {
+async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
+  const { name, base, format = 'raw', stateFile } = disk;
   const there = await stat(base).catch(() => undefined);
   const files = await statfs(path.dirname(base)).catch(() => undefined);
+  const found = await probeImage(base);
+  // An empty file is given the size of the configuration.
+  const isEmpty = there?.isFile() === true && there.size === 0;
+  const size = format === 'raw' && found?.format !== format ? there?.size : found?.sizeBytes;
+  const sizeBytes = isEmpty || !size ? disk.sizeBytes : size;
   const facts = {
     name,
     path: base,
     exists: there !== undefined,
     allocatedBytes: (there?.blocks ?? 0) * 512,
-    ...(files && { freeBytes: files.bavail * files.bsize }),
+    // A block device is as large as it is.
+    ...(files && there?.isBlockDevice() !== true && { freeBytes: files.bavail * files.bsize }),
+    format,
+    ...(found && !isEmpty && { found: { format: found.format, isInUse: found.isInUse } }),
+    ...(sizeBytes !== undefined && { sizeBytes }),
   };
-  // A block device says 0; an empty file is given the size of the configuration.
-  const sizeBytes = there?.isFile() === true && there.size > 0 ? there.size : size;
-  const sized = sizeBytes === undefined ? facts : { ...facts, sizeBytes };
   try {
-    const record = await readStateFile(base);
-    if (record === undefined) return sized;
-    const { vm, disk, state } = record;
-    return { ...sized, record: { vm, disk, state } };
+    const record = await readStateFile(base, stateFile);
+    if (record === undefined) return facts;
+    const { vm, disk: of, state } = record;
+    return { ...facts, record: { vm, disk: of, state } };
   } catch (error) {
-    return { ...sized, trouble: (error as Error).message };
+    return { ...facts, trouble: (error as Error).message };
   }
 }
 

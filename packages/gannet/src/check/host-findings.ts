@@ -7,6 +7,8 @@ const WHY = {
   'memory-short': "COLO keeps two copies of the guest's memory, and the buffers come on top.",
   'base-missing': 'A replica needs a base to which committed state is written.',
   'base-holds-data': 'It may be the only copy of a disk.',
+  'base-format': 'What is written in one format and read in another is no disk.',
+  'base-in-use': 'Two that write to one image destroy it.',
   'base-foreign': 'Seeding over it would destroy the disk of another VM.',
   'base-unreadable': 'What the base is worth is written in this file.',
   'base-space': 'A sparse base grows; when it cannot, write-back stops and memory fills.',
@@ -18,6 +20,9 @@ const WHY = {
   'vm-differs': 'The two daemons speak of different VMs.',
   'same-host': 'A VM and its secondary on one host die together.',
 } as const;
+
+/** No image with nothing in it takes more: qcow2 196 KiB, vhdx 4 MiB and a log. */
+const EMPTY_IMAGE_BYTES = 8 * 1024 * 1024;
 
 export type HostFindingCode = keyof typeof WHY;
 export type HostFinding = Finding<HostFindingCode>;
@@ -88,16 +93,30 @@ function contentFindings(base: BaseFacts, vm: string, overwrite: boolean): HostF
     const message = `${path} is the base of disk ${record.disk} of ${record.vm}`;
     return found('base-foreign', message, 'Give this disk a base of its own.');
   }
+  if (base.found?.isInUse === true) {
+    const remedy = 'Stop what uses it (a VM, another gannet daemon), or name another base.';
+    return found('base-in-use', `${path} is in use by another process`, remedy);
+  }
+  if (base.found && base.found.format !== base.format) {
+    const message = `${path} is ${base.found.format}, the configuration says ${base.format}`;
+    const remedy = `Set \`format: ${base.found.format}\` for disk ${name}, or remove the image to have it made anew.`;
+    return found('base-format', message, remedy);
+  }
   if (overwrite) return [];
   const remedy = 'Move it away, or say --overwrite if it is of no more use.';
   if (record?.state === 'retired' || record?.state === 'failed-over') {
     const message = `${path} is ${record.state}: the disk of a VM that has failed over`;
     return found('base-holds-data', message, remedy);
   }
-  if (record === undefined && exists && base.allocatedBytes > 0) {
+  if (record === undefined && exists && holdsData(base)) {
     return found('base-holds-data', `${path} holds data, and no state file says of what`, remedy);
   }
   return [];
+}
+
+/** An image without data has its tables all the same. */
+function holdsData({ allocatedBytes, format }: BaseFacts): boolean {
+  return allocatedBytes > (format === 'raw' ? 0 : EMPTY_IMAGE_BYTES);
 }
 
 function spaceFindings({

@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises';
 import { readStateFile } from '@gannet/replicator';
-import type { SecondaryConfig } from '../config.js';
+import { basesOf, type SecondaryConfig } from '../config.js';
 import { GannetError } from '../errors.js';
 
 /**
@@ -9,16 +9,16 @@ import { GannetError } from '../errors.js';
  *
  * @throws GannetError REFUSED unless the journal is that of these bases, whose own state says what they are worth
  */
-export async function checkJournal({ vm, disks, secondary }: SecondaryConfig): Promise<void> {
-  const { journal, overwrite } = secondary;
+export async function checkJournal(config: SecondaryConfig): Promise<void> {
+  const { journal, overwrite } = config.secondary;
   if (overwrite || !(await lstat(journal).catch(() => undefined))) return;
-  for (const { base = '' } of disks) {
-    const record = await readStateFile(base);
+  for (const { base, stateFile } of basesOf(config)) {
+    const record = await readStateFile(base, stateFile);
     if (record?.journal === journal) return;
   }
   throw new GannetError(
     'REFUSED',
-    `${journal} is there, and none of the bases of ${vm} knows it: other bases may need it`,
+    `${journal} is there, and none of the bases of ${config.vm} knows it: other bases may need it`,
     'Recover those with `gannet recover`. If it is of no more use, remove it, or say --overwrite.',
     'refused',
   );

@@ -14,7 +14,7 @@ import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
 import { inspectSecondary, type SideReport } from '../check/side.js';
-import { asSecondary, type Config, type SecondaryConfig } from '../config.js';
+import { asSecondary, basesOf, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
@@ -94,9 +94,8 @@ export class SecondaryRole implements Role {
     const { memory, journal, overwrite } = config.secondary;
     const replica = await Replica.open({
       vm: config.vm,
-      disks: config.disks.map(({ name, base, size }) => {
-        return { name, base: base ?? '', sizeBytes: size };
-      }),
+      disks: basesOf(config),
+      lockBases: true,
       journalPath: journal,
       overwrite,
       memory: {

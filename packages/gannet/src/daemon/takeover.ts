@@ -189,12 +189,14 @@ export class Takeover {
     const vm = driver();
     if (!vm) return;
     const disks = await Promise.all(
-      config().disks.map(async ({ name, device, base = '' }) => {
+      config().disks.map(async ({ name, device, base = '', format }) => {
         const isBlockDevice = (await stat(base)).isBlockDevice();
         const kind = isBlockDevice ? ('host_device' as const) : ('file' as const);
-        return { id: name, device, file: { driver: kind, filename: base } };
+        return { id: name, device, format, file: { driver: kind, filename: base } };
       }),
     );
+    // While the guest runs: the more is in the bases already, the shorter it stands still.
+    if (replica.state === 'failed-over') await replica.catchUp();
     await vm.moveToLocal(disks, async () => {
       if (replica.state !== 'retired') await replica.settle();
     });

@@ -1,17 +1,27 @@
+import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
+import { QmpClient } from 'qemu-qmp-client';
 import type { DaemonEvent } from '../daemon/history.js';
 import type { FailoverReport } from '../daemon/takeover.js';
 import { LabDaemon, type LabDaemonOptions } from './daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest.js';
 import { compareDigests, type DigestComparison } from './oracle.js';
-import { diskNames, primaryCommand, secondaryCommand, type LabMachine } from './qemu-command.js';
+import {
+  diskNames,
+  type LabMachine,
+  type LocalDisk,
+  primaryCommand,
+  secondaryCommand,
+} from './qemu-command.js';
 import { defaultRegions, guestDiskName } from './regions.js';
 import { LabVm } from './vm.js';
 
+const run = promisify(execFile);
 const MIB = 1024 * 1024;
 const VM = 'lab';
 const PEER = { heartbeatMs: 100, lowMs: 1000, highMs: 3000 };
@@ -23,6 +33,13 @@ export interface LabPairOptions {
   /** Fills this much of each disk, from its end, with random data, so that there is something to copy. */
   readonly fillMb?: number;
   readonly link?: string;
+  /** Of the primary's disks at the beginning. Default: raw, under a quorum. */
+  readonly local?: Pick<LocalDisk, 'format' | 'quorum'> | undefined;
+  /** Of the secondaries' bases. Default raw. */
+  readonly baseFormat?: string | undefined;
+  /** Makes the base of a disk, unless the daemon is to. @returns its path */
+  readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
+  readonly iothreads?: boolean | undefined;
   readonly periodMs?: number;
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
@@ -42,6 +59,8 @@ export interface LabPairOptions {
 export class LabPair {
   /** How many times a secondary has been made. */
   #generation = 0;
+  /** Of bases that were made by the caller. */
+  readonly #bases = new Map<string, string>();
   #primary: LabVm | undefined;
   #secondary: LabVm | undefined;
   #primaryDaemon: LabDaemon | undefined;
@@ -57,7 +76,8 @@ export class LabPair {
   static async create(options: LabPairOptions): Promise<LabPair> {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
-    const machine = { guest: options.guest, regions: defaultRegions(names) };
+    const { guest, iothreads = false } = options;
+    const machine = { guest, iothreads, regions: defaultRegions(names) };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
     return pair;
@@ -90,7 +110,7 @@ export class LabPair {
 
   /** Boots the primary on its own, as any VM would run, until its oracles are at work. */
   async bootPrimary(): Promise<void> {
-    const disks = this.#disks().map(({ local }) => ({ path: local }));
+    const disks = this.#disks().map(({ local }) => ({ ...this.options.local, path: local }));
     this.#primary = await LabVm.start({
       name: 'pvm',
       dir: this.dir,
@@ -102,6 +122,7 @@ export class LabPair {
 
   /** Starts a secondary host: daemon first, then its VM, which waits for the primary's state. */
   async startSecondary(): Promise<void> {
+    await this.makeBases();
     this.#secondaryDaemon = await this.startDaemon('secondary');
     const { nbd, incoming, svm } = this.#paths();
     const disks = this.#disks();
@@ -114,6 +135,15 @@ export class LabPair {
       dir: this.dir,
       ...secondaryCommand(this.machine, exports, incoming),
     });
+  }
+
+  /** For those secondaries whose daemon does not make its own. */
+  async makeBases(): Promise<void> {
+    const { makeBase } = this.options;
+    if (!makeBase) return;
+    for (const [disk, { sizeBytes }] of this.#disks().entries()) {
+      this.#bases.set(this.#baseKey(disk), await makeBase(disk, sizeBytes));
+    }
   }
 
   /** Starts the daemon that stands beside the running primary. */
@@ -149,7 +179,8 @@ export class LabPair {
       control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
       qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
       disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
-        return own ? { name, device } : { name, device, base, size: sizeBytes };
+        if (own) return { name, device };
+        return { name, device, base, format: this.#baseFormat, size: sizeBytes };
       }),
       peer: PEER,
       primary: {
@@ -234,10 +265,13 @@ export class LabPair {
     const options = { signal: this.secondary.gone };
     await this.secondary.command('stop');
     const digests = await oracle.waitForDigests(this.regionCount, options);
-    const images = Object.fromEntries(
-      this.#disks().map(({ base }, disk) => [guestDiskName(disk), base]),
-    );
-    const comparisons = await compareDigests(digests, images);
+    const comparisons = await this.#quiesced(async () => {
+      const images = await Promise.all(this.#disks().map(({ base }) => this.#asRaw(base)));
+      return compareDigests(
+        digests,
+        Object.fromEntries(images.map((image, disk) => [guestDiskName(disk), image])),
+      );
+    });
     await this.secondary.command('scan');
     await oracle.waitForScans(this.regionCount, options);
     return { digests: comparisons, isClean: oracle.clean };
@@ -256,6 +290,36 @@ export class LabPair {
     await this.dispose();
   }
 
+  /** With the guest stopped QEMU has written what it knows of an image into it. */
+  async #quiesced<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#baseFormat === 'raw') return work();
+    const target = { kind: 'unix', path: this.secondary.qmpPaths[0] } as const;
+    const qmp = await QmpClient.connect({ target });
+    try {
+      await qmp.execute('stop');
+      const result = await work();
+      await qmp.execute('cont');
+      return result;
+    } finally {
+      await qmp.close();
+    }
+  }
+
+  async #asRaw(image: string): Promise<string> {
+    if (this.#baseFormat === 'raw') return image;
+    const raw = `${image}.raw`;
+    await run('qemu-img', ['convert', '-U', '-f', this.#baseFormat, '-O', 'raw', image, raw]);
+    return raw;
+  }
+
+  get #baseFormat(): string {
+    return this.options.baseFormat ?? 'raw';
+  }
+
+  #baseKey(disk: number): string {
+    return `base${this.#generation}-${disk}.${this.#baseFormat}`;
+  }
+
   #paths(generation = this.#generation) {
     return {
       control: this.#path(`secondary${generation}.ctl`),
@@ -270,8 +334,8 @@ export class LabPair {
     return Array.from({ length: this.options.disks ?? 1 }, (_, disk) => ({
       name: `disk${disk}`,
       device: diskNames(disk).device,
-      local: this.#path(`primary${disk}.raw`),
-      base: this.#path(`base${this.#generation}-${disk}.raw`),
+      local: this.#path(`primary${disk}.img`),
+      base: this.#bases.get(this.#baseKey(disk)) ?? this.#path(this.#baseKey(disk)),
       sizeBytes: (this.options.diskMb ?? 64) * MIB,
     }));
   }
@@ -281,8 +345,10 @@ export class LabPair {
   }
 }
 
-async function makeImage(file: string, { diskMb = 64, fillMb = 0 }: LabPairOptions): Promise<void> {
-  const image = await open(file, 'wx', 0o600);
+async function makeImage(file: string, options: LabPairOptions): Promise<void> {
+  const { diskMb = 64, fillMb = 0, local: { format = 'raw' } = {} } = options;
+  const raw = format === 'raw' ? file : `${file}.raw`;
+  const image = await open(raw, 'wx', 0o600);
   try {
     await image.truncate(diskMb * MIB);
     const chunk = Buffer.allocUnsafe(MIB);
@@ -292,6 +358,9 @@ async function makeImage(file: string, { diskMb = 64, fillMb = 0 }: LabPairOptio
   } finally {
     await image.close();
   }
+  if (raw === file) return;
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', format, raw, file]);
+  await rm(raw);
 }
 
 function expectStarted<T>(part: T | undefined, what: string): T {

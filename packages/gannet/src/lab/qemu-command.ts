@@ -19,12 +19,18 @@ export interface LabMachine {
   /** How long each oracle rests after each request. Default 0: as fast as it can. */
   readonly thinkUs?: number;
   readonly extraArgs?: readonly string[];
+  /** An I/O thread for each disk. Default false. */
+  readonly iothreads?: boolean;
 }
 
-/** A disk that is a local file, with a quorum on top that can take the replica as a second child. */
+/** A disk that is a local file. */
 export interface LocalDisk {
-  /** A raw image, or a block device. */
+  /** An image, or a block device. */
   readonly path: string;
+  /** Default raw. */
+  readonly format?: string;
+  /** A quorum on top, which can take the replica as a second child. Default true. */
+  readonly quorum?: boolean;
   /** Bypass the host's page cache. Default false. */
   readonly direct?: boolean;
 }
@@ -41,7 +47,7 @@ export function diskNames(index: number): {
   readonly local: string;
   /** The node of the NBD client (secondary). */
   readonly svm: string;
-  /** The node that the device uses; the same on both sides. */
+  /** The node that the device uses, where there is a quorum. */
   readonly quorum: string;
   /** The device. */
   readonly device: string;
@@ -62,9 +68,11 @@ export function primaryCommand(machine: LabMachine, disks: readonly LocalDisk[])
   const args = disks.flatMap((disk, index) => {
     const { local } = diskNames(index);
     const cache = disk.direct === true ? ['file.cache.direct=on', 'file.aio=native'] : [];
-    const file = ['driver=raw', `node-name=${local}`, 'file.driver=file'];
+    const file = [`driver=${disk.format ?? 'raw'}`, `node-name=${local}`, 'file.driver=file'];
     const options = [...file, `file.filename=${escapeComma(disk.path)}`, ...cache];
-    return ['-blockdev', options.join(','), ...quorumArgs(index, local)];
+    const above =
+      disk.quorum === false ? deviceArgs(machine, index, local) : quorumArgs(machine, index, local);
+    return ['-blockdev', options.join(','), ...above];
   });
   return command(machine, disks.length, args);
 }
@@ -87,20 +95,27 @@ export function secondaryCommand(
       `server.path=${escapeComma(disk.socketPath)}`,
       `export=${escapeComma(disk.exportName)}`,
     ];
-    return ['-blockdev', options.join(','), ...quorumArgs(index, svm)];
+    return ['-blockdev', options.join(','), ...quorumArgs(machine, index, svm)];
   });
   return command(machine, disks.length, [...args, '-incoming', `unix:${incomingPath}`]);
 }
 
-function quorumArgs(index: number, child: string): string[] {
-  const { quorum, device } = diskNames(index);
+function quorumArgs(machine: LabMachine, index: number, child: string): string[] {
+  const { quorum } = diskNames(index);
   const options = `children.0=${child},vote-threshold=1,read-pattern=fifo`;
   return [
     '-blockdev',
     `driver=quorum,node-name=${quorum},${options}`,
-    '-device',
-    `virtio-blk-pci,id=${device},drive=${quorum},addr=0x${(4 + index).toString(16)}`,
+    ...deviceArgs(machine, index, quorum),
   ];
+}
+
+function deviceArgs({ iothreads = false }: LabMachine, index: number, drive: string): string[] {
+  const device = `virtio-blk-pci,id=${diskNames(index).device},drive=${drive}`;
+  const address = `addr=0x${(4 + index).toString(16)}`;
+  if (!iothreads) return ['-device', `${device},${address}`];
+  const thread = `io${index}`;
+  return ['-object', `iothread,id=${thread}`, '-device', `${device},${address},iothread=${thread}`];
 }
 
 function command(machine: LabMachine, disks: number, diskArgs: readonly string[]): QemuCommand {
