@@ -308,6 +308,26 @@ describe('gannet secondary refuses', () => {
       },
     },
     {
+      name: "another VM's base",
+      message: 'base0.raw is the base of disk disk0 of VM web (protected)',
+      remedy: 'a base of its own',
+      prepare: async () => {
+        const base = await image('base0.raw', MIB);
+        const theirs = stateFile('protected').replace(/"vm": ?"[^"]*"/, '"vm":"web"');
+        await writeFile(`${base}.gannet`, theirs);
+        return secondaryConfig(diskOf());
+      },
+    },
+    {
+      name: 'a format that the image does not have',
+      message: 'is not in qcow2 format',
+      remedy: 'qemu-img info',
+      prepare: async () => {
+        await image('base0.raw', MIB);
+        return secondaryConfig(diskOf({ format: 'qcow2' }));
+      },
+    },
+    {
       name: 'a base that wants recovery',
       message: 'together hold a VM that had failed over',
       remedy: 'gannet recover',
