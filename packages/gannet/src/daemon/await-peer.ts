@@ -15,6 +15,7 @@ export interface PeerWait {
   readonly address: Address;
   /** The longest that it may be silent. */
   readonly highMs: number;
+  readonly heartbeatMs: number;
   /** For messages. */
   readonly what: string;
   readonly isThere: (status: PeerStatus) => boolean;
@@ -32,7 +33,11 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
     const peer = link.state === 'up' ? link.peer?.status : undefined;
     if (peer && isThere(peer)) return;
     asked.throwIfAborted();
-    if (peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost')) {
+    // What a daemon said last that has gone since is not what the next one will say.
+    const isFresh = (link.peer?.silentMs ?? Infinity) < 2 * wait.heartbeatMs;
+    const isHopeless =
+      peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
+    if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
       throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, RESTART);
     }

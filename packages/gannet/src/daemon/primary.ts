@@ -289,7 +289,7 @@ export class PrimaryRole implements Role {
   ): Promise<void> {
     const { primary, peer } = this.config;
     const asked = AbortSignal.any([this.#abort.signal, this.#cancel.signal]);
-    const link = { link: this.#link, address: primary.peer, highMs: peer.highMs };
+    const link = { ...peer, link: this.#link, address: primary.peer };
     return awaitPeer({ ...link, what, isThere, signal, asked });
   }
 
