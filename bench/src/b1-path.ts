@@ -1,5 +1,6 @@
 /** B1 and B2: the whole way of a write, from the primary's quorum to the secondary host. */
 import {
+  messageOf,
   takeTurns,
   type Comparison,
   type Context,
@@ -84,18 +85,12 @@ async function runPath(context: Context, options: PairOptions, times: Times): Pr
     quick ? { ...options, sizeBytes: options.sizeBytes / 8 } : options,
   );
   const chosen = quick ? { beforeSeconds: 0.2, seconds: 0.3 } : times;
-  const trials = Object.entries(WORKLOADS).map(([point, load], at): Trial<Pair> => {
-    const isLast = at === Object.keys(WORKLOADS).length - 1;
-    return {
-      ...{ point, unit: 'IOPS', better: 'higher' },
-      measure: async (pair, round) => {
-        const readings = await measure(context, pair, point, load, chosen, options.sizeBytes);
-        if (isLast && round === context.rounds) await verify(pair);
-        return readings;
-      },
-    };
-  });
-  const points = await takeTurns(context, contenders, trials, 0);
+  const trials = Object.entries(WORKLOADS).map(([point, load]): Trial<Pair> => ({
+    ...{ point, unit: 'IOPS', better: 'higher' },
+    measure: (pair) => measure(context, pair, point, load, chosen, options.sizeBytes),
+  }));
+  const measured = await takeTurns(context, contenders, trials, 0);
+  const points = withoutLosers(measured, await findLosers(contenders));
   const isRate = ({ unit }: Point): boolean => unit === 'IOPS';
   const sorted = [...points.filter(isRate), ...points.filter((point) => !isRate(point))];
   return { contenders, baseline: NATIVE, points: sorted, notes: [] };
@@ -137,9 +132,29 @@ async function measure(
   return readings;
 }
 
-async function verify(pair: Pair): Promise<void> {
-  await pair.checkpoint();
-  await pair.compare();
+/** Whose disks differ after a last checkpoint, and how. */
+async function findLosers(contenders: readonly Contender<Pair>[]): Promise<Map<string, string>> {
+  const losers = new Map<string, string>();
+  for (const { name, subject } of contenders) {
+    try {
+      await subject.checkpoint();
+      await subject.compare();
+    } catch (error) {
+      losers.set(name, `the disks differ at the end: ${messageOf(error)}`);
+    }
+  }
+  return losers;
+}
+
+/** What has lost data was fast at nothing. */
+function withoutLosers(points: readonly Point[], losers: ReadonlyMap<string, string>): Point[] {
+  return points.map((point) => ({
+    ...point,
+    entries: point.entries.map((entry) => {
+      const why = losers.get(entry.contender);
+      return why === undefined ? entry : { ...entry, failures: [...entry.failures, why] };
+    }),
+  }));
 }
 
 function head(point: string, unit: string, better: Point['better']): Omit<Reading, 'value'> {
