@@ -8,6 +8,7 @@
 // another.
 
 import type { Duplex } from 'node:stream';
+import type { ByteSource } from './byte-source.js';
 import { NbdConnectionError, NbdRefusal } from './errors.js';
 import type { NbdProtocolError } from './errors.js';
 import type { Admission, ExportSession, NbdExport, PeerInfo, SessionEnd } from './export.js';
@@ -58,6 +59,7 @@ export interface ConnectionContext {
 
 export class Connection {
   readonly peer: PeerInfo;
+  readonly #source: ByteSource;
   readonly #stream: Duplex;
   readonly #context: ConnectionContext;
   readonly #negotiation: Negotiation;
@@ -70,6 +72,8 @@ export class Connection {
   #transmission: Transmission | undefined;
 
   readonly #queue: Buffer[] = [];
+  /** The first of them is not the source's, but what came behind the handshake. */
+  #restIsQueued = false;
   /** How far the first batch has been applied. */
   #at = 0;
   #queuedBytes = 0;
@@ -81,19 +85,20 @@ export class Connection {
   #gone = false;
   #flushScheduled = false;
 
-  constructor(stream: Duplex, peer: PeerInfo, context: ConnectionContext) {
+  constructor(source: ByteSource, peer: PeerInfo, context: ConnectionContext) {
     this.peer = peer;
-    this.#stream = stream;
+    this.#source = source;
+    this.#stream = source.stream;
     this.#context = context;
     this.#negotiation = new Negotiation(context.exports, context.limits);
-    this.#replies = new ReplyWriter((pieces) => this.#send(pieces));
+    this.#replies = new ReplyWriter((pieces, taken) => this.#send(pieces, taken));
     this.#handshakeTimer = setTimeout(() => {
       this.#drop(new NbdConnectionError('the handshake took too long'));
     }, context.limits.handshakeMs);
     this.#handshakeTimer.unref();
     this.#listen();
     context.onEvent({ kind: 'connected', peer });
-    stream.write(encodeGreeting());
+    this.#stream.write(encodeGreeting());
   }
 
   get info(): ConnectionInfo {
@@ -125,7 +130,7 @@ export class Connection {
 
   #listen(): void {
     const stream = this.#stream;
-    stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#source.listen((batch) => this.#receive(batch));
     stream.on('end', () => this.#queueEnd(undefined));
     stream.on('error', (error: Error) => this.#queueEnd(error));
     stream.on('drain', () => this.#resumeApplying());
@@ -139,11 +144,12 @@ export class Connection {
 
   // Receiving
 
-  #receive(chunk: Buffer): void {
+  #receive(batch: Buffer): void {
+    if (this.#state === 'closed') this.#source.done();
     if (this.#end !== undefined || this.#state === 'closed') return;
-    this.#queue.push(chunk);
-    this.#queuedBytes += chunk.length;
-    this.#receivedBytes += chunk.length;
+    this.#queue.push(batch);
+    this.#queuedBytes += batch.length;
+    this.#receivedBytes += batch.length;
     if (this.#queueIsFull()) this.#stream.pause();
     this.#context.admission.admit(this.#apply);
   }
@@ -188,7 +194,8 @@ export class Connection {
 
   #applyBatch(batch: Buffer): void {
     if (this.#state === 'negotiating') {
-      this.#negotiation.push(batch);
+      // What is left of it outlives the batch.
+      this.#negotiation.push(Buffer.from(batch));
       this.#shiftBatch(batch);
       this.#negotiate();
       return;
@@ -214,9 +221,16 @@ export class Connection {
   #shiftBatch(batch: Buffer): void {
     this.#queue.shift();
     this.#queuedBytes -= batch.length;
+    this.#release(1);
     if (this.#stream.isPaused() && this.#end === undefined && !this.#queueIsFull()) {
       this.#stream.resume();
     }
+  }
+
+  #release(batches: number): void {
+    const received = this.#restIsQueued ? batches - 1 : batches;
+    if (batches > 0) this.#restIsQueued = false;
+    for (let i = 0; i < received; i++) this.#source.done();
   }
 
   #resumeApplying(): void {
@@ -308,6 +322,7 @@ export class Connection {
   /** What came behind the handshake in its batch becomes a batch of its own, first in the queue. */
   #requeue(rest: Buffer): void {
     this.#queue.unshift(rest);
+    this.#restIsQueued = true;
     this.#queuedBytes += rest.length;
     this.#context.admission.admit(this.#apply);
   }
@@ -338,12 +353,14 @@ export class Connection {
     return this.#streamClosed ? 0 : this.#stream.writableLength + this.#replies.pendingBytes;
   }
 
-  #send(pieces: readonly Buffer[]): void {
+  #send(pieces: readonly Buffer[], taken: () => void): void {
     const stream = this.#stream;
     if (!stream.writable) return;
-    if (pieces.length > 1) stream.cork();
-    for (const piece of pieces) stream.write(piece);
-    if (pieces.length > 1) stream.uncork();
+    const last = pieces.length - 1;
+    if (last > 0) stream.cork();
+    for (let at = 0; at < last; at++) stream.write(pieces[at]);
+    stream.write(pieces[last], taken);
+    if (last > 0) stream.uncork();
   }
 
   /** Answers that come in the same turn leave with one write. */
@@ -367,6 +384,7 @@ export class Connection {
     const midRequest = this.#transmission?.midRequest ?? false;
     const told = end.kind === 'lost' ? { ...end, midRequest: end.midRequest || midRequest } : end;
     this.#state = 'closed';
+    this.#release(this.#queue.length);
     this.#queue.length = 0;
     this.#queuedBytes = 0;
     this.#transmission?.abandon();

@@ -1,25 +1,44 @@
 import { SIMPLE_REPLY_BYTES } from './constants.js';
 import { encodeSimpleReply } from './wire.js';
 
-const SLAB_BYTES = 64 * 1024;
-/** Larger replies get a buffer of their own: they would waste too much of a slab's end. */
-const INLINE_MAX_BYTES = 16 * 1024;
+const BLOCK_BYTES = 256 * 1024;
+/** Larger replies get a block of their own: they would waste too much of a block's end. */
+const SHARED_MAX_BYTES = 72 * 1024;
+/** So much is handed to the socket at once: what has just been filled is still in a cache. */
+const EAGER_BYTES = 256 * 1024;
+/** What is kept of unused blocks, together. */
+const FREE_MAX_BYTES = 4 * 1024 * 1024;
+
+/** Takes pieces in order, and tells when their memory may be used again. */
+export type SendReplies = (pieces: readonly Buffer[], taken: () => void) => void;
+
+interface Block {
+  readonly bytes: Buffer;
+  /** Sends under way, pieces that wait to be sent, and rooms that are filled later. */
+  holders: number;
+}
 
 /**
- * Collects the replies of one batch, to be sent with one write. Small replies are placed one after
- * another in a slab, so that most need no allocation. A slab is never written to twice: the socket
- * may still hold it.
+ * Collects the replies of one batch, to be sent with one write. Replies are placed one after another
+ * in blocks of memory; a block is used again when the socket has taken all that was in it, so that
+ * replies of any size are built in memory that is neither fresh nor cold.
  */
 export class ReplyWriter {
-  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  /** What of the slab is to be sent with the next piece. */
+  #block: Block = newBlock(BLOCK_BYTES);
+  /** What of the block is to be sent with the next piece. */
   #from = 0;
   #to = 0;
   #pieces: Buffer[] = [];
+  /** Held by the pieces that wait for flush(). */
+  #waiting: Block[] = [];
   #pendingBytes = 0;
-  readonly #send: (pieces: readonly Buffer[]) => void;
+  readonly #free: Block[] = [];
+  #freeBytes = 0;
+  /** Of the room that reserve() gave last, where it is not in the current block. */
+  #ownBlock: Block | undefined;
+  readonly #send: SendReplies;
 
-  constructor(send: (pieces: readonly Buffer[]) => void) {
+  constructor(send: SendReplies) {
     this.#send = send;
   }
 
@@ -30,8 +49,8 @@ export class ReplyWriter {
 
   /** A simple reply; `error` is 0 for success. */
   simple(error: number, cookie: Uint8Array): void {
-    if (SLAB_BYTES - this.#to < SIMPLE_REPLY_BYTES) this.#renew();
-    encodeSimpleReply(this.#slab, this.#to, error, cookie);
+    if (BLOCK_BYTES - this.#to < SIMPLE_REPLY_BYTES) this.#renew();
+    encodeSimpleReply(this.#block.bytes, this.#to, error, cookie);
     this.#to += SIMPLE_REPLY_BYTES;
     this.#pendingBytes += SIMPLE_REPLY_BYTES;
   }
@@ -49,46 +68,102 @@ export class ReplyWriter {
    * used again.
    */
   reserve(length: number): Buffer {
-    if (length > INLINE_MAX_BYTES) return Buffer.allocUnsafeSlow(length);
-    if (SLAB_BYTES - this.#to < length) this.#renew();
-    return this.#slab.subarray(this.#to, this.#to + length);
+    if (length > SHARED_MAX_BYTES) {
+      this.#ownBlock = this.#takeBlock(length);
+      return this.#ownBlock.bytes.subarray(0, length);
+    }
+    this.#ownBlock = undefined;
+    if (BLOCK_BYTES - this.#to < length) this.#renew();
+    return this.#block.bytes.subarray(this.#to, this.#to + length);
   }
 
   /** Sends what reserve() gave, after all that came before. */
   commit(room: Buffer): void {
-    if (room.buffer !== this.#slab.buffer) {
+    if (this.#ownBlock === undefined) {
+      this.#to += room.length;
+      this.#pendingBytes += room.length;
+    } else {
+      this.#hold(this.#ownBlock);
       this.push(room);
-      return;
     }
-    this.#to += room.length;
-    this.#pendingBytes += room.length;
+    if (this.#pendingBytes >= EAGER_BYTES) this.flush();
   }
 
-  /** Leaves what reserve() gave to its user, who sends it with push() later. */
-  detach(room: Buffer): void {
-    if (room.buffer !== this.#slab.buffer) return;
-    this.#cut();
-    this.#from = this.#to += room.length;
+  /** Leaves what reserve() gave to its user; returns what sends it. */
+  detach(room: Buffer): () => void {
+    const block = this.#ownBlock ?? this.#block;
+    block.holders += 1;
+    if (this.#ownBlock === undefined) {
+      this.#cut();
+      this.#from = this.#to += room.length;
+    }
+    return () => {
+      this.push(room);
+      this.#waiting.push(block);
+    };
   }
 
   /** Hands everything collected to the socket. */
   flush(): void {
     this.#cut();
     if (this.#pieces.length === 0) return;
+    this.#hold(this.#block);
     const pieces = this.#pieces;
+    const blocks = this.#waiting;
     this.#pieces = [];
+    this.#waiting = [];
     this.#pendingBytes = 0;
-    this.#send(pieces);
+    this.#send(pieces, () => this.#taken(blocks));
+  }
+
+  /** Until the next flush has been taken. */
+  #hold(block: Block): void {
+    block.holders += 1;
+    this.#waiting.push(block);
+  }
+
+  #taken(blocks: readonly Block[]): void {
+    for (const block of blocks) {
+      block.holders -= 1;
+      if (block.holders === 0) this.#reuse(block);
+    }
+  }
+
+  #reuse(block: Block): void {
+    if (block === this.#block) {
+      const isAllSent = this.#pieces.length === 0 && this.#from === this.#to;
+      if (isAllSent) this.#from = this.#to = 0;
+    } else if (this.#freeBytes + block.bytes.length <= FREE_MAX_BYTES) {
+      this.#free.push(block);
+      this.#freeBytes += block.bytes.length;
+    }
   }
 
   #cut(): void {
-    if (this.#to > this.#from) this.#pieces.push(this.#slab.subarray(this.#from, this.#to));
+    if (this.#to > this.#from) this.#pieces.push(this.#block.bytes.subarray(this.#from, this.#to));
     this.#from = this.#to;
   }
 
   #renew(): void {
     this.#cut();
-    this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    if (this.#block.holders === 0 && this.#pieces.length === 0) {
+      this.#from = this.#to = 0;
+      return;
+    }
+    this.#hold(this.#block);
+    this.#block = this.#takeBlock(BLOCK_BYTES);
     this.#from = this.#to = 0;
   }
+
+  #takeBlock(length: number): Block {
+    const at = this.#free.findLastIndex(({ bytes }) => bytes.length >= length);
+    const [found] = at < 0 ? [] : this.#free.splice(at, 1);
+    if (found === undefined) return newBlock(Math.max(length, BLOCK_BYTES));
+    this.#freeBytes -= found.bytes.length;
+    return found;
+  }
+}
+
+function newBlock(length: number): Block {
+  return { bytes: Buffer.allocUnsafeSlow(length), holders: 0 };
 }

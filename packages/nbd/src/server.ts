@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
 import { Connection } from './connection.js';
 import type { ConnectionInfo, NbdServerEvent } from './connection.js';
 import { NbdListenError } from './errors.js';
@@ -61,7 +62,7 @@ export class NbdServer {
     const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
     // A client may shut down its side and still wait for replies, so the end is answered only when
     // it is applied.
-    const listener = createServer({ allowHalfOpen: true, noDelay: true });
+    const listener = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     listener.on('connection', (socket: Socket) => this.#accept(socket, target));
     try {
       const bound = once(listener, 'listening');
@@ -83,29 +84,7 @@ export class NbdServer {
 
   /** Serves one connection that was made elsewhere; `address` is what logs show. */
   handle(stream: Duplex, address = 'injected'): void {
-    if (this.#closing || this.#connections.size >= this.#limits.connections) {
-      const reason = this.#closing ? 'the server is closing' : 'too many connections';
-      this.#options.onEvent?.({ kind: 'turned-away', address, reason });
-      stream.on('error', () => undefined);
-      stream.destroy();
-      return;
-    }
-    const { exports } = this.#options;
-    const connection = new Connection(
-      stream,
-      { id: ++lastPeerId, address },
-      {
-        exports: typeof exports === 'function' ? exports : () => exports,
-        admission: this.#options.admission ?? AT_ONCE,
-        limits: this.#limits,
-        onEvent: this.#options.onEvent ?? (() => undefined),
-        onGone: (gone) => {
-          this.#connections.delete(gone);
-          if (this.#connections.size === 0) this.#idle?.();
-        },
-      },
-    );
-    this.#connections.add(connection);
+    this.#serve(new StreamSource(stream), address);
   }
 
   /**
@@ -138,6 +117,32 @@ export class NbdServer {
       'path' in target
         ? `unix:${target.path}`
         : `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
-    this.handle(socket, address);
+    this.#serve(sourceOf(socket), address);
+  }
+
+  #serve(source: ByteSource, address: string): void {
+    if (this.#closing || this.#connections.size >= this.#limits.connections) {
+      const reason = this.#closing ? 'the server is closing' : 'too many connections';
+      this.#options.onEvent?.({ kind: 'turned-away', address, reason });
+      source.stream.on('error', () => undefined);
+      source.stream.destroy();
+      return;
+    }
+    const { exports } = this.#options;
+    const connection = new Connection(
+      source,
+      { id: ++lastPeerId, address },
+      {
+        exports: typeof exports === 'function' ? exports : () => exports,
+        admission: this.#options.admission ?? AT_ONCE,
+        limits: this.#limits,
+        onEvent: this.#options.onEvent ?? (() => undefined),
+        onGone: (gone) => {
+          this.#connections.delete(gone);
+          if (this.#connections.size === 0) this.#idle?.();
+        },
+      },
+    );
+    this.#connections.add(connection);
   }
 }

@@ -237,14 +237,14 @@ export class Transmission {
         this.#replies.commit(reply);
         return;
       }
-      this.#replies.detach(reply);
+      const send = this.#replies.detach(reply);
       this.#start(length, (operation) => {
         if (operation.failure !== undefined) {
           this.#fail(operation, operation.failure);
           return;
         }
         this.#encodeReadHeader(reply, operation.cookie, offset, length);
-        this.#replies.push(reply);
+        send();
       }).only(result);
     } catch (error) {
       this.#fail(this.#request, error);
