@@ -77,9 +77,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: DISK,
-        find: 'const layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
+        find: 'this.#layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
         replace:
-          'const layers = [top, this.#primary, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
+          'this.#layers = [top, this.#primary, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
       },
     ],
   },

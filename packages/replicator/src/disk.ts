@@ -30,6 +30,8 @@ export class Disk {
   /** Oldest first. */
   #committed: CommittedEpoch[] = [];
   #baseReads = new BaseReads();
+  /** The layers that were read last, or none: most reads find them unchanged. */
+  #layers: readonly Overlay[] = [];
 
   constructor(
     readonly name: string,
@@ -92,11 +94,13 @@ export class Disk {
 
   /** Removes epochs that the base holds by now; they must be the oldest. */
   forget(count: number): void {
+    this.#layers = [];
     for (const { overlay } of this.#committed.splice(0, count)) overlay.release();
   }
 
   /** Drops the primary's open epoch: it will never commit. */
   dropPrimary(): void {
+    this.#layers = [];
     this.#primary.release();
     this.#primary = new Overlay(this.pool);
   }
@@ -111,12 +115,18 @@ export class Disk {
 
   /** Fills `target` from `top` over committed over base; a promise only when the base has to be read. */
   read(top: Overlay, offset: number, target: Uint8Array): void | Promise<void> {
-    const layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];
+    const layers = this.#layersUnder(top);
     const end = offset + target.length;
+    const endPage = Math.floor(end / PAGE_BYTES);
     let baseFrom = -1;
     let baseTo = -1;
     for (let position = offset; position < end;) {
       const page = Math.floor(position / PAGE_BYTES);
+      if (page < endPage && position % PAGE_BYTES === 0) {
+        const copied = copyWhole(layers, page, endPage, target, position - offset);
+        position += copied * PAGE_BYTES;
+        if (copied > 0) continue;
+      }
       const from = position - page * PAGE_BYTES;
       const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
       if (coversAll(layers, page, from, to)) {
@@ -158,6 +168,14 @@ export class Disk {
     return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
   }
 
+  /** The view with `top`, newest layer first. Not changed once made: a read of the base holds on to it. */
+  #layersUnder(top: Overlay): readonly Overlay[] {
+    if (this.#layers[0] !== top) {
+      this.#layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];
+    }
+    return this.#layers;
+  }
+
   async #readBase(layers: readonly Overlay[], offset: number, target: Uint8Array): Promise<void> {
     for (const layer of layers) layer.retain();
     const reads = this.#baseReads.enter();
@@ -171,6 +189,7 @@ export class Disk {
   }
 
   #pushCommitted(epoch: number, overlay: Overlay): void {
+    this.#layers = [];
     if (overlay.isEmpty) {
       overlay.release();
       return;
@@ -205,6 +224,27 @@ class BaseReads {
       this.#done = resolve;
     });
   }
+}
+
+/**
+ * Copies whole pages from `page` on, as many as one layer holds in a row with nothing of a newer layer over them.
+ * Returns how many those are; 0 where the first one is not to be had so simply.
+ */
+function copyWhole(
+  layers: readonly Overlay[],
+  page: number,
+  endPage: number,
+  target: Uint8Array,
+  targetAt: number,
+): number {
+  let clearEnd = endPage;
+  for (const layer of layers) {
+    const copied = layer.copyWholePages(page, clearEnd, target, targetAt);
+    if (copied > 0) return copied;
+    clearEnd = layer.untouchedEnd(page, clearEnd);
+    if (clearEnd === page) return 0;
+  }
+  return 0;
 }
 
 function coversAll(layers: readonly Overlay[], page: number, from: number, to: number): boolean {

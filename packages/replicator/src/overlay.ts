@@ -70,15 +70,15 @@ export class Overlay {
     // Consecutive slots of one slab are one stretch of memory: copied in one go.
     let runStart = 0;
     let runSlot = -1;
-    let nextSlot = -1;
+    let nextSlot = 0;
     let position = offset;
     while (position < end) {
       const page = Math.floor(position / PAGE_BYTES);
       const from = position - page * PAGE_BYTES;
       const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
-      const slot = this.#slotFor(page);
+      const slot = this.#slotFor(page, nextSlot);
       this.#cover(slot, from, to);
-      if (slot !== nextSlot || slot % SLAB_PAGES === 0) {
+      if (runSlot < 0 || slot !== nextSlot || slot % SLAB_PAGES === 0) {
         if (runSlot >= 0)
           this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
         runStart = position - offset;
@@ -122,6 +122,14 @@ export class Overlay {
     return this.#holdsInSlot(page) || this.#zeros.has(page);
   }
 
+  /** The first page from `page` on of which the layer holds something, or `endPage`. */
+  untouchedEnd(page: number, endPage: number): number {
+    if (this.isEmpty) return endPage;
+    let next = page;
+    while (next < endPage && !this.touches(next)) next++;
+    return next;
+  }
+
   #holdsInSlot(page: number): boolean {
     const slot = this.#index.find(page);
     return slot >= 0 && (this.#sectorMasks[slot] !== 0 || this.#byteMaps.has(slot));
@@ -140,6 +148,25 @@ export class Overlay {
     this.#forEachHeldRun(slot, mask, from, to, (start, end) => {
       this.#copyOut(slot, start, end, target, targetAt + start - from);
     });
+  }
+
+  /**
+   * Copies pages from `page` on that the layer holds whole, as many as lie one behind the other in its memory and
+   * before `endPage`. Returns how many those are: 0 where it does not hold the first one whole.
+   */
+  copyWholePages(page: number, endPage: number, target: Uint8Array, targetAt: number): number {
+    const first = this.#index.find(page);
+    if (first < 0 || this.#sectorMasks[first] !== FULL) return 0;
+    const slabEnd = first - (first % SLAB_PAGES) + SLAB_PAGES;
+    const slotEnd = Math.min(slabEnd, this.#index.count, first + endPage - page);
+    let slot = first + 1;
+    while (slot < slotEnd && this.#isWholePageIn(slot, page + slot - first)) slot++;
+    this.#copyOut(first, 0, (slot - first) * PAGE_BYTES, target, targetAt);
+    return slot - first;
+  }
+
+  #isWholePageIn(slot: number, page: number): boolean {
+    return this.#index.pageOf(slot) === page && this.#sectorMasks[slot] === FULL;
   }
 
   /** Whether the layer holds the page as zeros with no memory behind them. */
@@ -195,9 +222,9 @@ export class Overlay {
     this.#chargedBytes = bytes;
   }
 
-  #slotFor(page: number): number {
+  #slotFor(page: number, guess: number): number {
     const before = this.#index.count;
-    const slot = this.#index.findOrAdd(page);
+    const slot = this.#index.findOrAdd(page, guess);
     if (slot === before) {
       if (slot === this.#slabs.length * SLAB_PAGES) this.#slabs.push(this.pool.take());
       if (slot >= this.#sectorMasks.length) {
@@ -213,6 +240,11 @@ export class Overlay {
   #cover(slot: number, from: number, to: number): void {
     const before = this.#sectorMasks[slot] as number;
     if (before === FULL) return;
+    if (to - from === PAGE_BYTES) {
+      this.#sectorMasks[slot] = FULL;
+      if (this.#byteMaps.size > 0) this.#byteMaps.delete(slot);
+      return;
+    }
     const firstSector = Math.ceil(from / SECTOR_BYTES);
     const endSector = Math.floor(to / SECTOR_BYTES);
     const whole = firstSector < endSector ? ((1 << endSector) - 1) & ~((1 << firstSector) - 1) : 0;

@@ -35,8 +35,13 @@ export class PageIndex {
     }
   }
 
-  /** The page's slot; a page not seen before gets the next one, equal to the count before. */
-  findOrAdd(page: number): number {
+  /**
+   * The page's slot; a page not seen before gets the next one, equal to the count before.
+   *
+   * @param guess a slot that may be the page's: neighbours on the disk often came one after the other
+   */
+  findOrAdd(page: number, guess = 0): number {
+    if (guess < this.#count && this.#pages[guess] === page) return guess;
     const mask = this.#table.length - 1;
     let at = this.#hash(page);
     for (; this.#table[at] !== EMPTY; at = (at + 1) & mask) {
