@@ -21,6 +21,8 @@ const FEATURES = {
   cache: true,
   multiConn: true,
 } as const;
+/** Zeros take memory at their two ends at most. */
+const ZERO_COST_MAX_BYTES = 8192;
 const BLOCK_SIZE = { minimum: 1, preferred: 4096, maximum: 32 * 1024 * 1024 } as const;
 
 /** `pvm` and `svm`, or `<disk>-pvm` and `<disk>-svm` where the VM has several disks. */
@@ -72,7 +74,7 @@ class PrimarySession implements ExportSession {
     }
     this.#expectAlive();
     this.disk.primary.write(offset, data);
-    this.replica.noteGrowth();
+    return this.replica.noteGrowth(data.length);
   }
 
   flush(): void | Promise<void> {
@@ -110,7 +112,7 @@ class PrimarySession implements ExportSession {
     }
     this.#expectAlive();
     this.disk.primary.zero(offset, length);
-    this.replica.noteGrowth();
+    return this.replica.noteGrowth(Math.min(length, ZERO_COST_MAX_BYTES));
   }
 
   async #seed(done: Promise<void>, fua: boolean): Promise<void> {
@@ -153,7 +155,7 @@ class SecondarySession implements ExportSession {
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
     this.#expectWritable();
     this.disk.secondary.write(offset, data);
-    return this.#written(fua);
+    return this.#written(data.length, fua);
   }
 
   flush(): void | Promise<void> {
@@ -168,7 +170,7 @@ class SecondarySession implements ExportSession {
   writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void> {
     this.#expectWritable();
     this.disk.secondary.zero(offset, length);
-    return this.#written(how.fua);
+    return this.#written(Math.min(length, ZERO_COST_MAX_BYTES), how.fua);
   }
 
   cache(): void {
@@ -184,8 +186,8 @@ class SecondarySession implements ExportSession {
     return;
   }
 
-  #written(fua: boolean): void | Promise<void> {
-    if (this.replica.state !== 'failed-over') return this.replica.noteGrowth();
+  #written(bytes: number, fua: boolean): void | Promise<void> {
+    if (this.replica.state !== 'failed-over') return this.replica.noteGrowth(bytes);
     // Too much unflushed: the guest waits, as it would for a disk whose cache is full.
     if (this.replica.noteUnflushed() || fua) return this.#flushToDisk();
   }

@@ -18,7 +18,7 @@ import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from 
 export class Overlay {
   readonly #index = new PageIndex();
   readonly #zeros = new RangeSet();
-  readonly #slabs: Buffer[] = [];
+  #slabs: Buffer[] = [];
   #sectorMasks = new Uint8Array(SLAB_PAGES);
   readonly #byteMaps = new Map<number, Uint8Array>();
   #holders = 1;
@@ -56,7 +56,7 @@ export class Overlay {
     if (--this.#holders > 0) return;
     this.pool.give(this.#slabs);
     this.pool.charge(-this.#chargedBytes);
-    this.#slabs.length = 0;
+    this.#slabs = [];
     this.#chargedBytes = 0;
   }
 

@@ -7,6 +7,7 @@ import { BaseImageError, ReplicaStateError, ReplicatorError } from './errors.js'
 import { exportsOf } from './exports.js';
 import { Gate } from './gate.js';
 import { Journal } from './journal.js';
+import { MemoryBudget } from './memory-budget.js';
 import { openBase } from './open-base.js';
 import { PrimaryLink } from './primary-link.js';
 import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
@@ -45,12 +46,12 @@ export class Replica {
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
   readonly #pool: SlabPool;
+  readonly #budget: MemoryBudget;
   readonly #journalPath: string;
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
   #state: ReplicaState = 'seeding';
   #reason = 'waiting for the first copy';
   #epoch = 0;
-  #pressureTold = false;
   #firstWriteTold = false;
   #batchUnderWay = false;
   /** From the failover on. */
@@ -76,6 +77,21 @@ export class Replica {
   ) {
     this.#pool = pool;
     this.memory = memoryOf(options);
+    this.#budget = new MemoryBudget({
+      pool,
+      limits: this.memory,
+      now: () => performance.now(),
+      after: (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        return () => clearTimeout(timer);
+      },
+      openBytes: () => this.bufferBytes.primary + this.bufferBytes.secondary,
+      onPressure: (usedBytes) => {
+        const { softBytes } = this.memory;
+        this.#emit({ kind: 'memory-pressure', usedBytes, softBytes });
+      },
+      onFull: () => this.#giveUpForMemory(),
+    });
     this.#journalPath = journalPathOf(options);
     if (options.onEvent) this.#listeners.add(options.onEvent);
     const names = disks.map(({ name }) => name);
@@ -92,7 +108,7 @@ export class Replica {
    */
   static async open(options: ReplicaOptions): Promise<Replica> {
     checkOptions(options);
-    const pool = new SlabPool();
+    const pool = new SlabPool(memoryOf(options).hardBytes);
     const bases: OpenBase[] = [];
     let replica: Replica | undefined;
     const onTrouble = (error: BaseImageError): void => {
@@ -138,6 +154,11 @@ export class Replica {
     };
   }
 
+  /** Writes whose answer was held back for want of memory, ever. */
+  get slowedWrites(): number {
+    return this.#budget.slowedWrites;
+  }
+
   /** Whether the SVM may take over with what is here (I5). */
   get mayFailOver(): boolean {
     return this.#state === 'protected';
@@ -158,7 +179,8 @@ export class Replica {
     this.#expect('protected', 'commit');
     const result = this.#step((disk, epoch) => disk.commit(epoch));
     this.link.epochBegins();
-    this.#pressureTold = false;
+    this.#budget.epochBegins();
+    this.#pool.trim();
     return result;
   }
 
@@ -261,6 +283,7 @@ export class Replica {
 
   /** Lets go of files. Buffers are lost; state files keep saying what the bases are worth. */
   async close(): Promise<void> {
+    this.#budget.release();
     await this.#stateFileTail;
     await this.#failoverDurable?.catch(() => undefined);
     if (this.#state === 'retired') return;
@@ -268,16 +291,12 @@ export class Replica {
     await Promise.all(this.disks.map((disk) => disk.base.close()));
   }
 
-  /** Called by sessions after each buffered write: keeps the memory within its limits (I7). */
-  noteGrowth(): void {
-    const usedBytes = this.#pool.usedBytes;
-    if (usedBytes <= this.memory.softBytes) return;
-    if (this.#state === 'failed-over') return;
-    if (!this.#pressureTold) {
-      this.#pressureTold = true;
-      this.#emit({ kind: 'memory-pressure', usedBytes, softBytes: this.memory.softBytes });
-    }
-    if (usedBytes > this.memory.hardBytes) this.#giveUpForMemory();
+  /**
+   * Called by sessions after each buffered write: keeps the memory within its limits (I7). The promise, if any, is to
+   * settle before the write is answered.
+   */
+  noteGrowth(bytes: number): void | Promise<void> {
+    return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
   }
 
   /** First P goes, with the protection: the SVM can still take over with the last commit. Then the replica. */
@@ -286,6 +305,7 @@ export class Replica {
     if (this.link.loss === undefined) this.link.lose(reason);
     for (const disk of this.disks) disk.dropPrimary();
     if (this.#pool.usedBytes > this.memory.hardBytes) this.diverge(reason);
+    this.#budget.release();
   }
 
   #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {

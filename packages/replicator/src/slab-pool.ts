@@ -6,21 +6,34 @@ export const SECTOR_BYTES = 512;
 export const SLAB_PAGES = 64;
 export const SLAB_BYTES = SLAB_PAGES * PAGE_BYTES;
 
+/** Free slabs that a quiet replica keeps. */
+const FREE_SLABS_MIN = 16;
+
 /**
- * Memory for page buffers, in slabs that are recycled across epochs. Taking from the operating system and giving back
- * is slow, and an epoch needs about what the last one needed, so a bounded number of free slabs is kept.
+ * Memory for page buffers, in slabs that are recycled across epochs: memory that is fresh from the operating system costs
+ * a fault for each page, and an epoch needs about what the last one needed. What some epochs have not needed is given
+ * back little by little.
  */
 export class SlabPool {
-  readonly #free: Buffer[] = [];
+  /** As they were given: an epoch's slabs are taken over in one step, however many they are. */
+  readonly #free: Buffer[][] = [];
+  #freeSlabs = 0;
   #slabsInUse = 0;
   #tableBytes = 0;
+  /** The fewest free slabs there were since the last trim(). */
+  #spare = 0;
 
-  /** @param freeLimitBytes how much unused memory may be kept for the next epoch */
-  constructor(private readonly freeLimitBytes = 64 * 1024 * 1024) {}
+  /** @param limitBytes how much memory may be held, in use or free; what is in use is not limited here */
+  constructor(private readonly limitBytes = 64 * 1024 * 1024) {}
 
   /** Bytes in slabs that are taken and in the tables that tell what is in them. */
   get usedBytes(): number {
     return this.#slabsInUse * SLAB_BYTES + this.#tableBytes;
+  }
+
+  /** Bytes kept for later. */
+  get freeBytes(): number {
+    return this.#freeSlabs * SLAB_BYTES;
   }
 
   /** Counts memory that is not in slabs; negative when it is given back. */
@@ -31,15 +44,35 @@ export class SlabPool {
   /** A slab of SLAB_BYTES, its contents arbitrary. */
   take(): Buffer {
     this.#slabsInUse++;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+    const slabs = this.#free[this.#free.length - 1];
+    const slab = slabs?.pop();
+    if (slabs === undefined || slab === undefined) return Buffer.allocUnsafeSlow(SLAB_BYTES);
+    if (slabs.length === 0) this.#free.pop();
+    this.#freeSlabs--;
+    this.#spare = Math.min(this.#spare, this.#freeSlabs);
+    return slab;
   }
 
-  /** Gives slabs back; nobody may hold on to them. Takes no longer for many than for `freeLimitBytes` of them. */
-  give(slabs: readonly Buffer[]): void {
+  /** Gives slabs back, and the array with them; nobody may hold on to either. */
+  give(slabs: Buffer[]): void {
     this.#slabsInUse -= slabs.length;
-    for (const slab of slabs) {
-      if (this.#free.length * SLAB_BYTES >= this.freeLimitBytes) return;
-      this.#free.push(slab);
+    const room = Math.floor((this.limitBytes - this.usedBytes) / SLAB_BYTES) - this.#freeSlabs;
+    if (slabs.length > room) slabs.length = Math.max(0, room);
+    if (slabs.length === 0) return;
+    this.#free.push(slabs);
+    this.#freeSlabs += slabs.length;
+  }
+
+  /** Lets go of half of what has not been needed since the last time; call it once an epoch. */
+  trim(): void {
+    let dropped = Math.min(this.#spare >> 1, this.#freeSlabs - FREE_SLABS_MIN);
+    for (let oldest = this.#free[0]; oldest && dropped > 0; oldest = this.#free[0]) {
+      const count = Math.min(dropped, oldest.length);
+      oldest.length -= count;
+      this.#freeSlabs -= count;
+      dropped -= count;
+      if (oldest.length === 0) this.#free.shift();
     }
+    this.#spare = this.#freeSlabs;
   }
 }

@@ -100,7 +100,7 @@ describe('SlabPool', () => {
     const pool = new SlabPool(2 * SLAB_BYTES);
     const slabs = [pool.take(), pool.take(), pool.take()];
     expect(pool.usedBytes).toBe(3 * SLAB_BYTES);
-    pool.give(slabs);
+    pool.give([...slabs]);
     expect(pool.usedBytes).toBe(0);
     const again = [pool.take(), pool.take(), pool.take()];
     expect(again.filter((slab) => slabs.includes(slab))).toHaveLength(2);

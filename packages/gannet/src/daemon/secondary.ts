@@ -128,7 +128,11 @@ export class SecondaryRole implements Role {
       coloExit: this.#coloExit ?? null,
       checkpoints: this.#commits,
       lastCheckpoint: this.#lastCommit ?? null,
-      buffers: { ...replica.bufferBytes, ...replica.memory },
+      buffers: {
+        ...replica.bufferBytes,
+        ...replica.memory,
+        slowedWrites: replica.slowedWrites,
+      },
       disks: replica.disks.map(({ name, sizeBytes, committed }) => ({
         name,
         sizeBytes,
