@@ -86,7 +86,9 @@ test('a scope undoes in reverse, goes on after a failure, and leaves no process 
   scope.defer(() => Promise.reject(new Error('on purpose')));
   scope.defer(() => void done.push('last'));
   const said = jest.spyOn(console, 'error').mockReturnValue();
-  const stalled = expect(scope.run(['sleep', '600'])).rejects.toThrow(/killed/);
+  const stalled = expect(scope.run(['sleep', '600'], { timeoutMs: 600_000 })).rejects.toThrow(
+    /killed/,
+  );
   await scope.close();
   await stalled;
   expect(done).toEqual(['last', 'first']);
