@@ -48,6 +48,7 @@ qemu-storage-daemon qemu-utils
 cpio cpio
 gzip gzip
 gcc gcc
+spin spin
 strip binutils
 make make
 /usr/lib/x86_64-linux-gnu/libc.a libc6-dev

@@ -107,6 +107,38 @@ describe('ColoSource, one RESUME', () => {
     expect(heard).toEqual(['stop', 'seal', 'lost']);
   });
 
+  // model/README.md, ANSWER_IN_FAILOVER: QEMU would have to answer between the failover's change of mode and its RESUME.
+  test("known limit: a checkpoint, a user's stop, and an answer that overtakes the failover's RESUME", () => {
+    const { monitor, heard } = listen();
+    monitor.event({ kind: 'stop' });
+    monitor.state('colo');
+    monitor.event({ kind: 'resume' }); // the checkpoint
+    monitor.event({ kind: 'stop' }); // the user's
+    monitor.status(FAILED_OVER);
+    monitor.state('paused');
+    monitor.event({ kind: 'resume' }); // the failover
+    // Right were: stop seal commit stop seal failover. It can't be told from a stop after the failover.
+    expect(heard).toEqual('stop seal stop failover'.split(' '));
+  });
+
+  // model/README.md, STOP_BEFORE_ANSWER: it should commit provisionally, then fail over. Safe, but the last copy is given up.
+  test("known limit: a failover's STOP before the answer about a provisional commit diverges", () => {
+    const monitor = new FakeMonitor();
+    const replica = new FakeReplica();
+    const source = new ColoSource(monitor);
+    new Checkpointer({ source, replica, now: () => 0 }).start();
+    monitor.event({ kind: 'stop' });
+    monitor.state('colo');
+    replica.lose(true); // the PVM has sent its state, and dies
+    monitor.event({ kind: 'resume' }); // the checkpoint
+    monitor.event({ kind: 'stop' }); // the failover
+    monitor.event({ kind: 'resume' });
+    monitor.status(FAILED_OVER);
+    monitor.state('running');
+    expect(replica.calls).toContain('diverge');
+    expect(replica.calls).not.toContain('failOver');
+  });
+
   test('COLO_EXIT alone decides nothing', () => {
     const { monitor, heard } = listen();
     monitor.event({ kind: 'colo-exit', reason: 'error' });

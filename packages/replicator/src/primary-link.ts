@@ -76,8 +76,10 @@ export class PrimaryLink {
     this.onLost(reason);
   }
 
+  /** A write that comes after the loss is refused, and QEMU swallows that: the loss is not clean any more. */
   wrote(disk: string): void {
     this.#link(disk).writesSinceFlush++;
+    if (this.#loss !== undefined) this.#lossWasClean = false;
   }
 
   flushed(disk: string): void {

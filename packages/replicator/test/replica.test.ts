@@ -311,6 +311,16 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
+  test('I5 no silent divergence: a write refused after a clean loss makes it unclean', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    vm.commit();
+    vm.pvm.get('a')!.close(LOST);
+    expect(vm.replica.link.lossWasClean).toBe(true);
+    await expect(vm.write('pvm', 'x', 0, 'b')).rejects.toMatchObject({ wireError: 'ESHUTDOWN' });
+    expect(vm.replica.link.lossWasClean).toBe(false);
+    await vm.replica.close();
+  });
+
   test('a seeding write that fails is a loss, even if the primary swallows the error', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     jest.spyOn(vm.replica.disks[0]!.base, 'write').mockRejectedValueOnce(new Error('no space'));
