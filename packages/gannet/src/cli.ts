@@ -1,14 +1,15 @@
 import { recoverBases } from '@gannet/replicator';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, runCheck } from './check/command.js';
-import { asSecondary, basesOf } from './config.js';
+import { asSecondary, basesOf, parseBytes } from './config.js';
 import { type ConfigChoice, findConfig } from './config-file.js';
 import { ControlClient, SILENCE_MS } from './control/client.js';
 import { runDemo } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
 import { LOG_LEVELS } from './log.js';
+import { protectProgress } from './protect-progress.js';
 import { serve, type ServeOptions } from './serve.js';
-import { formatTable, ProgressBar } from './terminal.js';
+import { formatTable } from './terminal.js';
 import { VERSION } from './version.js';
 
 interface Options extends ServeOptions {
@@ -16,6 +17,8 @@ interface Options extends ServeOptions {
   readonly force?: boolean;
   /** Seconds without a sign of life of the daemon. */
   readonly timeout?: number;
+  readonly seedRate?: number;
+  readonly rate?: number;
 }
 
 /** Runs the command. @returns the exit code (docs/commands.md) */
@@ -78,11 +81,16 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   command('primary', 'Stand beside a running VM to protect it')
     .addOption(logLevel())
     .action(about((options: Options) => serve(options, 'primary')));
-  caller('protect', 'Copy the disks of the running VM and start COLO').action(
-    about(async (options: Options) => {
-      await call(options, 'protect', {}, protectProgress(options));
-    }),
-  );
+  caller('protect', 'Copy the disks of the running VM and start COLO')
+    .addOption(seedRate())
+    .action(about((options: Options) => protect(options, 'protect')));
+  caller('seed-rate', 'Change the speed limit of the copy that is under way, for each disk')
+    .requiredOption('--rate <rate>', 'bytes a second, or with KiB, MiB, GiB; 0 for no limit', rate)
+    .action(
+      about(async (options: Options) => {
+        await call(options, 'seed-rate', { bytesPerSec: options.rate });
+      }),
+    );
   command('check', 'Say what would keep the VM from being protected, why it matters and what to do')
     .option('--print-secondary', "print the command line of the secondary's QEMU instead")
     .option('--incoming <uri>', 'where that QEMU is to wait, if not at primary.migrate')
@@ -116,11 +124,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
         await call(options, 'detach', { force: options.force === true });
       }),
     );
-  caller('reprotect', 'The survivor becomes the primary of a new secondary').action(
-    about(async (options: Options) => {
-      await call(options, 'reprotect', {}, protectProgress(options));
-    }),
-  );
+  caller('reprotect', 'The survivor becomes the primary of a new secondary')
+    .addOption(seedRate())
+    .action(about((options: Options) => protect(options, 'reprotect')));
   command('recover', 'After a crash behind a failover: make the base images whole again').action(
     about(async (options: Options) => {
       const config = asSecondary(await findConfig(options));
@@ -184,20 +190,6 @@ async function call(
   }
 }
 
-function protectProgress({ json }: Options): ((value: unknown) => void) | undefined {
-  if (json) return undefined;
-  const bar = new ProgressBar('  copying');
-  return (value) => {
-    const { stage, doneBytes, totalBytes } = value as Record<string, unknown>;
-    if (typeof doneBytes === 'number' && typeof totalBytes === 'number') {
-      bar.update(doneBytes, totalBytes);
-    } else {
-      bar.end();
-      process.stderr.write(`${String(stage)} ...\n`);
-    }
-  };
-}
-
 /** The protection is given up, or stands only in the books of one side. */
 function isDegraded(status: Record<string, unknown>): boolean {
   const { role, state, primaryVm, secondaryVm, link } = status;
@@ -228,6 +220,22 @@ function reportError(error: unknown, json: boolean): number {
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, remedy } })}\n`);
   else process.stderr.write(`gannet: ${message}\n${remedy === '' ? '' : `${remedy}\n`}`);
   return EXIT[exit];
+}
+
+async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
+  const { seedRate: bytesPerSec, json } = options;
+  await call(options, method, { bytesPerSec }, protectProgress(json));
+}
+
+function seedRate(): Option {
+  const what = 'speed limit of copying, for each disk: bytes a second, or with KiB, MiB, GiB';
+  return new Option('--seed-rate <rate>', `${what}; 0 for none`).argParser(rate);
+}
+
+function rate(text: string): number {
+  const bytes = text === '0' ? 0 : parseBytes(text);
+  if (bytes !== undefined) return bytes;
+  throw new InvalidArgumentError('bytes a second are wanted, such as 50MiB, or 0 for no limit');
 }
 
 function gather(text: string, before: readonly string[] | undefined): readonly string[] {

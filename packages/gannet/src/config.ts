@@ -64,11 +64,17 @@ const migrateUri = z.string().superRefine((text, context) => {
   } else if (!isLoopback(tcp[1])) context.addIssue(NO_PLAIN_TCP);
 });
 
-const bytes = z.unknown().transform((value, context) => {
-  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
+/** Undefined unless it is a size above 0. */
+export function parseBytes(text: string): number | undefined {
   const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(text);
   const size = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? 1);
-  if (size > 0 && Number.isSafeInteger(size)) return size;
+  return size > 0 && Number.isSafeInteger(size) ? size : undefined;
+}
+
+const bytes = z.unknown().transform((value, context) => {
+  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
+  const size = parseBytes(text);
+  if (size !== undefined) return size;
   context.addIssue('write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB');
   return z.NEVER;
 });
@@ -118,6 +124,7 @@ const configSchema = z.strictObject({
       peer: address.describe("the secondary daemon's peer link, seen from here"),
       onSecondaryLost: z.enum(['run-on', 'wait']).default('run-on'),
       seedBytesPerSec: bytes.optional(),
+      seedLinkTimeoutMs: z.number().int().positive().default(60_000),
       checkpointPeriodMs: z.number().int().min(10).max(3_600_000).default(2000),
       stageTimeoutMs: z.number().int().positive().default(60_000),
       seedTimeoutMs: z

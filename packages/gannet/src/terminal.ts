@@ -8,6 +8,14 @@ export interface Output {
   write(text: string): unknown;
 }
 
+export interface Measured {
+  readonly bytesPerSec: number;
+  /** Null where nobody can say. */
+  readonly secondsLeft: number | null;
+  /** What else there is to say. */
+  readonly note?: string;
+}
+
 export class ProgressBar {
   #startMs = performance.now();
   #lastLineMs = -Infinity;
@@ -19,7 +27,8 @@ export class ProgressBar {
     private readonly output: Output = process.stderr,
   ) {}
 
-  update(done: number, total: number): void {
+  /** @param measured what a better meter says of rate and time left; else the mean since the start counts */
+  update(done: number, total: number, measured?: Measured): void {
     const now = performance.now();
     const isTTY = this.output.isTTY === true;
     const isComplete = done >= total;
@@ -28,11 +37,9 @@ export class ProgressBar {
     this.#lastLineMs = now;
     this.#isComplete = isComplete;
     const share = total > 0 ? Math.min(1, done / total) : 1;
-    const seconds = (now - this.#startMs) / 1000;
-    const rate = seconds > 0 ? done / seconds : 0;
-    const left = rate > 0 ? Math.ceil(Math.max(0, total - done) / rate) : 0;
+    const { bytesPerSec: rate, secondsLeft: left, note = '' } = measured ?? this.#mean(done, total);
     const percent = `${Math.floor(share * 100)}`.padStart(3);
-    const text = `${percent} %  ${formatBytes(done)} of ${formatBytes(total)}  ${formatBytes(rate)}/s  ${left} s left`;
+    const text = `${percent} %  ${formatBytes(done)} of ${formatBytes(total)}  ${formatBytes(rate)}/s  ${left === null ? '-' : left} s left${note === '' ? '' : `  ${note}`}`;
     if (isTTY) {
       const filled = Math.round(share * BAR_CELLS);
       const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
@@ -41,6 +48,13 @@ export class ProgressBar {
     } else {
       this.output.write(`${this.label} ${text}\n`);
     }
+  }
+
+  #mean(done: number, total: number): Measured {
+    const seconds = (performance.now() - this.#startMs) / 1000;
+    const bytesPerSec = seconds > 0 ? done / seconds : 0;
+    const leftBytes = Math.max(0, total - done);
+    return { bytesPerSec, secondsLeft: bytesPerSec > 0 ? Math.ceil(leftBytes / bytesPerSec) : 0 };
   }
 
   /** Leaves the cursor on a fresh line. */

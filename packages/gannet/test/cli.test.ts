@@ -284,7 +284,7 @@ describe('a caller', () => {
     expect((await gannet('status', '--json', '-c', config)).code).toBe(code);
   });
 
-  test('of protect sees its stages on stderr, and none with --json', async () => {
+  test('of protect sees its stages on stderr, as lines of JSON with --json', async () => {
     server = await ControlServer.listen(control, {
       protect: (_params, progress) => {
         progress({ stage: 'seed' });
@@ -295,9 +295,17 @@ describe('a caller', () => {
     const plain = await gannet('protect', '-c', config);
     expect(plain).toMatchObject({ code: 0, stdout: '  state  protected\n' });
     expect(plain.stderr).toMatch(/^seed \.\.\.\n {2}copying 100 % {2}1\.0 KiB of 1\.0 KiB/);
-    expect(await gannet('protect', '--json', '-c', config)).toEqual({
-      ...{ code: 0, stdout: '{"state":"protected"}\n', stderr: '' },
-    });
+    const json = await gannet('protect', '--json', '-c', config);
+    expect(json).toMatchObject({ code: 0, stdout: '{"state":"protected"}\n' });
+    expect(
+      json.stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
+      { stage: 'seed' },
+      { stage: 'seed', device: 'vb0', doneBytes: 1024, totalBytes: 1024 },
+    ]);
   });
 });
 

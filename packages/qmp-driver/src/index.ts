@@ -26,7 +26,7 @@ export {
   type QuorumChild,
 } from './graph.js';
 export type { DiskLink, LinkKind, ServerAddress } from './link.js';
-export { type SeedProgress } from './mirror.js';
+export { type SeedProgress } from './seed-options.js';
 export type { LocalDisk } from './move.js';
 export { probeNbdServer, type ProbeOptions } from './peer.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './finding.js';

@@ -22,6 +22,13 @@ export interface DiskLink {
   /** The replicator's NBD server, as seen from QEMU's host. */
   readonly server: ServerAddress;
   readonly export: string;
+  /**
+   * Exports for a first copy that can be resumed after its connection broke: one to begin at, one to go on at, and one
+   * for the link that follows it, in place of `export`. The first two must not offer FLUSH (see seed-target.ts). Without
+   * them the copy goes to `export`, and fails with its connection.
+   */
+  readonly seedExports?:
+    { readonly begin: string; readonly resume: string; readonly link: string } | undefined;
   /** Stem of the names of nodes and jobs: unique per VM, a letter first, at most 24 of `A-Za-z0-9._-`. */
   readonly id: string;
   /** Id of a tls-creds object in QEMU, for TLS to the server. */
@@ -34,8 +41,10 @@ export interface DiskLink {
 const ID_PATTERN = /^[A-Za-z][A-Za-z0-9._-]{0,23}$/;
 
 export interface LinkNames {
-  /** NBD node that the mirror writes to. */
+  /** Node that the mirror writes to: an NBD node, or one above `seedLinks`. */
   readonly seedNode: string;
+  /** NBD nodes of a copy that can be resumed: one is in use, the other takes its place when it breaks. */
+  readonly seedLinks: readonly [string, string];
   /** Job id of the mirror. */
   readonly seedJob: string;
   /** The quorum's child. */
@@ -47,6 +56,7 @@ export interface LinkNames {
 export function namesOf({ id }: DiskLink): LinkNames {
   return {
     seedNode: `${id}-seed`,
+    seedLinks: [`${id}-seed0`, `${id}-seed1`],
     seedJob: `${id}-seed`,
     linkNode: `${id}-link`,
     nbdNode: `${id}-nbd`,
@@ -55,8 +65,8 @@ export function namesOf({ id }: DiskLink): LinkNames {
 
 /** The names of the nodes whose connections can be yanked. */
 export function nbdNodesOf(disk: DiskLink): string[] {
-  const { seedNode, linkNode, nbdNode } = namesOf(disk);
-  return [seedNode, linkNode, nbdNode];
+  const { seedNode, seedLinks, linkNode, nbdNode } = namesOf(disk);
+  return [seedNode, ...seedLinks, linkNode, nbdNode];
 }
 
 export function socketAddressOf(server: ServerAddress): SocketAddress {
@@ -66,12 +76,16 @@ export function socketAddressOf(server: ServerAddress): SocketAddress {
 }
 
 /** Options of the NBD node `nodeName` that connects to the replica of `disk`. */
-export function nbdOptions(disk: DiskLink, nodeName: string) {
+export function nbdOptions(
+  disk: DiskLink,
+  nodeName: string,
+  exportName = disk.seedExports?.link ?? disk.export,
+) {
   return {
     driver: 'nbd',
     'node-name': nodeName,
     server: socketAddressOf(disk.server),
-    export: disk.export,
+    export: exportName,
     ...(disk.tlsCreds !== undefined && { 'tls-creds': disk.tlsCreds }),
     ...(disk.tlsHostname !== undefined && { 'tls-hostname': disk.tlsHostname }),
   } as const;

@@ -4,16 +4,19 @@ import { type DiskGraph, findDisk, readGraph } from './graph.js';
 import { type DiskLink, namesOf, nbdOptions } from './link.js';
 import type { Mirror } from './mirror.js';
 import { probeNbdServer } from './peer.js';
+import { SeedTarget } from './seed-target.js';
 
 /** One disk in the care of a PrimaryDriver: its mirror, and its nodes in the live graph. */
 export class LinkedDisk {
   readonly disk: DiskLink;
   readonly mirror: Mirror;
+  readonly target: SeedTarget;
   readonly #probePeer: boolean;
 
   constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
     this.disk = disk;
     this.mirror = mirror;
+    this.target = new SeedTarget(disk, probePeer);
     this.#probePeer = probePeer;
   }
 
@@ -29,7 +32,7 @@ export class LinkedDisk {
     const { device, export: exportName } = this.disk;
     const node = namesOf(this.disk).seedNode;
     await this.#probe(context);
-    await addNode(context, node, nbdOptions(this.disk, node));
+    await this.target.add(context);
     const options = context.deadline.options(context.commandTimeoutMs);
     const info = (await readGraph(context.qmp, options)).graph.info(node);
     const replicaBytes = info?.image['virtual-size'];
@@ -50,7 +53,10 @@ export class LinkedDisk {
       const message = `${disk.device} is not seeded: its mirror is ${mirror.state}`;
       throw new LinkError('not-seeded', message, 'Wait for seed() to resolve.');
     }
-    if (disk.link === 'mirror') return;
+    if (disk.link === 'mirror') {
+      await this.#linkMirror(context);
+      return;
+    }
     const options = context.deadline.options(context.commandTimeoutMs);
     const { linkNode } = namesOf(disk);
     const quorum = quorumOf(disk, await findDisk(context.qmp, disk.device, options));
@@ -70,20 +76,30 @@ export class LinkedDisk {
       return;
     }
     if (mirror.state !== 'new') await mirror.end({ force: false, ...context });
-    await deleteNode(context, namesOf(disk).seedNode);
+    await this.target.delete(context);
+  }
+
+  /** The mirror stays; what it writes to becomes a link, whose loss counts. */
+  async #linkMirror(context: BlockdevContext): Promise<void> {
+    if (!this.target.isResumable) return;
+    const { nbdNode } = namesOf(this.disk);
+    await this.#probe(context);
+    await addNode(context, nbdNode, nbdOptions(this.disk, nbdNode));
+    await this.target.swap(context, nbdNode);
+    await this.target.deleteLinks(context);
   }
 
   /** Takes everything of ours out of the graph, whatever state it is in. @throws LinkError; WaitError */
   async detach(context: BlockdevContext): Promise<void> {
     const { mirror, disk } = this;
-    const { seedNode, linkNode, nbdNode } = namesOf(disk);
+    const { linkNode, nbdNode } = namesOf(disk);
     await mirror.end({ force: true, ...context });
     const quorum = await this.#quorumNode(context);
     if (quorum !== undefined) await removeChild(context, quorum, linkNode);
     await deleteNode(context, linkNode);
+    await this.target.delete(context);
     // Goes with the filter above it, unless adding that one failed half-way.
     await deleteNode(context, nbdNode);
-    await deleteNode(context, seedNode);
   }
 
   #childOptions() {

@@ -5,14 +5,25 @@
  *              │          │
  *              └──────────┴─────► failed  (error kept; also when somebody else ended it)
  *
+ * A mirror that can be resumed is told to stop on errors of its target. It keeps what failed in its dirty bitmap, the
+ * guest's writes too, which succeed all the same (QEMU block/mirror.c, do_sync_target_write; seen). ready() then waits
+ * for a new connection and goes on. That ends with seal(): from then on the first error is the end.
+ *
  * QEMU dismisses the job at its end, so its error is in BLOCK_JOB_COMPLETED and nowhere else (QEMU
  * blockjob.c, block_job_on_idle_locked; docs/interop/live-block-operations.rst). Cancelling a READY mirror ends with
  * BLOCK_JOB_COMPLETED, cancelling a running one with BLOCK_JOB_CANCELLED. Listening therefore starts
  * before the command that creates the job.
  */
-import { type QmpClient, QmpCommandError, type QmpEvent } from 'qemu-qmp-client';
+import {
+  type BlockDeviceInfo,
+  type BlockJobInfo,
+  type QmpClient,
+  QmpCommandError,
+  type QmpEvent,
+} from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { SeedError, step } from './errors.js';
+import type { ReadyOptions, SeedProgress } from './seed-options.js';
 
 export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
 
@@ -22,21 +33,8 @@ export interface MirrorSource {
   readonly job: string;
   readonly node: string;
   readonly target: string;
-}
-
-export interface SeedProgress {
-  readonly device: string;
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
-
-export interface ReadyOptions {
-  readonly pollMs: number;
-  /** The longest time without progress. */
-  readonly stallTimeoutMs: number;
-  readonly commandTimeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: SeedProgress) => void) | undefined;
+  /** Whether it stops on an error of its target, to be resumed, until it is sealed. */
+  readonly resumable?: boolean;
 }
 
 interface CommandBounds {
@@ -56,7 +54,11 @@ const END_POLL_MS = 50;
  * but a throttled job sleeps its time first. So long we wait for the better words.
  */
 const WORDS_GRACE_MS = 200;
+/** The most that a mirror copies in one step (QEMU block/mirror.c: 16 requests of 1 MiB). */
+const STEP_BYTES_MAX = 16 * 1024 * 1024;
 const FAILING = 'has met an I/O error';
+/** Breaks in a row without a step of progress in between: then it is not the link. */
+const FRUITLESS_MAX = 5;
 
 export class Mirror {
   readonly source: MirrorSource;
@@ -67,6 +69,13 @@ export class Mirror {
   #state: MirrorState = 'new';
   #error: SeedError | undefined;
   #ending = false;
+  /** Stands still after an error, and can be resumed. */
+  #isHalted = false;
+  #isSealed = false;
+  /** It was halted when it was READY already, which it won't be a second time: what is dirty tells. */
+  #mayBeBehind = false;
+  #haltedAtBytes = -1;
+  #fruitless = 0;
   /** Runs between a job's I/O error and its end. */
   #doom: NodeJS.Timeout | undefined;
 
@@ -82,8 +91,13 @@ export class Mirror {
     return this.#state;
   }
 
+  get isSealed(): boolean {
+    return this.#isSealed;
+  }
+
   /** Takes over a job that runs already, started before this process. */
   adopt(ready: boolean): void {
+    this.#isSealed = true;
     this.#setState(ready ? 'ready' : 'running');
   }
 
@@ -106,6 +120,7 @@ export class Mirror {
             target,
             sync: 'full',
             'copy-mode': 'write-blocking',
+            ...(this.source.resumable === true && { 'on-target-error': 'stop' }),
             ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),
           },
           options,
@@ -126,27 +141,124 @@ export class Mirror {
    */
   async ready(options: ReadyOptions): Promise<void> {
     const { device, job } = this.source;
-    const { pollMs, stallTimeoutMs, commandTimeoutMs, signal, onProgress } = options;
+    const { pollMs, stallTimeoutMs, signal, onProgress, isEnough = () => true } = options;
     const what = `seeding ${device} (job ${job}): one step of progress`;
-    let deadline = new Deadline(what, { timeoutMs: stallTimeoutMs, signal });
+    const renewed = (): Deadline => new Deadline(what, { timeoutMs: stallTimeoutMs, signal });
+    let deadline = renewed();
+    let movedMs = performance.now();
     let doneBytes = -1;
     for (;;) {
-      this.#checkFailed();
-      const jobs = await step(
-        () => this.#qmp.execute('query-block-jobs', {}, deadline.options(commandTimeoutMs)),
-        (words, cause) => this.#lost(`cannot be watched: ${words}`, cause),
-      );
-      this.#checkFailed();
-      const info = jobs.find((one) => one.device === job);
-      if (info === undefined) throw this.#fail('is gone and left no word');
-      onProgress?.({ device, doneBytes: info.offset, totalBytes: info.len });
-      if (this.isReady()) return;
-      if (info.offset !== doneBytes) {
-        doneBytes = info.offset;
-        deadline = new Deadline(what, { timeoutMs: stallTimeoutMs, signal });
+      const info = await this.#info(deadline, options);
+      const { offset, len, speed: limitBytesPerSec } = info;
+      const progress = { device, doneBytes: offset, totalBytes: len, limitBytesPerSec };
+      onProgress?.(progress);
+      if (this.#isHalted) {
+        await this.#goOn(info, progress, options);
+        deadline = renewed();
+        movedMs = performance.now();
+        continue;
+      }
+      if (this.isReady() && (await this.#hasCaughtUp(info, deadline, options)) && isEnough())
+        return;
+      if (offset !== doneBytes || this.isReady()) {
+        doneBytes = offset;
+        movedMs = performance.now();
+        deadline = renewed();
+      } else if (this.#hangs(movedMs, limitBytesPerSec, options)) {
+        await options.reconnection?.cut();
+        movedMs = performance.now();
       }
       await this.#change(pollMs, deadline);
     }
+  }
+
+  /** Whether it has everything, as far as it is known here. */
+  get isComplete(): boolean {
+    return this.isReady() && !this.#isHalted && !this.#mayBeBehind;
+  }
+
+  /**
+   * From now on an error of the target is final. To be called before the link is opened whose loss counts.
+   * @throws SeedError `seed-failed`, `seed-lost`
+   */
+  seal(): void {
+    this.check();
+    this.#isSealed = true;
+  }
+
+  /** @param bytesPerSec 0 for no limit @throws SeedError `seed-failed` */
+  async setSpeed(bytesPerSec: number, options: CommandBounds): Promise<void> {
+    if (this.isOver()) return;
+    await step(
+      () =>
+        this.#qmp.execute(
+          'block-job-set-speed',
+          { device: this.source.job, speed: bytesPerSec },
+          options,
+        ),
+      (words, cause) => this.#lost(`does not take a speed of ${bytesPerSec}: ${words}`, cause),
+    );
+  }
+
+  async #info(deadline: Deadline, { commandTimeoutMs }: ReadyOptions): Promise<BlockJobInfo> {
+    this.#checkFailed();
+    const jobs = await step(
+      () => this.#qmp.execute('query-block-jobs', {}, deadline.options(commandTimeoutMs)),
+      (words, cause) => this.#lost(`cannot be watched: ${words}`, cause),
+    );
+    this.#checkFailed();
+    const info = jobs.find((one) => one.device === this.source.job);
+    if (info === undefined) throw this.#fail('is gone and left no word');
+    return info;
+  }
+
+  /** A throttled job sleeps between its steps. */
+  #hangs(movedMs: number, limitBytesPerSec: number, { reconnection }: ReadyOptions): boolean {
+    if (reconnection === undefined) return false;
+    const sleepMs = limitBytesPerSec > 0 ? (STEP_BYTES_MAX / limitBytesPerSec) * 1000 : 0;
+    return performance.now() - movedMs > reconnection.stallMs + sleepMs;
+  }
+
+  /** After a break: waits for a new connection, and resumes. */
+  async #goOn(info: BlockJobInfo, progress: SeedProgress, options: ReadyOptions): Promise<void> {
+    const { reconnection, onProgress, commandTimeoutMs, signal } = options;
+    if (reconnection === undefined) throw this.#fail(FAILING);
+    if (info['io-status'] === 'nospace') throw this.#fail('stands still: no space for the replica');
+    this.#fruitless = info.offset === this.#haltedAtBytes ? this.#fruitless + 1 : 0;
+    this.#haltedAtBytes = info.offset;
+    if (this.#fruitless >= FRUITLESS_MAX) throw this.#fail(`${FAILING} again and again`);
+    const startMs = performance.now();
+    await reconnection.reconnect(() => {
+      const forMs = Math.round(performance.now() - startMs);
+      onProgress?.({ ...progress, down: { forMs, limitMs: reconnection.limitMs } });
+    });
+    this.#isHalted = false;
+    const bounds = { timeoutMs: commandTimeoutMs, signal };
+    await step(
+      () => this.#qmp.execute('block-job-resume', { device: this.source.job }, bounds),
+      (words, cause) => this.#lost(`cannot be resumed: ${words}`, cause),
+    );
+  }
+
+  async #hasCaughtUp(
+    { offset, len }: BlockJobInfo,
+    deadline: Deadline,
+    { commandTimeoutMs }: ReadyOptions,
+  ): Promise<boolean> {
+    if (!this.#mayBeBehind) return true;
+    const nodes = await step(
+      () =>
+        this.#qmp.execute(
+          'query-named-block-nodes',
+          { flat: true },
+          deadline.options(commandTimeoutMs),
+        ),
+      (words, cause) => this.#lost(`cannot be watched: ${words}`, cause),
+    );
+    const dirtyBytes = dirtyBytesOf(nodes.find((one) => one['node-name'] === this.source.node));
+    // What is being copied is clean already; if that fails, an event says so.
+    if (!this.#isHalted && (dirtyBytes ?? len - offset) === 0) this.#mayBeBehind = false;
+    return !this.#mayBeBehind;
   }
 
   isReady(): boolean {
@@ -155,6 +267,7 @@ export class Mirror {
 
   /** Throws if the mirror has failed or is about to. @throws SeedError `seed-failed`, `seed-lost` */
   check(): void {
+    if (this.#isHalted) throw this.#fail(FAILING);
     if (this.#doom !== undefined) throw this.#fail(FAILING);
     this.#checkFailed();
   }
@@ -218,6 +331,7 @@ export class Mirror {
         if (event.data.device === job && event.data.action === 'report') {
           this.#doom ??= setTimeout(() => this.#fail(FAILING), WORDS_GRACE_MS);
         }
+        if (event.data.device === job && event.data.action === 'stop') this.#halt();
         return;
       case 'BLOCK_JOB_COMPLETED':
         if (event.data.device === job) this.#over(event.data.error);
@@ -227,6 +341,16 @@ export class Mirror {
         return;
       default:
     }
+  }
+
+  #halt(): void {
+    if (this.#isSealed) {
+      if (!this.isOver()) this.#fail(FAILING);
+      return;
+    }
+    this.#isHalted = true;
+    this.#mayBeBehind ||= this.isReady();
+    this.#wake();
   }
 
   #over(qemuError: string | undefined): void {
@@ -261,6 +385,10 @@ export class Mirror {
   #setState(state: MirrorState): void {
     if (this.isOver()) return;
     this.#state = state;
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const wake of [...this.#woken]) wake();
   }
 
@@ -282,4 +410,11 @@ export class Mirror {
 /** The job ended by itself before we got there. */
 function isNoSuchJob(error: unknown): boolean {
   return error instanceof QmpCommandError && error.errorClass === 'DeviceNotActive';
+}
+
+/** The mirror's bitmap is the one without a name. Undefined where none is shown. */
+function dirtyBytesOf(node: BlockDeviceInfo | undefined): number | undefined {
+  const bitmaps = node?.['dirty-bitmaps'] as { name?: string; count: number }[] | undefined;
+  const own = bitmaps?.filter(({ name }) => name === undefined) ?? [];
+  return own.length === 0 ? undefined : own.reduce((sum, { count }) => sum + count, 0);
 }

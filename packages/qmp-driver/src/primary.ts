@@ -34,8 +34,9 @@ import {
   setCheckpointDelay,
   setColoCapability,
 } from './migration.js';
-import { Mirror, type SeedProgress } from './mirror.js';
+import { Mirror } from './mirror.js';
 import { inspect } from './preflight.js';
+import type { Reconnection, SeedProgress } from './seed-options.js';
 import { yankAll } from './yank.js';
 
 /** A link that no longer carries all writes: the replica must not commit any more. */
@@ -68,6 +69,10 @@ export interface SeedOptions {
   readonly onProgress?: (progress: SeedProgress) => void;
   /** For each disk. */
   readonly speedBytesPerSec?: number;
+  /** How long a broken link is waited for; default 60 s. Of disks with `seedExports`. */
+  readonly linkTimeoutMs?: number;
+  /** A copy without a step of progress for so long hangs on its link, which is cut; default 10 s. */
+  readonly linkStallMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -131,6 +136,7 @@ export class PrimaryDriver {
     }
     const { signal, onProgress, speedBytesPerSec } = options;
     const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
+    const isEnough = (): boolean => this.#linked.every(({ mirror }) => mirror.isComplete);
     const graphs = await this.#find(disks, signal);
     this.#watch();
     for (const [disk, graph] of graphs) {
@@ -138,10 +144,20 @@ export class PrimaryDriver {
       const linked = this.#link(disk, graph);
       await linked.startSeed(context, graph.sizeBytes, speedBytesPerSec);
     }
-    const waits = this.#linked.map(({ mirror }) =>
-      mirror.ready({ pollMs, stallTimeoutMs, commandTimeoutMs, signal, onProgress }),
-    );
-    await Promise.all(waits);
+    const failed = new AbortController();
+    const either = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
+    const bounds = { pollMs, stallTimeoutMs, commandTimeoutMs, signal: either, onProgress };
+    const waits = this.#linked.map((linked) => {
+      const reconnection = this.#reconnectionOf(linked, { ...options, signal: either });
+      return linked.mirror.ready({ ...bounds, isEnough, reconnection });
+    });
+    try {
+      await Promise.all(waits);
+    } finally {
+      // Nobody changes the graph any more behind the back of who rolls back.
+      failed.abort();
+      await Promise.allSettled(waits);
+    }
     // One may have failed after it was READY, while another was still copying.
     this.#checkMirrors();
   }
@@ -158,11 +174,38 @@ export class PrimaryDriver {
       const message = `the seeded disks are ${this.#deviceList()}, which is not what to attach`;
       throw new LinkError('not-seeded', message, 'Attach the very disks that were seeded.');
     }
+    // Before the first link opens: what breaks from here on is not resumed.
+    for (const { mirror } of chosen) if (mirror.state !== 'ended') mirror.seal();
     for (const linked of chosen) {
       this.#checkMirrors();
       await linked.attach(this.#blockdev(`attaching ${linked.disk.device}`));
     }
+    this.#checkMirrors();
     this.#attached = true;
+  }
+
+  /**
+   * Changes the speed limit of a copy that is under way, for each disk.
+   * @param bytesPerSec 0 for no limit
+   * @throws SeedError `seed-failed`
+   */
+  async setSeedSpeed(bytesPerSec: number): Promise<void> {
+    const { commandTimeoutMs: timeoutMs } = this.#options;
+    for (const { mirror } of this.#linked) {
+      if (mirror.state !== 'new') await mirror.setSpeed(bytesPerSec, { timeoutMs });
+    }
+  }
+
+  /**
+   * Cuts the links of copies that can be resumed, as when the replicator has gone silent: no write of the guest waits for
+   * it any more, and seed() connects anew. Nothing else is touched.
+   * @throws ColoError `command-failed`
+   */
+  async cutSeeds(): Promise<void> {
+    const nodes = this.#linked
+      .filter(({ target, mirror }) => target.isResumable && !mirror.isSealed)
+      .flatMap(({ disk }) => namesOf(disk).seedLinks);
+    await yankAll(this.#qmp, { nodes, migration: false }, this.#options.commandTimeoutMs);
   }
 
   /**
@@ -341,7 +384,8 @@ export class PrimaryDriver {
   #link(disk: DiskLink, graph: DiskGraph): LinkedDisk {
     const { seedJob: job, seedNode: target } = namesOf(disk);
     const { device } = disk;
-    const source = { device, job, node: graph.topNode, target };
+    const resumable = disk.seedExports !== undefined;
+    const source = { device, job, node: graph.topNode, target, resumable };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });
@@ -365,6 +409,19 @@ export class PrimaryDriver {
       const message = `a ${type} of ${bad.device} did not reach its replica (node ${node}): ${error}`;
       this.#reportFailure({ device: bad.device, node, message });
     });
+  }
+
+  #reconnectionOf(linked: LinkedDisk, options: SeedOptions): Reconnection | undefined {
+    const { linkTimeoutMs: limitMs = 60_000, linkStallMs: stallMs = 10_000, signal } = options;
+    if (!linked.target.isResumable) return undefined;
+    const { device } = linked.disk;
+    const { commandTimeoutMs } = this.#options;
+    const reconnect = (onWait: () => void): Promise<void> => {
+      const what = `reaching the replicator again for ${device}`;
+      const deadline = new Deadline(what, { timeoutMs: limitMs, signal });
+      return linked.target.reconnect({ qmp: this.#qmp, deadline, commandTimeoutMs }, onWait);
+    };
+    return { limitMs, stallMs, reconnect, cut: () => this.cutSeeds() };
   }
 
   #reportFailure(failure: LinkFailure): void {

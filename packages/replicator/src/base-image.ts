@@ -13,6 +13,8 @@ export interface BaseStore {
   read(offset: number, target: Uint8Array): Promise<void>;
   write(offset: number, data: Uint8Array): Promise<void>;
   zero(offset: number, length: number): Promise<void>;
+  /** Gives up what it holds; what can be made one hole is one afterwards. Other contents are undefined. */
+  clear?(): Promise<void>;
   /** Everything written before is on stable storage afterwards. */
   sync(): Promise<void>;
   /**
@@ -121,6 +123,14 @@ export class RawBase implements OpenBase {
         await this.write(from + done, chunk);
       }
     }
+  }
+
+  /** Node.js punches no holes, but a file that loses all its data is sparse again. A block device keeps what it has. */
+  async clear(): Promise<void> {
+    if (this.isBlank || !(await this.file.stat()).isFile()) return;
+    await this.file.truncate(0).catch((error: unknown) => this.#fail('truncate', 0, error));
+    await this.file.truncate(this.sizeBytes);
+    this.holes.add(0, Math.ceil(this.sizeBytes / HOLE_GRAIN_BYTES));
   }
 
   async sync(): Promise<void> {

@@ -10,6 +10,7 @@ import {
 import { messageOf } from './base-image.js';
 import type { Disk } from './disk.js';
 import type { Replica } from './replica.js';
+import { seedExportsOf } from './seed-session.js';
 
 const FEATURES = {
   readOnly: false,
@@ -25,7 +26,10 @@ const FEATURES = {
 const ZERO_COST_MAX_BYTES = 8192;
 const BLOCK_SIZE = { minimum: 1, preferred: 4096, maximum: 32 * 1024 * 1024 } as const;
 
-/** `pvm` and `svm`, or `<disk>-pvm` and `<disk>-svm` where the VM has several disks. */
+/**
+ * `pvm` and `svm`, or `<disk>-pvm` and `<disk>-svm` where the VM has several disks; for the first copy, see
+ * seed-session.ts.
+ */
 export function exportsOf(replica: Replica): NbdExport[] {
   return replica.disks.flatMap((disk) => {
     const prefix = replica.disks.length === 1 ? '' : `${disk.name}-`;
@@ -35,8 +39,9 @@ export function exportsOf(replica: Replica): NbdExport[] {
         ...common,
         name: `${prefix}pvm`,
         description: `${replica.vm}, disk ${disk.name}: the primary writes here`,
-        open: () => new PrimarySession(replica, disk),
+        open: () => openLink(replica, disk),
       },
+      ...seedExportsOf(replica, disk, { ...common, name: `${prefix}pvm` }),
       {
         ...common,
         name: `${prefix}svm`,
@@ -47,19 +52,27 @@ export function exportsOf(replica: Replica): NbdExport[] {
   });
 }
 
+/** @param mustFollow whether it has to follow a copy that came over an export of its own */
+export function openLink(replica: Replica, disk: Disk, mustFollow = false): PrimarySession {
+  expectSeeding(replica);
+  const obstacle = replica.link.opened(disk.name, mustFollow);
+  if (obstacle !== undefined) throw new NbdRefusal('policy', `${obstacle}; seed again`);
+  return new PrimarySession(replica, disk);
+}
+
+/** @throws NbdRefusal where a primary comes too late */
+export function expectSeeding({ state, link }: Replica): void {
+  if (state === 'seeding') return;
+  const why = link.loss ?? `the replica is ${state}`;
+  throw new NbdRefusal('policy', `not taking a new primary: ${why}; seed again`);
+}
+
 /** The primary's writes: straight into the base while it seeds, into the open epoch once COLO runs. */
-class PrimarySession implements ExportSession {
+export class PrimarySession implements ExportSession {
   constructor(
     private readonly replica: Replica,
     private readonly disk: Disk,
-  ) {
-    const { state, link } = replica;
-    if (state !== 'seeding') {
-      const why = link.loss ?? `the replica is ${state}`;
-      throw new NbdRefusal('policy', `not taking a new primary: ${why}; seed again`);
-    }
-    link.opened(disk.name);
-  }
+  ) {}
 
   read(offset: number, target: Uint8Array): void | Promise<void> {
     if (this.replica.state === 'seeding') return this.disk.base.read(offset, target);
@@ -121,8 +134,9 @@ class PrimarySession implements ExportSession {
       if (fua) await this.disk.base.sync();
     } catch (error) {
       // The primary may swallow the error that it is told.
-      this.replica.link.lose(`seeding failed: ${messageOf(error)}`);
-      throw new NbdCommandError('EIO', messageOf(error), { cause: error });
+      this.replica.link.writeFailed(this.disk.name, `seeding failed: ${messageOf(error)}`);
+      const wireError = isNoSpace(error) ? 'ENOSPC' : 'EIO';
+      throw new NbdCommandError(wireError, messageOf(error), { cause: error });
     }
   }
 
@@ -216,4 +230,9 @@ class SecondarySession implements ExportSession {
 function expectHole(disk: Disk, offset: number, length: number): void {
   if (disk.base.holeEnd(offset) >= offset + length) return;
   throw new NbdCommandError('ENOTSUP', 'zeroing is no faster than writing zeros here');
+}
+
+function isNoSpace(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: unknown } };
+  return cause?.code === 'ENOSPC';
 }

@@ -172,6 +172,7 @@ export class Replica {
   /** A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call with the gate closed. */
   commit(): CommitResult {
     this.#expectGateClosed('commit');
+    this.#expectSealed();
     if (this.#state === 'seeding') {
       this.#setState('protected', 'COLO has started');
       this.#seeded = this.#syncSeed();
@@ -433,6 +434,17 @@ export class Replica {
       'ILLEGAL_STATE',
       `can't ${what}: the replica is ${this.#state} (${this.#reason})`,
       this.#state === 'diverged' ? 'Seed again.' : `It has to be ${state}.`,
+    );
+  }
+
+  /** A copy that may break and be resumed could lack a write at this very moment (I5). */
+  #expectSealed(): void {
+    const disk = this.link.unsealed;
+    if (this.#state !== 'seeding' || disk === undefined) return;
+    throw new ReplicaStateError(
+      'ILLEGAL_STATE',
+      `can't commit: the primary has not linked disk ${disk} after copying it`,
+      'Open its export for the link once the copy is complete.',
     );
   }
 

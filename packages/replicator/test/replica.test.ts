@@ -93,16 +93,14 @@ describe('states', () => {
 });
 
 describe('exports', () => {
-  test('are named pvm and svm, with the disk before them where there are several', async () => {
+  test('are named pvm, pvm-seed, pvm-resume, pvm-link and svm, with the disk before them where there are several', async () => {
     const one = await TestVm.open(at, ['only']);
     const two = await TestVm.open(at, ['a', 'b']);
-    expect(one.replica.exports.map(({ name }) => name)).toEqual(['pvm', 'svm']);
-    expect(two.replica.exports.map(({ name }) => name)).toEqual([
-      'a-pvm',
-      'a-svm',
-      'b-pvm',
-      'b-svm',
-    ]);
+    const parts = ['pvm', 'pvm-seed', 'pvm-resume', 'pvm-link', 'svm'];
+    expect(one.replica.exports.map(({ name }) => name)).toEqual(parts);
+    expect(two.replica.exports.map(({ name }) => name)).toEqual(
+      ['a', 'b'].flatMap((disk) => parts.map((part) => `${disk}-${part}`)),
+    );
     await Promise.all([one.replica.close(), two.replica.close()]);
   });
 

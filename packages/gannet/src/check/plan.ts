@@ -4,13 +4,17 @@ import type { Address, Config, PrimaryConfig } from '../config.js';
 
 /** How the primary reaches the replicas. */
 export function linksOf({ disks, primary }: PrimaryConfig): readonly DiskLink[] {
-  return disks.map(({ name, device }) => ({
-    id: name,
-    device,
-    link: primary.link,
-    server: primary.nbd,
-    export: exportName(disks, name, 'pvm'),
-  }));
+  return disks.map(({ name, device }) => {
+    const link = exportName(disks, name, 'pvm');
+    return {
+      id: name,
+      device,
+      link: primary.link,
+      server: primary.nbd,
+      export: link,
+      seedExports: { begin: `${link}-seed`, resume: `${link}-resume`, link: `${link}-link` },
+    };
+  });
 }
 
 /** The replicator names its exports so: a VM with one disk has no use for the disk's name. */

@@ -16,6 +16,7 @@ const METHODS = [
   'inspect',
   'protect',
   'reprotect',
+  'seed-rate',
   'checkpoint',
   'failover',
   'detach',

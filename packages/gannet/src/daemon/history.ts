@@ -19,6 +19,7 @@ const WARNINGS = new Set([
   'secondary-lost',
   'memory-pressure',
   'needs-restart',
+  'seed-link-lost',
 ]);
 const DETAILS = new Set(['write-back', 'abort']);
 

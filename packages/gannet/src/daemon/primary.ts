@@ -15,6 +15,7 @@ import { notFenced, runFence } from './fence.js';
 import { isAwake } from './own-vm.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
+import { rateOf, SeedStage } from './seed-stage.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
 
@@ -35,7 +36,9 @@ export class PrimaryRole implements Role {
   readonly methods = {
     inspect: ({ peer }: Record<string, unknown>) =>
       peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect(),
-    protect: (_params: Record<string, unknown>, progress: Progress) => this.protect(progress),
+    protect: ({ bytesPerSec }: Record<string, unknown>, progress: Progress) =>
+      this.protect(progress, rateOf(bytesPerSec)),
+    'seed-rate': ({ bytesPerSec }: Record<string, unknown>) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
     detach: ({ force }: Record<string, unknown>) => this.detach(force === true),
     failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
@@ -51,6 +54,7 @@ export class PrimaryRole implements Role {
   #state: State = 'unprotected';
   #stageName = '';
   #cancel = new AbortController();
+  #seed: SeedStage | undefined;
   #protecting: Promise<Record<string, unknown>> | undefined;
   #letGo: Promise<void> | undefined;
   /** The replica that protects this VM. */
@@ -102,6 +106,7 @@ export class PrimaryRole implements Role {
       vm: this.config.vm,
       state: this.#state,
       stage: this.#stageName,
+      ...(this.#seed ? { seed: this.#seed.view } : {}),
       primaryVm: this.vm.state,
       link: primary.link,
       checkpointPeriodMs: primary.checkpointPeriodMs,
@@ -111,12 +116,16 @@ export class PrimaryRole implements Role {
   }
 
   async reload(config: Config): Promise<readonly string[]> {
-    const { checkpointPeriodMs, onSecondaryLost } = asPrimary(config).primary;
+    const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = asPrimary(config).primary;
     const { fence } = config;
     if (checkpointPeriodMs !== this.config.primary.checkpointPeriodMs && this.#isProtected) {
       await this.#driver?.setPeriod(checkpointPeriodMs);
     }
-    const primary = { ...this.config.primary, checkpointPeriodMs, onSecondaryLost };
+    if (seedBytesPerSec !== this.config.primary.seedBytesPerSec) {
+      await this.#seed?.setRate(seedBytesPerSec ?? 0);
+    }
+    const changed = { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
+    const primary = { ...this.config.primary, ...changed };
     this.config = { ...this.config, fence, primary };
     // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
@@ -143,13 +152,18 @@ export class PrimaryRole implements Role {
    *
    * @throws GannetError STAGE_FAILED that names the stage, what was said and what to do
    */
-  protect(progress: Progress): Promise<Record<string, unknown>> {
+  protect(progress: Progress, bytesPerSec?: number): Promise<Record<string, unknown>> {
     if (this.#protecting || this.#isProtected) return Promise.reject(this.#busy());
-    this.#protecting = this.#protect(progress).finally(() => (this.#protecting = undefined));
+    this.#protecting = this.#protect(progress, bytesPerSec).finally(
+      () => (this.#protecting = undefined),
+    );
     return this.#protecting;
   }
 
-  async #protect(progress: Progress): Promise<Record<string, unknown>> {
+  async #protect(
+    progress: Progress,
+    bytesPerSec: number | undefined,
+  ): Promise<Record<string, unknown>> {
     const { primary } = this.config;
     const driver = this.#expectVm();
     const { stageTimeoutMs, seedTimeoutMs, migrate: uri, checkpointPeriodMs: periodMs } = primary;
@@ -160,15 +174,12 @@ export class PrimaryRole implements Role {
     this.#isLost = false;
     try {
       await this.#run('check', stageTimeoutMs, progress, (signal) => this.#check(driver, signal));
-      await this.#run('seed', seedTimeoutMs, progress, (signal) =>
-        driver.seed(this.#links, {
-          signal,
-          onProgress: (seed) => progress({ stage: 'seed', ...seed }),
-          ...(primary.seedBytesPerSec === undefined
-            ? {}
-            : { speedBytesPerSec: primary.seedBytesPerSec }),
-        }),
-      );
+      const { links, history } = { links: this.#links, history: this.stage.history };
+      const seed = { driver, config: this.config, links, bytesPerSec, progress, history };
+      await this.#run('seed', seedTimeoutMs, progress, (signal) => {
+        this.#seed = new SeedStage(seed);
+        return this.#seed.run(signal).finally(() => (this.#seed = undefined));
+      });
       await this.#run('attach', stageTimeoutMs, progress, () => driver.attach(this.#links));
       await this.#run('colo', seedTimeoutMs, progress, (signal) =>
         driver.startColo({ uri, periodMs, signal, timeoutMs: seedTimeoutMs }),
@@ -195,6 +206,18 @@ export class PrimaryRole implements Role {
     this.#link.beatNow();
     this.stage.history.add('protected');
     return this.status();
+  }
+
+  /** Changes the speed limit of the copy that is under way. */
+  async setSeedRate(value: unknown): Promise<Record<string, unknown>> {
+    const bytesPerSec = rateOf(value) ?? 0;
+    if (!this.#seed) {
+      const message = `no copy of ${this.config.vm} is under way`;
+      const remedy = 'Set it with `gannet protect --seed-rate`, or `primary.seedBytesPerSec`.';
+      throw new GannetError('REFUSED', message, remedy, 'refused');
+    }
+    await this.#seed.setRate(bytesPerSec);
+    return { bytesPerSec };
   }
 
   /** Returns when the checkpoint is done. */
@@ -382,8 +405,9 @@ export class PrimaryRole implements Role {
 
   #onPulse(pulse: string, silentMs: number): void {
     this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse === 'lost')
-      this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    if (pulse !== 'lost') return;
+    this.#seed?.cut().catch((error: unknown) => this.#trouble(error, { stage: 'seed' }));
+    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {

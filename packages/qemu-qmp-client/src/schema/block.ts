@@ -193,6 +193,8 @@ export interface BlockCommands {
   'query-block-jobs': { arguments: Empty; return: readonly BlockJobInfo[] };
   'query-jobs': { arguments: Empty; return: readonly JobInfo[] };
   'blockdev-add': { arguments: BlockdevOptions; return: Empty };
+  /** Every option of each node is given anew; a child by its name. */
+  'blockdev-reopen': { arguments: { options: readonly BlockdevOptions[] }; return: Empty };
   'blockdev-del': { arguments: { 'node-name': string }; return: Empty };
   /** `child` removes that edge of `parent`, `node` adds one. */
   'x-blockdev-change': {
@@ -200,9 +202,10 @@ export interface BlockCommands {
     return: Empty;
   };
   'blockdev-mirror': { arguments: BlockdevMirror; return: Empty };
-  /** `device` is the job's id in these four. */
+  /** `device` is the job's id in these five. */
   'block-job-cancel': { arguments: { device: string; force?: boolean }; return: Empty };
   'block-job-set-speed': { arguments: { device: string; speed: number }; return: Empty };
+  'block-job-resume': { arguments: { device: string }; return: Empty };
   'block-job-complete': { arguments: { device: string }; return: Empty };
   'block-job-dismiss': { arguments: { id: string }; return: Empty };
   'job-cancel': { arguments: { id: string }; return: Empty };
