@@ -130,7 +130,7 @@ export class RawBase implements OpenBase {
     if (this.isBlank || !(await this.file.stat()).isFile()) return;
     await this.file.truncate(0).catch((error: unknown) => this.#fail('truncate', 0, error));
     await this.file.truncate(this.sizeBytes);
-    this.holes.add(0, Math.ceil(this.sizeBytes / HOLE_GRAIN_BYTES));
+    this.holes.add(0, this.sizeBytes);
   }
 
   async sync(): Promise<void> {

@@ -3,7 +3,7 @@ import { RangeSet } from './range-set.js';
 /** Holes are tracked in units of this many bytes. */
 export const HOLE_GRAIN_BYTES = 64 * 1024;
 
-/** What of an image is known to read as zeros and to hold no data. It only ever shrinks. Offsets in bytes. */
+/** What of an image is known to read as zeros and to hold no data. Only emptying the image makes it grow. Offsets in bytes. */
 export class HoleMap {
   readonly #grains = new RangeSet();
 
