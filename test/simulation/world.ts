@@ -234,7 +234,7 @@ export class World {
       this.#wasLinkCut ||
       this.#colo.wasMeddledWith ||
       plan.secondaryDiesAt !== undefined ||
-      reason.includes('seeding failed');
+      /seed(ing failed|ed may not)/.test(reason);
     // Until the first checkpoint is over, nothing is protected, and nobody has been told so.
     const wasProtected = this.#colo.checkpoints > (this.#colo.primaryIsAlive ? 0 : 1);
     if (isExcused || !wasProtected || state !== 'diverged') return;
