@@ -13,6 +13,9 @@ export type Run =
       copyTo(target: Uint8Array): void;
     };
 
+/** About so many pages are sorted at a time. */
+const BUCKET_PAGES = 4096;
+
 /**
  * What some epochs together changed: zeros first, then data by ascending offset, neighbours coalesced up to `maxBytes`.
  * Where epochs overlap the latest wins, so no byte is in two runs and they may be written in any order.
@@ -20,13 +23,12 @@ export type Run =
  * @param layers oldest first
  */
 export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator<Run> {
-  const pages = dataPages(layers);
-  yield* zeroRuns(layers, pages);
+  yield* zeroRuns(layers);
 
   const maxPages = Math.max(1, Math.floor(maxBytes / PAGE_BYTES));
   let runStart = -1;
   let runEnd = -1;
-  for (const page of pages) {
+  for (const page of dataPages(layers)) {
     const isWhole = layers.reduce((mask, layer) => mask | layer.sectorsOf(page), 0) === 0xff;
     if (runStart >= 0 && (!isWhole || page !== runEnd || page - runStart >= maxPages)) {
       yield wholePages(layers, runStart, runEnd);
@@ -43,9 +45,11 @@ export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator
 }
 
 /** What was zeroed, less the pages that are written as data. */
-function* zeroRuns(layers: readonly Overlay[], pages: Float64Array): Generator<Run> {
+function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
   const zeroed = new RangeSet();
   for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
+  if (zeroed.isEmpty) return;
+  const pages = Float64Array.from(dataPages(layers));
   let next = 0;
   for (const [start, end] of zeroed.runs()) {
     let from = start;
@@ -64,23 +68,50 @@ function zeroRun(start: number, end: number): Run {
 }
 
 /** Pages that have to be written as data, ascending: all that have a slot and were not zeroed as a whole since. */
-function dataPages(layers: readonly Overlay[]): Float64Array {
-  return sortedPages(layers).filter((page) => {
-    const newest = layers.findLast((layer) => layer.touches(page));
-    return newest !== undefined && !newest.isZeroed(page);
-  });
+function* dataPages(layers: readonly Overlay[]): Generator<number> {
+  for (const bucket of buckets(layers)) {
+    bucket.sort();
+    let last = -1;
+    for (const page of bucket) {
+      if (page === last) continue;
+      last = page;
+      const newest = layers.findLast((layer) => layer.touches(page));
+      if (newest !== undefined && !newest.isZeroed(page)) yield page;
+    }
+  }
 }
 
-function sortedPages(layers: readonly Overlay[]): Float64Array {
-  const all = new Float64Array(layers.reduce((sum, layer) => sum + layer.pageCount, 0));
+/**
+ * The pages that have a slot, in buckets by ascending number, each in any order. To sort a million pages at once would
+ * keep the event loop for a second; a bucket is sorted when write-back has come to it.
+ */
+function* buckets(layers: readonly Overlay[]): Generator<Float64Array> {
+  const pages = new Float64Array(layers.reduce((sum, layer) => sum + layer.pageCount, 0));
   let count = 0;
-  for (const layer of layers) for (const page of layer.slotPages()) all[count++] = page;
-  all.sort();
-  let unique = 0;
-  for (let at = 0; at < count; at++) {
-    if (at === 0 || all[at] !== all[at - 1]) all[unique++] = all[at] as number;
+  for (const layer of layers) count += layer.copyPageNumbers(pages, count);
+  let [lowest, highest] = [Infinity, -Infinity];
+  for (const page of pages) {
+    if (page < lowest) lowest = page;
+    if (page > highest) highest = page;
   }
-  return all.subarray(0, unique);
+  const bucketCount = Math.ceil(count / BUCKET_PAGES);
+  const width = Math.ceil((highest - lowest + 1) / bucketCount);
+  const ends = new Uint32Array(bucketCount);
+  for (const page of pages) {
+    const bucket = Math.floor((page - lowest) / width);
+    ends[bucket] = (ends[bucket] as number) + 1;
+  }
+  for (let at = 1; at < bucketCount; at++)
+    ends[at] = (ends[at] as number) + (ends[at - 1] as number);
+  const starts = Uint32Array.from(ends);
+  const sorted = new Float64Array(count);
+  for (const page of pages) {
+    const bucket = Math.floor((page - lowest) / width);
+    const at = (starts[bucket] as number) - 1;
+    starts[bucket] = at;
+    sorted[at] = page;
+  }
+  for (let at = 0; at < bucketCount; at++) yield sorted.subarray(starts[at], ends[at]);
 }
 
 function wholePages(layers: readonly Overlay[], start: number, end: number): Run {

@@ -174,9 +174,9 @@ export class Overlay {
     return !this.#holdsInSlot(page) && this.#zeros.has(page);
   }
 
-  /** Page numbers that have a slot, in no particular order. */
-  *slotPages(): Generator<number> {
-    for (let slot = 0; slot < this.#index.count; slot++) yield this.#index.pageOf(slot);
+  /** Puts the numbers of all pages that have a slot into `target`, in no particular order; returns how many. */
+  copyPageNumbers(target: Float64Array, at: number): number {
+    return this.#index.copyPages(target, at);
   }
 
   /** Runs of pages [start, end) zeroed by this layer; slots over them are newer. */

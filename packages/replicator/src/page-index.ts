@@ -26,6 +26,12 @@ export class PageIndex {
     return this.#pages[slot] ?? NaN;
   }
 
+  /** Copies all pages into `target`, in the order of their slots; returns how many. */
+  copyPages(target: Float64Array, at: number): number {
+    target.set(this.#pages.subarray(0, this.#count), at);
+    return this.#count;
+  }
+
   /** The page's slot, or -1. */
   find(page: number): number {
     const mask = this.#table.length - 1;

@@ -46,6 +46,24 @@ describe('runsOf', () => {
     });
   });
 
+  test('pages of a large disk come in order, each once, however many there are', async () => {
+    await forSeeds(3, (random) => {
+      const pool = new SlabPool();
+      const layers = [new Overlay(pool), new Overlay(pool)];
+      const wanted = new Set<number>();
+      const hot = random.pick([2 ** 13, 2 ** 20, 2 ** 40]);
+      for (let i = 0; i < 12_000; i++) {
+        const page = random.below(random.next() < 0.5 ? 2 ** 13 : hot);
+        wanted.add(page);
+        random.pick(layers).write(page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+      }
+      const runs = [...runsOf(layers, PAGE_BYTES)];
+      const ascending = [...wanted].sort((a, b) => a - b);
+      expect(runs.map(({ offset }) => offset / PAGE_BYTES)).toEqual(ascending);
+      for (const overlay of layers) overlay.release();
+    });
+  });
+
   test('neighbouring pages of several epochs become one write', () => {
     const pool = new SlabPool();
     const [older, newer] = [new Overlay(pool), new Overlay(pool)];
