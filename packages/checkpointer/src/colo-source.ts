@@ -32,6 +32,8 @@ interface Resume {
   stoppedBeforeAnswer: boolean;
   /** So soon after STOP that nothing can have happened in between. */
   readonly isImmediate: boolean;
+  /** COLO had ended: the failover, or somebody's cont, but no checkpoint (QEMU says COLO_EXIT when its loop is left). */
+  readonly isAfterExit: boolean;
 }
 
 /** What followed a RESUME before its answer came. */
@@ -56,11 +58,13 @@ const IMMEDIATE_US = 100;
  *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
  *     the same, and it can't be told which RESUME was which        in doubt
  *     mode none otherwise                                          not COLO's
+ *     anything but the failover, after COLO_EXIT                   not a checkpoint: COLO's loop had been left
  */
 export class ColoSource implements CheckpointSource {
   readonly #pending: (Stop | Resume)[] = [];
   #lastStop: Stop | undefined;
   #stoppedAtUs = NaN;
+  #hasExited = false;
   #hasEnded = false;
   #listener: ((signal: CheckpointSignal) => void) | undefined;
 
@@ -86,6 +90,7 @@ export class ColoSource implements CheckpointSource {
         this.#resumed(event.atUs);
         return;
       case 'colo-exit':
+        this.#hasExited = true;
         return;
       case 'end':
         this.#lose(`the secondary's QMP socket ended: ${event.error?.message ?? 'closed'}`);
@@ -115,6 +120,7 @@ export class ColoSource implements CheckpointSource {
       status: undefined,
       stoppedBeforeAnswer: false,
       isImmediate: gapUs >= 0 && gapUs < IMMEDIATE_US,
+      isAfterExit: this.#hasExited,
     };
     this.#pending.push(resume);
     this.#say({ kind: 'seal' });
@@ -135,7 +141,7 @@ export class ColoSource implements CheckpointSource {
         if (!item.status) return;
         const behind = this.#behind(item);
         if (behind === 'unknown') return;
-        if (this.#judge(item.status, behind, item.isImmediate) === 'ended') return;
+        if (this.#judge(item, item.status, behind) === 'ended') return;
         // What is still undecided keeps the gate closed.
         if (this.#pending.some((later) => later !== item && later.kind === 'resume')) {
           this.#say({ kind: 'seal' });
@@ -158,9 +164,9 @@ export class ColoSource implements CheckpointSource {
   }
 
   #judge(
+    { isImmediate, isAfterExit }: Resume,
     status: ColoStatus,
     behind: Exclude<Behind, 'unknown'>,
-    isImmediate: boolean,
   ): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
     const hasFailedOver = status.mode === 'none' && status.lastMode === 'secondary';
@@ -171,7 +177,7 @@ export class ColoSource implements CheckpointSource {
       this.#say({ kind: 'failover' });
       return 'ended';
     }
-    if ((!isInColo && !hasFailedOver) || isImmediate) {
+    if ((!isInColo && !hasFailedOver) || isImmediate || isAfterExit) {
       this.#say({ kind: 'abort' });
     } else if (hasFailedOver && (behind === 'ambiguous' || stoppedIn === 'running')) {
       this.#say({ kind: 'doubt', reason: 'a failover, and which RESUME it was is unknown' });

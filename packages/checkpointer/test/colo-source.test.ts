@@ -139,6 +139,16 @@ describe('ColoSource, one RESUME', () => {
     expect(replica.calls).not.toContain('failOver');
   });
 
+  test('after COLO_EXIT a RESUME is no checkpoint, though COLO had stopped the VM: somebody continued it', () => {
+    const { monitor, heard } = listen();
+    monitor.event({ kind: 'stop' });
+    monitor.event({ kind: 'colo-exit', reason: 'error' });
+    monitor.event({ kind: 'resume' });
+    monitor.state('colo');
+    monitor.status(COLO);
+    expect(heard).toEqual(['stop', 'seal', 'abort']);
+  });
+
   test('COLO_EXIT alone decides nothing', () => {
     const { monitor, heard } = listen();
     monitor.event({ kind: 'colo-exit', reason: 'error' });
