@@ -7,6 +7,8 @@ interface Node {
   readonly drv: string;
   readonly sizeBytes: number;
   readonly children: Map<string, string>;
+  /** Children that were made with it, and go with it. */
+  readonly own: ReadonlySet<string>;
 }
 
 interface Job {
@@ -15,6 +17,8 @@ interface Job {
   readonly filter: string;
   ready: boolean;
   offset: number;
+  speed: number;
+  ioStatus: 'ok' | 'failed' | 'nospace';
 }
 
 export const DISK_BYTES = 1 << 20;
@@ -44,6 +48,9 @@ export class FakeVm {
   replicaBytes = DISK_BYTES;
   /** Whether a mirror is READY at once. */
   instant = true;
+  /** What the mirrors' bitmaps hold, by the node that is copied. */
+  readonly dirtyBytes = new Map<string, number>();
+  onReopen: () => void = () => undefined;
   /** Where `migrate` ends. */
   migrateTo: string = 'colo';
   #nextChild = 1;
@@ -81,8 +88,7 @@ export class FakeVm {
 
   /** Ends a job as QEMU does, with the event and then without a trace. */
   endJob(id: string, event = 'BLOCK_JOB_COMPLETED', error?: string): void {
-    const job = this.jobs.get(id);
-    if (job === undefined) throw new Error(`no job ${id}`);
+    const job = this.#job(id);
     this.jobs.delete(id);
     this.nodes.delete(job.filter);
     const { offset } = job;
@@ -91,17 +97,29 @@ export class FakeVm {
   }
 
   makeReady(id: string): void {
-    const job = this.jobs.get(id);
-    if (job === undefined) throw new Error(`no job ${id}`);
+    const job = this.#job(id);
     job.ready = true;
     job.offset = DISK_BYTES;
     const progress = { type: 'mirror', device: id, len: DISK_BYTES, offset: DISK_BYTES, speed: 0 };
     this.qemu.emit('BLOCK_JOB_READY', progress);
   }
 
+  /** An error of the target of a mirror that stops on it. */
+  haltJob(id: string, ioStatus: 'failed' | 'nospace' = 'failed'): void {
+    this.#job(id).ioStatus = ioStatus;
+    const report = { operation: 'write', action: 'stop' };
+    this.qemu.emit('BLOCK_JOB_ERROR', { device: id, ...report });
+  }
+
+  #job(id: string): Job {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new Error(`no job ${id}`);
+    return job;
+  }
+
   #node(name: string, drv: string, children: readonly (readonly [string, string])[] = []): void {
     const sizeBytes = drv === 'nbd' ? this.replicaBytes : DISK_BYTES;
-    this.nodes.set(name, { drv, sizeBytes, children: new Map(children) });
+    this.nodes.set(name, { drv, sizeBytes, children: new Map(children), own: new Set() });
   }
 
   #serveQueries(): void {
@@ -121,12 +139,9 @@ export class FakeVm {
     }));
     qemu.on('x-debug-query-block-graph', () => ({ return: this.#graph() }));
     qemu.on('query-block-jobs', () => ({
-      return: [...this.jobs.entries()].map(([device, { ready, offset }]) => ({
-        device,
-        type: 'mirror',
-        len: DISK_BYTES,
-        offset,
-        ready,
+      return: [...this.jobs.entries()].map(([device, { ready, offset, speed, ioStatus }]) => ({
+        ...{ device, type: 'mirror', len: DISK_BYTES, offset, ready, speed },
+        'io-status': ioStatus,
       })),
     }));
     qemu.on('query-yank', () => ({
@@ -156,9 +171,22 @@ export class FakeVm {
     qemu.on('blockdev-add', ({ arguments: args }) => {
       const name = String(args['node-name']);
       const file = args['file'] as Args | undefined;
-      const below = typeof file?.['node-name'] === 'string' ? file['node-name'] : undefined;
-      if (below !== undefined) this.#node(below, String(file?.['driver']));
+      const own = typeof file?.['node-name'] === 'string' ? file['node-name'] : undefined;
+      if (own !== undefined) this.#node(own, String(file?.['driver']));
+      const below = own ?? (typeof args['file'] === 'string' ? args['file'] : undefined);
       this.#node(name, String(args['driver']), below === undefined ? [] : [['file', below]]);
+      const made = this.nodes.get(name);
+      if (made && own !== undefined) this.nodes.set(name, { ...made, own: new Set([own]) });
+      return DONE;
+    });
+    qemu.on('blockdev-reopen', ({ arguments: args }) => {
+      for (const option of args['options'] as Args[]) {
+        const name = String(option['node-name']);
+        const node = this.nodes.get(name);
+        if (node === undefined) return refuse(`Failed to find node with node-name='${name}'`);
+        node.children.set('file', String(option['file']));
+      }
+      this.onReopen();
       return DONE;
     });
     qemu.on('blockdev-del', ({ arguments: args }) => {
@@ -169,7 +197,7 @@ export class FakeVm {
       const targets = [...this.jobs.values()].map(({ target }) => target);
       if ([...parents, ...targets].includes(name)) return refuse(`Block device ${name} is in use`);
       this.nodes.delete(name);
-      for (const child of node.children.values()) this.nodes.delete(child);
+      for (const child of node.own) this.nodes.delete(child);
       return DONE;
     });
     qemu.on('x-blockdev-change', ({ arguments: args }) => {
@@ -194,10 +222,21 @@ export class FakeVm {
       this.#nextFilter += 1;
       this.#node(filter, 'mirror_top', [['backing', source]]);
       const target = String(args['target']);
-      this.jobs.set(id, { source, target, filter, ready: false, offset: 0 });
+      this.jobs.set(id, {
+        ...{ source, target, filter, ready: false, offset: 0 },
+        ...{ speed: Number(args['speed'] ?? 0), ioStatus: 'ok' },
+      });
       // READY may come before the reply, as in QEMU.
       if (this.instant) this.makeReady(id);
       else peer.emit('JOB_STATUS_CHANGE', { id, status: 'running' });
+      return DONE;
+    });
+    qemu.on('block-job-set-speed', ({ arguments: args }) => {
+      this.#job(String(args['device'])).speed = Number(args['speed']);
+      return DONE;
+    });
+    qemu.on('block-job-resume', ({ arguments: args }) => {
+      this.#job(String(args['device'])).ioStatus = 'ok';
       return DONE;
     });
     qemu.on('block-job-cancel', ({ arguments: args }) => {
@@ -270,7 +309,12 @@ export class FakeVm {
   }
 
   #info(name: string, { drv, sizeBytes }: Node): object {
-    return { 'node-name': name, drv, image: { 'virtual-size': sizeBytes } };
+    const count = this.dirtyBytes.get(name);
+    const bitmap = { count, granularity: 65_536, recording: true, busy: false, persistent: false };
+    return {
+      ...{ 'node-name': name, drv, image: { 'virtual-size': sizeBytes } },
+      ...(count !== undefined && { 'dirty-bitmaps': [bitmap] }),
+    };
   }
 
   /** Front ends sit on the job's filter where there is one. */

@@ -1,10 +1,12 @@
 import { stat } from 'node:fs/promises';
-import type { ExportSession } from '@gannet/nbd';
+import { setImmediate } from 'node:timers/promises';
+import type { ExportSession, ZeroRequest } from '@gannet/nbd';
 import { describe, expect, test } from '@jest/globals';
 import { temporaryFiles } from './files.js';
 import { LEFT, LOST, TestVm } from './vm.js';
 
 const at = temporaryFiles();
+const ZEROES: ZeroRequest = { fua: false, mayPunchHole: true, fast: false };
 
 async function open(vm: TestVm, name: string): Promise<ExportSession> {
   const found = vm.replica.exports.find((one) => one.name === name);
@@ -45,9 +47,57 @@ describe('the first copy', () => {
     await next.write(0, Buffer.from('new.'), false);
     expect(() => hung.write(0, Buffer.from('old.'), false)).toThrow('goes on over another');
     expect(() => hung.trim(0, 4096, false)).toThrow('goes on over another');
+    expect(() => hung.writeZeroes(0, 4096, ZEROES)).toThrow('goes on over another');
     hung.close(LOST);
     expect(vm.replica.link.isConnected).toBe(true);
     expect(await contents(vm)).toBe('new.');
+    await vm.replica.close();
+  });
+
+  test.each(['pvm-resume', 'pvm-seed'])(
+    '%s is not served before the write under way is done',
+    async (name) => {
+      const vm = await TestVm.open(at);
+      const { base } = vm.replica.disks[0]!;
+      const write = base.write.bind(base);
+      let go: () => void = () => undefined;
+      const slow = new Promise<void>((resolve) => (go = resolve));
+      base.write = async (offset, data) => {
+        await slow;
+        await write(offset, data);
+      };
+      const hung = await open(vm, 'pvm-seed');
+      const underWay = hung.write(0, Buffer.from('old.'), false);
+      let isServed = false;
+      const next = open(vm, name).then((session) => {
+        isServed = true;
+        return session;
+      });
+      await setImmediate();
+      await stat(at('disk.raw'));
+      expect(isServed).toBe(false);
+      go();
+      await underWay;
+      await (await next).write(2, Buffer.from('new.'), false);
+      // What began anew has nothing of it.
+      expect(await contents(vm, 6)).toBe(name === 'pvm-seed' ? '..new.' : 'olnew.');
+      await vm.replica.close();
+    },
+  );
+
+  test('a write that fails is sent again; once the link is up, it is a loss', async () => {
+    const vm = await TestVm.open(at);
+    const { base } = vm.replica.disks[0]!;
+    const copy = await open(vm, 'pvm-seed');
+    const write = base.write.bind(base);
+    base.write = () => Promise.reject(new Error('no space'));
+    await expect(copy.write(0, Buffer.from('lost'), false)).rejects.toThrow();
+    expect(vm.replica.link.loss).toBeUndefined();
+    base.write = write;
+    await open(vm, 'pvm-link');
+    base.write = () => Promise.reject(new Error('no space'));
+    await expect(copy.write(0, Buffer.from('lost'), false)).rejects.toThrow();
+    expect(vm.replica.link.loss).toBeDefined();
     await vm.replica.close();
   });
 
