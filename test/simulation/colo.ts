@@ -199,8 +199,10 @@ export class ColoPair {
     if (!isQuiet || this.failoverRequested || this.hasFailedOver || !this.isInColo) return;
     this.wasMeddledWith = true;
     if (this.#userPaused) {
-      // Known and written down: a stop and a cont within the time of one question pass for a checkpoint.
-      if (this.#unasked > 0) return;
+      // Known and written down: a stop and a cont within the time of one question pass for a checkpoint, and so does a
+      // cont of a VM that COLO has stopped.
+      const isColos = this.#runState === 'colo' && !this.secondary.isRunning;
+      if (this.#unasked > 0 || isColos) return;
       this.#userPaused = false;
       // On a running VM, vm_start() says both in one breath.
       if (this.secondary.isRunning) this.#event('STOP');
