@@ -84,6 +84,12 @@ function start(
 const gannet = (...args: string[]): Promise<Outcome> => start([...args, '--json']).outcome();
 const errorOf = ({ json }: Outcome): Json => (json['error'] ?? {}) as Json;
 
+/** Progress with --json: a line of JSON each, beside the result. The stages that it told of, in order. */
+function stagesOf({ stderr }: Outcome): string[] {
+  const lines = stderr.split('\n').filter((line) => line !== '');
+  return [...new Set(lines.map((line) => (JSON.parse(line) as { stage: string }).stage))];
+}
+
 /** Longer than anything here takes: a wait that fails says what it saw. */
 const PATIENCE_MS = 60_000;
 
@@ -214,7 +220,9 @@ describe('the commands along the life of a pair', () => {
       gannet('protect', ...onPrimary),
     ]);
     const [done, late] = both[0].code === 0 ? both : [both[1], both[0]];
-    expect(done).toMatchObject({ code: 0, stderr: '', json: { state: 'protected' } });
+    expect(done).toMatchObject({ code: 0, json: { state: 'protected' } });
+    const stages = ['check', 'seed', 'attach', 'colo', 'first checkpoint', 'finish'];
+    expect(stagesOf(done)).toEqual(stages);
     expect(late.code).toBe(4);
     expect(errorOf(late)).toMatchObject({ code: 'BUSY' });
     expect((await gannet('protect', ...onPrimary)).code).toBe(4);
@@ -275,7 +283,7 @@ describe('the commands along the life of a pair', () => {
     expect(await socketsIn(pair.dir)).toEqual([]);
     const afterwards = await start(['secondary', ...onSecondary]).outcome();
     expect(afterwards.code).toBe(1);
-    expect(afterwards.stderr).toContain("base0-0.raw became a guest's own disk after a failover");
+    expect(afterwards.stderr).toContain('base0-0.raw is in use by qemu-system-x86');
     expect(await socketsIn(pair.dir)).toEqual([]);
   });
 });
@@ -467,7 +475,8 @@ describe('protect that fails', () => {
     const onPrimary = ['-c', pair.primaryDaemon.configPath];
     const expectFailure = async (message: RegExp, remedy: RegExp): Promise<void> => {
       const failed = await gannet('protect', ...onPrimary);
-      expect(failed).toMatchObject({ code: 1, stderr: '' });
+      expect(failed.code).toBe(1);
+      expect(stagesOf(failed)[0]).toBe('check');
       expect(errorOf(failed)).toMatchObject({
         code: 'STAGE_FAILED',
         message: expect.stringMatching(message),
@@ -676,7 +685,8 @@ describe('a demonstration', () => {
       () => running.stdout,
       (text) => /epoch 2:/.test(text),
     );
-    expect((await processesWith(dir)).length).toBe(4);
+    // Two QEMUs, two daemons, and what keeps the base locked.
+    expect((await processesWith(dir)).length).toBe(5);
     running.signal('SIGKILL');
     await running.exited;
     await until(
