@@ -15,12 +15,11 @@ describe('the demonstration catches a mutant', () => {
   it.each(MUTANTS)('$name', async (mutant) => {
     workspace = await MutantWorkspace.create(mutant);
     const { exitCode, faults, stderr } = await workspace.demo(DEMO);
-    expect({ exitCode, stderr }).toMatchObject({ exitCode: 1 });
-    expect(faults).toContainEqual(
-      expect.stringMatching(
-        /mismatch|I\/O error|guest found something wrong|not what the guest says/,
-      ),
-    );
+    const verdict = /mismatch|I\/O error|guest found something wrong|not what the guest says/;
+    expect({ exitCode, faults, stderr }).toMatchObject({
+      exitCode: 1,
+      faults: expect.arrayContaining([expect.stringMatching(verdict)]),
+    });
   });
 
   it(`and lets pass what does no harm: ${HARMLESS.name}`, async () => {
