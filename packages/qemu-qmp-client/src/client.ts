@@ -16,8 +16,17 @@ import { repeatedGreeting, unknownId } from './handshake.js';
 import { ListenerSet, runGuarded } from './listeners.js';
 import type { Message, QmpVersion } from './messages.js';
 import { complete, type ConnectOptions, type Settings } from './options.js';
-import type { Commands } from './schema/commands.js';
-import type { EventOf, Events, QmpEvent } from './schema/events.js';
+import type { QmpEvent } from './schema/events.js';
+import type {
+  AnyEventIn,
+  ArgumentsOf,
+  CommandName,
+  CommonTables,
+  EventIn,
+  EventName,
+  QmpTables,
+  ReturnOf,
+} from './schema/tables.js';
 
 /**
  * `open`: connected and negotiated. `closed`: close() was called. `dead`: it failed; the cause is kept.
@@ -40,9 +49,6 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Arguments of a command. */
-export type ArgumentsOf<C extends keyof Commands> = Readonly<Commands[C]['arguments']>;
-
 /**
  * A client of one QMP monitor (QEMU docs/interop/qmp-spec.rst).
  *
@@ -50,8 +56,11 @@ export type ArgumentsOf<C extends keyof Commands> = Readonly<Commands[C]['argume
  * of the bytes. Promises, those of execute() and waitForEvent(), resolve in a microtask after that.
  * What arrives before connect() has resolved, or in the same chunk, is held for one turn of the event
  * loop (setImmediate): a listener added right after `await QmpClient.connect()` misses nothing.
+ *
+ * `T` has the types of commands and events, and is of no effect at run time: whether QEMU is of that
+ * release, `version` tells.
  */
-export class QmpClient {
+export class QmpClient<T extends QmpTables = CommonTables> {
   /** QEMU's version, from its greeting. */
   readonly version: QmpVersion;
   /** Capabilities in force: `['oob']` or none. */
@@ -98,14 +107,16 @@ export class QmpClient {
    *   QmpTimeoutError `connect-timeout`, also where another client holds the monitor; QmpAbortError;
    *   QmpOverflowError `early-overflow`; QmpUsageError `invalid-option`
    */
-  static async connect(options: ConnectOptions): Promise<QmpClient> {
+  static async connect<T extends QmpTables = CommonTables>(
+    options: ConnectOptions,
+  ): Promise<QmpClient<T>> {
     const settings = complete(options);
     const { onListenerError, onWarning } = settings;
     const guarded: Settings = {
       ...settings,
       onWarning: (warning) => runGuarded(() => onWarning(warning), onListenerError),
     };
-    return new QmpClient(await establish(guarded), guarded);
+    return new QmpClient<T>(await establish(guarded), guarded);
   }
 
   get state(): ClientState {
@@ -119,12 +130,12 @@ export class QmpClient {
    *   `oob-not-negotiated`, `too-many-commands`, `unserializable-arguments`, `invalid-option`;
    *   QmpConnectionError `closed`, `not-open`; what killed the client
    */
-  execute<C extends keyof Commands>(
+  execute<C extends CommandName<T>>(
     command: C,
-    args?: ArgumentsOf<C>,
+    args?: ArgumentsOf<C, T>,
     options?: CommandOptions,
-  ): Promise<Commands[C]['return']> {
-    return this.executeRaw(command, args, options);
+  ): Promise<ReturnOf<C, T>> {
+    return this.executeRaw(command, args, options) as Promise<ReturnOf<C, T>>;
   }
 
   /** Executes any command; otherwise as execute(). */
@@ -147,13 +158,16 @@ export class QmpClient {
    * byte order with events: for who must know what came first. Errors as of execute(). `callback` runs
    * once, never before call() has returned.
    */
-  call<C extends keyof Commands>(
+  call<C extends CommandName<T>>(
     command: C,
-    args: ArgumentsOf<C> | undefined,
-    callback: (result: CommandResult<Commands[C]['return']>) => void,
+    args: ArgumentsOf<C, T> | undefined,
+    callback: (result: CommandResult<ReturnOf<C, T>>) => void,
     options?: CommandOptions,
   ): void {
-    this.callRaw(command, args, (result) => callback(result), options);
+    const settle = (result: CommandResult): void => {
+      callback(result as CommandResult<ReturnOf<C, T>>);
+    };
+    this.callRaw(command, args, settle, options);
   }
 
   /** As call(), for any command. */
@@ -176,14 +190,14 @@ export class QmpClient {
   }
 
   /** Calls `listener` with every event. Returns the function that takes it off again. */
-  on(listener: (event: QmpEvent) => void): () => void {
-    return this.#events.add(listener);
+  on(listener: (event: AnyEventIn<T>) => void): () => void {
+    return this.#events.add(listener as (event: QmpEvent) => void);
   }
 
   /** Calls `listener` with every event of that name. Returns the function that takes it off again. */
-  onEvent<E extends keyof Events>(name: E, listener: (event: EventOf<E>) => void): () => void {
+  onEvent<E extends EventName<T>>(name: E, listener: (event: EventIn<T, E>) => void): () => void {
     return this.on((event) => {
-      if (event.event === name) listener(event as EventOf<E>);
+      if (event.event === name) listener(event as EventIn<T, E>);
     });
   }
 
@@ -207,8 +221,8 @@ export class QmpClient {
    * Events as a stream of bounded length, subscribed from this call on; see QmpEventStream for its ends.
    * @throws QmpUsageError `invalid-option` for a limit below 1
    */
-  events(options?: EventStreamOptions): QmpEventStream {
-    return new QmpEventStream(this, options);
+  events(options?: EventStreamOptions): QmpEventStream<AnyEventIn<T>> {
+    return new QmpEventStream<AnyEventIn<T>>(this, options);
   }
 
   /**
@@ -217,17 +231,17 @@ export class QmpClient {
    * @throws QmpTimeoutError `wait-timeout`; QmpAbortError; QmpConnectionError `closed`, `not-open`; what
    *   killed the client; what `predicate` throws
    */
-  waitForEvent<E extends keyof Events>(name: E, options?: WaitOptions): Promise<EventOf<E>>;
+  waitForEvent<E extends EventName<T>>(name: E, options?: WaitOptions): Promise<EventIn<T, E>>;
   waitForEvent(
-    wanted: string | ((event: QmpEvent) => boolean),
+    wanted: string | ((event: AnyEventIn<T>) => boolean),
     options?: WaitOptions,
-  ): Promise<QmpEvent>;
+  ): Promise<AnyEventIn<T>>;
   waitForEvent(
-    wanted: string | ((event: QmpEvent) => boolean),
+    wanted: string | ((event: AnyEventIn<T>) => boolean),
     options: WaitOptions = {},
-  ): Promise<QmpEvent> {
+  ): Promise<AnyEventIn<T>> {
     const matches =
-      typeof wanted === 'string' ? (event: QmpEvent) => event.event === wanted : wanted;
+      typeof wanted === 'string' ? (event: AnyEventIn<T>) => event.event === wanted : wanted;
     const what = typeof wanted === 'string' ? wanted : 'the event';
     const waiting = this.#waitFor(matches, what, options);
     waiting.catch(() => undefined);
@@ -261,10 +275,10 @@ export class QmpClient {
   }
 
   #waitFor(
-    matches: (event: QmpEvent) => boolean,
+    matches: (event: AnyEventIn<T>) => boolean,
     what: string,
     { timeoutMs = 0, signal }: WaitOptions,
-  ): Promise<QmpEvent> {
+  ): Promise<AnyEventIn<T>> {
     return new Promise((resolve, reject) => {
       if (this.#state !== 'open') throw this.#notOpen(what);
       const undo: (() => void)[] = [];

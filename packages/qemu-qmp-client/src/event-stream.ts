@@ -12,13 +12,13 @@ export interface EventStreamOptions {
 }
 
 /** Where events come from. */
-export interface EventSource {
-  on(listener: (event: QmpEvent) => void): () => void;
+export interface EventSource<Event = QmpEvent> {
+  on(listener: (event: Event) => void): () => void;
   onEnd(listener: (error: QmpError | undefined) => void): () => void;
 }
 
-interface Waiter {
-  readonly resolve: (result: IteratorResult<QmpEvent, undefined>) => void;
+interface Waiter<Event> {
+  readonly resolve: (result: IteratorResult<Event, undefined>) => void;
   readonly reject: (error: QmpError) => void;
 }
 
@@ -32,17 +32,19 @@ interface Waiter {
  * - return(), as by `break` in `for await`: done, the queue is dropped.
  * An error is given once; after it, done.
  */
-export class QmpEventStream implements AsyncIterableIterator<QmpEvent, undefined> {
+export class QmpEventStream<
+  Event extends { readonly event: string } = QmpEvent,
+> implements AsyncIterableIterator<Event, undefined> {
   readonly #limit: number;
   readonly #names: ReadonlySet<string> | undefined;
-  readonly #queue: QmpEvent[] = [];
-  readonly #waiters: Waiter[] = [];
+  readonly #queue: Event[] = [];
+  readonly #waiters: Waiter<Event>[] = [];
   #state: 'open' | 'ended' = 'open';
   #error: QmpError | undefined;
   #unsubscribe: () => void;
 
   /** @throws QmpUsageError `invalid-option` for a limit below 1 */
-  constructor(source: EventSource, options: EventStreamOptions = {}) {
+  constructor(source: EventSource<Event>, options: EventStreamOptions = {}) {
     this.#limit = checkCount('limit', options.limit ?? DEFAULT_EVENT_LIMIT);
     this.#names = options.names && new Set(options.names);
     const { signal } = options;
@@ -60,7 +62,7 @@ export class QmpEventStream implements AsyncIterableIterator<QmpEvent, undefined
     if (signal?.aborted === true) onAbort();
   }
 
-  next(): Promise<IteratorResult<QmpEvent, undefined>> {
+  next(): Promise<IteratorResult<Event, undefined>> {
     const event = this.#queue.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
     const error = this.#error;
@@ -72,7 +74,7 @@ export class QmpEventStream implements AsyncIterableIterator<QmpEvent, undefined
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  return(): Promise<IteratorResult<QmpEvent, undefined>> {
+  return(): Promise<IteratorResult<Event, undefined>> {
     this.#end(undefined);
     this.#queue.length = 0;
     this.#error = undefined;
@@ -83,7 +85,7 @@ export class QmpEventStream implements AsyncIterableIterator<QmpEvent, undefined
     return this;
   }
 
-  #take(event: QmpEvent): void {
+  #take(event: Event): void {
     if (this.#state === 'ended') return;
     if (this.#names !== undefined && !this.#names.has(event.event)) return;
     const waiter = this.#waiters.shift();

@@ -1,11 +1,5 @@
 /** A QMP client for QEMU; the README shows it at work. A fake QEMU is in `qemu-qmp-client/testing`. */
-export {
-  type ArgumentsOf,
-  type ClientState,
-  type CommandOptions,
-  QmpClient,
-  type WaitOptions,
-} from './client.js';
+export { type ClientState, type CommandOptions, QmpClient, type WaitOptions } from './client.js';
 export type { Clock } from './clock.js';
 export type { CommandResult } from './command-table.js';
 export { MAX_COMMANDS_HELD, MAX_EARLY_MESSAGES, MAX_IN_BAND_IN_FLIGHT } from './constants.js';
@@ -37,4 +31,5 @@ export type * from './schema/commands.js';
 export type * from './schema/events.js';
 export type * from './schema/machine.js';
 export type * from './schema/migration.js';
+export type * from './schema/tables.js';
 export type { QmpTarget, StreamTarget, TcpTarget, TlsTarget, UnixTarget } from './targets.js';

@@ -3,6 +3,7 @@ import { checkTimeoutMs, type Clock, systemClock, whenAborted } from './clock.js
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './constants.js';
 import { QmpAbortError, QmpConnectionError, QmpError, QmpTimeoutError } from './errors.js';
 import type { ConnectOptions } from './options.js';
+import type { CommonTables, QmpTables } from './schema/tables.js';
 import { describeTarget, type StreamTarget } from './targets.js';
 
 export interface RetryOptions extends ConnectOptions {
@@ -39,7 +40,9 @@ const TRANSIENT = new Set([
  * @throws as QmpClient.connect(); QmpTimeoutError `connect-timeout` at the deadline, whose `cause` is the
  *   last attempt's error; QmpAbortError
  */
-export async function connectWithRetry(options: RetryOptions): Promise<QmpClient> {
+export async function connectWithRetry<T extends QmpTables = CommonTables>(
+  options: RetryOptions,
+): Promise<QmpClient<T>> {
   const { signal, retryDelayMs = DEFAULT_RETRY_DELAY_MS, clock = systemClock } = options;
   const deadlineMs = checkTimeoutMs('deadlineMs', options.deadlineMs);
   checkTimeoutMs('retryDelayMs', retryDelayMs);
@@ -51,7 +54,7 @@ export async function connectWithRetry(options: RetryOptions): Promise<QmpClient
   let last: QmpError | undefined;
   try {
     while (!attempts.signal.aborted) {
-      const outcome = await attempt({ ...options, signal: attempts.signal });
+      const outcome = await attempt<T>({ ...options, signal: attempts.signal });
       if (outcome instanceof QmpClient) return outcome;
       if (outcome instanceof QmpAbortError) break;
       last = outcome;
@@ -70,11 +73,13 @@ export async function connectWithRetry(options: RetryOptions): Promise<QmpClient
 }
 
 /** A client, or an error after which another attempt makes sense. */
-async function attempt(options: ConnectOptions): Promise<QmpClient | QmpError> {
+async function attempt<T extends QmpTables>(
+  options: ConnectOptions,
+): Promise<QmpClient<T> | QmpError> {
   // Without a limit of its own an attempt at a monitor that never greets would be the last.
   const connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
   try {
-    return await QmpClient.connect({ ...options, connectTimeoutMs });
+    return await QmpClient.connect<T>({ ...options, connectTimeoutMs });
   } catch (error) {
     if (error instanceof QmpError && isTransient(error)) return error;
     throw error;

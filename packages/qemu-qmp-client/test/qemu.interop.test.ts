@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { QmpClient } from '../src/index.js';
 import { rejection } from './harness.js';
@@ -24,6 +26,31 @@ async function connect(...args: Parameters<RealQemu['connect']>): Promise<QmpCli
   cleanups.push(() => client.close());
   return client;
 }
+
+describe('the types of all commands and events of QEMU 7.2', () => {
+  it('are what the generator makes of the schema of the QEMU installed', async () => {
+    const script = join(import.meta.dirname, '../scripts/generate-types.mjs');
+    const run = promisify(execFile);
+    const { stdout } = await run(process.execPath, [script, '--stdout'], { maxBuffer: 1 << 24 });
+    const path = join(import.meta.dirname, '../src/generated/qemu-7.2.ts');
+    expect(stdout).toBe(await readFile(path, 'utf8'));
+  });
+
+  it('are as many as QEMU has', async () => {
+    const client = await connect();
+    const schema = await client.execute('query-qmp-schema');
+    const names = (metaType: string): string[] =>
+      schema.filter((one) => one['meta-type'] === metaType).map(({ name }) => name);
+    const text = await readFile(join(import.meta.dirname, '../src/generated/qemu-7.2.ts'), 'utf8');
+    const typed = (table: string): string[] => {
+      const body = new RegExp(`export interface ${table} \\{([\\s\\S]*?)\\n\\}`).exec(text)![1]!;
+      return [...body.matchAll(/^ {2}'?([\w-]+)'?: /gm)].map(([, name]) => name!);
+    };
+    expect(typed('Commands').sort()).toEqual(names('command').sort());
+    expect(typed('Events').sort()).toEqual(names('event').sort());
+    expect([typed('Commands').length, typed('Events').length]).toEqual([216, 52]);
+  });
+});
 
 describe('QEMU, over a unix socket', () => {
   it('negotiates, and gives the same version again when asked', async () => {

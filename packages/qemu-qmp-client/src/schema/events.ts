@@ -74,10 +74,10 @@ export interface Events {
 }
 
 /** The event of that name. */
-export type EventOf<E extends keyof Events> = {
-  [Name in E]: Events[Name] extends undefined
+export type EventOf<E extends keyof Table, Table extends object = Events> = {
+  [Name in E]: Table[Name] extends undefined
     ? { readonly event: Name; readonly timestamp: EventTimestamp }
-    : { readonly event: Name; readonly timestamp: EventTimestamp; readonly data: Events[Name] };
+    : { readonly event: Name; readonly timestamp: EventTimestamp; readonly data: Table[Name] };
 }[E];
 
 /**
@@ -95,4 +95,5 @@ export interface UnknownEvent {
 }
 
 /** Any event: told apart by `event`. */
-export type QmpEvent = EventOf<keyof Events> | UnknownEvent;
+export type QmpEvent<Table extends object = Events> =
+  EventOf<keyof Table & string, Table> | UnknownEvent;
