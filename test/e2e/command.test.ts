@@ -393,6 +393,25 @@ describe('gannet secondary refuses', () => {
     expect(errorOf(json)['message']).toContain(message);
   });
 
+  it('a base that another gannet secondary has, by the name of who holds it', async () => {
+    const holder = await startDaemon('secondary', dir, secondaryConfig(diskOf()));
+    const config = secondaryConfig(diskOf(), { nbd: `unix:${path.join(dir, 'other.nbd')}` });
+    const file = await writeConfig({ ...config, control: path.join(dir, 'other.ctl') });
+    const refused = await gannet('secondary', '-c', file);
+    expect(refused.code).toBe(1);
+    expect(errorOf(refused)).toMatchObject({
+      code: 'BASE_IN_USE',
+      message: expect.stringMatching(
+        new RegExp(`base0.raw is in use by .*secondary --config .*secondary.yaml \\(process ${holder.pid}\\)`),
+      ),
+      remedy: expect.stringContaining('another gannet daemon'),
+    });
+    expect(await socketsIn(dir)).not.toContain('other.nbd');
+    // Who was there first has not been disturbed.
+    const status = await gannet('status', '-c', holder.configPath);
+    expect(status).toMatchObject({ code: 0, json: { state: 'seeding' } });
+  });
+
   it('but seeds over data that it is told to overwrite', async () => {
     await image('base0.raw', MIB, Buffer.alloc(512, 0xa5));
     const config = await writeConfig(secondaryConfig(diskOf()));

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { exists, messageOf } from './base-image.js';
 import { BaseImageError } from './errors.js';
@@ -91,10 +92,20 @@ export async function holdersOf(path: string): Promise<string> {
   const holders: string[] = [];
   for (const pid of pids) {
     if (!wanted || Number(pid) === process.pid || !(await hasOpen(pid, wanted))) continue;
-    const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?')).trim();
-    holders.push(`${name} (process ${pid})`);
+    holders.push(`${await nameOf(pid)} (process ${pid})`);
   }
   return holders.join(', ');
+}
+
+/** Of a script its own name and arguments: whatever Node.js runs is called node. */
+async function nameOf(pid: string): Promise<string> {
+  const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  const at = words.findIndex((word, index) => index > 0 && !word.startsWith('-'));
+  const script = words[at] ?? '';
+  if (path.basename(words[0] ?? '') === 'node' && script !== '') {
+    return [path.basename(script), ...words.slice(at + 1)].join(' ').trim();
+  }
+  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?')).trim();
 }
 
 async function hasOpen(pid: string, wanted: { dev: number; ino: number }): Promise<boolean> {
