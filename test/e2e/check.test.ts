@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -60,33 +60,40 @@ function namesOf(findings: readonly Finding[], severity?: string): string[] {
     .map(({ code, device }) => [code, device].join(' ').trim());
 }
 
-function primaryConfig(devices: readonly string[]): { control: string } {
+function primaryConfig(devices: readonly string[], folder = ''): { control: string } {
   return {
     vm: 'lab',
     control: at('primary.ctl'),
     qmp: `unix:${at('pvm/qmp1.sock')}`,
     disks: devices.map((device, index) => ({ name: `disk${index}`, device })),
     primary: {
-      nbd: `unix:${at('replica.nbd')}`,
-      migrate: `unix:${at('incoming.sock')}`,
+      nbd: `unix:${at(path.join(folder, 'replica.nbd'))}`,
+      migrate: `unix:${at(path.join(folder, 'incoming.sock'))}`,
       peer: `unix:${at('peer.sock')}`,
       checkpointPeriodMs: 700,
     },
   } as { control: string };
 }
 
-async function startSecondaryDaemon(sizes: readonly number[], device = 'vb'): Promise<LabDaemon> {
+/** @param folder where the sockets of its QEMU go */
+async function startSecondaryDaemon(
+  sizes: readonly number[],
+  { folder = '' } = {},
+): Promise<LabDaemon> {
   const daemon = await LabDaemon.start({
     role: 'secondary',
     dir,
     config: {
       vm: 'lab',
       control: at('secondary.ctl'),
-      qmp: `unix:${at('svm.qmp')}`,
+      qmp: `unix:${at(path.join(folder, 'svm.qmp'))}`,
       disks: sizes.map((size, index) => {
-        return { name: `disk${index}`, device: `${device}${index}`, base: at(`b${index}`), size };
+        return { name: `disk${index}`, device: `vb${index}`, base: at(`b${index}`), size };
       }),
-      secondary: { nbd: `unix:${at('replica.nbd')}`, peer: `unix:${at('peer.sock')}` },
+      secondary: {
+        nbd: `unix:${at(path.join(folder, 'replica.nbd'))}`,
+        peer: `unix:${at('peer.sock')}`,
+      },
     },
   });
   cleanups.push(() => daemon.kill());
@@ -120,8 +127,13 @@ function hasVm(daemon: LabDaemon): boolean {
 describe('gannet check', () => {
   it("prints a secondary's command line that a primary can be protected with", async () => {
     const guest = await findGuest();
-    await writeFile(at('disk'), '');
-    await truncate(at('disk'), DISK_BYTES);
+    // The printed line goes through a shell, and then through QEMU, which splits options at commas.
+    const oddName = `it's "web", $HOME \\ \`1\``;
+    const odd = `it's a "VM", $1`;
+    await mkdir(at(odd));
+    const image = at(`${odd}/disk, "1".raw`);
+    await writeFile(image, '');
+    await truncate(image, DISK_BYTES);
     // More than the disk: names, places and properties that have to be carried over.
     const extraArgs = [
       ...[
@@ -132,18 +144,19 @@ describe('gannet check', () => {
       ],
       ...['-netdev', 'user,id=net0', '-device', 'virtio-net-pci,netdev=net0,mac=52:54:00:0a:0b:0c'],
       ...['-device', 'VGA,addr=0xb', '-uuid', '2d0b2f0c-6d3f-4a3a-9d0d-0f2d3c1b5a6e'],
+      ...['-name', `guest=${oddName.replaceAll(',', ',,')}`],
     ];
     const primary = await LabVm.start({
       name: 'pvm',
       dir,
-      ...primaryCommand({ guest, extraArgs }, [{ path: at('disk') }]),
+      ...primaryCommand({ guest, extraArgs }, [{ path: image }]),
     });
     cleanups.push(() => primary.dispose());
-    const secondaryDaemon = await startSecondaryDaemon([DISK_BYTES]);
+    const secondaryDaemon = await startSecondaryDaemon([DISK_BYTES], { folder: odd });
     const primaryDaemon = await LabDaemon.start({
       role: 'primary',
       dir,
-      config: primaryConfig(['vb0']),
+      config: primaryConfig(['vb0'], odd),
     });
     cleanups.push(() => primaryDaemon.kill());
     await until('the primary VM', () => hasVm(primaryDaemon));
@@ -155,8 +168,12 @@ describe('gannet check', () => {
     // As a person would: the very text, through a shell, with the shim in the environment.
     run(['sh', '-c', `exec ${printed.stdout}`], guest.shim);
     await until('the secondary VM', () => hasVm(secondaryDaemon));
+    const other = { kind: 'unix', path: at(`${odd}/svm.qmp.2`) } as const;
+    const qmp = await QmpClient.connect({ target: other });
+    expect(await qmp.execute('query-name')).toEqual({ name: oddName });
+    await qmp.close();
     const oracle = OracleLog.detached();
-    const console = connect(at('console.sock'));
+    const console = connect(at(`${odd}/console.sock`));
     console.setEncoding('latin1').on('data', (text: string) => oracle.feed(text));
     cleanups.push(() => Promise.resolve(console.destroy()));
 
@@ -202,7 +219,8 @@ describe('gannet check', () => {
         ...['-machine', 'q35,accel=tcg', '-cpu', 'max', '-m', '64', '-S'],
         ...[...file('d0'), ...file('d1'), ...file('target')],
         ...['-blockdev', 'driver=quorum,node-name=q0,children.0=d0,vote-threshold=1'],
-        ...['-device', 'virtio-blk-pci,id=vb0,drive=q0,addr=0x4'],
+        ...['-object', 'iothread,id=io0'],
+        ...['-device', 'virtio-blk-pci,id=vb0,drive=q0,addr=0x4,iothread=io0'],
         ...['-device', 'virtio-blk-pci,id=vb1,drive=d1,addr=0x5'],
       ],
     });
@@ -231,7 +249,14 @@ describe('gannet check', () => {
     for (const { why, remedy } of findings) expect([why, remedy]).not.toContain('');
     const errors = namesOf(findings, 'error');
     for (const wanted of [
-      ...['not-running', 'job-in-the-way vb1', 'no-quorum vb1', 'tcg-q35', 'tcg-cpu-max'],
+      ...[
+        'not-running',
+        'quorum-in-iothread vb0',
+        'job-in-the-way vb1',
+        'no-quorum vb1',
+        'tcg-q35',
+        'tcg-cpu-max',
+      ],
       ...['secondary-not-incoming', 'machine-differs', 'cpu-differs', 'memory-differs'],
       ...['disk-size-differs vb0', 'replica-not-used vb1', 'device-differs vb0'],
       ...['address-unreachable primary.migrate', 'tcg-without-shim'],
