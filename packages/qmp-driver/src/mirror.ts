@@ -56,6 +56,10 @@ const END_POLL_MS = 50;
 const WORDS_GRACE_MS = 200;
 /** The most that a mirror copies in one step (QEMU block/mirror.c: 16 requests of 1 MiB). */
 const STEP_BYTES_MAX = 16 * 1024 * 1024;
+const SEED_AGAIN =
+  'Give this attempt up with rollback() and seed again once the replicator is well.';
+const MAKE_SPACE =
+  "Make space on the file system of the replica's base, on the secondary host, then protect again.";
 const FAILING = 'has met an I/O error';
 /** Breaks in a row without a step of progress in between: then it is not the link. */
 const FRUITLESS_MAX = 5;
@@ -223,7 +227,8 @@ export class Mirror {
   async #goOn(info: BlockJobInfo, progress: SeedProgress, options: ReadyOptions): Promise<void> {
     const { reconnection, onProgress, commandTimeoutMs, signal } = options;
     if (reconnection === undefined) throw this.#fail(FAILING);
-    if (info['io-status'] === 'nospace') throw this.#fail('stands still: no space for the replica');
+    if (info['io-status'] === 'nospace')
+      throw this.#fail('stands still: no space for the replica', MAKE_SPACE);
     this.#fruitless = info.offset === this.#haltedAtBytes ? this.#fruitless + 1 : 0;
     this.#haltedAtBytes = info.offset;
     if (this.#fruitless >= FRUITLESS_MAX) throw this.#fail(`${FAILING} again and again`);
@@ -359,24 +364,24 @@ export class Mirror {
     else this.#fail(`ended: ${qemuError ?? 'somebody completed it'}`);
   }
 
-  #fail(what: string): SeedError {
+  #fail(what: string, remedy?: string): SeedError {
     clearTimeout(this.#doom);
     this.#doom = undefined;
     if (this.#error !== undefined) return this.#error;
-    const error = this.#lost(what, undefined);
+    const error = this.#lost(what, undefined, remedy);
     this.#error = error;
     this.#setState('failed');
     this.#onFailure(error);
     return error;
   }
 
-  #lost(what: string, cause: unknown): SeedError {
+  #lost(what: string, cause: unknown, remedy = SEED_AGAIN): SeedError {
     const { device, job } = this.source;
     const wasReady = this.#state === 'ready';
     return new SeedError(
       wasReady ? 'seed-lost' : 'seed-failed',
       `the mirror of ${device} (job ${job}) ${what}`,
-      'Give this attempt up with rollback() and seed again once the replicator is well.',
+      remedy,
       cause === undefined ? {} : { cause },
     );
   }

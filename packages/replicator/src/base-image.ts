@@ -150,7 +150,7 @@ export class RawBase implements OpenBase {
     throw new BaseImageError(
       'BASE_IO',
       `${this.path}: ${what} at byte ${offset} failed: ${messageOf(error)}`,
-      'Check the disk and the free space on its file system; what could not be written stays in memory.',
+      ioRemedy(isNoSpace(error)),
       { cause: error },
     );
   }
@@ -193,6 +193,18 @@ export function notUsable(path: string, cause: unknown): BaseImageError {
     'Check the path and its permissions, or give the disk a size so that the file is created.',
     { cause },
   );
+}
+
+/** Of a file, or as a storage daemon passes it on. */
+export function isNoSpace(error: unknown): boolean {
+  const { code, wireError } = error as { code?: unknown; wireError?: unknown };
+  return code === 'ENOSPC' || wireError === 'ENOSPC';
+}
+
+/** What to do when a base does not take what is written to it. */
+export function ioRemedy(isFull: boolean): string {
+  const what = isFull ? 'Make space on its file system' : 'Check the image and its disk';
+  return `${what}: what is written back stays in memory and is tried again, a first copy begins anew with \`gannet protect\`.`;
 }
 
 /** Whether something is at that path. */

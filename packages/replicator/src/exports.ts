@@ -7,7 +7,7 @@ import {
   type SessionEnd,
   type ZeroRequest,
 } from '@gannet/nbd';
-import { messageOf } from './base-image.js';
+import { isNoSpace, messageOf } from './base-image.js';
 import type { Disk } from './disk.js';
 import type { Replica } from './replica.js';
 import { seedExportsOf } from './seed-session.js';
@@ -69,6 +69,8 @@ export function expectSeeding({ state, link }: Replica): void {
 
 /** The primary's writes: straight into the base while it seeds, into the open epoch once COLO runs. */
 export class PrimarySession implements ExportSession {
+  #isFailureTold = false;
+
   constructor(
     private readonly replica: Replica,
     private readonly disk: Disk,
@@ -135,7 +137,10 @@ export class PrimarySession implements ExportSession {
     } catch (error) {
       // The primary may swallow the error that it is told.
       this.replica.link.writeFailed(this.disk.name, `seeding failed: ${messageOf(error)}`);
-      const wireError = isNoSpace(error) ? 'ENOSPC' : 'EIO';
+      // Of those under way at once, the first says it all.
+      if (!this.#isFailureTold) this.replica.seedFailed(error);
+      this.#isFailureTold = true;
+      const wireError = isNoSpace((error as Error).cause ?? {}) ? 'ENOSPC' : 'EIO';
       throw new NbdCommandError(wireError, messageOf(error), { cause: error });
     }
   }
@@ -230,9 +235,4 @@ class SecondarySession implements ExportSession {
 function expectHole(disk: Disk, offset: number, length: number): void {
   if (disk.base.holeEnd(offset) >= offset + length) return;
   throw new NbdCommandError('ENOTSUP', 'zeroing is no faster than writing zeros here');
-}
-
-function isNoSpace(error: unknown): boolean {
-  const { cause } = error as { cause?: { code?: unknown } };
-  return cause?.code === 'ENOSPC';
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient, NbdCommandError } from '@gannet/nbd';
-import { messageOf, type OpenBase } from './base-image.js';
+import { ioRemedy, isNoSpace, messageOf, type OpenBase } from './base-image.js';
 import { BaseImageError } from './errors.js';
 import { HoleMap } from './hole-map.js';
 import type { ImageFormat } from './image-file.js';
@@ -244,7 +244,7 @@ export class NbdBase implements OpenBase {
     return new BaseImageError(
       'BASE_IO',
       `${this.path}: ${words}`,
-      'Check the image, its disk and the free space there; what could not be written stays in memory.',
+      ioRemedy(isNoSpace(cause ?? {})),
       { cause },
     );
   }

@@ -300,6 +300,11 @@ export class Replica {
     return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
   }
 
+  /** Called by sessions: a base does not take what is copied to it. The primary is told less than is known here. */
+  seedFailed(error: unknown): void {
+    this.#report(error);
+  }
+
   /** First P goes, with the protection: the SVM can still take over with the last commit. Then the replica. */
   #giveUpForMemory(): void {
     const reason = `the buffers passed their hard limit of ${this.memory.hardBytes} bytes`;

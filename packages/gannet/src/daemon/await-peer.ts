@@ -53,6 +53,17 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
   }
 }
 
+/** What the other side says is the matter, by what it says from now on; it is given two heartbeats. */
+export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<string | undefined> {
+  for (const startMs = performance.now(); ;) {
+    const { peer, state } = link;
+    const passedMs = performance.now() - startMs;
+    const hasSpoken = peer !== undefined && peer.silentMs < passedMs - 1;
+    if (state !== 'up' || hasSpoken || passedMs > 2 * heartbeatMs) return peer?.status.trouble;
+    await sleep(POLL_MS);
+  }
+}
+
 export function interrupted(why: string): GannetError {
   return new GannetError('INTERRUPTED', why, 'Protect it again when it is wanted.');
 }

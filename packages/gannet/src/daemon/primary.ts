@@ -9,13 +9,14 @@ import type { Progress } from '../control/protocol.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
-import { awaitPeer, interrupted } from './await-peer.js';
+import { awaitPeer, interrupted, troubleOf } from './await-peer.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from './fence.js';
 import { isAwake } from './own-vm.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { rateOf, SeedStage } from './seed-stage.js';
+import { stageFailed } from './stage-failure.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
 
@@ -170,6 +171,7 @@ export class PrimaryRole implements Role {
     const before = this.#state;
     this.#cancel = new AbortController();
     this.#state = 'protecting';
+    this.#link.beatNow();
     this.#told = undefined;
     this.#isLost = false;
     try {
@@ -189,16 +191,12 @@ export class PrimaryRole implements Role {
       );
       await this.#run('finish', stageTimeoutMs, progress, () => driver.finishSeed());
     } catch (cause) {
-      const { message, remedy } = describeError(cause);
       const stage = this.#stageName;
       this.#trouble(cause, { stage });
-      await driver
-        .rollback()
-        .catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
+      const says = await this.#takeBack(driver, stage);
       this.#state = before;
       this.#stageName = '';
-      const words = `stage ${stage}: ${message}`;
-      throw new GannetError('STAGE_FAILED', words, remedy, 'failed', { cause });
+      throw stageFailed(stage, cause, says);
     }
     this.#state = 'protected';
     this.#stageName = '';
@@ -206,6 +204,14 @@ export class PrimaryRole implements Role {
     this.#link.beatNow();
     this.stage.history.add('protected');
     return this.status();
+  }
+
+  /** After the check, which changes nothing. @returns what the secondary says was the matter, if it does */
+  async #takeBack(driver: PrimaryDriver, stage: string): Promise<string | undefined> {
+    if (stage === 'check') return undefined;
+    await driver.rollback().catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
+    const isAsked = this.#abort.signal.aborted || this.#cancel.signal.aborted;
+    return isAsked ? undefined : troubleOf(this.#link, this.config.peer.heartbeatMs);
   }
 
   /** Changes the speed limit of the copy that is under way. */
@@ -451,9 +457,15 @@ export class PrimaryRole implements Role {
 
   #expectVm(): PrimaryDriver {
     if (this.#driver && this.vm.state === 'ready') return this.#driver;
+    const { vm, peer } = this.config;
+    if (this.vm.state === 'hung') {
+      const message = `the QEMU of ${vm} hangs: no answer to query-status for ${peer.highMs} ms`;
+      const remedy = 'See what its process waits for; try again once it answers.';
+      throw new GannetError('TIMEOUT', message, remedy, 'timeout');
+    }
     throw new GannetError(
       'NOT_READY',
-      `the QEMU of ${this.config.vm} is ${this.vm.state}`,
+      `the QEMU of ${vm} is ${this.vm.state}`,
       'Start QEMU with the QMP socket that the configuration names as `qmp`.',
     );
   }

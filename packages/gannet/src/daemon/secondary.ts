@@ -48,6 +48,8 @@ export class SecondaryRole implements Role {
   /** Its QEMU is there, and either waits for its primary or can't be used, for this reason. */
   #readiness: 'awaited' | 'ready' | Error = 'awaited';
   #coloExit: string | undefined;
+  /** Why a base does not take what is written to it, as long as it does not. */
+  #baseTrouble: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
   #committedMs = -Infinity;
@@ -126,6 +128,7 @@ export class SecondaryRole implements Role {
       secondaryVmTrouble: this.#readiness instanceof Error ? this.#readiness.message : null,
       link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
       coloExit: this.#coloExit ?? null,
+      baseTrouble: this.#baseTrouble ?? null,
       checkpoints: this.#commits,
       lastCheckpoint: this.#lastCommit ?? null,
       buffers: {
@@ -275,12 +278,13 @@ export class SecondaryRole implements Role {
   #peerStatus(): PeerStatus {
     const { state, epoch, link } = this.replica;
     const whole = link.isConnected ? 'whole' : 'none';
+    const trouble = this.#readiness instanceof Error ? this.#readiness.message : this.#baseTrouble;
     return {
       role: 'secondary',
       state,
       epoch,
       vm: this.#vmState,
-      ...(this.#readiness instanceof Error ? { trouble: this.#readiness.message } : {}),
+      ...(trouble === undefined ? {} : { trouble }),
       link: link.loss === undefined ? whole : 'lost',
       replica: this.replica.uuid,
     };
@@ -294,6 +298,8 @@ export class SecondaryRole implements Role {
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.stage.history.add('peer', { vm: status.vm, state: status.state });
+      // A new copy: what became of the one before is no word about it.
+      if (status.state === 'protecting') this.#baseTrouble = undefined;
       this.#takeover.consider();
     }
   }
@@ -335,6 +341,7 @@ export class SecondaryRole implements Role {
       this.#writeBack.kick();
     } else if (event.kind === 'trouble') {
       this.#trouble(event.error);
+      if (event.error.code === 'BASE_IO') this.#noteBase(event.error.message);
     } else {
       this.stage.history.add(kind, details);
       if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
@@ -357,8 +364,19 @@ export class SecondaryRole implements Role {
   }
 
   #onWriteBack(event: WriteBackEvent): void {
-    if (event.kind === 'retry') this.#trouble(event.error, { attempt: event.attempt });
-    else this.stage.history.add('write-back', { ...event });
+    if (event.kind === 'retry') {
+      this.#trouble(event.error, { attempt: event.attempt });
+      this.#noteBase(event.error.message);
+    } else {
+      this.stage.history.add('write-back', { ...event });
+      if (this.#baseTrouble !== undefined) this.#noteBase(undefined);
+    }
+  }
+
+  /** The primary hears of it too: of its own it only knows that something failed. */
+  #noteBase(trouble: string | undefined): void {
+    this.#baseTrouble = trouble;
+    this.#link?.beatNow();
   }
 
   #trouble(error: unknown, details: object = {}): void {

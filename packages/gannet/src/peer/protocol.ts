@@ -20,7 +20,7 @@ const statusSchema = z.object({
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU: `hung` means that it does not answer, `lost` that it has ended. */
   vm: z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']),
-  /** Why it is unusable. */
+  /** Secondary: why its QEMU is unusable, or else what is the matter with a base. */
   trouble: z.string().optional(),
   /** Secondary: uuid of its replica; a daemon that is started anew has another. */
   replica: z.string().optional(),
