@@ -32,6 +32,11 @@ export type GannetErrorCode =
   | 'USAGE'
   | 'INTERNAL';
 
+/** An answer that QEMU owes is a time that ran out, as any other. */
+function exitOf(code: unknown): ExitName {
+  return code === 'deadline' ? 'timeout' : 'failed';
+}
+
 /** Any error as one that can be shown; codes and remedies of the packages' own errors are kept. */
 export function describeError(error: unknown): {
   readonly code: string;
@@ -44,6 +49,6 @@ export function describeError(error: unknown): {
     code: typeof code === 'string' ? code : 'INTERNAL',
     message: typeof message === 'string' ? message : String(error),
     remedy: typeof remedy === 'string' ? remedy : '',
-    exit: exit !== undefined && Object.hasOwn(EXIT, exit) ? exit : 'failed',
+    exit: exit !== undefined && Object.hasOwn(EXIT, exit) ? exit : exitOf(code),
   };
 }

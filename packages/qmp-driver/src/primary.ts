@@ -319,11 +319,10 @@ export class PrimaryDriver {
 
   /**
    * Cuts the connections to the secondary out-of-band, and nothing more: frees a QEMU that hangs on them. To be followed
-   * by runAlone().
+   * by runAlone(). Should it come to nothing, link failures are news as before.
    * @throws ColoError `command-failed`
    */
   async cutLinks(timeoutMs: number): Promise<void> {
-    this.#leaving = true;
     await yankAll(this.#qmp, { nodes: this.disks.flatMap(nbdNodesOf), migration: true }, timeoutMs);
   }
 
