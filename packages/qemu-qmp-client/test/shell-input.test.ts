@@ -16,6 +16,7 @@ describe('a line of the shell', () => {
     ['a x=truth y=0x10 z=007 w=', { x: 'truth', y: '0x10', z: '007', w: '' }],
     ['a b.c=1 b.d.e=x f=g', { b: { c: 1, d: { e: 'x' } }, f: 'g' }],
     ['a x=[1, "b c"] y={"d": {"e": "}"}}', { x: [1, 'b c'], y: { d: { e: '}' } } }],
+    [String.raw`a x={"b":"\"} c"}`, { x: { b: '"} c' } }],
     [`a x='{"b": "c d"}' y="[1]"`, { x: { b: 'c d' }, y: [1] }],
     ['a port="4444" on="true" text="a b=c"', { port: '4444', on: 'true', text: 'a b=c' }],
     [String.raw`a x="\"q\\" y='\'`, { x: '"q\\', y: '\\' }],

@@ -212,4 +212,15 @@ describe('the shell, at a terminal', () => {
     again.write('\u0004');
     expect(await again.end()).toBe(0);
   });
+
+  it('goes on where its history cannot be kept', async () => {
+    const shell = atTerminal('--history', '/dev/null/history', qemu.target.path);
+    let at = await shell.until('(QEMU) ');
+    shell.write('query-status\r');
+    at = await shell.until('history is not kept: ', at);
+    at = await shell.until('"running": true', at);
+    await shell.until('(QEMU) ', at);
+    shell.write('\u0004');
+    expect(await shell.end()).toBe(0);
+  });
 });

@@ -22,9 +22,9 @@ export class History {
     let text;
     try {
       text = await readFile(this.path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
+    } catch {
+      // No file yet, or none to be read: add() will say so.
+      return [];
     }
     const lines = text.split('\n').filter((line) => line !== '');
     const kept = lines.slice(-MAX_LINES);

@@ -38,9 +38,13 @@ export async function interact(
   prompt.print(`QEMU ${major}.${minor}.${micro}; Tab completes, help COMMAND tells, Ctrl-D leaves`);
   const forget = client.onEnd(() => rl.close());
   rl.on('SIGINT', () => prompt.interrupt());
+  let keeping = true;
   for await (const line of prompt.lines()) {
     const asked = /^\s*help(?:\s+(\S+))?\s*$/.exec(line);
-    await history.add(line);
+    await history.add(line).catch((error: unknown) => {
+      if (keeping) prompt.print(`history is not kept: ${(error as Error).message}`);
+      keeping = false;
+    });
     if (asked === null) await prompt.busy((signal) => session.run(line, signal));
     else prompt.print(helpOn(schema, asked[1]));
   }
