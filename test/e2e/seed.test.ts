@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -497,7 +497,14 @@ describe('gannet protect', () => {
     await pair.startSecondary();
     await pair.startPrimaryDaemon();
     const client = pair.primaryDaemon.client;
-    type Seen = { seed?: { doneBytes: number; totalBytes: number; down: object | null } };
+    interface Seed {
+      readonly doneBytes: number;
+      readonly limitBytesPerSec: number;
+      readonly down: object | null;
+    }
+    interface Seen {
+      readonly seed?: Seed;
+    }
     const status = async (): Promise<Seen> => (await client.call('status', {})) as Seen;
     const reports: Record<string, unknown>[] = [];
     const done = client.call('protect', { bytesPerSec: 16 * MIB }, (report) => {
@@ -505,11 +512,21 @@ describe('gannet protect', () => {
     });
     done.catch(() => undefined);
     await until(status, ({ seed }) => seed !== undefined && seed.doneBytes > 8 * MIB);
+    expect((await status()).seed?.limitBytesPerSec).toBe(16 * MIB);
+    // As an operator does it: the configuration anew, and SIGHUP.
+    const { configPath, pid } = pair.primaryDaemon;
+    const config = await readFile(configPath, 'utf8');
+    const changed = `primary:\n  seedBytesPerSec: ${12 * MIB}\n`;
+    await writeFile(configPath, config.replace(/^primary:\n/m, changed));
+    process.kill(pid!, 'SIGHUP');
+    await until(status, ({ seed }) => seed?.limitBytesPerSec === 12 * MIB);
     await cable.cut();
     await until(status, ({ seed }) => seed?.down != null);
     await cable.plug();
     await until(status, ({ seed }) => seed !== undefined && seed.down === null);
-    expect(await client.call('seed-rate', { bytesPerSec: 0 })).toEqual({ bytesPerSec: 0 });
+    const command = [BIN, 'seed-rate', '--rate', '0', '-c', pair.primaryDaemon.configPath];
+    const cli = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, ...command]);
+    expect(await once(cli, 'close')).toEqual([0, null]);
     await done;
     expect(pair.primaryDaemon.eventsOf('seed-link-lost')).toHaveLength(1);
     expect(pair.primaryDaemon.eventsOf('seed-link-back')).toHaveLength(1);

@@ -284,6 +284,25 @@ describe('a caller', () => {
     expect((await gannet('status', '--json', '-c', config)).code).toBe(code);
   });
 
+  test.each([
+    ['protect', '--seed-rate', '8MiB', 8 * 1024 * 1024],
+    ['protect', '--seed-rate', '0', 0],
+    ['seed-rate', '--rate', '512KiB', 512 * 1024],
+    ['seed-rate', '--rate', '0', 0],
+  ])('%s %s %s asks for a limit of %i bytes a second', async (command, flag, text, bytesPerSec) => {
+    let asked: unknown;
+    const answer = (params: unknown): object => {
+      asked = params;
+      return { bytesPerSec };
+    };
+    server = await ControlServer.listen(control, { [command]: answer });
+    expect((await gannet(command, flag, text, '-c', config)).code).toBe(0);
+    expect(asked).toMatchObject({ bytesPerSec });
+    const refused = await gannet(command, flag, 'fast', '-c', config);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('fast');
+  });
+
   test('of protect sees its stages on stderr, as lines of JSON with --json', async () => {
     server = await ControlServer.listen(control, {
       protect: (_params, progress) => {

@@ -269,6 +269,16 @@ describe('the seal', () => {
     });
   });
 
+  test('its copy is not cut from outside any more, while its connection is still there', async () => {
+    const disk = { ...DISK, device: 'vb0', link: 'replication' } as const;
+    vm.instant = true;
+    await driver.seed([disk]);
+    await driver.attach([disk]);
+    expect(vm.nodes.has('g0-seed0')).toBe(true);
+    await driver.cutSeeds();
+    expect(vm.yanked).toEqual([]);
+  });
+
   test('a copy found running by another process is sealed', async () => {
     await seeded();
     await driver.attach([DISK]);
