@@ -34,7 +34,9 @@ describe('the first copy', () => {
     vm.commit();
     expect(vm.replica.state).toBe('protected');
     expect(await contents(vm)).toBe('new.');
-    link.close(LEFT);
+    expect(vm.replica.link.loss).toBeUndefined();
+    link.close(LOST);
+    expect(vm.replica.link.loss).toContain('broke');
     await vm.replica.close();
   });
 
