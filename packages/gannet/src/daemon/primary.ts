@@ -26,6 +26,9 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
+const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
+const OWN_SOCKET = 'Give Gannet a QMP socket of its own: QEMU can have several.';
+
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link.
  *
@@ -93,10 +96,10 @@ export class PrimaryRole implements Role {
   static start(config: PrimaryConfig, stage: Stage, vm?: VmWatch): PrimaryRole {
     const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs);
     const role = new PrimaryRole(config, stage, watch);
-    const attached = watch.qmp
-      ? role.#attach(watch.qmp)
-      : watch.connect((qmp) => role.#attach(qmp));
-    attached.catch((error: unknown) => role.#trouble(error));
+    watch.attend({
+      onConnected: (qmp) => role.#attach(qmp),
+      onTrouble: (error) => role.#trouble(error),
+    });
     return role;
   }
 
@@ -109,6 +112,7 @@ export class PrimaryRole implements Role {
       stage: this.#stageName,
       ...(this.#seed ? { seed: this.#seed.view } : {}),
       primaryVm: this.vm.state,
+      primaryVmTrouble: this.vm.trouble ?? null,
       link: primary.link,
       checkpointPeriodMs: primary.checkpointPeriodMs,
       epoch: this.#link.peer?.status.epoch ?? 0,
@@ -379,6 +383,9 @@ export class PrimaryRole implements Role {
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
+    const isAnother = this.#driver !== undefined;
+    // What was being done to the QEMU before this one has failed, and takes itself back.
+    await this.#protecting?.catch(() => undefined);
     const driver = new PrimaryDriver(qmp, {
       onLinkFailure: ({ message }) => this.#lose(message),
     });
@@ -387,12 +394,27 @@ export class PrimaryRole implements Role {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
     const colo = await qmp.execute('query-colo-status');
-    if (colo.mode !== 'primary') return;
+    if (colo.mode !== 'primary') return isAnother ? this.#beginAnew() : undefined;
     await driver.adopt(this.#links);
     this.#state = 'protected';
     this.#checkpoints.restart();
     this.stage.history.add('protected', { found: 'running' });
     if (colo.reason === 'error') this.#lose('COLO had ended before this daemon came');
+  }
+
+  /**
+   * The QEMU of before is gone, and another is here: nothing protects it. It runs with the primary's disk, so the
+   * replica of before must not take over any more; if it has done so already, this one is a second copy of the VM.
+   */
+  #beginAnew(): void {
+    const before = this.#state;
+    this.#state = 'unprotected';
+    if (['failed-over', 'retired'].includes(this.#link.peer?.status.state ?? '')) {
+      const message = `the secondary of ${this.config.vm} has taken over, and its old primary runs again`;
+      const remedy = 'Stop this QEMU: two running copies destroy each other.';
+      this.#trouble(new GannetError('REFUSED', message, remedy, 'refused'));
+    } else if (before === 'protected') void this.#tellOutdated();
+    this.stage.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
   }
 
   #inspect(): Promise<SideReport> {
@@ -456,18 +478,16 @@ export class PrimaryRole implements Role {
   }
 
   #expectVm(): PrimaryDriver {
-    if (this.#driver && this.vm.state === 'ready') return this.#driver;
+    const { state, trouble } = this.vm;
+    if (this.#driver && state === 'ready') return this.#driver;
     const { vm, peer } = this.config;
-    if (this.vm.state === 'hung') {
-      const message = `the QEMU of ${vm} hangs: no answer to query-status for ${peer.highMs} ms`;
+    if (state === 'hung') {
+      const why = trouble ?? `no answer to query-status for ${peer.highMs} ms`;
       const remedy = 'See what its process waits for; try again once it answers.';
-      throw new GannetError('TIMEOUT', message, remedy, 'timeout');
+      throw new GannetError('TIMEOUT', `the QEMU of ${vm} hangs: ${why}`, remedy, 'timeout');
     }
-    throw new GannetError(
-      'NOT_READY',
-      `the QEMU of ${vm} is ${this.vm.state}`,
-      'Start QEMU with the QMP socket that the configuration names as `qmp`.',
-    );
+    const message = `the QEMU of ${vm} is ${state}${trouble ? `: ${trouble}` : ''}`;
+    throw new GannetError('NOT_READY', message, trouble ? OWN_SOCKET : START_QEMU);
   }
 
   #trouble(error: unknown, details: object = {}): void {

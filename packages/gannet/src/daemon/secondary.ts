@@ -24,6 +24,11 @@ import type { Role, Stage } from './role.js';
 import { Takeover } from './takeover.js';
 import { VmWatch } from './vm-watch.js';
 
+/** The QEMU beside it is the VM now, and no secondary. */
+const HAS_TAKEN_OVER: ReadonlySet<string> = new Set(['failed-over', 'retired']);
+const SEED_ANEW =
+  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
+
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
  * one event loop (the gate depends on it). When it takes over is up to `Takeover`.
@@ -125,7 +130,8 @@ export class SecondaryRole implements Role {
       mayFailOver: replica.mayFailOver,
       epoch: replica.epoch,
       secondaryVm: this.#vmState,
-      secondaryVmTrouble: this.#readiness instanceof Error ? this.#readiness.message : null,
+      secondaryVmTrouble: this.#vmTrouble ?? null,
+      ...(replica.state === 'diverged' ? { needs: SEED_ANEW } : {}),
       link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
       coloExit: this.#coloExit ?? null,
       baseTrouble: this.#baseTrouble ?? null,
@@ -207,6 +213,10 @@ export class SecondaryRole implements Role {
     return this.#readiness instanceof Error ? 'unusable' : this.#readiness;
   }
 
+  get #vmTrouble(): string | undefined {
+    return this.#readiness instanceof Error ? this.#readiness.message : this.#vm.trouble;
+  }
+
   async #listen(): Promise<void> {
     const { nbd, source, peer } = this.config.secondary;
     await this.#nbd.listen(nbd.type === 'unix' ? { path: nbd.path, mode: 0o600 } : nbd);
@@ -229,9 +239,10 @@ export class SecondaryRole implements Role {
       return;
     }
     // Not awaited: the secondary's QEMU needs our exports to start.
-    void this.#vm
-      .connect((qmp) => this.#attach(qmp))
-      .catch((error: unknown) => this.#trouble(error));
+    this.#vm.attend({
+      onConnected: (qmp) => this.#attach(qmp),
+      onTrouble: (error) => this.#trouble(error),
+    });
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
@@ -243,16 +254,36 @@ export class SecondaryRole implements Role {
       this.#takeover.consider();
     });
     this.#subscriptions.push(off);
-    this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
     this.#driver = new SecondaryDriver(qmp);
+    this.#readiness = 'awaited';
     try {
-      await this.#driver.prepare();
+      if (this.replica.state === 'seeding') {
+        this.#checkpointer?.stop();
+        this.#coloExit = undefined;
+        // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
+        qmp.onEnd(() => {
+          if (this.#isUntouched) this.#checkpointer?.stop();
+        });
+        this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
+        await this.#driver.prepare();
+      } else if (!HAS_TAKEN_OVER.has(this.replica.state)) throw this.#spent();
       this.#readiness = 'ready';
     } catch (error) {
       this.#readiness = error instanceof Error ? error : new Error(String(error));
       this.#trouble(error);
     }
     this.#link?.beatNow();
+  }
+
+  /** No primary has been here yet. */
+  get #isUntouched(): boolean {
+    const { state, link, gate } = this.replica;
+    return state === 'seeding' && !link.isConnected && link.loss === undefined && !gate.isClosed;
+  }
+
+  #spent(): GannetError {
+    const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
+    return new GannetError('NOT_READY', message, SEED_ANEW);
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -278,7 +309,7 @@ export class SecondaryRole implements Role {
   #peerStatus(): PeerStatus {
     const { state, epoch, link } = this.replica;
     const whole = link.isConnected ? 'whole' : 'none';
-    const trouble = this.#readiness instanceof Error ? this.#readiness.message : this.#baseTrouble;
+    const trouble = this.#vmTrouble ?? this.#baseTrouble;
     return {
       role: 'secondary',
       state,

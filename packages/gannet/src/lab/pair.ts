@@ -124,6 +124,11 @@ export class LabPair {
   async startSecondary(): Promise<void> {
     await this.makeBases();
     this.#secondaryDaemon = await this.startDaemon('secondary');
+    await this.startSecondaryVm();
+  }
+
+  /** The QEMU of a secondary whose daemon is there. */
+  async startSecondaryVm(): Promise<void> {
     const { nbd, incoming, svm } = this.#paths();
     const disks = this.#disks();
     const exports = disks.map(({ name }) => ({
