@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
+import { Listener } from '../src/daemon/listener.js';
 import { VmWatch } from '../src/daemon/vm-watch.js';
 
 const SILENCE_MS = 200;
@@ -74,6 +75,35 @@ describe('a watch', () => {
     expect(said).toEqual(['ready', 'awaited', 'ready']);
   });
 
+  test('does not call a QEMU lost whose socket file was removed, until it has ended', async () => {
+    const { watch, said } = watching();
+    const { qemu, close } = await listen();
+    await until(() => watch.state === 'ready');
+    await rm(socket);
+    await qemu.drop();
+    await until(() => watch.state === 'hung');
+    expect(watch.trouble).toMatch(/nothing proves that it has ended/);
+    await close();
+    await until(() => watch.state === 'lost');
+    expect(said).toEqual(['ready', 'hung', 'lost']);
+    expect(watch.trouble).toBeUndefined();
+  });
+
+  test('does not take the end of another for that of a QEMU whose place it took', async () => {
+    const { watch, said } = watching();
+    const { qemu, close } = await listen();
+    await until(() => watch.state === 'ready');
+    await rename(socket, `${socket}.old`);
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(socket, resolve));
+    await new Promise<void>((resolve) => other.close(() => resolve()));
+    await qemu.drop();
+    await until(() => watch.state === 'hung');
+    await close();
+    await until(() => watch.state === 'lost');
+    expect(said).toEqual(['ready', 'hung', 'lost']);
+  });
+
   test('says that a socket accepts and says nothing, and connects when it does', async () => {
     const held = new Set<{ destroy: () => void }>();
     const mute = createServer((connection) => held.add(connection));
@@ -140,4 +170,14 @@ describe('a watch', () => {
     await until(() => later.length === 2);
     expect(clients.length).toBe(1);
   });
+});
+
+test('the end of what listens at a TCP port is seen', async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const listener = await Listener.at({ type: 'inet', host: '127.0.0.1', port });
+  expect(await listener.hasClosed(true)).toBe(false);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  expect(await listener.hasClosed(true)).toBe(true);
 });

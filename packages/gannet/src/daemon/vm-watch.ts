@@ -2,10 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpClient, QmpConnectionError, QmpTimeoutError } from 'qemu-qmp-client';
 import { type Address, qmpTargetOf } from '../config.js';
 import { describeError } from '../errors.js';
+import { Listener } from './listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
 
 const RETRY_MS = 100;
+const UNPROVEN =
+  'nobody answers at its QMP socket, but nothing proves that it has ended: was the socket removed or replaced?';
 
 export interface VmHandlers {
   /** A QEMU is there. Runs before anything that it says from then on is delivered; then it is `ready`. */
@@ -19,9 +22,9 @@ export interface VmHandlers {
  * waits for what comes next at that socket.
  *
  *   awaited ──► ready ◄─► hung       `lost` is the word that QEMU has ended, on which the other side may take over:
- *                 │ ▲                 only a socket on which nobody listens says that. A connection that breaks, or
- *                 ▼ │                 a socket that accepts and says nothing, does not.
- *   awaited ◄─── lost
+ *                 │ ▲     │           only the end of that very listening socket to which it was connected says that.
+ *                 ▼ │     │           A connection that breaks, a socket file that is gone, and a socket that accepts
+ *   awaited ◄─── lost ◄───┘           and says nothing do not: whatever can't be told counts as hung.
  */
 export class VmWatch {
   readonly #abort = new AbortController();
@@ -31,7 +34,11 @@ export class VmWatch {
   #trouble: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #qmp: QmpClient | undefined;
+  /** Whose end is the end of the QEMU of the last connection. */
+  #listener: Promise<Listener> | undefined;
   #isAsking = false;
+  /** The last attempt told nothing yet. */
+  #isUnclear = false;
 
   /** @param silenceMs without an answer for so long it counts as hung */
   constructor(
@@ -63,7 +70,7 @@ export class VmWatch {
     const isNew = this.#handlers === undefined;
     this.#handlers = handlers;
     if (isNew) void this.#stand();
-    else if (this.#qmp && this.#state === 'ready') void this.#greet(this.#qmp);
+    else if (this.#qmp?.state === 'open') void this.#greet(this.#qmp);
   }
 
   async close(): Promise<void> {
@@ -75,55 +82,69 @@ export class VmWatch {
 
   async #stand(): Promise<void> {
     const { signal } = this.#abort;
-    /** Why the last connection ended, until the next attempt has said what that means. */
+    /** Why the last connection ended, until it is clear what that means. */
     let broke: string | undefined;
     while (!signal.aborted) {
       const qmp = await this.#dial(broke);
-      if (qmp) {
+      if (qmp instanceof QmpClient) {
         if (broke !== undefined) this.#set('awaited', `${broke}; it listens`);
         this.#qmp = qmp;
         this.#trouble = undefined;
+        // Not awaited: whoever attends must listen before QEMU's first event.
+        this.#listener = Listener.at(this.address);
         await this.#greet(qmp);
         broke = (await qmp.closed)?.message ?? 'closed';
         clearInterval(this.#timer);
         this.#isAsking = false;
       } else {
-        broke = undefined;
+        if (qmp === 'judged') broke = undefined;
         await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
-  async #dial(broke: string | undefined): Promise<QmpClient | undefined> {
+  async #dial(broke: string | undefined): Promise<QmpClient | 'judged' | 'unclear'> {
     const target = qmpTargetOf(this.address);
     const { signal } = this.#abort;
     try {
-      return await QmpClient.connect({ target, signal, connectTimeoutMs: this.silenceMs });
+      const qmp = await QmpClient.connect({ target, signal, connectTimeoutMs: this.silenceMs });
+      this.#isUnclear = false;
+      return qmp;
     } catch (error) {
-      if (!signal.aborted) this.#judge(error, broke);
-      return undefined;
+      return signal.aborted ? 'judged' : this.#judge(error, broke);
     }
   }
 
   /** What an attempt that failed says of QEMU. */
-  #judge(error: unknown, broke: string | undefined): void {
+  async #judge(error: unknown, broke: string | undefined): Promise<'judged' | 'unclear'> {
     const code = systemCodeOf(error);
-    if (isNobody(error, code)) {
-      this.#trouble = undefined;
-      if (broke !== undefined) this.#set('lost', broke);
-      else if (this.#state === 'hung')
-        this.#set('lost', 'nobody listens at its QMP socket any more');
-      return;
+    const isGoing = error instanceof QmpConnectionError && error.code === 'early-close';
+    const isNobody = code === 'ENOENT' || code === 'ECONNREFUSED';
+    const wasThere = broke !== undefined || this.#state === 'hung';
+    if (isGoing || isNobody) {
+      const hasEnded = wasThere && (await this.#hasEnded(code === 'ECONNREFUSED'));
+      if (this.#abort.signal.aborted) return 'judged';
+      if (hasEnded || !wasThere) this.#trouble = undefined;
+      if (hasEnded) this.#set('lost', broke ?? 'its QMP socket has closed');
+      if (hasEnded || !wasThere) return 'judged';
+      // The kernel closes the sockets of a process one by one: look once more.
+      this.#isUnclear = !this.#isUnclear;
+      if (broke !== undefined && this.#isUnclear) return 'unclear';
     }
-    const words = describeError(error).message;
-    const trouble =
-      error instanceof QmpTimeoutError || code === 'EAGAIN'
-        ? `its QMP socket accepts and says nothing: it serves one client; is another program connected?`
-        : `what is at its QMP socket can't be asked: ${words}`;
+    this.#suspect(isNobody ? UNPROVEN : troubleOf(error, code), wasThere);
+    return 'judged';
+  }
+
+  async #hasEnded(isRefused: boolean): Promise<boolean> {
+    const listener = await this.#listener;
+    return listener !== undefined && (await listener.hasClosed(isRefused));
+  }
+
+  /** It may well live: `lost` would be too much to say, or to go on saying. */
+  #suspect(trouble: string, wasThere: boolean): void {
     const isNews = this.#trouble !== trouble;
     this.#trouble = trouble;
-    // It may well live: `lost` would be too much to say, or to go on saying.
-    const state = broke === undefined && this.#state !== 'hung' ? 'awaited' : 'hung';
+    const state = wasThere ? 'hung' : 'awaited';
     if (state !== this.#state) this.#set(state, trouble);
     else if (isNews) this.#tell(trouble);
   }
@@ -174,10 +195,11 @@ export class VmWatch {
   }
 }
 
-/** Nobody listens there, or who did is going. EAGAIN is not that: its queue of connections is full. */
-function isNobody(error: unknown, code: string): boolean {
-  if (!(error instanceof QmpConnectionError)) return false;
-  return error.code === 'early-close' || code === 'ENOENT' || code === 'ECONNREFUSED';
+/** Why a QEMU that may well be there can't be asked. EAGAIN: its queue of connections is full. */
+function troubleOf(error: unknown, code: string): string {
+  return error instanceof QmpTimeoutError || code === 'EAGAIN'
+    ? 'its QMP socket accepts and says nothing: it serves one client; is another program connected?'
+    : `what is at its QMP socket can't be asked: ${describeError(error).message}`;
 }
 
 function systemCodeOf(error: unknown): string {
