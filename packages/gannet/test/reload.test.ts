@@ -7,6 +7,7 @@ test.each([
   [{ fence: undefined }, { fence: { command: ['x'] } }, ['fence']],
   [{ fence: { command: ['x', 'y'] } }, { fence: { command: ['x', 'z'] } }, ['fence.command']],
   [{ disks: [{ name: 'a' }] }, { disks: [] }, ['disks']],
+  [{ disks: [{ name: 'a' }] }, { disks: [{ name: 'a' }] }, []],
   [{ peer: { lowMs: 1 } }, {}, ['peer']],
 ])('the keys that differ between %j and %j are %j', (before, after, keys) => {
   expect(changedKeys(before, after)).toEqual(keys);

@@ -131,7 +131,9 @@ export class VmWatch {
       this.#isUnclear = !this.#isUnclear;
       if (broke !== undefined && this.#isUnclear) return 'unclear';
     }
-    this.#suspect(isNobody ? UNPROVEN : troubleOf(error, code), wasThere);
+    // One that left before it was ready is no loss.
+    if (isNobody) this.#suspect(UNPROVEN, this.#state !== 'awaited');
+    else this.#suspect(troubleOf(error, code), wasThere);
     return 'judged';
   }
 
@@ -152,6 +154,8 @@ export class VmWatch {
   async #greet(qmp: QmpClient): Promise<void> {
     try {
       await this.#handlers?.onConnected(qmp);
+      // Who is not known yet could not be said to have ended.
+      await this.#listener;
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       this.#set('awaited', describeError(error).message);
