@@ -26,9 +26,6 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
-const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
-const OWN_SOCKET = 'Give Gannet a QMP socket of its own: QEMU can have several.';
-
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link.
  *
@@ -111,8 +108,7 @@ export class PrimaryRole implements Role {
       state: this.#state,
       stage: this.#stageName,
       ...(this.#seed ? { seed: this.#seed.view } : {}),
-      primaryVm: this.vm.state,
-      primaryVmTrouble: this.vm.trouble ?? null,
+      ...{ primaryVm: this.vm.state, primaryVmTrouble: this.vm.trouble ?? null },
       link: primary.link,
       checkpointPeriodMs: primary.checkpointPeriodMs,
       epoch: this.#link.peer?.status.epoch ?? 0,
@@ -478,16 +474,8 @@ export class PrimaryRole implements Role {
   }
 
   #expectVm(): PrimaryDriver {
-    const { state, trouble } = this.vm;
-    if (this.#driver && state === 'ready') return this.#driver;
-    const { vm, peer } = this.config;
-    if (state === 'hung') {
-      const why = trouble ?? `no answer to query-status for ${peer.highMs} ms`;
-      const remedy = 'See what its process waits for; try again once it answers.';
-      throw new GannetError('TIMEOUT', `the QEMU of ${vm} hangs: ${why}`, remedy, 'timeout');
-    }
-    const message = `the QEMU of ${vm} is ${state}${trouble ? `: ${trouble}` : ''}`;
-    throw new GannetError('NOT_READY', message, trouble ? OWN_SOCKET : START_QEMU);
+    if (this.#driver && this.vm.state === 'ready') return this.#driver;
+    throw this.vm.refusal(this.config.vm);
   }
 
   #trouble(error: unknown, details: object = {}): void {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpClient, QmpConnectionError, QmpTimeoutError } from 'qemu-qmp-client';
 import { type Address, qmpTargetOf } from '../config.js';
-import { describeError } from '../errors.js';
+import { describeError, GannetError } from '../errors.js';
 import { Listener } from './listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
@@ -9,6 +9,9 @@ export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
 const RETRY_MS = 100;
 const UNPROVEN =
   'nobody answers at its QMP socket, but nothing proves that it has ended: was the socket removed or replaced?';
+
+const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
+const OWN_SOCKET = 'Give Gannet a QMP socket of its own: QEMU can have several.';
 
 export interface VmHandlers {
   /** A QEMU is there. Runs before anything that it says from then on is delivered; then it is `ready`. */
@@ -58,6 +61,18 @@ export class VmWatch {
   /** The last connection. */
   get qmp(): QmpClient | undefined {
     return this.#qmp;
+  }
+
+  /** Why nothing can be asked of the QEMU of `vm` now. */
+  refusal(vm: string): GannetError {
+    if (this.#state === 'hung') {
+      const why = this.#trouble ?? `no answer to query-status for ${this.silenceMs} ms`;
+      const remedy = 'See what its process waits for; try again once it answers.';
+      return new GannetError('TIMEOUT', `the QEMU of ${vm} hangs: ${why}`, remedy, 'timeout');
+    }
+    const why = this.#trouble ? `: ${this.#trouble}` : '';
+    const message = `the QEMU of ${vm} is ${this.#state}${why}`;
+    return new GannetError('NOT_READY', message, why === '' ? START_QEMU : OWN_SOCKET);
   }
 
   on(listener: (state: VmState, reason: string) => void): () => void {
