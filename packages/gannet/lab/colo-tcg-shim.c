@@ -1,11 +1,11 @@
 /* Makes COLO usable under TCG in unmodified QEMU. Preload it to QEMU under TCG only; KVM does not need it.
  *
- * Lost dirty pages. When QEMU before 9.0 collects the bitmap of written pages (cpu_physical_memory_sync_dirty_bitmap, the
+ * Lost dirty pages. When QEMU 7.2 collects the bitmap of written pages (cpu_physical_memory_sync_dirty_bitmap, the
  * path that moves whole words), it does not tell TCG's TLB: a page that the TLB already knows as dirty is written on
  * without a trace until something flushes the TLB. At each checkpoint the secondary then keeps old contents of such
  * pages, and its kernel soon crashes; least often where the guest switches between address spaces all the time. Here
  * memory_global_after_dirty_log_sync(), which follows every collection and comes before the pages are sent, is replaced
- * by one that flushes the TLBs first.
+ * by one that flushes the TLBs first. 10.0 needs that as well (seen: without it the secondary ends); why was not looked into.
  *
  * Waits without the lock. The COLO thread reaches run_on_cpu() without the big lock (by that very function, in 7.2 and
  * 10.0). Two things go wrong there:
