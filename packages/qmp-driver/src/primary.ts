@@ -86,6 +86,9 @@ export interface StartColoOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a mirror is given to end before its connection is cut. */
+const CANCEL_GRACE_MS = 2000;
+
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
@@ -331,7 +334,23 @@ export class PrimaryDriver {
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
+    await this.#cancelMirrors();
     await this.#letGo('rolling back');
+  }
+
+  /**
+   * Mirrors first, while their connections live: QEMU 7.2 was seen to corrupt its memory now and then when the connection
+   * of a copying mirror was yanked and the job cancelled at once (NOTES.md). One that hangs is yanked after all.
+   */
+  async #cancelMirrors(): Promise<void> {
+    this.#leaving = true;
+    const commandTimeoutMs = Math.min(CANCEL_GRACE_MS, this.#options.commandTimeoutMs);
+    for (const { mirror, disk } of this.#linked) {
+      if (mirror.isOver()) continue;
+      const what = `cancelling the copy of ${disk.device}`;
+      const deadline = new Deadline(what, { timeoutMs: CANCEL_GRACE_MS });
+      await mirror.end({ force: true, deadline, commandTimeoutMs }).catch(() => undefined);
+    }
   }
 
   async #letGo(what: string): Promise<void> {
