@@ -25,7 +25,7 @@ import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
 import type { Finding } from './finding.js';
 import { type DiskGraph, findDisk } from './graph.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
-import { LinkedDisk, quorumOf } from './linked-disk.js';
+import { cancelCopies, LinkedDisk, quorumOf } from './linked-disk.js';
 import {
   leaveColo,
   type MigrationContext,
@@ -85,9 +85,6 @@ export interface StartColoOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
-
-/** What a mirror is given to end before its connection is cut. */
-const CANCEL_GRACE_MS = 2000;
 
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
@@ -334,23 +331,9 @@ export class PrimaryDriver {
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
-    await this.#cancelMirrors();
-    await this.#letGo('rolling back');
-  }
-
-  /**
-   * Mirrors first, while their connections live: QEMU 7.2 was seen to corrupt its memory now and then when the connection
-   * of a copying mirror was yanked and the job cancelled at once (NOTES.md). One that hangs is yanked after all.
-   */
-  async #cancelMirrors(): Promise<void> {
     this.#leaving = true;
-    const commandTimeoutMs = Math.min(CANCEL_GRACE_MS, this.#options.commandTimeoutMs);
-    for (const { mirror, disk } of this.#linked) {
-      if (mirror.isOver()) continue;
-      const what = `cancelling the copy of ${disk.device}`;
-      const deadline = new Deadline(what, { timeoutMs: CANCEL_GRACE_MS });
-      await mirror.end({ force: true, deadline, commandTimeoutMs }).catch(() => undefined);
-    }
+    await cancelCopies(this.#linked, this.#options.commandTimeoutMs);
+    await this.#letGo('rolling back');
   }
 
   async #letGo(what: string): Promise<void> {
