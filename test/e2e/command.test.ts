@@ -402,7 +402,9 @@ describe('gannet secondary refuses', () => {
     expect(errorOf(refused)).toMatchObject({
       code: 'BASE_IN_USE',
       message: expect.stringMatching(
-        new RegExp(`base0.raw is in use by .*secondary --config .*secondary.yaml \\(process ${holder.pid}\\)`),
+        new RegExp(
+          `base0.raw is in use by .*secondary --config .*secondary.yaml \\(process ${holder.pid}\\)`,
+        ),
       ),
       remedy: expect.stringContaining('another gannet daemon'),
     });
