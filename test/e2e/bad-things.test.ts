@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { findGuest, LabDaemon, LabPair, LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 const BIN = path.resolve(import.meta.dirname, '..', '..', 'packages', 'gannet', 'dist', 'bin.js');
 const MIB = 1024 * 1024;
@@ -30,16 +31,7 @@ function gannet(...args: string[]): Promise<Outcome> {
   });
 }
 
-async function until<T>(ask: () => T | Promise<T>, isThere: (value: T) => boolean): Promise<T> {
-  for (const startMs = performance.now(); ;) {
-    const value = await ask();
-    if (isThere(value)) return value;
-    if (performance.now() - startMs > PATIENCE_MS) {
-      throw new Error(`waited in vain; at last it was ${JSON.stringify(value)}`);
-    }
-    await sleep(20);
-  }
-}
+const { until } = waiting({ patienceMs: PATIENCE_MS });
 
 async function withQmp<T>(vm: LabVm, work: (qmp: QmpClient) => Promise<T>): Promise<T> {
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[0] } });

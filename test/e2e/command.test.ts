@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
 import { findGuest, LabDaemon, LabPair, type LabPairOptions, LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 const BIN = path.resolve(import.meta.dirname, '..', '..', 'packages', 'gannet', 'dist', 'bin.js');
 const MIB = 1024 * 1024;
@@ -93,16 +93,7 @@ function stagesOf({ stderr }: Outcome): string[] {
 /** Longer than anything here takes: a wait that fails says what it saw. */
 const PATIENCE_MS = 60_000;
 
-async function until<T>(ask: () => T | Promise<T>, isThere: (value: T) => boolean): Promise<T> {
-  for (const startMs = performance.now(); ;) {
-    const value = await ask();
-    if (isThere(value)) return value;
-    if (performance.now() - startMs > PATIENCE_MS) {
-      throw new Error(`waited in vain; at last it was ${JSON.stringify(value)}`);
-    }
-    await delay(20);
-  }
-}
+const { until } = waiting({ patienceMs: PATIENCE_MS });
 
 async function makePair(options: Omit<LabPairOptions, 'guest'>): Promise<LabPair> {
   const pair = await LabPair.create({ guest: await findGuest(), ...options });

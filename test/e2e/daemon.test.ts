@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabDaemon, LabPair, LabVm } from 'gannet/lab';
+import { waiting } from './waiting.js';
 
 const BIN = path.resolve(import.meta.dirname, '..', '..', 'packages', 'gannet', 'dist', 'bin.js');
 const PATIENCE_MS = 60_000;
@@ -30,12 +31,7 @@ async function statusOf(daemon: LabDaemon, isSo: (status: Json) => boolean): Pro
   }
 }
 
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const startMs = performance.now(); !isSo();) {
-    if (performance.now() - startMs > PATIENCE_MS) throw new Error(`waited in vain for ${what}`);
-    await sleep(20);
-  }
-}
+const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
 
 const pidOf = ({ pid }: LabDaemon): number => pid ?? 0;
 

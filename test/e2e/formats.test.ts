@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 const run = promisify(execFile);
 const PERIOD_MS = 400;
@@ -26,12 +26,7 @@ async function protectedPair(options: Partial<LabPairOptions>): Promise<LabPair>
   return pair;
 }
 
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (const startMs = performance.now(); !(await isSo());) {
-    if (performance.now() - startMs > PATIENCE_MS) throw new Error(`waited in vain for ${what}`);
-    await sleep(20);
-  }
-}
+const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
 
 /** Kills the primary, fails over, and protects the survivor with a new secondary. */
 async function goRound(running: LabPair): Promise<void> {

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabDaemon, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 const CIRCLES = 5;
 const PERIOD_MS = 500;
@@ -26,12 +26,7 @@ async function protectedPair(options: Partial<LabPairOptions> = {}): Promise<Lab
   return pair;
 }
 
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (const startMs = performance.now(); !(await isSo());) {
-    if (performance.now() - startMs > PATIENCE_MS) throw new Error(`waited in vain for ${what}`);
-    await sleep(20);
-  }
-}
+const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
 
 async function statusOf(daemon: LabDaemon): Promise<Json> {
   return (await daemon.client.call('status')) as Json;

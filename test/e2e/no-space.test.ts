@@ -2,12 +2,12 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
 import { findGuest, LabPair, type LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 // Bases on a file system of their own, which runs full.
 
@@ -43,16 +43,7 @@ async function resize(size: string): Promise<void> {
   await run('nsenter', ['--mount', '--target', String(keeper.pid), ...mount]);
 }
 
-async function until<T>(ask: () => T | Promise<T>, isThere: (value: T) => boolean): Promise<T> {
-  for (const startMs = performance.now(); ;) {
-    const value = await ask();
-    if (isThere(value)) return value;
-    if (performance.now() - startMs > PATIENCE_MS) {
-      throw new Error(`waited in vain; at last it was ${JSON.stringify(value)}`);
-    }
-    await sleep(20);
-  }
-}
+const { until } = waiting({ patienceMs: PATIENCE_MS });
 
 /** Writes to a VM's disk, beside its guest. */
 async function writeTo(vm: LabVm, request: string): Promise<void> {

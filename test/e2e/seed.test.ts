@@ -5,13 +5,13 @@ import { mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NbdClient, NbdServer } from '@gannet/nbd';
 import { type DiskLink, PrimaryDriver, type SeedProgress } from '@gannet/qmp-driver';
 import { recoverBases, Replica } from '@gannet/replicator';
 import { findGuest, LabDaemon, LabPair } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { waiting } from './waiting.js';
 
 const MIB = 1024 * 1024;
 const BIN = path.resolve(import.meta.dirname, '..', '..', 'packages', 'gannet', 'dist', 'bin.js');
@@ -30,16 +30,7 @@ afterEach(async () => {
   for (const step of undo.reverse()) await step();
 });
 
-async function until<T>(ask: () => T | Promise<T>, isThere: (value: T) => boolean): Promise<T> {
-  for (const startMs = performance.now(); ;) {
-    const value = await ask();
-    if (isThere(value)) return value;
-    if (performance.now() - startMs > PATIENCE_MS) {
-      throw new Error(`waited in vain; at last it was ${JSON.stringify(value)}`);
-    }
-    await delay(5);
-  }
-}
+const { until } = waiting({ patienceMs: PATIENCE_MS, pollMs: 5 });
 
 /**
  * What runs between the hosts: can be cut, and can swallow everything without a word. TCP, because a sender that is

@@ -166,8 +166,7 @@ async function beginsWithZeros(file: FileHandle): Promise<boolean> {
 async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
   let sizeBytes = Number(stats.size);
   if (stats.isBlockDevice()) {
-    const major = Number(((stats.rdev >> 8n) & 0xfffn) | ((stats.rdev >> 32n) & 0xfffff000n));
-    const minor = Number((stats.rdev & 0xffn) | ((stats.rdev >> 12n) & 0xffffff00n));
+    const [major, minor] = deviceNumbers(stats.rdev);
     sizeBytes = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
   } else if (!stats.isFile()) {
     throw new BaseImageError(
@@ -205,6 +204,14 @@ export function isNoSpace(error: unknown): boolean {
 export function ioRemedy(isFull: boolean): string {
   const what = isFull ? 'Make space on its file system' : 'Check the image and its disk';
   return `${what}: what is written back stays in memory and is tried again, a first copy begins anew with \`gannet protect\`.`;
+}
+
+/** Of a device as stat(2) gives it (makedev(3)). */
+export function deviceNumbers(device: bigint): readonly [major: bigint, minor: bigint] {
+  return [
+    ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
+    (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
+  ];
 }
 
 /** Whether something is at that path. */

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { exists, messageOf } from './base-image.js';
+import { deviceNumbers, exists, messageOf } from './base-image.js';
 import { BaseImageError } from './errors.js';
 
 /** Formats of images that qemu-storage-daemon writes; `raw` needs none. */
@@ -71,8 +71,7 @@ export async function probeImage(path: string): Promise<ImageProbe | undefined> 
  * 200 + n who shares it with nobody; 0 is to read, 1 to write, 3 to resize (QEMU, block/file-posix.c).
  */
 function isLocked(locks: string, { dev, ino }: { dev: bigint; ino: bigint }): boolean {
-  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n);
-  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
+  const [major, minor] = deviceNumbers(dev);
   const hex = (part: bigint): string => part.toString(16).padStart(2, '0');
   const file = ` ${hex(major)}:${hex(minor)}:${ino} `;
   return locks.split('\n').some((line) => {
