@@ -1,14 +1,16 @@
-import { recoverBases } from '@gannet/replicator';
+/**
+ * The command: its arguments, and what each of them calls. Only what --help needs is imported here; a command imports
+ * its own work when it is called, so that it starts in the time that it takes.
+ */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type CheckOptions, runCheck } from './check/command.js';
-import { asSecondary, basesOf, parseBytes } from './config.js';
-import { type ConfigChoice, findConfig } from './config-file.js';
-import { ControlClient, SILENCE_MS } from './control/client.js';
-import { runDemo } from './demo/demo.js';
+import { parseBytes } from './bytes.js';
+import type { CheckOptions } from './check/command.js';
+import type { ConfigChoice } from './config-file.js';
+import { SILENCE_MS } from './control/silence.js';
+import type { DemoOptions } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
-import { LOG_LEVELS } from './log.js';
-import { protectProgress } from './protect-progress.js';
-import { serve, type ServeOptions } from './serve.js';
+import { LOG_LEVELS } from './log-levels.js';
+import type { ServeOptions } from './serve.js';
 import { formatTable } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -77,10 +79,10 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   command('secondary', 'Hold the disks of a secondary VM and commit them at each checkpoint')
     .addOption(logLevel())
     .option('--overwrite', 'seed over a base that holds data', false)
-    .action(about((options: Options) => serve(options, 'secondary')));
+    .action(about((options: Options) => runDaemon(options, 'secondary')));
   command('primary', 'Stand beside a running VM to protect it')
     .addOption(logLevel())
-    .action(about((options: Options) => serve(options, 'primary')));
+    .action(about((options: Options) => runDaemon(options, 'primary')));
   caller('protect', 'Copy the disks of the running VM and start COLO')
     .addOption(seedRate())
     .action(about((options: Options) => protect(options, 'protect')));
@@ -97,6 +99,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .option('--backend <id=backend>', 'what a port or card of it is connected to', gather)
     .action(
       about(async (options: CheckOptions) => {
+        const { runCheck } = await import('./check/command.js');
         endWith(await runCheck(options));
       }),
     );
@@ -129,8 +132,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .action(about((options: Options) => protect(options, 'reprotect')));
   command('recover', 'After a crash behind a failover: make the base images whole again').action(
     about(async (options: Options) => {
-      const config = asSecondary(await findConfig(options));
-      print(options, { recovered: await recoverBases(basesOf(config), { lock: true }) });
+      print(options, { recovered: await recover(options) });
     }),
   );
   program
@@ -146,7 +148,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
         .default('replication'),
     )
     .option('--seed <n>', 'replays the moment of the kill', positive)
-    .action(async (options: DemoFlags) => {
+    .action(async (options: DemoOptions) => {
+      const { runDemo } = await import('./demo/demo.js');
       endWith(await runDemo(options));
     });
   return program;
@@ -171,7 +174,17 @@ function logLevel(): Option {
     .default('info');
 }
 
-type DemoFlags = Parameters<typeof runDemo>[0];
+async function runDaemon(options: Options, role: 'primary' | 'secondary'): Promise<void> {
+  const { serve } = await import('./serve.js');
+  await serve(options, role);
+}
+
+async function recover(options: Options): Promise<unknown> {
+  const { asSecondary, basesOf } = await import('./config.js');
+  const { findConfig } = await import('./config-file.js');
+  const { recoverBases } = await import('@gannet/replicator');
+  return recoverBases(basesOf(asSecondary(await findConfig(options))), { lock: true });
+}
 
 async function call(
   options: Options,
@@ -179,6 +192,8 @@ async function call(
   params: Record<string, unknown>,
   progress?: (value: unknown) => void,
 ): Promise<Record<string, unknown>> {
+  const { findConfig } = await import('./config-file.js');
+  const { ControlClient } = await import('./control/client.js');
   const { control } = await findConfig(options);
   const client = await ControlClient.connect(control, 1000 * (options.timeout ?? 0) || SILENCE_MS);
   try {
@@ -223,6 +238,7 @@ function reportError(error: unknown, json: boolean): number {
 }
 
 async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
+  const { protectProgress } = await import('./protect-progress.js');
   const { seedRate: bytesPerSec, json } = options;
   await call(options, method, { bytesPerSec }, protectProgress(json));
 }

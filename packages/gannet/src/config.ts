@@ -5,6 +5,7 @@ import { type DiskOptions, IMAGE_FORMATS } from '@gannet/replicator';
 import { parse } from 'yaml';
 import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
+import { parseBytes } from './bytes.js';
 import { GannetError } from './errors.js';
 import { type Places, placesOf } from './places.js';
 
@@ -13,13 +14,6 @@ export type Address =
   | { readonly type: 'unix'; readonly path: string }
   | { readonly type: 'inet'; readonly host: string; readonly port: number };
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-};
 const NO_PLAIN_TCP = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
 /** Longest path that fits a socket address on Linux. */
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -63,13 +57,6 @@ const migrateUri = z.string().superRefine((text, context) => {
     context.addIssue('write unix:/path/of.sock or tcp:HOST:PORT');
   } else if (!isLoopback(tcp[1])) context.addIssue(NO_PLAIN_TCP);
 });
-
-/** Undefined unless it is a size above 0. */
-export function parseBytes(text: string): number | undefined {
-  const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(text);
-  const size = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? 1);
-  return size > 0 && Number.isSafeInteger(size) ? size : undefined;
-}
 
 const bytes = z.unknown().transform((value, context) => {
   const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';

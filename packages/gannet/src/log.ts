@@ -1,7 +1,5 @@
 import winston from 'winston';
 
-export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-
 export type Logger = winston.Logger;
 
 /** Logs to stderr: for people on a terminal, one JSON object a line otherwise. */

@@ -7,6 +7,7 @@ import {
   replySchema,
   textOf,
 } from './protocol.js';
+import { SILENCE_MS } from './silence.js';
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -14,8 +15,6 @@ interface Pending {
   readonly progress: Progress | undefined;
 }
 
-/** A daemon that gives no sign of life for so long is stopped, or hangs. */
-export const SILENCE_MS = 10_000;
 const PINGS_PER_SILENCE = 4;
 
 /**

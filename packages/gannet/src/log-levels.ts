@@ -1,0 +1,1 @@
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
