@@ -12,6 +12,8 @@ import { type DiskLimits, SlowHost } from './slow-host.js';
 
 const MIB = 1024 * 1024;
 const SETTLE_MS = 60_000;
+/** For what both sides write between two checkpoints and what is not written back yet; COLO's RAM disks hold as much. */
+const MEMORY = { soft: 2048 * MIB, hard: 2560 * MIB };
 
 export interface Pair {
   /** Where the primary's load goes. */
@@ -185,7 +187,7 @@ export async function gannetPair(options: PairOptions, link: LinkKind): Promise<
       control: path.join(folder, 'control.sock'),
       qmp: `unix:${path.join(folder, 'none.sock')}`,
       disks: [{ name: 'disk', device: 'disk0', base: hosts.file('secondary.raw') }],
-      secondary: { nbd: `unix:${nbd}`, source: 'external', overwrite: true },
+      secondary: { nbd: `unix:${nbd}`, source: 'external', overwrite: true, memory: MEMORY },
     },
   });
   scope.defer(async () => {
