@@ -30,7 +30,10 @@ export default {
     {
       ...shared,
       displayName: 'interop',
-      testMatch: ['<rootDir>/packages/*/test/**/*.interop.test.ts'],
+      testMatch: [
+        '<rootDir>/packages/*/test/**/*.interop.test.ts',
+        '<rootDir>/test/packages/**/*.test.ts',
+      ],
     },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
     { ...shared, displayName: 'matrix', testMatch: ['<rootDir>/test/matrix/**/*.test.ts'] },

@@ -1,4 +1,3 @@
-import type { RawData } from 'ws';
 import { z } from 'zod';
 
 /**
@@ -38,7 +37,8 @@ export type ControlReply = z.output<typeof replySchema>;
 export type Progress = (progress: unknown) => void;
 export type ControlMethod = (params: Record<string, unknown>, progress: Progress) => unknown;
 
-export function textOf(data: RawData): string {
+/** @param data of a frame: ws's RawData, whose types those who use this package need not have */
+export function textOf(data: Buffer | ArrayBuffer | Buffer[]): string {
   if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
   return (Buffer.isBuffer(data) ? data : Buffer.from(data)).toString('utf8');
 }

@@ -1,0 +1,149 @@
+/** Each package as somebody who wants that one alone gets it: packed, installed into an empty project, tried. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Packed, ROOT } from './packed.js';
+
+const run = promisify(execFile);
+const TSC = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+/** What its declarations mention; everybody who compiles for Node.js has it. */
+const NODE_TYPES = '@types/node@20';
+
+interface Manifest {
+  readonly name: string;
+  readonly exports: Record<string, { readonly types: string; readonly default: string }>;
+  readonly dependencies?: Record<string, string>;
+  readonly [key: string]: unknown;
+}
+
+/** What comes with each package when it is installed alone, and what its README's first example says. */
+const PACKAGES: Record<string, { readonly with: readonly string[]; readonly says: RegExp }> = {
+  'qemu-qmp-client': { with: [], says: /^QEMU \{[^]*status: 'running'[^]*event STOP\nstopped at/ },
+  '@gannet/nbd': { with: [], says: /^hello\n$/ },
+  '@gannet/checkpointer': { with: [], says: /^commit\nfail over\n$/ },
+  '@gannet/replicator': { with: ['@gannet/nbd'], says: /^false\ntrue\n$/ },
+  '@gannet/qmp-driver': {
+    with: ['qemu-qmp-client'],
+    says: /^vb0: raw, 64 MiB\n.*no-quorum: vb0/s,
+  },
+  gannet: {
+    with: ['@gannet/nbd', '@gannet/replicator', 'commander', 'winston', 'ws', 'yaml', 'zod'],
+    says: /"state":"protected"[^]*hello/,
+  },
+};
+
+let packed: Packed;
+beforeAll(async () => {
+  packed = await Packed.make();
+});
+afterAll(() => packed[Symbol.asyncDispose]());
+
+test('publint and "are the types wrong" find nothing', async () => {
+  const check = path.join(ROOT, 'scripts/check-packages.mjs');
+  const { stdout } = await run(process.execPath, [check, packed.folder]).catch(
+    (error: unknown) => error as { stdout: string },
+  );
+  expect(stdout).toBe('6 packages, 0 findings\n');
+});
+
+test('no package is forgotten here', async () => {
+  const folders = await readdir(path.join(ROOT, 'packages'));
+  const names = folders.map(async (folder) => (await manifestOf(`packages/${folder}`)).name);
+  expect((await Promise.all(names)).sort()).toEqual(Object.keys(PACKAGES).sort());
+});
+
+describe.each(Object.entries(PACKAGES))('%s, installed alone', (name, expected) => {
+  let folder: string;
+  let installed: string;
+  let manifest: Manifest;
+  beforeAll(async () => {
+    folder = path.join(packed.folder, name.replace('/', '-'));
+    installed = path.join(folder, 'node_modules', name);
+    await packed.npm(folder, '--init-type=module', name, NODE_TYPES);
+    await writeFile(path.join(folder, 'package.json'), '{"type": "module", "private": true}');
+    manifest = JSON.parse(await readFile(path.join(installed, 'package.json'), 'utf8')) as Manifest;
+  });
+
+  test('it brings what it needs, its licence, its README and its sources', async () => {
+    const modules = path.join(folder, 'node_modules');
+    const there = expected.with.map((other) => access(path.join(modules, other)));
+    for (const file of ['LICENSE', 'README.md', 'src/index.ts', 'dist/index.js.map']) {
+      there.push(access(path.join(installed, file)));
+    }
+    await Promise.all(there);
+    if (expected.with.length === 0) {
+      const others = (await readdir(modules)).filter((entry) => !entry.startsWith('.'));
+      expect(others.sort()).toEqual([name.split('/')[0], '@types', 'undici-types'].sort());
+    }
+    const versions = Object.values(manifest.dependencies ?? {});
+    expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+    expect(manifest).toMatchObject({
+      type: 'module',
+      license: 'Apache-2.0',
+      sideEffects: false,
+      engines: { node: '>=20.11' },
+    });
+  });
+
+  test('every entry point can be imported and has types, and the first example runs', async () => {
+    const { prelude, code } = firstExampleOf(
+      await readFile(path.join(installed, 'README.md'), 'utf8'),
+    );
+    const entries = Object.keys(manifest.exports).map((entry) => path.posix.join(name, entry));
+    const imports = entries.map((entry, at) => `import * as entry${at} from '${entry}';`);
+    const uses = entries.map((_, at) => `console.log(Object.keys(entry${at}).length);`);
+    await writeFile(path.join(folder, 'entries.ts'), [...imports, ...uses].join('\n'));
+    await writeFile(path.join(folder, 'example.ts'), code);
+    await compile(folder);
+    const counts = await run(process.execPath, ['entries.js'], { cwd: folder });
+    expect(counts.stdout.trim().split('\n')).toHaveLength(entries.length);
+    // The last command of a prelude is a server, and ends with this process or before it.
+    const shell = prelude?.replace(/^qemu-system/m, 'exec qemu-system');
+    const beside = shell
+      ? spawn('setpriv', ['--pdeathsig', 'KILL', 'sh', '-ec', shell], {
+          cwd: folder,
+          stdio: 'ignore',
+        })
+      : undefined;
+    try {
+      const { stdout } = await run(process.execPath, ['example.js'], { cwd: folder });
+      expect(stdout).toMatch(expected.says);
+    } finally {
+      if (beside?.exitCode === null) {
+        beside.kill('SIGKILL');
+        await once(beside, 'exit');
+      }
+    }
+  });
+});
+
+async function manifestOf(folder: string): Promise<Manifest> {
+  return JSON.parse(await readFile(path.join(ROOT, folder, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** As a user with a strict compiler would; declarations of dependencies are checked too. */
+async function compile(folder: string): Promise<void> {
+  const options = {
+    ...{ target: 'es2022', module: 'nodenext', types: ['node'], lib: ['es2023'] },
+    ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false },
+    verbatimModuleSyntax: true,
+  };
+  const project = { compilerOptions: options, files: ['entries.ts', 'example.ts'] };
+  await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify(project));
+  const { stdout } = await run(process.execPath, [TSC, '-p', folder]).catch(
+    (error: unknown) => error as { stdout: string },
+  );
+  expect(stdout).toBe('');
+}
+
+/** The first block of JavaScript or TypeScript, and the shell's block before it where there is one. */
+function firstExampleOf(readme: string): { prelude: string | undefined; code: string } {
+  const blocks = [...readme.matchAll(/^```(sh|js|ts)\n([^]*?)^```$/gm)];
+  const at = blocks.findIndex(([, language]) => language !== 'sh');
+  const code = blocks[at]?.[2];
+  if (code === undefined) throw new Error('the README has no example');
+  return { prelude: at > 0 ? blocks[at - 1]?.[2] : undefined, code };
+}
