@@ -15,17 +15,27 @@ export interface ByteSource {
   readonly stream: Duplex;
   /** Called once, before anything is delivered. Its bytes are valid until `done` is called. */
   listen(deliver: (batch: Buffer) => void): void;
+  /** Delivers no more: the stream, which is paused, is for somebody else to read. */
+  leave(): void;
   /** The oldest batch that was delivered is needed no more. */
   done(): void;
 }
 
 /** Any stream: its chunks are its own. */
 export class StreamSource implements ByteSource {
+  #deliver: (batch: Buffer) => void = () => undefined;
+
   constructor(readonly stream: Duplex) {}
 
   listen(deliver: (batch: Buffer) => void): void {
+    this.#deliver = deliver;
     this.stream.on('data', deliver);
     this.stream.resume();
+  }
+
+  leave(): void {
+    this.stream.off('data', this.#deliver);
+    this.stream.pause();
   }
 
   done(): void {
@@ -56,6 +66,11 @@ class BlockSource implements ByteSource {
 
   listen(deliver: (batch: Buffer) => void): void {
     this.#deliver = deliver;
+  }
+
+  leave(): void {
+    this.stream.pause();
+    this.#deliver = () => undefined;
   }
 
   done(): void {

@@ -73,9 +73,21 @@ export async function greet(stream: ByteStream): Promise<boolean> {
   return noZeroes;
 }
 
-/** Negotiates up to the transmission phase. Throws `NbdRefusal` where the server refuses the export. */
-export async function negotiate(stream: ByteStream, wishes: Wishes): Promise<Agreed> {
-  const noZeroes = await greet(stream);
+/** Asks for TLS, which begins behind this. Throws `NbdRefusal` where the server does not have it. */
+export async function startTls(stream: ByteStream): Promise<void> {
+  sendOption(stream, nbd.NBD_OPT_STARTTLS, NO_DATA);
+  await takeReplies(stream, nbd.NBD_OPT_STARTTLS);
+}
+
+/**
+ * Negotiates up to the transmission phase, after greet(), which says `noZeroes`. Throws `NbdRefusal` where the server
+ * refuses the export.
+ */
+export async function negotiate(
+  stream: ByteStream,
+  noZeroes: boolean,
+  wishes: Wishes,
+): Promise<Agreed> {
   const structured = wishes.structured && (await askStructured(stream));
   const contextId =
     structured && wishes.baseAllocation ? await askContext(stream, wishes.export) : undefined;

@@ -1,7 +1,8 @@
 import { connect } from 'node:net';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { ByteStream } from './client-handshake.js';
-import { NbdConnectionError, NbdError } from './errors.js';
+import { NbdConnectionError, NbdError, NbdProtocolError } from './errors.js';
 
 /** Where a server listens. */
 export type NbdServerAddress =
@@ -9,7 +10,7 @@ export type NbdServerAddress =
 
 /** A socket as the handshake wants it: so many bytes at a time. */
 export class HandshakeStream implements ByteStream {
-  readonly #socket: Socket;
+  #socket: Socket;
   #chunks: Buffer = Buffer.alloc(0);
   #waiting: { length: number; resolve: (bytes: Buffer) => void } | undefined;
   #receive: (bytes: Buffer) => void;
@@ -20,7 +21,38 @@ export class HandshakeStream implements ByteStream {
       this.#chunks = Buffer.concat([this.#chunks, bytes]);
       this.#serve();
     };
-    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.on('data', this.#onData);
+  }
+
+  /** What is sent and received from now on. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  readonly #onData = (bytes: Buffer): void => this.#receive(bytes);
+
+  /**
+   * Shakes hands for TLS, behind the server's word that it is ready to. Rejects where the server is not who it should be,
+   * and where something came in the clear behind that word, whoever put it there.
+   */
+  async secure(options: ConnectionOptions): Promise<void> {
+    if (this.#chunks.length > 0) {
+      throw new NbdProtocolError('bytes in the clear behind the answer to NBD_OPT_STARTTLS');
+    }
+    const raw = this.#socket;
+    raw.off('data', this.#onData);
+    raw.on('error', () => undefined);
+    raw.pause();
+    const secured = await new Promise<TLSSocket>((resolve, reject) => {
+      const fail = (cause: Error): void => {
+        reject(new NbdConnectionError(`no TLS with the server: ${cause.message}`, { cause }));
+      };
+      const socket = connectTls({ ...options, socket: raw }, () => resolve(socket));
+      socket.on('error', fail);
+      socket.on('close', () => fail(new Error('it hung up')));
+    });
+    this.#socket = secured;
+    secured.on('data', this.#onData);
   }
 
   send(bytes: Buffer): void {
@@ -50,6 +82,17 @@ export class HandshakeStream implements ByteStream {
   }
 }
 
+/** By default a server has to show a certificate for the host that was asked for. */
+export function tlsOptionsFor(
+  address: NbdServerAddress,
+  options: ConnectionOptions,
+): ConnectionOptions {
+  if ('path' in address) return options;
+  const { host } = address;
+  // A name that is an address must not be sent (RFC 6066, section 3), but is checked all the same.
+  return { host, ...(isIP(host) === 0 ? { servername: host } : {}), ...options };
+}
+
 /**
  * Connects and runs `talk`, which fails as soon as the connection does or `timeoutMs` have passed.
  * The socket is destroyed where it fails.
@@ -57,7 +100,7 @@ export class HandshakeStream implements ByteStream {
 export async function converse<T>(
   address: NbdServerAddress,
   timeoutMs: number,
-  talk: (socket: Socket, stream: HandshakeStream) => Promise<T>,
+  talk: (stream: HandshakeStream) => Promise<T>,
 ): Promise<T> {
   const socket =
     'path' in address
@@ -78,7 +121,7 @@ export async function converse<T>(
   socket.on('error', onError);
   socket.on('close', onClose);
   try {
-    return await Promise.race([talk(socket, stream), broken]);
+    return await Promise.race([talk(stream), broken]);
   } catch (error) {
     socket.on('error', () => undefined);
     socket.destroy();

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
-import { abort, greet, list, negotiate } from './client-handshake.js';
+import type { ConnectionOptions } from 'node:tls';
+import { abort, greet, list, negotiate, startTls } from './client-handshake.js';
 import type { Agreed, ListedExport } from './client-handshake.js';
-import { converse } from './client-socket.js';
+import { converse, tlsOptionsFor } from './client-socket.js';
 import type { HandshakeStream, NbdServerAddress } from './client-socket.js';
 import { ReplyReader } from './client-replies.js';
 import type { PendingRequest } from './client-replies.js';
@@ -19,6 +20,11 @@ export interface NbdClientOptions {
   readonly baseAllocation?: boolean;
   /** For connecting and negotiating together; 10000 by default. */
   readonly timeoutMs?: number;
+  /**
+   * Insist on TLS, with these options of node:tls. The server's certificate has to be for the host that is connected to,
+   * or for `servername`.
+   */
+  readonly tls?: ConnectionOptions;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -66,25 +72,27 @@ export class NbdClient {
     address: NbdServerAddress,
     options: NbdClientOptions = {},
   ): Promise<NbdClient> {
-    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (socket, stream) => {
-      const agreed = await negotiate(stream, {
+    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      const noZeroes = await begin(stream, address, options.tls);
+      const agreed = await negotiate(stream, noZeroes, {
         export: options.export ?? '',
         structured: options.structured ?? true,
         baseAllocation: options.baseAllocation ?? true,
       });
-      return new NbdClient(socket, agreed, stream);
+      return new NbdClient(stream.socket, agreed, stream);
     });
   }
 
   /** The exports of a server (NBD_OPT_LIST). Throws as connect() does. */
   static async list(
     address: NbdServerAddress,
-    options: Pick<NbdClientOptions, 'timeoutMs'> = {},
+    options: Pick<NbdClientOptions, 'timeoutMs' | 'tls'> = {},
   ): Promise<ListedExport[]> {
-    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (socket, stream) => {
-      await greet(stream);
+    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      await begin(stream, address, options.tls);
       const exports = await list(stream);
       abort(stream);
+      const { socket } = stream;
       socket.end();
       socket.on('error', () => undefined);
       socket.resume();
@@ -246,6 +254,20 @@ export class NbdClient {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** Up to where exports may be talked about. Returns whether zeroes will be left out. */
+async function begin(
+  stream: HandshakeStream,
+  address: NbdServerAddress,
+  tls: ConnectionOptions | undefined,
+): Promise<boolean> {
+  const noZeroes = await greet(stream);
+  if (tls !== undefined) {
+    await startTls(stream);
+    await stream.secure(tlsOptionsFor(address, tls));
+  }
+  return noZeroes;
+}
 
 function fuaFlag(options: { fua?: boolean }): number {
   return options.fua === true ? nbd.NBD_CMD_FLAG_FUA : 0;

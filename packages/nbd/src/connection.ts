@@ -8,59 +8,20 @@
 // another.
 
 import type { Duplex } from 'node:stream';
-import type { ByteSource } from './byte-source.js';
-import { NbdConnectionError, NbdRefusal } from './errors.js';
-import type { NbdProtocolError } from './errors.js';
-import type { Admission, ExportSession, NbdExport, PeerInfo, SessionEnd } from './export.js';
+import { type ByteSource, StreamSource } from './byte-source.js';
+import type { ConnectionContext, ConnectionInfo, ConnectionState } from './connection-info.js';
+import { NbdConnectionError, NbdProtocolError, NbdRefusal } from './errors.js';
+import type { ExportSession, NbdExport, PeerInfo, SessionEnd } from './export.js';
 import { encodeGreeting } from './handshake.js';
-import type { NbdLimits } from './limits.js';
 import { Negotiation, offeredBlockSize } from './negotiation.js';
 import { ReplyWriter } from './replies.js';
+import { secure } from './server-tls.js';
 import { Transmission } from './transmission.js';
 
-/** What a server reports about its connections, for logs. */
-export type NbdServerEvent =
-  | { readonly kind: 'connected'; readonly peer: PeerInfo }
-  | { readonly kind: 'turned-away'; readonly address: string; readonly reason: string }
-  | { readonly kind: 'opened'; readonly peer: PeerInfo; readonly exportName: string }
-  | { readonly kind: 'refused'; readonly peer: PeerInfo; readonly error: NbdRefusal }
-  /** A session threw something other than an NbdCommandError; the client was told EIO. */
-  | {
-      readonly kind: 'failed';
-      readonly peer: PeerInfo;
-      /** Undefined where it was the export's open(). */
-      readonly command: number | undefined;
-      readonly error: unknown;
-    }
-  | { readonly kind: 'ended'; readonly peer: PeerInfo; readonly end: SessionEnd };
-
-/** What a connection is doing; `closed` once nothing more of it will be applied. */
-export type ConnectionState = 'negotiating' | 'opening' | 'transmission' | 'closed';
-
-/** A snapshot of one connection, for status pages. */
-export interface ConnectionInfo {
-  readonly peer: PeerInfo;
-  readonly state: ConnectionState;
-  readonly exportName: string | undefined;
-  readonly requests: number;
-  readonly requestsInFlight: number;
-  readonly receivedBytes: number;
-  readonly queuedBytes: number;
-}
-
-export interface ConnectionContext {
-  readonly exports: () => readonly NbdExport[];
-  readonly admission: Admission;
-  readonly limits: NbdLimits;
-  readonly onEvent: (event: NbdServerEvent) => void;
-  /** The stream is closed and the end has been applied. */
-  readonly onGone: (connection: Connection) => void;
-}
-
 export class Connection {
-  readonly peer: PeerInfo;
-  readonly #source: ByteSource;
-  readonly #stream: Duplex;
+  #peer: PeerInfo;
+  #source: ByteSource;
+  #stream: Duplex;
   readonly #context: ConnectionContext;
   readonly #negotiation: Negotiation;
   readonly #replies: ReplyWriter;
@@ -86,14 +47,14 @@ export class Connection {
   #flushScheduled = false;
 
   constructor(source: ByteSource, peer: PeerInfo, context: ConnectionContext) {
-    this.peer = peer;
+    this.#peer = peer;
     this.#source = source;
     this.#stream = source.stream;
     this.#context = context;
-    this.#negotiation = new Negotiation(context.exports, context.limits);
+    this.#negotiation = new Negotiation(context.exports, context.limits, context.tls !== undefined);
     this.#replies = new ReplyWriter((pieces, taken) => this.#send(pieces, taken));
     this.#handshakeTimer = setTimeout(() => {
-      this.#drop(new NbdConnectionError('the handshake took too long'));
+      this.drop(new NbdConnectionError('the handshake took too long'));
     }, context.limits.handshakeMs);
     this.#handshakeTimer.unref();
     this.#listen();
@@ -101,9 +62,24 @@ export class Connection {
     this.#stream.write(encodeGreeting());
   }
 
+  /** Who is at the other end, as far as that is known by now. */
+  get peer(): PeerInfo {
+    return this.#peer;
+  }
+
+  get origin(): string {
+    return this.#context.origin;
+  }
+
+  /** `in-use` from the moment at which an export is being opened. */
+  get stage(): 'greeting' | 'in-use' | 'ending' {
+    if (this.#state === 'closed' || this.#end !== undefined) return 'ending';
+    return this.#state === 'negotiating' || this.#state === 'securing' ? 'greeting' : 'in-use';
+  }
+
   get info(): ConnectionInfo {
     return {
-      peer: this.peer,
+      peer: this.#peer,
       state: this.#state,
       exportName: this.#exportName,
       requests: this.#transmission?.requests ?? 0,
@@ -131,16 +107,21 @@ export class Connection {
   #listen(): void {
     const stream = this.#stream;
     this.#source.listen((batch) => this.#receive(batch));
-    stream.on('end', () => this.#queueEnd(undefined));
-    stream.on('error', (error: Error) => this.#queueEnd(error));
-    stream.on('drain', () => this.#resumeApplying());
-    stream.on('close', () => {
-      this.#streamClosed = true;
-      this.#queueEnd(undefined);
-      this.#resumeApplying();
-      this.#leaveIfDone();
-    });
+    stream.on('end', this.#onEnd);
+    stream.on('error', this.#onError);
+    stream.on('drain', this.#onDrain);
+    stream.on('close', this.#onClose);
   }
+
+  readonly #onEnd = (): void => this.#queueEnd(undefined);
+  readonly #onError = (error: Error): void => this.#queueEnd(error);
+  readonly #onDrain = (): void => this.#resumeApplying();
+  readonly #onClose = (): void => {
+    this.#streamClosed = true;
+    this.#queueEnd(undefined);
+    this.#resumeApplying();
+    this.#leaveIfDone();
+  };
 
   // Receiving
 
@@ -186,7 +167,7 @@ export class Connection {
   };
 
   #isHeldUp(): boolean {
-    if (this.#state === 'opening') return true;
+    if (this.#state === 'opening' || this.#state === 'securing') return true;
     // An unfinished payload must go on, or the request that fills the limit might never end.
     const transmission = this.#transmission;
     return transmission !== undefined && !transmission.midRequest && transmission.full;
@@ -253,6 +234,10 @@ export class Connection {
         case 'open':
           this.#open(step.target);
           break;
+        case 'starttls':
+          this.#replies.push(step.bytes);
+          this.#secure();
+          break;
         case 'abort':
           this.#replies.push(step.bytes);
           this.#finish({ kind: 'disconnect' });
@@ -266,16 +251,56 @@ export class Connection {
 
   #hangUp(error: NbdProtocolError | NbdRefusal): void {
     if (error instanceof NbdRefusal) {
-      this.#context.onEvent({ kind: 'refused', peer: this.peer, error });
+      this.#context.onEvent({ kind: 'refused', peer: this.#peer, error });
     }
     this.#finish({ kind: 'lost', error, midRequest: true });
   }
 
+  /**
+   * Behind the ACK the stream is TLS's. What the client has sent in the clear meanwhile would have
+   * had to wait for the ACK: it is not the client's, or the client is none.
+   */
+  #secure(): void {
+    const { tls } = this.#context;
+    if (tls === undefined || this.#queue.length > 0) {
+      this.#hangUp(new NbdProtocolError('bytes in the clear behind NBD_OPT_STARTTLS'));
+      return;
+    }
+    this.#state = 'securing';
+    this.#replies.flush();
+    const raw = this.#stream;
+    this.#source.leave();
+    raw.off('end', this.#onEnd);
+    raw.off('drain', this.#onDrain);
+    secure(raw, tls, (result) => {
+      if (this.#state !== 'securing') return;
+      if (result instanceof NbdConnectionError) {
+        this.#state = 'negotiating';
+        this.drop(result);
+        return;
+      }
+      raw.off('error', this.#onError);
+      raw.on('error', () => undefined);
+      raw.off('close', this.#onClose);
+      this.#peer = { ...this.#peer, identity: result.identity };
+      this.#source = new StreamSource(result.stream);
+      this.#stream = result.stream;
+      this.#state = 'negotiating';
+      this.#negotiation.secured();
+      this.#context.onEvent({ kind: 'secured', peer: this.#peer });
+      this.#listen();
+    });
+  }
+
   #open(target: NbdExport): void {
+    if (!this.#context.mayOpen()) {
+      this.#refuse(new NbdRefusal('policy', 'too many connections'));
+      return;
+    }
     this.#state = 'opening';
     let opened: ExportSession | Promise<ExportSession>;
     try {
-      opened = target.open(this.peer);
+      opened = target.open(this.#peer);
     } catch (error) {
       this.#refuse(error);
       return;
@@ -311,10 +336,10 @@ export class Connection {
     this.#transmission = new Transmission(session, rules, limits, this.#replies, {
       mayReply: () => this.#unreadReplyBytes() < this.#replyLimit(),
       settled: () => this.#scheduleFlush(),
-      failed: (command, error) => onEvent({ kind: 'failed', peer: this.peer, command, error }),
+      failed: (command, error) => onEvent({ kind: 'failed', peer: this.#peer, command, error }),
     });
     this.#state = 'transmission';
-    onEvent({ kind: 'opened', peer: this.peer, exportName: target.name });
+    onEvent({ kind: 'opened', peer: this.#peer, exportName: target.name });
     const rest = this.#negotiation.takeRest();
     if (rest.length > 0) this.#requeue(rest);
   }
@@ -333,9 +358,9 @@ export class Connection {
         ? error
         : new NbdRefusal('policy', 'the export cannot be opened', { cause: error });
     if (!(error instanceof NbdRefusal)) {
-      this.#context.onEvent({ kind: 'failed', peer: this.peer, command: undefined, error });
+      this.#context.onEvent({ kind: 'failed', peer: this.#peer, command: undefined, error });
     }
-    this.#context.onEvent({ kind: 'refused', peer: this.peer, error: refusal });
+    this.#context.onEvent({ kind: 'refused', peer: this.#peer, error: refusal });
     this.#state = 'negotiating';
     const step = this.#negotiation.refused(refusal);
     if (step.kind === 'reply') this.#replies.push(step.bytes);
@@ -389,14 +414,15 @@ export class Connection {
     this.#queuedBytes = 0;
     this.#transmission?.abandon();
     this.#session?.close(told);
-    this.#context.onEvent({ kind: 'ended', peer: this.peer, end: told });
+    this.#context.onEvent({ kind: 'ended', peer: this.#peer, end: told });
     this.#replies.flush();
     this.#closeIfDrained();
     this.#leaveIfDone();
   }
 
   #closeIfDrained(): void {
-    if (this.#state !== 'closed' || this.#streamClosed || this.#stream.writableEnded) return;
+    if (this.#state !== 'closed' || this.#streamClosed) return;
+    if (this.#stream.writableEnded || this.#stream.destroyed) return;
     if ((this.#transmission?.requestsInFlight ?? 0) > 0) return;
     // What the peer still sends must be taken, or the kernel would answer it with a reset that
     // overtakes the replies.
@@ -407,9 +433,15 @@ export class Connection {
     this.#stream.once('close', () => clearTimeout(linger));
   }
 
-  #drop(error: Error): void {
+  /**
+   * Breaks off. A client that has come to no export stands in nobody's order: it goes at once, whatever
+   * the admission waits for.
+   */
+  drop(error: Error): void {
     this.#queueEnd(error);
     this.#stream.destroy();
+    if (this.#session !== undefined || this.#state === 'opening') return;
+    this.#finish(this.#end ?? { kind: 'lost', error, midRequest: false });
   }
 
   #leaveIfDone(): void {

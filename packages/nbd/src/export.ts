@@ -44,6 +44,10 @@ export interface PeerInfo {
   readonly id: number;
   /** `unix:PATH` or `HOST:PORT`. */
   readonly address: string;
+  /** How it has come; undefined where its stream was made elsewhere. */
+  readonly transport?: 'unix' | 'tcp';
+  /** Whom TLS has verified it to be; undefined without TLS, or where the listener does not say. */
+  readonly identity?: string | undefined;
 }
 
 /** One run of NBD_CMD_BLOCK_STATUS for base:allocation. */

@@ -1,7 +1,10 @@
 export * from './constants.js';
 export * from './errors.js';
 export type * from './export.js';
-export type { ConnectionInfo, ConnectionState, NbdServerEvent } from './connection.js';
+export type { ConnectionInfo, ConnectionState, NbdServerEvent } from './connection-info.js';
+export { Doorkeeper, networkOf } from './doorkeeper.js';
+export type { DoorLimits } from './doorkeeper.js';
+export type { NbdServerTls } from './server-tls.js';
 export { DEFAULT_LIMITS } from './limits.js';
 export type { NbdLimits } from './limits.js';
 export { MEMORY_FEATURES, MemoryExport } from './memory.js';

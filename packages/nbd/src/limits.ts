@@ -8,10 +8,21 @@ const MIB = 1024 * KIB;
  * milliseconds.
  */
 export interface NbdLimits {
-  /** Connections at a time; one more is closed without a word. */
+  /** Connections at a time that use an export; one more is refused it. */
   readonly connections: number;
+  /**
+   * Connections at a time that have not come to an export yet. One more takes the place of the
+   * oldest of whichever address has most of them, so that a crowd from one address keeps nobody
+   * else out.
+   */
+  readonly handshakes: number;
+  /** New connections that one address (a network's /64 in IPv6) may open at once and in a second. */
+  readonly acceptBurst: number;
+  readonly acceptsPerSecond: number;
   /** From accepting a connection to the transmission phase. */
   readonly handshakeMs: number;
+  /** All that one connection may send before the transmission phase, TLS aside. */
+  readonly handshakeBytes: number;
   /** Options that one connection may send. */
   readonly options: number;
   /** Data of one option; longer data is skipped and answered with NBD_REP_ERR_TOO_BIG. */
@@ -43,7 +54,11 @@ export interface NbdLimits {
 /** Limits where `NbdServer` is given none. */
 export const DEFAULT_LIMITS: NbdLimits = {
   connections: 64,
+  handshakes: 64,
+  acceptBurst: 64,
+  acceptsPerSecond: 32,
   handshakeMs: 10_000,
+  handshakeBytes: 256 * KIB,
   options: 128,
   optionBytes: 32 * KIB,
   payloadBytes: PAYLOAD_MAX_BYTES,

@@ -2,12 +2,18 @@
 // do about them.
 //
 //   client-flags ──► options ──► opening ──► transmission
-//                    │  ▲ │         │
-//                    ▼  │ │         ▼ refused, NBD_OPT_GO
-//                 skipping└───◄── options
+//                    │  ▲ │ ▲       │
+//                    ▼  │ │ │       ▼ refused, NBD_OPT_GO
+//                 skipping│ │    options
+//                         ▼ │
+//                       securing
 //
 // and `ended` from any of them. In `opening` it waits for the owner, who opens the export and
-// reports back with opened() or refused().
+// reports back with opened() or refused(); in `securing` for the TLS handshake and secured().
+//
+// Where TLS is required nothing but STARTTLS and ABORT is answered before it is there ("FORCEDTLS
+// mode"), and nothing that came in the clear is believed afterwards: bytes behind the STARTTLS end
+// the connection, whoever put them there.
 
 import * as nbd from './constants.js';
 import { NbdProtocolError, NbdRefusal } from './errors.js';
@@ -18,19 +24,24 @@ import type { NbdLimits } from './limits.js';
 import { META_CONTEXTS } from './wire.js';
 
 export type NegotiationState =
-  'client-flags' | 'options' | 'skipping' | 'opening' | 'transmission' | 'ended';
+  'client-flags' | 'options' | 'skipping' | 'securing' | 'opening' | 'transmission' | 'ended';
 
 /** What the owner of the connection has to do. */
 export type NegotiationStep =
   | { readonly kind: 'reply'; readonly bytes: Buffer }
   /** Open a session, then call opened() or refused(). */
   | { readonly kind: 'open'; readonly target: NbdExport }
+  /** Send the bytes, shake hands, then call secured(). */
+  | { readonly kind: 'starttls'; readonly bytes: Buffer }
   /** The client leaves: send the bytes and close. */
   | { readonly kind: 'abort'; readonly bytes: Buffer }
   /** Close at once: the client broke the protocol, or cannot be told in any other way. */
   | { readonly kind: 'hangup'; readonly error: NbdProtocolError | NbdRefusal };
 
-type NegotiationLimits = Pick<NbdLimits, 'options' | 'optionBytes' | 'payloadBytes'>;
+type NegotiationLimits = Pick<
+  NbdLimits,
+  'options' | 'optionBytes' | 'payloadBytes' | 'handshakeBytes'
+>;
 
 interface Pending {
   readonly option: number;
@@ -48,14 +59,19 @@ export class Negotiation {
   #contextExport: string | undefined;
   #baseAllocation = false;
   #options = 0;
+  #receivedBytes = 0;
   #skip = { option: 0, left: 0 };
   #pending: Pending | undefined;
   readonly #exports: () => readonly NbdExport[];
   readonly #limits: NegotiationLimits;
 
-  constructor(exports: () => readonly NbdExport[], limits: NegotiationLimits) {
+  #tls: 'none' | 'required' | 'done';
+
+  /** @param needsTls whether exports are talked about behind TLS only */
+  constructor(exports: () => readonly NbdExport[], limits: NegotiationLimits, needsTls = false) {
     this.#exports = exports;
     this.#limits = limits;
+    this.#tls = needsTls ? 'required' : 'none';
   }
 
   get state(): NegotiationState {
@@ -74,6 +90,7 @@ export class Negotiation {
 
   /** Adds what was received. */
   push(bytes: Buffer): void {
+    this.#receivedBytes += bytes.length;
     this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
   }
 
@@ -86,11 +103,20 @@ export class Negotiation {
         return this.#takeOption();
       case 'skipping':
         return this.#skipData();
+      case 'securing':
       case 'opening':
       case 'transmission':
       case 'ended':
         return undefined;
     }
+  }
+
+  /** TLS has been established: whatever was negotiated before counts no more. */
+  secured(): void {
+    this.#tls = 'done';
+    this.#structured = false;
+    this.#contextExport = undefined;
+    this.#setState('options');
   }
 
   /** What was received after the handshake; call once, in state `transmission`. */
@@ -156,6 +182,12 @@ export class Negotiation {
   }
 
   #takeOption(): NegotiationStep | undefined {
+    // Only what must still be told apart counts: a request that came with NBD_OPT_GO may be large.
+    const usedBytes = this.#receivedBytes - this.#bytes.length;
+    if (usedBytes > this.#limits.handshakeBytes) {
+      const message = `more than ${this.#limits.handshakeBytes} bytes of options`;
+      return this.#hangup(new NbdProtocolError(message));
+    }
     if (this.#bytes.length < nbd.OPTION_HEADER_BYTES) return undefined;
     if (this.#bytes.readBigUInt64BE(0) !== nbd.NBD_OPTS_MAGIC) {
       return this.#hangup(new NbdProtocolError('an option does not begin with IHAVEOPT'));
@@ -173,7 +205,8 @@ export class Negotiation {
   }
 
   #takeTooLong(option: number, length: number): NegotiationStep | undefined {
-    if (option === nbd.NBD_OPT_EXPORT_NAME || length > this.#limits.payloadBytes) {
+    const used = this.#receivedBytes - this.#bytes.length;
+    if (option === nbd.NBD_OPT_EXPORT_NAME || used + length > this.#limits.handshakeBytes) {
       return this.#hangup(new NbdProtocolError(`option ${option} with ${length} bytes of data`));
     }
     this.#take(nbd.OPTION_HEADER_BYTES);
@@ -192,6 +225,8 @@ export class Negotiation {
   }
 
   #answer(option: number, data: Buffer): NegotiationStep {
+    const isAllowed = option === nbd.NBD_OPT_STARTTLS || option === nbd.NBD_OPT_ABORT;
+    if (this.#tls === 'required' && !isAllowed) return this.#refuseInTheClear(option);
     switch (option) {
       case nbd.NBD_OPT_EXPORT_NAME:
         return this.#exportName(data);
@@ -211,13 +246,26 @@ export class Negotiation {
       case nbd.NBD_OPT_SET_META_CONTEXT:
         return this.#metaContext(option, data);
       case nbd.NBD_OPT_STARTTLS:
-        // Where TLS comes in: a step of its own that lets the owner wrap the stream after the ACK,
-        // and a fresh Negotiation behind it, since nothing negotiated before may survive ("Option
-        // types").
-        return data.length === 0 ? refuse(option, 'unsupported', 'no TLS here') : malformed(option);
+        return data.length === 0 ? this.#startTls(option) : malformed(option);
       default:
         return refuse(option, 'unsupported', `option ${option} is not supported`);
     }
+  }
+
+  #startTls(option: number): NegotiationStep {
+    if (this.#tls === 'none') return refuse(option, 'unsupported', 'no TLS here');
+    if (this.#tls === 'done') return refuse(option, 'invalid', 'TLS is there already');
+    if (this.#bytes.length > 0) {
+      return this.#hangup(new NbdProtocolError('bytes in the clear behind NBD_OPT_STARTTLS'));
+    }
+    this.#setState('securing');
+    return { kind: 'starttls', bytes: ack(option) };
+  }
+
+  #refuseInTheClear(option: number): NegotiationStep {
+    const message = 'TLS is required here: send NBD_OPT_STARTTLS first';
+    if (option !== nbd.NBD_OPT_EXPORT_NAME) return refuse(option, 'tls-required', message);
+    return this.#hangup(new NbdRefusal('tls-required', message));
   }
 
   #exportName(data: Buffer): NegotiationStep {

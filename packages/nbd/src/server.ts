@@ -4,17 +4,23 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
 import { Connection } from './connection.js';
-import type { ConnectionInfo, NbdServerEvent } from './connection.js';
-import { NbdListenError } from './errors.js';
-import type { Admission, NbdExport } from './export.js';
+import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
+import { Doorkeeper, networkOf } from './doorkeeper.js';
+import { NbdConnectionError, NbdListenError } from './errors.js';
+import type { Admission, NbdExport, PeerInfo } from './export.js';
 import { DEFAULT_LIMITS } from './limits.js';
 import type { NbdLimits } from './limits.js';
+import type { NbdServerTls } from './server-tls.js';
 import { UnixSocketPath } from './unix-socket.js';
 
-/** Where to listen, and where it does. A unix socket is created with `mode`, by default 0600. */
-export type NbdListenTarget =
+/**
+ * Where to listen, and where it does. A unix socket is created with `mode`, by default 0600. With
+ * `tls` nobody who comes in there is told of exports, let alone given one, before TLS is agreed on.
+ */
+export type NbdListenTarget = (
   | { readonly path: string; readonly mode?: number }
-  | { readonly host: string; readonly port: number };
+  | { readonly host: string; readonly port: number }
+) & { readonly tls?: NbdServerTls };
 
 export type NbdAddress =
   { readonly path: string } | { readonly host: string; readonly port: number };
@@ -38,6 +44,7 @@ export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdLimits;
   readonly #connections = new Set<Connection>();
+  readonly #door: Doorkeeper;
   readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
   #closing = false;
   #idle: (() => void) | undefined;
@@ -45,6 +52,7 @@ export class NbdServer {
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#door = new Doorkeeper(this.#limits);
   }
 
   /** A snapshot of all connections. */
@@ -84,7 +92,7 @@ export class NbdServer {
 
   /** Serves one connection that was made elsewhere; `address` is what logs show. */
   handle(stream: Duplex, address = 'injected'): void {
-    this.#serve(new StreamSource(stream), address);
+    this.#serve(new StreamSource(stream), { address });
   }
 
   /**
@@ -113,29 +121,50 @@ export class NbdServer {
   }
 
   #accept(socket: Socket, target: NbdListenTarget): void {
-    const address =
+    const { tls } = target;
+    const { remoteAddress = '?', remotePort = 0 } = socket;
+    const peer =
       'path' in target
-        ? `unix:${target.path}`
-        : `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
-    this.#serve(sourceOf(socket), address);
-  }
-
-  #serve(source: ByteSource, address: string): void {
-    if (this.#closing || this.#connections.size >= this.#limits.connections) {
-      const reason = this.#closing ? 'the server is closing' : 'too many connections';
-      this.#options.onEvent?.({ kind: 'turned-away', address, reason });
-      source.stream.on('error', () => undefined);
-      source.stream.destroy();
+        ? ({ address: `unix:${target.path}`, transport: 'unix' } as const)
+        : ({ address: `${remoteAddress}:${remotePort}`, transport: 'tcp' } as const);
+    const origin = 'path' in target ? peer.address : networkOf(remoteAddress);
+    // Who may open the socket's file is none of the network's crowd.
+    if (!('path' in target) && !this.#door.admits(origin)) {
+      this.#turnAway(socket, peer.address, 'too many new connections from this address');
       return;
     }
+    // TLS takes the socket over as it is.
+    this.#serve(tls ? new StreamSource(socket) : sourceOf(socket), peer, origin, tls);
+  }
+
+  #turnAway(stream: Duplex, address: string, reason: string): void {
+    this.#options.onEvent?.({ kind: 'turned-away', address, reason });
+    stream.on('error', () => undefined);
+    stream.destroy();
+  }
+
+  #serve(
+    source: ByteSource,
+    peer: Omit<PeerInfo, 'id'>,
+    origin: string = peer.address,
+    tls?: NbdServerTls,
+  ): void {
+    if (this.#closing) {
+      this.#turnAway(source.stream, peer.address, 'the server is closing');
+      return;
+    }
+    this.#makeRoom();
     const { exports } = this.#options;
     const connection = new Connection(
       source,
-      { id: ++lastPeerId, address },
+      { ...peer, id: ++lastPeerId },
       {
         exports: typeof exports === 'function' ? exports : () => exports,
         admission: this.#options.admission ?? AT_ONCE,
         limits: this.#limits,
+        origin,
+        tls,
+        mayOpen: () => this.#inUse() < this.#limits.connections,
         onEvent: this.#options.onEvent ?? (() => undefined),
         onGone: (gone) => {
           this.#connections.delete(gone);
@@ -144,5 +173,28 @@ export class NbdServer {
       },
     );
     this.#connections.add(connection);
+  }
+
+  #inUse(): number {
+    let count = 0;
+    for (const { stage } of this.#connections) if (stage === 'in-use') count += 1;
+    return count;
+  }
+
+  /** One of those who have not come to an export yet goes: the oldest of the largest crowd. */
+  #makeRoom(): void {
+    const crowds = new Map<string, Connection[]>();
+    let greeting = 0;
+    for (const connection of this.#connections) {
+      if (connection.stage !== 'greeting') continue;
+      greeting += 1;
+      const crowd = crowds.get(connection.origin);
+      if (crowd === undefined) crowds.set(connection.origin, [connection]);
+      else crowd.push(connection);
+    }
+    if (greeting < this.#limits.handshakes) return;
+    let largest: Connection[] = [];
+    for (const crowd of crowds.values()) if (crowd.length > largest.length) largest = crowd;
+    largest[0]?.drop(new NbdConnectionError('too many connections were shaking hands'));
   }
 }

@@ -232,17 +232,6 @@ describe('limits', () => {
     expect(await peer.received()).toHaveLength(10 * 50_016);
   });
 
-  it('turns away connections above the limit', async () => {
-    const { peer } = await scene({}, { connections: 1 });
-    const { stream } = new WirePeer({ exports: [] });
-    peer.server.handle(stream);
-    expect(stream.destroyed).toBe(true);
-    expect(peer.events.at(-1)).toMatchObject({
-      kind: 'turned-away',
-      reason: 'too many connections',
-    });
-  });
-
   it('gives up on a handshake that takes too long', async () => {
     const peer = new WirePeer({ exports: [], limits: { handshakeMs: 1 } });
     await new Promise((resolve) => peer.stream.once('close', resolve));
