@@ -8,6 +8,8 @@ export const SLAB_BYTES = SLAB_PAGES * PAGE_BYTES;
 
 /** Free slabs that a quiet replica keeps. */
 const FREE_SLABS_MIN = 16;
+/** One in so many unneeded slabs goes: a lull of some epochs must not cost the next burst its memory. */
+const TRIMMED_PER_EPOCH = 16;
 
 /**
  * Memory for page buffers, in slabs that are recycled across epochs: memory that is fresh from the operating system costs
@@ -63,9 +65,9 @@ export class SlabPool {
     this.#freeSlabs += slabs.length;
   }
 
-  /** Lets go of half of what has not been needed since the last time; call it once an epoch. */
+  /** Lets go of some of what has not been needed since the last time; call it once an epoch. */
   trim(): void {
-    let dropped = Math.min(this.#spare >> 1, this.#freeSlabs - FREE_SLABS_MIN);
+    let dropped = Math.min(Math.ceil(this.#spare / TRIMMED_PER_EPOCH), this.#freeSlabs - FREE_SLABS_MIN);
     for (let oldest = this.#free[0]; oldest && dropped > 0; oldest = this.#free[0]) {
       const count = Math.min(dropped, oldest.length);
       oldest.length -= count;
