@@ -68,6 +68,7 @@ export interface WriteBackBatch {
 export interface WriteBackRun {
   readonly disk: string;
   readonly offset: number;
+  /** 0 where it is a pause, for others to have their turn. */
   readonly length: number;
   /** Doing it twice does no harm. */
   write(): Promise<void>;

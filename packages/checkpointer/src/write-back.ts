@@ -118,7 +118,7 @@ export class WriteBack {
       for (let next = runs.next(); !next.done; next = runs.next()) {
         const run: WriteBackRun = next.value;
         await this.#retrying(() => run.write());
-        writes++;
+        if (run.length > 0) writes++;
         bytes += run.length;
       }
     };

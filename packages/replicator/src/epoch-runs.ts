@@ -4,6 +4,8 @@ import { RangeSet } from './range-set.js';
 
 /** A stretch of a disk that one or more epochs changed. Offsets and lengths in bytes. */
 export type Run =
+  /** Nothing to write: the work until the next run is cut in pieces, between which the event loop may have its turn. */
+  | { readonly kind: 'pause'; readonly offset: 0; readonly length: 0 }
   | { readonly kind: 'zero'; readonly offset: number; readonly length: number }
   | {
       readonly kind: 'data';
@@ -13,8 +15,13 @@ export type Run =
       copyTo(target: Uint8Array): void;
     };
 
-/** About so many pages are sorted at a time. */
+/** So many pages are sorted at a time, at most. */
 const BUCKET_PAGES = 4096;
+/** So many are looked at between two pauses. */
+const SLICE_PAGES = 16_384;
+const PAUSE: Run = { kind: 'pause', offset: 0, length: 0 };
+/** In place of a page: time for a pause. */
+const BREATHE = -1;
 
 /**
  * What some epochs together changed: zeros first, then data by ascending offset, neighbours coalesced up to `maxBytes`.
@@ -29,6 +36,10 @@ export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator
   let runStart = -1;
   let runEnd = -1;
   for (const page of dataPages(layers)) {
+    if (page === BREATHE) {
+      yield PAUSE;
+      continue;
+    }
     const isWhole = layers.reduce((mask, layer) => mask | layer.sectorsOf(page), 0) === 0xff;
     if (runStart >= 0 && (!isWhole || page !== runEnd || page - runStart >= maxPages)) {
       yield wholePages(layers, runStart, runEnd);
@@ -49,15 +60,18 @@ function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
   const zeroed = new RangeSet();
   for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
   if (zeroed.isEmpty) return;
-  const pages = Float64Array.from(dataPages(layers));
-  let next = 0;
+  const pages = dataPages(layers);
+  let page = BREATHE;
   for (const [start, end] of zeroed.runs()) {
     let from = start;
-    while (next < pages.length && (pages[next] as number) < start) next++;
-    for (; next < pages.length && (pages[next] as number) < end; next++) {
-      const page = pages[next] as number;
-      if (page > from) yield zeroRun(from, page);
-      from = page + 1;
+    while (page < end) {
+      if (page >= start) {
+        if (page > from) yield zeroRun(from, page);
+        from = page + 1;
+      }
+      const next = pages.next();
+      page = next.done ? Infinity : next.value;
+      if (page === BREATHE) yield PAUSE;
     }
     if (from < end) yield zeroRun(from, end);
   }
@@ -69,7 +83,11 @@ function zeroRun(start: number, end: number): Run {
 
 /** Pages that have to be written as data, ascending: all that have a slot and were not zeroed as a whole since. */
 function* dataPages(layers: readonly Overlay[]): Generator<number> {
-  for (const bucket of buckets(layers)) {
+  let isFirst = true;
+  for (const bucket of bucketsOf(layers)) {
+    if (!isFirst || bucket === undefined) yield BREATHE;
+    if (bucket === undefined) continue;
+    isFirst = false;
     bucket.sort();
     let last = -1;
     for (const page of bucket) {
@@ -82,36 +100,77 @@ function* dataPages(layers: readonly Overlay[]): Generator<number> {
 }
 
 /**
- * The pages that have a slot, in buckets by ascending number, each in any order. To sort a million pages at once would
- * keep the event loop for a second; a bucket is sorted when write-back has come to it.
+ * The pages that have a slot, in buckets by ascending number, each in any order; undefined for a pause. To sort a million
+ * pages at once would keep the event loop for a second: a bucket is sorted when write-back has come to it.
  */
-function* buckets(layers: readonly Overlay[]): Generator<Float64Array> {
+function* bucketsOf(layers: readonly Overlay[]): Generator<Float64Array | undefined> {
   const pages = new Float64Array(layers.reduce((sum, layer) => sum + layer.pageCount, 0));
   let count = 0;
-  for (const layer of layers) count += layer.copyPageNumbers(pages, count);
-  let [lowest, highest] = [Infinity, -Infinity];
-  for (const page of pages) {
-    if (page < lowest) lowest = page;
-    if (page > highest) highest = page;
+  let rested = 0;
+  for (const layer of layers) {
+    for (const some of layer.pageNumbers()) {
+      pages.set(some, count);
+      count += some.length;
+      if (count - rested < SLICE_PAGES) continue;
+      rested = count;
+      yield undefined;
+    }
   }
-  const bucketCount = Math.ceil(count / BUCKET_PAGES);
+  yield* buckets(pages);
+}
+
+/** A distribution sort; what does not fit a bucket, because it lies close together, is distributed again. */
+function* buckets(pages: Float64Array): Generator<Float64Array | undefined> {
+  const count = pages.length;
+  if (count <= BUCKET_PAGES) {
+    if (count > 0) yield pages;
+    return;
+  }
+  let [lowest, highest] = [Infinity, -Infinity];
+  for (const [from, to] of slices(count)) {
+    for (let at = from; at < to; at++) {
+      const page = pages[at] as number;
+      if (page < lowest) lowest = page;
+      if (page > highest) highest = page;
+    }
+    yield undefined;
+  }
+  // Several epochs, and one page.
+  if (lowest === highest) {
+    yield pages.subarray(0, 1);
+    return;
+  }
+  const bucketCount = Math.ceil((2 * count) / BUCKET_PAGES);
   const width = Math.ceil((highest - lowest + 1) / bucketCount);
   const ends = new Uint32Array(bucketCount);
-  for (const page of pages) {
-    const bucket = Math.floor((page - lowest) / width);
-    ends[bucket] = (ends[bucket] as number) + 1;
+  for (const [from, to] of slices(count)) {
+    for (let at = from; at < to; at++) {
+      const bucket = Math.floor(((pages[at] as number) - lowest) / width);
+      ends[bucket] = (ends[bucket] as number) + 1;
+    }
+    yield undefined;
   }
   for (let at = 1; at < bucketCount; at++)
     ends[at] = (ends[at] as number) + (ends[at - 1] as number);
   const starts = Uint32Array.from(ends);
   const sorted = new Float64Array(count);
-  for (const page of pages) {
-    const bucket = Math.floor((page - lowest) / width);
-    const at = (starts[bucket] as number) - 1;
-    starts[bucket] = at;
-    sorted[at] = page;
+  for (const [from, to] of slices(count)) {
+    for (let at = from; at < to; at++) {
+      const page = pages[at] as number;
+      const bucket = Math.floor((page - lowest) / width);
+      const place = (starts[bucket] as number) - 1;
+      starts[bucket] = place;
+      sorted[place] = page;
+    }
+    yield undefined;
   }
-  for (let at = 0; at < bucketCount; at++) yield sorted.subarray(starts[at], ends[at]);
+  for (let at = 0; at < bucketCount; at++) yield* buckets(sorted.subarray(starts[at], ends[at]));
+}
+
+function* slices(count: number): Generator<readonly [from: number, to: number]> {
+  for (let from = 0; from < count; from += SLICE_PAGES) {
+    yield [from, Math.min(count, from + SLICE_PAGES)];
+  }
 }
 
 function wholePages(layers: readonly Overlay[], start: number, end: number): Run {

@@ -84,6 +84,10 @@ export class Journal {
     try {
       for (const { disk, runs } of parts) {
         for (const run of runs) {
+          if (run.kind === 'pause') {
+            await new Promise((resolve) => setImmediate(resolve));
+            continue;
+          }
           if (run.kind === 'data') run.copyTo(buffer.subarray(FRAME_BYTES));
           const [kind, length] =
             run.kind === 'data' ? [KIND_DATA, run.length] : [KIND_ZERO, run.length / ZERO_UNIT];

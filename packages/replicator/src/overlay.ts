@@ -174,9 +174,9 @@ export class Overlay {
     return !this.#holdsInSlot(page) && this.#zeros.has(page);
   }
 
-  /** Puts the numbers of all pages that have a slot into `target`, in no particular order; returns how many. */
-  copyPageNumbers(target: Float64Array, at: number): number {
-    return this.#index.copyPages(target, at);
+  /** The numbers of all pages that have a slot, in no particular order, in pieces that are not to be changed. */
+  pageNumbers(): Iterable<Float64Array> {
+    return this.#index.pages();
   }
 
   /** Runs of pages [start, end) zeroed by this layer; slots over them are newer. */

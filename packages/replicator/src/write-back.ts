@@ -84,6 +84,7 @@ function toWrite(disk: Disk, run: Run): WriteBackRun {
     offset: run.offset,
     length: run.length,
     write: () => {
+      if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
       if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
       const data = Buffer.allocUnsafe(run.length);
       run.copyTo(data);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { runsOf, type Run } from '../src/epoch-runs.js';
 import { Overlay } from '../src/overlay.js';
 import { PAGE_BYTES, SlabPool } from '../src/slab-pool.js';
@@ -57,11 +57,49 @@ describe('runsOf', () => {
         wanted.add(page);
         random.pick(layers).write(page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
       }
-      const runs = [...runsOf(layers, PAGE_BYTES)];
+      const runs = [...runsOf(layers, PAGE_BYTES)].filter(({ kind }) => kind === 'data');
       const ascending = [...wanted].sort((a, b) => a - b);
       expect(runs.map(({ offset }) => offset / PAGE_BYTES)).toEqual(ascending);
       for (const overlay of layers) overlay.release();
     });
+  });
+
+  test.each([
+    ['far apart', (at: number) => at * 5003],
+    ['close together, but for one', (at: number) => (at === 0 ? 2 ** 45 : at)],
+    ['all twice', (at: number) => at % 18_000],
+  ])(
+    'however many pages there are, there is a pause after each few thousand: %s',
+    (_how, pageOf) => {
+      const sorted = jest.spyOn(Float64Array.prototype, 'sort');
+      const layers = [new Overlay(new SlabPool(0)), new Overlay(new SlabPool(0))];
+      const count = 36_000;
+      for (let at = 0; at < count; at++) {
+        layers[at < count / 2 ? 0 : 1]?.write(pageOf(at) * PAGE_BYTES, Buffer.alloc(512));
+      }
+      const runs = [...runsOf(layers, PAGE_BYTES)];
+      // Each page is looked at four times: when it is fetched, measured, counted and put in its place.
+      expect(runs.filter(({ kind }) => kind === 'pause').length).toBeGreaterThan(
+        (4 * count) / 16_384,
+      );
+      for (const { value } of sorted.mock.results) {
+        expect((value as Float64Array).length).toBeLessThanOrEqual(4096);
+      }
+      sorted.mockRestore();
+      for (const layer of layers) layer.release();
+    },
+  );
+
+  test('pauses come also where all pages were zeroed since, and there is next to nothing to write', () => {
+    const overlay = new Overlay(new SlabPool(0));
+    for (let at = 0; at < 30_000; at++) overlay.write(at * PAGE_BYTES, Buffer.alloc(512));
+    overlay.zero(0, 30_000 * PAGE_BYTES);
+    const kinds = [...runsOf([overlay], PAGE_BYTES)].map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === 'zero')).toHaveLength(1);
+    // Once for the zeros, once for the data.
+    const pauses = kinds.filter((kind) => kind === 'pause');
+    expect(pauses.length).toBeGreaterThan((2 * 30_000) / 4096);
+    overlay.release();
   });
 
   test('neighbouring pages of several epochs become one write', () => {
@@ -110,7 +148,7 @@ function layer(pool: SlabPool, model: Int16Array, random: Random): Overlay {
 
 function write(run: Run, base: Buffer): void {
   if (run.kind === 'zero') base.fill(0, run.offset, run.offset + run.length);
-  else run.copyTo(base.subarray(run.offset, run.offset + run.length));
+  else if (run.kind === 'data') run.copyTo(base.subarray(run.offset, run.offset + run.length));
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {

@@ -46,4 +46,32 @@ describe('PageIndex', () => {
     expect(index.find(1)).toBe(-1);
     expect(index.metadataBytes / count).toBeLessThan(34);
   });
+
+  test('never grows by much at once: whoever adds a page does not pay for all that came before', () => {
+    const index = new PageIndex();
+    let before = index.metadataBytes;
+    let most = 0;
+    for (let at = 0; at < 300_000; at++) {
+      index.findOrAdd(at * 77);
+      most = Math.max(most, index.metadataBytes - before);
+      before = index.metadataBytes;
+    }
+    // A table of 32 KiB is split, a piece of the list of pages begun, the directory doubled.
+    expect(most).toBeLessThan(192 * 1024);
+    expect(index.metadataBytes / index.count).toBeLessThan(20);
+  });
+
+  test('pages whose hashes agree in more bits than tables are told apart by', () => {
+    const index = new PageIndex();
+    // The hash takes the lower half, and a multiple of the upper: these are the pages that it can't tell apart.
+    const alike = Array.from({ length: 5000 }, (_, at) => {
+      const low = Math.imul(at, 0x85ebca6b) >>> 0;
+      return at * 2 ** 32 + low;
+    });
+    for (const [at, page] of alike.entries()) expect(index.findOrAdd(page)).toBe(at);
+    for (const [at, page] of alike.entries()) expect(index.find(page)).toBe(at);
+    expect(index.find(5000 * 2 ** 32)).toBe(-1);
+    // It does not take a table for each bit of the hash.
+    expect(index.metadataBytes / alike.length).toBeLessThan(2000);
+  });
 });
