@@ -67,7 +67,10 @@ export class SlabPool {
 
   /** Lets go of some of what has not been needed since the last time; call it once an epoch. */
   trim(): void {
-    let dropped = Math.min(Math.ceil(this.#spare / TRIMMED_PER_EPOCH), this.#freeSlabs - FREE_SLABS_MIN);
+    let dropped = Math.min(
+      Math.ceil(this.#spare / TRIMMED_PER_EPOCH),
+      this.#freeSlabs - FREE_SLABS_MIN,
+    );
     for (let oldest = this.#free[0]; oldest && dropped > 0; oldest = this.#free[0]) {
       const count = Math.min(dropped, oldest.length);
       oldest.length -= count;
