@@ -1,4 +1,5 @@
 /** B8: a real guest that works on its disk as hard as it can. */
+import { cpus } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -31,7 +32,8 @@ export const B8: Comparison = {
   name: 'B8',
   title: 'A real guest',
   about:
-    "The end-to-end tests' guest under TCG, both VMs on this machine: four oracles write, read and flush a disk of " +
+    "The end-to-end tests' guest under TCG. Each host has one of this machine's processors for its VM and daemon, and " +
+    'so has the primary that runs alone. Four oracles write, read and flush a disk of ' +
     `${DISK_MB} MiB without pause and check what they read. Requests that the primary completes in a second, ` +
     `${WINDOW_MS / 1000} seconds long, with a checkpoint every ${PERIOD_MS / 1000} seconds. Each round boots anew.`,
   estimateSeconds: 180,
@@ -64,6 +66,7 @@ async function alone(scope: Scope, guest: LabGuest, windowMs: number): Promise<n
   const pair = await LabPair.create({ guest, diskMb: DISK_MB });
   scope.defer(() => pair.dispose());
   await pair.bootPrimary();
+  await pin(scope, 'primary', pair.primary.pid);
   await sleep(PERIOD_MS);
   const value = await throughput(pair.primary.oracle, windowMs);
   await pair.dispose();
@@ -76,6 +79,8 @@ async function gannet(scope: Scope, guest: LabGuest, windowMs: number): Promise<
   await pair.bootPrimary();
   await pair.startSecondary();
   await pair.startPrimaryDaemon();
+  await pin(scope, 'primary', pair.primary.pid, pair.primaryDaemon.pid);
+  await pin(scope, 'secondary', pair.secondary.pid, pair.secondaryDaemon.pid);
   await pair.protect();
   await pair.waitForCommits(2);
   const before = pair.commits.length;
@@ -87,6 +92,20 @@ async function gannet(scope: Scope, guest: LabGuest, windowMs: number): Promise<
   await pair.waitForCommits(before);
   await pair.dispose();
   return value;
+}
+
+/** What belongs to a host runs on the processor of that host. */
+async function pin(
+  scope: Scope,
+  host: 'primary' | 'secondary',
+  ...pids: readonly (number | undefined)[]
+): Promise<void> {
+  if (cpus().length < 2) throw new BenchError('two hosts need two processors');
+  for (const pid of pids) {
+    if (pid === undefined) throw new BenchError(`a process of the ${host} has ended`);
+    const core = host === 'primary' ? '0' : '1';
+    await scope.run(['taskset', '--all-tasks', '--pid', '--cpu-list', core, `${pid}`]);
+  }
 }
 
 /** The same VMs; the secondary's disk is as QEMU's documentation has it. */
@@ -120,6 +139,8 @@ async function colo(scope: Scope, guest: LabGuest, windowMs: number): Promise<nu
     ...coloDrives(file('secondary.raw'), memory),
     ...['-incoming', `unix:${file('incoming.sock')}`],
   ]);
+  await pin(scope, 'primary', primary.pid);
+  await pin(scope, 'secondary', secondary.pid);
   const [pvm, svm] = await Promise.all(
     [primary, secondary].map((vm) =>
       QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[1] } }),
