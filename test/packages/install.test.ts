@@ -55,6 +55,25 @@ test('no package is forgotten here', async () => {
   expect((await Promise.all(names)).sort()).toEqual(Object.keys(PACKAGES).sort());
 });
 
+test('npm install --global gives the command, its manual page and completion', async () => {
+  const prefix = path.join(packed.folder, 'prefix');
+  await packed.npm(packed.folder, '--global', '--prefix', prefix, 'gannet');
+  const gannet = path.join(prefix, 'bin/gannet');
+  const { version } = await manifestOf('packages/gannet');
+  expect((await run(gannet, ['--version'])).stdout).toBe(`${String(version)}\n`);
+  // What the command loads when it has work to do is there too.
+  const failed = await run(gannet, ['status', '--json', '--config', '/nowhere.yaml']).catch(
+    (error: unknown) => error as { code: number; stdout: string },
+  );
+  expect(failed).toMatchObject({ code: 2 });
+  expect(failed.stdout).toContain('"code":"CONFIG"');
+  const page = await readFile(path.join(prefix, 'share/man/man1/gannet.1'), 'utf8');
+  expect(page).toContain('.SS failover');
+  expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(
+    'complete -F _gannet gannet',
+  );
+});
+
 describe.each(Object.entries(PACKAGES))('%s, installed alone', (name, expected) => {
   let folder: string;
   let installed: string;

@@ -2,7 +2,7 @@
  * The command: its arguments, and what each of them calls. Only what --help needs is imported here; a command imports
  * its own work when it is called, so that it starts in the time that it takes.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { parseBytes } from './bytes.js';
 import type { CheckOptions } from './check/command.js';
 import type { ConfigChoice } from './config-file.js';
@@ -11,6 +11,8 @@ import type { DemoOptions } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
 import { LOG_LEVELS } from './log-levels.js';
 import type { ServeOptions } from './serve.js';
+import { completionFor, type Shell, SHELLS } from './shells/completion.js';
+import { tableOf } from './shells/table.js';
 import { formatTable } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -40,7 +42,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function buildProgram(endWith: (exitCode: number) => void, json: boolean): Command {
+/** @param endWith told the exit code of a command that did its work and has something to say */
+export function buildProgram(
+  endWith: (exitCode: number) => void = () => undefined,
+  json = false,
+): Command {
   const program = new Command('gannet')
     .description('Fault tolerance for QEMU virtual machines without the storage tax.')
     .version(VERSION)
@@ -135,6 +141,13 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       print(options, { recovered: await recover(options) });
     }),
   );
+  program
+    .command('completion')
+    .description('Print what makes a shell complete this command at Tab')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .action((shell: Shell) => {
+      process.stdout.write(completionFor(shell, tableOf(program)));
+    });
   program
     .command('demo')
     .description('Protect a real VM on this machine, kill it, and watch the other carry on')
