@@ -1,62 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { isIPv4 } from 'node:net';
 import path from 'node:path';
 import { type DiskOptions, IMAGE_FORMATS } from '@gannet/replicator';
 import { parse } from 'yaml';
-import type { TcpTarget, UnixTarget } from 'qemu-qmp-client';
+import type { TcpTarget, TlsTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
 import { parseBytes } from './bytes.js';
+import { type Address, address, isLoopback, migrateUri, socketPath } from './address.js';
 import { GannetError } from './errors.js';
 import { type Places, placesOf } from './places.js';
+import type { Credentials } from './tls/credentials.js';
+import { addressIssues, tlsSchema } from './tls/schema.js';
 
-/** Where something listens. */
-export type Address =
-  | { readonly type: 'unix'; readonly path: string }
-  | { readonly type: 'inet'; readonly host: string; readonly port: number };
-
-const NO_PLAIN_TCP = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
-/** Longest path that fits a socket address on Linux. */
-const SOCKET_PATH_BYTES_MAX = 107;
-
-const socketPath = z
-  .string()
-  .startsWith('/', 'give the socket an absolute path')
-  .refine((path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX, {
-    error: `a socket's path may have ${SOCKET_PATH_BYTES_MAX} bytes at most`,
-  });
-
-const address = z.string().transform((text, context): Address => {
-  const unix = /^unix:(.+)$/.exec(text)?.[1];
-  if (unix !== undefined) {
-    const socket = socketPath.safeParse(unix);
-    if (socket.success) return { type: 'unix', path: unix };
-    context.addIssue(socket.error.issues[0]?.message ?? 'not a socket path');
-    return z.NEVER;
-  }
-  const inet = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
-  if (!inet?.[1] || !isPort(Number(inet[2]))) {
-    context.addIssue('write unix:/path/of.sock or HOST:PORT');
-    return z.NEVER;
-  }
-  if (!isLoopback(inet[1])) {
-    context.addIssue(NO_PLAIN_TCP);
-    return z.NEVER;
-  }
-  return { type: 'inet', host: inet[1], port: Number(inet[2]) };
-});
-
-/** A URI of QEMU's `migrate`. The guest's memory goes there in the clear. */
-const migrateUri = z.string().superRefine((text, context) => {
-  if (text.startsWith('unix:')) {
-    const socket = socketPath.safeParse(text.slice('unix:'.length));
-    if (!socket.success) context.addIssue(socket.error.issues[0]?.message ?? 'not a socket path');
-    return;
-  }
-  const tcp = /^tcp:\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text);
-  if (!tcp?.[1] || !isPort(Number(tcp[2]))) {
-    context.addIssue('write unix:/path/of.sock or tcp:HOST:PORT');
-  } else if (!isLoopback(tcp[1])) context.addIssue(NO_PLAIN_TCP);
-});
+export type { Address } from './address.js';
 
 const bytes = z.unknown().transform((value, context) => {
   const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
@@ -96,12 +51,17 @@ const fenceSchema = z.strictObject({
   timeoutMs: z.number().int().positive().default(30_000),
 });
 
-const configSchema = z.strictObject({
+const fileSchema = z.strictObject({
   vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
   control: socketPath.optional().describe("the daemon's control socket"),
   qmp: address.describe('a QMP socket of this VM that nobody else uses'),
   disks: z.array(disk).min(1),
   peer: peerSchema.default({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 }),
+  tls: tlsSchema.optional().describe('credentials of every tls:HOST:PORT'),
+  dangerouslyAllowPlaintextBeyondLoopback: z
+    .boolean()
+    .default(false)
+    .describe("anybody on the network's way may read and change the VM's disks and memory"),
   fence: fenceSchema.optional().describe('makes sure that the other host no longer runs the VM'),
   primary: z
     .strictObject({
@@ -124,6 +84,12 @@ const configSchema = z.strictObject({
   secondary: z
     .strictObject({
       nbd: address.optional().describe('where the replicator listens'),
+      svm: address
+        .refine(({ type }) => type === 'unix', {
+          error: 'the secondary VM is on this host: write unix:/path/of.sock',
+        })
+        .optional()
+        .describe("socket of the secondary VM's disks, where `nbd` is none or has another"),
       peer: address.optional().describe('where the link to the primary daemon listens'),
       failover: z.enum(['manual', 'automatic']).default('manual'),
       source: z.enum(['colo', 'external']).default('colo'),
@@ -139,9 +105,17 @@ const configSchema = z.strictObject({
     .optional(),
 });
 
+const configSchema = fileSchema.superRefine((config, context) => {
+  for (const { path, message } of addressIssues(config)) {
+    context.addIssue({ code: 'custom', path, message });
+  }
+});
+
 type ConfigFile = z.output<typeof configSchema>;
-type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'journal'> & {
+type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm' | 'journal'> & {
   readonly nbd: Address;
+  /** Path of the unix socket at which its own VM finds its disks. */
+  readonly svm: string;
   readonly journal: string;
 };
 /** A configuration file, and where it says nothing, the usual places. */
@@ -215,9 +189,11 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
   };
   const nbd = secondary.nbd ?? listen('nbd', 'nbd');
+  const named = secondary.svm ?? nbd;
+  const svm = named.type === 'unix' ? named.path : socket('secondary.svm', 'nbd');
   const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
   const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
-  return { ...given, control, secondary: { ...secondary, nbd, peer, journal } };
+  return { ...given, control, secondary: { ...secondary, nbd, svm, peer, journal } };
 }
 
 export function asPrimary(config: Config): PrimaryConfig {
@@ -243,6 +219,13 @@ export function asSecondary(config: Config): SecondaryConfig {
       'Give `fence.command`, which exits with 0 when the other host is certain not to run the VM.',
     );
   }
+  const { qmp } = config;
+  if (qmp.type === 'inet' && !isLoopback(qmp.host)) {
+    throw configError(
+      'qmp: the secondary VM is on another host, and tells of its checkpoints too late from there',
+      "Run this daemon beside the secondary VM: its disks are this daemon's too.",
+    );
+  }
   return config as SecondaryConfig;
 }
 
@@ -257,21 +240,18 @@ export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[
   });
 }
 
-function isPort(port: number): boolean {
-  return port >= 1 && port <= 65535;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-}
-
 function configError(message: string, remedy: string, cause?: unknown): GannetError {
   return new GannetError('CONFIG', message, remedy, 'usage', { cause });
 }
 
-/** The address as qemu-qmp-client wants it. */
-export function qmpTargetOf(address: Address): UnixTarget | TcpTarget {
-  return address.type === 'unix'
-    ? { kind: 'unix', path: address.path }
-    : { kind: 'tcp', host: address.host, port: address.port };
+/** The address as qemu-qmp-client wants it. @param credentials of who has an address with TLS */
+export function qmpTargetOf(
+  address: Address,
+  credentials?: Credentials,
+): UnixTarget | TcpTarget | TlsTarget {
+  if (address.type === 'unix') return { kind: 'unix', path: address.path };
+  const { host, port } = address;
+  if (!address.tls) return { kind: 'tcp', host, port };
+  // That is QEMU beside us, or one with a name of its own: `serverName` is the other daemon's.
+  return { ...credentials?.client({ serverName: undefined }), kind: 'tls', host, port };
 }

@@ -17,6 +17,8 @@ export interface ServeOptions extends ConfigChoice {
  * configuration.
  */
 export async function serve(options: ServeOptions, role: 'primary' | 'secondary'): Promise<void> {
+  // Whatever we make, the next line of defence included, is for our own user alone.
+  process.umask(0o077);
   const log = createLogger({ role, level: options.logLevel });
   const load = async (): Promise<Config> => {
     const config = await findConfig(options);
@@ -72,6 +74,6 @@ function askedToEnd(log: Logger): Promise<void> {
 }
 
 function filesOf(config: Config): string[] {
-  const { nbd, peer, journal } = asSecondary(config).secondary;
-  return [nbd, peer].flatMap((at) => (at?.type === 'unix' ? [at.path] : [])).concat(journal);
+  const { nbd, svm, peer, journal } = asSecondary(config).secondary;
+  return [nbd, peer].flatMap((at) => (at?.type === 'unix' ? [at.path] : [])).concat(svm, journal);
 }

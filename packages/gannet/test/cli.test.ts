@@ -129,7 +129,8 @@ describe('a configuration that is wrong', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toBe(
       `gannet: ${config}:\n` +
-        '  qmp: plain TCP is for loopback only; use a unix socket or a tunnel between hosts\n' +
+        '  qmp: plain TCP is for loopback only: ' +
+        'write tls:HOST:PORT, use a unix socket or a tunnel between hosts\n' +
         'Mend these keys.\n',
     );
   });

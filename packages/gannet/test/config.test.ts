@@ -11,7 +11,9 @@ import {
   parseConfig,
   qmpTargetOf,
 } from '../src/config.js';
+import { linksOf } from '../src/check/plan.js';
 import { GannetError } from '../src/errors.js';
+import { plaintextKeys } from '../src/tls/schema.js';
 
 type Document = Record<string, unknown>;
 
@@ -65,6 +67,7 @@ describe('a configuration', () => {
     });
     expect(config.secondary).toEqual({
       nbd: { type: 'unix', path: '/run/replica.nbd' },
+      svm: '/run/replica.nbd',
       peer: { type: 'unix', path: '/run/gannet/web.peer' },
       journal: '/var/lib/gannet/web.journal',
       source: 'colo',
@@ -93,6 +96,58 @@ describe('a configuration', () => {
     ['[::1]:10809', { type: 'inet', host: '::1', port: 10809 }],
   ])('address %s', (text, address) => {
     expect(parsed({ qmp: text }).qmp).toEqual(address);
+  });
+
+  const TLS = { dir: '/etc/gannet/tls' };
+
+  test('takes any host with TLS, and knows who needs a certificate', () => {
+    const config = parsed({
+      tls: TLS,
+      qmp: 'tls:[2001:db8::1]:4444',
+      primary: primary({ nbd: 'tls:host-b:10809', peer: 'tls:10.0.0.7:10810' }),
+      secondary: secondary({ nbd: 'tls:0.0.0.0:10809', peer: 'tls:[::]:10810' }),
+    });
+    expect(config.tls).toEqual({ dir: '/etc/gannet/tls', kind: 'x509', username: 'gannet' });
+    expect(config.qmp).toEqual({ type: 'inet', host: '2001:db8::1', port: 4444, tls: true });
+    expect(linksOf(asPrimary(config))).toMatchObject([
+      { server: { type: 'inet', host: 'host-b', port: 10809 }, tlsCreds: 'gannet-tls' },
+    ]);
+    const named = parsed({
+      tls: { ...TLS, serverName: 'b' },
+      primary: primary({ nbd: 'tls:h:1' }),
+    });
+    expect(linksOf(asPrimary(named))).toMatchObject([{ tlsHostname: 'b' }]);
+    expect(linksOf(asPrimary(parsed({ tls: TLS })))[0]).not.toHaveProperty('tlsCreds');
+  });
+
+  test("keeps the secondary VM's disks on a socket of this host", () => {
+    const over = (changes: Document): Config => parsed({ tls: TLS, secondary: secondary(changes) });
+    expect(over({}).secondary?.svm).toBe('/run/replica.nbd');
+    expect(over({ nbd: 'tls:0.0.0.0:10809' }).secondary?.svm).toBe('/run/gannet/web.nbd');
+    expect(over({ nbd: '127.0.0.1:10809', svm: 'unix:/run/s' }).secondary?.svm).toBe('/run/s');
+    expect(over({ svm: 'unix:/run/s' }).secondary?.svm).toBe('/run/s');
+  });
+
+  test('lets plain TCP leave the host only under the name of its danger', () => {
+    const changes = {
+      qmp: '10.0.0.7:4444',
+      primary: primary({ nbd: 'h:1', peer: 'h:2', migrate: 'tcp:h:3' }),
+      secondary: secondary({ nbd: '0.0.0.0:10809', peer: '127.0.0.1:10810' }),
+    };
+    expect(() => parsed(changes)).toThrow(/plain TCP is for loopback only/);
+    const config = parsed({ ...changes, dangerouslyAllowPlaintextBeyondLoopback: true });
+    const keys = ['qmp', 'primary.nbd', 'primary.peer', 'secondary.nbd', 'primary.migrate'];
+    expect(plaintextKeys(config)).toEqual(keys);
+    expect(plaintextKeys(parsed({}))).toEqual([]);
+  });
+
+  test('has no secondary VM on another host, whatever secures the way', () => {
+    const config = parsed({ tls: TLS, qmp: 'tls:10.0.0.7:4444' });
+    expect(asPrimary(config)).toBe(config);
+    expect(() => asSecondary(config)).toThrow(/qmp: the secondary VM is on another host/);
+    expect(asSecondary(parsed({ tls: TLS, qmp: 'tls:127.0.0.1:4444' })).qmp).toMatchObject({
+      tls: true,
+    });
   });
 
   test('gives its QMP address as the QMP client wants it', () => {
@@ -133,8 +188,10 @@ describe('a configuration', () => {
 
 describe('a wrong key is named, with the file and what it wants', () => {
   const SIZE = 'write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB';
-  const ADDRESS = 'write unix:/path/of.sock or HOST:PORT';
-  const LOOPBACK = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
+  const ADDRESS = 'write unix:/path/of.sock, tls:HOST:PORT or HOST:PORT';
+  const LOOPBACK = 'plain TCP is for loopback only: write tls:HOST:PORT, use a unix socket';
+  const NO_MEMORY = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
+  const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
   const MIGRATE = 'write unix:/path/of.sock or tcp:HOST:PORT';
   const NAME = 'letters, digits, "_", "." and "-" only';
   const TOO_LONG = "a socket's path may have 107 bytes at most";
@@ -178,7 +235,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['primary.nbd', 'expected string', whole({ primary: primary({ nbd: undefined }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'exec:cat' }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'tcp:localhost' }) })],
-    ['primary.migrate', LOOPBACK, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
+    ['primary.migrate', NO_MEMORY, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
     ['primary.migrate', ABSOLUTE, whole({ primary: primary({ migrate: 'unix:in.sock' }) })],
     ['primary.migrate', TOO_LONG, whole({ primary: primary({ migrate: `unix:${LONG}` }) })],
     ['primary.peer', 'HOST:PORT', whole({ primary: primary({ peer: 'secondary.ctl' }) })],
@@ -191,6 +248,16 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['primary.stageTimeoutMs', '>0', whole({ primary: primary({ stageTimeoutMs: 0 }) })],
     ['primary.seedTimeoutMs', 'expected int', whole({ primary: primary({ seedTimeoutMs: 0.5 }) })],
     ['secondary.nbd', LOOPBACK, whole({ secondary: secondary({ nbd: '192.168.1.2:10809' }) })],
+    ['secondary.peer', LOOPBACK, whole({ secondary: secondary({ peer: '[::]:10810' }) })],
+    ['primary.peer', LOOPBACK, whole({ primary: primary({ peer: 'host-b:10810' }) })],
+    ['secondary.svm', 'this host', whole({ secondary: secondary({ svm: 'tls:host-b:1' }) })],
+    ['qmp', NO_TLS, whole({ qmp: 'tls:10.0.0.7:4444' })],
+    ['primary.nbd', NO_TLS, whole({ primary: primary({ nbd: 'tls:127.0.0.1:10809' }) })],
+    ['secondary.peer', NO_TLS, whole({ secondary: secondary({ peer: 'tls:[::]:10810' }) })],
+    ['tls.dir', 'give the folder an absolute path', whole({ tls: { dir: 'tls' } })],
+    ['tls.kind', '"x509"|"psk"', whole({ tls: { dir: '/t', kind: 'anon' } })],
+    ['tls.username', NAME, whole({ tls: { dir: '/t', username: 'a:b' } })],
+    ['tls.clients', '>=1 items', whole({ tls: { dir: '/t', clients: [] } })],
     ['secondary.source', '"colo"|"external"', whole({ secondary: secondary({ source: 'xen' }) })],
     ['secondary.journal', 'must start with "/"', whole({ secondary: secondary({ journal: 'j' }) })],
     ['secondary.overwrite', 'expected boolean', whole({ secondary: secondary({ overwrite: 1 }) })],

@@ -62,6 +62,11 @@ export function secure(
 }
 
 function tlsFailure(cause: unknown): NbdConnectionError {
-  const words = cause instanceof Error ? cause.message : String(cause);
-  return new NbdConnectionError(`no TLS with this client: ${words.trim()}`, { cause });
+  const words = cause instanceof Error ? wordsOf(cause) : String(cause);
+  return new NbdConnectionError(`no TLS with this client: ${words}`, { cause });
+}
+
+/** OpenSSL puts addresses in memory and lines of its source around what it has to say. */
+function wordsOf({ message }: Error): string {
+  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.trim();
 }

@@ -4,6 +4,7 @@ import {
   type NbdExport,
   NbdCommandError,
   NbdRefusal,
+  type PeerInfo,
   type SessionEnd,
   type ZeroRequest,
 } from '@gannet/nbd';
@@ -22,6 +23,7 @@ const FEATURES = {
   cache: true,
   multiConn: true,
 } as const;
+const ONE_PRIMARY = { ...FEATURES, multiConn: false } as const;
 /** Zeros take memory at their two ends at most. */
 const ZERO_COST_MAX_BYTES = 8192;
 const BLOCK_SIZE = { minimum: 1, preferred: 4096, maximum: 32 * 1024 * 1024 } as const;
@@ -37,16 +39,21 @@ export function exportsOf(replica: Replica): NbdExport[] {
     return [
       {
         ...common,
+        features: ONE_PRIMARY,
         name: `${prefix}pvm`,
         description: `${replica.vm}, disk ${disk.name}: the primary writes here`,
         open: () => openLink(replica, disk),
       },
-      ...seedExportsOf(replica, disk, { ...common, name: `${prefix}pvm` }),
+      ...seedExportsOf(replica, disk, {
+        ...common,
+        features: ONE_PRIMARY,
+        name: `${prefix}pvm`,
+      }),
       {
         ...common,
         name: `${prefix}svm`,
         description: `${replica.vm}, disk ${disk.name}: the disk of the secondary VM`,
-        open: () => new SecondarySession(replica, disk),
+        open: (peer) => openSecondary(replica, disk, peer),
       },
     ];
   });
@@ -58,6 +65,16 @@ export function openLink(replica: Replica, disk: Disk, mustFollow = false): Prim
   const obstacle = replica.link.opened(disk.name, mustFollow);
   if (obstacle !== undefined) throw new NbdRefusal('policy', `${obstacle}; seed again`);
   return new PrimarySession(replica, disk);
+}
+
+/**
+ * Of the secondary VM, which is on this host: the order of its requests and of its QMP events is what makes a commit
+ * right, and nobody else has any business here.
+ */
+function openSecondary(replica: Replica, disk: Disk, { transport }: PeerInfo): SecondarySession {
+  if (transport !== 'tcp') return new SecondarySession(replica, disk);
+  const message = 'the disk of the secondary VM is for this host: use the unix socket';
+  throw new NbdRefusal('policy', message);
 }
 
 /** @throws NbdRefusal where a primary comes too late */

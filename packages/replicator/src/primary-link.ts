@@ -1,5 +1,8 @@
 import type { SessionEnd } from '@gannet/nbd';
 
+/** The link, and beside it, while it seeds over the same export, the mirror. */
+const SESSIONS_MAX = 2;
+
 /** How the first copy of one disk stands. */
 type Copy =
   /** There is none, or its writes come through the link itself. */
@@ -73,6 +76,8 @@ export class PrimaryLink {
   opened(disk: string, mustFollow = false): string | undefined {
     const link = this.#link(disk);
     if (mustFollow && link.copy !== 'resumable') return unknownCopy(disk);
+    if (link.sessions >= SESSIONS_MAX)
+      return `the primary's links of disk ${disk} are open already`;
     if (link.copy === 'resumable') {
       if (link.copies === 0) return `the copy of disk ${disk} has broken off`;
       link.copy = 'sealed';

@@ -73,9 +73,10 @@ export async function secondaryHostFacts(
   config: SecondaryConfig,
   isServing: boolean,
 ): Promise<HostFacts> {
-  const { nbd, peer, memory, journal, overwrite } = config.secondary;
+  const { nbd, svm, peer, memory, journal, overwrite } = config.secondary;
   const common = await commonFacts(config, [
     ['secondary.nbd', nbd.type === 'unix' ? nbd.path : undefined],
+    ['secondary.svm', nbd.type === 'unix' && nbd.path === svm ? undefined : svm],
     ['secondary.peer', peer?.type === 'unix' ? peer.path : undefined],
     ['secondary.journal', journal],
   ]);

@@ -1,20 +1,34 @@
 /** What the two configurations say of the disks and how they are linked. */
-import type { DiskLink } from '@gannet/qmp-driver';
+import { type DiskLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
 import type { Address, Config, PrimaryConfig } from '../config.js';
 
 /** How the primary reaches the replicas. */
-export function linksOf({ disks, primary }: PrimaryConfig): readonly DiskLink[] {
+export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLink[] {
+  const { nbd } = primary;
+  const isSecured = nbd.type === 'inet' && nbd.tls === true;
+  const serverName = tls?.kind === 'x509' ? tls.serverName : undefined;
+  const secured = {
+    ...(isSecured && { tlsCreds: TLS_CREDS_ID }),
+    ...(isSecured && serverName !== undefined && { tlsHostname: serverName }),
+  };
   return disks.map(({ name, device }) => {
     const link = exportName(disks, name, 'pvm');
     return {
       id: name,
       device,
       link: primary.link,
-      server: primary.nbd,
+      server: serverOf(nbd),
+      ...secured,
       export: link,
       seedExports: { begin: `${link}-seed`, resume: `${link}-resume`, link: `${link}-link` },
     };
   });
+}
+
+/** As QEMU is told. */
+export function serverOf(address: Address): DiskLink['server'] {
+  if (address.type === 'unix') return address;
+  return { type: 'inet', host: address.host, port: address.port };
 }
 
 /** The replicator names its exports so: a VM with one disk has no use for the disk's name. */
@@ -23,5 +37,6 @@ export function exportName(disks: Config['disks'], name: string, end: 'pvm' | 's
 }
 
 export function addressText(address: Address): string {
-  return address.type === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
+  if (address.type === 'unix') return `unix:${address.path}`;
+  return `${address.tls ? 'tls:' : ''}${address.host}:${address.port}`;
 }

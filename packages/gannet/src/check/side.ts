@@ -10,6 +10,7 @@ import {
   qmpTargetOf,
   type SecondaryConfig,
 } from '../config.js';
+import { Credentials } from '../tls/credentials.js';
 import { describeError } from '../errors.js';
 import { type HostFacts, primaryHostFacts, secondaryHostFacts } from './host-facts.js';
 import { exportName } from './plan.js';
@@ -82,7 +83,8 @@ export async function inspectDirectly(config: Config, hostname: string): Promise
   const side = { ...sideOf(config, role, host), isServing: false, state: 'none', hostname };
   let qmp: QmpClient;
   try {
-    const target = qmpTargetOf(config.qmp);
+    const credentials = config.tls && (await Credentials.read(config.tls));
+    const target = qmpTargetOf(config.qmp, credentials);
     qmp = await QmpClient.connect({ target, connectTimeoutMs: CONNECT_TIMEOUT_MS });
   } catch (error) {
     return { ...side, trouble: describeError(error).message };
@@ -117,6 +119,7 @@ function sideOf(
       ...(sizeBytes !== undefined && { sizeBytes }),
     };
   });
-  const nbd = role === 'secondary' ? config.secondary?.nbd : undefined;
-  return { role, vm: config.vm, host, disks, qmp: config.qmp, ...(nbd && { nbd }) };
+  const svm = role === 'secondary' ? config.secondary?.svm : undefined;
+  const nbd = svm === undefined ? {} : { nbd: { type: 'unix', path: svm } as const };
+  return { role, vm: config.vm, host, disks, qmp: config.qmp, ...nbd };
 }

@@ -4,10 +4,12 @@ import type { ControlMethod } from '../control/protocol.js';
 import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
 import type { Logger } from '../log.js';
+import { Credentials } from '../tls/credentials.js';
+import { plaintextKeys } from '../tls/schema.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary.js';
 import { changedKeys } from './reload.js';
-import type { Role } from './role.js';
+import type { Role, Stage } from './role.js';
 import { SecondaryRole } from './secondary.js';
 
 const METHODS = [
@@ -31,6 +33,7 @@ const METHODS = [
  */
 export class Daemon {
   readonly #history: History;
+  #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #role: Promise<Role> = new Promise(() => undefined);
 
@@ -69,6 +72,7 @@ export class Daemon {
   /** Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by itself. */
   async reload(config: Config): Promise<void> {
     const before = this.config;
+    await this.#credentials?.reload();
     const needsRestart = await (await this.#role).reload(config);
     this.config = config;
     const changed = changedKeys(before, config).filter((key) => !needsRestart.includes(key));
@@ -106,8 +110,17 @@ export class Daemon {
     await this.#control?.close();
   }
 
+  get #stage(): Stage {
+    return { log: this.log, history: this.#history, credentials: this.#credentials };
+  }
+
   async #play(role: Role['name']): Promise<Role> {
-    const stage = { log: this.log, history: this.#history };
+    const { tls } = this.config;
+    this.#credentials = tls && (await Credentials.read(tls));
+    this.#credentials?.check(role === 'primary' ? 'client' : 'server');
+    const keys = plaintextKeys(this.config);
+    if (keys.length > 0) this.#history.add('plaintext', { keys, danger: IN_THE_CLEAR });
+    const stage = this.#stage;
     if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), stage);
     return SecondaryRole.start(asSecondary(this.config), stage);
   }
@@ -142,15 +155,19 @@ export class Daemon {
     if (role instanceof SecondaryRole) {
       const config = asPrimary(this.config);
       refuseItself(config);
+      this.#credentials?.check('client');
       const vm = await role.release();
       this.#history.role = 'primary';
-      const stage = { log: this.log, history: this.#history };
+      const stage = this.#stage;
       this.#role = Promise.resolve(PrimaryRole.start(config, stage, vm));
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
     return (await this.#role).methods['protect']?.(...call);
   }
 }
+
+const IN_THE_CLEAR =
+  "anybody on the network's way may read and change the VM: write tls:HOST:PORT, and drop dangerouslyAllowPlaintextBeyondLoopback";
 
 /** A survivor whose new secondary is where it listens itself would wait for itself for ever. */
 function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {

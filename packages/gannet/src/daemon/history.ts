@@ -20,6 +20,8 @@ const WARNINGS = new Set([
   'memory-pressure',
   'needs-restart',
   'seed-link-lost',
+  'strangers',
+  'plaintext',
 ]);
 const DETAILS = new Set(['write-back', 'abort']);
 

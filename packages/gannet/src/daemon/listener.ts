@@ -1,6 +1,6 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Address } from '../config.js';
+import { type Address, isLoopback } from '../address.js';
 
 /** One socket of the kernel's tables (proc(5), /proc/net/unix and /proc/net/tcp). */
 interface Listed {
@@ -49,6 +49,8 @@ export class Listener {
 }
 
 async function inodesAt(address: Address): Promise<string[]> {
+  // Another host's is in no table of ours, though somebody here may have the same port.
+  if (address.type === 'inet' && !isLoopback(address.host)) return [];
   const listed = await table(address).catch(() => []);
   if (address.type === 'inet') return inodesOf(listed, (name) => name === String(address.port));
   const { path: file } = address;
@@ -74,7 +76,6 @@ async function fileAt(address: Address): Promise<string | undefined> {
 /** All that listen on this host; names are paths, or ports. */
 async function table(address: Address): Promise<Listed[]> {
   if (address.type === 'unix') return parseUnix(await readFile('/proc/self/net/unix', 'utf8'));
-  // The configuration takes no address of another host, which would be in no table of ours.
   const v6 = readFile('/proc/self/net/tcp6', 'utf8').catch(() => '');
   return parseTcp((await readFile('/proc/self/net/tcp', 'utf8')) + (await v6));
 }

@@ -12,10 +12,14 @@ import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { awaitPeer, interrupted, troubleOf } from './await-peer.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from './fence.js';
+import { LinkTls } from './link-tls.js';
 import { isAwake } from './own-vm.js';
+import { expectLinkable } from './preflight.js';
+import { busy, notProtected } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { rateOf, SeedStage } from './seed-stage.js';
+import { Strangers } from './strangers.js';
 import { stageFailed } from './stage-failure.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
@@ -45,6 +49,8 @@ export class PrimaryRole implements Role {
     failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
   };
   readonly #links: readonly DiskLink[];
+  readonly #strangers = new Strangers((kind, details) => this.stage.history.add(kind, details));
+  readonly #tls: LinkTls;
   readonly #link: PeerLink;
   readonly #abort = new AbortController();
   readonly #checkpoints = new CheckpointWatch(
@@ -70,6 +76,7 @@ export class PrimaryRole implements Role {
     private readonly vm: VmWatch,
   ) {
     this.#links = linksOf(config);
+    this.#tls = new LinkTls(vm, stage.credentials, this.#links);
     vm.on((state, reason) => {
       this.stage.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.
@@ -85,13 +92,14 @@ export class PrimaryRole implements Role {
       onStatus: (status, before) => this.#onPeer(status, before),
       onNotice: (notice) => this.#onNotice(notice),
       onAsk: () => this.#inspect(),
-      onRefused: (reason) => this.stage.history.add('peer', { refused: reason }),
+      onRefused: (reason, address) => this.#strangers.note('peer', address, reason),
+      credentials: stage.credentials,
     });
   }
 
   /** @param vm a QEMU that is connected already, when a secondary becomes a primary */
   static start(config: PrimaryConfig, stage: Stage, vm?: VmWatch): PrimaryRole {
-    const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs);
+    const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs, stage.credentials);
     const role = new PrimaryRole(config, stage, watch);
     watch.attend({
       onConnected: (qmp) => role.#attach(qmp),
@@ -112,6 +120,7 @@ export class PrimaryRole implements Role {
       link: primary.link,
       checkpointPeriodMs: primary.checkpointPeriodMs,
       epoch: this.#link.peer?.status.epoch ?? 0,
+      strangers: this.#strangers.view,
       peer: { pulse: this.#link.state, ...this.#link.peer },
     };
   }
@@ -144,6 +153,7 @@ export class PrimaryRole implements Role {
       const settled = this.#protecting.catch(() => undefined);
       await withinTime(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
+    this.#strangers.close();
     await this.#link.close();
     await this.vm.close();
   }
@@ -154,7 +164,8 @@ export class PrimaryRole implements Role {
    * @throws GannetError STAGE_FAILED that names the stage, what was said and what to do
    */
   protect(progress: Progress, bytesPerSec?: number): Promise<Record<string, unknown>> {
-    if (this.#protecting || this.#isProtected) return Promise.reject(this.#busy());
+    if (this.#protecting || this.#isProtected)
+      return Promise.reject(busy(this.config.vm, this.#state));
     this.#protecting = this.#protect(progress, bytesPerSec).finally(
       () => (this.#protecting = undefined),
     );
@@ -178,7 +189,8 @@ export class PrimaryRole implements Role {
       await this.#run('check', stageTimeoutMs, progress, (signal) => this.#check(driver, signal));
       const { links, history } = { links: this.#links, history: this.stage.history };
       const seed = { driver, config: this.config, links, bytesPerSec, progress, history };
-      await this.#run('seed', seedTimeoutMs, progress, (signal) => {
+      await this.#run('seed', seedTimeoutMs, progress, async (signal) => {
+        await this.#tls.put();
         this.#seed = new SeedStage(seed);
         return this.#seed.run(signal).finally(() => (this.#seed = undefined));
       });
@@ -210,6 +222,7 @@ export class PrimaryRole implements Role {
   async #takeBack(driver: PrimaryDriver, stage: string): Promise<string | undefined> {
     if (stage === 'check') return undefined;
     await driver.rollback().catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
+    await this.#tls.drop();
     const isAsked = this.#abort.signal.aborted || this.#cancel.signal.aborted;
     return isAsked ? undefined : troubleOf(this.#link, this.config.peer.heartbeatMs);
   }
@@ -267,7 +280,7 @@ export class PrimaryRole implements Role {
 
   /** The operator says that the secondary is gone: give the protection up and run on. */
   async runOn(force: boolean): Promise<Record<string, unknown>> {
-    if (this.#protecting) throw this.#busy();
+    if (this.#protecting) throw busy(this.config.vm, this.#state);
     if (this.#state === 'alone') return this.status();
     const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
     if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
@@ -301,12 +314,7 @@ export class PrimaryRole implements Role {
   }
 
   async #check(driver: PrimaryDriver, signal: AbortSignal): Promise<void> {
-    const findings = await driver.preflight(this.#links);
-    const bad = findings.filter(({ severity }) => severity === 'error');
-    if (bad.length > 0) {
-      const message = bad.map((finding) => finding.message).join('; ');
-      throw new GannetError('NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
-    }
+    await expectLinkable(driver, this.#links);
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
   }
@@ -359,6 +367,7 @@ export class PrimaryRole implements Role {
       if (!succeeded && !force) throw notFenced(vm, words);
     }
     await this.#driver?.runAlone();
+    await this.#tls.drop();
     this.#state = 'alone';
     this.#link.beatNow();
     isTold ||= await this.#tellOutdated();
@@ -458,19 +467,8 @@ export class PrimaryRole implements Role {
     }
   }
 
-  #busy(): GannetError {
-    const message = `${this.config.vm} is ${this.#state}`;
-    return new GannetError('BUSY', message, 'See `gannet status`.', 'refused');
-  }
-
   #expectProtected(what: string): void {
-    if (this.#isProtected) return;
-    throw new GannetError(
-      'REFUSED',
-      `${this.config.vm} is ${this.#state}: nothing to ${what}`,
-      'Protect it first: `gannet protect`.',
-      'refused',
-    );
+    if (!this.#isProtected) throw notProtected(this.config.vm, this.#state, what);
   }
 
   #expectVm(): PrimaryDriver {

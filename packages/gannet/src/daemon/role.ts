@@ -1,12 +1,15 @@
 import type { Config } from '../config.js';
 import type { ControlMethod } from '../control/protocol.js';
 import type { Logger } from '../log.js';
+import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
 
 /** What a role needs of the daemon that it plays in. */
 export interface Stage {
   readonly log: Logger;
   readonly history: History;
+  /** Of every address with TLS. */
+  readonly credentials?: Credentials | undefined;
 }
 
 /** One of the two parts that a daemon can play for its VM. */

@@ -9,7 +9,7 @@ import {
   WriteBack,
   type WriteBackEvent,
 } from '@gannet/checkpointer';
-import { NbdServer } from '@gannet/nbd';
+import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
@@ -21,6 +21,7 @@ import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { checkJournal } from './journal.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
+import { Strangers } from './strangers.js';
 import { Takeover } from './takeover.js';
 import { VmWatch } from './vm-watch.js';
 
@@ -43,6 +44,7 @@ export class SecondaryRole implements Role {
     abort: () => this.#byCall((source) => source.abort()),
   };
   readonly #nbd: NbdServer;
+  readonly #strangers: Strangers;
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #takeover: Takeover;
@@ -78,7 +80,9 @@ export class SecondaryRole implements Role {
       source: this.#external,
     });
     replica.on((event) => this.#onReplica(event));
-    this.#nbd = new NbdServer({ exports: replica.exports, admission: replica.gate });
+    this.#strangers = new Strangers((kind, details) => stage.history.add(kind, details));
+    const { exports, gate: admission } = replica;
+    this.#nbd = new NbdServer({ exports, admission, onEvent: this.#strangers.onNbd });
     this.#writeBack = new WriteBack({
       target: replica,
       clock: {
@@ -87,7 +91,7 @@ export class SecondaryRole implements Role {
       },
       onEvent: (event) => this.#onWriteBack(event),
     });
-    this.#vm = new VmWatch(config.qmp, config.peer.highMs);
+    this.#vm = new VmWatch(config.qmp, config.peer.highMs, stage.credentials);
     const off = this.#vm.on((state, reason) => {
       this.stage.history.add('vm', { state, reason });
       this.#link?.beatNow();
@@ -148,6 +152,7 @@ export class SecondaryRole implements Role {
         epochsToWriteBack: committed.length,
       })),
       exports: replica.exports.map(({ name }) => name),
+      strangers: this.#strangers.view,
       peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
       uuid: replica.uuid,
     };
@@ -181,6 +186,7 @@ export class SecondaryRole implements Role {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
     this.#takeover.close();
+    this.#strangers.close();
     await this.#link?.close();
     await this.#writeBack.stop();
     await this.#nbd.close();
@@ -218,8 +224,14 @@ export class SecondaryRole implements Role {
   }
 
   async #listen(): Promise<void> {
-    const { nbd, source, peer } = this.config.secondary;
-    await this.#nbd.listen(nbd.type === 'unix' ? { path: nbd.path, mode: 0o600 } : nbd);
+    const { nbd, svm, source, peer } = this.config.secondary;
+    await this.#nbd.listen({ path: svm, mode: 0o600 });
+    if (nbd.type === 'unix' && nbd.path !== svm) {
+      await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
+    } else if (nbd.type === 'inet') {
+      const { host, port } = nbd;
+      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+    }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
         ...this.config.peer,
@@ -230,7 +242,8 @@ export class SecondaryRole implements Role {
         onStatus: (status, before) => this.#onPeer(status, before),
         onNotice: (notice, replica) => this.#onNotice(notice, replica),
         onAsk: () => this.#inspect(),
-        onRefused: (reason) => this.stage.history.add('peer', { refused: reason }),
+        onRefused: (reason, address) => this.#strangers.note('peer', address, reason),
+        credentials: this.stage.credentials,
       });
     }
     this.stage.history.add('listening', { exports: this.replica.exports.map(({ name }) => name) });
@@ -243,6 +256,12 @@ export class SecondaryRole implements Role {
       onConnected: (qmp) => this.#attach(qmp),
       onTrouble: (error) => this.#trouble(error),
     });
+  }
+
+  get #tls(): NbdServerTls {
+    const { credentials } = this.stage;
+    if (!credentials) throw new Error('an address with TLS and no credentials');
+    return { options: () => credentials.server(), identify: credentials.identify };
   }
 
   async #attach(qmp: QmpClient): Promise<void> {

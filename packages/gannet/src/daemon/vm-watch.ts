@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpClient, QmpConnectionError, QmpTimeoutError } from 'qemu-qmp-client';
 import { type Address, qmpTargetOf } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
+import type { Credentials } from '../tls/credentials.js';
 import { Listener } from './listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
@@ -47,6 +48,7 @@ export class VmWatch {
   constructor(
     private readonly address: Address,
     private readonly silenceMs: number,
+    private readonly credentials?: Credentials,
   ) {}
 
   get state(): VmState {
@@ -119,9 +121,9 @@ export class VmWatch {
   }
 
   async #dial(broke: string | undefined): Promise<QmpClient | 'judged' | 'unclear'> {
-    const target = qmpTargetOf(this.address);
     const { signal } = this.#abort;
     try {
+      const target = qmpTargetOf(this.address, this.credentials);
       const qmp = await QmpClient.connect({ target, signal, connectTimeoutMs: this.silenceMs });
       this.#isUnclear = false;
       return qmp;

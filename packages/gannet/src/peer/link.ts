@@ -1,9 +1,14 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Address } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
+import type { Credentials } from '../tls/credentials.js';
+import { Guests } from './guests.js';
 import {
   PEER_MESSAGE_BYTES_MAX,
   PEER_PROTOCOL,
@@ -27,7 +32,9 @@ export interface PeerLinkOptions extends PulseLimits {
   /** What this side looks like, for `gannet check` of the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A peer that is refused, or that is not one: for the log. */
-  readonly onRefused: (reason: string) => void;
+  readonly onRefused: (reason: string, address: string) => void;
+  /** For an address with TLS. */
+  readonly credentials?: Credentials | undefined;
 }
 
 const RECONNECT_MS = 200;
@@ -42,12 +49,16 @@ export class PeerLink {
   readonly #untold = new Map<number, { message: PeerMessage; resolve: () => void }>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
-  #server: Server | undefined;
+  #server: Server | TlsServer | undefined;
+  readonly #guests: Guests;
   #last: PeerStatus | undefined;
   #nextNumber = 1;
   #isClosed = false;
 
   private constructor(private readonly options: PeerLinkOptions) {
+    this.#guests = new Guests(options.highMs, (address, reason) => {
+      options.onRefused(reason, address);
+    });
     this.#pulse = new Pulse(options, options.onPulse);
     this.#timers = [
       setInterval(() => this.#beat(), options.heartbeatMs),
@@ -127,6 +138,7 @@ export class PeerLink {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#redial);
     this.#socket?.terminate();
+    this.#guests.close();
     const server = this.#server;
     if (!server) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -135,11 +147,12 @@ export class PeerLink {
   }
 
   async #listen(address: Address): Promise<void> {
-    const http = createServer((_request, response) => response.writeHead(426).end());
+    const http = this.#makeServer(address);
     this.#server = http;
+    http.on('connection', (socket: Socket) => this.#guests.receive(socket));
     const sockets = new WebSocketServer({ server: http, maxPayload: PEER_MESSAGE_BYTES_MAX });
     sockets.on('error', () => undefined);
-    sockets.on('connection', (socket) => this.#adopt(socket));
+    sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
     if (address.type === 'unix') await rm(address.path, { force: true });
     const umask = process.umask(0o177);
     try {
@@ -162,31 +175,68 @@ export class PeerLink {
     }
   }
 
+  #makeServer(address: Address): Server | TlsServer {
+    const { credentials } = this.options;
+    if (address.type === 'unix' || !address.tls) {
+      return createServer((_request, response) => response.writeHead(426).end());
+    }
+    const options = credentials?.server() ?? {};
+    const server = createTlsServer(options, (_request, response) => response.writeHead(426).end());
+    server.on('tlsClientError', (error, { remoteAddress, remotePort }) => {
+      this.options.onRefused(`no TLS: ${wordsOf(error)}`, `${remoteAddress}:${remotePort}`);
+    });
+    credentials?.onReload(() => server.setSecureContext(credentials.server()));
+    return server;
+  }
+
+  /** Over TLS only those may speak whose name is on the list. */
+  #admit(socket: WebSocket, { socket: connection }: IncomingMessage): void {
+    const { credentials, onRefused } = this.options;
+    const from = `${connection.remoteAddress}:${connection.remotePort}`;
+    if (credentials && 'encrypted' in connection) {
+      try {
+        credentials.identify(connection as TLSSocket);
+      } catch (error) {
+        onRefused(describeError(error).message, from);
+        socket.terminate();
+        return;
+      }
+    }
+    this.#adopt(socket, from, () => this.#guests.welcome(connection));
+  }
+
   #dial(address: Address): void {
     if (this.#isClosed) return;
-    const url =
-      address.type === 'unix'
-        ? `ws+unix:${address.path}:/`
-        : `ws://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}/`;
-    const socket = new WebSocket(url, {
-      handshakeTimeout: this.options.highMs,
-      maxPayload: PEER_MESSAGE_BYTES_MAX,
-    });
-    socket.once('open', () => this.#adopt(socket));
-    socket.on('error', () => undefined);
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(urlOf(address), {
+        ...(address.type === 'inet' && address.tls ? this.options.credentials?.client() : {}),
+        handshakeTimeout: this.options.highMs,
+        maxPayload: PEER_MESSAGE_BYTES_MAX,
+      });
+    } catch (error) {
+      this.#noteRefusal(error, address);
+      this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+      return;
+    }
+    socket.once('open', () => this.#adopt(socket, textOf(address)));
+    socket.on('error', (error) => this.#noteRefusal(error, address));
     socket.once('close', () => {
       if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
     });
   }
 
   /** The newest connection is the link: an older one may be a peer that was cut off and has come back. */
-  #adopt(socket: WebSocket): void {
+  #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
     socket.on('error', () => socket.terminate());
     socket.on('message', (data: Buffer) => {
       const message = decode(data);
-      if (message?.type === 'hello') isPeer = this.#greet(socket, message);
-      else if (!message || !isPeer) this.#refuse(socket, 'it does not speak as a peer does');
+      if (message?.type === 'hello') {
+        isPeer = this.#greet(socket, message, from);
+        if (isPeer) onPeer();
+      } else if (!message || !isPeer)
+        this.#refuse(socket, 'it does not speak as a peer does', from);
       else this.#take(message);
     });
     const { vm, role } = this.options;
@@ -194,14 +244,15 @@ export class PeerLink {
     socket.send(JSON.stringify(hello));
   }
 
-  #greet(socket: WebSocket, hello: PeerMessage & { type: 'hello' }): boolean {
+  #greet(socket: WebSocket, hello: PeerMessage & { type: 'hello' }, from: string): boolean {
     const { vm, role } = this.options;
     if (hello.protocol !== PEER_PROTOCOL) {
-      this.#refuse(socket, `it speaks protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`);
+      const reason = `it speaks protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`;
+      this.#refuse(socket, reason, from);
     } else if (hello.vm !== vm) {
-      this.#refuse(socket, `it is about VM ${hello.vm}, this daemon about ${vm}`);
+      this.#refuse(socket, `it is about VM ${hello.vm}, this daemon about ${vm}`, from);
     } else if (hello.role === role) {
-      this.#refuse(socket, `both ends say that they are the ${role}`);
+      this.#refuse(socket, `both ends say that they are the ${role}`, from);
     } else {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
@@ -237,8 +288,16 @@ export class PeerLink {
     }
   }
 
-  #refuse(socket: WebSocket, reason: string): void {
-    this.options.onRefused(reason);
+  /** Somebody is there who is not believed, or does not believe us; that nobody is there is no news. */
+  #noteRefusal(error: unknown, address: Address): void {
+    const { code } = error as NodeJS.ErrnoException;
+    const isSecured = address.type === 'inet' && address.tls === true;
+    if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
+    this.options.onRefused(`no TLS: ${wordsOf(error)}`, textOf(address));
+  }
+
+  #refuse(socket: WebSocket, reason: string, from: string): void {
+    this.options.onRefused(reason, from);
     socket.close(1008, reason.slice(0, 120));
   }
 
@@ -260,6 +319,22 @@ export class PeerLink {
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));
   }
+}
+
+/** OpenSSL puts addresses in memory and lines of its source around what it has to say. */
+function wordsOf(error: unknown): string {
+  const { message } = describeError(error);
+  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.trim();
+}
+
+function textOf(address: Address): string {
+  return address.type === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
+}
+
+function urlOf(address: Address): string {
+  if (address.type === 'unix') return `ws+unix:${address.path}:/`;
+  const { host, port, tls } = address;
+  return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${port}/`;
 }
 
 function decode(data: Buffer): PeerMessage | undefined {

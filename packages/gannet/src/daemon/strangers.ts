@@ -1,0 +1,75 @@
+import type { NbdServerEvent } from '@gannet/nbd';
+
+/** Those who keep knocking are logged together. */
+const QUIET_MS = 10_000;
+
+export interface StrangersView {
+  /** Connections that came to nothing, since the start. */
+  readonly turnedAway: number;
+  readonly last?: { readonly at: string; readonly address: string; readonly reason: string };
+}
+
+/**
+ * Counts who was turned away at the daemon's doors. The first is told of at once; those who come soon after, together and
+ * later: whoever knocks as fast as he can must fill neither log nor memory.
+ */
+export class Strangers {
+  #turnedAway = 0;
+  #told = 0;
+  #last: StrangersView['last'];
+  #timer: NodeJS.Timeout | undefined;
+  readonly #inUse = new Set<number>();
+
+  constructor(private readonly tell: (kind: string, details: object) => void) {}
+
+  get view(): StrangersView {
+    return { turnedAway: this.#turnedAway, ...(this.#last ? { last: this.#last } : {}) };
+  }
+
+  note(door: 'nbd' | 'peer', address: string, reason: string): void {
+    this.#turnedAway += 1;
+    this.#last = { at: new Date().toISOString(), address, reason: `${door}: ${reason}` };
+    if (this.#timer) return;
+    this.#report();
+    this.#timer = setInterval(() => this.#report(), QUIET_MS);
+    this.#timer.unref();
+  }
+
+  /** What the NBD server says of its connections. */
+  readonly onNbd = (event: NbdServerEvent): void => {
+    switch (event.kind) {
+      case 'turned-away':
+        return this.note('nbd', event.address, event.reason);
+      case 'refused':
+        return this.note('nbd', event.peer.address, event.error.message);
+      case 'opened':
+        this.#inUse.add(event.peer.id);
+        return;
+      case 'ended': {
+        const wasInUse = this.#inUse.delete(event.peer.id);
+        const { end } = event;
+        // Who hangs up without a word may have looked whether somebody is here.
+        if (wasInUse || end.kind === 'disconnect' || end.error === undefined) return;
+        return this.note('nbd', event.peer.address, end.error.message);
+      }
+      case 'failed': {
+        const { message } = event.error instanceof Error ? event.error : new Error('unknown');
+        this.tell('trouble', { code: 'NBD_EXPORT', message, remedy: '' });
+      }
+    }
+  };
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #report(): void {
+    const count = this.#turnedAway - this.#told;
+    this.#told = this.#turnedAway;
+    if (count > 0) this.tell('strangers', { count, ...this.#last });
+    else {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/** Credentials of TLS as an object in QEMU, for the nodes and the migration that are told its id. */
+import { type QmpClient, QmpCommandError } from 'qemu-qmp-client';
+import { LinkError, step } from './errors.js';
+
+/** The object's id. */
+export const TLS_CREDS_ID = 'gannet-tls';
+
+/** A folder with the names of qemu(1), `-object tls-creds-x509` and `tls-creds-psk`; QEMU reads it itself. */
+export type TlsCreds =
+  | { readonly kind: 'x509'; readonly dir: string }
+  | { readonly kind: 'psk'; readonly dir: string; readonly username: string };
+
+/**
+ * Has QEMU read the credentials anew, unless a link that uses them keeps them.
+ * @throws LinkError `add-failed` with QEMU's words
+ */
+export async function putTlsCreds(
+  qmp: QmpClient,
+  creds: TlsCreds,
+  timeoutMs: number,
+): Promise<void> {
+  const isGone = await dropTlsCreds(qmp, timeoutMs);
+  if (!isGone) return;
+  const common = { id: TLS_CREDS_ID, endpoint: 'client', dir: creds.dir } as const;
+  const object =
+    creds.kind === 'x509'
+      ? ({ ...common, 'qom-type': 'tls-creds-x509', 'verify-peer': true } as const)
+      : ({ ...common, 'qom-type': 'tls-creds-psk', username: creds.username } as const);
+  await step(
+    () => qmp.execute('object-add', object, { timeoutMs }),
+    (words, cause) => {
+      const message = `QEMU cannot use the credentials of TLS in ${creds.dir}: ${words}`;
+      const remedy = 'See that its process may read them; docs/security.md says how to make them.';
+      return new LinkError('add-failed', message, remedy, { cause });
+    },
+  );
+}
+
+/** @returns whether there is none now: links that use it keep it */
+export async function dropTlsCreds(qmp: QmpClient, timeoutMs: number): Promise<boolean> {
+  try {
+    await qmp.execute('object-del', { id: TLS_CREDS_ID }, { timeoutMs });
+    return true;
+  } catch (error) {
+    if (!(error instanceof QmpCommandError)) throw error;
+    return !error.desc.includes('is in use');
+  }
+}
