@@ -1,17 +1,18 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
 
-test('examples/embed-replicator shows the epochs of both sides, and the failover', async () => {
+beforeAll(async () => {
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   await run(process.execPath, [tsc, '-b', path.join(root, 'examples')]);
-  const example = path.join(root, 'examples/dist/embed-replicator.js');
-  const { stdout } = await run(process.execPath, [example], { timeout: 60_000 });
-  expect(stdout.trim().split('\n')).toEqual([
+});
+
+test('examples/embed-replicator shows the epochs of both sides, and the failover', async () => {
+  expect(await linesOf('embed-replicator')).toEqual([
     'protected: the secondary sees "seeded.."',
     'before the checkpoint: the secondary sees "seededS."',
     'after the checkpoint: the secondary sees "primary."',
@@ -19,3 +20,17 @@ test('examples/embed-replicator shows the epochs of both sides, and the failover
     'in the base image: "primary!"',
   ]);
 });
+
+test('examples/checkpoint-policy makes a checkpoint when a write is old, and when there are many', async () => {
+  expect(await linesOf('checkpoint-policy')).toEqual([
+    'epoch 1: the disks are equal',
+    'epoch 2: a write is old',
+    'epoch 3: much was written',
+  ]);
+});
+
+async function linesOf(example: string): Promise<string[]> {
+  const file = path.join(root, 'examples/dist', `${example}.js`);
+  const { stdout } = await run(process.execPath, [file], { timeout: 60_000 });
+  return stdout.trim().split('\n');
+}
