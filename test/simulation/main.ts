@@ -1,6 +1,6 @@
 // pnpm sim: runs seeds, says what it found, shrinks what fails.
 //
-//   pnpm sim [--seeds N] [--from SEED] [--seed SEED [--trace]] [--mutant NAME] [--mutants]
+//   pnpm sim [--seeds N] [--from SEED] [--seed SEED [--trace]] [--mutant NAME]
 
 import { parseArgs } from 'node:util';
 import { installDisk } from './disk.js';

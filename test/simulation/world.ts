@@ -52,6 +52,7 @@ export class World {
   #wasLinkCut = false;
   #isAcknowledged = false;
   #isResidual = false;
+  readonly #commitsBehindCut = new Set<'certain' | 'provisional'>();
   /** How many failovers the operator is at. */
   #operations = 0;
   #isOperatorTold = false;
@@ -89,7 +90,8 @@ export class World {
       await this.#live();
       await this.#end();
     } catch (error) {
-      if (!(error instanceof Violation && this.#isResidual)) throw error;
+      const isI5 = error instanceof Violation && error.invariant.startsWith('I5');
+      if (!(error instanceof Violation && this.#isResidual) || isI5) throw error;
       this.#note(`residual: ${error.message}`);
     }
     return {
@@ -324,9 +326,14 @@ export class World {
     this.#note(`checkpointer: ${event.kind}`);
     if (event.kind === 'doubt') this.#secondary.isInDoubt = true;
     if (event.kind !== 'commit' || !this.#wasLinkCut || this.#primary.lostWrites === 0) return;
-    // Known and written down: a link that breaks alone, in the middle of a checkpoint, looks like a primary that dies
-    // there, and that one commit has to count. It is the last.
-    this.#isResidual = !this.#isResidual;
+    // Known and written down. One commit while the end of a link that broke alone is on its way, or waits behind the
+    // gate; and one where the end arrives in the middle of a checkpoint, which looks like a primary that dies there.
+    const kind = event.provisional ? 'provisional' : 'certain';
+    if (this.#commitsBehindCut.has(kind)) {
+      throw new Violation('I5 no silent divergence', `two ${kind} commits behind a lost link`);
+    }
+    this.#commitsBehindCut.add(kind);
+    this.#isResidual = true;
   }
 
   #onSecondaryError(what: string, errno: number): void {
