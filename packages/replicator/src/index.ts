@@ -7,6 +7,7 @@ export { ImageLock } from './image-lock.js';
 export { NbdBase, type NbdBaseOptions } from './nbd-base.js';
 export { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 export { type PrimaryLink } from './primary-link.js';
+export { replayJournal, type ReplayTarget } from './journal.js';
 export { recoverBases, type DiskOptions } from './recovery.js';
 export { Replica } from './replica.js';
 export type {

@@ -192,15 +192,12 @@ export async function replayJournal(
     await handle.read(header, 0, HEADER_BYTES, 0);
     const owner = header.toString('latin1', MAGIC.length, MAGIC.length + uuid.length);
     if (!header.subarray(0, MAGIC.length).equals(MAGIC) || owner !== uuid) {
-      throw new JournalError(
-        'JOURNAL_FOREIGN',
-        `${file} is not the journal of replica ${uuid}`,
-        'Put the journal that the state file names back in its place.',
-      );
+      throw foreign(`${file} is not the journal of replica ${uuid}`);
     }
     let sealedEnd = HEADER_BYTES;
     let seals = 0;
     for await (const frame of frames(handle, Infinity)) {
+      if (!isOurs(frame)) throw foreign(`${file} holds what this version does not write`);
       if (frame.kind !== KIND_SEAL) continue;
       sealedEnd = frame.end;
       seals++;
@@ -215,6 +212,11 @@ export async function replayJournal(
   } finally {
     await handle.close();
   }
+}
+
+/** Its digest is right, so it is not torn; but it need not be a replicator of this version that wrote it. */
+function isOurs({ kind, offset }: Frame): boolean {
+  return kind >= KIND_DATA && kind <= KIND_SEAL && Number.isSafeInteger(offset);
 }
 
 interface Frame {
@@ -294,6 +296,14 @@ function digestOf(buffer: Buffer, total: number): Buffer {
     .update(buffer.subarray(FRAME_BYTES, total))
     .digest()
     .subarray(0, FRAME_BYTES - DIGEST_AT);
+}
+
+function foreign(message: string): JournalError {
+  return new JournalError(
+    'JOURNAL_FOREIGN',
+    message,
+    'Put the journal that the state file names back in its place.',
+  );
 }
 
 function journalError(file: string, what: string, cause: unknown): JournalError {

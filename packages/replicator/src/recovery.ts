@@ -90,18 +90,21 @@ async function replayInto(
     for (const [at, { base, format, name }] of disks.entries()) {
       bases.set(records[at]?.disk ?? name, await openBase({ base, format }, options));
     }
-    const baseOf = (disk: number): BaseStore => {
+    const baseOf = (disk: number, offset: number, length: number): BaseStore => {
       const base = bases.get(order[disk] ?? '');
-      if (base) return base;
+      if (base && offset + length <= base.sizeBytes) return base;
+      const what = base
+        ? `a write to byte ${offset} of disk ${order[disk] ?? ''}, which ends at ${base.sizeBytes}`
+        : `writes for disk ${disk}, the state files name ${order.join(', ')}`;
       throw new JournalError(
         'JOURNAL_FOREIGN',
-        `${journal} has writes for disk ${disk}, the state files name ${order.join(', ')}`,
-        'Put the journal that the state file names back in its place.',
+        `${journal} has ${what}`,
+        'Put the journal and the bases that belong together back in their places.',
       );
     };
     await replayJournal(journal, uuid, {
-      write: (disk, offset, data) => baseOf(disk).write(offset, data),
-      zero: (disk, offset, length) => baseOf(disk).zero(offset, length),
+      write: (disk, offset, data) => baseOf(disk, offset, data.length).write(offset, data),
+      zero: (disk, offset, length) => baseOf(disk, offset, length).zero(offset, length),
     });
     await Promise.all([...bases.values()].map((base) => base.sync()));
     expectNoLoss([...bases.values()]);

@@ -42,10 +42,14 @@ function isStateRecord(value: unknown): value is StateRecord {
     record.format === 'gannet-replica-1' &&
     typeof record.state === 'string' &&
     STATES.includes(record.state) &&
+    (record.image === undefined || typeof record.image === 'string') &&
     ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
-    ['sizeBytes', 'epoch'].every((key) => typeof record[key] === 'number') &&
+    [record.sizeBytes, record.epoch].every(
+      (count) => Number.isSafeInteger(count) && Number(count) >= 0,
+    ) &&
     Array.isArray(record.disks) &&
-    record.disks.every((name) => typeof name === 'string')
+    record.disks.every((name) => typeof name === 'string') &&
+    record.disks.some((name) => name === record.disk)
   );
 }
 

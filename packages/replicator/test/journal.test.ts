@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { appendFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import { Disk } from '../src/disk.js';
@@ -107,6 +108,30 @@ describe('Journal', () => {
     expect(disk.toString('latin1', 2999 * 8, 2999 * 8 + 4)).toBe('2999');
     expect(disk.subarray(100_000, 100_000 + large.length).equals(large)).toBe(true);
   });
+
+  test.each([
+    ['a kind that is not known', 4, 4, 0],
+    ['an offset beyond all disks', 16, 0xff, 3],
+  ])(
+    'refuses a whole frame with %s, before anything is replayed',
+    async (_what, place, value, length) => {
+      const journal = await Journal.create(at('j'), UUID);
+      await journal.append([{ disk: 0, runs: [data(0, 'first'), data(100, 'odd')] }]);
+      await journal.close();
+      const bytes = await readFile(at('j'));
+      const odd = 64 + 48 + 5;
+      bytes[odd + place] = value;
+      const hash = createHash('sha256').update(bytes.subarray(odd, odd + 32));
+      hash
+        .update(bytes.subarray(odd + 48, odd + 48 + length))
+        .digest()
+        .copy(bytes, odd + 32, 0, 16);
+      await writeFile(at('j'), bytes);
+      const disk = Buffer.alloc(SIZE);
+      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
+      expect(disk.every((byte) => byte === 0)).toBe(true);
+    },
+  );
 
   test("refuses another replica's journal, a file that is none, and one that is not there", async () => {
     await (await Journal.create(at('j'), UUID)).close();

@@ -65,6 +65,26 @@ describe('I6 no mistaken base', () => {
     ['another format', '{"format":"gannet-replica-2","state":"retired"}'],
     ['an unknown state', '{"format":"gannet-replica-1","state":"fine"}'],
     ['half a record', '{"format":"gannet-replica-1","state":"retired"}'],
+    ...[
+      ['no format', { image: 5 }],
+      ['a size that is no number of bytes', { sizeBytes: -1 }],
+      ['an epoch beyond all numbers', { epoch: 2 ** 53 }],
+      ['a disk that is none of its own', { disk: 'other' }],
+    ].map(([what, wrong]) => {
+      const whole = {
+        image: 'raw',
+        uuid: 'u',
+        vm: 'vm',
+        disk: 'disk',
+        disks: ['disk'],
+        sizeBytes: 1,
+      };
+      const record = { format: 'gannet-replica-1', state: 'failed-over', epoch: 0, journal: '/j' };
+      return [what, JSON.stringify({ ...record, ...whole, ...(wrong as object) })] as [
+        string,
+        string,
+      ];
+    }),
   ])('a state file that is %s is an error', async (_what, text) => {
     await leave('protected');
     await writeFile(stateFileOf(at('disk.raw')), text);
