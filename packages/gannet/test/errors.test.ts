@@ -25,7 +25,18 @@ describe('describeError', () => {
     [42, '42'],
     [{ code: 7, message: 8, remedy: 9, exit: 'toString' }, '[object Object]'],
   ])('makes something to show of %p', (error, message) => {
-    expect(describeError(error)).toEqual({ code: 'INTERNAL', message, remedy: '', exit: 'failed' });
+    const remedy = expect.stringContaining('a mistake in Gannet: report it');
+    expect(describeError(error)).toEqual({ code: 'INTERNAL', message, remedy, exit: 'failed' });
+  });
+
+  test.each([
+    ['NBD_LISTEN', 'choose another address'],
+    ['connection-lost', 'See whether QEMU still runs'],
+    ['EACCES', 'The system refused it'],
+    ['SOMETHING', 'a mistake in Gannet'],
+  ])('has a remedy where an error %s has none', (code, words) => {
+    const error = Object.assign(new Error('no'), { code });
+    expect(describeError(error)).toMatchObject({ code, remedy: expect.stringContaining(words) });
   });
 
   test.each(Object.entries(EXIT))('knows the exit %s', (name, code) => {

@@ -9,7 +9,16 @@ import type { CommandErrorName } from './constants.js';
 import type { CommandFailure } from './export.js';
 
 export type NbdErrorCode =
-  'NBD_PROTOCOL' | 'NBD_COMMAND' | 'NBD_REFUSED' | 'NBD_CONNECTION' | 'NBD_LISTEN';
+  /** The peer sent what the NBD protocol forbids. */
+  | 'NBD_PROTOCOL'
+  /** One request failed at the server. */
+  | 'NBD_COMMAND'
+  /** The server does not let this client use an export. */
+  | 'NBD_REFUSED'
+  /** The connection was lost, was closed, or took too long to be made. */
+  | 'NBD_CONNECTION'
+  /** The server can't listen at its address. */
+  | 'NBD_LISTEN';
 
 /**
  * Everything that this package throws; `code` tells the kinds apart across copies of the package.

@@ -48,7 +48,13 @@ export type QmpProtocolErrorCode =
   /** A reply to no command of ours. Never fatal: dropped, and reported to `onWarning`. */
   | 'unknown-id';
 
-export type QmpTimeoutErrorCode = 'connect-timeout' | 'command-timeout' | 'wait-timeout';
+export type QmpTimeoutErrorCode =
+  /** No greeting, or no end of the negotiation, in time. */
+  | 'connect-timeout'
+  /** No answer to a command in time. */
+  | 'command-timeout'
+  /** An event that was waited for did not come in time. */
+  | 'wait-timeout';
 
 export type QmpUsageErrorCode =
   /** `oob: true` on a connection that did not negotiate it. */
@@ -69,8 +75,10 @@ export type QmpOverflowErrorCode =
 export type QmpErrorCode =
   | QmpConnectionErrorCode
   | QmpProtocolErrorCode
+  /** QEMU refused one command; the connection goes on. */
   | 'command-failed'
   | QmpTimeoutErrorCode
+  /** The caller's AbortSignal fired. */
   | 'aborted'
   | QmpUsageErrorCode
   | QmpOverflowErrorCode;

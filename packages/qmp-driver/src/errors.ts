@@ -14,20 +14,63 @@
  */
 import { QmpAbortError, QmpCommandError, QmpError, QmpTimeoutError } from 'qemu-qmp-client';
 
-export type GraphErrorCode = 'disk-not-found' | 'no-quorum' | 'size-mismatch' | 'graph-unstable';
-export type SeedErrorCode = 'seed-failed' | 'seed-lost';
+export type GraphErrorCode =
+  /** QEMU has no such disk, or it is not where it has to be. */
+  | 'disk-not-found'
+  /** The disk has no quorum, and the way that was asked for needs one. */
+  | 'no-quorum'
+  /** A disk and its replica differ in size. */
+  | 'size-mismatch'
+  /** Somebody else changed the block graph meanwhile. */
+  | 'graph-unstable';
+export type SeedErrorCode =
+  /** The copy of a disk did not get through. */
+  | 'seed-failed'
+  /** The copy of a disk was lost after it had been complete. */
+  | 'seed-lost';
 export type LinkErrorCode =
-  'bad-link' | 'not-seeded' | 'peer-silent' | 'add-failed' | 'remove-failed';
+  /** A kind of link that this disk can't have. */
+  | 'bad-link'
+  /** A link was asked for before the copy was complete. */
+  | 'not-seeded'
+  /** The replicator does not answer on its socket. */
+  | 'peer-silent'
+  /** QEMU did not add the replica's node to the graph. */
+  | 'add-failed'
+  /** QEMU did not take the replica's node from the graph. */
+  | 'remove-failed';
 export type ColoErrorCode =
+  /** This QEMU has no COLO. */
   | 'colo-unsupported'
+  /** QEMU refused to start COLO. */
   | 'colo-refused'
+  /** The migration ended without entering COLO. */
   | 'colo-not-entered'
+  /** It needs a VM in COLO, and this one is not. */
   | 'not-in-colo'
+  /** It needs a guest that runs, and this one stands still. */
   | 'guest-stopped'
+  /** QEMU refused a command. */
   | 'command-failed';
-export type FailoverErrorCode = 'not-incoming' | 'not-secondary' | 'failover-failed';
-export type MoveErrorCode = 'move-undone' | 'move-stuck' | 'move-untidy';
-export type WaitErrorCode = 'deadline' | 'aborted';
+export type FailoverErrorCode =
+  /** This QEMU does not wait for a primary. */
+  | 'not-incoming'
+  /** This QEMU is no secondary in COLO. */
+  | 'not-secondary'
+  /** QEMU did not take over. */
+  | 'failover-failed';
+export type MoveErrorCode =
+  /** The move to the local files failed, and everything is as it was. */
+  | 'move-undone'
+  /** The move to the local files failed, and so did taking it back. */
+  | 'move-stuck'
+  /** The guest uses its local files; something of before is left over. */
+  | 'move-untidy';
+export type WaitErrorCode =
+  /** QEMU did not answer, or get there, in time. */
+  | 'deadline'
+  /** It was given up because it was asked to be. */
+  | 'aborted';
 
 export type DriverErrorCode =
   | GraphErrorCode
