@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix bench clean
+.PHONY: help setup demo test matrix kills fuzz bench clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,5 +20,11 @@ bench: setup ## Measure everything beside its rivals, rewrite docs/performance.m
 matrix: setup ## Run the tests with other versions of QEMU too (20 minutes, downloads 80 MB)
 	@node scripts/matrix.mjs
 
+kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KILLS=n)
+	@node test/integrity/dist/kills/main.js --kills $${KILLS:-200}
+
+fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
+	@NODE_NO_WARNINGS=1 node test/integrity/dist/fuzz/main.js
+
 clean: ## Remove what was compiled and built; packages stay
-	rm -rf packages/*/dist bench/dist .cache coverage
+	rm -rf packages/*/dist bench/dist test/*/dist .cache coverage
