@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix kills fuzz bench clean
+.PHONY: help setup demo test matrix kills fuzz bench deb clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KIL
 
 fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
 	@NODE_NO_WARNINGS=1 node test/integrity/dist/fuzz/main.js
+
+deb: setup ## Build the Debian package, install it in a clean Debian and run it there (as root)
+	@scripts/test-deb.sh "$$(node scripts/build-deb.mjs .cache/deb)"
 
 clean: ## Remove what was compiled and built; packages stay
 	rm -rf packages/*/dist bench/dist test/*/dist .cache coverage
