@@ -131,6 +131,21 @@ describe('I6 no mistaken base', () => {
   });
 });
 
+test('a base that has been cut short is not made longer by its journal', async () => {
+  const vm = (await TestVm.open(at)).connectAll();
+  vm.commit();
+  await vm.write('svm', 'far', 65_536);
+  vm.failOver();
+  await vm.replica.failoverDurable();
+  await vm.replica.close();
+  await truncate(at('disk.raw'), 4096);
+  await expect(recoverBases([here()])).rejects.toMatchObject({
+    code: 'JOURNAL_FOREIGN',
+    message: expect.stringContaining('a write to byte 65536 of disk disk, which ends at 4096'),
+  });
+  expect((await readFile(at('disk.raw'))).length).toBe(4096);
+});
+
 describe('I4 durability', () => {
   test.each([
     ['a', 'in order'],

@@ -289,8 +289,7 @@ class Life {
     }
     const states = this.#histories.map(({ durable, answered, writes }, disk) => {
       const ends = cuts[disk]?.join(' ') ?? '';
-      const before = writes.map(({ seen }) => seen.join('/')).join(' ');
-      return `${DISKS[disk]}: ${durable} durable, ${answered} answered, ${writes.length} sent, ends at [${ends}], seen ${before}`;
+      return `${DISKS[disk]}: ${durable} durable, ${answered} answered, ${writes.length} sent, ends at [${ends}]`;
     });
     throw new Error(`torn, or something is missing: ${states.join('; ')}`);
   }
