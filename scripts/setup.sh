@@ -123,6 +123,7 @@ build_guest() {
     packages/gannet/lab/build.sh "$directory" || status=$?
   fi
   [ "$status" -eq 0 ] || fail "the lab's guest could not be built"
+  packages/gannet/lab/network/build.sh "$directory" || fail "the guest with a network could not be built"
   say "guest: ready in $directory"
 }
 

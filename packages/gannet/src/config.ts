@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { parseBytes } from './bytes.js';
 import { type Address, address, isLoopback, migrateUri, socketPath } from './address.js';
 import { GannetError } from './errors.js';
+import { networkCard, type NetworkCard } from './network-card.js';
 import { type Places, placesOf } from './places.js';
 import type { Credentials } from './tls/credentials.js';
 import { addressIssues, tlsSchema } from './tls/schema.js';
@@ -62,6 +63,10 @@ const fileSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("anybody on the network's way may read and change the VM's disks and memory"),
+  network: z
+    .array(networkCard)
+    .default([])
+    .describe('network cards whose connections outlive a failover'),
   fence: fenceSchema.optional().describe('makes sure that the other host no longer runs the VM'),
   primary: z
     .strictObject({
@@ -119,8 +124,9 @@ type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm'
   readonly journal: string;
 };
 /** A configuration file, and where it says nothing, the usual places. */
-export type Config = Omit<ConfigFile, 'control' | 'secondary'> & {
+export type Config = Omit<ConfigFile, 'control' | 'secondary' | 'network'> & {
   readonly control: string;
+  readonly network: readonly NetworkCard[];
   readonly secondary?: SecondarySection | undefined;
 };
 export type PrimaryConfig = Config & { readonly primary: NonNullable<Config['primary']> };
@@ -170,6 +176,12 @@ export function parseConfig(text: string, file: string, places: Places = placesO
       'Name each disk once.',
     );
   }
+  const cards = result.data.network.map(({ netdev }) => netdev);
+  const double = cards.find((netdev, at) => cards.indexOf(netdev) !== at);
+  if (double !== undefined) {
+    const words = `${file}:\n  network: the netdev ${double} is there twice`;
+    throw configError(words, 'Name each netdev once.');
+  }
   return withPlaces(result.data, file, places);
 }
 
@@ -183,8 +195,16 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
     throw configError(words, 'Name a shorter path.');
   };
   const control = given.control ?? socket('control', 'sock');
+  const network = given.network.map((card, at): NetworkCard => {
+    const listen = (end: 'mirror' | 'compare'): Address =>
+      card.secondary?.[end] ?? {
+        type: 'unix',
+        path: socket(`network.${at}.secondary.${end}`, `${card.netdev}.${end}`),
+      };
+    return { ...card, secondary: { mirror: listen('mirror'), compare: listen('compare') } };
+  });
   const { secondary } = given;
-  if (!secondary) return { ...given, control, secondary };
+  if (!secondary) return { ...given, control, network, secondary };
   const listen = (key: string, suffix: string): Address => {
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
   };
@@ -193,10 +213,16 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
   const svm = named.type === 'unix' ? named.path : socket('secondary.svm', 'nbd');
   const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
   const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
-  return { ...given, control, secondary: { ...secondary, nbd, svm, peer, journal } };
+  return { ...given, control, network, secondary: { ...secondary, nbd, svm, peer, journal } };
 }
 
 export function asPrimary(config: Config): PrimaryConfig {
+  const card = config.network.find(({ primary }) => !primary);
+  if (config.primary && card) {
+    const message = `network: ${card.netdev} has no section \`primary\``;
+    const remedy = "Add it: mirror and compare, the secondary's sockets as seen from the primary.";
+    throw configError(message, remedy);
+  }
   if (config.primary) return config as PrimaryConfig;
   throw configError('the configuration has no section `primary`', 'Add it: nbd, migrate, peer.');
 }

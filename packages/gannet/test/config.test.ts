@@ -359,3 +359,50 @@ describe('loadConfig', () => {
     expect((error as Error).message).toContain(`the configuration ${file} can't be read: ${why}`);
   });
 });
+
+describe('network cards', () => {
+  const text = (network: string): string => `
+vm: web
+qmp: unix:/run/q
+disks: [{ name: disk0, device: vb0, base: /b }]
+primary: { nbd: 'unix:/run/n', migrate: 'unix:/run/m', peer: 'unix:/run/p' }
+secondary: {}
+network: ${network}
+`;
+  const places = { configDir: '/etc/gannet', runDir: '/run/gannet', stateDir: '/var/lib/gannet' };
+  const sockets = '{ mirror: "unix:/t/m", compare: "127.0.0.1:7002" }';
+
+  test('listen in the usual place, and are reached where the file says', () => {
+    const config = parseConfig(text(`[{ netdev: net0, primary: ${sockets} }]`), 'web.yaml', places);
+    expect(asPrimary(config).network).toEqual([
+      {
+        netdev: 'net0',
+        compareTimeoutMs: 1000,
+        primary: {
+          mirror: { type: 'unix', path: '/t/m' },
+          compare: { type: 'inet', host: '127.0.0.1', port: 7002 },
+        },
+        secondary: {
+          mirror: { type: 'unix', path: '/run/gannet/web.net0.mirror' },
+          compare: { type: 'unix', path: '/run/gannet/web.net0.compare' },
+        },
+      },
+    ]);
+  });
+
+  test('must say to a primary where the secondary is', () => {
+    const config = parseConfig(text('[{ netdev: net0 }]'), 'web.yaml', places);
+    expect(() => asPrimary(config)).toThrow('network: net0 has no section `primary`');
+    expect(asSecondary(config).network).toHaveLength(1);
+  });
+
+  test.each([
+    ['[{ netdev: net0 }, { netdev: net0 }]', 'the netdev net0 is there twice'],
+    ['[{ netdev: "a,b" }]', 'network.0.netdev: the id that -netdev has in QEMU'],
+    ['[{ netdev: net0, compareTimeoutMs: 1 }]', 'network.0.compareTimeoutMs'],
+    ['[{ netdev: net0, primary: { mirror: "10.0.0.1:1" } }]', 'between hosts, a tunnel'],
+    ['[{ netdev: net0, secondary: { mirror: "tls:127.0.0.1:1" } }]', 'between hosts, a tunnel'],
+  ])('%s is refused', (network, message) => {
+    expect(() => parseConfig(text(network), 'web.yaml', places)).toThrow(message);
+  });
+});

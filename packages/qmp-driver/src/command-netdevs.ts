@@ -6,6 +6,7 @@ import type { NetdevReport } from './vm-report.js';
 export function netdevArguments(
   netdevs: readonly NetdevReport[],
   backends: Readonly<Record<string, string>>,
+  keptApart: readonly string[],
   findings: Finding[],
 ): string[] {
   return netdevs.flatMap((netdev) => {
@@ -17,10 +18,12 @@ export function netdevArguments(
       findings.push(finding('error', 'netdev-not-derived', message, remedy, id));
       return [];
     }
-    const message = `${id} connects the secondary's guest to the network as ${backend}`;
-    const remedy =
-      'Keep it apart until a failover, such as by a tap that is not in the bridge yet.';
-    findings.push(finding('warning', 'network-doubled', message, remedy, id));
+    if (!keptApart.includes(id)) {
+      const message = `${id} connects the secondary's guest to the network as ${backend}`;
+      const remedy =
+        'Put it into `network`, or keep it apart until a failover: a tap not in the bridge yet.';
+      findings.push(finding('warning', 'network-doubled', message, remedy, id));
+    }
     return ['-netdev', `${backend},${optionText([['id', id]])}`];
   });
 }

@@ -8,6 +8,7 @@
  *   ├── ColoError        COLO was not entered, or is not running
  *   ├── FailoverError    the secondary cannot take over
  *   ├── MoveError        the disks could not be moved to their local files
+ *   ├── NetworkError     a network card's packets could not be led to the peer, or back
  *   └── WaitError        a deadline passed, or the caller's AbortSignal fired
  *
  * What the QMP client throws (connection lost, a command refused) is the `cause` of one of these.
@@ -66,6 +67,11 @@ export type MoveErrorCode =
   | 'move-stuck'
   /** The guest uses its local files; something of before is left over. */
   | 'move-untidy';
+export type NetworkErrorCode =
+  /** QEMU refused what leads a network card's packets to the peer. */
+  | 'network-refused'
+  /** What leads a network card's packets to the peer could not be taken away. */
+  | 'network-stuck';
 export type WaitErrorCode =
   /** QEMU did not answer, or get there, in time. */
   | 'deadline'
@@ -79,6 +85,7 @@ export type DriverErrorCode =
   | ColoErrorCode
   | FailoverErrorCode
   | MoveErrorCode
+  | NetworkErrorCode
   | WaitErrorCode;
 
 /** Base of all errors here. Compare `code`; messages are for people and may change. */
@@ -168,6 +175,18 @@ export class MoveError extends DriverError {
     remedy: string,
     /** Whether the guest stands still and wants `cont`. */
     readonly guestStopped: boolean,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** A network card's packets could not be led to the peer, or back. */
+export class NetworkError extends DriverError {
+  constructor(
+    readonly code: NetworkErrorCode,
+    message: string,
+    remedy: string,
     options?: { cause?: unknown },
   ) {
     super(message, remedy, options);

@@ -12,6 +12,8 @@ export {
   type LinkErrorCode,
   MoveError,
   type MoveErrorCode,
+  NetworkError,
+  type NetworkErrorCode,
   SeedError,
   type SeedErrorCode,
   WaitError,
@@ -29,6 +31,7 @@ export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-cr
 export type { DiskLink, LinkKind, ServerAddress } from './link.js';
 export { type SeedProgress } from './seed-options.js';
 export type { LocalDisk } from './move.js';
+export type { NetworkLink } from './network-link.js';
 export { probeNbdServer, type ProbeOptions } from './peer.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './finding.js';
 export { inspectVm } from './inspect.js';

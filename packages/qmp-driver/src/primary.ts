@@ -35,7 +35,9 @@ import {
   setColoCapability,
 } from './migration.js';
 import { Mirror } from './mirror.js';
+import type { NetworkLink } from './network-link.js';
 import { inspect } from './preflight.js';
+import { connectNetwork, joinNetwork, leaveNetwork, probeNetwork } from './primary-network.js';
 import type { Reconnection, SeedProgress } from './seed-options.js';
 import { yankAll } from './yank.js';
 
@@ -57,6 +59,8 @@ export interface PrimaryOptions {
   readonly pollMs?: number;
   /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
   readonly probePeer?: boolean;
+  /** Network cards whose packets are compared with the secondary's. */
+  readonly network?: readonly NetworkLink[];
   /**
    * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
    * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only
@@ -103,6 +107,7 @@ export class PrimaryDriver {
       stallTimeoutMs: 60_000,
       pollMs: 100,
       probePeer: true,
+      network: [],
       onLinkFailure: () => undefined,
       ...options,
     };
@@ -115,10 +120,11 @@ export class PrimaryDriver {
 
   /**
    * What stands in the way of protecting these disks; empty when nothing does.
-   * @throws LinkError `bad-link`; ColoError `command-failed`; GraphError `graph-unstable`
+   * @throws LinkError `bad-link`; ColoError `command-failed`; GraphError `graph-unstable`; NetworkError
    */
   async preflight(disks: readonly DiskLink[]): Promise<Finding[]> {
     checkLinks(disks);
+    await probeNetwork(this.#migration('looking at the network cards'), this.#options.network);
     return inspect(this.#qmp, disks, { timeoutMs: this.#options.commandTimeoutMs });
   }
 
@@ -209,10 +215,10 @@ export class PrimaryDriver {
   }
 
   /**
-   * Starts COLO; resolves when the primary's migration status is `colo`. On failure the migration is
-   * cancelled, the disks stay linked: try again, or call rollback().
+   * Starts COLO; resolves when the primary's migration status is `colo`. Of the network cards' packets the secondary
+   * knows all from the next checkpoint on. On failure the disks stay linked: try again, or call rollback().
    * @throws ColoError `colo-unsupported`, `colo-refused`, `colo-not-entered` with QEMU's error-desc;
-   *   LinkError `not-seeded`; SeedError `seed-lost`; WaitError
+   *   LinkError `not-seeded`; SeedError `seed-lost`; NetworkError; WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
     const { uri, periodMs, timeoutMs, signal } = options;
@@ -224,7 +230,9 @@ export class PrimaryDriver {
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
     await setColoCapability(context, true);
     await setCheckpointDelay(context, periodMs);
+    await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors());
+    await joinNetwork(context, this.#options.network);
     this.#checkMirrors();
   }
 
@@ -295,7 +303,7 @@ export class PrimaryDriver {
    * The secondary is dead or hangs: cuts the connections first, so that no write of the guest waits for
    * it, takes the replicas out of the graph, and ends COLO. The guest runs on. Harmless when repeated.
    * Does as much as can be done before it throws the first error.
-   * @throws LinkError `remove-failed`; ColoError `command-failed`, `guest-stopped`; WaitError
+   * @throws LinkError `remove-failed`; NetworkError; ColoError `command-failed`, `guest-stopped`; WaitError
    */
   async runAlone(): Promise<void> {
     await this.#letGo('letting the secondary go');
@@ -349,6 +357,7 @@ export class PrimaryDriver {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
     const context = this.#migration(what);
+    await attempt(() => leaveNetwork(context, this.#options.network));
     await attempt(() => leaveColo(context));
     await attempt(() => setColoCapability(context, false));
     await attempt(() => this.#checkGuest(context));

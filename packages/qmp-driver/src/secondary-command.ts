@@ -24,6 +24,8 @@ export interface SecondaryCommandOptions {
   readonly socketFolder: string;
   /** Back ends by the id of their character device or net device, in place of what would be derived. */
   readonly backends?: Readonly<Record<string, string>>;
+  /** Net devices that are walled off until a failover (NetworkLink). */
+  readonly network?: readonly string[];
 }
 
 export interface SecondaryCommand {
@@ -54,7 +56,7 @@ export function secondaryCommandLine(
     ...objectArguments(report, findings),
     ...options.qmp.flatMap((address) => ['-qmp', `${monitorText(address)},server=on,wait=off`]),
     ...chardevArguments(report, options, findings),
-    ...netdevArguments(report.netdevs, options.backends ?? {}, findings),
+    ...netdevArguments(report.netdevs, options.backends ?? {}, options.network ?? [], findings),
     ...drives.args,
     ...deviceArguments(report.devices, drives.names, findings),
     ...['-incoming', options.incoming],

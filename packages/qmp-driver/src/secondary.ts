@@ -8,6 +8,8 @@ import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, wordsOf } from './errors.js';
 import { setColoCapability } from './migration.js';
 import { type LocalDisk, moveDisks } from './move.js';
+import type { NetworkLink } from './network-link.js';
+import { openNetwork, prepareNetwork } from './secondary-network.js';
 import { yankAll } from './yank.js';
 
 export interface SecondaryOptions {
@@ -18,6 +20,8 @@ export interface SecondaryOptions {
   readonly hungAfterMs?: number;
   /** For moveToLocal() without its drain(). */
   readonly moveTimeoutMs?: number;
+  /** Network cards whose packets come from the primary. */
+  readonly network?: readonly NetworkLink[];
 }
 
 export class SecondaryDriver {
@@ -31,13 +35,14 @@ export class SecondaryDriver {
       pollMs: 50,
       hungAfterMs: 1_000,
       moveTimeoutMs: 30_000,
+      network: [],
       ...options,
     };
   }
 
   /**
-   * Sees that this VM waits for a migration, and readies it for COLO.
-   * @throws FailoverError `not-incoming`; ColoError `colo-unsupported`, `command-failed`
+   * Sees that this VM waits for a migration, and readies it and its network cards for COLO.
+   * @throws FailoverError `not-incoming`; ColoError `colo-unsupported`, `command-failed`; NetworkError
    */
   async prepare(): Promise<void> {
     const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
@@ -50,7 +55,19 @@ export class SecondaryDriver {
       const message = `this VM does not wait for its primary: its status is ${status}, not inmigrate`;
       throw new FailoverError('not-incoming', message, 'Start it with -incoming.');
     }
-    await setColoCapability({ qmp: this.#qmp, deadline, commandTimeoutMs, pollMs }, true);
+    const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
+    await setColoCapability(context, true);
+    await prepareNetwork(context, this.#options.network);
+  }
+
+  /**
+   * After failOver(): the guest's packets take the way through this host's network. Harmless when repeated.
+   * @throws NetworkError `network-stuck`; WaitError
+   */
+  async openNetwork(): Promise<void> {
+    const { commandTimeoutMs, network } = this.#options;
+    const deadline = new Deadline('opening the network', { timeoutMs: 2 * commandTimeoutMs });
+    await openNetwork({ qmp: this.#qmp, deadline, commandTimeoutMs }, network);
   }
 
   /**

@@ -1,12 +1,14 @@
 import { type QmpClient, QmpCommandError, type YankInstance } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
+import { isNetworkChardev } from './network-link.js';
 
 /** A connection can end between being listed and being yanked; `yank` then refuses the whole list. */
 const ATTEMPTS_MAX = 5;
 
 /**
  * Cuts those of the wanted connections that exist. Runs out-of-band, so it works while QEMU's main loop
- * waits for one of them (QEMU qapi/yank.json, docs/COLO-FT.txt).
+ * waits for one of them (QEMU qapi/yank.json, docs/COLO-FT.txt). The packets of network cards go with the migration:
+ * a mirror whose peer takes nothing stops QEMU's main loop.
  * @returns what was cut
  * @throws ColoError `command-failed`
  */
@@ -17,9 +19,9 @@ export async function yankAll(
 ): Promise<readonly YankInstance[]> {
   const options = { oob: true, timeoutMs };
   const isWanted = (instance: YankInstance): boolean =>
-    instance.type === 'migration'
-      ? wanted.migration
-      : instance.type === 'block-node' && wanted.nodes.includes(instance['node-name']);
+    instance.type === 'block-node'
+      ? wanted.nodes.includes(instance['node-name'])
+      : wanted.migration && (instance.type === 'migration' || isNetworkChardev(instance.id));
   const cut = async (attempt: number): Promise<readonly YankInstance[]> => {
     const instances = (await qmp.execute('query-yank', {}, options)).filter(isWanted);
     if (instances.length === 0) return [];

@@ -219,6 +219,10 @@ describe('devices and their back ends', () => {
     const { values, found } = derive({ netdevs: [{ id: 'n', type, settings }] });
     expect(values('-netdev')).toEqual([expected]);
     expect(found).toEqual(['warning network-doubled n']);
+    // Walled off until the failover.
+    expect(derive({ netdevs: [{ id: 'n', type, settings }] }, { network: ['n'] }).found).toEqual(
+      [],
+    );
   });
 
   test.each([

@@ -211,5 +211,6 @@ export function printSecondary(
     qmp: isUnix ? [`unix:${qmp.path}`, `unix:${qmp.path}.2`] : [addressText(qmp)],
     socketFolder: isUnix ? path.dirname(qmp.path) : '/run/gannet',
     backends,
+    network: config.network.map(({ netdev }) => netdev),
   });
 }

@@ -1,5 +1,5 @@
 /** What the two configurations say of the disks and how they are linked. */
-import { type DiskLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
+import { type DiskLink, type NetworkLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
 import type { Address, Config, PrimaryConfig } from '../config.js';
 
 /** How the primary reaches the replicas. */
@@ -29,6 +29,14 @@ export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLi
 export function serverOf(address: Address): DiskLink['server'] {
   if (address.type === 'unix') return address;
   return { type: 'inet', host: address.host, port: address.port };
+}
+
+/** The network cards of a primary, or of a secondary. */
+export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): NetworkLink[] {
+  return network.flatMap((card) => {
+    const { netdev, compareTimeoutMs, [role]: sockets } = card;
+    return sockets ? [{ netdev, compareTimeoutMs, ...sockets }] : [];
+  });
 }
 
 /** The replicator names its exports so: a VM with one disk has no use for the disk's name. */

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { linksOf } from '../check/plan.js';
+import { cardsOf, linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
 import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
@@ -15,7 +15,7 @@ import { notFenced, runFence } from './fence.js';
 import { LinkTls } from './link-tls.js';
 import { isAwake } from './own-vm.js';
 import { expectLinkable } from './preflight.js';
-import { busy, notProtected } from './refusals.js';
+import { busy, notProtected, notTold, stillProtected } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { rateOf, SeedStage } from './seed-stage.js';
@@ -202,6 +202,10 @@ export class PrimaryRole implements Role {
         this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
       );
       await this.#run('finish', stageTimeoutMs, progress, () => driver.finishSeed());
+      if (this.config.network.length > 0) {
+        // Of the packets before this one the secondary has not seen all.
+        await this.#run('network', stageTimeoutMs, progress, (signal) => this.#checkpoint(signal));
+      }
     } catch (cause) {
       const stage = this.#stageName;
       this.#trouble(cause, { stage });
@@ -242,11 +246,14 @@ export class PrimaryRole implements Role {
   /** Returns when the checkpoint is done. */
   async checkpointNow(): Promise<Record<string, unknown>> {
     this.#expectProtected('checkpoint');
+    await this.#checkpoint(AbortSignal.timeout(this.config.primary.stageTimeoutMs));
+    return this.status();
+  }
+
+  async #checkpoint(signal: AbortSignal): Promise<void> {
     const before = this.#link.peer?.status.epoch ?? 0;
     await this.#expectVm().checkpointNow();
-    const signal = AbortSignal.timeout(this.config.primary.stageTimeoutMs);
     await this.#awaitPeer(signal, 'the checkpoint', ({ epoch }) => epoch > before);
-    return this.status();
   }
 
   /**
@@ -266,12 +273,7 @@ export class PrimaryRole implements Role {
     this.#isLost = true;
     if (!(await this.#tellOutdated()) && !force) {
       this.#isLost = false;
-      throw new GannetError(
-        'REFUSED',
-        `the secondary of ${this.config.vm} can't be told that it is outdated`,
-        'Make sure that it never takes over, then say --force.',
-        'refused',
-      );
+      throw notTold(this.config.vm);
     }
     await this.#release('detached');
     this.#state = 'unprotected';
@@ -284,12 +286,7 @@ export class PrimaryRole implements Role {
     if (this.#state === 'alone') return this.status();
     const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
     if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
-      throw new GannetError(
-        'REFUSED',
-        `the secondary of ${this.config.vm} is alive and protects it`,
-        'If the protection may be given up all the same, say --force, or `gannet detach`.',
-        'refused',
-      );
+      throw stillProtected(this.config.vm);
     }
     await this.#release('the operator says so', force);
     return this.status();
@@ -393,6 +390,7 @@ export class PrimaryRole implements Role {
     await this.#protecting?.catch(() => undefined);
     const driver = new PrimaryDriver(qmp, {
       onLinkFailure: ({ message }) => this.#lose(message),
+      network: cardsOf(this.config, 'primary'),
     });
     this.#driver = driver;
     qmp.onEvent('COLO_EXIT', ({ data }) => {

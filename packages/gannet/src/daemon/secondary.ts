@@ -13,6 +13,7 @@ import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
+import { cardsOf } from '../check/plan.js';
 import { inspectSecondary, type SideReport } from '../check/side.js';
 import { asSecondary, basesOf, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
@@ -273,7 +274,7 @@ export class SecondaryRole implements Role {
       this.#takeover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp);
+    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
     this.#readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {

@@ -49,6 +49,9 @@ export interface TakeoverContext {
 export class Takeover {
   #failover: Promise<FailoverReport> | undefined;
   #isFencing = false;
+  /** Its guest's packets take the way through this host. */
+  #isOpen = false;
+  #isMoved = false;
   #patience: NodeJS.Timeout | undefined;
   #resumed: (() => void) | undefined;
 
@@ -162,10 +165,13 @@ export class Takeover {
     stage.history.add('failover-begins', { evidence });
     if (replica.state === 'protected') await this.#takeOver();
     const takenOverMs = since();
+    // At once: clients wait. What the guest calls durable waits for the journal all the same.
+    const networkError = await this.#openNetwork();
     if (replica.state === 'failed-over') await replica.failoverDurable();
     const durableMs = since();
     stage.history.add('failover-durable');
-    await this.#moveToLocal();
+    if (!this.#isMoved) await this.#moveToLocal();
+    if (networkError !== undefined) throw networkError;
     const report = { epoch: replica.epoch, evidence, takenOverMs, durableMs, movedMs: since() };
     stage.history.add('failover-done', report);
     peer()?.beatNow();
@@ -181,6 +187,22 @@ export class Takeover {
     if (replica.state === 'failed-over') return;
     const message = `failover failed: ${replica.reason}`;
     throw new GannetError('STAGE_FAILED', message, 'Seed again.');
+  }
+
+  /** A guest that nobody reaches must get to its disks all the same. @returns what went wrong */
+  async #openNetwork(): Promise<Error | undefined> {
+    const { config, driver, stage } = this.context;
+    if (this.#isOpen || config().network.length === 0) return undefined;
+    try {
+      await driver()?.openNetwork();
+      this.#isOpen = true;
+      stage.history.add('network-open');
+      return undefined;
+    } catch (error) {
+      const { code, message, remedy } = describeError(error);
+      stage.history.add('trouble', { code, message, remedy });
+      return error instanceof Error ? error : new Error(message);
+    }
   }
 
   /** With an external source there is no VM of ours to move: the exports go on serving. */
@@ -200,6 +222,7 @@ export class Takeover {
     await vm.moveToLocal(disks, async () => {
       if (replica.state !== 'retired') await replica.settle();
     });
+    this.#isMoved = true;
     stage.history.add('moved-to-local');
   }
 }

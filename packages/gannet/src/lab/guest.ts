@@ -64,8 +64,37 @@ export async function findGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
   return guest;
 }
 
-async function sourceStamp(): Promise<string> {
+/** lab/network/build.sh computes the same stamp, beginning with the guest's own. */
+const NETWORK_SOURCES = ['build.sh', 'init', 'service.c'];
+
+/**
+ * The guest with a network card and a TCP service (lab/network).
+ *
+ * @throws LabError when it is missing, or older than its sources
+ */
+export async function findNetworkGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
+  const guest = await findGuest(cacheDir);
+  const initrd = path.join(cacheDir, 'initrd-network.gz');
+  const sources = path.join(sourceDir, 'network');
+  const wanted = await hashOf([
+    path.join(cacheDir, 'stamp'),
+    ...NETWORK_SOURCES.map((name) => path.join(sources, name)),
+  ]);
+  const stamp = path.join(cacheDir, 'stamp-network');
+  const built = await readFile(stamp, 'utf8').catch(() => 'nothing');
+  if (built.trim() !== wanted) {
+    const remedy = `run \`make setup\`, or \`bash ${path.join(sources, 'build.sh')} ${cacheDir}\``;
+    throw new LabError(`no lab guest with a network in ${cacheDir}, or an old one: ${remedy}`);
+  }
+  return { ...guest, initrd };
+}
+
+function sourceStamp(): Promise<string> {
+  return hashOf(SOURCES.map((name) => path.join(sourceDir, name)));
+}
+
+async function hashOf(files: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of SOURCES) hash.update(await readFile(path.join(sourceDir, name)));
+  for (const file of files) hash.update(await readFile(file));
   return hash.digest('hex');
 }

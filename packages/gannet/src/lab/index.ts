@@ -1,6 +1,12 @@
 /** Real VMs that check themselves: for the demonstration, end-to-end tests and benchmarks. */
 export { LabError } from './errors.js';
-export { findGuest, guestBuildCommand, labCacheDir, type LabGuest } from './guest.js';
+export {
+  findGuest,
+  findNetworkGuest,
+  guestBuildCommand,
+  labCacheDir,
+  type LabGuest,
+} from './guest.js';
 export {
   lineSum,
   parseOracleLine,
@@ -39,3 +45,4 @@ export { LabVm, type LabVmExit, type LabVmOptions, type OracleCommand } from './
 export { LabDaemon, type LabDaemonOptions } from './daemon.js';
 export { LabPair, type LabPairOptions } from './pair.js';
 export { TwoHosts, type Cut, type HostLink } from './two-hosts.js';
+export { ClientNetwork, type TrafficReport } from './client-network.js';

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { QmpClient } from 'qemu-qmp-client';
 import type { DaemonEvent } from '../daemon/history.js';
 import type { FailoverReport } from '../daemon/takeover.js';
+import type { ClientNetwork } from './client-network.js';
 import { LabDaemon, type LabDaemonOptions } from './daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest.js';
@@ -16,6 +17,7 @@ import {
   type LabMachine,
   type LocalDisk,
   primaryCommand,
+  type QemuCommand,
   secondaryCommand,
 } from './qemu-command.js';
 import { defaultRegions, guestDiskName } from './regions.js';
@@ -48,6 +50,10 @@ export interface LabPairOptions {
   readonly secondary?: Record<string, unknown> | undefined;
   /** What the daemons find in their environment beside ours. */
   readonly env?: (() => NodeJS.ProcessEnv) | undefined;
+  /** A network card for the guest, whose connections are to outlive failovers. Wants findNetworkGuest(). */
+  readonly network?: ClientNetwork | undefined;
+  /** How long each of the guest's oracles rests after a request. */
+  readonly thinkUs?: number | undefined;
   /** Keys to put over those of a daemon's configuration. */
   readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
@@ -77,7 +83,8 @@ export class LabPair {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
     const { guest, iothreads = false } = options;
-    const machine = { guest, iothreads, regions: defaultRegions(names) };
+    const { thinkUs = 0 } = options;
+    const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
     return pair;
@@ -114,7 +121,7 @@ export class LabPair {
     this.#primary = await LabVm.start({
       name: 'pvm',
       dir: this.dir,
-      ...primaryCommand(this.machine, disks),
+      ...this.#wired(0, (machine) => primaryCommand(machine, disks)),
     });
     await this.#primary.oracle.waitForStart(this.regionCount, { signal: this.#primary.gone });
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
@@ -138,7 +145,9 @@ export class LabPair {
     this.#secondary = await LabVm.start({
       name: svm,
       dir: this.dir,
-      ...secondaryCommand(this.machine, exports, incoming),
+      ...this.#wired(this.#generation + 1, (machine) =>
+        secondaryCommand(machine, exports, incoming),
+      ),
     });
   }
 
@@ -195,6 +204,7 @@ export class LabPair {
         peer: `unix:${towards.peer}`,
         checkpointPeriodMs: this.options.periodMs ?? 1000,
       },
+      ...(this.options.network ? { network: [this.#card(towards)] } : {}),
       ...(own
         ? {}
         : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}`, ...this.options.secondary } }),
@@ -317,6 +327,22 @@ export class LabPair {
     return raw;
   }
 
+  /** Number `index` of the VMs that there have been, in the network if there is one. */
+  #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
+    const { network } = this.options;
+    if (!network) return command(this.machine);
+    const card = { tap: network.tap(index), address: network.guestAddress };
+    return { ...command({ ...this.machine, card }), qemu: network.inside('qemu-system-x86_64') };
+  }
+
+  #card(towards: { readonly packets: string }): Record<string, unknown> {
+    const sockets = ({ packets }: { readonly packets: string }) => ({
+      mirror: `unix:${packets}.mirror`,
+      compare: `unix:${packets}.compare`,
+    });
+    return { netdev: 'net0', primary: sockets(towards), secondary: sockets(this.#paths()) };
+  }
+
   get #baseFormat(): string {
     return this.options.baseFormat ?? 'raw';
   }
@@ -331,6 +357,7 @@ export class LabPair {
       nbd: this.#path(`replica${generation}.nbd`),
       incoming: this.#path(`incoming${generation}.sock`),
       peer: this.#path(`peer${generation}.sock`),
+      packets: this.#path(`net${generation}`),
       svm: `svm${generation}`,
     };
   }

@@ -21,6 +21,8 @@ export interface LabMachine {
   readonly extraArgs?: readonly string[];
   /** An I/O thread for each disk. Default false. */
   readonly iothreads?: boolean;
+  /** A network card, and a guest that uses it (findNetworkGuest). */
+  readonly card?: { readonly tap: string; readonly address: string } | undefined;
 }
 
 /** A disk that is a local file. */
@@ -126,15 +128,24 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     'console=ttyS0 quiet panic=-1',
     `gannet.oracles=${formatRegions(regions)}`,
     `gannet.think_us=${thinkUs}`,
+    ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),
   ];
   const args = [
     // q35 aborts when COLO starts. qemu64 is the same CPU on every host.
     ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`, '-smp', '1'],
     ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append.join(' ')],
     ...diskArgs,
+    ...cardArgs(machine),
     ...extraArgs,
   ];
   return accel === 'tcg' ? { args, preload: guest.shim } : { args };
+}
+
+function cardArgs({ card }: LabMachine): string[] {
+  if (!card) return [];
+  const device = 'virtio-net-pci,id=nic0,netdev=net0,mac=52:54:00:12:34:56,addr=0x3,romfile=';
+  const netdev = `tap,id=net0,ifname=${card.tap},script=no,downscript=no,vhost=off`;
+  return ['-netdev', netdev, '-device', device];
 }
 
 /** QEMU's option lists double a comma that is part of a value. */

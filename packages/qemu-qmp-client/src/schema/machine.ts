@@ -142,7 +142,7 @@ export type SocketAddress =
 /** SocketAddressLegacy: the same, one level deeper; nbd-server-start and chardev-add want it. */
 export type SocketAddressLegacy =
   | { readonly type: 'inet'; readonly data: { readonly host: string; readonly port: string } }
-  | { readonly type: 'unix'; readonly data: { readonly path: string } }
+  | { readonly type: 'unix'; readonly data: { readonly path: string; readonly abstract?: boolean } }
   | { readonly type: 'vsock'; readonly data: { readonly cid: string; readonly port: string } }
   | { readonly type: 'fd'; readonly data: { readonly str: string } };
 
