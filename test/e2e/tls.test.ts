@@ -114,7 +114,7 @@ it('a pair over TLS with certificates is protected, besieged by strangers, and f
   });
   process.stderr.write(`${JSON.stringify({ undisturbed, disturbed, deeds })}\n`);
   expect(deeds['connections']).toBeGreaterThan(1000);
-  expect(disturbed).toBeGreaterThan(undisturbed / 2);
+  expect(disturbed).toBeGreaterThan(undisturbed / 3);
   for (const daemon of [pair.primaryDaemon, pair.secondaryDaemon]) {
     expect(await daemon.client.call('status')).toMatchObject({
       state: 'protected',

@@ -297,6 +297,9 @@ describe('a daemon', () => {
     for (const name of ['web.sock', 'web.nbd']) expect(await modeOf('run', name)).toBe('600');
     for (const name of ['base.raw', 'base.raw.gannet']) expect(await modeOf(name)).toBe('600');
 
+    // What a library makes some day has no mode of its own.
+    expect(await readFile(`/proc/${daemon.pid}/status`, 'utf8')).toMatch(/^Umask:\s+0077$/m);
+
     const credentials = await credentialsOf(at('psk'), { kind: 'psk' });
     const remote = { host: '127.0.0.1', port };
     const secured = (name: string, tls = credentials): Promise<NbdClient> =>
