@@ -40,7 +40,9 @@ export class Guests {
     this.#guests.set(key, { socket, network, timer });
     socket.once('close', () => {
       clearTimeout(timer);
-      if (this.#guests.get(key)?.socket === socket) this.#guests.delete(key);
+      if (this.#guests.get(key)?.socket !== socket) return;
+      this.#guests.delete(key);
+      this.onTurnedAway(key, 'it left without a hello');
     });
   }
 

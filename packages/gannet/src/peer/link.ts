@@ -182,8 +182,12 @@ export class PeerLink {
     }
     const options = credentials?.server() ?? {};
     const server = createTlsServer(options, (_request, response) => response.writeHead(426).end());
-    server.on('tlsClientError', (error, { remoteAddress, remotePort }) => {
-      this.options.onRefused(`no TLS: ${wordsOf(error)}`, `${remoteAddress}:${remotePort}`);
+    server.on('tlsClientError', (error, socket) => {
+      // One that is gone already is told of as a guest who left: its address is known there.
+      if (socket.remoteAddress === undefined) return;
+      this.#guests.welcome(socket);
+      const from = `${socket.remoteAddress}:${socket.remotePort}`;
+      this.options.onRefused(`no TLS: ${wordsOf(error)}`, from);
     });
     credentials?.onReload(() => server.setSecureContext(credentials.server()));
     return server;
