@@ -52,7 +52,7 @@ const fenceSchema = z.strictObject({
   timeoutMs: z.number().int().positive().default(30_000),
 });
 
-const fileSchema = z.strictObject({
+export const fileSchema = z.strictObject({
   vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
   control: socketPath.optional().describe("the daemon's control socket"),
   qmp: address.describe('a QMP socket of this VM that nobody else uses'),

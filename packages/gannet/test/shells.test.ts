@@ -1,12 +1,13 @@
 /** Completion, the manual page and the documentation say what the parser knows, all of it. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildProgram } from '../src/cli.js';
+import { configKeys } from '../src/shells/config-keys.js';
 import { manPage } from '../src/shells/man.js';
 import { tableOf } from '../src/shells/table.js';
 
@@ -129,6 +130,20 @@ test('docs/commands.md names every command and option', async () => {
     return [`gannet ${name}`, ...flags].filter((words) => !docs.includes(words));
   });
   expect(missing).toEqual([]);
+});
+
+test('the documentation and the manual page name every key of a configuration', async () => {
+  const folder = path.join(PACKAGE, '../../docs');
+  const pages = (await readdir(folder)).filter((file) => file.endsWith('.md'));
+  const texts = await Promise.all(pages.map((file) => readFile(path.join(folder, file), 'utf8')));
+  const docs = texts.join('');
+  const keys = configKeys().map(({ key }) => key);
+  expect(keys).toEqual(
+    expect.arrayContaining(['vm', 'disks[].name', 'primary.nbd', 'fence.command']),
+  );
+  expect(keys.filter((key) => !docs.includes(`\`${key}\``))).toEqual([]);
+  const page = manPage().replaceAll('\\-', '-');
+  expect(keys.filter((key) => !page.includes(`.B ${key}\n`))).toEqual([]);
 });
 
 test('the command starts without what only its work needs', async () => {

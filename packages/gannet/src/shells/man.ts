@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { buildProgram } from '../cli.js';
 import { VERSION } from '../version.js';
+import { type ConfigKey, configKeys } from './config-keys.js';
 import { type CommandEntry, type OptionEntry, tableOf } from './table.js';
 
 /** @returns the page, in the language of man(7) */
@@ -22,6 +23,9 @@ export function manPage(): string {
     'A daemon on each host holds the protection; the other commands ask the one beside them.',
     '.SH COMMANDS',
     ...tableOf(program).flatMap(commandLines),
+    '.SH CONFIGURATION',
+    'The keys of /etc/gannet/VM.yaml; sizes are bytes, or numbers with KiB, MiB, GiB, TiB.',
+    ...configKeys().flatMap(keyLines),
     ...epilogueOf(program).flatMap(sectionLines),
     '.SH SEE ALSO',
     '.BR qemu (1),',
@@ -68,6 +72,14 @@ function sectionLines(paragraph: string): string[] {
   const lines = rest.split('\n');
   if (lines.length === 1) return [`.SH ${heading}`, roff(rest)];
   return [`.SH ${heading}`, '.nf', ...lines.map((line) => roff(line.trim())), '.fi'];
+}
+
+function keyLines({ key, text, defaultText, choices }: ConfigKey): string[] {
+  const notes = [
+    ...(choices.length > 0 ? [`one of ${choices.join(', ')}`] : []),
+    ...(defaultText === undefined ? [] : [`default: ${defaultText}`]),
+  ];
+  return ['.TP', `.B ${roff(key)}`, roff([text, ...notes].filter((one) => one !== '').join('; '))];
 }
 
 /** Nothing in it is taken for a request or an escape; minus signs can be copied. */
