@@ -77,9 +77,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: DISK,
-        find: 'this.#layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
-        replace:
-          'this.#layers = [top, this.#primary, ...this.#committed.map(({ overlay }) => overlay).reverse()];',
+        find: 'this.#layers = [top, ...[...committed, ...parts].reverse()];',
+        replace: 'this.#layers = [top, this.#primary.top, ...[...committed, ...parts].reverse()];',
       },
     ],
   },
@@ -89,10 +88,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: DISK,
-        find: `this.#secondary.release();
-        this.#primary = new Overlay(this.pool);
-        this.#secondary = new Overlay(this.pool);`,
-        replace: 'this.#primary = new Overlay(this.pool);',
+        find: `this.#secondary.drop();
+        return counts;`,
+        replace: 'return counts;',
       },
     ],
   },

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type DiskOptions, IMAGE_FORMATS } from '@gannet/replicator';
+import { type DiskOptions, IMAGE_FORMATS, ON_FULL } from '@gannet/replicator';
 import { parse } from 'yaml';
 import type { TcpTarget, TlsTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
@@ -101,10 +101,21 @@ export const fileSchema = z.strictObject({
       journal: z.string().startsWith('/').optional(),
       overwrite: z.boolean().default(false).describe('seed over a base that holds data'),
       memory: z
-        .strictObject({ soft: bytes.optional(), hard: bytes.optional() })
+        .strictObject({
+          soft: bytes.optional(),
+          hard: bytes.optional(),
+          onFull: z.enum(ON_FULL).default('slow').describe('what is done between soft and hard'),
+          spillDirectory: z.string().startsWith('/').optional(),
+          spillLimit: bytes.optional(),
+        })
         .refine(({ soft, hard }) => (soft ?? 0) <= (hard ?? Infinity), {
           error: 'soft must not exceed hard',
         })
+        .refine(
+          ({ onFull, spillDirectory, spillLimit }) =>
+            onFull === 'spill' || (spillDirectory ?? spillLimit) === undefined,
+          { error: 'spillDirectory and spillLimit are for `onFull: spill`' },
+        )
         .optional(),
     })
     .optional(),

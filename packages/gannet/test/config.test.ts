@@ -271,6 +271,26 @@ describe('a wrong key is named, with the file and what it wants', () => {
       'soft must not exceed hard',
       whole({ secondary: secondary({ memory: { soft: '2GiB', hard: '1GiB' } }) }),
     ],
+    [
+      'secondary.memory.onFull',
+      '"slow"|"spill"|"release"',
+      whole({ secondary: secondary({ memory: { onFull: 'panic' } }) }),
+    ],
+    [
+      'secondary.memory.spillDirectory',
+      'must start with "/"',
+      whole({ secondary: secondary({ memory: { onFull: 'spill', spillDirectory: 'here' } }) }),
+    ],
+    [
+      'secondary.memory.spillLimit',
+      SIZE,
+      whole({ secondary: secondary({ memory: { onFull: 'spill', spillLimit: '0GiB' } }) }),
+    ],
+    [
+      'secondary.memory',
+      'are for `onFull: spill`',
+      whole({ secondary: secondary({ memory: { spillLimit: '1GiB' } }) }),
+    ],
     ['the file', 'Unrecognized key: "diskz"', whole({ diskz: [] })],
     ['disks.0', 'Unrecognized key: "formats"', whole({ disks: [disk({ formats: 'raw' })] })],
     [

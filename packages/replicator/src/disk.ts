@@ -1,9 +1,19 @@
 import type { Extent } from '@gannet/nbd';
 import type { BaseStore } from './base-image.js';
-import { Overlay } from './overlay.js';
-import { PAGE_BYTES, SECTOR_BYTES, type SlabPool } from './slab-pool.js';
+import {
+  applyAll,
+  applyOver,
+  copyWhole,
+  coversAll,
+  isSpilled,
+  touched,
+  uncovered,
+} from './layers.js';
+import { OpenEpoch } from './open-epoch.js';
+import type { Overlay } from './overlay.js';
+import { PAGE_BYTES, type SlabPool } from './slab-pool.js';
 
-/** A closed epoch of one disk, on its way to the base. */
+/** A closed epoch of one disk, on its way to the base; one that was too large for memory is several with one number. */
 export interface CommittedEpoch {
   readonly epoch: number;
   readonly overlay: Overlay;
@@ -16,17 +26,34 @@ export interface CommitCounts {
   readonly droppedPages: number;
 }
 
+/** Memory of the open epochs and of what is committed, tables included; what is in a spill file does not count. */
+export interface BufferBytes {
+  readonly primary: number;
+  readonly secondary: number;
+  readonly committed: number;
+}
+
+export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
+  const sum = (bytesOf: (disk: Disk) => number): number =>
+    disks.reduce((total, disk) => total + bytesOf(disk), 0);
+  return {
+    primary: sum((disk) => disk.primaryBytes),
+    secondary: sum((disk) => disk.secondaryBytes),
+    committed: sum((disk) => disk.committedBytes),
+  };
+}
+
 /**
  * One disk of a replica: layers of memory over the base image.
  *
  *     SVM's view:   secondary (S)  over  committed, newest first  over  base
  *     PVM's view:   primary (P)    over  committed, newest first  over  base
  *
- * Everything but reading the base is synchronous, so a commit can't find a request half done.
+ * Everything but reading the base, or the spill file, is synchronous, so a commit can't find a request half done.
  */
 export class Disk {
-  #primary: Overlay;
-  #secondary: Overlay;
+  readonly #primary: OpenEpoch;
+  readonly #secondary: OpenEpoch;
   /** Oldest first. */
   #committed: CommittedEpoch[] = [];
   #baseReads = new BaseReads();
@@ -36,22 +63,46 @@ export class Disk {
   constructor(
     readonly name: string,
     readonly base: BaseStore,
-    private readonly pool: SlabPool,
+    pool: SlabPool,
   ) {
-    this.#primary = new Overlay(pool);
-    this.#secondary = new Overlay(pool);
+    this.#primary = new OpenEpoch(pool);
+    this.#secondary = new OpenEpoch(pool);
   }
 
   get sizeBytes(): number {
     return this.base.sizeBytes;
   }
 
+  /** What takes the primary's writes. */
   get primary(): Overlay {
-    return this.#primary;
+    return this.#primary.top;
   }
 
+  /** What takes the SVM's writes. */
   get secondary(): Overlay {
-    return this.#secondary;
+    return this.#secondary.top;
+  }
+
+  get primaryBytes(): number {
+    return this.#primary.memoryBytes;
+  }
+
+  get secondaryBytes(): number {
+    return this.#secondary.memoryBytes;
+  }
+
+  /** Whether the SVM has written nothing since its buffer was last dropped or sealed. */
+  get isSecondaryEmpty(): boolean {
+    return this.#secondary.isEmpty;
+  }
+
+  get openEpochs(): readonly OpenEpoch[] {
+    return [this.#primary, this.#secondary];
+  }
+
+  /** Parts of the open epochs that are not written any more, oldest first. */
+  get frozenParts(): readonly Overlay[] {
+    return [...this.#primary.parts, ...this.#secondary.parts];
   }
 
   get committed(): readonly CommittedEpoch[] {
@@ -69,9 +120,7 @@ export class Disk {
       droppedPages: this.#secondary.pageCount,
     };
     this.#pushCommitted(epoch, this.#primary);
-    this.#secondary.release();
-    this.#primary = new Overlay(this.pool);
-    this.#secondary = new Overlay(this.pool);
+    this.#secondary.drop();
     return counts;
   }
 
@@ -89,7 +138,6 @@ export class Disk {
   /** After failover: closes the SVM's open buffer as an epoch of its own. */
   sealSecondary(epoch: number): void {
     this.#pushCommitted(epoch, this.#secondary);
-    this.#secondary = new Overlay(this.pool);
   }
 
   /** Removes epochs that the base holds by now; they must be the oldest. */
@@ -101,21 +149,23 @@ export class Disk {
   /** Drops the primary's open epoch: it will never commit. */
   dropPrimary(): void {
     this.#layers = [];
-    this.#primary.release();
-    this.#primary = new Overlay(this.pool);
+    this.#primary.drop();
   }
 
   /** Drops everything that is in memory. */
   dropAll(): void {
     this.forget(this.#committed.length);
     this.dropPrimary();
-    this.#secondary.release();
-    this.#secondary = new Overlay(this.pool);
+    this.#secondary.drop();
   }
 
-  /** Fills `target` from `top` over committed over base; a promise only when the base has to be read. */
+  /** Fills `target` from `top` over committed over base; a promise only when base or spill file have to be read. */
   read(top: Overlay, offset: number, target: Uint8Array): void | Promise<void> {
     const layers = this.#layersUnder(top);
+    if (isSpilled(layers, offset, target.length)) {
+      const [from, to] = uncovered(layers, offset, target.length);
+      return this.#readLater(layers, offset, target, from, to);
+    }
     const end = offset + target.length;
     const endPage = Math.floor(end / PAGE_BYTES);
     let baseFrom = -1;
@@ -141,15 +191,14 @@ export class Disk {
     const part = target.subarray(baseFrom - offset, baseTo - offset);
     if (this.base.holeEnd(baseFrom) >= baseTo) {
       part.fill(0);
-      applyOver(layers, baseFrom, part);
-      return;
+      return applyOver(layers, baseFrom, part);
     }
-    return this.#readBase(layers, baseFrom, part);
+    return this.#readLater(layers, baseFrom, part, baseFrom, baseTo);
   }
 
   /** Extents of the view with `top`, from `offset` on: the longest correct first one, up to `offset + length`. */
   extent(top: Overlay, offset: number, length: number): Extent {
-    const layers = [top, ...this.#committed.map(({ overlay }) => overlay)];
+    const layers = this.#layersUnder(top);
     const end = offset + length;
     const isEmpty = layers.every((layer) => layer.isEmpty);
     const isHole = this.base.holeEnd(offset) > offset && !touched(layers, offset);
@@ -171,33 +220,48 @@ export class Disk {
   /** The view with `top`, newest layer first. Not changed once made: a read of the base holds on to it. */
   #layersUnder(top: Overlay): readonly Overlay[] {
     if (this.#layers[0] !== top) {
-      this.#layers = [top, ...this.#committed.map(({ overlay }) => overlay).reverse()];
+      const { parts } = top === this.#primary.top ? this.#primary : this.#secondary;
+      const committed = this.#committed.map(({ overlay }) => overlay);
+      this.#layers = [top, ...[...committed, ...parts].reverse()];
     }
     return this.#layers;
   }
 
-  async #readBase(layers: readonly Overlay[], offset: number, target: Uint8Array): Promise<void> {
+  /** @param baseFrom with baseTo: what the base has to be read for; -1 for nothing */
+  async #readLater(
+    layers: readonly Overlay[],
+    offset: number,
+    target: Uint8Array,
+    baseFrom: number,
+    baseTo: number,
+  ): Promise<void> {
     for (const layer of layers) layer.retain();
     const reads = this.#baseReads.enter();
     try {
-      await this.base.read(offset, target);
-      applyOver(layers, offset, target);
+      if (baseFrom >= 0) {
+        const part = target.subarray(baseFrom - offset, baseTo - offset);
+        if (this.base.holeEnd(baseFrom) >= baseTo) part.fill(0);
+        else await this.base.read(baseFrom, part);
+      }
+      await applyOver(layers, offset, target);
     } finally {
       reads.leave();
       for (const layer of layers) layer.release();
     }
   }
 
-  #pushCommitted(epoch: number, overlay: Overlay): void {
+  #pushCommitted(epoch: number, open: OpenEpoch): void {
     this.#layers = [];
-    if (overlay.isEmpty) {
-      overlay.release();
-      return;
+    for (const overlay of open.take()) {
+      if (overlay.isEmpty) {
+        overlay.release();
+        continue;
+      }
+      // Only here: an epoch that is never written back could not make anybody wait for the reads before it.
+      const earlierReads = this.#baseReads;
+      this.#baseReads = new BaseReads();
+      this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
     }
-    // Only here: an epoch that is never written back could not make anybody wait for the reads before it.
-    const earlierReads = this.#baseReads;
-    this.#baseReads = new BaseReads();
-    this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
   }
 }
 
@@ -224,66 +288,4 @@ class BaseReads {
       this.#done = resolve;
     });
   }
-}
-
-/**
- * Copies whole pages from `page` on, as many as one layer holds in a row with nothing of a newer layer over them.
- * Returns how many those are; 0 where the first one is not to be had so simply.
- */
-function copyWhole(
-  layers: readonly Overlay[],
-  page: number,
-  endPage: number,
-  target: Uint8Array,
-  targetAt: number,
-): number {
-  let clearEnd = endPage;
-  for (const layer of layers) {
-    const copied = layer.copyWholePages(page, clearEnd, target, targetAt);
-    if (copied > 0) return copied;
-    clearEnd = layer.untouchedEnd(page, clearEnd);
-    if (clearEnd === page) return 0;
-  }
-  return 0;
-}
-
-function coversAll(layers: readonly Overlay[], page: number, from: number, to: number): boolean {
-  const first = Math.floor(from / SECTOR_BYTES);
-  const end = Math.ceil(to / SECTOR_BYTES);
-  const wanted = ((1 << end) - 1) & ~((1 << first) - 1);
-  let held = 0;
-  for (const layer of layers) {
-    held |= layer.sectorsOf(page);
-    if ((held & wanted) === wanted) return true;
-  }
-  return false;
-}
-
-function applyAll(
-  layers: readonly Overlay[],
-  page: number,
-  from: number,
-  to: number,
-  target: Uint8Array,
-  targetAt: number,
-): void {
-  for (let layer = layers.length - 1; layer >= 0; layer--) {
-    layers[layer]?.applyTo(page, from, to, target, targetAt);
-  }
-}
-
-function applyOver(layers: readonly Overlay[], offset: number, target: Uint8Array): void {
-  const end = offset + target.length;
-  for (let position = offset; position < end;) {
-    const page = Math.floor(position / PAGE_BYTES);
-    const from = position - page * PAGE_BYTES;
-    const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
-    applyAll(layers, page, from, to, target, position - offset);
-    position += to - from;
-  }
-}
-
-function touched(layers: readonly Overlay[], offset: number): boolean {
-  const page = Math.floor(offset / PAGE_BYTES);
-  return layers.some((layer) => layer.touches(page));
 }

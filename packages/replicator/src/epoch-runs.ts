@@ -1,3 +1,4 @@
+import { applyOver } from './layers.js';
 import type { Overlay } from './overlay.js';
 import { PAGE_BYTES } from './slab-pool.js';
 import { RangeSet } from './range-set.js';
@@ -11,8 +12,8 @@ export type Run =
       readonly kind: 'data';
       readonly offset: number;
       readonly length: number;
-      /** Fills the first `length` bytes of `target`. */
-      copyTo(target: Uint8Array): void;
+      /** Fills the first `length` bytes of `target`; a promise only where some of it is in a spill file. */
+      copyTo(target: Uint8Array): void | Promise<void>;
     };
 
 /** So many pages are sorted at a time, at most. */
@@ -179,11 +180,7 @@ function wholePages(layers: readonly Overlay[], start: number, end: number): Run
     kind: 'data',
     offset: start * PAGE_BYTES,
     length,
-    copyTo(target) {
-      for (let page = start; page < end; page++) {
-        copyPage(layers, page, 0, PAGE_BYTES, target, (page - start) * PAGE_BYTES);
-      }
-    },
+    copyTo: (target) => copyRange(layers, start * PAGE_BYTES, length, target),
   };
 }
 
@@ -196,18 +193,17 @@ function* partsOfPage(layers: readonly Overlay[], page: number): Generator<Run> 
       kind: 'data',
       offset: page * PAGE_BYTES + start,
       length: end - start,
-      copyTo: (target) => copyPage(layers, page, start, end, target, 0),
+      copyTo: (target) => copyRange(layers, page * PAGE_BYTES + start, end - start, target),
     };
   }
 }
 
-function copyPage(
+function copyRange(
   layers: readonly Overlay[],
-  page: number,
-  from: number,
-  to: number,
+  offset: number,
+  length: number,
   target: Uint8Array,
-  targetAt: number,
-): void {
-  for (const layer of layers) layer.applyTo(page, from, to, target, targetAt);
+): void | Promise<void> {
+  const part = target.length === length ? target : target.subarray(0, length);
+  return applyOver([...layers].reverse(), offset, part);
 }

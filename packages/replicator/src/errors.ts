@@ -4,6 +4,7 @@
  *     ReplicatorError            code, cause, remedy
  *       ├ BaseImageError         the base can't be used: foreign, half-seeded, in the way, in use, wrong size or format, I/O error
  *       ├ JournalError           the failover journal can't be written or read
+ *       ├ SpillError             the spill file can't be written (nothing is lost), has no room, or can't be read back
  *       ├ ReplicaStateError      asked for a step that the replica's state does not allow
  *       └ ConfigurationError     options that contradict each other
  */
@@ -40,6 +41,12 @@ export type ReplicatorErrorCode =
   | 'JOURNAL_FOREIGN'
   /** The failover journal can't be written or read. */
   | 'JOURNAL_IO'
+  /** The spill file can't be made or written; what it was to take stays in memory. */
+  | 'SPILL_IO'
+  /** The spill file has reached its limit. */
+  | 'SPILL_FULL'
+  /** What was spilled can't be read back. */
+  | 'SPILL_LOST'
   /** A step that the state of the replica does not allow. */
   | 'ILLEGAL_STATE'
   /** Options of a replica that contradict each other. */
@@ -53,6 +60,11 @@ export class BaseImageError extends ReplicatorError {
 /** The failover journal can't be written, read or trusted. */
 export class JournalError extends ReplicatorError {
   override readonly name = 'JournalError';
+}
+
+/** The spill file can't be written, has no room, or can't be read back. */
+export class SpillError extends ReplicatorError {
+  override readonly name = 'SpillError';
 }
 
 /** A step that the replica's present state does not allow. */

@@ -10,9 +10,11 @@ export { type PrimaryLink } from './primary-link.js';
 export { replayJournal, type ReplayTarget } from './journal.js';
 export { recoverBases, type DiskOptions } from './recovery.js';
 export { Replica } from './replica.js';
+export { ON_FULL } from './replica-options.js';
 export type {
   CommitResult,
   MemoryLimits,
+  OnFull,
   ReplicaEvent,
   ReplicaOptions,
 } from './replica-options.js';

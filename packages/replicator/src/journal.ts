@@ -3,7 +3,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from './base-image.js';
 import type { Run } from './epoch-runs.js';
-import { JournalError } from './errors.js';
+import { JournalError, SpillError } from './errors.js';
 import { syncFolder } from './state-file.js';
 
 /**
@@ -88,7 +88,7 @@ export class Journal {
             await new Promise((resolve) => setImmediate(resolve));
             continue;
           }
-          if (run.kind === 'data') run.copyTo(buffer.subarray(FRAME_BYTES));
+          if (run.kind === 'data') await run.copyTo(buffer.subarray(FRAME_BYTES));
           const [kind, length] =
             run.kind === 'data' ? [KIND_DATA, run.length] : [KIND_ZERO, run.length / ZERO_UNIT];
           await write(this.#frame(buffer, kind, disk, length, run.offset));
@@ -97,6 +97,7 @@ export class Journal {
       await write(this.#frame(buffer, KIND_SEAL, 0, 0, 0));
       this.#end = at;
     } catch (error) {
+      if (error instanceof SpillError) throw error;
       throw journalError(this.path, 'written', error);
     }
   }

@@ -21,21 +21,25 @@ export interface MemoryBudgetOptions {
   /** Bytes in the open buffers: what a checkpoint would free, now or once it is written back. */
   readonly openBytes: () => number;
   readonly onPressure: (usedBytes: number) => void;
+  /** There is less left than there should be; called often. */
+  readonly onSpill?: (() => void) | undefined;
   readonly onFull: () => void;
 }
 
 /**
  * Keeps the buffers of a replica within their budget (invariant I7).
  *
- *     0 ─────────── soft ──────── half way ──────── hard
- *                   ask for a     answer writes     give protection up
- *                   checkpoint    more slowly
+ *     0 ─────────── soft ──────── a quarter ────── half way ──────── hard
+ *                   ask for a     spill to a       answer writes     give protection up
+ *                   checkpoint    file, if told    more slowly,
+ *                                 so               unless told not to
  *
  * Slowed writes have been applied: only the answer waits, so reads are right, and a VM that stops for a checkpoint waits
  * no longer than `DELAY_MAX_MS` for each write under way.
  */
 export class MemoryBudget {
   readonly #options: MemoryBudgetOptions;
+  readonly #spillFromBytes: number;
   readonly #slowFromBytes: number;
   #isPressureTold = false;
   /** When the writes so far may all have been answered. */
@@ -46,8 +50,10 @@ export class MemoryBudget {
 
   constructor(options: MemoryBudgetOptions) {
     this.#options = options;
-    const { softBytes, hardBytes } = options.limits;
-    this.#slowFromBytes = softBytes + (hardBytes - softBytes) / 2;
+    const { softBytes, hardBytes, onFull } = options.limits;
+    this.#spillFromBytes = softBytes + (hardBytes - softBytes) / 4;
+    this.#slowFromBytes =
+      onFull === 'release' ? hardBytes : softBytes + (hardBytes - softBytes) / 2;
   }
 
   /** Writes whose answer was held back, ever. */
@@ -61,6 +67,7 @@ export class MemoryBudget {
     const { usedBytes } = pool;
     if (usedBytes <= limits.softBytes) return;
     this.#askForCheckpoint(usedBytes);
+    if (usedBytes > this.#spillFromBytes) this.#options.onSpill?.();
     if (usedBytes > limits.hardBytes) this.#options.onFull();
     else if (usedBytes > this.#slowFromBytes) return this.#slow(bytes, usedBytes);
   }

@@ -1,6 +1,7 @@
 import { PageIndex } from './page-index.js';
 import { RangeSet } from './range-set.js';
 import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
+import type { SpillFile } from './spill-file.js';
 
 /**
  * The writes of one epoch to one disk, in memory: a sparse layer over whatever lies below.
@@ -14,11 +15,16 @@ import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from 
  *
  * What a slot holds was written after the zeros under it: zeroing a range empties the slots in it. So nothing is ever
  * read from below in order to write, and a write never waits.
+ *
+ * A layer that is not written any more can be moved to a spill file, slab by slab; the tables stay. What is there can be
+ * had with applyRange() alone: ask isSpilled() before anything else that copies.
  */
 export class Overlay {
   readonly #index = new PageIndex();
   readonly #zeros = new RangeSet();
-  #slabs: Buffer[] = [];
+  /** Undefined where a slab is in the spill file. */
+  #slabs: (Buffer | undefined)[] = [];
+  #spilled: Spilled | undefined;
   #sectorMasks = new Uint8Array(SLAB_PAGES);
   readonly #byteMaps = new Map<number, Uint8Array>();
   #holders = 1;
@@ -37,12 +43,30 @@ export class Overlay {
 
   /** Bytes of memory behind this layer, slabs and tables. */
   get memoryBytes(): number {
-    return this.isEmpty ? 0 : this.#slabs.length * SLAB_BYTES + this.#tableBytes;
+    return this.isEmpty ? 0 : this.slabsInMemory * SLAB_BYTES + this.#tableBytes;
   }
 
   get #tableBytes(): number {
     const mapBytes = this.#byteMaps.size * BYTE_MAP_BYTES + this.#zeros.runCount * RUN_BYTES;
     return this.#index.metadataBytes + this.#sectorMasks.length + mapBytes;
+  }
+
+  get slabsInMemory(): number {
+    return this.#slabs.length - (this.#spilled?.places.size ?? 0);
+  }
+
+  get hasSpilled(): boolean {
+    return this.#spilled !== undefined;
+  }
+
+  /** Whether something that the layer holds of bytes [offset, end) is in the spill file. */
+  isSpilled(offset: number, end: number): boolean {
+    const places = this.#spilled?.places;
+    for (let page = Math.floor(offset / PAGE_BYTES); page * PAGE_BYTES < end; page++) {
+      const slot = this.#index.find(page);
+      if (slot >= 0 && places?.has(slabOf(slot))) return true;
+    }
+    return false;
   }
 
   /** Keeps the memory for a reader that works on it later; pair with release(). */
@@ -54,10 +78,52 @@ export class Overlay {
   /** The last one to let go gives the memory back. */
   release(): void {
     if (--this.#holders > 0) return;
-    this.pool.give(this.#slabs);
+    if (this.#spilled) {
+      this.pool.give(this.#slabs.filter((slab) => slab !== undefined));
+      this.#spilled.file.give(this.#spilled.places.values());
+      this.#spilled = undefined;
+    } else {
+      this.pool.give(this.#slabs as Buffer[]);
+    }
     this.pool.charge(-this.#chargedBytes);
     this.#slabs = [];
     this.#chargedBytes = 0;
+  }
+
+  /**
+   * Moves up to `count` slabs to the file, and their memory back to the pool; whoever calls it keeps a hold meanwhile, and
+   * nobody writes to the layer any more. When it fails everything is where it was.
+   *
+   * @returns how many were moved: fewer than there are where the file has no more room
+   */
+  async spill(file: SpillFile, count: number): Promise<number> {
+    const places = new Map<number, number>();
+    try {
+      for (const [at, slab] of this.#slabs.entries()) {
+        if (slab === undefined) continue;
+        const place = places.size < count ? file.take() : undefined;
+        if (place === undefined) break;
+        places.set(at, place);
+        await file.write(place, slab);
+      }
+      if (places.size > 0) await file.sync();
+    } catch (error) {
+      file.give(places.values());
+      throw error;
+    }
+    if (places.size > 0) this.#moved(file, places);
+    return places.size;
+  }
+
+  #moved(file: SpillFile, places: ReadonlyMap<number, number>): void {
+    this.#spilled ??= { file, places: new Map() };
+    const slabs: Buffer[] = [];
+    for (const [at, place] of places) {
+      slabs.push(this.#slabs[at] as Buffer);
+      this.#slabs[at] = undefined;
+      this.#spilled.places.set(at, place);
+    }
+    this.pool.give(slabs);
   }
 
   write(offset: number, data: Uint8Array): void {
@@ -138,15 +204,65 @@ export class Overlay {
   /** Copies what the layer holds of bytes [from, to) of the page over `target`, which begins at `from`. */
   applyTo(page: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
     const slot = this.#index.find(page);
+    const slab = slot < 0 ? undefined : this.#slabs[slabOf(slot)];
+    this.#applyFrom(slab, placeInSlab(slot), slot, page, from, to, target, targetAt);
+  }
+
+  /** The same for a range, and for what is in the spill file too. */
+  async applyRange(offset: number, target: Uint8Array): Promise<void> {
+    const end = offset + target.length;
+    const endPage = Math.ceil(end / PAGE_BYTES);
+    for (let page = Math.floor(offset / PAGE_BYTES); page < endPage;) {
+      const slot = this.#index.find(page);
+      const place = slot < 0 ? undefined : this.#spilled?.places.get(slabOf(slot));
+      // Pages that lie one behind the other in the file are read in one go.
+      const count = place === undefined ? 1 : this.#inRow(slot, page, endPage);
+      let source = slot < 0 ? undefined : this.#slabs[slabOf(slot)];
+      let sourceAt = placeInSlab(slot);
+      if (place !== undefined) {
+        source = Buffer.allocUnsafe(count * PAGE_BYTES);
+        await this.#spilled?.file.read(place, sourceAt, source);
+        sourceAt = 0;
+      }
+      for (let at = 0; at < count; at++, page++, sourceAt += PAGE_BYTES) {
+        const from = Math.max(0, offset - page * PAGE_BYTES);
+        const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+        const targetAt = page * PAGE_BYTES + from - offset;
+        const nth = slot < 0 ? slot : slot + at;
+        this.#applyFrom(source, sourceAt, nth, page, from, to, target, targetAt);
+      }
+    }
+  }
+
+  /** How many pages from `page` on are in consecutive slots of one slab. */
+  #inRow(slot: number, page: number, endPage: number): number {
+    const most = Math.min(endPage - page, SLAB_PAGES - (slot % SLAB_PAGES));
+    let count = 1;
+    while (count < most && this.#index.pageOf(slot + count) === page + count) count++;
+    return count;
+  }
+
+  /** @param source where the page's slot lies, from `sourceAt` on */
+  #applyFrom(
+    source: Uint8Array | undefined,
+    sourceAt: number,
+    slot: number,
+    page: number,
+    from: number,
+    to: number,
+    target: Uint8Array,
+    targetAt: number,
+  ): void {
     const mask = slot < 0 ? 0 : (this.#sectorMasks[slot] as number);
     if (mask !== FULL && this.#zeros.has(page)) target.fill(0, targetAt, targetAt + to - from);
     if (slot < 0) return;
+    const slab = source as Uint8Array;
     if (mask === FULL) {
-      this.#copyOut(slot, from, to, target, targetAt);
+      target.set(slab.subarray(sourceAt + from, sourceAt + to), targetAt);
       return;
     }
     this.#forEachHeldRun(slot, mask, from, to, (start, end) => {
-      this.#copyOut(slot, start, end, target, targetAt + start - from);
+      target.set(slab.subarray(sourceAt + start, sourceAt + end), targetAt + start - from);
     });
   }
 
@@ -284,16 +400,23 @@ export class Overlay {
   }
 
   #copyIn(offset: number, slot: number, data: Uint8Array, from: number, to: number): void {
-    const slab = this.#slabs[Math.floor(slot / SLAB_PAGES)] as Buffer;
+    const slab = this.#slabs[slabOf(slot)] as Buffer;
     const source = from === 0 && to === data.length ? data : data.subarray(from, to);
-    slab.set(source, (slot % SLAB_PAGES) * PAGE_BYTES + (offset % PAGE_BYTES));
+    slab.set(source, placeInSlab(slot) + (offset % PAGE_BYTES));
   }
 
   #copyOut(slot: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
-    const slab = this.#slabs[Math.floor(slot / SLAB_PAGES)] as Buffer;
-    const at = (slot % SLAB_PAGES) * PAGE_BYTES;
+    const slab = this.#slabs[slabOf(slot)] as Buffer;
+    const at = placeInSlab(slot);
     target.set(slab.subarray(at + from, at + to), targetAt);
   }
+}
+
+/** Where slabs of an overlay are that are not in memory. */
+interface Spilled {
+  readonly file: SpillFile;
+  /** By the number of the slab. */
+  readonly places: Map<number, number>;
 }
 
 const FULL = 0xff;
@@ -301,6 +424,14 @@ const BYTE_MAP_BYTES = PAGE_BYTES / 8;
 /** What a run of zeros costs: its two ends. */
 const RUN_BYTES = 16;
 const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
+
+function slabOf(slot: number): number {
+  return Math.floor(slot / SLAB_PAGES);
+}
+
+function placeInSlab(slot: number): number {
+  return (slot % SLAB_PAGES) * PAGE_BYTES;
+}
 
 function byteMapOf(sectorMask: number): Uint8Array {
   const map = new Uint8Array(BYTE_MAP_BYTES);

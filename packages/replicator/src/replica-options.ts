@@ -22,7 +22,20 @@ export interface ReplicaOptions {
 export interface MemoryLimits {
   readonly softBytes: number;
   readonly hardBytes: number;
+  /** What is tried between the two; `slow` by default. */
+  readonly onFull?: OnFull | undefined;
+  /** Where the spill file is made; beside the journal by default. */
+  readonly spillDirectory?: string | undefined;
+  /** How large it may become; 8 GiB by default. */
+  readonly spillBytes?: number | undefined;
 }
+
+/**
+ * What is done when memory runs short: `slow` answers writes more slowly, `spill` first moves pages to a file,
+ * `release` gives protection up without slowing anybody.
+ */
+export type OnFull = (typeof ON_FULL)[number];
+export const ON_FULL = ['slow', 'spill', 'release'] as const;
 
 export type ReplicaEvent =
   | {
@@ -33,6 +46,8 @@ export type ReplicaEvent =
     }
   | { readonly kind: 'link-lost'; readonly reason: string }
   | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
+  /** Why nothing more can be spilled; undefined when it can again. */
+  | { readonly kind: 'spill'; readonly trouble: string | undefined }
   /** The guest's first write after a failover has been taken. */
   | { readonly kind: 'first-write' }
   | { readonly kind: 'backlog' }
@@ -46,10 +61,21 @@ export interface CommitResult {
   readonly unflushedWrites: number;
 }
 
-const DEFAULT_MEMORY: MemoryLimits = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
+const DEFAULT_MEMORY = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
+const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;
 
 export function memoryOf({ memory }: ReplicaOptions): MemoryLimits {
   return { ...DEFAULT_MEMORY, ...memory };
+}
+
+/** Undefined unless it is to be spilled. */
+export function spillOf(
+  options: ReplicaOptions,
+): { readonly directory: string; readonly limitBytes: number } | undefined {
+  const { onFull, spillDirectory, spillBytes = DEFAULT_SPILL_BYTES } = memoryOf(options);
+  if (onFull !== 'spill') return undefined;
+  const directory = spillDirectory ?? path.dirname(journalPathOf(options));
+  return { directory: path.resolve(directory), limitBytes: spillBytes };
 }
 
 export function journalPathOf({ disks, journalPath }: ReplicaOptions): string {

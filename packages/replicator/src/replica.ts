@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
 import { messageOf, type OpenBase } from './base-image.js';
-import { Disk, type CommitCounts } from './disk.js';
+import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk.js';
 import { Durability } from './durability.js';
-import { BaseImageError, ReplicaStateError, ReplicatorError } from './errors.js';
+import { BaseImageError, ReplicaStateError, ReplicatorError, type SpillError } from './errors.js';
 import { exportsOf } from './exports.js';
 import { Gate } from './gate.js';
 import { Journal } from './journal.js';
@@ -21,16 +21,10 @@ import {
   type ReplicaOptions,
 } from './replica-options.js';
 import { SlabPool } from './slab-pool.js';
-import { type ReplicaState, type StateRecord, writeStateFile } from './state-file.js';
+import { openSpillFile, type SpillFile } from './spill-file.js';
+import { Spill } from './spill.js';
+import { LEGAL_STEPS, type ReplicaState, type StateRecord, writeStateFile } from './state-file.js';
 import { WriteBackBatch } from './write-back.js';
-
-const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
-  seeding: ['protected', 'diverged'],
-  protected: ['failed-over', 'diverged'],
-  'failed-over': ['retired'],
-  retired: [],
-  diverged: [],
-};
 
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
 const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;
@@ -74,9 +68,17 @@ export class Replica {
     private readonly images: readonly DiskOptions[],
     pool: SlabPool,
     options: ReplicaOptions,
+    private readonly spillFile: SpillFile | undefined,
   ) {
     this.#pool = pool;
     this.memory = memoryOf(options);
+    const spill =
+      spillFile &&
+      new Spill({
+        ...{ file: spillFile, pool, disks, limits: this.memory },
+        isWanted: () => this.#state === 'protected',
+        onTrouble: (error) => this.#onSpillTrouble(error),
+      });
     this.#budget = new MemoryBudget({
       pool,
       limits: this.memory,
@@ -90,6 +92,7 @@ export class Replica {
         const { softBytes } = this.memory;
         this.#emit({ kind: 'memory-pressure', usedBytes, softBytes });
       },
+      onSpill: spill && (() => spill.kick()),
       onFull: () => this.#giveUpForMemory(),
     });
     this.#journalPath = journalPathOf(options);
@@ -111,21 +114,26 @@ export class Replica {
     const pool = new SlabPool(memoryOf(options).hardBytes);
     const bases: OpenBase[] = [];
     let replica: Replica | undefined;
+    let spillFile: SpillFile | undefined;
     const onTrouble = (error: BaseImageError): void => {
       if (replica) replica.#onBaseTrouble(error);
     };
+    const onLost = (error: SpillError): void => {
+      if (replica) replica.#onSpillLost(error);
+    };
     try {
+      spillFile = await openSpillFile(options, onLost);
       for (const disk of options.disks) {
         const base = await openBase(disk, { lock: options.lockBases, onTrouble });
         bases.push(base);
         await checkBeforeSeeding(options.vm, disk, base, options.overwrite ?? false);
       }
       const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
-      replica = new Replica(options.vm, disks, options.disks, pool, options);
+      replica = new Replica(options.vm, disks, options.disks, pool, options, spillFile);
       await replica.#writeStateFiles();
       return replica;
     } catch (error) {
-      await Promise.all(bases.map((base) => base.close()));
+      await Promise.all([...bases.map((base) => base.close()), spillFile?.close()]);
       throw error;
     }
   }
@@ -144,14 +152,13 @@ export class Replica {
     return this.#epoch;
   }
 
-  get bufferBytes(): { primary: number; secondary: number; committed: number } {
-    const sum = (bytesOf: (disk: Disk) => number): number =>
-      this.disks.reduce((total, disk) => total + bytesOf(disk), 0);
-    return {
-      primary: sum((disk) => disk.primary.memoryBytes),
-      secondary: sum((disk) => disk.secondary.memoryBytes),
-      committed: sum((disk) => disk.committedBytes),
-    };
+  get bufferBytes(): BufferBytes {
+    return bufferBytesOf(this.disks);
+  }
+
+  /** Bytes that are in the spill file, not in memory. */
+  get spilledBytes(): number {
+    return this.spillFile?.usedBytes ?? 0;
   }
 
   /** Writes whose answer was held back for want of memory, ever. */
@@ -226,8 +233,7 @@ export class Replica {
       this.#firstWriteTold = true;
       this.#emit({ kind: 'first-write' });
     }
-    const bytes = this.disks.reduce((sum, disk) => sum + disk.secondary.memoryBytes, 0);
-    return bytes > UNFLUSHED_BYTES_MAX;
+    return this.bufferBytes.secondary > UNFLUSHED_BYTES_MAX;
   }
 
   /** What the next write-back should write: everything committed so far. One batch at a time. */
@@ -252,7 +258,7 @@ export class Replica {
       for (const resolve of this.#mergeWaiters.splice(0)) resolve();
       if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
     };
-    return new WriteBackBatch(parts, onEnd, this.#seeded);
+    return new WriteBackBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
   }
 
   /** After failover, with the guest running: puts into the bases what is in memory now, so that less is left to settle. */
@@ -275,10 +281,11 @@ export class Replica {
       await this.flush();
       await this.#merged();
       // A flush of somebody else's may have sealed more meanwhile, and not have journaled it yet.
-    } while (this.disks.some((disk) => !disk.secondary.isEmpty || disk.committed.length > 0));
+    } while (this.disks.some((disk) => !disk.isSecondaryEmpty || disk.committed.length > 0));
     this.#setState('retired', 'the base holds everything');
     await this.#writeStateFiles();
     await this.#journal?.remove();
+    await this.spillFile?.close();
     await Promise.all(this.disks.map((disk) => disk.base.close()));
   }
 
@@ -289,6 +296,7 @@ export class Replica {
     await this.#failoverDurable?.catch(() => undefined);
     if (this.#state === 'retired') return;
     await this.#journal?.close();
+    await this.spillFile?.close();
     await Promise.all(this.disks.map((disk) => disk.base.close()));
   }
 
@@ -355,7 +363,7 @@ export class Replica {
   }
 
   #sealOpen(): void {
-    if (this.disks.every((disk) => disk.secondary.isEmpty)) return;
+    if (this.disks.every((disk) => disk.isSecondaryEmpty)) return;
     this.#epoch++;
     for (const disk of this.disks) disk.sealSecondary(this.#epoch);
     this.#emit({ kind: 'backlog' });
@@ -378,6 +386,17 @@ export class Replica {
     this.#report(error);
     const isLost = this.disks.some(({ base }) => base.losses > 0);
     if (isLost && this.#state === 'seeding') this.diverge(`seeding failed: ${error.message}`);
+  }
+
+  #onSpillTrouble(error: SpillError | undefined): void {
+    if (error) this.#report(error);
+    this.#emit({ kind: 'spill', trouble: error?.message });
+  }
+
+  /** What was committed, or would have been, is gone: nobody may take over with the rest (I5). */
+  #onSpillLost(error: SpillError): void {
+    this.#report(error);
+    if (this.#state === 'protected') this.diverge(error.message);
   }
 
   #merged(): Promise<void> {

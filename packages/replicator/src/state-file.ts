@@ -15,6 +15,15 @@ import { messageOf } from './base-image.js';
  */
 export type ReplicaState = 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
 
+/** What a replica may become. */
+export const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
+  seeding: ['protected', 'diverged'],
+  protected: ['failed-over', 'diverged'],
+  'failed-over': ['retired'],
+  retired: [],
+  diverged: [],
+};
+
 export interface StateRecord {
   readonly format: 'gannet-replica-1';
   /** Format of the base; raw where it is not said. */

@@ -26,6 +26,8 @@ export class WriteBackBatch {
     private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
     private readonly whenEnded: (isWritten: boolean) => void,
     private readonly earlier: Promise<void> = Promise.resolve(),
+    /** The replica is worth nothing any more: nothing has to be written. */
+    private readonly isGivenUp = (): boolean => false,
   ) {
     const numbers = parts.flatMap(({ epochs }) => epochs.map(({ epoch }) => epoch));
     this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
@@ -44,7 +46,10 @@ export class WriteBackBatch {
     this.#lossesBefore = this.#losses();
     for (const { disk, epochs } of this.parts) {
       const layers = epochs.map(({ overlay }) => overlay);
-      for (const run of runsOf(layers, WRITE_BYTES_MAX)) yield toWrite(disk, run);
+      for (const run of runsOf(layers, WRITE_BYTES_MAX)) {
+        if (this.isGivenUp()) return;
+        yield this.#toWrite(disk, run);
+      }
     }
   }
 
@@ -76,19 +81,21 @@ export class WriteBackBatch {
   abandon(): void {
     this.whenEnded(false);
   }
-}
 
-function toWrite(disk: Disk, run: Run): WriteBackRun {
-  return {
-    disk: disk.name,
-    offset: run.offset,
-    length: run.length,
-    write: () => {
-      if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
-      if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
-      const data = Buffer.allocUnsafe(run.length);
-      run.copyTo(data);
-      return disk.base.write(run.offset, data);
-    },
-  };
+  #toWrite(disk: Disk, run: Run): WriteBackRun {
+    const write = (data: Buffer): Promise<void> => disk.base.write(run.offset, data);
+    return {
+      disk: disk.name,
+      offset: run.offset,
+      length: run.length,
+      write: () => {
+        if (this.isGivenUp()) return Promise.resolve();
+        if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
+        if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
+        const data = Buffer.allocUnsafe(run.length);
+        const copied = run.copyTo(data);
+        return copied ? copied.then(() => write(data)) : write(data);
+      },
+    };
+  }
 }

@@ -1,9 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { Disk } from '../src/disk.js';
 import { PAGE_BYTES, SlabPool } from '../src/slab-pool.js';
+import { SpillFile } from '../src/spill-file.js';
+import { Spill } from '../src/spill.js';
 import { WriteBackBatch } from '../src/write-back.js';
 import { Random, forSeeds } from './random.js';
 import { SlowBase } from './slow-base.js';
+import { SlowStore } from './slow-store.js';
 
 const SIZE = 24 * PAGE_BYTES + 1000;
 
@@ -22,12 +25,29 @@ class Scene {
   readonly model: Model;
   readonly reads: Promise<void>[] = [];
   hasFailedOver = false;
+  readonly store: SlowStore;
+  readonly file: SpillFile;
+  readonly #spill: Spill;
   #epoch = 0;
   #batch: Promise<void> | undefined;
 
   constructor(readonly random: Random) {
     this.base = new SlowBase(SIZE, random);
     this.disk = new Disk('disk', this.base, this.pool);
+    this.store = new SlowStore(random);
+    this.file = new SpillFile(this.store, {
+      ...{ directory: '/spill', limitBytes: 1e9 },
+      onLost: (error) => {
+        throw error;
+      },
+    });
+    // All that there is, whenever it is told to.
+    this.#spill = new Spill({
+      ...{ file: this.file, pool: this.pool, disks: [this.disk] },
+      limits: { softBytes: 0, hardBytes: 0 },
+      isWanted: () => !this.hasFailedOver,
+      onTrouble: () => undefined,
+    });
     const seed = this.base.contents;
     this.model = { pvm: Buffer.from(seed), svm: Buffer.from(seed), committed: Buffer.from(seed) };
   }
@@ -75,6 +95,10 @@ class Scene {
     this.disk.sealSecondary(++this.#epoch);
   }
 
+  spill(): void {
+    this.#spill.kick();
+  }
+
   writeBack(): void {
     if (this.#batch || this.disk.committed.length === 0) return;
     const batch = new WriteBackBatch(
@@ -94,33 +118,42 @@ class Scene {
 
   /** Lets everything that is under way end. */
   async settle(): Promise<void> {
-    while (this.#batch || this.base.waiting > 0) {
+    while (this.#batch || this.base.waiting > 0 || this.store.waiting > 0) {
       this.base.advance();
+      this.store.advance();
       await turn();
     }
     await Promise.all(this.reads.splice(0));
   }
 }
 
-describe('Disk', () => {
+/** How often some of it is moved to a spill file. */
+describe.each([
+  ['in memory', 0],
+  ['with a spill file', 0.2],
+])('Disk %s', (_where, spills) => {
   test('I1 view: reads are right across commits, failover and write-back, however slow the base', async () => {
-    await forSeeds(40, async (random) => {
+    let spilledReads = 0;
+    await forSeeds(spills > 0 ? 20 : 40, async (random) => {
       const scene = new Scene(random);
+      scene.store.errors = random.pick([0, 0, 0.3]);
       const failOverAt = random.below(160);
       for (let step = 0; step < 120; step++) {
-        await act(scene, step === failOverAt);
+        await act(scene, step === failOverAt, spills);
       }
       await scene.settle();
+      spilledReads += scene.store.reads;
       await expectMemoryGone(scene);
     });
+    expect(spilledReads > 0).toBe(spills > 0);
   });
 
   test('I3 failover: nothing of P is left, all of S is, and the base ends up with it', async () => {
     await forSeeds(20, async (random) => {
       const scene = new Scene(random);
-      for (let step = 0; step < 40; step++) await act(scene, false);
+      for (let step = 0; step < 40; step++) await act(scene, false, spills);
       scene.failOver();
-      for (let step = 0; step < 20; step++) await act(scene, false);
+      for (let step = 0; step < 20; step++) await act(scene, false, spills);
       await scene.settle();
       scene.seal();
       scene.writeBack();
@@ -128,7 +161,9 @@ describe('Disk', () => {
       expect(scene.base.contents.equals(scene.model.svm)).toBe(true);
     });
   });
+});
 
+describe('Disk', () => {
   test('I2 atomic commit: a commit touches no page, however many there are', () => {
     const pool = new SlabPool();
     const disk = new Disk('disk', new SlowBase(64 * 2 ** 20, new Random(1), 0), pool);
@@ -199,8 +234,9 @@ describe('Disk', () => {
 });
 
 /** One random step. */
-async function act(scene: Scene, isFailover: boolean): Promise<void> {
+async function act(scene: Scene, isFailover: boolean, spills = 0): Promise<void> {
   const { random } = scene;
+  if (spills > 0 && random.next() < spills) scene.spill();
   if (isFailover && !scene.hasFailedOver) return scene.failOver();
   const side = scene.hasFailedOver ? 'svm' : random.pick(['pvm', 'svm'] as const);
   const dice = random.next();
@@ -215,14 +251,15 @@ async function act(scene: Scene, isFailover: boolean): Promise<void> {
   } else if (dice < 0.85) scene.writeBack();
   else {
     scene.base.advance();
+    scene.store.advance();
     await turn();
   }
 }
 
-async function expectMemoryGone({ disk, pool }: Scene): Promise<void> {
+async function expectMemoryGone({ disk, pool, file }: Scene): Promise<void> {
   disk.dropAll();
   await turn();
-  expect(pool.usedBytes).toBe(0);
+  expect([pool.usedBytes, file.usedBytes]).toEqual([0, 0]);
 }
 
 function turn(): Promise<void> {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { MemoryBudget } from '../src/memory-budget.js';
+import type { OnFull } from '../src/replica-options.js';
 import { Overlay } from '../src/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../src/slab-pool.js';
 import { forSeeds } from './random.js';
@@ -42,7 +43,7 @@ interface Scene {
   open: Overlay;
 }
 
-function scene(): Scene {
+function scene(onFull: OnFull = 'slow'): Scene {
   const pool = new SlabPool();
   const clock = new Clock();
   const told: string[] = [];
@@ -50,10 +51,11 @@ function scene(): Scene {
     ...{ pool, clock, told },
     open: new Overlay(pool),
     budget: new MemoryBudget({
-      ...{ pool, limits: LIMITS, after: clock.after },
+      ...{ pool, limits: { ...LIMITS, onFull }, after: clock.after },
       now: () => clock.nowMs,
       openBytes: () => scene.open.memoryBytes,
       onPressure: () => told.push('pressure'),
+      onSpill: () => told.push(`spill from ${Math.floor(pool.usedBytes / MIB)} MiB on`),
       onFull: () => told.push('full'),
     }),
   };
@@ -118,7 +120,27 @@ describe('I7 bounded memory: MemoryBudget', () => {
     expect(Math.max(...waits)).toBeLessThanOrEqual(1000);
     // With a base that takes nothing, the rest of the budget lasts much longer than at full speed.
     expect(clock.nowMs).toBeGreaterThan(2000);
-    expect(told).toEqual(['pressure', 'full']);
+    expect(told.filter((what) => !what.startsWith('spill'))).toEqual(['pressure', 'full']);
+  });
+
+  test('release: nobody is slowed, up to the end', () => {
+    const { pool, budget, told, open } = scene('release');
+    for (let page = 0; !told.includes('full'); page++) {
+      open.write(page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+      expect(budget.charge(PAGE_BYTES)).toBeUndefined();
+    }
+    expect(budget.slowedWrites).toBe(0);
+    expect(pool.usedBytes).toBeGreaterThan(LIMITS.hardBytes);
+  });
+
+  test('spill: from a quarter of the way on, long before anybody is slowed', () => {
+    const { budget, told, open } = scene('spill');
+    for (let page = 0; budget.slowedWrites === 0; page++) {
+      open.write(page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+      void budget.charge(PAGE_BYTES);
+    }
+    budget.release();
+    expect(told.slice(0, 2)).toEqual(['pressure', 'spill from 40 MiB on']);
   });
 
   test('a checkpoint is asked for once an epoch, and not against committed pages', () => {
@@ -126,13 +148,14 @@ describe('I7 bounded memory: MemoryBudget', () => {
     const committed = new Overlay(pool);
     committed.write(0, Buffer.alloc(40 * MIB));
     void budget.charge(1);
-    expect(told).toEqual([]);
+    expect(told).not.toContain('pressure');
     open.write(0, Buffer.alloc(9 * MIB));
+    const pressure = (): number => told.filter((what) => what === 'pressure').length;
     for (let i = 0; i < 3; i++) void budget.charge(1);
-    expect(told).toEqual(['pressure']);
+    expect(pressure()).toBe(1);
     budget.epochBegins();
     void budget.charge(1);
-    expect(told).toEqual(['pressure', 'pressure']);
+    expect(pressure()).toBe(2);
     budget.release();
   });
 

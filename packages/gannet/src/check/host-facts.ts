@@ -79,6 +79,7 @@ export async function secondaryHostFacts(
     ['secondary.svm', nbd.type === 'unix' && nbd.path === svm ? undefined : svm],
     ['secondary.peer', peer?.type === 'unix' ? peer.path : undefined],
     ['secondary.journal', journal],
+    ['secondary.memory.spillDirectory', inFolder(memory?.spillDirectory)],
   ]);
   return {
     ...common,
@@ -87,6 +88,11 @@ export async function secondaryHostFacts(
     overwrite,
     unreachable: isServing ? await unreachableNbd('secondary.nbd', nbd) : [],
   };
+}
+
+/** A file in it. */
+function inFolder(folder: string | undefined): string | undefined {
+  return folder === undefined ? undefined : path.join(folder, 'spill');
 }
 
 async function commonFacts(

@@ -18,6 +18,7 @@ const WARNINGS = new Set([
   'peer',
   'secondary-lost',
   'memory-pressure',
+  'spill',
   'needs-restart',
   'seed-link-lost',
   'strangers',

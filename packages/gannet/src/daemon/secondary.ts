@@ -58,6 +58,8 @@ export class SecondaryRole implements Role {
   #coloExit: string | undefined;
   /** Why a base does not take what is written to it, as long as it does not. */
   #baseTrouble: string | undefined;
+  /** Why nothing more can be spilled, as long as it can't. */
+  #spillTrouble: string | undefined;
   #lastCommit: CheckpointEvent | undefined;
   #commits = 0;
   #committedMs = -Infinity;
@@ -113,6 +115,9 @@ export class SecondaryRole implements Role {
       memory: {
         ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
         ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
+        onFull: memory?.onFull,
+        spillDirectory: memory?.spillDirectory,
+        spillBytes: memory?.spillLimit,
       },
     });
     const role = new SecondaryRole(config, stage, replica);
@@ -146,6 +151,8 @@ export class SecondaryRole implements Role {
         ...replica.bufferBytes,
         ...replica.memory,
         slowedWrites: replica.slowedWrites,
+        spilled: replica.spilledBytes,
+        spillTrouble: this.#spillTrouble ?? null,
       },
       disks: replica.disks.map(({ name, sizeBytes, committed }) => ({
         name,
@@ -394,6 +401,7 @@ export class SecondaryRole implements Role {
       this.#trouble(event.error);
       if (event.error.code === 'BASE_IO') this.#noteBase(event.error.message);
     } else {
+      if (event.kind === 'spill') this.#spillTrouble = event.trouble;
       this.stage.history.add(kind, details);
       if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
       this.#link?.beatNow();
