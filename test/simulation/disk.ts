@@ -14,6 +14,7 @@ interface Pending {
 }
 
 class Inode {
+  isSpill = false;
   data = Buffer.alloc(0);
   durable = Buffer.alloc(0);
   pending: (Pending | { readonly length: number })[] = [];
@@ -76,6 +77,8 @@ export interface DiskFaults {
   latencyMs: number;
   /** A sync does nothing: a mutant. */
   lazySync: boolean;
+  /** Spill files keep nothing: a mutant. */
+  lossySpill: boolean;
 }
 
 interface Operation {
@@ -155,6 +158,7 @@ export class SimulatedDisk implements Pollable {
       if (!inode) {
         if (wanted === 'r') throw systemError('ENOENT');
         inode = new Inode();
+        inode.isSpill = path.endsWith('.spill');
         this.#rename((names) => names.set(path, inode as Inode));
       } else if (wanted === 'w+') inode.resize(0);
       return new Handle(this, inode);
@@ -225,7 +229,9 @@ class Handle {
   write(source: Buffer, at: number, length: number, position: number): Promise<object> {
     return this.disk.perform(() => {
       const bytesWritten = length > 0 ? this.disk.shortened(length) : 0;
-      this.#file.write(position, Buffer.from(source.subarray(at, at + bytesWritten)));
+      const data = Buffer.from(source.subarray(at, at + bytesWritten));
+      if (this.disk.faults.lossySpill && this.#file.isSpill) data.fill(0);
+      this.#file.write(position, data);
       return { bytesWritten, buffer: source };
     }, true);
   }

@@ -77,6 +77,8 @@ class Tally {
   reads = 0;
   writes = 0;
   residual = 0;
+  /** Runs in which something was in the spill file. */
+  spills = 0;
   readonly ends = new Map<string, number>();
   readonly #startMs = realNow();
 
@@ -88,6 +90,7 @@ class Tally {
     this.reads += outcome.reads;
     this.writes += outcome.writes;
     if (outcome.isResidual) this.residual++;
+    if (outcome.spilledBytes > 0) this.spills++;
     this.ends.set(outcome.endState, (this.ends.get(outcome.endState) ?? 0) + 1);
   }
 
@@ -98,7 +101,7 @@ class Tally {
       `${this.runs} seeds in ${seconds.toFixed(1)} s: ${this.turns} turns of the loop, ` +
         `${(this.simulatedMs / 3_600_000).toFixed(3)} simulated hours, ${this.checkpoints} checkpoints, ` +
         `${this.reads} reads compared, ${this.writes} writes\n` +
-        `  at the end: ${ends}; known residual risk met: ${this.residual}`,
+        `  at the end: ${ends}; known residual risk met: ${this.residual}, with spilled pages: ${this.spills}`,
     );
   }
 }
@@ -152,7 +155,7 @@ async function all(): Promise<boolean> {
     (await search(fresh, FRESH_SEEDS, undefined, tally));
   tally.print();
   if (found) await report(found);
-  let isGood = !found;
+  let isGood = !found && tally.spills > 0;
   for (const [mutant, what] of Object.entries(MUTANTS) as [MutantName, string][]) {
     const caught = await search(1, MUTANT_SEEDS, mutant, new Tally());
     const verdict = caught

@@ -18,6 +18,8 @@ export interface Plan {
   readonly shortWrites: number;
   readonly diskLatencyMs: number;
   readonly meddling: Meddling;
+  /** Whether memory is so short that most of what is buffered goes to a file. */
+  readonly spills: boolean;
   readonly mutant: MutantName | undefined;
 }
 
@@ -44,6 +46,7 @@ export function planOf(seed: number, mutant: MutantName | undefined): Plan {
     shortWrites: random.chance(0.2) ? 0.2 : 0,
     diskLatencyMs: random.pick([0, 0.5, 5]),
     meddling: { stops: random.chance(0.2) ? 0.02 : 0, failovers: 1 },
+    spills: random.chance(0.3),
   };
 }
 
@@ -57,6 +60,7 @@ export function simplerPlans(plan: Plan): Plan[] {
     without({ foreignFailoverAt: undefined }),
     without({ processDiesAt: undefined }),
     without({ primaryDiesAt: undefined }),
+    without({ spills: false }),
     without({ diskErrors: 0 }),
     without({ shortWrites: 0 }),
     without({ diskLatencyMs: 0 }),

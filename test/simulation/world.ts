@@ -18,6 +18,8 @@ import type { Plan } from './plan.js';
 import { Random } from './random.js';
 
 const DISK_BYTES = 6 * 4096;
+/** Slabs of 256 KiB: one for each side, and little for what is committed. */
+const TINY = { softBytes: 1 << 18, hardBytes: 6 << 18, onFull: 'spill' } as const;
 const PATIENCE_TURNS = 20_000;
 
 export interface Outcome {
@@ -27,6 +29,8 @@ export interface Outcome {
   readonly reads: number;
   readonly writes: number;
   readonly endState: string;
+  /** The most that was in the spill file at once. */
+  readonly spilledBytes: number;
   /** It went wrong in the one way that is known and written down (docs/architecture.md, "provisional"). */
   readonly isResidual: boolean;
 }
@@ -53,6 +57,7 @@ export class World {
   #isAcknowledged = false;
   #isResidual = false;
   readonly #commitsBehindCut = new Set<'certain' | 'provisional'>();
+  #spilledBytes = 0;
   /** How many failovers the operator is at. */
   #operations = 0;
   #isOperatorTold = false;
@@ -65,6 +70,7 @@ export class World {
       shortWrites: plan.shortWrites,
       latencyMs: plan.diskLatencyMs,
       lazySync: plan.mutant === 'lazy-sync',
+      lossySpill: plan.mutant === 'lossy-spill',
     });
     useLoop(this.#loop);
     mount(this.#disk);
@@ -100,6 +106,7 @@ export class World {
       checkpoints: this.#colo.checkpoints,
       reads: this.#secondary.reads,
       writes: this.#primary.writes + this.#secondary.writes,
+      spilledBytes: this.#spilledBytes,
       endState: this.#isProcessAlive ? this.#replica.state : 'crashed',
       isResidual: this.#isResidual,
     };
@@ -108,7 +115,10 @@ export class World {
   /** Starts the process, connects the two QEMUs, begins the copy. */
   async #protect(): Promise<void> {
     this.#replica = await this.#until(
-      Replica.open({ vm: 'vm', disks: this.#bases, journalPath: '/sim/journal' }),
+      Replica.open({
+        ...{ vm: 'vm', disks: this.#bases, journalPath: '/sim/journal' },
+        memory: this.plan.spills ? TINY : undefined,
+      }),
     );
     const replica = this.#replica;
     this.#server = new NbdServer({ exports: replica.exports, admission: replica.gate });
@@ -173,6 +183,7 @@ export class World {
       if (turn === plan.processDiesAt) return;
       if (turn === plan.foreignFailoverAt) this.#colo.foreignFailover();
       await this.#turn();
+      this.#spilledBytes = Math.max(this.#spilledBytes, this.#replica.spilledBytes);
     }
   }
 
@@ -236,7 +247,9 @@ export class World {
       this.#wasLinkCut ||
       this.#colo.wasMeddledWith ||
       plan.secondaryDiesAt !== undefined ||
-      /seed(ing failed|ed may not)/.test(reason);
+      /seed(ing failed|ed may not)/.test(reason) ||
+      // Writes come faster than a failing or slow disk takes what is spilled.
+      (plan.spills && reason.includes('hard limit'));
     // Until the first checkpoint is over, nothing is protected, and nobody has been told so.
     const wasProtected = this.#colo.checkpoints > (this.#colo.primaryIsAlive ? 0 : 1);
     if (isExcused || !wasProtected || state !== 'diverged') return;

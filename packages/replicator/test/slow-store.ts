@@ -103,7 +103,7 @@ export class SlowStore implements SpillStore {
         try {
           resolve(work());
         } catch (error) {
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
     });

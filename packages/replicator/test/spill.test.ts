@@ -33,12 +33,10 @@ function scene(random: Random, limitBytes = 64 * MIB): Scene {
 
 /** Lets the store work until the promise is settled. */
 async function until<T>(store: SlowStore, promise: Promise<T>): Promise<T> {
-  let isSettled = false;
-  const settle = (): void => {
-    isSettled = true;
-  };
-  promise.then(settle, settle);
-  while (!isSettled) {
+  const ends: string[] = [];
+  const end = (): void => void ends.push('settled');
+  promise.then(end, end);
+  while (ends.length === 0) {
     store.advance();
     await turn();
   }
@@ -113,7 +111,10 @@ describe('Overlay with slabs in a spill file', () => {
     overlay.write(0, data);
     const before = pool.usedBytes;
     const spilling = overlay.spill(file, 2);
-    if (what === 'sync') while (store.writes < 2) (store.advance(), await turn());
+    while (what === 'sync' && store.writes < 2) {
+      store.advance();
+      await turn();
+    }
     store.errors = 1;
     await expect(until(store, spilling)).rejects.toMatchObject({
       code: 'SPILL_IO',
@@ -300,7 +301,8 @@ describe('I7 bounded memory: a replica that spills', () => {
     while (vm.replica.link.loss === undefined && epochs < 40) {
       await vm.write('pvm', `epoch ${epochs}`, 8192);
       await spilled(vm);
-      if (vm.replica.link.loss === undefined) vm.commit();
+      const { loss } = vm.replica.link as { loss: string | undefined };
+      if (loss === undefined) vm.commit();
       epochs++;
     }
     expect(vm.replica.link.loss).toContain('hard limit');
