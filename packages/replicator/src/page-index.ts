@@ -6,8 +6,9 @@ const CHUNK_SHIFT = 14;
 /** Entries of the smallest and of the largest table; powers of two. */
 const TABLE_MIN = 128;
 const TABLE_MAX = 8192;
-/** A table is at most so full. */
-const LOAD_MAX = 0.7;
+/** So full a table may be, at least and at most: not all the same, or tables that fill evenly were split all at once. */
+const LOADS = [0.6, 0.75] as const;
+const GOLDEN = 0.6180339887498949;
 /** So many bits of a hash choose the table, at most: the others choose the place in it. */
 const DEPTH_MAX = 18;
 
@@ -30,10 +31,11 @@ export class PageIndex {
   /** 32 - the bits that choose a table. */
   #shift = 31;
   #count = 0;
+  #tables = 0;
   #bytes = FIRST_SLOTS * 8 + TABLE_MIN * 4;
 
   constructor() {
-    const table = new Table(TABLE_MIN, 0);
+    const table = this.#newTable(TABLE_MIN, 0);
     this.#directory = [table, table];
   }
 
@@ -121,7 +123,8 @@ export class PageIndex {
     }
     if (table.depth === 32 - this.#shift) this.#doubleDirectory();
     const { entries, depth } = table;
-    const halves = [new Table(entries.length, depth + 1), new Table(entries.length, depth + 1)];
+    const length = entries.length;
+    const halves = [this.#newTable(length, depth + 1), this.#newTable(length, depth + 1)];
     for (const entry of entries) {
       if (entry === EMPTY) continue;
       const half = (hashOf(this.pageOf(entry - 1)) << depth) >>> 31;
@@ -134,6 +137,11 @@ export class PageIndex {
     for (let at = 0; at < places; at++) {
       this.#directory[first + at] = halves[at < places / 2 ? 0 : 1] as Table;
     }
+  }
+
+  #newTable(length: number, depth: number): Table {
+    const share = (this.#tables++ * GOLDEN) % 1;
+    return new Table(length, depth, LOADS[0] + share * (LOADS[1] - LOADS[0]));
   }
 
   #put(table: Table, entry: number): void {
@@ -161,21 +169,25 @@ class Table {
   /** Full with so many. */
   limit: number;
 
-  /** @param depth bits of a hash that all pages in it share */
+  /**
+   * @param depth bits of a hash that all pages in it share
+   * @param load how full it may be
+   */
   constructor(
     length: number,
     readonly depth: number,
+    private readonly load: number,
   ) {
     this.entries = new Uint32Array(length);
     this.shift = 32 - Math.log2(length);
-    this.limit = Math.floor(length * LOAD_MAX);
+    this.limit = Math.floor(length * this.load);
   }
 
   /** Empties it. */
   resize(length: number): void {
     this.entries = new Uint32Array(length);
     this.shift = 32 - Math.log2(length);
-    this.limit = Math.floor(length * LOAD_MAX);
+    this.limit = Math.floor(length * this.load);
     this.count = 0;
   }
 }

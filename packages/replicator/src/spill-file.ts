@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { isNoSpace, messageOf } from './base-image.js';
+import { messageOf } from './base-image.js';
 import { SpillError } from './errors.js';
 import { type ReplicaOptions, spillOf } from './replica-options.js';
 import { SLAB_BYTES } from './slab-pool.js';
@@ -104,7 +104,7 @@ export class SpillFile {
         done += bytesWritten;
       }
     } catch (error) {
-      throw this.#error('SPILL_IO', 'written', error);
+      throw this.#error('written', error);
     }
   }
 
@@ -113,7 +113,7 @@ export class SpillFile {
     try {
       await this.file.datasync();
     } catch (error) {
-      throw this.#error('SPILL_IO', 'synced', error);
+      throw this.#error('synced', error);
     }
   }
 
@@ -127,7 +127,12 @@ export class SpillFile {
         done += bytesRead;
       }
     } catch (cause) {
-      const error = this.#error('SPILL_LOST', 'read', cause);
+      const error = new SpillError(
+        'SPILL_LOST',
+        `the spill file in ${this.options.directory} can't be read: ${messageOf(cause)}`,
+        'Check the disk that it is on, then seed again.',
+        { cause },
+      );
       this.options.onLost(error);
       throw error;
     }
@@ -138,11 +143,11 @@ export class SpillFile {
     await this.file.close();
   }
 
-  #error(code: 'SPILL_IO' | 'SPILL_LOST', what: string, cause: unknown): SpillError {
+  #error(what: string, cause: unknown): SpillError {
     return new SpillError(
-      code,
+      'SPILL_IO',
       `the spill file in ${this.options.directory} can't be ${what}: ${messageOf(cause)}`,
-      isNoSpace(cause) ? 'Make space on its file system.' : 'Check the disk that it is on.',
+      'Make space on its file system, or check the disk that it is on; it is tried again.',
       { cause },
     );
   }

@@ -61,6 +61,18 @@ describe('PageIndex', () => {
     expect(index.metadataBytes / index.count).toBeLessThan(20);
   });
 
+  test('pages one behind the other fill all tables alike, and still do not split them all at once', () => {
+    const index = new PageIndex();
+    let most = 0;
+    for (let at = 0; at < 300_000; at += 256) {
+      const before = index.metadataBytes;
+      for (let page = at; page < at + 256; page++) index.findOrAdd(page);
+      if (at > 0) most = Math.max(most, index.metadataBytes - before);
+    }
+    // A few tables of 32 KiB, and a piece of the list of pages.
+    expect(most).toBeLessThan(128 * 1024 + 6 * 32 * 1024);
+  });
+
   test('pages whose hashes agree in more bits than tables are told apart by', () => {
     const index = new PageIndex();
     // The hash takes the lower half, and a multiple of the upper: these are the pages that it can't tell apart.
