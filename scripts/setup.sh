@@ -63,6 +63,7 @@ systemd-analyze systemd
 unshare util-linux
 ip iproute2
 nft nftables
+ssh openssh-client
 LIST
 }
 
@@ -127,6 +128,12 @@ build_guest() {
   say "guest: ready in $directory"
 }
 
+fetch_sshd() {
+  scripts/fetch-sshd.sh .cache/sshd && return
+  apt_update
+  scripts/fetch-sshd.sh .cache/sshd || fail "sshd could not be downloaded"
+}
+
 command -v dpkg-query >/dev/null || fail "needs Debian"
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "needs Debian for amd64"
 command -v node >/dev/null || fail "needs Node.js 20 or later"
@@ -136,6 +143,7 @@ node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)
 
 install_packages
 build_guest
+fetch_sshd
 install_node_modules
 say "compiling"
 npm run --silent build
