@@ -81,6 +81,8 @@ export interface ExportSession {
   cache(offset: number, length: number): void | Promise<void>;
   /** Extents from `offset` on, at least one, in order; they may end before or after `offset + length`. */
   blockStatus(offset: number, length: number): readonly Extent[] | Promise<readonly Extent[]>;
+  /** A request that would have changed data was answered with an error before it got here. */
+  refused?(message: string): void;
   /** The connection has ended; called once, after every request that came before it has been handed over. */
   close(end: SessionEnd): void;
 }

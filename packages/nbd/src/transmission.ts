@@ -39,6 +39,8 @@ import {
   encodeSimpleReply,
 } from './wire.js';
 
+const CHANGING: ReadonlySet<number> = new Set([NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES]);
+
 export interface TransmissionHost {
   /** False stops before the next request: the client must take replies first. */
   mayReply(): boolean;
@@ -377,6 +379,7 @@ export class Transmission {
   // Errors
 
   #reject(rejection: Rejection): void {
+    if (CHANGING.has(this.#request.type)) this.#session.refused?.(rejection.message);
     this.#sendError(this.#request.cookie, COMMAND_ERRORS[rejection.wireError], rejection.message);
   }
 

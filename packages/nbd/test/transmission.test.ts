@@ -39,6 +39,23 @@ async function exchange(
 /** A WRITE's payload is part of the request even where it is refused. */
 const payload = Buffer.alloc(512, 'p');
 
+it('a session hears of what would have changed its data and was refused before it', async () => {
+  const heard: string[] = [];
+  const peer = await entered(altered({ refused: (message) => heard.push(message) }));
+  await exchange(peer, [
+    bytes.write('a', SIZE - 1, payload),
+    bytes.request(TRIM, 'b', 0, SIZE + 1),
+    bytes.request(ZERO, 'c', 1, SIZE),
+    bytes.request(READ, 'd', SIZE, 1),
+    bytes.request(99, 'e', 0, 0),
+  ]);
+  expect(heard).toEqual([
+    `512 bytes at ${SIZE - 1} go beyond the end at ${SIZE}`,
+    `${SIZE + 1} bytes at 0 go beyond the end at ${SIZE}`,
+    `${SIZE} bytes at 1 go beyond the end at ${SIZE}`,
+  ]);
+});
+
 describe.each([false, true])('misuse, structured %p', (structured) => {
   const readOnly = new MemoryExport('disk', SIZE, { features: { readOnly: true } });
   const bare = new MemoryExport('disk', SIZE, {

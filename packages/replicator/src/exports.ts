@@ -133,6 +133,12 @@ export class PrimarySession implements ExportSession {
     return [this.disk.extent(this.disk.primary, offset, length)];
   }
 
+  /** QEMU swallows what a write of its replication filter is answered. */
+  refused(message: string): void {
+    const reason = `a write of the primary was refused: ${message}`;
+    this.replica.link.writeFailed(this.disk.name, reason);
+  }
+
   close(end: SessionEnd): void {
     this.replica.link.closed(this.disk.name, end);
   }

@@ -288,6 +288,15 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
+  test('a write that was refused before it got here is a loss', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.pvm.get('disk')!.refused?.('beyond the end');
+    expect(vm.replica.link.loss).toBe('a write of the primary was refused: beyond the end');
+    expect(vm.replica.link.lossWasClean).toBe(false);
+    await vm.replica.close();
+  });
+
   test('one of two connections of a disk may leave, the last may not, though another disk has one', async () => {
     const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
     const mirror = vm.connect('pvm', 'a');
