@@ -1,9 +1,11 @@
+import { Countdown } from './countdown.js';
+
 /**
  * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being closed tells nobody:
  * the guest may stand in the middle of a checkpoint for ever, or run on with a replica that grows old.
  */
 export class CheckpointWatch {
-  #timer: NodeJS.Timeout | undefined;
+  #countdown: Countdown | undefined;
 
   constructor(
     /** The longest from one checkpoint to the next. */
@@ -13,12 +15,12 @@ export class CheckpointWatch {
 
   /** There has been one, or there is about to be the first. */
   restart(): void {
-    clearTimeout(this.#timer);
+    this.stop();
     const limitMs = this.limitMs();
-    this.#timer = setTimeout(() => this.onStall(limitMs), limitMs);
+    this.#countdown = new Countdown(limitMs, () => this.onStall(limitMs));
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#countdown?.stop();
   }
 }

@@ -3,6 +3,7 @@ import { QmpClient, QmpConnectionError, QmpTimeoutError } from 'qemu-qmp-client'
 import { type Address, qmpTargetOf } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import type { Credentials } from '../tls/credentials.js';
+import { Countdown } from './countdown.js';
 import { Listener } from './listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
@@ -189,15 +190,14 @@ export class VmWatch {
   #ask(qmp: QmpClient): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const late = setTimeout(
-      () => this.#set('hung', `no answer for ${this.silenceMs} ms`),
-      this.silenceMs,
+    const late = new Countdown(this.silenceMs, () =>
+      this.#set('hung', `no answer for ${this.silenceMs} ms`),
     );
     qmp.call(
       'query-status',
       undefined,
       (result) => {
-        clearTimeout(late);
+        late.stop();
         this.#isAsking = false;
         if (result.ok && this.#state === 'hung') this.#set('ready', 'it answers again');
       },
