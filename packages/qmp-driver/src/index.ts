@@ -27,6 +27,7 @@ export {
   type QueryOptions,
   type QuorumChild,
 } from './graph.js';
+export { leftovers } from './leftovers.js';
 export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
 export type { DiskLink, LinkKind, ServerAddress } from './link.js';
 export { type SeedProgress } from './seed-options.js';

@@ -4,6 +4,7 @@ import {
   type DiskLink,
   type LinkFailure,
   type LinkKind,
+  leftovers,
   PrimaryDriver,
   type PrimaryOptions,
 } from '../src/index.js';
@@ -202,6 +203,22 @@ describe('seeding fails', () => {
     await patient.rollback();
     expect(vm.jobs.size).toBe(0);
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
+  test('another driver finds what this one has left, and takes it back', async () => {
+    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual([]);
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]).catch(() => undefined);
+    await asked;
+    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual(['g0-seed']);
+    const next = new PrimaryDriver(qmp, FAST);
+    await next.adopt([linkOf('nbd')]);
+    await next.rollback();
+    expect(vm.jobs.size).toBe(0);
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual([]);
+    await seeding;
   });
 
   test('somebody cancels it', async () => {

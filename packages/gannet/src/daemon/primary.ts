@@ -21,6 +21,7 @@ import type { Role, Stage } from './role.js';
 import { rateOf, SeedStage } from './seed-stage.js';
 import { Strangers } from './strangers.js';
 import { stageFailed } from './stage-failure.js';
+import { takeBackLeftovers } from './take-back.js';
 import { VmWatch } from './vm-watch.js';
 import { withinTime } from './within.js';
 
@@ -31,10 +32,9 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
 /**
- * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link.
- *
- * The primary may always run on. When its secondary is lost it lets go of it, so that no write of the guest waits for a
- * dead host, and tells it, as soon as it can, that it is outdated.
+ * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link. The primary may
+ * always run on. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead host, and
+ * tells it, as soon as it can, that it is outdated.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -111,14 +111,11 @@ export class PrimaryRole implements Role {
   status(): Record<string, unknown> {
     const { primary } = this.config;
     return {
-      role: 'primary',
-      vm: this.config.vm,
-      state: this.#state,
-      stage: this.#stageName,
+      ...{ role: 'primary', vm: this.config.vm },
+      ...{ state: this.#state, stage: this.#stageName },
       ...(this.#seed ? { seed: this.#seed.view } : {}),
       ...{ primaryVm: this.vm.state, primaryVmTrouble: this.vm.trouble ?? null },
-      link: primary.link,
-      checkpointPeriodMs: primary.checkpointPeriodMs,
+      ...{ link: primary.link, checkpointPeriodMs: primary.checkpointPeriodMs },
       epoch: this.#link.peer?.status.epoch ?? 0,
       strangers: this.#strangers.view,
       peer: { pulse: this.#link.state, ...this.#link.peer },
@@ -397,7 +394,10 @@ export class PrimaryRole implements Role {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
     const colo = await qmp.execute('query-colo-status');
-    if (colo.mode !== 'primary') return isAnother ? this.#beginAnew() : undefined;
+    if (colo.mode !== 'primary') {
+      await takeBackLeftovers(qmp, driver, this.#links, this.stage.history);
+      return isAnother ? this.#beginAnew() : undefined;
+    }
     await driver.adopt(this.#links);
     this.#state = 'protected';
     this.#checkpoints.restart();
