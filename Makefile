@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix kills fuzz bench deb clean
+.PHONY: help setup demo test matrix faults soak kills fuzz bench deb clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ bench: setup ## Measure everything beside its rivals, rewrite docs/performance.m
 
 matrix: setup ## Run the tests with other versions of QEMU too (20 minutes, downloads 80 MB)
 	@node scripts/matrix.mjs
+
+faults: setup ## Run the fault matrix on real QEMU, rewrite docs/reliability.md (as root, an hour; ONLY=RE SEED=N)
+	@node test/faults/dist/main.js $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+
+soak: setup ## Hurt and mend a real pair for an hour, watch what the daemons hold (SOAK_MINUTES=N)
+	@node test/faults/dist/soak.js --json .cache/soak.json
 
 kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KILLS=n)
 	@node test/integrity/dist/kills/main.js --kills $${KILLS:-200}

@@ -1,5 +1,6 @@
 /** B5: committed pages on their way to a slow disk, and what the foreground feels of it. */
 import path from 'node:path';
+import type { SlowHost } from 'gannet/lab';
 import {
   takeTurns,
   type Comparison,
@@ -12,7 +13,7 @@ import { fio, type Load } from './fio.js';
 import { gannetPair, type Pair } from './pair.js';
 import type { Point } from './result.js';
 import { BenchError, type Running, type Scope } from './scope.js';
-import { SLOW_DISK, SlowHost } from './slow-host.js';
+import { SLOW_DISK, slowHost } from './slow-host.js';
 import type { WriteBackAnswer, WriteBackRequest, WriteBackSettings } from './write-back-replica.js';
 
 const KIB = 1024;
@@ -58,7 +59,7 @@ type Rate = (request: WriteBackRequest) => Promise<number>;
 async function measureRates(context: Context): Promise<Measured> {
   const { scope, quick } = context;
   const sizeBytes = (quick ? 64 : 1024) * MIB;
-  const host = await SlowHost.create(scope, SLOW_DISK);
+  const host = await slowHost(scope, SLOW_DISK);
   const folder = await scope.folder();
   const base = path.join(folder, 'base.raw');
   const to = [`of=${base}`, 'bs=4M', `count=${sizeBytes / 4 / MIB}`];

@@ -1,8 +1,9 @@
 /** The machine and the programs that figures belong to. */
 import { execFile } from 'node:child_process';
-import { readFile, stat } from 'node:fs/promises';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { readFile } from 'node:fs/promises';
+import { cpus, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { diskBelow } from 'gannet/lab';
 
 const execute = promisify(execFile);
 
@@ -40,24 +41,6 @@ export async function hostFacts(): Promise<HostFacts> {
     node: process.versions.node,
     gannet,
   };
-}
-
-export interface BlockDevice {
-  readonly name: string;
-  /** `MAJOR:MINOR`, of the whole disk. */
-  readonly number: string;
-}
-
-/** The disk below the folder for temporary files. */
-export async function diskBelow(folder = tmpdir()): Promise<BlockDevice | undefined> {
-  const { dev } = await stat(folder);
-  const major = (dev >> 8) & 0xfff;
-  const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
-  const line = mounts.split('\n').find((each) => each.split(' ')[2] === `${major}:${minor}`);
-  const source = / - \S+ (\/dev\/\S+)/.exec(line ?? '')?.[1];
-  if (source === undefined) return undefined;
-  return { name: source.replace('/dev/', ''), number: `${major}:${minor}` };
 }
 
 async function diskOfTemporaryFiles(): Promise<string> {

@@ -4,11 +4,11 @@
  */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LabDaemon } from 'gannet/lab';
+import { type DiskLimits, LabDaemon, type SlowHost } from 'gannet/lab';
 import type { LinkKind } from '@gannet/qmp-driver';
 import { BlockLayer } from './qemu.js';
 import { BenchError, type Scope } from './scope.js';
-import { type DiskLimits, SlowHost } from './slow-host.js';
+import { slowHost } from './slow-host.js';
 
 const MIB = 1024 * 1024;
 const SETTLE_MS = 60_000;
@@ -49,8 +49,8 @@ class Hosts {
     const { scope, limits, sizeBytes } = options;
     const folder = await scope.folder();
     const slow = limits && {
-      primary: await SlowHost.create(scope, limits),
-      secondary: await SlowHost.create(scope, limits),
+      primary: await slowHost(scope, limits),
+      secondary: await slowHost(scope, limits),
     };
     for (const name of ['primary.raw', 'secondary.raw']) {
       const to = [`of=${path.join(folder, name)}`, 'bs=4M', `count=${sizeBytes / 4 / MIB}`];

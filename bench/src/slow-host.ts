@@ -1,92 +1,12 @@
-/**
- * A "host" with a slow disk: a control group that its processes are put into. cgroup v1 (blkio throttle) or v2 (io.max);
- * under v1 only direct I/O, and what a process writes out itself with fdatasync, is limited.
- */
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { diskBelow } from './host.js';
-import { BenchError, type Scope } from './scope.js';
-
-const V1 = '/sys/fs/cgroup/blkio';
-const V2 = '/sys/fs/cgroup';
-
-export interface DiskLimits {
-  readonly iops: number;
-  readonly bytesPerSec: number;
-}
+import { type DiskLimits, SlowHost } from 'gannet/lab';
+import type { Scope } from './scope.js';
 
 /** What a default cloud volume gives. */
 export const SLOW_DISK: DiskLimits = { iops: 3000, bytesPerSec: 125 * 1024 * 1024 };
 
-let lastGroup = 0;
-
-export class SlowHost {
-  private constructor(
-    private readonly group: string,
-    private readonly device: string,
-    private readonly isV1: boolean,
-  ) {}
-
-  /** @throws BenchError where there is no right, or no controller, to limit a disk */
-  static async create(scope: Scope, limits: DiskLimits): Promise<SlowHost> {
-    const device = (await diskBelow())?.number;
-    if (device === undefined) {
-      throw new BenchError('the folder for temporary files is on no disk that could be limited');
-    }
-    const isV1 = existsSync(V1);
-    const group = path.join(isV1 ? V1 : V2, `gannet-bench-${process.pid}-${++lastGroup}`);
-    try {
-      if (!isV1) await writeFile(path.join(V2, 'cgroup.subtree_control'), '+io');
-      await mkdir(group);
-    } catch (cause) {
-      throw new BenchError(`no control group for a slow disk: ${String(cause)}; run as root`, {
-        cause,
-      });
-    }
-    const host = new SlowHost(group, device, isV1);
-    scope.defer(() => host.#remove());
-    await host.limit(limits);
-    return host;
-  }
-
-  /** Moves a process into it, with all of its threads. */
-  async take(pid: number): Promise<void> {
-    await writeFile(path.join(this.group, 'cgroup.procs'), `${pid}`);
-  }
-
-  /** What to begin a command with, to run it in there. */
-  enter(): string[] {
-    const procs = path.join(this.group, 'cgroup.procs');
-    return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', procs];
-  }
-
-  /** `undefined` lifts the limits. */
-  async limit(limits: DiskLimits | undefined): Promise<void> {
-    const { iops = 0, bytesPerSec = 0 } = limits ?? {};
-    if (!this.isV1) {
-      const max = (value: number): string => (value === 0 ? 'max' : `${value}`);
-      const [bps, rate] = [max(bytesPerSec), max(iops)];
-      const line = `${this.device} rbps=${bps} wbps=${bps} riops=${rate} wiops=${rate}`;
-      await writeFile(path.join(this.group, 'io.max'), line);
-      return;
-    }
-    for (const direction of ['read', 'write']) {
-      const file = (what: string): string =>
-        path.join(this.group, `blkio.throttle.${direction}_${what}_device`);
-      await writeFile(file('iops'), `${this.device} ${iops}`);
-      await writeFile(file('bps'), `${this.device} ${bytesPerSec}`);
-    }
-  }
-
-  /** It can go when its processes have ended. */
-  async #remove(): Promise<void> {
-    for (let tries = 0; tries < 100; tries++) {
-      const pids = await readFile(path.join(this.group, 'cgroup.procs'), 'utf8').catch(() => '');
-      if (pids.trim() === '') break;
-      await sleep(20);
-    }
-    await rmdir(this.group);
-  }
+/** A host with a slow disk, for as long as the benchmark takes. */
+export async function slowHost(scope: Scope, limits: DiskLimits): Promise<SlowHost> {
+  const host = await SlowHost.create(limits);
+  scope.defer(() => host.dispose());
+  return host;
 }

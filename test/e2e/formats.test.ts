@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { childrenOf } from '../faults/processes.js';
 import { waiting } from './waiting.js';
 
 const run = promisify(execFile);
@@ -59,14 +59,6 @@ async function graphOf(socket: string): Promise<{ nodes: string[]; jobs: unknown
   } finally {
     await qmp.close();
   }
-}
-
-/** Processes that a daemon has started. */
-async function childrenOf(pid: number | undefined, name: string): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  const pids = text.trim().split(' ').filter(Boolean).map(Number);
-  const names = await Promise.all(pids.map((one) => readFile(`/proc/${one}/comm`, 'utf8')));
-  return pids.filter((_, at) => name.startsWith((names[at] ?? '?').trim()));
 }
 
 describe('disks of any shape, all the way round', () => {

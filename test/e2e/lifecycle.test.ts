@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabDaemon, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { type Footprint, footprintOf } from '../faults/footprint.js';
 import { waiting } from './waiting.js';
 
 const CIRCLES = 5;
@@ -49,16 +49,10 @@ async function graphOf({ primary }: LabPair): Promise<unknown> {
   }
 }
 
-async function footprintOf(pid: number): Promise<{ files: number; rssMb: number }> {
-  const files = (await readdir(`/proc/${pid}/fd`)).length;
-  const rss = /VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return { files, rssMb: Number(rss) / 1024 };
-}
-
 describe('the circle', () => {
   it(`goes round ${CIRCLES} times: kill, fail over, protect the survivor again`, async () => {
     const running = await protectedPair();
-    const footprints: { nodes: number; files: number; rssMb: number }[] = [];
+    const footprints: ({ nodes: number } & Footprint)[] = [];
     for (let circle = 1; ; circle++) {
       await running.waitForCommits(3);
       await running.primary.kill('SIGKILL');
@@ -68,7 +62,8 @@ describe('the circle', () => {
       if (circle === CIRCLES) break;
       await running.advance();
       const { nodes } = (await graphOf(running)) as { nodes: string[] };
-      footprints.push({ nodes: nodes.length, ...(await footprintOf(running.primary.pid)) });
+      const footprint = await footprintOf(running.primary.pid);
+      if (footprint) footprints.push({ nodes: nodes.length, ...footprint });
       await running.startSecondary();
       await running.reprotect();
     }
@@ -76,11 +71,12 @@ describe('the circle', () => {
     expect(isClean).toBe(true);
     expect(digests.filter(({ equal }) => !equal)).toEqual([]);
     // Each survivor is one circle older than the one before: none of this may grow.
+    expect(footprints).toHaveLength(CIRCLES - 1);
     const [first, ...later] = footprints;
-    for (const { nodes, files, rssMb } of later) {
+    for (const { nodes, descriptors, rssMib } of later) {
       expect(nodes).toBe(first?.nodes);
-      expect(files).toBeLessThanOrEqual((first?.files ?? 0) + 2);
-      expect(rssMb).toBeLessThanOrEqual((first?.rssMb ?? 0) * 1.3);
+      expect(descriptors).toBeLessThanOrEqual((first?.descriptors ?? 0) + 2);
+      expect(rssMib).toBeLessThanOrEqual((first?.rssMib ?? 0) * 1.3);
     }
   });
 

@@ -1,105 +1,28 @@
-import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { type Cut, findGuest, LabPair, type LabVm, TwoHosts } from 'gannet/lab';
+import type { Cut, LabPair } from 'gannet/lab';
+import { executes } from '../faults/processes.js';
+import { FENCE, PEER, TwoHostPair, type TwoHostPairOptions } from '../faults/two-host-pair.js';
 
 // docs/failover.md says what is to come of each fault; this is that table, on two hosts with a cable between them.
 
 const PERIOD_MS = 300;
-const PEER = { heartbeatMs: 100, lowMs: 800, highMs: 2000 };
 const PATIENCE_MS = 30_000;
 
 type Link = 'nbd' | 'migration' | 'peer';
 type Json = Record<string, unknown>;
 
-/** Power off, by the number that the test has put there. */
-const FENCE = 'read pid <"$LAB/$GANNET_FENCE.pid" && kill -9 "$pid"';
-
-interface Bench {
-  readonly pair: LabPair;
-  readonly network: TwoHosts;
-}
-
-let bench: Bench | undefined;
-let guard: NodeJS.Timeout | undefined;
+let bench: TwoHostPair | undefined;
 afterEach(async () => {
-  clearInterval(guard);
-  await bench?.pair.dispose();
-  await bench?.network.dispose();
+  await bench?.dispose();
   bench = undefined;
 });
 
-interface Options {
-  readonly link?: string;
-  readonly fences?: { readonly primary: string; readonly secondary: string };
-}
-
-async function protectedPair({
-  link = 'replication',
-  fences = { primary: FENCE, secondary: FENCE },
-}: Options = {}): Promise<Bench> {
-  const dirOf = (): string => pair.dir;
-  const socket = (name: string): string => path.join(dirOf(), name);
-  const pair: LabPair = await LabPair.create({
-    guest: await findGuest(),
-    periodMs: PERIOD_MS,
-    link,
-    secondary: { failover: 'automatic' },
-    env: () => ({ LAB: dirOf() }),
-    config: (role) => ({
-      peer: PEER,
-      fence: { command: ['sh', '-c', fences[role]] },
-      ...(role === 'primary' && {
-        primary: {
-          link,
-          nbd: `unix:${socket('near.nbd')}`,
-          migrate: `unix:${socket('near.migration')}`,
-          peer: `unix:${socket('near.peer')}`,
-          checkpointPeriodMs: PERIOD_MS,
-        },
-      }),
-    }),
-  });
-  const network = await TwoHosts.create([
-    { name: 'nbd', near: socket('near.nbd'), far: socket('replica0.nbd') },
-    { name: 'migration', near: socket('near.migration'), far: socket('incoming0.sock') },
-    { name: 'peer', near: socket('near.peer'), far: socket('peer0.sock') },
-  ]);
-  bench = { pair, network };
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await writeFile(socket('primary.pid'), `${pair.primary.pid}\n`);
-  await writeFile(socket('secondary.pid'), `${pair.secondary.pid}\n`);
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
-  guardAgainstBoth(pair);
+async function protectedPair(options: Partial<TwoHostPairOptions> = {}): Promise<TwoHostPair> {
+  bench = await TwoHostPair.create({ periodMs: PERIOD_MS, ...options });
+  await bench.start();
+  await bench.protect();
   return bench;
-}
-
-/** Executes its guest, for all that can be seen from outside: it is there, and not halted. */
-function executes(vm: LabVm): boolean {
-  if (!vm.running) return false;
-  try {
-    const state = /\) (\S)/.exec(readFileSync(`/proc/${vm.pid}/stat`, 'utf8'))?.[1];
-    return state !== undefined && !'TZX'.includes(state);
-  } catch {
-    return false;
-  }
-}
-
-let bothRan: string | undefined;
-
-/** Looks all the time for what must never be: two guests on their own. */
-function guardAgainstBoth(pair: LabPair): void {
-  const { primary, secondary, secondaryDaemon } = pair;
-  bothRan = undefined;
-  guard = setInterval(() => {
-    const tookOver = secondaryDaemon.eventsOf('failover').length > 0;
-    if (tookOver && executes(secondary) && executes(primary)) bothRan ??= new Date().toISOString();
-  }, 10);
 }
 
 async function until(what: string, isSo: () => boolean): Promise<void> {
@@ -161,7 +84,7 @@ describe('the primary runs on, and its secondary never will', () => {
     expect(fencesOf(secondaryDaemon)).toEqual([]);
     expect(secondaryDaemon.eventsOf('failover-begins')).toEqual([]);
     expect(await stateOf(primaryDaemon)).toMatchObject({ state: 'alone', primaryVm: 'ready' });
-    expect(bothRan).toBeUndefined();
+    expect(bench?.bothRan).toBeUndefined();
 
     // Whoever could not be told hears of it when the cable is whole again.
     await network.mend();
@@ -172,7 +95,7 @@ describe('the primary runs on, and its secondary never will', () => {
       exit: 'refused',
     });
     await expectPrimaryWell(pair);
-    expect(executes(primary)).toBe(true);
+    expect(executes(primary.pid)).toBe(true);
   });
 });
 
@@ -204,7 +127,7 @@ describe('the secondary takes over, and its primary is dead by then', () => {
 });
 
 async function expectTakenOver(pair: LabPair): Promise<void> {
-  expect(bothRan).toBeUndefined();
+  expect(bench?.bothRan).toBeUndefined();
   await pair.secondary.oracle.waitForWrites(50, { signal: pair.secondary.gone });
   const { digests, isClean } = await pair.compare();
   expect(isClean).toBe(true);
@@ -227,7 +150,7 @@ describe('nobody acts', () => {
     expect(primaryDaemon.eventsOf('alone')).toEqual([]);
     const refused = secondaryDaemon.client.call('failover', {});
     await expect(refused).rejects.toMatchObject({ code: 'REFUSED', exit: 'refused' });
-    expect(bothRan).toBeUndefined();
+    expect(bench?.bothRan).toBeUndefined();
 
     // The operator sees to it, and says so.
     await pair.secondary.kill('SIGKILL');

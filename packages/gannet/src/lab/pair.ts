@@ -42,6 +42,8 @@ export interface LabPairOptions {
   /** Makes the base of a disk, unless the daemon is to. @returns its path */
   readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
   readonly iothreads?: boolean | undefined;
+  /** How long each oracle rests after each request. Default 0: as fast as it can. */
+  readonly thinkUs?: number | undefined;
   readonly periodMs?: number;
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
@@ -52,8 +54,6 @@ export interface LabPairOptions {
   readonly env?: (() => NodeJS.ProcessEnv) | undefined;
   /** A network card for the guest, whose connections are to outlive failovers. Wants findNetworkGuest(). */
   readonly network?: ClientNetwork | undefined;
-  /** How long each of the guest's oracles rests after a request. */
-  readonly thinkUs?: number | undefined;
   /** Keys to put over those of a daemon's configuration. */
   readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
@@ -82,8 +82,7 @@ export class LabPair {
   static async create(options: LabPairOptions): Promise<LabPair> {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
-    const { guest, iothreads = false } = options;
-    const { thinkUs = 0 } = options;
+    const { guest, iothreads = false, thinkUs = 0 } = options;
     const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
@@ -280,16 +279,18 @@ export class LabPair {
     const options = { signal: this.secondary.gone };
     await this.secondary.command('stop');
     const digests = await oracle.waitForDigests(this.regionCount, options);
-    const comparisons = await this.#quiesced(async () => {
-      const images = await Promise.all(this.#disks().map(({ base }) => this.#asRaw(base)));
-      return compareDigests(
-        digests,
-        Object.fromEntries(images.map((image, disk) => [guestDiskName(disk), image])),
-      );
-    });
+    const comparisons = await this.#quiesced(async () =>
+      compareDigests(digests, await this.baseImages()),
+    );
     await this.secondary.command('scan');
     await oracle.waitForScans(this.regionCount, options);
     return { digests: comparisons, isClean: oracle.clean };
+  }
+
+  /** The secondary's bases as raw images, by the guest's names of its disks. */
+  async baseImages(): Promise<Record<string, string>> {
+    const images = await Promise.all(this.#disks().map(({ base }) => this.#asRaw(base)));
+    return Object.fromEntries(images.map((image, disk) => [guestDiskName(disk), image]));
   }
 
   /** Ends everything, in the order in which nobody misses anybody. May be called again. */

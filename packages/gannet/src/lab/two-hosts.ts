@@ -58,7 +58,15 @@ export class TwoHosts {
 
   /** Cuts these links, in both directions; without names, all of them. */
   async cut(how: Cut, ...names: readonly string[]): Promise<void> {
-    const what = how === 'drop' ? 'drop' : 'reject with tcp reset';
+    await this.#rule(how === 'drop' ? 'drop' : 'reject with tcp reset', names);
+  }
+
+  /** Loses what goes beyond this rate, in each direction of each link: TCP slows down to it. */
+  async slow(kibPerSec: number, ...names: readonly string[]): Promise<void> {
+    await this.#rule(`limit rate over ${kibPerSec} kbytes/second burst 64 kbytes drop`, names);
+  }
+
+  async #rule(what: string, names: readonly string[]): Promise<void> {
     const ports = this.links.flatMap(({ name }, index) =>
       names.length === 0 || names.includes(name) ? [PORT + index] : [],
     );
