@@ -8,7 +8,13 @@ export default tseslint.config(
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked],
     languageOptions: {
-      parserOptions: { project: ['./tsconfig.tests.json', './packages/*/tsconfig.json'] },
+      parserOptions: {
+        project: [
+          './tsconfig.tests.json',
+          './packages/*/tsconfig.json',
+          './packages/gannet/src/page/tsconfig.json',
+        ],
+      },
     },
     rules: {
       'max-lines': ['error', { max: 450, skipBlankLines: true }],

@@ -5,6 +5,8 @@ export type CheckpointEvent =
   | ({
       readonly kind: 'commit';
       readonly gateClosedMs: number;
+      /** From the secondary's STOP until here; null where COLO has just started. */
+      readonly checkpointMs: number | null;
       readonly provisional: boolean;
     } & CommitSummary)
   | ({ readonly kind: 'failover'; readonly gateClosedMs: number } & CommitSummary)
@@ -42,6 +44,7 @@ export class Checkpointer {
   readonly #onEvent: (event: CheckpointEvent) => void;
   #unsubscribe: (() => void) | undefined;
   #sealedAt = 0;
+  #stoppedAt: number | undefined;
   /** The link was whole when the secondary last stopped, and nothing was committed since: one provisional commit. */
   #wasWholeAtStop = false;
   #doubt: string | undefined;
@@ -70,6 +73,7 @@ export class Checkpointer {
     switch (signal.kind) {
       case 'stop':
         this.#wasWholeAtStop = this.#replica.link.loss === undefined;
+        this.#stoppedAt = this.#now();
         return;
       case 'seal':
         if (!this.#replica.gate.isClosed) this.#sealedAt = this.#now();
@@ -110,8 +114,8 @@ export class Checkpointer {
     if (!summary) return;
     this.#wasWholeAtStop = false;
     this.#doubt = undefined;
-    const gateClosedMs = this.#gateClosedMs();
-    this.#onEvent({ kind: 'commit', provisional: isProvisional, gateClosedMs, ...summary });
+    const times = { gateClosedMs: this.#gateClosedMs(), checkpointMs: this.#checkpointMs() };
+    this.#onEvent({ kind: 'commit', provisional: isProvisional, ...times, ...summary });
   }
 
   #failOver(): void {
@@ -143,5 +147,12 @@ export class Checkpointer {
 
   #gateClosedMs(): number {
     return this.#now() - this.#sealedAt;
+  }
+
+  /** The next one needs a STOP of its own. */
+  #checkpointMs(): number | null {
+    const stoppedAt = this.#stoppedAt;
+    this.#stoppedAt = undefined;
+    return stoppedAt === undefined ? null : this.#now() - stoppedAt;
   }
 }

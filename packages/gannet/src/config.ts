@@ -5,7 +5,14 @@ import { parse } from 'yaml';
 import type { TcpTarget, TlsTarget, UnixTarget } from 'qemu-qmp-client';
 import { z } from 'zod';
 import { parseBytes } from './bytes.js';
-import { type Address, address, isLoopback, migrateUri, socketPath } from './address.js';
+import {
+  type Address,
+  address,
+  type InetAddress,
+  isLoopback,
+  migrateUri,
+  socketPath,
+} from './address.js';
 import { GannetError } from './errors.js';
 import { networkCard, type NetworkCard } from './network-card.js';
 import { type Places, placesOf } from './places.js';
@@ -52,12 +59,34 @@ const fenceSchema = z.strictObject({
   timeoutMs: z.number().int().positive().default(30_000),
 });
 
+const httpSchema = z.strictObject({
+  listen: z
+    .string()
+    .transform((text, context): InetAddress => {
+      const [, host = '', port = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
+      if (host !== '' && Number(port) <= 65535) return { type: 'inet', host, port: Number(port) };
+      context.addIssue('write HOST:PORT; port 0 stands for any that is free');
+      return z.NEVER;
+    })
+    .describe('where the web page and the metrics are served'),
+  tokenFile: z.string().startsWith('/').optional().describe('who may see them has this token'),
+  tls: z
+    .strictObject({ cert: z.string().startsWith('/'), key: z.string().startsWith('/') })
+    .optional()
+    .describe('PEM files'),
+  hosts: z
+    .array(z.string().regex(/^[A-Za-z0-9.-]+$/, 'a name without a port'))
+    .default([])
+    .describe('names besides localhost by which browsers reach it'),
+});
+
 export const fileSchema = z.strictObject({
   vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
   control: socketPath.optional().describe("the daemon's control socket"),
   qmp: address.describe('a QMP socket of this VM that nobody else uses'),
   disks: z.array(disk).min(1),
   peer: peerSchema.default({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 }),
+  http: httpSchema.optional().describe('web page and metrics; nobody listens without it'),
   tls: tlsSchema.optional().describe('credentials of every tls:HOST:PORT'),
   dangerouslyAllowPlaintextBeyondLoopback: z
     .boolean()
@@ -128,6 +157,9 @@ const configSchema = fileSchema.superRefine((config, context) => {
 });
 
 type ConfigFile = z.output<typeof configSchema>;
+export type HttpConfig = Omit<NonNullable<ConfigFile['http']>, 'tokenFile'> & {
+  readonly tokenFile: string;
+};
 type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm' | 'journal'> & {
   readonly nbd: Address;
   /** Path of the unix socket at which its own VM finds its disks. */
@@ -135,9 +167,10 @@ type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm'
   readonly journal: string;
 };
 /** A configuration file, and where it says nothing, the usual places. */
-export type Config = Omit<ConfigFile, 'control' | 'secondary' | 'network'> & {
+export type Config = Omit<ConfigFile, 'control' | 'secondary' | 'network' | 'http'> & {
   readonly control: string;
   readonly network: readonly NetworkCard[];
+  readonly http?: HttpConfig | undefined;
   readonly secondary?: SecondarySection | undefined;
 };
 export type PrimaryConfig = Config & { readonly primary: NonNullable<Config['primary']> };
@@ -215,7 +248,8 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
     return { ...card, secondary: { mirror: listen('mirror'), compare: listen('compare') } };
   });
   const { secondary } = given;
-  if (!secondary) return { ...given, control, network, secondary };
+  const http = given.http && withToken(given.http, path.join(runDir, `${given.vm}.token`), file);
+  if (!secondary) return { ...given, control, network, http, secondary };
   const listen = (key: string, suffix: string): Address => {
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
   };
@@ -224,7 +258,18 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
   const svm = named.type === 'unix' ? named.path : socket('secondary.svm', 'nbd');
   const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
   const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
-  return { ...given, control, network, secondary: { ...secondary, nbd, svm, peer, journal } };
+  return { ...given, control, network, http, secondary: { ...secondary, nbd, svm, peer, journal } };
+}
+
+/** Beyond loopback nothing is taken for granted. */
+function withToken(http: NonNullable<ConfigFile['http']>, usual: string, file: string): HttpConfig {
+  const { listen, tls, tokenFile = usual } = http;
+  const missing = [...(tls ? [] : ['http.tls']), ...(http.tokenFile ? [] : ['http.tokenFile'])];
+  if (isLoopback(listen.host) || missing.length === 0) return { ...http, tokenFile };
+  throw configError(
+    `${file}:\n  http.listen: ${listen.host} is beyond loopback, and ${missing.join(' and ')} not there`,
+    'Give `http.tls.cert`, `http.tls.key` and `http.tokenFile`, or listen on 127.0.0.1 and use a tunnel.',
+  );
 }
 
 export function asPrimary(config: Config): PrimaryConfig {

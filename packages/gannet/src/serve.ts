@@ -30,7 +30,8 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     log.error("systemd can't be told how this service is doing", { reason });
   });
   const config = await load();
-  await makePlaces([config.control, ...(role === 'secondary' ? filesOf(config) : [])]);
+  const token = config.http ? [config.http.tokenFile] : [];
+  await makePlaces([config.control, ...token, ...(role === 'secondary' ? filesOf(config) : [])]);
   let tell = (): void => undefined;
   const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
   let reloads = Promise.resolve();

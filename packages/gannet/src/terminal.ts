@@ -1,4 +1,8 @@
 /** Progress and tables for people: a bar that redraws itself on a terminal, plain lines elsewhere. */
+import { formatBytes } from './view/format.js';
+
+export { formatBytes };
+
 const BAR_CELLS = 30;
 const LINE_EVERY_MS = 1000;
 
@@ -62,15 +66,6 @@ export class ProgressBar {
     if (this.#isOpen) this.output.write('\n');
     this.#isOpen = false;
   }
-}
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit] ?? 'B'}`;
 }
 
 /** Rows of label and value, aligned. */

@@ -1,21 +1,13 @@
 import { createServer, type Server } from 'node:http';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import { describeError, GannetError } from '../errors.js';
-import {
-  type ControlMethod,
-  type ControlReply,
-  type ControlRequest,
-  MESSAGE_BYTES_MAX,
-  requestSchema,
-  textOf,
-} from './protocol.js';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { GannetError } from '../errors.js';
+import { Callers } from './callers.js';
+import { type ControlMethod, MESSAGE_BYTES_MAX } from './protocol.js';
 
 /** Callers beyond this are turned away. */
 const CALLERS_MAX = 64;
-/** A watcher that does not read is dropped rather than buffered for. */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Serves a daemon's methods and events on a unix socket. */
 export class ControlServer {
@@ -23,12 +15,13 @@ export class ControlServer {
     response.writeHead(426).end();
   });
   readonly #sockets = new WebSocketServer({ server: this.#http, maxPayload: MESSAGE_BYTES_MAX });
-  readonly #watchers = new Set<WebSocket>();
+  readonly #callers: Callers;
 
   private constructor(
     private readonly path: string,
-    private readonly methods: Readonly<Record<string, ControlMethod>>,
+    methods: Readonly<Record<string, ControlMethod>>,
   ) {
+    this.#callers = new Callers(methods);
     this.#sockets.on('connection', (socket) => this.#serve(socket));
     this.#sockets.on('error', () => undefined);
   }
@@ -79,7 +72,7 @@ export class ControlServer {
 
   /** Tells all watchers. */
   publish(event: unknown): void {
-    for (const socket of this.#watchers) send(socket, { event });
+    this.#callers.publish(event);
   }
 
   async close(): Promise<void> {
@@ -95,61 +88,8 @@ export class ControlServer {
   }
 
   #serve(socket: WebSocket): void {
-    if (this.#sockets.clients.size > CALLERS_MAX) {
-      socket.close(1013, 'too many callers');
-      return;
-    }
-    socket.on('error', () => socket.terminate());
-    socket.on('close', () => this.#watchers.delete(socket));
-    socket.on('message', (data) => void this.#answer(socket, data));
-  }
-
-  #methodOf(name: string): ControlMethod | undefined {
-    return Object.hasOwn(this.methods, name) ? this.methods[name] : undefined;
-  }
-
-  async #answer(socket: WebSocket, data: RawData): Promise<void> {
-    let id = -1;
-    try {
-      const request = parseRequest(textOf(data));
-      id = request.id;
-      if (request.method === 'watch') this.#watchers.add(socket);
-      const method = request.method === 'watch' ? () => ({}) : this.#methodOf(request.method);
-      if (!method) {
-        const known = Object.keys(this.methods).join(', ');
-        throw new GannetError(
-          'CONTROL_PROTOCOL',
-          `this daemon has no method ${request.method}`,
-          `It knows: ${known}.`,
-          'usage',
-        );
-      }
-      const progress = (value: unknown): void => send(socket, { id, progress: value });
-      const result: unknown = await method(request.params, progress);
-      send(socket, { id, result: result ?? null });
-    } catch (error) {
-      send(socket, { id, error: describeError(error) });
-    }
-  }
-}
-
-function send(socket: WebSocket, reply: ControlReply): void {
-  if (socket.readyState !== WebSocket.OPEN) return;
-  if (socket.bufferedAmount > UNREAD_BYTES_MAX) socket.terminate();
-  else socket.send(JSON.stringify(reply));
-}
-
-function parseRequest(text: string): ControlRequest {
-  try {
-    return requestSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new GannetError(
-      'CONTROL_PROTOCOL',
-      'a message that is no request { id, method, params }',
-      'Call with a `gannet` of the same version as the daemon.',
-      'usage',
-      { cause },
-    );
+    if (this.#sockets.clients.size > CALLERS_MAX) socket.close(1013, 'too many callers');
+    else this.#callers.serve(socket);
   }
 }
 

@@ -3,7 +3,9 @@ import { asPrimary, asSecondary, type Config, type PrimaryConfig } from '../conf
 import type { ControlMethod } from '../control/protocol.js';
 import { ControlServer } from '../control/server.js';
 import { describeError, GannetError } from '../errors.js';
+import type { Web } from '../http/web.js';
 import type { Logger } from '../log.js';
+import type { Status } from '../status.js';
 import { Credentials } from '../tls/credentials.js';
 import { plaintextKeys } from '../tls/schema.js';
 import { History } from './history.js';
@@ -16,6 +18,7 @@ const METHODS = [
   'status',
   'events',
   'inspect',
+  'page',
   'protect',
   'reprotect',
   'seed-rate',
@@ -35,6 +38,7 @@ export class Daemon {
   readonly #history: History;
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
+  #web: Web | undefined;
   #role: Promise<Role> = new Promise(() => undefined);
 
   private constructor(
@@ -44,6 +48,7 @@ export class Daemon {
   ) {
     this.#history = new History(log, (event) => {
       this.#control?.publish(event);
+      this.#web?.publish(event);
       onEvent();
     });
   }
@@ -62,6 +67,7 @@ export class Daemon {
     daemon.#role = daemon.#play(role);
     try {
       await daemon.#role;
+      await daemon.#serveWeb();
     } catch (error) {
       await daemon.close();
       throw error;
@@ -88,14 +94,10 @@ export class Daemon {
 
   /** One line for people: what this daemon is and how its VM is. */
   async statusLine(): Promise<string> {
-    const { name, status } = await this.#role.then((role) => ({
-      name: role.name,
-      status: role.status(),
-    }));
-    const vm = status[`${name}Vm`];
-    const { pulse } = status['peer'] as { pulse: string };
-    const text = `${name} of ${this.config.vm}: ${String(status['state'])}`;
-    return `${text}; QEMU ${String(vm)}; peer ${pulse}`;
+    const status = (await this.#role).status();
+    const { role, state, peer } = status;
+    const vm = role === 'primary' ? status.primaryVm : status.secondaryVm;
+    return `${role} of ${this.config.vm}: ${state}; QEMU ${vm}; peer ${peer.pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */
@@ -107,6 +109,7 @@ export class Daemon {
   async close(): Promise<void> {
     const role = await this.#role.catch(() => undefined);
     await role?.close();
+    await this.#web?.close();
     await this.#control?.close();
   }
 
@@ -125,6 +128,17 @@ export class Daemon {
     return SecondaryRole.start(asSecondary(this.config), stage);
   }
 
+  /** Loaded where it is wanted: most commands never need it. */
+  async #serveWeb(): Promise<void> {
+    const { http, vm } = this.config;
+    if (!http) return;
+    const { Web } = await import('../http/web.js');
+    const methods = this.#methods();
+    const status = async (): Promise<Status> => (await this.#role).status();
+    this.#web = await Web.listen({ config: http, vm, methods, status });
+    this.#history.add('web', { address: this.#web.url });
+  }
+
   #methods(): Record<string, ControlMethod> {
     return Object.fromEntries(
       METHODS.map((name): [string, ControlMethod] => [
@@ -139,6 +153,7 @@ export class Daemon {
     const role = await this.#role;
     if (name === 'status') return role.status();
     if (name === 'events') return this.#history.events;
+    if (name === 'page') return this.#page();
     if (name === 'reprotect') return this.#reprotect(role, ...call);
     const method = role.methods[name];
     if (method) return method(...call);
@@ -148,6 +163,14 @@ export class Daemon {
       `Ask the daemon of the other side, or say one of: ${Object.keys(role.methods).join(', ')}.`,
       'refused',
     );
+  }
+
+  /** Where the web page is; who may ask here may know its token. */
+  #page(): { readonly url: string } {
+    if (this.#web) return { url: this.#web.pageUrl };
+    const message = `the daemon of ${this.config.vm} serves no web page`;
+    const remedy = 'Give its configuration `http.listen`, such as 127.0.0.1:9470, and restart it.';
+    throw new GannetError('REFUSED', message, remedy, 'refused');
   }
 
   /** The survivor becomes the primary of a new secondary. */

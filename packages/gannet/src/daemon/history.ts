@@ -1,7 +1,10 @@
 import type { Logger } from '../log.js';
 
-/** What happened, newest last, for `status` and for watchers that come later. */
+/** What happened, newest last, for `events` and for watchers that come later. */
 const EVENTS_MAX = 1000;
+/** Of these, which each checkpoint brings, only the latest: they must not drive out what matters. */
+const ROUTINE_MAX = 500;
+const ROUTINE = new Set(['commit', 'checkpoint', 'write-back', 'abort']);
 
 export interface DaemonEvent {
   readonly at: string;
@@ -24,11 +27,12 @@ const WARNINGS = new Set([
   'strangers',
   'plaintext',
 ]);
-const DETAILS = new Set(['write-back', 'abort']);
+const DETAILS = new Set(['write-back', 'abort', 'checkpoint']);
 
 /** The daemon's memory of events; each is logged and handed on as it happens. */
 export class History {
   readonly #events: DaemonEvent[] = [];
+  #routine = 0;
   role: DaemonEvent['role'] = 'primary';
 
   constructor(
@@ -44,9 +48,19 @@ export class History {
     this.log.log(levelOf(kind), kind, { ...details, role: this.role });
     const event = { ...details, kind, at: new Date().toISOString(), role: this.role };
     this.#events.push(event);
-    if (this.#events.length > EVENTS_MAX) this.#events.shift();
+    if (ROUTINE.has(kind) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutine);
+    if (this.#events.length > EVENTS_MAX) this.#forget(() => true);
     this.onEvent(event);
   }
+
+  #forget(isMeant: (event: DaemonEvent) => boolean): void {
+    const [gone] = this.#events.splice(this.#events.findIndex(isMeant), 1);
+    if (gone && isRoutine(gone)) this.#routine--;
+  }
+}
+
+function isRoutine({ kind }: DaemonEvent): boolean {
+  return ROUTINE.has(kind);
 }
 
 function levelOf(kind: string): 'error' | 'warn' | 'info' | 'debug' {

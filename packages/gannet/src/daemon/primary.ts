@@ -6,16 +6,18 @@ import { cardsOf, linksOf } from '../check/plan.js';
 import { inspectPrimary, type SideReport } from '../check/side.js';
 import { asPrimary, type Config, type PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
-import { describeError, GannetError } from '../errors.js';
+import { describeError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { type PrimaryStatus, STATUS_SCHEMA } from '../status.js';
 import { awaitPeer, interrupted, troubleOf } from './await-peer.js';
+import { CheckpointLog } from './checkpoint-log.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from './fence.js';
 import { LinkTls } from './link-tls.js';
 import { isAwake } from './own-vm.js';
 import { expectLinkable } from './preflight.js';
-import { busy, notProtected, notTold, stillProtected } from './refusals.js';
+import * as refusals from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { rateOf, SeedStage } from './seed-stage.js';
@@ -57,12 +59,16 @@ export class PrimaryRole implements Role {
     () => this.config.primary.checkpointPeriodMs + 2 * this.config.peer.highMs,
     (limitMs) => this.#lose(`no checkpoint was done in ${limitMs} ms`),
   );
+  readonly #checkpointLog = new CheckpointLog((record) => {
+    this.stage.history.add('checkpoint', record);
+    this.#link.beatNow();
+  });
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
   #stageName = '';
   #cancel = new AbortController();
   #seed: SeedStage | undefined;
-  #protecting: Promise<Record<string, unknown>> | undefined;
+  #protecting: Promise<PrimaryStatus> | undefined;
   #letGo: Promise<void> | undefined;
   /** The replica that protects this VM. */
   #replica: string | undefined;
@@ -108,16 +114,18 @@ export class PrimaryRole implements Role {
     return role;
   }
 
-  status(): Record<string, unknown> {
-    const { primary } = this.config;
+  status(): PrimaryStatus {
+    const { primary, peer } = this.config;
     return {
-      ...{ role: 'primary', vm: this.config.vm },
+      ...{ schema: STATUS_SCHEMA, role: 'primary', vm: this.config.vm },
+      ...{ host: hostname(), heartbeatMs: peer.heartbeatMs },
       ...{ state: this.#state, stage: this.#stageName },
       ...(this.#seed ? { seed: this.#seed.view } : {}),
       ...{ primaryVm: this.vm.state, primaryVmTrouble: this.vm.trouble ?? null },
       ...{ link: primary.link, checkpointPeriodMs: primary.checkpointPeriodMs },
       epoch: this.#link.peer?.status.epoch ?? 0,
       strangers: this.#strangers.view,
+      lastCheckpoint: this.#checkpointLog.last ?? null,
       peer: { pulse: this.#link.state, ...this.#link.peer },
     };
   }
@@ -160,19 +168,16 @@ export class PrimaryRole implements Role {
    *
    * @throws GannetError STAGE_FAILED that names the stage, what was said and what to do
    */
-  protect(progress: Progress, bytesPerSec?: number): Promise<Record<string, unknown>> {
+  protect(progress: Progress, bytesPerSec?: number): Promise<PrimaryStatus> {
     if (this.#protecting || this.#isProtected)
-      return Promise.reject(busy(this.config.vm, this.#state));
+      return Promise.reject(refusals.busy(this.config.vm, this.#state));
     this.#protecting = this.#protect(progress, bytesPerSec).finally(
       () => (this.#protecting = undefined),
     );
     return this.#protecting;
   }
 
-  async #protect(
-    progress: Progress,
-    bytesPerSec: number | undefined,
-  ): Promise<Record<string, unknown>> {
+  async #protect(progress: Progress, bytesPerSec: number | undefined): Promise<PrimaryStatus> {
     const { primary } = this.config;
     const driver = this.#expectVm();
     const { stageTimeoutMs, seedTimeoutMs, migrate: uri, checkpointPeriodMs: periodMs } = primary;
@@ -231,18 +236,15 @@ export class PrimaryRole implements Role {
   /** Changes the speed limit of the copy that is under way. */
   async setSeedRate(value: unknown): Promise<Record<string, unknown>> {
     const bytesPerSec = rateOf(value) ?? 0;
-    if (!this.#seed) {
-      const message = `no copy of ${this.config.vm} is under way`;
-      const remedy = 'Set it with `gannet protect --seed-rate`, or `primary.seedBytesPerSec`.';
-      throw new GannetError('REFUSED', message, remedy, 'refused');
-    }
+    if (!this.#seed) throw refusals.noCopy(this.config.vm);
     await this.#seed.setRate(bytesPerSec);
     return { bytesPerSec };
   }
 
   /** Returns when the checkpoint is done. */
-  async checkpointNow(): Promise<Record<string, unknown>> {
+  async checkpointNow(): Promise<PrimaryStatus> {
     this.#expectProtected('checkpoint');
+    this.#checkpointLog.asked('demand');
     await this.#checkpoint(AbortSignal.timeout(this.config.primary.stageTimeoutMs));
     return this.status();
   }
@@ -258,7 +260,7 @@ export class PrimaryRole implements Role {
    *
    * @throws GannetError REFUSED when the secondary can't be told, unless forced: it might take over later
    */
-  async detach(force: boolean): Promise<Record<string, unknown>> {
+  async detach(force: boolean): Promise<PrimaryStatus> {
     if (this.#protecting) {
       // Not protected yet: what has been done is taken back.
       this.#cancel.abort(interrupted(`${this.config.vm} was detached`));
@@ -270,7 +272,7 @@ export class PrimaryRole implements Role {
     this.#isLost = true;
     if (!(await this.#tellOutdated()) && !force) {
       this.#isLost = false;
-      throw notTold(this.config.vm);
+      throw refusals.notTold(this.config.vm);
     }
     await this.#release('detached');
     this.#state = 'unprotected';
@@ -278,12 +280,12 @@ export class PrimaryRole implements Role {
   }
 
   /** The operator says that the secondary is gone: give the protection up and run on. */
-  async runOn(force: boolean): Promise<Record<string, unknown>> {
-    if (this.#protecting) throw busy(this.config.vm, this.#state);
+  async runOn(force: boolean): Promise<PrimaryStatus> {
+    if (this.#protecting) throw refusals.busy(this.config.vm, this.#state);
     if (this.#state === 'alone') return this.status();
     const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
     if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
-      throw stillProtected(this.config.vm);
+      throw refusals.stillProtected(this.config.vm);
     }
     await this.#release('the operator says so', force);
     return this.status();
@@ -390,6 +392,7 @@ export class PrimaryRole implements Role {
       network: cardsOf(this.config, 'primary'),
     });
     this.#driver = driver;
+    this.#checkpointLog.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
@@ -413,9 +416,7 @@ export class PrimaryRole implements Role {
     const before = this.#state;
     this.#state = 'unprotected';
     if (['failed-over', 'retired'].includes(this.#link.peer?.status.state ?? '')) {
-      const message = `the secondary of ${this.config.vm} has taken over, and its old primary runs again`;
-      const remedy = 'Stop this QEMU: two running copies destroy each other.';
-      this.#trouble(new GannetError('REFUSED', message, remedy, 'refused'));
+      this.#trouble(refusals.secondCopy(this.config.vm));
     } else if (before === 'protected') void this.#tellOutdated();
     this.stage.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
   }
@@ -431,7 +432,12 @@ export class PrimaryRole implements Role {
     const epoch = this.#link.peer?.status.epoch ?? 0;
     // Whether it hangs for good shows when its links are cut.
     const vm = this.vm.state === 'hung' && this.#letGo ? 'ready' : this.vm.state;
-    return { role: 'primary', state: this.#state, epoch, vm, link: 'none' };
+    const report = {
+      host: hostname(),
+      checkpoint: this.#checkpointLog.last,
+      seed: this.#seed?.view,
+    };
+    return { ...report, role: 'primary', state: this.#state, epoch, vm, link: 'none' };
   }
 
   #onPulse(pulse: string, silentMs: number): void {
@@ -446,6 +452,7 @@ export class PrimaryRole implements Role {
       this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
     }
     if (status.state === 'protected' && this.#state !== 'alone') this.#replica = status.replica;
+    this.#checkpointLog.committed(status.commit);
     if (status.epoch !== before?.epoch && this.#isProtected) {
       this.#checkpoints.restart();
       // That QEMU can't be asked is for others to notice.
@@ -461,12 +468,13 @@ export class PrimaryRole implements Role {
     this.stage.history.add('peer', { notice });
     if (notice === 'leaving') this.#lose('the secondary daemon is ending');
     else if (notice === 'memory-pressure' && this.#isProtected) {
+      this.#checkpointLog.asked('memory');
       this.#driver?.checkpointNow().catch((error: unknown) => this.#trouble(error));
     }
   }
 
   #expectProtected(what: string): void {
-    if (!this.#isProtected) throw notProtected(this.config.vm, this.#state, what);
+    if (!this.#isProtected) throw refusals.notProtected(this.config.vm, this.#state, what);
   }
 
   #expectVm(): PrimaryDriver {

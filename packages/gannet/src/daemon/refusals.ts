@@ -1,12 +1,29 @@
+/** What a primary refuses, why, and what to do instead. */
 import { GannetError } from '../errors.js';
+
+function refusal(message: string, remedy: string): GannetError {
+  return new GannetError('REFUSED', message, remedy, 'refused');
+}
 
 export function busy(vm: string, state: string): GannetError {
   return new GannetError('BUSY', `${vm} is ${state}`, 'See `gannet status`.', 'refused');
 }
 
+export function noCopy(vm: string): GannetError {
+  const remedy = 'Set it with `gannet protect --seed-rate`, or `primary.seedBytesPerSec`.';
+  return refusal(`no copy of ${vm} is under way`, remedy);
+}
+
 export function notProtected(vm: string, state: string, what: string): GannetError {
-  const message = `${vm} is ${state}: nothing to ${what}`;
-  return new GannetError('REFUSED', message, 'Protect it first: `gannet protect`.', 'refused');
+  return refusal(`${vm} is ${state}: nothing to ${what}`, 'Protect it first: `gannet protect`.');
+}
+
+/** Its secondary has taken over, and here it runs again. */
+export function secondCopy(vm: string): GannetError {
+  return refusal(
+    `the secondary of ${vm} has taken over, and its old primary runs again`,
+    'Stop this QEMU: two running copies destroy each other.',
+  );
 }
 
 export function notTold(vm: string): GannetError {

@@ -1,6 +1,7 @@
 import type { Config } from '../config.js';
 import type { ControlMethod } from '../control/protocol.js';
 import type { Logger } from '../log.js';
+import type { Status } from '../status.js';
 import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
 
@@ -17,7 +18,7 @@ export interface Role {
   readonly name: 'primary' | 'secondary';
   /** Offered on the control socket. */
   readonly methods: Readonly<Record<string, ControlMethod>>;
-  status(): Record<string, unknown>;
+  status(): Status;
   /** Takes over what can change while it runs. @returns keys that can't */
   reload(config: Config): Promise<readonly string[]>;
   /** Asked to end: whatever can still be brought to a good end is. */

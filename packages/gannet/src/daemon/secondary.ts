@@ -18,8 +18,10 @@ import { inspectSecondary, type SideReport } from '../check/side.js';
 import { asSecondary, basesOf, type Config, type SecondaryConfig } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
-import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
+import type { CommitRecord, PeerNotice, PeerStatus } from '../peer/protocol.js';
+import { type SecondaryStatus, STATUS_SCHEMA } from '../status.js';
 import { checkJournal } from './journal.js';
+import { RequestTally } from './request-tally.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
 import { Strangers } from './strangers.js';
@@ -46,6 +48,7 @@ export class SecondaryRole implements Role {
   };
   readonly #nbd: NbdServer;
   readonly #strangers: Strangers;
+  readonly #requests: RequestTally;
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #takeover: Takeover;
@@ -60,7 +63,7 @@ export class SecondaryRole implements Role {
   #baseTrouble: string | undefined;
   /** Why nothing more can be spilled, as long as it can't. */
   #spillTrouble: string | undefined;
-  #lastCommit: CheckpointEvent | undefined;
+  #lastCommit: CommitRecord | undefined;
   #commits = 0;
   #committedMs = -Infinity;
   #isReleased = false;
@@ -85,7 +88,15 @@ export class SecondaryRole implements Role {
     replica.on((event) => this.#onReplica(event));
     this.#strangers = new Strangers((kind, details) => stage.history.add(kind, details));
     const { exports, gate: admission } = replica;
-    this.#nbd = new NbdServer({ exports, admission, onEvent: this.#strangers.onNbd });
+    this.#nbd = new NbdServer({
+      exports,
+      admission,
+      onEvent: (event) => {
+        this.#requests.note(event);
+        this.#strangers.onNbd(event);
+      },
+    });
+    this.#requests = new RequestTally(config.disks, () => this.#nbd.connections);
     this.#writeBack = new WriteBack({
       target: replica,
       clock: {
@@ -130,11 +141,14 @@ export class SecondaryRole implements Role {
     return role;
   }
 
-  status(): Record<string, unknown> {
+  status(): SecondaryStatus {
     const { replica } = this;
     return {
+      schema: STATUS_SCHEMA,
       role: 'secondary',
       vm: this.config.vm,
+      host: hostname(),
+      heartbeatMs: this.config.peer.heartbeatMs,
       state: replica.state,
       reason: replica.reason,
       mayFailOver: replica.mayFailOver,
@@ -154,10 +168,12 @@ export class SecondaryRole implements Role {
         spilled: replica.spilledBytes,
         spillTrouble: this.#spillTrouble ?? null,
       },
-      disks: replica.disks.map(({ name, sizeBytes, committed }) => ({
+      disks: replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
         name,
         sizeBytes,
         epochsToWriteBack: committed.length,
+        backlogBytes: committedBytes,
+        requests: this.#requests.of(name),
       })),
       exports: replica.exports.map(({ name }) => name),
       strangers: this.#strangers.view,
@@ -338,6 +354,10 @@ export class SecondaryRole implements Role {
     const whole = link.isConnected ? 'whole' : 'none';
     const trouble = this.#vmTrouble ?? this.#baseTrouble;
     return {
+      host: hostname(),
+      commit: this.#lastCommit,
+      mayFailOver: this.replica.mayFailOver,
+      buffers: { ...this.replica.bufferBytes, ...this.replica.memory },
       role: 'secondary',
       state,
       epoch,
@@ -354,6 +374,10 @@ export class SecondaryRole implements Role {
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
+    const { checkpoint } = status;
+    if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
+      this.stage.history.add('checkpoint', checkpoint);
+    }
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.stage.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -370,7 +394,7 @@ export class SecondaryRole implements Role {
     }
   }
 
-  #byCall(step: (source: ExternalSource) => void): Record<string, unknown> {
+  #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
     if (this.config.secondary.source !== 'external') {
       throw new GannetError(
         'REFUSED',
@@ -413,7 +437,8 @@ export class SecondaryRole implements Role {
     const { kind, ...details } = event;
     this.stage.history.add(kind, details);
     if (event.kind === 'commit') {
-      this.#lastCommit = event;
+      const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
+      this.#lastCommit = { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs };
       this.#committedMs = performance.now();
       this.#commits++;
       this.#link?.beatNow();

@@ -14,7 +14,55 @@ import { z } from 'zod';
 export const PEER_PROTOCOL = 1;
 export const PEER_MESSAGE_BYTES_MAX = 1024 * 1024;
 
-const statusSchema = z.object({
+/** What a secondary says of a commit. */
+export const commitSchema = z.object({
+  epoch: z.number().int().nonnegative(),
+  committedPages: z.number(),
+  droppedPages: z.number(),
+  gateClosedMs: z.number(),
+  /** From the secondary's STOP to the commit; null where COLO has just started. */
+  checkpointMs: z.number().nullable(),
+});
+export type CommitRecord = Readonly<z.output<typeof commitSchema>>;
+
+/** What a primary says of a checkpoint. */
+export const checkpointSchema = z.object({
+  ...commitSchema.omit({ checkpointMs: true }).shape,
+  cause: z.enum(['period', 'demand', 'memory']),
+  /** How long the primary's guest stood still; null where its STOP or RESUME was not seen. */
+  pausedMs: z.number().nullable(),
+});
+export type CheckpointRecord = Readonly<z.output<typeof checkpointSchema>>;
+
+/** What the other side may want to show. Nothing is decided by it. */
+const reportShape = {
+  host: z.string().optional(),
+  /** Secondary: the last commit, and its memory. */
+  commit: commitSchema.optional(),
+  mayFailOver: z.boolean().optional(),
+  buffers: z
+    .object({
+      primary: z.number(),
+      secondary: z.number(),
+      committed: z.number(),
+      softBytes: z.number(),
+      hardBytes: z.number(),
+    })
+    .optional(),
+  /** Primary: the last checkpoint, and the copy that is under way. */
+  checkpoint: checkpointSchema.optional(),
+  seed: z
+    .object({
+      doneBytes: z.number(),
+      totalBytes: z.number(),
+      bytesPerSec: z.number(),
+      secondsLeft: z.number().nullable(),
+    })
+    .optional(),
+};
+
+export const peerStatusSchema = z.object({
+  ...reportShape,
   role: z.enum(['primary', 'secondary']),
   state: z.string(),
   epoch: z.number().int().nonnegative(),
@@ -27,7 +75,7 @@ const statusSchema = z.object({
   /** Secondary: whether all of the primary's writes arrive. */
   link: z.enum(['none', 'whole', 'lost']),
 });
-export type PeerStatus = Readonly<z.output<typeof statusSchema>>;
+export type PeerStatus = Readonly<z.output<typeof peerStatusSchema>>;
 
 /** What one end may have to tell the other. */
 const noticeSchema = z.enum([
@@ -47,7 +95,7 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     vm: z.string(),
     role: z.enum(['primary', 'secondary']),
   }),
-  z.object({ type: z.literal('beat'), status: statusSchema }),
+  z.object({ type: z.literal('beat'), status: peerStatusSchema }),
   z.object({
     type: z.literal('tell'),
     number: z.number().int(),

@@ -1,0 +1,46 @@
+import type { ConnectionInfo, NbdServerEvent } from '@gannet/nbd';
+
+/** Counts the NBD requests of each disk, of connections that have ended too: a counter never goes back. */
+export class RequestTally {
+  readonly #names: readonly string[];
+  readonly #ended = new Map<string, number>();
+  readonly #endedPeers = new Set<number>();
+
+  constructor(
+    disks: readonly { readonly name: string }[],
+    private readonly connections: () => readonly ConnectionInfo[],
+  ) {
+    this.#names = disks.map(({ name }) => name);
+  }
+
+  note(event: NbdServerEvent): void {
+    if (event.kind !== 'ended') return;
+    const all = this.connections();
+    const gone = all.find(({ peer }) => peer.id === event.peer.id);
+    const disk = gone && this.#diskOf(gone);
+    if (!gone || disk === undefined) return;
+    this.#ended.set(disk, (this.#ended.get(disk) ?? 0) + gone.requests);
+    // It stays among the connections until its socket has closed.
+    for (const id of this.#endedPeers) {
+      if (!all.some(({ peer }) => peer.id === id)) this.#endedPeers.delete(id);
+    }
+    this.#endedPeers.add(gone.peer.id);
+  }
+
+  of(disk: string): number {
+    let sum = this.#ended.get(disk) ?? 0;
+    for (const info of this.connections()) {
+      if (!this.#endedPeers.has(info.peer.id) && this.#diskOf(info) === disk) sum += info.requests;
+    }
+    return sum;
+  }
+
+  /** Exports are named `pvm`, `svm` and the like, behind `DISK-` where there are several disks. */
+  #diskOf({ exportName }: ConnectionInfo): string | undefined {
+    if (exportName === undefined) return undefined;
+    if (this.#names.length === 1) return this.#names[0];
+    return this.#names.find(
+      (name) => /^-[ps]vm(-|$)/.test(exportName.slice(name.length)) && exportName.startsWith(name),
+    );
+  }
+}

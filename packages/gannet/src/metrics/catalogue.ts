@@ -1,0 +1,111 @@
+/** Every metric, for the registry, docs/metrics.md, the dashboard and the alert rules. Base units only. */
+export interface MetricEntry {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter' | 'histogram';
+  /** Besides `vm` and `role`, which all have. */
+  readonly labels: readonly string[];
+  /** Whose daemon has it. */
+  readonly roles: 'both' | 'primary' | 'secondary';
+  readonly help: string;
+}
+
+export const METRICS = [
+  ['gannet_up', 'gauge', [], 'both', 'Whether the QEMU beside this daemon answers'],
+  ['gannet_info', 'gauge', ['version', 'host'], 'both', 'Always 1; which daemon this is'],
+  ['gannet_state', 'gauge', ['state'], 'both', '1 for the state that this side is in, else 0'],
+  ['gannet_epoch', 'gauge', [], 'both', 'Number of the last committed epoch'],
+  [
+    'gannet_peer_silence_seconds',
+    'gauge',
+    [],
+    'both',
+    'Time since the last heartbeat of the other daemon; absent before the first',
+  ],
+  [
+    'gannet_last_checkpoint_timestamp_seconds',
+    'gauge',
+    [],
+    'both',
+    'When the last checkpoint was done; absent before the first',
+  ],
+  [
+    'gannet_checkpoint_duration_seconds',
+    'histogram',
+    [],
+    'both',
+    'Primary: how long its guest stood still; secondary: from its STOP to the commit',
+  ],
+  [
+    'gannet_checkpoints_total',
+    'counter',
+    ['cause'],
+    'primary',
+    'Checkpoints, by what asked for them',
+  ],
+  [
+    'gannet_gate_closed_seconds',
+    'histogram',
+    [],
+    'secondary',
+    'How long a commit held up the requests of both VMs',
+  ],
+  ['gannet_committed_pages_total', 'counter', [], 'secondary', "Pages of the primary's committed"],
+  ['gannet_dropped_pages_total', 'counter', [], 'secondary', "Pages of the secondary's dropped"],
+  [
+    'gannet_buffer_bytes',
+    'gauge',
+    ['side'],
+    'secondary',
+    'Memory of the open epoch (primary), of what the secondary VM wrote (secondary), of epochs on their way to the base (committed)',
+  ],
+  ['gannet_buffer_limit_bytes', 'gauge', ['limit'], 'secondary', 'The budget: soft and hard'],
+  [
+    'gannet_slowed_writes_total',
+    'counter',
+    [],
+    'secondary',
+    'Writes answered late for want of memory',
+  ],
+  [
+    'gannet_writeback_backlog_bytes',
+    'gauge',
+    ['disk'],
+    'secondary',
+    'Committed and not yet in the base image',
+  ],
+  [
+    'gannet_nbd_requests_total',
+    'counter',
+    ['disk'],
+    'secondary',
+    'Requests of both VMs to the replicator',
+  ],
+  ['gannet_may_failover', 'gauge', [], 'secondary', 'Whether the replica is fit to take over'],
+  [
+    'gannet_failover_total',
+    'counter',
+    ['reason'],
+    'both',
+    'Secondary: times it took over, by proof; primary: times it ran on alone',
+  ],
+  [
+    'gannet_link_lost_total',
+    'counter',
+    ['link'],
+    'both',
+    'Links to the other side that were lost: replica, seed, peer',
+  ],
+  [
+    'gannet_seed_remaining_bytes',
+    'gauge',
+    ['disk'],
+    'primary',
+    'Left of the copy that is under way; 0 without one',
+  ],
+].map(([name, type, labels, roles, help]) => ({
+  name,
+  type,
+  labels,
+  roles,
+  help,
+})) as MetricEntry[];

@@ -1,0 +1,126 @@
+import type { Status } from '../status.js';
+import { html, useState, type VNode } from '../vendor/htm.js';
+import { formatAge, formatTime } from '../view/format.js';
+import { type Health, healthOf } from '../view/health.js';
+import { overviewOf } from '../view/sides.js';
+import { checkpointsOf } from '../view/timeline.js';
+import { Actions } from './actions.js';
+import type { Connection, View } from './connection.js';
+import { EventLog } from './event-log.js';
+import { Memory } from './memory.js';
+import { Sides } from './sides.js';
+import { Timeline } from './timeline.js';
+
+const TIMELINE_MAX = 60;
+
+/** Told apart by shape and word; colour comes on top. */
+const MARKS: Readonly<Record<Health['level'], readonly [mark: string, word: string]>> = {
+  good: ['✓', 'Good'],
+  busy: ['…', 'Busy'],
+  idle: ['○', 'Idle'],
+  warning: ['!', 'Warning'],
+  bad: ['✕', 'Trouble'],
+};
+
+export function App({ view, connection }: { view: View; connection: Connection }): VNode {
+  const { link, status } = view;
+  if (link === 'token') {
+    const use = (token: string): void => connection.useToken(token);
+    return html`<${TokenForm} wasWrong=${view.tokenWasWrong} onToken=${use} />`;
+  }
+  if (!status) {
+    return html`<main class="alone">
+      <h1>Gannet</h1>
+      <p role="status">Connecting to the daemon …</p>
+    </main>`;
+  }
+  return html`<${Dashboard} view=${view} status=${status} connection=${connection} />`;
+}
+
+function Dashboard(props: { view: View; status: Status; connection: Connection }): VNode {
+  const { view, status, connection } = props;
+  const { link, events, statusAt } = view;
+  const isLive = link === 'live';
+  const overview = overviewOf(status);
+  const checkpoints = checkpointsOf(events, TIMELINE_MAX);
+  return html`<div class=${isLive ? 'page' : 'page stale'}>
+    <header class="top">
+      <h1><span class="brand">Gannet</span> ${status.vm}</h1>
+      <p class="live" role="status">
+        ${
+          isLive
+            ? html`<span><span class="dot" aria-hidden="true">●</span> Live</span>`
+            : html`<span
+                ><span aria-hidden="true">✕</span> No answer from the daemon: as of
+                ${formatTime(new Date(statusAt).toISOString())}</span
+              >`
+        }
+      </p>
+    </header>
+    <main>
+      <${Verdict} status=${status} />
+      <${Sides} overview=${overview} />
+      <${Actions} status=${status} connection=${connection} isLive=${isLive} />
+      <${Timeline} checkpoints=${checkpoints} />
+      <${Memory} status=${status} overview=${overview} />
+      <${EventLog} events=${events} />
+    </main>
+  </div>`;
+}
+
+function Verdict({ status }: { status: Status }): VNode {
+  const { level, headline, remedy } = healthOf(status);
+  const [mark, word] = MARKS[level];
+  const { lastCheckpoint, peer } = status;
+  const facts: readonly (readonly [string, string])[] = [
+    ['Epoch', String(status.epoch)],
+    ['Heartbeat', peer.silentMs === undefined ? 'none yet' : `${formatAge(peer.silentMs)} ago`],
+    ['Pages in the last epoch', lastCheckpoint ? String(lastCheckpoint.committedPages) : '–'],
+  ];
+  return html`<section class=${`verdict ${level}`} aria-labelledby="verdict">
+    <span class="mark" aria-hidden="true">${mark}</span>
+    <div class="words">
+      <h2 id="verdict"><span class="sr">${word}: </span>${headline}</h2>
+      ${remedy === '' ? null : html`<p>${remedy}</p>`}
+    </div>
+    <dl class="facts">
+      ${facts.map(
+        ([name, value]) =>
+          html`<div key=${name}>
+            <dt>${name}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
+    </dl>
+  </section>`;
+}
+
+function TokenForm(props: { wasWrong: boolean; onToken: (token: string) => void }): VNode {
+  const [token, setToken] = useState('');
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    if (token.trim() !== '') props.onToken(token);
+  };
+  return html`<main class="alone">
+    <h1>Gannet</h1>
+    <form onSubmit=${submit}>
+      <label for="token">Token of this daemon</label>
+      <input
+        id="token"
+        type="password"
+        autocomplete="off"
+        spellcheck="false"
+        aria-describedby="token-help"
+        aria-invalid=${props.wasWrong ? 'true' : 'false'}
+        value=${token}
+        onInput=${(event: InputEvent) => setToken((event.target as HTMLInputElement).value)}
+      />
+      ${props.wasWrong ? html`<p class="wrong" role="alert">✕ The daemon does not know this token.</p>` : null}
+      <p id="token-help">
+        On its host, <code>gannet page VM</code> prints the address of this page with the token.
+        Both stay in this tab.
+      </p>
+      <button class="primary" type="submit">Show the VM</button>
+    </form>
+  </main>`;
+}

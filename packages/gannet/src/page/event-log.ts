@@ -1,0 +1,47 @@
+import type { DaemonEvent } from '../daemon/history.js';
+import { html, useState, type VNode } from '../vendor/htm.js';
+import { formatTime } from '../view/format.js';
+import { type Level, wordsOf } from '../view/words.js';
+
+const SHOWN_MAX = 100;
+const MARKS: Readonly<Record<Level, readonly [mark: string, word: string]>> = {
+  error: ['✕', 'Error'],
+  warning: ['!', 'Warning'],
+  info: ['i', 'Note'],
+  detail: ['·', 'Detail'],
+};
+
+/** Newest first; what each checkpoint brings only if it is asked for. */
+export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode {
+  const [withDetails, setWithDetails] = useState(false);
+  const worded = events.map((event) => ({ event, ...wordsOf(event) }));
+  const shown = worded.filter(({ level }) => withDetails || level !== 'detail').slice(-SHOWN_MAX);
+  return html`<section class="card log" aria-labelledby="log">
+    <div class="log-head">
+      <h2 id="log">Events</h2>
+      <label>
+        <input
+          type="checkbox"
+          checked=${withDetails}
+          onChange=${(change: Event) => setWithDetails((change.target as HTMLInputElement).checked)}
+        />
+        with each checkpoint
+      </label>
+    </div>
+    <ol class="scroll" tabindex="0" aria-label="Events, newest first">
+      ${shown.reverse().map(({ event, level, text, remedy }) => {
+        const [mark, word] = MARKS[level];
+        return html`<li class=${level}>
+          <time datetime=${event.at}>${formatTime(event.at)}</time>
+          <span class="level"
+            ><span class="mark" aria-hidden="true">${mark}</span
+            ><span class="sr">${word}</span></span
+          >
+          <span class="what">
+            ${text}${remedy === '' ? null : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`}
+          </span>
+        </li>`;
+      })}
+    </ol>
+  </section>`;
+}

@@ -1,0 +1,86 @@
+import { html, type VNode } from '../vendor/htm.js';
+import { formatAge } from '../view/format.js';
+import type { Overview, Side } from '../view/sides.js';
+
+/** A shape for each word: it must not need its colour. */
+const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {
+  ...{
+    protected: ['✓', 'good'],
+    ready: ['✓', 'good'],
+    connected: ['✓', 'good'],
+    up: ['✓', 'good'],
+  },
+  ...{ protecting: ['…', 'busy'], seeding: ['…', 'busy'], awaited: ['○', 'idle'] },
+  ...{ unprotected: ['○', 'idle'], none: ['○', 'idle'], unknown: ['?', 'idle'] },
+  ...{ 'failed-over': ['!', 'warning'], retired: ['!', 'warning'], late: ['!', 'warning'] },
+  ...{ alone: ['!', 'bad'], diverged: ['✕', 'bad'], hung: ['✕', 'bad'], lost: ['✕', 'bad'] },
+  ...{ unusable: ['✕', 'bad'] },
+};
+const PULSES: Readonly<Record<string, string>> = {
+  ...{ up: 'heard', late: 'late', lost: 'silent', unknown: 'not heard yet', none: 'no peer link' },
+};
+const QEMU: Readonly<Record<string, string>> = {
+  ...{ ready: 'answers', awaited: 'awaited', hung: 'hangs', lost: 'has ended' },
+};
+
+export function Pill({ word, text = word }: { word: string; text?: string }): VNode {
+  const [mark, tone] = MARKS[word] ?? ['✕', 'bad'];
+  return html`<span class=${`pill ${tone}`}><span aria-hidden="true">${mark}</span> ${text}</span>`;
+}
+
+export function Sides({ overview }: { overview: Overview }): VNode {
+  const { primary, secondary, link, pulse, silentMs, mayFailOver } = overview;
+  const isLost = link !== 'connected' && link !== 'none' && link !== 'unknown';
+  const word = isLost ? 'lost' : link;
+  const beat = silentMs === undefined ? '' : `, ${formatAge(silentMs)} ago`;
+  return html`<section class="sides" aria-label="Both sides">
+    <${Host} side=${primary} />
+    <div class="between">
+      <span class="arrow" aria-hidden="true">→</span>
+      <dl>
+        <div>
+          <dt>Writes</dt>
+          <dd><${Pill} word=${word} text=${isLost ? 'link lost' : link} /></dd>
+        </div>
+        <div>
+          <dt>Heartbeat</dt>
+          <dd><${Pill} word=${pulse} text=${`${PULSES[pulse] ?? pulse}${beat}`} /></dd>
+        </div>
+      </dl>
+    </div>
+    <${Host} side=${secondary} mayFailOver=${mayFailOver} />
+  </section>`;
+}
+
+function Host({ side, mayFailOver }: { side: Side; mayFailOver?: boolean }): VNode {
+  const { role, host, isHere, state, vm, trouble } = side;
+  return html`<article class="card host" aria-label=${role}>
+    <h2>
+      ${role === 'primary' ? 'Primary' : 'Secondary'}
+      ${isHere ? html`<span class="here">this daemon</span>` : null}
+    </h2>
+    <dl>
+      <div>
+        <dt>Host</dt>
+        <dd>${host === '' ? 'not heard yet' : host}</dd>
+      </div>
+      <div>
+        <dt>State</dt>
+        <dd><${Pill} word=${state} /></dd>
+      </div>
+      <div>
+        <dt>QEMU</dt>
+        <dd><${Pill} word=${vm} text=${QEMU[vm] ?? vm} /></dd>
+      </div>
+      ${
+        role === 'secondary'
+          ? html`<div>
+              <dt>Fit to take over</dt>
+              <dd>${mayFailOver === undefined ? '?' : mayFailOver ? '✓ yes' : '✕ no'}</dd>
+            </div>`
+          : null
+      }
+    </dl>
+    ${trouble === '' ? null : html`<p class="trouble">${trouble}</p>`}
+  </article>`;
+}

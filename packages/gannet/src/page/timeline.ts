@@ -1,0 +1,108 @@
+import { html, type VNode } from '../vendor/htm.js';
+import { formatMs, formatTime } from '../view/format.js';
+import type { Checkpoint } from '../view/timeline.js';
+
+const ROWS = 8;
+const CAUSES: Readonly<Record<string, readonly [mark: string, word: string]>> = {
+  period: ['·', 'period'],
+  demand: ['▲', 'demand'],
+  memory: ['■', 'memory'],
+};
+const MARK_UNKNOWN = ['', '–'] as const;
+
+export function Timeline({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
+  const latest = checkpoints.slice(-ROWS).reverse();
+  return html`<section class="card timeline" aria-labelledby="timeline">
+    <h2 id="timeline">Checkpoints</h2>
+    ${checkpoints.length === 0 ? html`<p class="none">None yet.</p>` : html`<${Chart} checkpoints=${checkpoints} />`}
+    ${latest.length === 0 ? null : html`<${Table} rows=${latest} />`}
+  </section>`;
+}
+
+/** A bar for each pause; within it, solid, how long the gate was closed. Marked by cause. */
+function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
+  const heightOf = ({ pausedMs, gateClosedMs }: Checkpoint): number =>
+    pausedMs ?? gateClosedMs ?? 0;
+  const top = niceTop(Math.max(...checkpoints.map(heightOf)));
+  const percent = (ms: number | null): string => `${Math.max(1, (100 * (ms ?? 0)) / top)}%`;
+  const longest = formatMs(Math.max(...checkpoints.map(heightOf)));
+  const summary = `Pauses of the last ${checkpoints.length} checkpoints: the longest was ${longest}.`;
+  return html`<figure>
+    <div class="chart" role="img" aria-label=${summary}>
+      <div class="axis">
+        <span>${formatMs(top)}</span><span>${formatMs(top / 2)}</span><span>0</span>
+      </div>
+      <div class="bars">
+        ${checkpoints.map((checkpoint) => {
+          const { epoch, cause, pausedMs, gateClosedMs } = checkpoint;
+          const [mark] = CAUSES[cause ?? ''] ?? MARK_UNKNOWN;
+          return html`<div class="bar" key=${epoch} title=${tipOf(checkpoint)}>
+            <span class="cause">${mark === '·' ? '' : mark}</span>
+            <span class="pause" style=${{ height: percent(pausedMs ?? gateClosedMs) }}>
+              <span class="gate" style=${{ height: `${gateShare(checkpoint)}%` }}></span>
+            </span>
+          </div>`;
+        })}
+      </div>
+    </div>
+    <figcaption>
+      <span><span class="key pause" aria-hidden="true"></span> guest paused</span>
+      <span><span class="key gate" aria-hidden="true"></span> gate closed</span>
+      <span><span aria-hidden="true">▲</span> on demand</span>
+      <span><span aria-hidden="true">■</span> for want of memory</span>
+      <span>no mark: in its period</span>
+    </figcaption>
+  </figure>`;
+}
+
+function Table({ rows }: { rows: readonly Checkpoint[] }): VNode {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Latest checkpoints">
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Epoch</th>
+          <th scope="col">Time</th>
+          <th scope="col">Cause</th>
+          <th scope="col" class="number">Paused</th>
+          <th scope="col" class="number">Gate closed</th>
+          <th scope="col" class="number">Committed</th>
+          <th scope="col" class="number">Dropped</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(({ epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages }) => {
+          const [mark, word] = CAUSES[cause ?? ''] ?? MARK_UNKNOWN;
+          return html`<tr key=${epoch}>
+            <th scope="row">${epoch}</th>
+            <td>${formatTime(at)}</td>
+            <td><span aria-hidden="true">${mark}</span> ${word}</td>
+            <td class="number">${formatMs(pausedMs)}</td>
+            <td class="number">${formatMs(gateClosedMs)}</td>
+            <td class="number">${pages(committedPages)}</td>
+            <td class="number">${pages(droppedPages)}</td>
+          </tr>`;
+        })}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+function pages(count: number | null): string {
+  return count === null ? '–' : String(count);
+}
+
+function tipOf({ epoch, cause, pausedMs, gateClosedMs }: Checkpoint): string {
+  return `epoch ${epoch}: paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}, ${cause ?? 'cause not known'}`;
+}
+
+/** In percent of the pause, of which it is a part. */
+function gateShare({ pausedMs, gateClosedMs }: Checkpoint): number {
+  if (pausedMs === null || pausedMs <= 0 || gateClosedMs === null) return 100;
+  return Math.min(100, (100 * gateClosedMs) / pausedMs);
+}
+
+/** 1, 2 or 5 times a power of ten, not below what has to fit. */
+function niceTop(ms: number): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(ms, 0.1)));
+  return power * ([1, 2, 5].find((factor) => factor * power >= ms) ?? 10);
+}
