@@ -9,6 +9,7 @@ import type { ConfigChoice } from './config-file.js';
 import { SILENCE_MS } from './control/silence.js';
 import type { DemoOptions } from './demo/demo.js';
 import { describeError, EXIT, GannetError } from './errors.js';
+import { examplesOf } from './help.js';
 import { LOG_LEVELS } from './log-levels.js';
 import type { ServeOptions } from './serve.js';
 import { completionFor, type Shell, SHELLS } from './shells/completion.js';
@@ -23,6 +24,7 @@ interface Options extends ServeOptions {
   readonly timeout?: number;
   readonly seedRate?: number;
   readonly rate?: number;
+  readonly follow?: boolean;
 }
 
 /** Runs the command. @returns the exit code (docs/commands.md) */
@@ -62,6 +64,7 @@ Examples:
   gannet check web          what is in the way
   gannet protect web        copies the disks, starts COLO
   gannet status web --json
+  gannet watch web          the same, live
   gannet failover web       on the secondary host, when the primary is gone
   gannet demo               shows it all on this machine
 
@@ -78,7 +81,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       .description(description)
       .argument('[vm]', 'name of the VM; its configuration is /etc/gannet/VM.yaml')
       .option('-c, --config <file>', 'configuration of the VM (YAML), wherever it is')
-      .option('--json', 'print one JSON document', false);
+      .option('--json', name === 'events' ? 'print JSON lines' : 'print one JSON document', false)
+      .addHelpText('after', examplesOf(name));
   const caller = (name: string, description: string): Command =>
     command(name, description).addOption(timeout());
 
@@ -111,7 +115,36 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     );
   caller('status', 'Show how the protection is doing').action(
     about(async (options: Options) => {
-      if (isDegraded(await call(options, 'status', {}))) endWith(EXIT.degraded);
+      const { showStatus } = await import('./watch/status.js');
+      const show = options.json ? undefined : showStatus;
+      if (isDegraded(await call(options, 'status', {}, { show }))) endWith(EXIT.degraded);
+    }),
+  );
+  caller('watch', 'Show it live, until Ctrl-C').action(
+    about(async (options: Options) => {
+      const { watch } = await import('./watch/watch.js');
+      await untilAsked(async (signal) => {
+        const screen = process.stdout;
+        await watch({ ...(await daemonOf(options)), screen, env: process.env, signal });
+      });
+    }),
+  );
+  caller('events', 'Print what happened, oldest first, with what to do about it')
+    .option('--follow', 'and what happens next, until Ctrl-C', false)
+    .action(
+      about(async (options: Options) => {
+        const { printEvents } = await import('./watch/events.js');
+        await untilAsked(async (signal) => {
+          const write = (text: string): unknown => process.stdout.write(text);
+          const { json, follow = false } = options;
+          await printEvents({ ...(await daemonOf(options)), json, follow, signal, write });
+        });
+      }),
+    );
+  caller('page', 'Print the address of the web page, with its token').action(
+    about(async (options: Options) => {
+      const show = ({ url }: Record<string, unknown>): string => `${String(url)}\n`;
+      await call(options, 'page', {}, { show });
     }),
   );
   caller('checkpoint', 'Make a checkpoint now, and wait for it').action(
@@ -145,6 +178,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .command('completion')
     .description('Print what makes a shell complete this command at Tab')
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', examplesOf('completion'))
     .action((shell: Shell) => {
       process.stdout.write(completionFor(shell, tableOf(program)));
     });
@@ -161,6 +195,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
         .default('replication'),
     )
     .option('--seed <n>', 'replays the moment of the kill', positive)
+    .addHelpText('after', examplesOf('demo'))
     .action(async (options: DemoOptions) => {
       const { runDemo } = await import('./demo/demo.js');
       endWith(await runDemo(options));
@@ -199,19 +234,41 @@ async function recover(options: Options): Promise<unknown> {
   return recoverBases(basesOf(asSecondary(await findConfig(options))), { lock: true });
 }
 
+/** Where the daemon of that VM is, and how long it may be silent. */
+async function daemonOf(options: Options): Promise<{ control: string; silenceMs: number }> {
+  const { findConfig } = await import('./config-file.js');
+  const { control } = await findConfig(options);
+  return { control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
+}
+
+/** Runs until Ctrl-C, or until nobody reads any more. */
+async function untilAsked(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const abort = new AbortController();
+  const end = (): void => abort.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
+  process.stdout.once('error', end);
+  await work(abort.signal);
+}
+
+interface Shown {
+  readonly progress?: (value: unknown) => void;
+  /** For people; with --json the result is printed as it is. */
+  readonly show?: ((result: Record<string, unknown>) => string) | undefined;
+}
+
 async function call(
   options: Options,
   method: string,
   params: Record<string, unknown>,
-  progress?: (value: unknown) => void,
+  { progress, show }: Shown = {},
 ): Promise<Record<string, unknown>> {
-  const { findConfig } = await import('./config-file.js');
   const { ControlClient } = await import('./control/client.js');
-  const { control } = await findConfig(options);
-  const client = await ControlClient.connect(control, 1000 * (options.timeout ?? 0) || SILENCE_MS);
+  const { control, silenceMs } = await daemonOf(options);
+  const client = await ControlClient.connect(control, silenceMs);
   try {
     const result = (await client.call(method, params, progress)) as Record<string, unknown>;
-    print(options, result);
+    if (show && !options.json) process.stdout.write(show(result));
+    else print(options, result);
     return result;
   } finally {
     client.close();
@@ -253,7 +310,7 @@ function reportError(error: unknown, json: boolean): number {
 async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
   const { protectProgress } = await import('./protect-progress.js');
   const { seedRate: bytesPerSec, json } = options;
-  await call(options, method, { bytesPerSec }, protectProgress(json));
+  await call(options, method, { bytesPerSec }, { progress: protectProgress(json) });
 }
 
 function seedRate(): Option {

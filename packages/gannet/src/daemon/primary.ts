@@ -61,7 +61,6 @@ export class PrimaryRole implements Role {
   );
   readonly #checkpointLog = new CheckpointLog((record) => {
     this.stage.history.add('checkpoint', record);
-    this.#link.beatNow();
   });
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
@@ -432,12 +431,8 @@ export class PrimaryRole implements Role {
     const epoch = this.#link.peer?.status.epoch ?? 0;
     // Whether it hangs for good shows when its links are cut.
     const vm = this.vm.state === 'hung' && this.#letGo ? 'ready' : this.vm.state;
-    const report = {
-      host: hostname(),
-      checkpoint: this.#checkpointLog.last,
-      seed: this.#seed?.view,
-    };
-    return { ...report, role: 'primary', state: this.#state, epoch, vm, link: 'none' };
+    const seen = { host: hostname(), checkpoint: this.#checkpointLog.last, seed: this.#seed?.view };
+    return { ...seen, role: 'primary', state: this.#state, epoch, vm, link: 'none' };
   }
 
   #onPulse(pulse: string, silentMs: number): void {

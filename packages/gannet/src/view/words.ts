@@ -102,6 +102,14 @@ const KINDS: Readonly<Record<string, Say>> = {
   reloaded: ['info', ({ changed }) => `configuration read again; changed: ${list(changed)}`],
   'needs-restart': ['warning', ({ keys }) => `changed, and needs a restart: ${list(keys)}`],
   role: ['info', ({ reason }) => text(reason)],
+  'network-open': ['info', () => 'the guest’s packets go out: its connections live on'],
+  spill: [
+    'warning',
+    ({ trouble }) =>
+      trouble === undefined
+        ? 'pages can be spilled again'
+        : `nothing more can be spilled: ${text(trouble)}`,
+  ],
   strangers: [
     'warning',
     ({ count, address, reason }) =>
