@@ -64,6 +64,9 @@ unshare util-linux
 ip iproute2
 nft nftables
 ssh openssh-client
+openssl openssl
+chromium chromium
+promtool prometheus
 LIST
 }
 
@@ -77,6 +80,23 @@ is_present() {
     /*) [ -e "$1" ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
+}
+
+# Programs are wanted for tests, Prometheus among them, and none of their services: see invoke-rc.d(8).
+without_services() {
+  local policy=/usr/sbin/policy-rc.d status=0 made=false had_prometheus=false
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    made=true
+  fi
+  if is_installed prometheus; then had_prometheus=true; fi
+  "$@" || status=$?
+  if [ "$made" = true ]; then as_root rm -f "$policy"; fi
+  if [ "$had_prometheus" = false ] && is_installed prometheus && [ -d /run/systemd/system ]; then
+    as_root systemctl disable --quiet prometheus.service || true
+  fi
+  return "$status"
 }
 
 install_packages() {
@@ -94,7 +114,7 @@ install_packages() {
   mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
   apt_update
   say "installing ${missing[*]}"
-  as_root apt-get -q -y --no-install-recommends install "${missing[@]}" </dev/null
+  without_services as_root apt-get -q -y --no-install-recommends install "${missing[@]}" </dev/null
   while read -r probe package; do
     is_present "$probe" "$package" || fail "$package is installed, but $probe is missing"
   done < <(needed_packages)
