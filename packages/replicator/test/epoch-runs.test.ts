@@ -148,7 +148,10 @@ function layer(pool: SlabPool, model: Int16Array, random: Random): Overlay {
 
 function write(run: Run, base: Buffer): void {
   if (run.kind === 'zero') base.fill(0, run.offset, run.offset + run.length);
-  else if (run.kind === 'data') run.copyTo(base.subarray(run.offset, run.offset + run.length));
+  else if (run.kind === 'data') {
+    const copied = run.copyTo(base.subarray(run.offset, run.offset + run.length));
+    if (copied) throw new Error('nothing of this was spilled');
+  }
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {
