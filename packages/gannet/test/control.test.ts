@@ -176,7 +176,7 @@ describe('a call', () => {
     });
     expect(await failure(client.call('crash'))).toMatchObject({
       ...{ code: 'INTERNAL', message: 'a bug', exit: 'failed' },
-      remedy: expect.stringContaining('report it') as string,
+      remedy: expect.stringContaining('a mistake in Gannet'),
     });
   });
 

@@ -104,7 +104,8 @@ export class Fuzzer {
     const { user, system } = process.cpuUsage(begun);
     const ms = (user + system) / 1000;
     this.slowestMs = Math.max(this.slowestMs, ms);
-    if (this.coverage && ms > SLOW_MS) return { input, error: new Finding(`took ${Math.round(ms)} ms`) };
+    if (this.coverage && ms > SLOW_MS)
+      return { input, error: new Finding(`took ${Math.round(ms)} ms`) };
     return undefined;
   }
 }

@@ -110,6 +110,7 @@ const KINDS: Readonly<Record<string, Say>> = {
         ? 'pages can be spilled again'
         : `nothing more can be spilled: ${text(trouble)}`,
   ],
+  'taken-back': ['info', (event) => `what was done to the VM is taken back${because(event)}`],
   strangers: [
     'warning',
     ({ count, address, reason }) =>
