@@ -4,9 +4,10 @@
  *   without seedExports   mirror ──► seedNode (nbd)
  *   with seedExports      mirror ──► seedNode (raw) ──► seedLinks[n] (nbd)
  *
- * The second kind outlives its connection. An NBD node whose connection broke or was yanked is dead for good (QEMU
- * block/nbd.c, NBD_CLIENT_QUIT), but blockdev-reopen puts another one below the raw node while the job stands still.
- * It flushes the old one first, which fails on a dead connection unless the server has not offered FLUSH.
+ * The second kind outlives its connection. An NBD node that was yanked is dead for good (QEMU block/nbd.c,
+ * NBD_CLIENT_QUIT), and one whose connection broke may connect again by itself (NBD_CLIENT_CONNECTING_NOWAIT), but
+ * blockdev-reopen puts another one below the raw node while the job stands still. It flushes the old one first, which
+ * fails on a dead connection unless the server has not offered FLUSH.
  */
 import { addNode, type BlockdevContext, deleteNode } from './blockdev.js';
 import { LinkError, SeedError, step } from './errors.js';
@@ -43,7 +44,11 @@ export class SeedTarget {
     }
     this.#current = 0;
     const [link] = namesOf(this.#disk).seedLinks;
+    // A node's next request may connect it again by itself, to the export that it was given: no data may go where a copy
+    // begins, or it would begin anew in the middle, with what was sent before lost.
     await addNode(context, link, this.#linkOptions(link, seedExports.begin));
+    await deleteNode(context, link);
+    await addNode(context, link, this.#linkOptions(link, seedExports.resume));
     await addNode(context, seedNode, this.#options(link));
   }
 

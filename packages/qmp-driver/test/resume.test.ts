@@ -90,7 +90,9 @@ describe('a mirror that halts', () => {
     ).toEqual(changes);
     expect(vm.yanked).toEqual(['g0-seed0']);
     expect(vm.sent('blockdev-add').map(({ export: name }) => name)).toEqual([
+      // A connection that QEMU makes again by itself must not begin the copy anew.
       'pvm-seed',
+      'pvm-resume',
       undefined,
       'pvm-resume',
     ]);

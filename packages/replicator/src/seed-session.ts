@@ -2,7 +2,7 @@
  * The connections of the first copy of a disk.
  *
  *   pvm-seed     begins a copy: what the base held is given up
- *   pvm-resume   goes on with the copy that this process knows of, after its connection broke
+ *   pvm-resume   goes on with the copy that this process knows of, as often as its connection breaks
  *   pvm-link     the link, once the copy is complete: `pvm`, but only where the copy is this process's, and unbroken
  *
  * The first two have no FLUSH: QEMU can replace a dead connection below a running mirror only if flushing the dead one does not
