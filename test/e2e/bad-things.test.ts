@@ -218,8 +218,8 @@ describe('before it is protected', () => {
     const daemon = await LabDaemon.start({ role: 'primary', dir: await sub('other'), config });
     try {
       await until(
-        () => daemon.eventsOf('peer'),
-        (events) => events.some(({ refused }) => /is about VM lab/.test(String(refused))),
+        () => daemon.eventsOf('strangers'),
+        (events) => events.some(({ reason }) => /is about VM lab/.test(String(reason))),
       );
     } finally {
       await daemon.kill();
