@@ -1,162 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type DiskOptions, IMAGE_FORMATS, ON_FULL } from '@gannet/replicator';
+import type { DiskOptions } from '@gannet/replicator';
 import { parse } from 'yaml';
 import type { TcpTarget, TlsTarget, UnixTarget } from 'qemu-qmp-client';
-import { z } from 'zod';
-import { parseBytes } from './bytes.js';
-import {
-  type Address,
-  address,
-  type InetAddress,
-  isLoopback,
-  migrateUri,
-  socketPath,
-} from './address.js';
+import { type Address, isLoopback, socketPath } from './address.js';
+import { type ConfigFile, configSchema } from './config-schema.js';
 import { GannetError } from './errors.js';
-import { networkCard, type NetworkCard } from './network-card.js';
+import type { NetworkCard } from './network-card.js';
 import { type Places, placesOf } from './places.js';
 import type { Credentials } from './tls/credentials.js';
-import { addressIssues, tlsSchema } from './tls/schema.js';
 
 export type { Address } from './address.js';
 
-const bytes = z.unknown().transform((value, context) => {
-  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
-  const size = parseBytes(text);
-  if (size !== undefined) return size;
-  context.addIssue('write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB');
-  return z.NEVER;
-});
-
-const diskName = z
-  .string()
-  .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only');
-
-const disk = z.strictObject({
-  name: diskName.describe('name of the disk, the same on both sides'),
-  device: z.string().min(1).describe('id of the device in QEMU that uses the disk'),
-  base: z.string().startsWith('/').optional().describe("secondary's image or block device"),
-  format: z.enum(IMAGE_FORMATS).default('raw').describe('of the base'),
-  size: bytes
-    .optional()
-    .describe("creates the base with this size, the primary's, if it is not there"),
-});
-
-/** Of the link between the daemons. */
-const peerSchema = z
-  .strictObject({
-    heartbeatMs: z.number().int().min(10).max(60_000).default(500),
-    lowMs: z.number().int().min(20).max(600_000).default(2000),
-    highMs: z.number().int().min(40).max(3_600_000).default(5000),
-  })
-  .refine(({ heartbeatMs, lowMs, highMs }) => 2 * heartbeatMs <= lowMs && lowMs < highMs, {
-    error: 'two heartbeats must fit into lowMs, and lowMs must be below highMs',
-  });
-
-const fenceSchema = z.strictObject({
-  command: z.array(z.string().min(1)).min(1).describe('program and arguments; no shell'),
-  timeoutMs: z.number().int().positive().default(30_000),
-});
-
-const httpSchema = z.strictObject({
-  listen: z
-    .string()
-    .transform((text, context): InetAddress => {
-      const [, host = '', port = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
-      if (host !== '' && Number(port) <= 65535) return { type: 'inet', host, port: Number(port) };
-      context.addIssue('write HOST:PORT; port 0 stands for any that is free');
-      return z.NEVER;
-    })
-    .describe('where the web page and the metrics are served'),
-  tokenFile: z.string().startsWith('/').optional().describe('who may see them has this token'),
-  tls: z
-    .strictObject({ cert: z.string().startsWith('/'), key: z.string().startsWith('/') })
-    .optional()
-    .describe('PEM files'),
-  hosts: z
-    .array(z.string().regex(/^[A-Za-z0-9.-]+$/, 'a name without a port'))
-    .default([])
-    .describe('names besides localhost by which browsers reach it'),
-});
-
-export const fileSchema = z.strictObject({
-  vm: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only'),
-  control: socketPath.optional().describe("the daemon's control socket"),
-  qmp: address.describe('a QMP socket of this VM that nobody else uses'),
-  disks: z.array(disk).min(1),
-  peer: peerSchema.default({ heartbeatMs: 500, lowMs: 2000, highMs: 5000 }),
-  http: httpSchema.optional().describe('web page and metrics; nobody listens without it'),
-  tls: tlsSchema.optional().describe('credentials of every tls:HOST:PORT'),
-  dangerouslyAllowPlaintextBeyondLoopback: z
-    .boolean()
-    .default(false)
-    .describe("anybody on the network's way may read and change the VM's disks and memory"),
-  network: z
-    .array(networkCard)
-    .default([])
-    .describe('network cards whose connections outlive a failover'),
-  fence: fenceSchema.optional().describe('makes sure that the other host no longer runs the VM'),
-  primary: z
-    .strictObject({
-      link: z.enum(['replication', 'nbd', 'mirror']).default('replication'),
-      nbd: address.describe("the secondary's NBD socket, seen from here"),
-      migrate: migrateUri.describe("where the secondary's QEMU waits (-incoming)"),
-      peer: address.describe("the secondary daemon's peer link, seen from here"),
-      onSecondaryLost: z.enum(['run-on', 'wait']).default('run-on'),
-      seedBytesPerSec: bytes.optional(),
-      seedLinkTimeoutMs: z.number().int().positive().default(60_000),
-      checkpointPeriodMs: z.number().int().min(10).max(3_600_000).default(2000),
-      stageTimeoutMs: z.number().int().positive().default(60_000),
-      seedTimeoutMs: z
-        .number()
-        .int()
-        .positive()
-        .default(24 * 3_600_000),
-    })
-    .optional(),
-  secondary: z
-    .strictObject({
-      nbd: address.optional().describe('where the replicator listens'),
-      svm: address
-        .refine(({ type }) => type === 'unix', {
-          error: 'the secondary VM is on this host: write unix:/path/of.sock',
-        })
-        .optional()
-        .describe("socket of the secondary VM's disks, where `nbd` is none or has another"),
-      peer: address.optional().describe('where the link to the primary daemon listens'),
-      failover: z.enum(['manual', 'automatic']).default('manual'),
-      source: z.enum(['colo', 'external']).default('colo'),
-      journal: z.string().startsWith('/').optional(),
-      overwrite: z.boolean().default(false).describe('seed over a base that holds data'),
-      memory: z
-        .strictObject({
-          soft: bytes.optional(),
-          hard: bytes.optional(),
-          onFull: z.enum(ON_FULL).default('slow').describe('what is done between soft and hard'),
-          spillDirectory: z.string().startsWith('/').optional(),
-          spillLimit: bytes.optional(),
-        })
-        .refine(({ soft, hard }) => (soft ?? 0) <= (hard ?? Infinity), {
-          error: 'soft must not exceed hard',
-        })
-        .refine(
-          ({ onFull, spillDirectory, spillLimit }) =>
-            onFull === 'spill' || (spillDirectory ?? spillLimit) === undefined,
-          { error: 'spillDirectory and spillLimit are for `onFull: spill`' },
-        )
-        .optional(),
-    })
-    .optional(),
-});
-
-const configSchema = fileSchema.superRefine((config, context) => {
-  for (const { path, message } of addressIssues(config)) {
-    context.addIssue({ code: 'custom', path, message });
-  }
-});
-
-type ConfigFile = z.output<typeof configSchema>;
 export type HttpConfig = Omit<NonNullable<ConfigFile['http']>, 'tokenFile'> & {
   readonly tokenFile: string;
 };

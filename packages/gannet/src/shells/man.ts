@@ -74,12 +74,13 @@ function sectionLines(paragraph: string): string[] {
   return [`.SH ${heading}`, '.nf', ...lines.map((line) => roff(line.trim())), '.fi'];
 }
 
-function keyLines({ key, text, defaultText, choices }: ConfigKey): string[] {
+function keyLines({ key, text, defaultText, fallback, choices }: ConfigKey): string[] {
+  const usual = fallback ?? defaultText;
   const notes = [
     ...(choices.length > 0 ? [`one of ${choices.join(', ')}`] : []),
-    ...(defaultText === undefined ? [] : [`default: ${defaultText}`]),
+    ...(usual === undefined ? [] : [`default: ${usual}`]),
   ];
-  return ['.TP', `.B ${roff(key)}`, roff([text, ...notes].filter((one) => one !== '').join('; '))];
+  return ['.TP', `.B ${roff(key)}`, roff([text, ...notes].join('; ').replaceAll('`', ''))];
 }
 
 /** Nothing in it is taken for a request or an escape; minus signs can be copied. */

@@ -1,28 +1,51 @@
 import { z } from 'zod';
 import { type Address, isLoopback, tcpOf } from '../address.js';
+import { key, looks } from '../key-notes.js';
 
 /** What `tls:HOST:PORT` stands on, for NBD, the peer link and QMP alike. */
 export const tlsSchema = z.strictObject({
   dir: z
     .string()
     .startsWith('/', 'give the folder an absolute path')
-    .describe("folder of the credentials, under QEMU's names for them"),
-  kind: z.enum(['x509', 'psk']).default('x509').describe('certificates, or a pre-shared key'),
+    .meta({
+      ...looks('absolute path'),
+      ...key(
+        "folder of the credentials, under QEMU's names for them; QEMU reads it too",
+        '/etc/gannet/tls',
+      ),
+    }),
+  kind: z
+    .enum(['x509', 'psk'])
+    .default('x509')
+    .meta(key('certificates, or a pre-shared key in `keys.psk`', 'x509')),
   serverName: z
     .string()
     .min(1)
     .optional()
-    .describe("whom the other host's certificate has to name, where that is not HOST"),
+    .meta(
+      key(
+        "whom the other host's certificate has to name, where that is not HOST (a tunnel, an address translation)",
+        'host-b',
+        { fallback: 'HOST of the address' },
+      ),
+    ),
   clients: z
     .array(z.string().min(1))
     .min(1)
     .optional()
-    .describe('names of the hosts that may connect here; default all that the authority certified'),
+    .meta(
+      key('names (common name, DNS, IP) of the hosts that may connect here', ['host-a'], {
+        fallback: 'all that the authority has certified',
+      }),
+    ),
   username: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only')
     .default('gannet')
-    .describe('which key of keys.psk is ours'),
+    .meta({
+      ...looks('1 to 64 letters, digits, `_`, `.`, `-`'),
+      ...key('which line of `keys.psk` is ours', 'gannet'),
+    }),
 });
 export type TlsConfig = z.output<typeof tlsSchema>;
 

@@ -1,0 +1,115 @@
+// Writes docs/reference/config.md from the schema that checks a configuration: every key with its type, range, unit,
+// default and host, what it is for, and an example.
+//
+//   node scripts/config.mjs [--json]
+//
+// It reads what was compiled. What is said of a key stands beside it: packages/gannet/src/config-schema.ts.
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '..');
+const PAGE = path.join(root, 'docs', 'reference', 'config.md');
+const gannet = path.join(root, 'packages', 'gannet');
+const { configSections } = await import(path.join(gannet, 'dist', 'shells', 'config-keys.js'));
+const { stringify } = createRequire(path.join(gannet, 'package.json'))('yaml');
+
+const PER_UNIT = { ms: ', in ms', bytes: '', 'bytes a second': ' a second' };
+
+/** A file that has every key, as `example` of each says. */
+export function exampleFile(sections = configSections()) {
+  const file = {};
+  for (const { keys } of sections) {
+    for (const { key, example } of keys) put(file, key.split('.'), example);
+  }
+  return file;
+}
+
+function put(at, [name, ...rest], value) {
+  const isList = name.endsWith('[]');
+  const bare = isList ? name.slice(0, -2) : name;
+  if (rest.length === 0) at[bare] = value;
+  else if (isList) put((at[bare] ??= [{}])[0], rest, value);
+  else put((at[bare] ??= {}), rest, value);
+}
+
+/** A section's own keys, in their place; what belongs to an item of a list has what that item needs. */
+function yamlOf({ name, keys }, sections) {
+  const file = {};
+  const list = /^(.*\[\])\./.exec(name)?.[1];
+  const item = sections.find((section) => section.name === list)?.keys ?? [];
+  for (const { key, example } of [...item.filter((one) => one.isRequired), ...keys]) {
+    put(file, key.split('.'), example);
+  }
+  return `\`\`\`yaml\n${stringify(file, { lineWidth: 0 })}\`\`\``;
+}
+
+function typeOf({ form, min, max, unit }) {
+  const range =
+    min === undefined ? '' : max === undefined ? `, ${min} or more` : `, ${min} to ${max}`;
+  return `${form}${PER_UNIT[unit] ?? ''}${range}`;
+}
+
+function defaultOf({ defaultText, fallback, isRequired }) {
+  if (fallback !== undefined) return fallback;
+  if (defaultText !== undefined) return `\`${defaultText.replace(/^"(.*)"$/, '$1')}\``;
+  return isRequired ? '**required**' : 'none';
+}
+
+function meaningOf({ text, see, reloads }) {
+  const notes = [...(see === undefined ? [] : [linkTo(see)]), ...(reloads ? ['*SIGHUP*'] : [])];
+  return notes.length === 0 ? text : `${text} (${notes.join('; ')})`;
+}
+
+function linkTo(page) {
+  return `[${path.basename(page)}](../${page})`;
+}
+
+function rowOf(key) {
+  const cells = [`\`${key.key}\``, meaningOf(key), typeOf(key), defaultOf(key), key.host ?? 'both'];
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+function sectionText(section, sections) {
+  const { name, text, see, isRequired, keys } = section;
+  if (name === '') return tableOf('The file', 'What has no section.', section, sections);
+  const more = see === undefined ? '' : `; more in ${linkTo(see)}`;
+  const needed = isRequired ? ' Required.' : '';
+  const sentence = `${text[0].toUpperCase()}${text.slice(1)}${more}.${needed}`;
+  return keys.length === 0 ? '' : tableOf(`\`${name}\``, sentence, section, sections);
+}
+
+function tableOf(title, sentence, section, sections) {
+  const head = ['| key | what it is | type | default | host |', '| --- | --- | --- | --- | --- |'];
+  const table = [...head, ...section.keys.map(rowOf)].join('\n');
+  return `## ${title}\n\n${sentence}\n\n${yamlOf(section, sections)}\n\n${table}\n`;
+}
+
+export function renderPage() {
+  const sections = configSections();
+  const texts = sections.map((section) => sectionText(section, sections)).filter(Boolean);
+  return `# Configuration
+
+One YAML file describes a VM, \`/etc/gannet/VM.yaml\`, on each of its hosts; it may be the same file. A key that is not
+here is refused, and so is a value that is not what its row says: the error names both. \`gannet\` reads the file anew with
+each command; a daemon reads it when it starts, and the keys marked *SIGHUP* when it gets that signal, too.
+
+- **host**: whose daemon reads the key. A survivor of a failover becomes a primary, and reads that section then.
+- **required**: within its section, which may be missing unless it says the same of itself.
+- **size**: bytes, above 0, or a whole number with \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`.
+- **address**: \`unix:PATH\`, \`tls:HOST:PORT\` (with [\`tls\`](#tls)), or \`HOST:PORT\`, which is for loopback unless
+  \`dangerouslyAllowPlaintextBeyondLoopback\` is set; a socket's path may have 107 bytes.
+- \`VM\` and \`NETDEV\` in a default stand for \`vm\` and \`network[].netdev\`; other folders than \`/run/gannet\` and
+  \`/var/lib/gannet\`: [places](../commands.md#places).
+
+This page is made from the schema that checks the file, by \`node scripts/config.mjs\`.
+
+${texts.join('\n')}`;
+}
+
+const [, started, how] = process.argv;
+if (started === import.meta.filename) {
+  const page = renderPage();
+  if (how === '--json') console.log(JSON.stringify({ page, example: exampleFile() }));
+  else writeFileSync(PAGE, page);
+}
