@@ -5,9 +5,10 @@
  *              │          │
  *              └──────────┴─────► failed  (error kept; also when somebody else ended it)
  *
- * A mirror that can be resumed is told to stop on errors of its target. It keeps what failed in its dirty bitmap, the
- * guest's writes too, which succeed all the same (QEMU block/mirror.c, do_sync_target_write; seen). ready() then waits
- * for a new connection and goes on. That ends with seal(): from then on the first error is the end.
+ * It is told to stop on errors of its target: QEMU must not end it by itself (see #cancelSafely). It keeps what failed in
+ * its dirty bitmap, the guest's writes too, which succeed all the same (QEMU block/mirror.c, do_sync_target_write; seen).
+ * One that can be resumed then waits in ready() for a new connection and goes on. That ends with seal(): from then on the
+ * first error is the end.
  *
  * QEMU dismisses the job at its end, so its error is in BLOCK_JOB_COMPLETED and nowhere else (QEMU
  * blockjob.c, block_job_on_idle_locked; docs/interop/live-block-operations.rst). Cancelling a READY mirror ends with
@@ -33,7 +34,7 @@ export interface MirrorSource {
   readonly job: string;
   readonly node: string;
   readonly target: string;
-  /** Whether it stops on an error of its target, to be resumed, until it is sealed. */
+  /** Whether it is resumed after an error of its target, until it is sealed. */
   readonly resumable?: boolean;
 }
 
@@ -49,11 +50,6 @@ interface EndOptions {
 }
 
 const END_POLL_MS = 50;
-/**
- * A job reports an I/O error without a reason; the reason comes with its end, mostly in the same breath,
- * but a throttled job sleeps its time first. So long we wait for the better words.
- */
-const WORDS_GRACE_MS = 200;
 /** The most that a mirror copies in one step (QEMU block/mirror.c: 16 requests of 1 MiB). */
 const STEP_BYTES_MAX = 16 * 1024 * 1024;
 const SEED_AGAIN =
@@ -80,8 +76,6 @@ export class Mirror {
   #mayBeBehind = false;
   #haltedAtBytes = -1;
   #fruitless = 0;
-  /** Runs between a job's I/O error and its end. */
-  #doom: NodeJS.Timeout | undefined;
 
   /** `onFailure` hears once, synchronously with the event, that a mirror failed after it was started. */
   constructor(qmp: QmpClient, source: MirrorSource, onFailure: (error: SeedError) => void) {
@@ -108,7 +102,6 @@ export class Mirror {
   /** Stops listening, whatever becomes of the job. */
   dispose(): void {
     this.#unsubscribe();
-    clearTimeout(this.#doom);
   }
 
   /** @throws SeedError `seed-failed` */
@@ -124,7 +117,7 @@ export class Mirror {
             target,
             sync: 'full',
             'copy-mode': 'write-blocking',
-            ...(this.source.resumable === true && { 'on-target-error': 'stop' }),
+            'on-target-error': 'stop',
             ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),
           },
           options,
@@ -226,9 +219,9 @@ export class Mirror {
   /** After a break: waits for a new connection, and resumes. */
   async #goOn(info: BlockJobInfo, progress: SeedProgress, options: ReadyOptions): Promise<void> {
     const { reconnection, onProgress, commandTimeoutMs, signal } = options;
-    if (reconnection === undefined) throw this.#fail(FAILING);
     if (info['io-status'] === 'nospace')
       throw this.#fail('stands still: no space for the replica', MAKE_SPACE);
+    if (reconnection === undefined) throw this.#fail(FAILING);
     this.#fruitless = info.offset === this.#haltedAtBytes ? this.#fruitless + 1 : 0;
     this.#haltedAtBytes = info.offset;
     if (this.#fruitless >= FRUITLESS_MAX) throw this.#fail(`${FAILING} again and again`);
@@ -273,7 +266,6 @@ export class Mirror {
   /** Throws if the mirror has failed or is about to. @throws SeedError `seed-failed`, `seed-lost` */
   check(): void {
     if (this.#isHalted) throw this.#fail(FAILING);
-    if (this.#doom !== undefined) throw this.#fail(FAILING);
     this.#checkFailed();
   }
 
@@ -305,17 +297,36 @@ export class Mirror {
   async #end({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
     if (!force) this.check();
     if (this.#state === 'ended') return;
-    await this.#cancel(force, deadline.options(commandTimeoutMs));
+    const bounds = deadline.options(commandTimeoutMs);
+    if (force) await this.#cancelSafely(bounds);
+    else await this.#cancel(false, bounds);
     for (;;) {
       const options = deadline.options(commandTimeoutMs);
       const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
       if (!jobs.some((one) => one.device === this.source.job)) break;
+      if (!force) this.check();
       await this.#change(END_POLL_MS, deadline);
     }
     if (force) return;
     // The job's last event came before the answer without it.
     this.check();
     if (!this.isOver()) throw this.#fail('is gone and left no word');
+  }
+
+  /**
+   * A job that is forced to its end frees its bitmap of requests before it drains the disk (QEMU block/mirror.c, mirror_run,
+   * immediate_exit), and a guest's write under way then clears its bits in memory that is somebody else's: QEMU 7.2 crashed.
+   * `stop` drains. All three go out before any answer, so that the guest stands still for their time alone, and does not
+   * depend on us to be continued.
+   */
+  async #cancelSafely(options: CommandBounds): Promise<void> {
+    const { running } = await this.#qmp.execute('query-status', {}, options);
+    const stopped = running ? this.#qmp.execute('stop', {}, options) : undefined;
+    const cancelled = this.#cancel(true, options);
+    const continued = running ? this.#qmp.execute('cont', {}, options) : undefined;
+    for (const one of await Promise.allSettled([cancelled, stopped, continued])) {
+      if (one.status === 'rejected') throw one.reason;
+    }
   }
 
   async #cancel(force: boolean, options: CommandBounds): Promise<void> {
@@ -333,9 +344,6 @@ export class Mirror {
         if (event.data.device === job) this.#setState('ready');
         return;
       case 'BLOCK_JOB_ERROR':
-        if (event.data.device === job && event.data.action === 'report') {
-          this.#doom ??= setTimeout(() => this.#fail(FAILING), WORDS_GRACE_MS);
-        }
         if (event.data.device === job && event.data.action === 'stop') this.#halt();
         return;
       case 'BLOCK_JOB_COMPLETED':
@@ -349,7 +357,7 @@ export class Mirror {
   }
 
   #halt(): void {
-    if (this.#isSealed) {
+    if (this.#isSealed || (this.isReady() && this.source.resumable !== true)) {
       if (!this.isOver()) this.#fail(FAILING);
       return;
     }
@@ -365,8 +373,6 @@ export class Mirror {
   }
 
   #fail(what: string, remedy?: string): SeedError {
-    clearTimeout(this.#doom);
-    this.#doom = undefined;
     if (this.#error !== undefined) return this.#error;
     const error = this.#lost(what, undefined, remedy);
     this.#error = error;

@@ -127,6 +127,15 @@ export class FakeVm {
     qemu.on('query-status', () => ({
       return: { status: this.status, running: this.status === 'running', singlestep: false },
     }));
+    for (const [command, status] of [
+      ['stop', 'paused'],
+      ['cont', 'running'],
+    ] as const) {
+      qemu.on(command, () => {
+        this.status = status;
+        return DONE;
+      });
+    }
     qemu.on('query-block', () => ({
       return: [
         this.#block('', '/machine/peripheral/vb0/virtio-backend', 'quorum0'),

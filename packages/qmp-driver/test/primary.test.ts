@@ -57,6 +57,7 @@ describe('the way in', () => {
         target: 'g0-seed',
         sync: 'full',
         'copy-mode': 'write-blocking',
+        'on-target-error': 'stop',
       },
     ]);
     await driver.attach([disk]);
@@ -187,7 +188,7 @@ describe('seeding fails', () => {
     expect(failures).toHaveLength(1);
   });
 
-  test('an I/O error whose end is far fails it all the same, and rollback ends the job', async () => {
+  test('a copy that stops on an I/O error has failed, and rollback ends its job', async () => {
     vm.instant = false;
     const patient = new PrimaryDriver(qmp, { ...FAST, stallTimeoutMs: 2000 });
     const asked = vm.qemu.nextRequest('query-block-jobs');
@@ -195,7 +196,7 @@ describe('seeding fails', () => {
     await asked;
     const report = { device: 'g0-seed', operation: 'write' };
     vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'ignore' });
-    vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'report' });
+    vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'stop' });
     await expect(seeding).rejects.toMatchObject({
       code: 'seed-failed',
       message: 'the mirror of vb0 (job g0-seed) has met an I/O error',
@@ -203,6 +204,18 @@ describe('seeding fails', () => {
     await patient.rollback();
     expect(vm.jobs.size).toBe(0);
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
+  test("the guest's writes are drained before a copy is cancelled; one that its user has stopped stays so", async () => {
+    await driver.seed([linkOf('nbd')]);
+    await driver.rollback();
+    const at = vm.commands().indexOf('stop');
+    expect(vm.commands().slice(at, at + 3)).toEqual(['stop', 'block-job-cancel', 'cont']);
+    vm.status = 'paused';
+    await driver.seed([linkOf('nbd')]);
+    await driver.rollback();
+    expect(vm.status).toBe('paused');
+    expect(vm.commands().filter((name) => name === 'stop' || name === 'cont')).toHaveLength(2);
   });
 
   test('another driver finds what this one has left, and takes it back', async () => {
@@ -310,7 +323,7 @@ describe('attaching fails', () => {
 
   test('the mirror has an I/O error and has not ended yet', async () => {
     await driver.seed([linkOf('nbd')]);
-    const report = { device: 'g0-seed', operation: 'write', action: 'report' };
+    const report = { device: 'g0-seed', operation: 'write', action: 'stop' };
     vm.qemu.emit('BLOCK_JOB_ERROR', report);
     await qmp.execute('query-status');
     await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-lost' });

@@ -220,14 +220,14 @@ describe('seed, attach, roll back', () => {
     await qmp.execute('query-status', {}, { timeoutMs: 500 });
   });
 
-  test('a mirror that fails, in the words of QEMU', async () => {
+  test('a mirror whose target has no space', async () => {
     const qmp = await machine();
     const full = 'inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=28';
     const { path } = await replica('full', DISK_BYTES, full);
     const driver = new PrimaryDriver(qmp);
     await expect(driver.seed([linkTo(path, 'nbd')])).rejects.toMatchObject({
       code: 'seed-failed',
-      message: 'the mirror of vb0 (job g0-seed) ended: No space left on device',
+      message: 'the mirror of vb0 (job g0-seed) stands still: no space for the replica',
     });
     await driver.rollback();
     expect((await findDisk(qmp, 'vb0')).jobs).toEqual([]);
