@@ -7,7 +7,7 @@ export { ImageLock } from './image-lock.js';
 export { NbdBase, type NbdBaseOptions } from './nbd-base.js';
 export { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 export { type PrimaryLink } from './primary-link.js';
-export { replayJournal, type ReplayTarget } from './journal.js';
+export { type JournalSource, replayFrom, replayJournal, type ReplayTarget } from './journal.js';
 export { recoverBases, type DiskOptions } from './recovery.js';
 export { Replica } from './replica.js';
 export { ON_FULL } from './replica-options.js';
@@ -18,5 +18,11 @@ export type {
   ReplicaEvent,
   ReplicaOptions,
 } from './replica-options.js';
-export { readStateFile, stateFileOf, type ReplicaState, type StateRecord } from './state-file.js';
+export {
+  parseState,
+  readStateFile,
+  stateFileOf,
+  type ReplicaState,
+  type StateRecord,
+} from './state-file.js';
 export { type WriteBackBatch, type WriteBackRun } from './write-back.js';

@@ -189,30 +189,52 @@ export async function replayJournal(
     throw journalError(file, 'opened', error);
   });
   try {
-    const header = Buffer.alloc(HEADER_BYTES);
-    await handle.read(header, 0, HEADER_BYTES, 0);
-    const owner = header.toString('latin1', MAGIC.length, MAGIC.length + uuid.length);
-    if (!header.subarray(0, MAGIC.length).equals(MAGIC) || owner !== uuid) {
-      throw foreign(`${file} is not the journal of replica ${uuid}`);
-    }
-    let sealedEnd = HEADER_BYTES;
-    let seals = 0;
-    for await (const frame of frames(handle, Infinity)) {
-      if (!isOurs(frame)) throw foreign(`${file} holds what this version does not write`);
-      if (frame.kind !== KIND_SEAL) continue;
-      sealedEnd = frame.end;
-      seals++;
-    }
-    for await (const frame of frames(handle, sealedEnd)) {
-      if (frame.kind === KIND_DATA) await target.write(frame.disk, frame.offset, frame.payload);
-      else if (frame.kind === KIND_ZERO) {
-        await target.zero(frame.disk, frame.offset, frame.length * ZERO_UNIT);
-      }
-    }
-    return seals;
+    return await replayFrom({ name: file, read: (...at) => handle.read(...at) }, uuid, target);
   } finally {
     await handle.close();
   }
+}
+
+/** The bytes of a journal, wherever they are. */
+export interface JournalSource {
+  /** For people. */
+  readonly name: string;
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+}
+
+/** What `replayJournal` does, with any source. */
+export async function replayFrom(
+  source: JournalSource,
+  uuid: string,
+  target: ReplayTarget,
+): Promise<number> {
+  const header = Buffer.alloc(HEADER_BYTES);
+  await source.read(header, 0, HEADER_BYTES, 0);
+  const owner = header.toString('latin1', MAGIC.length, MAGIC.length + uuid.length);
+  if (!header.subarray(0, MAGIC.length).equals(MAGIC) || owner !== uuid) {
+    throw foreign(`${source.name} is not the journal of replica ${uuid}`);
+  }
+  const window = new Window(source);
+  let sealedEnd = HEADER_BYTES;
+  let seals = 0;
+  for await (const frame of frames(window, Infinity)) {
+    if (!isOurs(frame)) throw foreign(`${source.name} holds what this version does not write`);
+    if (frame.kind !== KIND_SEAL) continue;
+    sealedEnd = frame.end;
+    seals++;
+  }
+  for await (const frame of frames(window, sealedEnd)) {
+    if (frame.kind === KIND_DATA) await target.write(frame.disk, frame.offset, frame.payload);
+    else if (frame.kind === KIND_ZERO) {
+      await target.zero(frame.disk, frame.offset, frame.length * ZERO_UNIT);
+    }
+  }
+  return seals;
 }
 
 /** Its digest is right, so it is not torn; but it need not be a replicator of this version that wrote it. */
@@ -231,8 +253,7 @@ interface Frame {
 }
 
 /** Frames until `stop`, the end of the file or the first frame that is not whole or not in its place. */
-async function* frames(handle: FileHandle, stop: number): AsyncGenerator<Frame> {
-  const window = new Window(handle);
+async function* frames(window: Window, stop: number): AsyncGenerator<Frame> {
   let sealed = 0;
   let sequence = 0;
   for (let at = HEADER_BYTES; at < stop;) {
@@ -260,22 +281,26 @@ async function* frames(handle: FileHandle, stop: number): AsyncGenerator<Frame> 
   }
 }
 
-/** Reads a file from its beginning to its end, in pieces much larger than what is asked for. */
+const WINDOW_BYTES = 64 * 1024;
+const WIDE_WINDOW_BYTES = 2 * (FRAME_BYTES + FRAME_PAYLOAD_MAX);
+
+/** Reads a source from its beginning to its end, in pieces much larger than what is asked for. */
 class Window {
-  readonly #buffer = Buffer.allocUnsafe(2 * (FRAME_BYTES + FRAME_PAYLOAD_MAX));
+  #buffer = Buffer.allocUnsafe(WINDOW_BYTES);
   #start = 0;
   #length = 0;
 
-  constructor(private readonly handle: FileHandle) {}
+  constructor(private readonly source: JournalSource) {}
 
-  /** Bytes of the file, valid until the next call; undefined when the file ends before. */
+  /** Its bytes, valid until the next call; undefined when it ends before. */
   async bytes(at: number, length: number): Promise<Buffer | undefined> {
     if (at < this.#start || at + length > this.#start + this.#length) {
+      if (length > this.#buffer.length) this.#buffer = Buffer.allocUnsafe(WIDE_WINDOW_BYTES);
       this.#start = at;
       this.#length = 0;
       while (this.#length < this.#buffer.length) {
         const room = this.#buffer.length - this.#length;
-        const { bytesRead } = await this.handle.read(
+        const { bytesRead } = await this.source.read(
           this.#buffer,
           this.#length,
           room,

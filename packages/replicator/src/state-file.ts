@@ -78,6 +78,11 @@ export async function readStateFile(
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw unreadable(file, error);
   }
+  return parseState(text, file);
+}
+
+/** @param file where it is from; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+export function parseState(text: string, file: string): StateRecord {
   try {
     const record: unknown = JSON.parse(text);
     if (!isStateRecord(record)) throw new Error('not a state file of this version');

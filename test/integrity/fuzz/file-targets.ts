@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { BaseImageError, JournalError, readStateFile, replayJournal } from '@gannet/replicator';
+import { BaseImageError, JournalError, parseState, replayFrom } from '@gannet/replicator';
 import type { Random } from '../random.js';
 import { expectKnown, Finding, type Target } from './target.js';
 
@@ -9,15 +7,6 @@ const UUID = '6f1c5a0e-0a40-4ac7-8ddf-6d3a2a64b1f0';
 const HEADER_BYTES = 64;
 const FRAME_BYTES = 48;
 const PAYLOAD_MAX = 1024 * 1024;
-
-/** In memory where there is such a place: millions of small files. */
-function folder(): string {
-  const made = mkdtempSync('/dev/shm/gannet-fuzz-');
-  process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-  return made;
-}
-let place: string | undefined;
-const at = (name: string): string => path.join((place ??= folder()), name);
 
 interface Frame {
   readonly kind: number;
@@ -116,11 +105,13 @@ export const journalReader: Target = {
     return mended;
   },
   run: async (input) => {
-    const file = at('journal');
-    writeFileSync(file, input);
     const done: string[] = [];
+    const read = (buffer: Buffer, offset: number, length: number, position: number) => {
+      const bytesRead = input.subarray(position, position + length).copy(buffer, offset);
+      return Promise.resolve({ bytesRead });
+    };
     try {
-      await replayJournal(file, UUID, {
+      await replayFrom({ name: 'journal', read }, UUID, {
         write: (disk, offset, data) => {
           done.push(`write ${disk} ${offset} ${Buffer.from(data).toString('hex')}`);
           return Promise.resolve();
@@ -189,12 +180,9 @@ export const stateFile: Target = {
     const pattern = new RegExp(`"${key}":\\s*("[^"]*"|\\[[^\\]]*\\]|[^,}]*)`);
     return Buffer.from(input.toString().replace(pattern, `"${key}": ${random.pick(VALUES)}`));
   },
-  run: async (input) => {
-    const file = at('state');
-    writeFileSync(file, input);
+  run: (input) => {
     try {
-      const record = await readStateFile('/nowhere', file);
-      if (!record) throw new Finding('a file that is there is not there');
+      const record = parseState(input.toString('utf8'), 'state');
       const { image, disks, disk, sizeBytes, epoch } = record;
       const isWhole =
         (image === undefined || typeof image === 'string') &&

@@ -3,7 +3,7 @@ import { MemoryExport, NbdServer, type NbdServerEvent } from '@gannet/nbd';
 import type { Random } from '../random.js';
 import { Finding, type Target } from './target.js';
 
-const DISK_BYTES = 64 * 1024;
+const DISK_BYTES = 16 * 1024;
 const TURNS_MAX = 200;
 
 const u16 = (value: number): Buffer => Buffer.from([value >>> 8, value & 0xff]);
