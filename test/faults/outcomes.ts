@@ -61,7 +61,10 @@ async function observeTakeover(scene: Scene): Promise<Outcome> {
   const isKilled = cell.fault === 'kill';
   const isReplicatorDead =
     isKilled && (cell.target === 'replicator' || cell.target === 'both-daemons');
-  if (isReplicatorDead) return worthOfBase(scene);
+  if (isReplicatorDead) {
+    await scene.loseUnsynced();
+    return worthOfBase(scene);
+  }
   if (isKilled && cell.target === 'svm') {
     // Its daemon lives, and has a journal to bring to an end.
     await scene.until('its end to be noticed', () =>

@@ -1,15 +1,19 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabError, type LabPair, type OracleDigest, type SlowHost } from 'gannet/lab';
 import type { Cell } from './cells.js';
 import { chance } from './chance.js';
 import { BIN } from './places.js';
-import { childrenOf } from './processes.js';
+import { childrenOf, signal } from './processes.js';
 import { TwoHostPair } from './two-host-pair.js';
 
 const PERIOD_MS = 500;
 const PATIENCE_MS = 45_000;
+/** What lies here is as fast as ever while a disk crawls. */
+const MEMORY = '/dev/shm/gannet-cell-';
 
 export interface Recovery {
   readonly code: number;
@@ -26,14 +30,19 @@ export class Scene {
   protection: 'done' | { readonly message: string } | undefined;
   #recovering: ChildProcess | undefined;
   #recovery: Promise<Recovery> | undefined;
+  #oldBase: string | undefined;
 
   private constructor(
     readonly cell: Cell,
     readonly hosts: TwoHostPair,
     private readonly seed: number,
+    /** Where the journal is, if not beside the base. */
+    private readonly memory: string | undefined,
   ) {}
 
   static async open(cell: Cell, seed: number): Promise<Scene> {
+    const isJournalApart = cell.phase === 'move' || cell.phase === 'replay';
+    const memory = isJournalApart ? await mkdtemp(MEMORY) : undefined;
     const hosts = await TwoHostPair.create({
       periodMs: PERIOD_MS,
       fillMb: 24,
@@ -41,8 +50,9 @@ export class Scene {
       thinkUs: 1500,
       baseFormat: cell.target === 'storage-daemon' ? 'qcow2' : 'raw',
       primary: { stageTimeoutMs: 15_000, seedLinkTimeoutMs: 12_000 },
+      ...(memory !== undefined && { secondary: { journal: path.join(memory, 'journal') } }),
     });
-    return new Scene(cell, hosts, seed);
+    return new Scene(cell, hosts, seed, memory);
   }
 
   get pair(): LabPair {
@@ -81,6 +91,25 @@ export class Scene {
     const status = await this.pair.secondaryDaemon.client.call('status');
     const { disks } = status as { disks: { epochsToWriteBack: number }[] };
     return disks.some(({ epochsToWriteBack }) => epochsToWriteBack > 0);
+  }
+
+  /** Remembers the base as it is at one moment. */
+  async keepBase(): Promise<void> {
+    const { pid } = this.pair.secondaryDaemon;
+    const pids = [pid, ...(await childrenOf(pid, 'qemu-storage-daemon'))];
+    const copy = `${this.#base}.old`;
+    for (const each of pids) signal(each, 'SIGSTOP');
+    await copyFile(this.#base, copy);
+    for (const each of pids) signal(each, 'SIGCONT');
+    this.#oldBase = copy;
+  }
+
+  /**
+   * Takes from the base what was written since, and never synced: kill -9 leaves that in the kernel's memory, where it
+   * would make up for a journal that lacks it.
+   */
+  async loseUnsynced(): Promise<void> {
+    if (this.#oldBase !== undefined) await copyFile(this.#oldBase, this.#base);
   }
 
   /** `gannet recover`, as slow as its disk. */
@@ -150,6 +179,11 @@ export class Scene {
     if (this.isRecovering) this.#recovering?.kill('SIGKILL');
     await this.hosts.dispose();
     await this.slowHost?.dispose();
+    if (this.memory !== undefined) await rm(this.memory, { recursive: true, force: true });
+  }
+
+  get #base(): string {
+    return this.pair.bases[0] ?? '';
   }
 
   get #config(): string {

@@ -17,8 +17,9 @@ export interface TwoHostPairOptions extends Pick<
 > {
   readonly periodMs: number;
   readonly fences?: { readonly primary: string; readonly secondary: string };
-  /** Keys to put over those of `primary`. */
+  /** Keys to put over those of `primary`, and of `secondary`. */
   readonly primary?: Record<string, unknown>;
+  readonly secondary?: Record<string, unknown>;
 }
 
 /**
@@ -36,14 +37,15 @@ export class TwoHostPair {
   ) {}
 
   static async create(options: TwoHostPairOptions): Promise<TwoHostPair> {
-    const { periodMs, fences = { primary: FENCE, secondary: FENCE }, primary, ...rest } = options;
+    const { periodMs, fences = { primary: FENCE, secondary: FENCE } } = options;
+    const { primary, secondary, ...rest } = options;
     const dirOf = (): string => pair.dir;
     const socket = (name: string): string => path.join(dirOf(), name);
     const pair: LabPair = await LabPair.create({
       ...rest,
       guest: await findGuest(),
       periodMs,
-      secondary: { failover: 'automatic' },
+      secondary: { failover: 'automatic', ...secondary },
       env: () => ({ LAB: dirOf() }),
       config: (role) => ({
         peer: PEER,

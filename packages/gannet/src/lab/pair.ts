@@ -287,6 +287,11 @@ export class LabPair {
     return { digests: comparisons, isClean: oracle.clean };
   }
 
+  /** The files of the secondary's bases, in the order of the disks. */
+  get bases(): string[] {
+    return this.#disks().map(({ base }) => base);
+  }
+
   /** The secondary's bases as raw images, by the guest's names of its disks. */
   async baseImages(): Promise<Record<string, string>> {
     const images = await Promise.all(this.#disks().map(({ base }) => this.#asRaw(base)));
