@@ -14,7 +14,7 @@ const gannet = path.join(root, 'packages', 'gannet');
 const { configSections } = await import(path.join(gannet, 'dist', 'shells', 'config-keys.js'));
 const { stringify } = createRequire(path.join(gannet, 'package.json'))('yaml');
 
-const PER_UNIT = { ms: ', in ms', bytes: '', 'bytes a second': ' a second' };
+const PER_UNIT = { ms: ', in ms', µs: ', in µs', bytes: '', 'bytes a second': ' a second' };
 
 /** A file that has every key, as `example` of each says. */
 export function exampleFile(sections = configSections()) {

@@ -100,6 +100,7 @@ async function serve({ endpoint, base, sizeBytes, commitMs }: ExportSettings): P
   let served: Served | undefined;
   const server = new NbdServer({
     exports: () => served?.exports ?? [],
+    busyPollMs: 0.1,
     admission: { admit: (apply) => served?.replica.gate.admit(apply) },
   });
   await server.listen(

@@ -330,6 +330,20 @@ const secondarySchema = z.strictObject({
     }),
   ),
   overwrite: z.boolean().default(false).meta(key('seed over a base that holds data', false)),
+  pollUs: z
+    .number()
+    .int()
+    .min(0)
+    .max(1000)
+    .default(100)
+    .meta(
+      key(
+        'how long after an answer the daemon polls for the next request before it sleeps, while requests come that ' +
+          'fast; 0 for never, where processors are short',
+        100,
+        { unit: 'µs' },
+      ),
+    ),
   memory: memorySchema
     .optional()
     .meta(section('what the buffers may take', { see: 'how-to/memory.md' })),

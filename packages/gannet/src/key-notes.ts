@@ -6,7 +6,7 @@ export type KeyNotes = {
   readonly description: string;
   /** As a file may have it. */
   readonly example?: unknown;
-  readonly unit?: 'ms' | 'bytes' | 'bytes a second';
+  readonly unit?: 'ms' | 'µs' | 'bytes' | 'bytes a second';
   /** Whose daemon reads it, where that does not follow from the section. */
   readonly host?: 'primary' | 'secondary';
   /** What holds for a file without it, where that is no constant of the schema. */

@@ -68,6 +68,7 @@ describe('a configuration', () => {
     expect(config.secondary).toEqual({
       nbd: { type: 'unix', path: '/run/replica.nbd' },
       svm: '/run/replica.nbd',
+      pollUs: 100,
       peer: { type: 'unix', path: '/run/gannet/web.peer' },
       journal: '/var/lib/gannet/web.journal',
       source: 'colo',

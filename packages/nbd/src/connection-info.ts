@@ -1,5 +1,6 @@
 // What a connection tells others of itself, and what it is given.
 
+import type { BusyPoll } from './busy-poll.js';
 import type { Connection } from './connection.js';
 import type { NbdRefusal } from './errors.js';
 import type { Admission, NbdExport, PeerInfo, SessionEnd } from './export.js';
@@ -42,6 +43,7 @@ export interface ConnectionContext {
   readonly exports: () => readonly NbdExport[];
   readonly admission: Admission;
   readonly limits: NbdLimits;
+  readonly busyPoll: BusyPoll;
   /** Who counts as one crowd. */
   readonly origin: string;
   /** Asked of the client before anything else. */

@@ -128,6 +128,7 @@ export class Connection {
   #receive(batch: Buffer): void {
     if (this.#state === 'closed') this.#source.done();
     if (this.#end !== undefined || this.#state === 'closed') return;
+    if (this.#transmission !== undefined) this.#context.busyPoll.asked();
     this.#queue.push(batch);
     this.#queuedBytes += batch.length;
     this.#receivedBytes += batch.length;
@@ -164,6 +165,7 @@ export class Connection {
     if (batch === undefined) return;
     this.#applyBatch(batch);
     this.#replies.flush();
+    if (this.#transmission !== undefined) this.#context.busyPoll.answered();
   };
 
   #isHeldUp(): boolean {

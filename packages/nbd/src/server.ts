@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
+import { BusyPoll } from './busy-poll.js';
 import { Connection } from './connection.js';
 import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
 import { Doorkeeper, networkOf } from './doorkeeper.js';
@@ -31,6 +32,11 @@ export interface NbdServerOptions {
   /** When bytes received may be acted upon; at once where left out. */
   readonly admission?: Admission;
   readonly limits?: Partial<NbdLimits>;
+  /**
+   * For how long after an answer the event loop polls for the next request instead of sleeping, in milliseconds, while
+   * they come that fast: doubles what a client gets done who sends one at a time. Default 0, never.
+   */
+  readonly busyPollMs?: number;
   /** Told about connections, for logs; must not throw. */
   readonly onEvent?: (event: NbdServerEvent) => void;
 }
@@ -43,6 +49,7 @@ let lastPeerId = 0;
 export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdLimits;
+  readonly #busyPoll: BusyPoll;
   readonly #connections = new Set<Connection>();
   readonly #door: Doorkeeper;
   readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
@@ -52,6 +59,7 @@ export class NbdServer {
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#busyPoll = new BusyPoll(options.busyPollMs ?? 0);
     this.#door = new Doorkeeper(this.#limits);
   }
 
@@ -162,6 +170,7 @@ export class NbdServer {
         exports: typeof exports === 'function' ? exports : () => exports,
         admission: this.#options.admission ?? AT_ONCE,
         limits: this.#limits,
+        busyPoll: this.#busyPoll,
         origin,
         tls,
         mayOpen: () => this.#inUse() < this.#limits.connections,

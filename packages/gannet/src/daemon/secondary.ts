@@ -91,6 +91,7 @@ export class SecondaryRole implements Role {
     this.#nbd = new NbdServer({
       exports,
       admission,
+      busyPollMs: config.secondary.pollUs / 1000,
       onEvent: (event) => {
         this.#requests.note(event);
         this.#strangers.onNbd(event);
