@@ -49,7 +49,8 @@ export const B8: Comparison = {
       },
       {
         name: OURS,
-        setup: '`gannet primary`, `gannet secondary`, `gannet protect`; replication link',
+        setup:
+          '`gannet primary`, `gannet secondary` with the priority that its service has, `gannet protect`; replication link',
         subject: (scope, ms) => gannet(scope, guest, ms),
       },
     ];
@@ -81,6 +82,8 @@ async function gannet(scope: Scope, guest: LabGuest, windowMs: number): Promise<
   await pair.startPrimaryDaemon();
   await pin(scope, 'primary', pair.primary.pid, pair.primaryDaemon.pid);
   await pin(scope, 'secondary', pair.secondary.pid, pair.secondaryDaemon.pid);
+  // As gannet-secondary@.service has it.
+  await scope.run(['renice', '--priority', '-10', '--pid', `${pair.secondaryDaemon.pid}`]);
   await pair.protect();
   await pair.waitForCommits(2);
   const before = pair.commits.length;

@@ -19,6 +19,8 @@ export interface FioOptions {
   readonly rampSeconds?: number;
   readonly sizeBytes: number;
   readonly seed?: number;
+  /** In either direction; none by default. */
+  readonly iopsMax?: number | undefined;
 }
 
 export interface FioReading {
@@ -68,7 +70,7 @@ export async function fio(scope: Scope, options: FioOptions): Promise<FioReading
 }
 
 function argumentsOf(options: FioOptions): string[] {
-  const { uri, load, seconds, rampSeconds = 0, sizeBytes, seed = 1 } = options;
+  const { uri, load, seconds, rampSeconds = 0, sizeBytes, seed = 1, iopsMax } = options;
   return [
     ...['--name=load', '--ioengine=nbd', `--uri=${uri}`, '--thread', '--output-format=json'],
     ...[`--rw=${load.rw}`, `--bs=${load.blockBytes}`, `--iodepth=${load.depth}`],
@@ -77,6 +79,7 @@ function argumentsOf(options: FioOptions): string[] {
     // A random map would make fio's own work grow with the disk, and its buffers compress to nothing.
     ...['--norandommap', '--refill_buffers=0', '--randrepeat=0', '--random_generator=tausworthe64'],
     ...(load.readPercent === undefined ? [] : [`--rwmixread=${load.readPercent}`]),
+    ...(iopsMax === undefined ? [] : [`--rate_iops=${iopsMax}`]),
     ...(load.fsyncEvery === undefined ? [] : [`--fsync=${load.fsyncEvery}`]),
   ];
 }

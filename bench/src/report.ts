@@ -41,7 +41,8 @@ function reach(results: readonly Result[]): string {
   return [
     '## Targets',
     '',
-    'The worst point of each, by medians; its place is in brackets.',
+    'The worst point of each, by medians; its place is in brackets. Where another link than the default one, replication, ' +
+      'is the worst, that of the default follows.',
     '',
     '| | must | aim | measured | |',
     '| --- | ---: | ---: | --- | --- |',

@@ -34,6 +34,8 @@ export interface Target {
 const isRandom4k = (name: string): boolean => name.startsWith('4 KiB');
 const is64k = (name: string): boolean => name.startsWith('64 KiB');
 const any = (): boolean => true;
+/** Its worst is shown, too, where another link is worse. */
+const DEFAULT_LINK = 'replication link';
 
 export const TARGETS: readonly Target[] = [
   path('B1', 'Gannet / native, every workload', NATIVE, any, 0.95, 0.99),
@@ -132,10 +134,13 @@ export function standings(results: readonly Result[]): Standing[] {
     const findings = result ? target.find(result) : [];
     const isWorse = (a: Finding, b: Finding): boolean =>
       better === 'higher' ? a.value < b.value : a.value > b.value;
-    const worst = findings.reduce<Finding | undefined>(
-      (found, each) => (found === undefined || isWorse(each, found) ? each : found),
-      undefined,
-    );
+    const worstOf = (some: readonly Finding[]): Finding | undefined =>
+      some.reduce<Finding | undefined>(
+        (found, each) => (found === undefined || isWorse(each, found) ? each : found),
+        undefined,
+      );
+    const worst = worstOf(findings);
+    const usual = worstOf(findings.filter(({ where }) => where.endsWith(DEFAULT_LINK)));
     if (!worst || !result) return { ...head, measured: '', verdict: 'not measured' };
     const reaches = (goal: number): boolean =>
       better === 'higher' ? worst.value >= goal : worst.value <= goal;
@@ -143,7 +148,9 @@ export function standings(results: readonly Result[]): Standing[] {
     const verdict = reaches(aim) ? 'aim met' : reaches(must) ? 'met' : 'missed';
     return {
       ...head,
-      measured: `${show(worst.value)} (${worst.where})`,
+      measured:
+        `${show(worst.value)} (${worst.where})` +
+        (usual === undefined || usual === worst ? '' : `; ${show(usual.value)} (${usual.where})`),
       // A run of ours that failed is not made good by those that went well.
       verdict: hasFailed ? 'missed' : verdict,
     };
