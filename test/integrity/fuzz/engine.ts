@@ -8,7 +8,7 @@ import { Finding, type Target } from './target.js';
 /** Inputs between two looks at the coverage, which cost as much as some inputs. */
 const BATCH = 200;
 /** So many without anything new, and the next are tried without counting blocks, which is several times faster. */
-const BLIND_AFTER = 10;
+const BLIND_AFTER = 4;
 const BLIND_BATCHES = 1000;
 const FRESH_SHARE = 0.05;
 /** One input that takes the processor for longer than this is a finding: inputs are small. */
