@@ -162,6 +162,7 @@ export interface InfoRequest {
   readonly wanted: ReadonlySet<number>;
 }
 
+/** Undefined where the lengths in it do not add up. */
 export function parseInfoRequest(data: Buffer): InfoRequest | undefined {
   const name = parseString(data, 0);
   if (name === undefined || data.length < name.end + 2) return undefined;
@@ -178,6 +179,7 @@ export interface MetaContextRequest {
   readonly queries: readonly string[];
 }
 
+/** As parseInfoRequest(). */
 export function parseMetaContextRequest(data: Buffer): MetaContextRequest | undefined {
   const name = parseString(data, 0);
   if (name === undefined || data.length < name.end + 4) return undefined;

@@ -90,6 +90,7 @@ export interface StartColoOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The primary's QEMU: seed(), attach(), startColo(), finishSeed(), in this order; then runAlone() or rollback(). */
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;

@@ -39,6 +39,10 @@ const HOST_FILES = ['kernel', 'initrd', 'dtb'] as const;
 const OWN_FIRMWARE = /^bios[\w-]*\.bin$/;
 const BACKENDS = /^memory-backend-/;
 
+/**
+ * The command line of a secondary that matches a running primary: same machine, CPU, memory and devices in the same
+ * places, its disks exports of the replicator, waiting with -incoming. What cannot be derived is a finding.
+ */
 export function secondaryCommandLine(
   report: VmReport,
   options: SecondaryCommandOptions,

@@ -24,6 +24,7 @@ export interface SecondaryOptions {
   readonly network?: readonly NetworkLink[];
 }
 
+/** The secondary's QEMU: prepare() while it waits with -incoming, failOver(), openNetwork(), moveToLocal(). */
 export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;

@@ -62,6 +62,7 @@ function isStateRecord(value: unknown): value is StateRecord {
   );
 }
 
+/** Where the state file of a base is, unless another place is named: beside it. */
 export function stateFileOf(basePath: string): string {
   return `${basePath}.gannet`;
 }

@@ -37,6 +37,7 @@ export async function diskBelow(folder = tmpdir()): Promise<BlockDevice | undefi
 
 let lastGroup = 0;
 
+/** Processes that are put into it share a disk with these limits. Needs root and control groups of blkio or io. */
 export class SlowHost {
   private constructor(
     private readonly group: string,

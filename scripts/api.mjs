@@ -1,0 +1,235 @@
+// Writes docs/reference/api/: what each package exports, a page a package, from the declarations that the compiler has
+// written and the comments in them.
+//
+//   node scripts/api.mjs [--json]
+//
+// It reads what was compiled. The ~300 commands of QMP are left out: their types are QEMU's own schema.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import prettier from 'prettier';
+import ts from 'typescript';
+
+const root = path.resolve(import.meta.dirname, '..');
+const FOLDER = path.join(root, 'docs', 'reference', 'api');
+const style = await prettier.resolveConfig(path.join(root, 'package.json'));
+
+/** In the order in which they build on each other; `leftOut` are files whose exports are only counted. */
+const PACKAGES = [
+  { folder: 'qemu-qmp-client', leftOut: /\/src\/(schema|generated)\// },
+  { folder: 'nbd' },
+  { folder: 'replicator' },
+  { folder: 'checkpointer' },
+  { folder: 'qmp-driver' },
+  { folder: 'gannet' },
+];
+const KINDS = ['Classes', 'Functions', 'Types', 'Errors', 'Constants'];
+/** A type that was inferred may be hundreds of lines of a library's own. */
+const CONSTANT_LINES_MAX = 12;
+
+const manifests = new Map(
+  PACKAGES.map(({ folder }) => {
+    const file = path.join(root, 'packages', folder, 'package.json');
+    return [folder, JSON.parse(readFileSync(file, 'utf8'))];
+  }),
+);
+const entries = PACKAGES.flatMap(({ folder }) => {
+  return Object.entries(manifests.get(folder).exports).map(([name, { types }]) => {
+    return { folder, name, file: path.join(root, 'packages', folder, types) };
+  });
+});
+const program = ts.createProgram(
+  entries.map(({ file }) => file),
+  { module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, skipLibCheck: true },
+);
+const checker = program.getTypeChecker();
+
+/** @returns {{name: string, symbol: ts.Symbol}[]} what a module exports; of a namespace, what is in it */
+function exportsOf(module, above = '') {
+  return checker.getExportsOfModule(module).flatMap((found) => {
+    const isAlias = (found.flags & ts.SymbolFlags.Alias) !== 0;
+    const symbol = isAlias ? checker.getAliasedSymbol(found) : found;
+    const name = above + found.name;
+    const isNamespace = (symbol.flags & ts.SymbolFlags.ValueModule) !== 0;
+    return isNamespace ? exportsOf(symbol, `${name}.`) : [{ name, symbol }];
+  });
+}
+
+function sourceOf(declaration) {
+  const compiled = path.relative(root, declaration.getSourceFile().fileName);
+  return `/${compiled.replace('/dist/', '/src/').replace(/\.d\.ts$/, '.ts')}`;
+}
+
+function kindOf({ name }, declaration) {
+  if (/(?<!Oracle)Error(Code)?$/.test(name)) return 'Errors';
+  if (ts.isClassDeclaration(declaration)) return 'Classes';
+  if (ts.isFunctionDeclaration(declaration)) return 'Functions';
+  return ts.isVariableDeclaration(declaration) ? 'Constants' : 'Types';
+}
+
+/** A constant's comment and words are those of its statement. */
+function statementOf(declaration) {
+  return ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration;
+}
+
+/** The comment that belongs to a declaration, without its stars: text, then `@tag …` paragraphs. */
+function commentOf(node) {
+  const docs = ts.getJSDocCommentsAndTags(node).filter(ts.isJSDoc);
+  const raw = docs.at(-1)?.getText() ?? '';
+  const lines = raw.replace(/^\/\*\*|\*\/$/g, '').split('\n');
+  return lines
+    .map((line) => line.replace(/^\s*\* ?/, '').trimEnd())
+    .join('\n')
+    .trim();
+}
+
+/** `{@link X}` and tags as a page has them. */
+function prose(comment) {
+  const text = comment.replace(/\{@link ([^}]+)\}/g, '`$1`');
+  const [before = '', ...tags] = text.split(/(?<=^|\s)@(?=(?:param|returns|throws)\b)/);
+  const told = tags.map((tag) => {
+    const [, name, rest] = /^(\w+)\s*([^]*)$/.exec(tag.trim()) ?? [];
+    const words = rest.replace(/\s*\n\s*/g, ' ');
+    if (name === 'param') return `- ${words.replace(/^(\S+)\s+(?:- )?/, '`$1`: ')}`;
+    return `- *${name}*${words === '' ? '' : ` ${words}`}`;
+  });
+  return [before.trim(), told.join('\n')].filter((part) => part !== '').join('\n\n');
+}
+
+/** A declaration as a reader wants it: no comment above it, nothing private, in our own style. */
+async function codeOf(declarations, name) {
+  const texts = declarations.map((declaration) => {
+    const node = statementOf(declaration);
+    const text = node.getText().replace(/^ *(static )?#private;\n?/gm, '');
+    return text
+      .replace(/^(?:export )?(?:declare )?/, '')
+      .replace(/^ *private (?:static )?(?:readonly )?\w+[^;]*;\n?/gm, '');
+  });
+  const bare = texts.join('\n');
+  const code = (await prettier.format(bare, { ...style, parser: 'typescript' })).trim();
+  const isLong = code.split('\n').length > CONSTANT_LINES_MAX;
+  if (!isLong || !ts.isVariableDeclaration(declarations[0])) return code;
+  return `const ${name.split('.').at(-1)}: ${/: ([\w.]+)/.exec(code)?.[1] ?? ''}<…>;`;
+}
+
+async function entryOf(one, folder) {
+  const declarations = one.symbol.declarations ?? [];
+  const [first] = declarations;
+  const from = sourceOf(first);
+  const text = prose(commentOf(statementOf(first)));
+  const isOurs = from.startsWith(`/packages/${folder}/`);
+  const code = await codeOf(isOurs ? declarations : [first], one.name);
+  return { name: one.name, kind: kindOf(one, first), text, code, from };
+}
+
+function textOf({ name, text, code, from }, names) {
+  const file = path.basename(from);
+  const rest = text === '' ? '' : `\n${linked(text, names, name)}\n`;
+  return `### \`${name}\`\n${rest}\n\`\`\`ts\n${code}\n\`\`\`\n\n[${file}](../../..${from})\n`;
+}
+
+/** A name in backticks that the page has a heading for leads there. */
+function linked(text, names, own) {
+  return text.replace(/`(\w+)(\(\))?`(?!\])/g, (all, name) => {
+    return name !== own && names.has(name) ? `[${all}](#${name.toLowerCase()})` : all;
+  });
+}
+
+/** Constants with words of their own are few; the others are a list. */
+function constantsText(constants) {
+  const files = new Map();
+  for (const one of constants) files.set(one.from, [...(files.get(one.from) ?? []), one]);
+  const blocks = [...files].map(([from, own]) => {
+    const lines = own.map(({ text, code }) => {
+      const words = text.replace(/\s*\n\s*/g, ' ');
+      return words === '' ? code : `/** ${words} */\n${code}`;
+    });
+    const code = lines.join('\n');
+    return `[${path.basename(from)}](../../..${from})\n\n\`\`\`ts\n${code}\n\`\`\`\n`;
+  });
+  return blocks.join('\n');
+}
+
+async function sectionsOf({ folder, leftOut }, { name: entry, file }, title) {
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file));
+  const all = exportsOf(module).filter(({ symbol }) => symbol.declarations?.length);
+  const isLeftOut = ({ symbol }) => leftOut?.test(sourceOf(symbol.declarations[0])) === true;
+  const kept = all.filter((one) => !isLeftOut(one));
+  const told = await Promise.all(kept.map((one) => entryOf(one, folder)));
+  const names = new Set(told.filter(({ kind }) => kind !== 'Constants').map(({ name }) => name));
+  const parts = KINDS.flatMap((kind) => {
+    const own = told.filter((one) => one.kind === kind);
+    if (own.length === 0) return [];
+    const text =
+      kind === 'Constants' ? constantsText(own) : own.map((one) => textOf(one, names)).join('\n');
+    return [`## ${kind}${title}\n\n${text}`];
+  });
+  const rest = all.length - kept.length;
+  const from = rest === 0 ? '' : sourceOf(all.find(isLeftOut).symbol.declarations[0]);
+  return { entry, parts, told, rest, from: path.dirname(from) };
+}
+
+/** The pages by their names, and whatever has no words of its own: `PACKAGE KIND NAME`. */
+export async function renderPages() {
+  const pages = new Map();
+  const undocumented = [];
+  for (const one of PACKAGES) {
+    const { name, description } = manifests.get(one.folder);
+    const own = entries.filter(({ folder }) => folder === one.folder);
+    const modules = [];
+    for (const entry of own) {
+      const title = entry.name === '.' ? '' : ` of \`${path.join(name, entry.name)}\``;
+      modules.push(await sectionsOf(one, entry, title));
+    }
+    for (const { told } of modules) {
+      const lacking = told.filter(({ kind, text }) => text === '' && kind !== 'Constants');
+      undocumented.push(...lacking.map((lack) => `${name} ${lack.kind} ${lack.name}`));
+    }
+    pages.set(`${one.folder}.md`, pageOf(name, description, one.folder, modules));
+  }
+  pages.set('README.md', indexOf());
+  return { pages, undocumented };
+}
+
+function pageOf(name, description, folder, modules) {
+  const omitted = modules
+    .filter(({ rest }) => rest > 0)
+    .map(({ entry, rest, from }) => {
+      const what = entry === '.' ? 'It also' : `\`${path.join(name, entry)}\``;
+      return `- ${what} exports ${rest} types of commands and events: [${path.basename(from)}](../../..${from}).`;
+    });
+  const notes = omitted.length > 0 ? `\n${omitted.join('\n')}\n` : '';
+  const sections = modules.flatMap(({ parts }) => parts).join('\n');
+  return `# \`${name}\`
+
+${description}. [README](../../../packages/${folder}/README.md) shows it at work.
+${notes}
+This page is made from the code by \`node scripts/api.mjs\`.
+
+${sections}`;
+}
+
+function indexOf() {
+  const rows = PACKAGES.map(({ folder }) => {
+    const { name, description } = manifests.get(folder);
+    return `| [${name}](${folder}.md) | ${description} |`;
+  });
+  return `# API
+
+What each package exports; what a page does not have is no promise. [examples](../../../examples) has
+programs that use them.
+
+| package | is |
+| --- | --- |
+${rows.join('\n')}
+`;
+}
+
+const [, started, how] = process.argv;
+if (started === import.meta.filename) {
+  const { pages, undocumented } = await renderPages();
+  if (how === '--json') console.log(JSON.stringify({ pages: [...pages], undocumented }));
+  else {
+    mkdirSync(FOLDER, { recursive: true });
+    for (const [name, text] of pages) writeFileSync(path.join(FOLDER, name), text);
+  }
+}
