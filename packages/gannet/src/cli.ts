@@ -275,10 +275,11 @@ async function call(
   }
 }
 
-/** The protection is given up, or stands only in the books of one side. */
+/** The protection is given up, stands only in the books of one side, or does not get to its disk. */
 function isDegraded(status: Record<string, unknown>): boolean {
-  const { role, state, primaryVm, secondaryVm, link } = status;
+  const { role, state, primaryVm, secondaryVm, link, baseTrouble } = status;
   if (state === 'diverged' || state === 'alone') return true;
+  if (baseTrouble !== undefined && baseTrouble !== null) return true;
   if (state !== 'protected') return false;
   if (role === 'secondary') {
     const isLinkLost = link !== undefined && link !== 'connected';

@@ -53,7 +53,7 @@ const END_POLL_MS = 50;
 /** The most that a mirror copies in one step (QEMU block/mirror.c: 16 requests of 1 MiB). */
 const STEP_BYTES_MAX = 16 * 1024 * 1024;
 const SEED_AGAIN =
-  'Give this attempt up with rollback() and seed again once the replicator is well.';
+  "See that the replica's base is well (`gannet events` on its host says), then protect again.";
 const MAKE_SPACE =
   "Make space on the file system of the replica's base, on the secondary host, then protect again.";
 const FAILING = 'has met an I/O error';
