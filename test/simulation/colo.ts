@@ -238,8 +238,9 @@ export class ColoPair {
     }
   }
 
-  /** QEMU's main loop gets round to the next command, and says how things are at that moment. */
+  /** QEMU's main loop gets round to the next command, and says how things are at that moment; not while a drain has it. */
   #answer(): void {
+    if (this.phase === 'secondary-drains' || this.#failing === 1) return;
     const command = this.#commands.shift();
     if (!command) return;
     this.#say({ return: this.#result(command.execute), id: command.id });

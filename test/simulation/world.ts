@@ -248,6 +248,8 @@ export class World {
       this.#colo.wasMeddledWith ||
       plan.secondaryDiesAt !== undefined ||
       /seed(ing failed|ed may not)/.test(reason) ||
+      // A failover before QEMU could answer, or before the checkpoint that would have settled it.
+      /stopped again before QEMU said|which RESUME it was is unknown/.test(reason) ||
       // Writes come faster than a failing or slow disk takes what is spilled.
       (plan.spills && reason.includes('hard limit'));
     // Until the first checkpoint is over, nothing is protected, and nobody has been told so.

@@ -30,6 +30,8 @@ interface Resume {
   status: ColoStatus | undefined;
   /** A STOP came before the answer about this RESUME. */
   stoppedBeforeAnswer: boolean;
+  /** Nobody waits for the answer any more. */
+  isGivenUp: boolean;
   /** So soon after STOP that nothing can have happened in between. */
   readonly isImmediate: boolean;
   /** COLO had ended: the failover, or somebody's cont, but no checkpoint (QEMU says COLO_EXIT when its loop is left). */
@@ -41,6 +43,13 @@ type Behind = 'nothing' | 'failover' | 'ambiguous' | 'unknown';
 
 /** A checkpoint takes messages to the primary and back between STOP and RESUME; vm_start() on a running VM none. */
 const IMMEDIATE_US = 100;
+
+/**
+ * QEMU drains a VM's disks when it stops the VM, and answers nothing meanwhile (QEMU migration/colo.c, softmmu/cpus.c,
+ * do_vm_stop). Where a STOP comes before the answer about the RESUME before it, requests behind the gate that wait for the
+ * answer would so keep it from coming. This long an answer may take that has another reason to be late.
+ */
+const BLOCKED_MS = 250;
 
 /**
  * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as STOP and RESUME, and
@@ -58,6 +67,7 @@ const IMMEDIATE_US = 100;
  *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
  *     the same, and it can't be told which RESUME was which        in doubt
  *     mode none otherwise                                          not COLO's
+ *     none, and the VM was stopped again                           in doubt: see BLOCKED_MS
  *     anything but the failover, after COLO_EXIT                   not a checkpoint: COLO's loop had been left
  */
 export class ColoSource implements CheckpointSource {
@@ -66,6 +76,7 @@ export class ColoSource implements CheckpointSource {
   #stoppedAtUs = NaN;
   #hasExited = false;
   #hasEnded = false;
+  #blocked: NodeJS.Timeout | undefined;
   #listener: ((signal: CheckpointSignal) => void) | undefined;
 
   constructor(private readonly monitor: ColoMonitor) {}
@@ -76,6 +87,7 @@ export class ColoSource implements CheckpointSource {
     const unsubscribe = this.monitor.subscribe((event) => this.#hear(event));
     return () => {
       unsubscribe();
+      clearTimeout(this.#blocked);
       this.#listener = undefined;
     };
   }
@@ -101,7 +113,9 @@ export class ColoSource implements CheckpointSource {
     this.#stoppedAtUs = atUs;
     const stop: Stop = { kind: 'stop', runState: undefined };
     for (const item of this.#pending) {
-      if (item.kind === 'resume' && !item.status) item.stoppedBeforeAnswer = true;
+      if (item.kind !== 'resume' || item.status) continue;
+      item.stoppedBeforeAnswer = true;
+      this.#blocked ??= setTimeout(this.#giveUp, BLOCKED_MS).unref();
     }
     this.#pending.push(stop);
     this.#say({ kind: 'stop' });
@@ -119,6 +133,7 @@ export class ColoSource implements CheckpointSource {
       kind: 'resume',
       status: undefined,
       stoppedBeforeAnswer: false,
+      isGivenUp: false,
       isImmediate: gapUs >= 0 && gapUs < IMMEDIATE_US,
       isAfterExit: this.#hasExited,
     };
@@ -127,8 +142,34 @@ export class ColoSource implements CheckpointSource {
     this.monitor.queryColoStatus((status) => {
       if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
       resume.status = status;
-      this.#decide();
+      if (!resume.isGivenUp) this.#decide();
+      // It was the failover; in doubt the replica can't follow.
+      else if (hasFailedOver(status) && !this.#isUndecided()) this.#end({ kind: 'failover' });
     });
+  }
+
+  /** The answers about the RESUMEs before the last STOP are not waited for any longer. */
+  readonly #giveUp = (): void => {
+    this.#blocked = undefined;
+    let given = 0;
+    this.#pending.forEach((item, at) => {
+      if (item.kind === 'resume' && item.stoppedBeforeAnswer && !item.status) given = at + 1;
+    });
+    if (given === 0 || this.#hasEnded) return;
+    for (const item of this.#pending.splice(0, given)) {
+      if (item.kind === 'resume') item.isGivenUp = true;
+    }
+    this.#lastStop = undefined;
+    this.#say({
+      kind: 'doubt',
+      reason: 'the secondary VM stopped again before QEMU said why it ran',
+    });
+    if (this.#isUndecided()) this.#say({ kind: 'seal' });
+    this.#decide();
+  };
+
+  #isUndecided(): boolean {
+    return this.#pending.some(({ kind }) => kind === 'resume');
   }
 
   /** Works off, in order, all that can be decided by now. */
@@ -169,17 +210,16 @@ export class ColoSource implements CheckpointSource {
     behind: Exclude<Behind, 'unknown'>,
   ): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
-    const hasFailedOver = status.mode === 'none' && status.lastMode === 'secondary';
+    const isFailover = hasFailedOver(status);
     const stoppedIn = this.#lastStop?.runState;
     this.#lastStop = undefined;
-    if (hasFailedOver && behind === 'nothing') {
-      this.#hasEnded = true;
-      this.#say({ kind: 'failover' });
+    if (isFailover && behind === 'nothing') {
+      this.#end({ kind: 'failover' });
       return 'ended';
     }
-    if ((!isInColo && !hasFailedOver) || isImmediate || isAfterExit) {
+    if ((!isInColo && !isFailover) || isImmediate || isAfterExit) {
       this.#say({ kind: 'abort' });
-    } else if (hasFailedOver && (behind === 'ambiguous' || stoppedIn === 'running')) {
+    } else if (isFailover && (behind === 'ambiguous' || stoppedIn === 'running')) {
       this.#say({ kind: 'doubt', reason: 'a failover, and which RESUME it was is unknown' });
     } else if (stoppedIn !== undefined && stoppedIn !== 'colo' && stoppedIn !== 'running') {
       const reason = `the secondary VM was stopped (${stoppedIn}) and continued by somebody`;
@@ -191,12 +231,21 @@ export class ColoSource implements CheckpointSource {
   }
 
   #lose(reason: string): void {
+    this.#end({ kind: 'lost', reason });
+  }
+
+  #end(signal: CheckpointSignal): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#say({ kind: 'lost', reason });
+    clearTimeout(this.#blocked);
+    this.#say(signal);
   }
 
   #say(signal: CheckpointSignal): void {
     this.#listener?.(signal);
   }
+}
+
+function hasFailedOver({ mode, lastMode }: ColoStatus): boolean {
+  return mode === 'none' && lastMode === 'secondary';
 }

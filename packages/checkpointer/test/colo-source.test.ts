@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Checkpointer } from '../src/checkpointer.js';
 import {
   type ColoEvent,
@@ -87,6 +87,68 @@ describe('ColoSource, one RESUME', () => {
     monitor.state('running');
     monitor.status(COLO);
     expect(heard).toEqual('stop seal abort stop seal commit'.split(' '));
+  });
+
+  describe('stopped again before the answer, which a drain holds up', () => {
+    beforeEach(() => void jest.useFakeTimers());
+    afterEach(() => void jest.useRealTimers());
+
+    function blocked(): { monitor: FakeMonitor; heard: string[]; stop: () => void } {
+      const all = listen();
+      all.monitor.event({ kind: 'stop' });
+      all.monitor.state('colo');
+      all.monitor.event({ kind: 'resume' });
+      jest.advanceTimersByTime(1000);
+      all.monitor.event({ kind: 'stop' });
+      return all;
+    }
+
+    test('in doubt after a while, which lets the drain go on; the next checkpoint settles it', () => {
+      const { monitor, heard } = blocked();
+      jest.advanceTimersByTime(249);
+      expect(heard).toEqual('stop seal stop'.split(' '));
+      jest.advanceTimersByTime(1);
+      expect(heard).toEqual('stop seal stop doubt'.split(' '));
+      monitor.status(COLO);
+      monitor.state('colo');
+      monitor.event({ kind: 'resume' });
+      monitor.status(COLO);
+      expect(heard).toEqual('stop seal stop doubt seal commit'.split(' '));
+    });
+
+    test('an answer in time decides as ever', () => {
+      const { monitor, heard } = blocked();
+      jest.advanceTimersByTime(200);
+      monitor.status(COLO);
+      monitor.state('colo');
+      jest.advanceTimersByTime(1000);
+      expect(heard).toEqual('stop seal stop commit'.split(' '));
+    });
+
+    test('a RESUME since keeps the gate closed', () => {
+      const { monitor, heard } = blocked();
+      monitor.event({ kind: 'resume' });
+      jest.advanceTimersByTime(250);
+      expect(heard).toEqual('stop seal stop seal doubt seal'.split(' '));
+    });
+
+    test('it was the failover after all: said, so that the replica does not wait for ever', () => {
+      const { monitor, heard } = blocked();
+      jest.advanceTimersByTime(250);
+      monitor.status(FAILED_OVER);
+      monitor.state('paused');
+      expect(heard).toEqual('stop seal stop doubt failover'.split(' '));
+    });
+
+    test('nothing is said once nobody listens, nor after the end', () => {
+      const first = blocked();
+      first.stop();
+      const second = blocked();
+      second.monitor.event({ kind: 'end', error: undefined });
+      jest.advanceTimersByTime(1000);
+      expect(first.heard).toEqual('stop seal stop'.split(' '));
+      expect(second.heard).toEqual('stop seal stop lost'.split(' '));
+    });
   });
 
   test.each([
