@@ -43,7 +43,10 @@ const FOUND = `## What it found
 - A primary daemon that died while it protected left a copy in QEMU that nobody watched. Its next one takes that back
   (\`kill/primary-daemon/seeding\`, \`packages/qmp-driver/test/primary.test.ts\`).
 - A write that the NBD server refused by itself never reached the replica, and QEMU swallows such errors: the next commit
-  would have lacked it in silence. It is a loss now (\`test/e2e/divergence.test.ts\`, \`packages/nbd/test/transmission.test.ts\`).`;
+  would have lacked it in silence. It is a loss now (\`test/e2e/divergence.test.ts\`, \`packages/nbd/test/transmission.test.ts\`).
+- On an overloaded machine two cells ended in "query-colo-status was not answered within 10000 ms", and passed when they were
+  run again: a VM that stops again before QEMU has answered has its disks drained, which waited behind the gate for
+  that answer. The gate gives way now (\`packages/checkpointer/test/colo-source.test.ts\`).`;
 
 /** Until one has run to its end, whose figures are in soak.json. */
 const SOAK_SO_FAR = `## The soak
@@ -52,11 +55,10 @@ const SOAK_SO_FAR = `## The soak
 minute and protected again; after each failover all of the disk is compared with the guest's memory. The other is left
 alone, for what its processes hold.
 
-**No run of an hour has been made yet.** The longest lasted 13 minutes (2026-11-23, QEMU 7.2.22, seed 20261122) and was
-ended by a mistake of the soak itself, mended since: 1489 commits, 16 kills, 7 failovers, 13 times protected again, 28
-regions compared and equal, no mismatch. The replicator of the pair that was left alone held 116 MiB after the first
-minute and 101 MiB after the last, and 31 descriptors throughout: too short a time to speak of a trend. A run of three
-minutes went to its end (4 kills, no fault).`;
+**No run of an hour has been made yet.** The longest lasted 38 minutes (2026-11-23, QEMU 7.2.22, seed 242799, beside other
+work at a load of 10 to 20) and was ended by hand for want of time: 4384 commits, 49 kills, 20 failovers, 40 times protected
+again, 80 regions compared and equal, no mismatch, no fault. The replicator of the pair that was left alone held 124 MiB
+after the first minute, 122 to 125 MiB from then on, and 31 descriptors throughout.`;
 
 function resultOf({ id, expected, without }: Cell, results: Results): string {
   if (without !== undefined) return '–';

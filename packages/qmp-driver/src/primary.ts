@@ -25,7 +25,7 @@ import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
 import type { Finding } from './finding.js';
 import { type DiskGraph, findDisk } from './graph.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
-import { LinkedDisk, quorumOf } from './linked-disk.js';
+import { cancelCopies, LinkedDisk, quorumOf } from './linked-disk.js';
 import {
   leaveColo,
   type MigrationContext,
@@ -340,6 +340,8 @@ export class PrimaryDriver {
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
+    this.#leaving = true;
+    await cancelCopies(this.#linked, this.#options.commandTimeoutMs);
     await this.#letGo('rolling back');
   }
 
