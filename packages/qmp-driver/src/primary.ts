@@ -351,9 +351,8 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const nodes = this.disks.flatMap(nbdNodesOf);
-    const { commandTimeoutMs } = this.#options;
-    await attempt(() => yankAll(this.#qmp, { nodes, migration: true }, commandTimeoutMs));
+    const cut = { nodes: this.disks.flatMap(nbdNodesOf), migration: true };
+    await attempt(() => yankAll(this.#qmp, cut, this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
