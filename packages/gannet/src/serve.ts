@@ -25,17 +25,23 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     if (role === 'primary' || options.overwrite !== true) return config;
     return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
   };
-  const asked = askedToEnd(log);
   const notifier = Notifier.start(process.env, (reason) => {
     log.error("systemd can't be told how this service is doing", { reason });
   });
-  const config = await load();
-  const token = config.http ? [config.http.tokenFile] : [];
-  await makePlaces([config.control, ...token, ...(role === 'secondary' ? filesOf(config) : [])]);
   let tell = (): void => undefined;
-  const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
-  let reloads = Promise.resolve();
+  const start = async (): Promise<Daemon> => {
+    const config = await load();
+    const token = config.http ? [config.http.tokenFile] : [];
+    const files = role === 'secondary' ? filesOf(config) : [];
+    await makePlaces([config.control, ...token, ...files]);
+    const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
+    notifier.ready();
+    return running;
+  };
   const reload = async (): Promise<void> => {
+    // What does not come up says so itself.
+    const running = await starting.catch(() => undefined);
+    if (!running) return;
     notifier.reloading();
     // What can't be used changes nothing, the service included.
     await load()
@@ -43,11 +49,14 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
       .catch((error: unknown) => running.notReloaded(error));
     notifier.ready();
   };
-  // One after the other, in the order in which they were asked for.
+  // Heeded from the first: it would end us. One after the other, in the order in which they were asked for.
+  let reloads = Promise.resolve();
   process.on('SIGHUP', () => {
     reloads = reloads.then(reload);
   });
-  notifier.ready();
+  const asked = askedToEnd(log);
+  const starting = start();
+  const running = await starting;
   tell = () => {
     void running.statusLine().then((text) => notifier.status(text));
   };

@@ -162,6 +162,15 @@ describe('SIGHUP', () => {
     expect(await eventOf('reloaded')).toMatchObject({ changed: ['secondary.failover', 'fence'] });
   });
 
+  test('does not end a service that is still coming up', async () => {
+    await configure();
+    const service = daemon();
+    // It makes its bases before anything listens.
+    while (!existsSync(path.join(dir, 'base.raw'))) await new Promise(setImmediate);
+    service.kill('SIGHUP');
+    expect(await eventOf('reloaded')).toMatchObject({ changed: [] });
+  });
+
   test('leaves everything as it was when the file is broken, and names the key', async () => {
     await configure({ fence: { command: ['/bin/true'] }, secondary: { failover: 'automatic' } });
     const service = daemon();
