@@ -30,8 +30,6 @@ interface Resume {
   status: ColoStatus | undefined;
   /** A STOP came before the answer about this RESUME. */
   stoppedBeforeAnswer: boolean;
-  /** Nobody waits for the answer any more. */
-  isGivenUp: boolean;
   /** So soon after STOP that nothing can have happened in between. */
   readonly isImmediate: boolean;
   /** COLO had ended: the failover, or somebody's cont, but no checkpoint (QEMU says COLO_EXIT when its loop is left). */
@@ -87,7 +85,7 @@ export class ColoSource implements CheckpointSource {
     const unsubscribe = this.monitor.subscribe((event) => this.#hear(event));
     return () => {
       unsubscribe();
-      clearTimeout(this.#blocked);
+      this.#unblock();
       this.#listener = undefined;
     };
   }
@@ -133,7 +131,6 @@ export class ColoSource implements CheckpointSource {
       kind: 'resume',
       status: undefined,
       stoppedBeforeAnswer: false,
-      isGivenUp: false,
       isImmediate: gapUs >= 0 && gapUs < IMMEDIATE_US,
       isAfterExit: this.#hasExited,
     };
@@ -142,8 +139,9 @@ export class ColoSource implements CheckpointSource {
     this.monitor.queryColoStatus((status) => {
       if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
       resume.status = status;
-      if (!resume.isGivenUp) this.#decide();
-      // It was the failover; in doubt the replica can't follow.
+      if (!this.#pending.some(isBlocked)) this.#unblock();
+      if (this.#pending.includes(resume)) this.#decide();
+      // Given up, and it was the failover; in doubt the replica can't follow.
       else if (hasFailedOver(status) && !this.#isUndecided()) this.#end({ kind: 'failover' });
     });
   }
@@ -151,14 +149,7 @@ export class ColoSource implements CheckpointSource {
   /** The answers about the RESUMEs before the last STOP are not waited for any longer. */
   readonly #giveUp = (): void => {
     this.#blocked = undefined;
-    let given = 0;
-    this.#pending.forEach((item, at) => {
-      if (item.kind === 'resume' && item.stoppedBeforeAnswer && !item.status) given = at + 1;
-    });
-    if (given === 0 || this.#hasEnded) return;
-    for (const item of this.#pending.splice(0, given)) {
-      if (item.kind === 'resume') item.isGivenUp = true;
-    }
+    this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
     this.#lastStop = undefined;
     this.#say({
       kind: 'doubt',
@@ -183,12 +174,10 @@ export class ColoSource implements CheckpointSource {
         const behind = this.#behind(item);
         if (behind === 'unknown') return;
         if (this.#judge(item, item.status, behind) === 'ended') return;
-        // What is still undecided keeps the gate closed.
-        if (this.#pending.some((later) => later !== item && later.kind === 'resume')) {
-          this.#say({ kind: 'seal' });
-        }
       }
       this.#pending.shift();
+      // What is still undecided keeps the gate closed.
+      if (item.kind === 'resume' && this.#isUndecided()) this.#say({ kind: 'seal' });
     }
   }
 
@@ -230,6 +219,11 @@ export class ColoSource implements CheckpointSource {
     return 'goes-on';
   }
 
+  #unblock(): void {
+    clearTimeout(this.#blocked);
+    this.#blocked = undefined;
+  }
+
   #lose(reason: string): void {
     this.#end({ kind: 'lost', reason });
   }
@@ -237,13 +231,17 @@ export class ColoSource implements CheckpointSource {
   #end(signal: CheckpointSignal): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    clearTimeout(this.#blocked);
+    this.#unblock();
     this.#say(signal);
   }
 
   #say(signal: CheckpointSignal): void {
     this.#listener?.(signal);
   }
+}
+
+function isBlocked(item: Stop | Resume): boolean {
+  return item.kind === 'resume' && item.stoppedBeforeAnswer && !item.status;
 }
 
 function hasFailedOver({ mode, lastMode }: ColoStatus): boolean {

@@ -125,6 +125,19 @@ describe('ColoSource, one RESUME', () => {
       expect(heard).toEqual('stop seal stop commit'.split(' '));
     });
 
+    test('each has the whole while', () => {
+      const { monitor, heard } = blocked();
+      jest.advanceTimersByTime(200);
+      monitor.status(COLO);
+      monitor.state('colo');
+      monitor.event({ kind: 'resume' });
+      monitor.event({ kind: 'stop' });
+      jest.advanceTimersByTime(249);
+      expect(heard).toEqual('stop seal stop commit seal stop'.split(' '));
+      jest.advanceTimersByTime(1);
+      expect(heard.at(-1)).toBe('doubt');
+    });
+
     test('a RESUME since keeps the gate closed', () => {
       const { monitor, heard } = blocked();
       monitor.event({ kind: 'resume' });
