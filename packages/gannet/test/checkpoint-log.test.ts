@@ -55,6 +55,58 @@ describe('the log of checkpoints', () => {
     expect(records.map(({ cause }) => cause)).toEqual(['period', 'memory', 'period']);
   });
 
+  describe('where packets are compared', () => {
+    const PERIOD_MS = 2000;
+    let periodMs: number | undefined;
+    let epoch: number;
+    beforeEach(() => {
+      periodMs = PERIOD_MS;
+      epoch = 0;
+      log = new CheckpointLog(
+        (record) => records.push(record),
+        () => periodMs,
+      );
+    });
+    const checkpoint = (atMs: number): string | undefined => {
+      log.stopped(atMs);
+      log.resumed(atMs + 10);
+      log.committed(commitOf(++epoch));
+      return records.at(-1)?.cause;
+    };
+
+    test('one that comes before its period, and that nobody asked for, is for the output', () => {
+      expect([0, 2000, 2300, 2320, 4320].map(checkpoint)).toEqual([
+        ...['period', 'period', 'output', 'output', 'period'],
+      ]);
+      log.asked('demand');
+      expect(checkpoint(4500)).toBe('demand');
+      log.asked('memory');
+      expect(checkpoint(4600)).toBe('memory');
+      expect(checkpoint(6600)).toBe('period');
+    });
+
+    test('a period that comes out somewhat short is one all the same', () => {
+      expect([0, 1801, 3600, 5399].map(checkpoint)).toEqual([
+        ...['period', 'period', 'output', 'output'],
+      ]);
+      periodMs = 100;
+      expect([5450, 5499].map(checkpoint)).toEqual(['period', 'output']);
+    });
+
+    test('a pause that was none does not begin a period', () => {
+      checkpoint(0);
+      // Somebody's stop and cont: there is no commit.
+      log.stopped(1500);
+      log.resumed(1600);
+      expect(checkpoint(2000)).toBe('period');
+    });
+
+    test('nor is anything early where they are not compared', () => {
+      periodMs = undefined;
+      expect([0, 100, 200].map(checkpoint)).toEqual(['period', 'period', 'period']);
+    });
+  });
+
   test('says that it does not know a pause that it has not seen', () => {
     log.committed(commitOf(1));
     log.committed(commitOf(2));

@@ -59,9 +59,10 @@ export class PrimaryRole implements Role {
     () => this.config.primary.checkpointPeriodMs + 2 * this.config.peer.highMs,
     (limitMs) => this.#lose(`no checkpoint was done in ${limitMs} ms`),
   );
-  readonly #checkpointLog = new CheckpointLog((record) => {
-    this.stage.history.add('checkpoint', record);
-  });
+  readonly #checkpointLog = new CheckpointLog(
+    (record) => this.stage.history.add('checkpoint', record),
+    () => (this.config.network.length > 0 ? this.config.primary.checkpointPeriodMs : undefined),
+  );
   #driver: PrimaryDriver | undefined;
   #state: State = 'unprotected';
   #stageName = '';
@@ -133,6 +134,7 @@ export class PrimaryRole implements Role {
     const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = asPrimary(config).primary;
     const { fence } = config;
     if (checkpointPeriodMs !== this.config.primary.checkpointPeriodMs && this.#isProtected) {
+      this.#checkpointLog.asked('demand');
       await this.#driver?.setPeriod(checkpointPeriodMs);
     }
     if (seedBytesPerSec !== this.config.primary.seedBytesPerSec) {
@@ -243,13 +245,13 @@ export class PrimaryRole implements Role {
   /** Returns when the checkpoint is done. */
   async checkpointNow(): Promise<PrimaryStatus> {
     this.#expectProtected('checkpoint');
-    this.#checkpointLog.asked('demand');
     await this.#checkpoint(AbortSignal.timeout(this.config.primary.stageTimeoutMs));
     return this.status();
   }
 
   async #checkpoint(signal: AbortSignal): Promise<void> {
     const before = this.#link.peer?.status.epoch ?? 0;
+    this.#checkpointLog.asked('demand');
     await this.#expectVm().checkpointNow();
     await this.#awaitPeer(signal, 'the checkpoint', ({ epoch }) => epoch > before);
   }

@@ -40,7 +40,7 @@ export const METRICS = [
     'counter',
     ['cause'],
     'primary',
-    'Checkpoints, by what asked for them',
+    'Checkpoints, by what asked for them: `period`, `demand`, `memory`, `output` (the guests have sent different packets)',
   ],
   [
     'gannet_gate_closed_seconds',

@@ -8,7 +8,7 @@ const STATES = {
   primary: ['unprotected', 'protecting', 'protected', 'alone'],
   secondary: ['seeding', 'protected', 'failed-over', 'retired', 'diverged'],
 } as const;
-const CAUSES = ['period', 'demand', 'memory'] as const;
+const CAUSES = ['period', 'demand', 'memory', 'output'] as const;
 const LINKS = { primary: ['seed', 'peer'], secondary: ['replica', 'peer'] } as const;
 const REASONS = {
   primary: ['operator', 'secondary-lost'],

@@ -7,6 +7,7 @@ const CAUSES: Readonly<Record<string, readonly [mark: string, word: string]>> = 
   period: ['·', 'period'],
   demand: ['▲', 'demand'],
   memory: ['■', 'memory'],
+  output: ['◆', 'output'],
 };
 const MARK_UNKNOWN = ['', '–'] as const;
 
@@ -50,6 +51,7 @@ function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
       <span><span class="key gate" aria-hidden="true"></span> gate closed</span>
       <span><span aria-hidden="true">▲</span> on demand</span>
       <span><span aria-hidden="true">■</span> for want of memory</span>
+      <span><span aria-hidden="true">◆</span> outputs differed</span>
       <span>no mark: in its period</span>
     </figcaption>
   </figure>`;

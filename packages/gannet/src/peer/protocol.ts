@@ -28,7 +28,8 @@ export type CommitRecord = Readonly<z.output<typeof commitSchema>>;
 /** What a primary says of a checkpoint. */
 export const checkpointSchema = z.object({
   ...commitSchema.omit({ checkpointMs: true }).shape,
-  cause: z.enum(['period', 'demand', 'memory']),
+  /** `output`: the guests' packets differed, or only one of them had sent some. */
+  cause: z.enum(['period', 'demand', 'memory', 'output']),
   /** How long the primary's guest stood still; null where its STOP or RESUME was not seen. */
   pausedMs: z.number().nullable(),
 });

@@ -4,7 +4,7 @@ import type { DaemonEvent } from '../daemon/history.js';
 export interface Checkpoint {
   readonly epoch: number;
   readonly at: string;
-  readonly cause: 'period' | 'demand' | 'memory' | null;
+  readonly cause: 'period' | 'demand' | 'memory' | 'output' | null;
   /** How long the primary's guest stood still. */
   readonly pausedMs: number | null;
   readonly gateClosedMs: number | null;

@@ -23,6 +23,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   period: 'in its period',
   demand: 'on demand',
   memory: 'for want of memory',
+  output: 'since the guests’ outputs differed',
 };
 
 const KINDS: Readonly<Record<string, Say>> = {
