@@ -144,6 +144,8 @@ describe('the verdict', () => {
     [{ ...SECONDARY, state: 'diverged', reason: 'x', needs: 'y' }, 'bad', /Diverged: x/, /y/],
     [{ ...SECONDARY, link: 'reset' }, 'warning', /link is lost: reset/, /gannet failover web/],
     [{ ...SECONDARY, baseTrouble: 'no space' }, 'warning', /no space/, /^$/],
+    [{ ...SECONDARY, state: 'failed-over' }, 'warning', /moves to its local disks/, /^$/],
+    [{ ...SECONDARY, state: 'failed-over', baseTrouble: 'x' }, 'bad', /waits .* storage: x/, /^$/],
     [{ ...SECONDARY, secondaryVm: 'lost' }, 'bad', /secondary VM has ended/, /^$/],
     [{ ...SECONDARY, state: 'seeding' }, 'busy', /first copy/, /^$/],
     [{ ...SECONDARY, state: 'seeding', link: 'none' }, 'idle', /Waits/, /gannet protect web/],
@@ -168,6 +170,7 @@ describe('words', () => {
     for (const kind of ['state', 'link-lost', 'memory-pressure', 'first-write', 'seed-link-lost']) {
       kinds.add(kind);
     }
+    for (const kind of ['spill', 'flush']) kinds.add(kind);
     for (const kind of ['commit', 'failover', 'abort', 'doubt', 'diverged']) kinds.add(kind);
     expect(kinds.size).toBeGreaterThan(25);
     const unworded = [...kinds].filter((kind) => {

@@ -110,7 +110,14 @@ export class Disk {
   }
 
   get committedBytes(): number {
-    return this.#committed.reduce((sum, { overlay }) => sum + overlay.memoryBytes, 0);
+    return this.committedBytesOf(() => true);
+  }
+
+  /** Of those epochs alone. */
+  committedBytesOf(isMeant: (epoch: CommittedEpoch) => boolean): number {
+    let bytes = 0;
+    for (const epoch of this.#committed) if (isMeant(epoch)) bytes += epoch.overlay.memoryBytes;
+    return bytes;
   }
 
   /** P becomes committed state, S is dropped. Takes the same time however many pages there are. */

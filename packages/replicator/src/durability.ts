@@ -102,3 +102,14 @@ export class Durability {
     return done;
   }
 }
+
+/** Memory of what was written since the failover and has still to be journaled: what is open, and what was closed. */
+export function unjournaledBytesOf(
+  disks: readonly Disk[],
+  failoverEpoch: number,
+  durability: Durability | undefined,
+): number {
+  const isLeft = (closed: CommittedEpoch): boolean =>
+    closed.epoch > failoverEpoch && durability?.isJournaled(closed) !== true;
+  return disks.reduce((sum, disk) => sum + disk.secondaryBytes + disk.committedBytesOf(isLeft), 0);
+}

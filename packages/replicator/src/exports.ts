@@ -236,7 +236,7 @@ class SecondarySession implements ExportSession {
 
   async #flushToDisk(): Promise<void> {
     try {
-      await this.replica.flush();
+      await this.replica.guestFlushes.flush();
     } catch (error) {
       throw new NbdCommandError('EIO', messageOf(error), { cause: error });
     }

@@ -48,6 +48,8 @@ export type ReplicaEvent =
   | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
   /** Why nothing more can be spilled; undefined when it can again. */
   | { readonly kind: 'spill'; readonly trouble: string | undefined }
+  /** Why what the guest flushes after a failover can't be made durable; undefined when it can again. */
+  | { readonly kind: 'flush'; readonly trouble: string | undefined }
   /** The guest's first write after a failover has been taken. */
   | { readonly kind: 'first-write' }
   | { readonly kind: 'backlog' }

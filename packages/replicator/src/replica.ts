@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
 import { messageOf, type OpenBase } from './base-image.js';
 import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk.js';
-import { Durability } from './durability.js';
-import { BaseImageError, ReplicaStateError, ReplicatorError, type SpillError } from './errors.js';
+import { Durability, unjournaledBytesOf } from './durability.js';
+import { BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
 import { exportsOf } from './exports.js';
 import { Gate } from './gate.js';
 import { Journal } from './journal.js';
 import { MemoryBudget } from './memory-budget.js';
 import { openBase } from './open-base.js';
+import { PatientFlush, Telling } from './patient-flush.js';
 import { PrimaryLink } from './primary-link.js';
 import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
 import {
@@ -23,7 +24,7 @@ import {
 import { SlabPool } from './slab-pool.js';
 import { openSpillFile, type SpillFile } from './spill-file.js';
 import { Spill } from './spill.js';
-import { LEGAL_STEPS, type ReplicaState, type StateRecord, writeStateFile } from './state-file.js';
+import { LEGAL_STEPS, type ReplicaState, StateFiles } from './state-file.js';
 import { WriteBackBatch } from './write-back.js';
 
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
@@ -39,6 +40,7 @@ export class Replica {
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
+  readonly guestFlushes: PatientFlush;
   readonly #pool: SlabPool;
   readonly #budget: MemoryBudget;
   readonly #journalPath: string;
@@ -60,12 +62,18 @@ export class Replica {
   /** It is not, and never will be. */
   #seedFault: Error | undefined;
   #mergeWaiters: (() => void)[] = [];
-  #stateFileTail: Promise<void> = Promise.resolve();
+  readonly #stateFiles: StateFiles;
+  /** The last commit before the failover, or that itself. */
+  #failoverEpoch = 0;
+  readonly #flushing = new Telling((error) => {
+    if (error) this.#report(error);
+    this.#emit({ kind: 'flush', trouble: error?.message });
+  });
 
   private constructor(
     readonly vm: string,
     readonly disks: readonly Disk[],
-    private readonly images: readonly DiskOptions[],
+    images: readonly DiskOptions[],
     pool: SlabPool,
     options: ReplicaOptions,
     private readonly spillFile: SpillFile | undefined,
@@ -96,6 +104,15 @@ export class Replica {
       onFull: () => this.#giveUpForMemory(),
     });
     this.#journalPath = journalPathOf(options);
+    const [uuid, journal] = [this.uuid, this.#journalPath];
+    this.#stateFiles = new StateFiles({ vm, uuid, disks, images, journal });
+    this.guestFlushes = new PatientFlush({
+      flush: () => this.flush(),
+      mayRetry: (error) => {
+        const isForGood = error === this.#seedFault || error instanceof SpillError;
+        return this.#state === 'failed-over' && !isForGood;
+      },
+    });
     if (options.onEvent) this.#listeners.add(options.onEvent);
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
@@ -130,7 +147,7 @@ export class Replica {
       }
       const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
       replica = new Replica(options.vm, disks, options.disks, pool, options, spillFile);
-      await replica.#writeStateFiles();
+      await replica.#stateFiles.write(replica.#state, 0);
       return replica;
     } catch (error) {
       await Promise.all([...bases.map((base) => base.close()), spillFile?.close()]);
@@ -198,7 +215,8 @@ export class Replica {
     this.#expect('protected', 'fail over');
     this.#setState('failed-over', 'the secondary VM has taken over');
     const result = this.#step((disk, epoch) => disk.failOver(epoch));
-    this.#beDurable().catch((error: unknown) => this.#report(error));
+    this.#failoverEpoch = this.#epoch;
+    this.#beDurable().catch(() => undefined);
     return result;
   }
 
@@ -220,11 +238,11 @@ export class Replica {
     await this.#beDurable();
   }
 
-  /** After failover: a guest's flush. */
+  /** After failover: what was written is durable. A guest's flush takes its time: see `guestFlushes`. */
   async flush(): Promise<void> {
     this.#expect('failed-over', 'flush');
     await this.#beDurable();
-    await this.#durability?.flush();
+    await this.#flushing.watch(this.#durability?.flush());
   }
 
   /** After failover, after each write: whether it has to wait for a flush, so that buffers stay bounded (I7). */
@@ -233,7 +251,8 @@ export class Replica {
       this.#firstWriteTold = true;
       this.#emit({ kind: 'first-write' });
     }
-    return this.bufferBytes.secondary > UNFLUSHED_BYTES_MAX;
+    const bytes = unjournaledBytesOf(this.disks, this.#failoverEpoch, this.#journaling);
+    return bytes > UNFLUSHED_BYTES_MAX;
   }
 
   /** What the next write-back should write: everything committed so far. One batch at a time. */
@@ -283,7 +302,7 @@ export class Replica {
       // A flush of somebody else's may have sealed more meanwhile, and not have journaled it yet.
     } while (this.disks.some((disk) => !disk.isSecondaryEmpty || disk.committed.length > 0));
     this.#setState('retired', 'the base holds everything');
-    await this.#writeStateFiles();
+    await this.#stateFiles.write(this.#state, this.#epoch);
     await this.#journal?.remove();
     await this.spillFile?.close();
     await Promise.all(this.disks.map((disk) => disk.base.close()));
@@ -292,7 +311,8 @@ export class Replica {
   /** Lets go of files. Buffers are lost; state files keep saying what the bases are worth. */
   async close(): Promise<void> {
     this.#budget.release();
-    await this.#stateFileTail;
+    this.guestFlushes.close();
+    await this.#stateFiles.idle();
     await this.#failoverDurable?.catch(() => undefined);
     if (this.#state === 'retired') return;
     await this.#journal?.close();
@@ -337,10 +357,12 @@ export class Replica {
   }
 
   #beDurable(): Promise<void> {
-    this.#failoverDurable ??= this.#makeFailoverDurable().catch((error: unknown) => {
-      this.#failoverDurable = undefined;
-      throw error;
-    });
+    this.#failoverDurable ??= this.#flushing
+      .watch(this.#makeFailoverDurable())
+      .catch((error: unknown) => {
+        this.#failoverDurable = undefined;
+        throw error;
+      });
     return this.#failoverDurable;
   }
 
@@ -357,7 +379,7 @@ export class Replica {
     );
     // Epochs that have left memory before now are in the bases, on stable storage: each batch ends so.
     await this.#journaling.flush();
-    await this.#writeStateFiles();
+    await this.#stateFiles.write(this.#state, this.#epoch);
     this.#durability = this.#journaling;
     this.#emit({ kind: 'backlog' });
   }
@@ -423,33 +445,10 @@ export class Replica {
     this.#reason = reason;
     // Before these two, what they promise has to be made true: their state files are written then.
     if (to !== 'failed-over' && to !== 'retired') {
-      this.#writeStateFiles().catch((error: unknown) => this.#report(error));
+      const written = this.#stateFiles.write(to, this.#epoch);
+      written.catch((error: unknown) => this.#report(error));
     }
     this.#emit({ kind: 'state', from, to, reason });
-  }
-
-  /** Writes the present state, after all that were asked for before. */
-  #writeStateFiles(): Promise<void> {
-    const records = this.disks.map((disk, at): StateRecord => ({
-      format: 'gannet-replica-1',
-      image: this.images[at]?.format ?? 'raw',
-      uuid: this.uuid,
-      vm: this.vm,
-      disk: disk.name,
-      disks: this.disks.map(({ name }) => name),
-      sizeBytes: disk.sizeBytes,
-      state: this.#state,
-      epoch: this.#epoch,
-      journal: this.#journalPath,
-    }));
-    const written = this.#stateFileTail.then(async () => {
-      for (const [at, record] of records.entries()) {
-        const { base = '', stateFile } = this.images[at] ?? {};
-        await writeStateFile(base, record, stateFile);
-      }
-    });
-    this.#stateFileTail = written.catch(() => undefined);
-    return written;
   }
 
   #expect(state: ReplicaState, what: string): void {

@@ -121,6 +121,45 @@ export async function writeStateFile(
   }
 }
 
+export interface StateFilesOptions {
+  readonly vm: string;
+  readonly uuid: string;
+  readonly disks: readonly { readonly name: string; readonly sizeBytes: number }[];
+  /** Where the disks' bases are, in the same order. */
+  readonly images: readonly {
+    readonly base: string;
+    readonly format?: string | undefined;
+    readonly stateFile?: string | undefined;
+  }[];
+  readonly journal: string;
+}
+
+/** Of all disks of a replica: each time all of them, after what was asked for before. */
+export class StateFiles {
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: StateFilesOptions) {}
+
+  write(state: ReplicaState, epoch: number): Promise<void> {
+    const { vm, uuid, disks, images, journal } = this.options;
+    const names = disks.map(({ name }) => name);
+    const written = this.#tail.then(async () => {
+      for (const [at, { name: disk, sizeBytes }] of disks.entries()) {
+        const { base = '', format: image = 'raw', stateFile } = images[at] ?? {};
+        const own = { image, uuid, vm, disk, disks: names, sizeBytes, state, epoch, journal };
+        await writeStateFile(base, { format: 'gannet-replica-1', ...own }, stateFile);
+      }
+    });
+    this.#tail = written.catch(() => undefined);
+    return written;
+  }
+
+  /** Settles when nothing is being written. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+}
+
 /** Makes names created, renamed or removed in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

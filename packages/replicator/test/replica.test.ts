@@ -1,5 +1,9 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
+import { RawBase } from '../src/base-image.js';
+import { BaseImageError, JournalError, SpillError } from '../src/errors.js';
+import { Journal } from '../src/journal.js';
 import { readStateFile, type ReplicaState } from '../src/state-file.js';
 import { temporaryFiles } from './files.js';
 import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './vm.js';
@@ -140,6 +144,71 @@ describe('exports', () => {
     expect(() => vm.connect('svm')).toThrow(expect.objectContaining({ reason: 'shutdown' }));
     await vm.replica.close();
   });
+
+  test('I7 bounded memory: what a failing journal does not take waits, once it is too much', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const full = new JournalError('JOURNAL_IO', 'the journal is full', 'Make space.');
+    const append = jest.spyOn(Journal.prototype, 'append').mockRejectedValue(full);
+    // Each try takes what is open for itself, and leaves it in memory when it fails.
+    let written = Promise.resolve();
+    for (let tries = 0; tries < 1000 && !vm.replica.noteUnflushed(); tries++) {
+      written = vm.write('svm', 'S'.repeat(DISK_BYTES));
+      await expect(vm.replica.flush()).rejects.toBe(full);
+    }
+    const { secondary, committed } = vm.replica.bufferBytes;
+    expect(secondary + committed).toBeLessThan(66 * 1024 * 1024);
+    const isFirst = await Promise.race([written.then(() => 'answered'), sleep(20, 'waits')]);
+    expect(isFirst).toBe('waits');
+    append.mockRestore();
+    await written;
+    expect(vm.replica.noteUnflushed()).toBe(false);
+    expect(await vm.read('svm', 1)).toBe('S');
+    await vm.replica.close();
+  });
+
+  test('I4 durability: after a copy that could not be synced nothing is called durable, nor tried again', async () => {
+    const failure = new BaseImageError('BASE_IO', 'fdatasync failed', 'Check the disk.');
+    const sync = jest.spyOn(RawBase.prototype, 'sync').mockRejectedValue(failure);
+    const [staying, taking] = [await TestVm.open(at, ['a']), await TestVm.open(at, ['b'])];
+    staying.connectAll().commit();
+    taking.connectAll().commit();
+    taking.failOver();
+    await expect(taking.svm.get('b')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
+    expect((await readStateFile(at('b.raw')))!.state).not.toBe('failed-over');
+    expect(staying.replica.state).toBe('diverged');
+    expect(staying.replica.reason).toContain('what was seeded may not be on the disk');
+    sync.mockRestore();
+    await staying.replica.close();
+    await taking.replica.close();
+  });
+
+  test('a flush that needs what a spill file has lost is refused, not tried again', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    await vm.write('svm', 'S');
+    const lost = new SpillError('SPILL_LOST', 'a page is lost', 'Seed again.');
+    const append = jest.spyOn(Journal.prototype, 'append').mockRejectedValue(lost);
+    await expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
+    expect(append).toHaveBeenCalledTimes(1);
+    append.mockRestore();
+    await vm.replica.close();
+  });
+
+  test('a flush that waits for its journal is refused when the replica is closed', async () => {
+    const vm = (await TestVm.open(at, ['disk'], { journalPath: at('never/journal') })).connectAll();
+    vm.commit();
+    vm.failOver();
+    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    const flushed = expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
+    await sleep(20);
+    await vm.replica.close();
+    await flushed;
+  });
 });
 
 describe('I1 view', () => {
@@ -256,10 +325,18 @@ describe('I3 failover', () => {
     await vm.write('svm', 'S');
     vm.failOver();
     await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
-    await expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
+    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    const told = vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush');
+    expect(told).toMatchObject([
+      { kind: 'trouble', error: { code: 'JOURNAL_IO' } },
+      { kind: 'flush', trouble: expect.stringContaining("can't be created") },
+    ]);
     expect((await readStateFile(at('disk.raw')))!.state).not.toBe('failed-over');
+    // A guest's own waits, and is not refused.
+    const flushed = vm.svm.get('disk')!.flush();
     await mkdir(at('later'));
-    await vm.svm.get('disk')!.flush();
+    await flushed;
+    expect(vm.events.at(-1)).toEqual({ kind: 'flush', trouble: undefined });
     expect((await readStateFile(at('disk.raw')))!.state).toBe('failed-over');
     await vm.replica.close();
   });

@@ -22,6 +22,7 @@ const WARNINGS = new Set([
   'secondary-lost',
   'memory-pressure',
   'spill',
+  'flush',
   'needs-restart',
   'seed-link-lost',
   'strangers',

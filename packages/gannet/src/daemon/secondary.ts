@@ -61,6 +61,8 @@ export class SecondaryRole implements Role {
   #coloExit: string | undefined;
   /** Why a base does not take what is written to it, as long as it does not. */
   #baseTrouble: string | undefined;
+  /** Why what the guest flushes after a failover is not durable, as long as it can't be. */
+  #flushTrouble: string | undefined;
   /** Why nothing more can be spilled, as long as it can't. */
   #spillTrouble: string | undefined;
   #lastCommit: CommitRecord | undefined;
@@ -159,7 +161,7 @@ export class SecondaryRole implements Role {
       ...(replica.state === 'diverged' ? { needs: SEED_ANEW } : {}),
       link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
       coloExit: this.#coloExit ?? null,
-      baseTrouble: this.#baseTrouble ?? null,
+      baseTrouble: this.#flushTrouble ?? this.#baseTrouble ?? null,
       checkpoints: this.#commits,
       lastCheckpoint: this.#lastCommit ?? null,
       buffers: {
@@ -353,7 +355,7 @@ export class SecondaryRole implements Role {
   #peerStatus(): PeerStatus {
     const { state, epoch, link } = this.replica;
     const whole = link.isConnected ? 'whole' : 'none';
-    const trouble = this.#vmTrouble ?? this.#baseTrouble;
+    const trouble = this.#vmTrouble ?? this.#flushTrouble ?? this.#baseTrouble;
     return {
       host: hostname(),
       commit: this.#lastCommit,
@@ -427,6 +429,7 @@ export class SecondaryRole implements Role {
       if (event.error.code === 'BASE_IO') this.#noteBase(event.error.message);
     } else {
       if (event.kind === 'spill') this.#spillTrouble = event.trouble;
+      if (event.kind === 'flush') this.#flushTrouble = event.trouble;
       this.stage.history.add(kind, details);
       if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
       this.#link?.beatNow();

@@ -46,4 +46,5 @@ export { LabDaemon, type LabDaemonOptions } from './daemon.js';
 export { LabPair, type LabPairOptions } from './pair.js';
 export { TwoHosts, type Cut, type HostLink } from './two-hosts.js';
 export { ClientNetwork, type TrafficReport } from './client-network.js';
+export { DiskFaults, type DiskFault } from './disk-faults.js';
 export { diskBelow, SlowHost, type BlockDevice, type DiskLimits } from './slow-host.js';

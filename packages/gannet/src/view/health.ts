@@ -51,6 +51,8 @@ function ofSecondary(status: SecondaryStatus): Health {
   if (state === 'diverged') return health('bad', `Diverged: ${reason}`, needs ?? '');
   if (state === 'retired')
     return health('warning', 'Has taken over: runs on its local disks', reprotect);
+  if (state === 'failed-over' && baseTrouble !== null)
+    return health('bad', `Has taken over, and waits for its storage: ${baseTrouble}`);
   if (state === 'failed-over') return health('warning', 'Has taken over: moves to its local disks');
   if (secondaryVm === 'lost' || secondaryVm === 'hung') {
     return health('bad', `The secondary VM ${secondaryVm === 'lost' ? 'has ended' : 'hangs'}`);

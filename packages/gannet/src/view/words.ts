@@ -111,6 +111,13 @@ const KINDS: Readonly<Record<string, Say>> = {
         ? 'pages can be spilled again'
         : `nothing more can be spilled: ${text(trouble)}`,
   ],
+  flush: [
+    'warning',
+    ({ trouble }) =>
+      trouble === undefined
+        ? 'what the guest flushes is durable again'
+        : `the guest’s flushes wait: ${text(trouble)}`,
+  ],
   'taken-back': ['info', (event) => `what was done to the VM is taken back${because(event)}`],
   strangers: [
     'warning',
