@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ClientNetwork, findNetworkGuest, LabPair, type TrafficReport } from 'gannet/lab';
+import {
+  ClientNetwork,
+  findNetworkGuest,
+  type LabDaemon,
+  LabPair,
+  type TrafficReport,
+} from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from './waiting.js';
 
@@ -69,6 +75,13 @@ async function leftIn(qmpPath: string): Promise<string[]> {
   }
 }
 
+/** Where the packets of the guest beside this daemon go, as its status says. */
+async function wayOut(daemon: LabDaemon): Promise<unknown> {
+  const { network: cards } = (await daemon.client.call('status')) as { network?: unknown };
+  return cards;
+}
+const card = (state: string): unknown => [{ netdev: 'net0', state }];
+
 const causesOf = ({ primaryDaemon }: LabPair): unknown[] =>
   primaryDaemon.eventsOf('checkpoint').map(({ cause }) => cause);
 
@@ -87,7 +100,10 @@ describe('a client outside', () => {
     pair = await makePair();
     network.open(CONNECTIONS);
     await talked(20);
+    expect(await wayOut(pair.primaryDaemon)).toEqual(card('direct'));
     await pair.protect();
+    expect(await wayOut(pair.primaryDaemon)).toEqual(card('compared'));
+    expect(await wayOut(pair.secondaryDaemon)).toEqual(card('walled'));
     await talked(20);
 
     // These are known to the secondary from their packets alone: no checkpoint comes after their beginning.
@@ -99,6 +115,7 @@ describe('a client outside', () => {
     expect(causesOf(pair).lastIndexOf('period')).toBe(0);
     await pair.primary.kill('SIGKILL');
     await pair.failOver();
+    expect(await wayOut(pair.secondaryDaemon)).toEqual(card('open'));
     const first = await talked(20);
     const survivors = first.length - failuresOf(first).length;
     process.stdout.write(
@@ -117,6 +134,7 @@ describe('a client outside', () => {
     expect(failuresOf(await talked(20))).toEqual([]);
     expect(pair.secondaryDaemon.eventsOf('diverged')).toEqual([]);
     await pair.primaryDaemon.client.call('detach');
+    expect(await wayOut(pair.primaryDaemon)).toEqual(card('direct'));
     expect(failuresOf(await talked(20))).toEqual([]);
     expect(await leftIn(pair.primary.qmpPaths[0])).toEqual(['gannet-rewriter-net0']);
     expect(pair.primary.oracle.clean).toBe(true);

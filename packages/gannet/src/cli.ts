@@ -156,7 +156,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .option('--force', 'without proof that the other side is gone', false)
     .action(
       about(async (options: Options) => {
-        await call(options, 'failover', { force: options.force === true });
+        const progress = await progressOf(options);
+        await call(options, 'failover', { force: options.force === true }, { progress });
       }),
     );
   caller('detach', 'Take the protection away; the guest runs on undisturbed')
@@ -231,7 +232,16 @@ async function recover(options: Options): Promise<unknown> {
   const { asSecondary, basesOf } = await import('./config.js');
   const { findConfig } = await import('./config-file.js');
   const { recoverBases } = await import('@gannet/replicator');
-  return recoverBases(basesOf(asSecondary(await findConfig(options))), { lock: true });
+  const bases = basesOf(asSecondary(await findConfig(options)));
+  const show = await progressOf(options);
+  const seen = { journal: false };
+  const onProgress = (doneBytes: number, totalBytes: number): void => {
+    seen.journal = true;
+    show({ stage: 'replay', doneBytes, totalBytes });
+  };
+  const recovered = await recoverBases(bases, { lock: true, onProgress });
+  if (seen.journal) show({ stage: 'done' });
+  return recovered;
 }
 
 /** Where the daemon of that VM is, and how long it may be silent. */
@@ -309,9 +319,13 @@ function reportError(error: unknown, json: boolean): number {
 }
 
 async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
-  const { protectProgress } = await import('./protect-progress.js');
-  const { seedRate: bytesPerSec, json } = options;
-  await call(options, method, { bytesPerSec }, { progress: protectProgress(json) });
+  const { seedRate: bytesPerSec } = options;
+  await call(options, method, { bytesPerSec }, { progress: await progressOf(options) });
+}
+
+async function progressOf({ json }: Options): Promise<(report: unknown) => void> {
+  const { showProgress } = await import('./show-progress.js');
+  return showProgress(json);
 }
 
 function seedRate(): Option {

@@ -23,6 +23,21 @@ const strangers = z.object({
   last: z.looseObject({}).optional(),
 });
 
+/** Of cards in `network`: where this side's guest's packets go. */
+const network = z
+  .array(
+    z.object({
+      netdev: z.string(),
+      state: z
+        .enum(['direct', 'compared', 'walled', 'open', 'unknown'])
+        .describe(
+          'primary: `direct` to its network, or `compared` with the secondary; secondary: `walled` off, or `open`',
+        ),
+    }),
+  )
+  .optional()
+  .describe('missing where no card is in the configuration');
+
 /** The other daemon: how the link is, what it said last, and how long ago. */
 const peer = z.object({
   pulse: z.enum(['none', 'unknown', 'up', 'late', 'lost']),
@@ -52,6 +67,7 @@ export const primaryStatusSchema = z.object({
   primaryVmTrouble: z.string().nullable(),
   link: z.enum(['replication', 'nbd', 'mirror']),
   checkpointPeriodMs: z.number(),
+  network,
   epoch: z.number().int(),
   lastCheckpoint: checkpointSchema.nullable(),
   strangers: strangers.optional(),
@@ -81,6 +97,7 @@ export const secondaryStatusSchema = z.object({
     softBytes: bytes,
     hardBytes: bytes,
     slowedWrites: z.number().int(),
+    onFull: z.enum(['slow', 'spill', 'release']).optional(),
     spillBytes: bytes.optional(),
     spilled: bytes.optional().describe('in the spill file'),
     spillTrouble: z.string().nullable().optional(),
@@ -95,11 +112,14 @@ export const secondaryStatusSchema = z.object({
     }),
   ),
   exports: z.array(z.string()),
+  network,
   strangers: strangers.optional(),
   peer,
   uuid: z.string(),
 });
 export type SecondaryStatus = z.output<typeof secondaryStatusSchema>;
+
+export type NetworkView = NonNullable<z.output<typeof network>>;
 
 export const statusSchema = z.discriminatedUnion('role', [
   primaryStatusSchema,

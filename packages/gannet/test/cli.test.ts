@@ -304,6 +304,19 @@ describe('a caller', () => {
     expect(refused.stderr).toContain('fast');
   });
 
+  test.each(['failover', 'reprotect'])('of %s sees its stages too', async (command) => {
+    server = await ControlServer.listen(control, {
+      [command]: (_params: unknown, progress: (report: unknown) => void) => {
+        progress({ stage: 'write back', doneBytes: 1024, totalBytes: 1024 });
+        progress({ stage: 'local disks' });
+        return {};
+      },
+    });
+    const { code, stderr } = await gannet(command, '-c', config);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^write back \.\.\.\n {2}writing 100 %.*\nlocal disks \.\.\.\n$/);
+  });
+
   test('of protect sees its stages on stderr, as lines of JSON with --json', async () => {
     server = await ControlServer.listen(control, {
       protect: (_params, progress) => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { SeedMeter } from '../src/daemon/seed-meter.js';
-import { protectProgress } from '../src/protect-progress.js';
+import { showProgress } from '../src/show-progress.js';
 
 const MIB = 1024 * 1024;
 
@@ -63,7 +63,7 @@ describe('what protect shows', () => {
   test('the sum on a line, each disk, and a link that is waited for', () => {
     const { seeds, step } = meter();
     const written: string[] = [];
-    const show = protectProgress(false, { write: (text: string) => written.push(text) });
+    const show = showProgress(false, { write: (text: string) => written.push(text) });
     show({ stage: 'seed' });
     step('vb0', 0, 40);
     const disk = step('vb1', 0, 10, { down: { forMs: 12_000, limitMs: 60_000 } });
@@ -73,5 +73,32 @@ describe('what protect shows', () => {
       '  copying  25 %  50.0 MiB of 200 MiB  0 B/s  - s left' +
         '  link lost, waiting (12 s of 60); vb0 40 %, vb1 10 %\n',
     );
+  });
+
+  test('each stage by its name once, with its own bar, and no bar left open', () => {
+    const written: string[] = [];
+    const show = showProgress(false, { write: (text: string) => written.push(text) });
+    const screen: string[] = [];
+    const draw = showProgress(false, {
+      isTTY: true,
+      write: (text: string) => screen.push(text),
+    });
+    for (const report of [
+      { stage: 'proof' },
+      { stage: 'write back', doneBytes: 0, totalBytes: 10 * MIB },
+      { stage: 'write back', doneBytes: 10 * MIB, totalBytes: 10 * MIB },
+      { stage: 'local disks' },
+      { stage: 'colo', doneBytes: 1, totalBytes: 4 },
+      { stage: 'done' },
+    ]) {
+      show(report);
+      draw(report);
+    }
+    expect(written.map((line) => line.replace(/%.*/, '%'))).toEqual([
+      ...['proof ...\n', 'write back ...\n', '  writing   0 %\n', '  writing 100 %\n'],
+      ...['local disks ...\n', 'colo ...\n', '  memory  25 %\n', 'done ...\n'],
+    ]);
+    expect(screen[screen.indexOf('local disks ...\n') - 1]).toBe('\n');
+    expect(screen[screen.indexOf('done ...\n') - 1]).toBe('\n');
   });
 });

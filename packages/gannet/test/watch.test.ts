@@ -125,6 +125,40 @@ describe('the status, for people', () => {
     );
   });
 
+  test('has a line for what is spilled, on both sides, where it may be', () => {
+    const line = (status: Status): string | undefined =>
+      renderStatus(status, STYLE).find((one) => one.startsWith('  spilled'));
+    const spilling = { ...BUFFERS, onFull: 'spill' as const, spilled: 3 * MIB, slowedWrites: 0 };
+    const here: Status = { ...SECONDARY, buffers: spilling };
+    expect(line(here)).toBe('  spilled     3.0 MiB in the spill file');
+    const { status: other } = PRIMARY.peer;
+    if (!other) throw new Error('no peer');
+    const there = {
+      ...PRIMARY,
+      peer: { ...PRIMARY.peer, status: { ...other, buffers: spilling } },
+    };
+    expect(line(statusSchema.parse(there))).toBe('  spilled     3.0 MiB in the spill file');
+    expect(line({ ...here, buffers: { ...spilling, spilled: 0, spillTrouble: 'no space' } })).toBe(
+      '  spilled     nothing in the spill file; nothing more can be: no space',
+    );
+    expect([SECONDARY, PRIMARY].map(line)).toEqual([undefined, undefined]);
+  });
+
+  test('has a line for each network card, of the side that is asked', () => {
+    const lines = (status: Status): string[] =>
+      renderStatus(statusSchema.parse(status), STYLE).filter((one) => /^ {2}network/.test(one));
+    const card = (state: 'compared' | 'direct' | 'walled' | 'open'): Status['network'] => [
+      { netdev: 'net0', state },
+    ];
+    expect(lines({ ...PRIMARY, network: card('compared') })).toEqual([
+      '  network     net0: packets wait until both guests have sent the same',
+    ]);
+    expect(lines({ ...PRIMARY, network: card('direct') })[0]).toContain('straight out');
+    expect(lines({ ...SECONDARY, network: card('walled') })[0]).toContain('before a failover');
+    expect(lines({ ...SECONDARY, network: card('open') })[0]).toContain('packets go out here');
+    expect(lines(PRIMARY)).toEqual([]);
+  });
+
   test('fits its schema', () => {
     for (const status of [PRIMARY, SECONDARY]) expect(statusSchema.parse(status)).toEqual(status);
     expect(statusSchema.safeParse({ ...PRIMARY, schema: 2 }).success).toBe(false);

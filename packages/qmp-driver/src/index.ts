@@ -37,13 +37,8 @@ export { probeNbdServer, type ProbeOptions } from './peer.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './finding.js';
 export { inspectVm } from './inspect.js';
 export type * from './vm-report.js';
-export {
-  type LinkFailure,
-  PrimaryDriver,
-  type PrimaryOptions,
-  type SeedOptions,
-  type StartColoOptions,
-} from './primary.js';
+export { PrimaryDriver } from './primary.js';
+export type * from './primary-options.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
 export { checkSecondary, comparePair, type DiskPair, shimFinding } from './compare.js';
 export {

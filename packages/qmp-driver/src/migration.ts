@@ -68,13 +68,15 @@ export async function queryMigration(context: MigrationContext): Promise<Migrati
 
 /**
  * Starts the migration and waits until COLO runs. `health` is called at every look and throws when
- * there is no point in going on. Whatever goes wrong, the migration is told to stop.
+ * there is no point in going on. `onProgress` hears how much of the guest's memory is there; what the guest writes
+ * meanwhile has to be sent again. Whatever goes wrong, the migration is told to stop.
  * @throws ColoError `colo-refused`, `colo-not-entered` with QEMU's error-desc; WaitError; what `health` throws
  */
 export async function migrateIntoColo(
   context: MigrationContext,
   uri: string,
   health: () => void,
+  onProgress: (doneBytes: number, totalBytes: number) => void = () => undefined,
 ): Promise<void> {
   const { qmp, deadline, commandTimeoutMs, pollMs } = context;
   await step(
@@ -92,6 +94,7 @@ export async function migrateIntoColo(
       if (info.status === 'colo') return;
       const failure = notEntered(info, uri);
       if (failure !== undefined) throw failure;
+      if (info.ram) onProgress(info.ram.total - info.ram.remaining, info.ram.total);
       await deadline.pause(pollMs);
     }
   } catch (error) {

@@ -9,6 +9,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { ChardevBackend } from 'qemu-qmp-client';
+import { NetworkError, step } from './errors.js';
 import {
   addChardev,
   addObject,
@@ -113,6 +114,25 @@ export async function joinNetwork(
       await addObject(context, link, type, id, { netdev, ...properties, ...HEADERS });
     }
   }
+}
+
+/** The cards whose packets go through colo-compare. @throws NetworkError `network-stuck`; WaitError */
+export async function joinedNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<NetworkLink[]> {
+  if (links.length === 0) return [];
+  const { qmp, deadline, commandTimeoutMs } = context;
+  const there = await step(
+    () => qmp.execute('qom-list', { path: '/objects' }, deadline.options(commandTimeoutMs)),
+    (words, cause) => {
+      const message = `the filters of the network cards cannot be read: ${words}`;
+      return new NetworkError('network-stuck', message, 'See whether QEMU still answers.', {
+        cause,
+      });
+    },
+  );
+  return links.filter((link) => there.some(({ name }) => name === objectsOf(link).capture));
 }
 
 /** Harmless when there is nothing. @throws NetworkError `network-stuck`; WaitError */

@@ -37,66 +37,33 @@ import {
 import { Mirror } from './mirror.js';
 import type { NetworkLink } from './network-link.js';
 import { inspect } from './preflight.js';
-import { connectNetwork, joinNetwork, leaveNetwork, probeNetwork } from './primary-network.js';
-import type { Reconnection, SeedProgress } from './seed-options.js';
+import {
+  connectNetwork,
+  joinedNetwork,
+  joinNetwork,
+  leaveNetwork,
+  probeNetwork,
+} from './primary-network.js';
+import type {
+  LinkFailure,
+  PrimaryOptions,
+  SeedOptions,
+  StartColoOptions,
+} from './primary-options.js';
+import type { Reconnection } from './seed-options.js';
 import { yankAll } from './yank.js';
 
-/** A link that no longer carries all writes: the replica must not commit any more. */
-export interface LinkFailure {
-  readonly device: string;
-  /** The node or job that failed. */
-  readonly node: string;
-  readonly message: string;
-}
-
-export interface PrimaryOptions {
-  /** For one QMP command. */
-  readonly commandTimeoutMs?: number;
-  /** For each of attach, finishSeed, runAlone, rollback and the short ones. */
-  readonly stepTimeoutMs?: number;
-  /** The longest that seeding may go without progress. */
-  readonly stallTimeoutMs?: number;
-  readonly pollMs?: number;
-  /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
-  readonly probePeer?: boolean;
-  /** Network cards whose packets are compared with the secondary's. */
-  readonly network?: readonly NetworkLink[];
-  /**
-   * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
-   * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only
-   * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
-   */
-  readonly onLinkFailure?: (failure: LinkFailure) => void;
-}
-
-export interface SeedOptions {
-  readonly onProgress?: (progress: SeedProgress) => void;
-  /** For each disk. */
-  readonly speedBytesPerSec?: number;
-  /** How long a broken link is waited for; default 60 s. Of disks with `seedExports`. */
-  readonly linkTimeoutMs?: number;
-  /** A copy without a step of progress for so long hangs on its link, which is cut; default 10 s. */
-  readonly linkStallMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface StartColoOptions {
-  /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
-  readonly uri: string;
-  /** Milliseconds between two checkpoints. */
-  readonly periodMs: number;
-  /** From the command to COLO: as long as it takes to send the guest's memory. */
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
-}
-
-/** The primary's QEMU: seed(), attach(), startColo(), finishSeed(), in this order; then runAlone() or rollback(). */
+/**
+ * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it; runAlone() or rollback()
+ * at any time.
+ */
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #attached = false;
+  #compared: readonly NetworkLink[] = [];
   /** Failures of a link that we cut ourselves are no news. */
   #leaving = false;
 
@@ -117,6 +84,11 @@ export class PrimaryDriver {
   /** The disks that were given to seed() or adopt(), until runAlone() or rollback(). */
   get disks(): readonly DiskLink[] {
     return this.#linked.map(({ disk }) => disk);
+  }
+
+  /** Network cards (-netdev) whose packets are held until both guests have sent the same. */
+  get comparedCards(): readonly string[] {
+    return this.#compared.map(({ netdev }) => netdev);
   }
 
   /**
@@ -222,7 +194,7 @@ export class PrimaryDriver {
    *   LinkError `not-seeded`; SeedError `seed-lost`; NetworkError; WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal } = options;
+    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
     if (!this.#attached) {
       const message = 'no disks are attached: the secondary would run on stale ones';
       throw new LinkError('not-seeded', message, 'Call seed() and attach() first.');
@@ -232,8 +204,9 @@ export class PrimaryDriver {
     await setColoCapability(context, true);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
-    await migrateIntoColo(context, uri, () => this.#checkMirrors());
+    await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
     await joinNetwork(context, this.#options.network);
+    this.#compared = this.#options.network;
     this.#checkMirrors();
   }
 
@@ -277,7 +250,7 @@ export class PrimaryDriver {
   /**
    * Takes over disks that an earlier process linked, as after a restart of the daemon: so that
    * runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in QEMU.
-   * @throws LinkError `bad-link`; GraphError
+   * @throws LinkError `bad-link`; GraphError; NetworkError
    */
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
@@ -291,6 +264,8 @@ export class PrimaryDriver {
         });
       },
     );
+    const context = this.#migration('looking at the network cards');
+    this.#compared = await joinedNetwork(context, this.#options.network);
     this.#watch();
     for (const [disk, graph] of graphs) {
       const { mirror } = this.#link(disk, graph);
@@ -357,7 +332,10 @@ export class PrimaryDriver {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
     const context = this.#migration(what);
-    await attempt(() => leaveNetwork(context, this.#options.network));
+    await attempt(async () => {
+      await leaveNetwork(context, this.#options.network);
+      this.#compared = [];
+    });
     await attempt(() => leaveColo(context));
     await attempt(() => setColoCapability(context, false));
     await attempt(() => this.#checkGuest(context));

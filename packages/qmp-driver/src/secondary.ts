@@ -28,6 +28,7 @@ export interface SecondaryOptions {
 export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;
+  #network: 'walled' | 'open' | undefined;
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
     this.#qmp = qmp;
@@ -39,6 +40,14 @@ export class SecondaryDriver {
       network: [],
       ...options,
     };
+  }
+
+  /**
+   * Whether packets pass between the guest and this host's network: `walled` from prepare() on, `open` from openNetwork()
+   * on; undefined where neither was done here.
+   */
+  get network(): 'walled' | 'open' | undefined {
+    return this.#network;
   }
 
   /**
@@ -59,6 +68,7 @@ export class SecondaryDriver {
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
     await setColoCapability(context, true);
     await prepareNetwork(context, this.#options.network);
+    this.#network = 'walled';
   }
 
   /**
@@ -69,6 +79,7 @@ export class SecondaryDriver {
     const { commandTimeoutMs, network } = this.#options;
     const deadline = new Deadline('opening the network', { timeoutMs: 2 * commandTimeoutMs });
     await openNetwork({ qmp: this.#qmp, deadline, commandTimeoutMs }, network);
+    this.#network = 'open';
   }
 
   /**

@@ -3,7 +3,13 @@ import { QmpClient } from 'qemu-qmp-client';
 import { FakeQemu } from 'qemu-qmp-client/testing';
 import { Deadline } from '../src/deadline.js';
 import type { NetworkContext, NetworkLink } from '../src/network-link.js';
-import { connectNetwork, joinNetwork, leaveNetwork, probeNetwork } from '../src/primary-network.js';
+import {
+  connectNetwork,
+  joinedNetwork,
+  joinNetwork,
+  leaveNetwork,
+  probeNetwork,
+} from '../src/primary-network.js';
 import { openNetwork, prepareNetwork } from '../src/secondary-network.js';
 import { yankAll } from '../src/yank.js';
 import { DONE, refuse } from './fake-vm.js';
@@ -97,6 +103,16 @@ describe('the primary', () => {
     expect(order[0]).toBe('gannet-capture-net0');
     expect(order.at(-1)).toBe('gannet-release-net0');
     await leaveNetwork(context, [LINK]);
+  });
+
+  test('is known to one that comes later by what is in QEMU', async () => {
+    const other: NetworkLink = { ...LINK, netdev: 'net1' };
+    await connectNetwork(context, [LINK, other]);
+    expect(await joinedNetwork(context, [LINK, other])).toEqual([]);
+    await joinNetwork(context, [LINK]);
+    expect(await joinedNetwork(context, [LINK, other])).toEqual([LINK]);
+    await leaveNetwork(context, [LINK, other]);
+    expect(await joinedNetwork(context, [LINK, other])).toEqual([]);
   });
 
   test('what cannot be connected leaves nothing behind, and names netdev and cause', async () => {

@@ -413,6 +413,21 @@ describe('entering COLO fails', () => {
     expect(vm.migration).toBe('cancelled');
   });
 
+  test('tells how much of the memory is there', async () => {
+    await attached();
+    const told: number[][] = [];
+    let looks = 0;
+    vm.qemu.on('query-migrate', () => {
+      const ram = { transferred: 9, total: 100, remaining: 100 - 40 * looks };
+      return { return: looks++ < 2 ? { status: 'active', ram } : { status: 'colo' } };
+    });
+    await driver.startColo({ ...COLO, onProgress: (...bytes) => told.push(bytes) });
+    expect(told).toEqual([
+      [0, 100],
+      [40, 100],
+    ]);
+  });
+
   test('the mirror is lost on the way', async () => {
     await attached();
     vm.migrateTo = 'active';

@@ -8,7 +8,7 @@ export { NbdBase, type NbdBaseOptions } from './nbd-base.js';
 export { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 export { type PrimaryLink } from './primary-link.js';
 export { type JournalSource, replayFrom, replayJournal, type ReplayTarget } from './journal.js';
-export { recoverBases, type DiskOptions } from './recovery.js';
+export { recoverBases, type DiskOptions, type RecoveryOptions } from './recovery.js';
 export { Replica } from './replica.js';
 export { ON_FULL } from './replica-options.js';
 export type {

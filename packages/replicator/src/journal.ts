@@ -184,12 +184,14 @@ export async function replayJournal(
   file: string,
   uuid: string,
   target: ReplayTarget,
+  onProgress: (doneBytes: number, totalBytes: number) => void = () => undefined,
 ): Promise<number> {
   const handle = await open(file, 'r').catch((error: unknown) => {
     throw journalError(file, 'opened', error);
   });
   try {
-    return await replayFrom({ name: file, read: (...at) => handle.read(...at) }, uuid, target);
+    const source: JournalSource = { name: file, read: (...at) => handle.read(...at) };
+    return await replayFrom(source, uuid, target, onProgress);
   } finally {
     await handle.close();
   }
@@ -212,6 +214,7 @@ export async function replayFrom(
   source: JournalSource,
   uuid: string,
   target: ReplayTarget,
+  onProgress: (doneBytes: number, totalBytes: number) => void = () => undefined,
 ): Promise<number> {
   const header = Buffer.alloc(HEADER_BYTES);
   await source.read(header, 0, HEADER_BYTES, 0);
@@ -233,6 +236,7 @@ export async function replayFrom(
     else if (frame.kind === KIND_ZERO) {
       await target.zero(frame.disk, frame.offset, frame.length * ZERO_UNIT);
     }
+    onProgress(frame.end, sealedEnd);
   }
   return seals;
 }

@@ -1,6 +1,6 @@
 import { type BaseStore, exists, type OpenBase } from './base-image.js';
 import { BaseImageError, JournalError } from './errors.js';
-import { replayJournal } from './journal.js';
+import { replayJournal, type ReplayTarget } from './journal.js';
 import { type BaseOptions, openBase, type OpenOptions } from './open-base.js';
 import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
@@ -55,6 +55,11 @@ export async function checkBeforeSeeding(
   }
 }
 
+export interface RecoveryOptions extends OpenOptions {
+  /** How much of the journal has been replayed, and all of it. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
 /**
  * Makes bases whole after the replicator died behind a failed-over VM: replays the journal into them. Name all disks of
  * the VM; their order does not matter. A recovery that was itself cut short can be repeated.
@@ -65,7 +70,7 @@ export async function checkBeforeSeeding(
  */
 export async function recoverBases(
   disks: readonly DiskOptions[],
-  options: OpenOptions = {},
+  { onProgress, ...options }: RecoveryOptions = {},
 ): Promise<StateRecord[]> {
   const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
   const failedOver = records.find(({ state }) => state === 'failed-over');
@@ -74,7 +79,7 @@ export async function recoverBases(
     expectUsable(disk, records[at], failedOver);
   }
   if (failedOver) expectAll(failedOver, records);
-  if (failedOver) await replayInto(disks, records, failedOver, options);
+  if (failedOver) await replayInto(disks, records, failedOver, options, onProgress);
   return records.map((record) => ({ ...record, state: 'retired' }));
 }
 
@@ -84,6 +89,7 @@ async function replayInto(
   records: readonly StateRecord[],
   { disks: order, journal, uuid }: StateRecord,
   options: OpenOptions,
+  onProgress: RecoveryOptions['onProgress'],
 ): Promise<void> {
   const bases = new Map<string, OpenBase>();
   try {
@@ -102,10 +108,11 @@ async function replayInto(
         'Put the journal and the bases that belong together back in their places.',
       );
     };
-    await replayJournal(journal, uuid, {
+    const target: ReplayTarget = {
       write: (disk, offset, data) => baseOf(disk, offset, data.length).write(offset, data),
       zero: (disk, offset, length) => baseOf(disk, offset, length).zero(offset, length),
-    });
+    };
+    await replayJournal(journal, uuid, target, onProgress);
     await Promise.all([...bases.values()].map((base) => base.sync()));
     expectNoLoss([...bases.values()]);
     for (const [at, disk] of disks.entries()) {

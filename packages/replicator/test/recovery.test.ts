@@ -156,7 +156,14 @@ describe('I4 durability', () => {
     const record = (await readStateFile(at('a.raw')))!;
     await writeStateFile(at('a.raw'), { ...record, state: 'retired' });
     const disks = first === 'a' ? pair() : pair().reverse();
-    await recoverBases(disks);
+    const told: [number, number][] = [];
+    await recoverBases(disks, { onProgress: (done, total) => told.push([done, total]) });
+    const end = told.at(-1)?.[1];
+    expect(told.length).toBeGreaterThan(1);
+    expect(told.at(-1)).toEqual([end, end]);
+    expect(
+      told.every(([done, total], at) => total === end && done > (told[at - 1]?.[0] ?? 0)),
+    ).toBe(true);
     expect(await textOf('a.raw')).toBe('a-one');
     expect(await textOf('b.raw')).toBe('b-one');
     expect(await recoverBases(disks)).toMatchObject([{ state: 'retired' }, { state: 'retired' }]);

@@ -67,3 +67,10 @@ export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<st
 export function interrupted(why: string): GannetError {
   return new GannetError('INTERRUPTED', why, 'Protect it again when it is wanted.');
 }
+
+/** Why a secondary that says this of itself protects nothing any more. */
+export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
+  if (vm === 'lost' || vm === 'hung') return `the secondary VM is ${vm}`;
+  if (link === 'lost') return 'the link to the replica broke';
+  return state === 'diverged' ? 'the replica has diverged' : undefined;
+}

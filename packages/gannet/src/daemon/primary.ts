@@ -10,17 +10,18 @@ import { describeError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { type PrimaryStatus, STATUS_SCHEMA } from '../status.js';
-import { awaitPeer, interrupted, troubleOf } from './await-peer.js';
+import { awaitPeer, interrupted, lossOf, troubleOf } from './await-peer.js';
 import { CheckpointLog } from './checkpoint-log.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from './fence.js';
 import { LinkTls } from './link-tls.js';
 import { isAwake } from './own-vm.js';
 import { expectLinkable } from './preflight.js';
+import { primaryNetwork } from './network-view.js';
 import * as refusals from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
-import { rateOf, SeedStage } from './seed-stage.js';
+import { memoryTo, rateOf, SeedStage } from './seed-stage.js';
 import { Strangers } from './strangers.js';
 import { stageFailed } from './stage-failure.js';
 import { takeBackLeftovers } from './take-back.js';
@@ -30,8 +31,6 @@ import { withinTime } from './within.js';
 const INSPECT_TIMEOUT_MS = 15_000;
 /** What taking back a protection that is under way may take when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
-
-type State = 'unprotected' | 'protecting' | 'protected' | 'alone';
 
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link. The primary may
@@ -64,7 +63,7 @@ export class PrimaryRole implements Role {
     () => (this.config.network.length > 0 ? this.config.primary.checkpointPeriodMs : undefined),
   );
   #driver: PrimaryDriver | undefined;
-  #state: State = 'unprotected';
+  #state: PrimaryStatus['state'] = 'unprotected';
   #stageName = '';
   #cancel = new AbortController();
   #seed: SeedStage | undefined;
@@ -123,6 +122,7 @@ export class PrimaryRole implements Role {
       ...(this.#seed ? { seed: this.#seed.view } : {}),
       ...{ primaryVm: this.vm.state, primaryVmTrouble: this.vm.trouble ?? null },
       ...{ link: primary.link, checkpointPeriodMs: primary.checkpointPeriodMs },
+      ...primaryNetwork(this.config, this.#driver),
       epoch: this.#link.peer?.status.epoch ?? 0,
       strangers: this.#strangers.view,
       lastCheckpoint: this.#checkpointLog.last ?? null,
@@ -132,7 +132,6 @@ export class PrimaryRole implements Role {
 
   async reload(config: Config): Promise<readonly string[]> {
     const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = asPrimary(config).primary;
-    const { fence } = config;
     if (checkpointPeriodMs !== this.config.primary.checkpointPeriodMs && this.#isProtected) {
       this.#checkpointLog.asked('demand');
       await this.#driver?.setPeriod(checkpointPeriodMs);
@@ -142,7 +141,7 @@ export class PrimaryRole implements Role {
     }
     const changed = { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
     const primary = { ...this.config.primary, ...changed };
-    this.config = { ...this.config, fence, primary };
+    this.config = { ...this.config, fence: config.fence, primary };
     // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
@@ -191,6 +190,7 @@ export class PrimaryRole implements Role {
     try {
       await this.#run('check', stageTimeoutMs, progress, (signal) => this.#check(driver, signal));
       const { links, history } = { links: this.#links, history: this.stage.history };
+      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
       const seed = { driver, config: this.config, links, bytesPerSec, progress, history };
       await this.#run('seed', seedTimeoutMs, progress, async (signal) => {
         await this.#tls.put();
@@ -199,7 +199,7 @@ export class PrimaryRole implements Role {
       });
       await this.#run('attach', stageTimeoutMs, progress, () => driver.attach(this.#links));
       await this.#run('colo', seedTimeoutMs, progress, (signal) =>
-        driver.startColo({ uri, periodMs, signal, timeoutMs: seedTimeoutMs }),
+        driver.startColo({ ...colo, signal }),
       );
       await this.#run('first checkpoint', stageTimeoutMs, progress, (signal) =>
         this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
@@ -328,8 +328,9 @@ export class PrimaryRole implements Role {
   }
 
   /** The secondary is lost: run on without it, if that is what the configuration wants. */
-  #lose(reason: string): void {
-    if (!this.#isProtected || this.#letGo || this.#isLost || this.vm.state === 'lost') return;
+  #lose(reason: string | undefined): void {
+    if (reason === undefined || !this.#isProtected || this.#letGo || this.#isLost) return;
+    if (this.vm.state === 'lost') return;
     this.#isLost = true;
     this.stage.history.add('secondary-lost', { reason });
     if (this.config.primary.onSecondaryLost === 'wait') return;
@@ -455,10 +456,7 @@ export class PrimaryRole implements Role {
       // That QEMU can't be asked is for others to notice.
       this.#driver?.checkGraph().catch(() => undefined);
     }
-    if (status.vm === 'lost' || status.vm === 'hung')
-      this.#lose(`the secondary VM is ${status.vm}`);
-    else if (status.link === 'lost') this.#lose('the link to the replica broke');
-    else if (status.state === 'diverged') this.#lose('the replica has diverged');
+    this.#lose(lossOf(status));
   }
 
   #onNotice(notice: PeerNotice): void {

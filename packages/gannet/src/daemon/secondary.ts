@@ -16,11 +16,13 @@ import type { QmpClient } from 'qemu-qmp-client';
 import { cardsOf } from '../check/plan.js';
 import { inspectSecondary, type SideReport } from '../check/side.js';
 import { asSecondary, basesOf, type Config, type SecondaryConfig } from '../config.js';
+import type { Progress } from '../control/protocol.js';
 import { describeError, GannetError } from '../errors.js';
 import { PeerLink } from '../peer/link.js';
 import type { CommitRecord, PeerNotice, PeerStatus } from '../peer/protocol.js';
 import { type SecondaryStatus, STATUS_SCHEMA } from '../status.js';
 import { checkJournal } from './journal.js';
+import { secondaryNetwork } from './network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from './reload.js';
 import type { Role, Stage } from './role.js';
@@ -41,7 +43,8 @@ export class SecondaryRole implements Role {
   readonly name = 'secondary';
   readonly methods = {
     inspect: () => this.#inspect(),
-    failover: ({ force }: Record<string, unknown>) => this.#takeover.failOver(force === true),
+    failover: ({ force }: Record<string, unknown>, progress: Progress) =>
+      this.#takeover.failOver(force === true, progress),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -179,6 +182,7 @@ export class SecondaryRole implements Role {
         requests: this.#requests.of(name),
       })),
       exports: replica.exports.map(({ name }) => name),
+      ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#strangers.view,
       peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
       uuid: replica.uuid,
@@ -353,14 +357,14 @@ export class SecondaryRole implements Role {
   }
 
   #peerStatus(): PeerStatus {
-    const { state, epoch, link } = this.replica;
+    const { state, epoch, link, bufferBytes, memory, spilledBytes: spilled } = this.replica;
     const whole = link.isConnected ? 'whole' : 'none';
     const trouble = this.#vmTrouble ?? this.#flushTrouble ?? this.#baseTrouble;
     return {
       host: hostname(),
       commit: this.#lastCommit,
       mayFailOver: this.replica.mayFailOver,
-      buffers: { ...this.replica.bufferBytes, ...this.replica.memory },
+      buffers: { ...bufferBytes, ...memory, spilled },
       role: 'secondary',
       state,
       epoch,

@@ -1,4 +1,4 @@
-import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
+import type { DiskLink, PrimaryDriver, StartColoOptions } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '../config.js';
 import type { Progress } from '../control/protocol.js';
 import { GannetError } from '../errors.js';
@@ -66,4 +66,11 @@ export function rateOf(value: unknown): number | undefined {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const message = `bytesPerSec is ${JSON.stringify(value)}`;
   throw new GannetError('USAGE', message, 'Give bytes a second, 0 for no limit.', 'usage');
+}
+
+/** Of the guest's memory, which goes over after the disks. */
+export function memoryTo(progress: Progress): Pick<StartColoOptions, 'onProgress'> {
+  return {
+    onProgress: (doneBytes, totalBytes) => progress({ stage: 'colo', doneBytes, totalBytes }),
+  };
 }

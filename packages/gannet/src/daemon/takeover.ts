@@ -3,6 +3,7 @@ import type { ExternalSource } from '@gannet/checkpointer';
 import type { SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
 import type { SecondaryConfig } from '../config.js';
+import type { Progress } from '../control/protocol.js';
 import { describeError, GannetError } from '../errors.js';
 import type { PeerLink } from '../peer/link.js';
 import type { PeerStatus } from '../peer/protocol.js';
@@ -13,6 +14,7 @@ import { withinTime } from './within.js';
 const FAILOVER_TIMEOUT_MS = 60_000;
 /** Times `highMs`: silence of the primary after which it is fenced. */
 const PATIENCE = 2;
+const REPORT_EVERY_MS = 250;
 
 /** How a failover went, in milliseconds from the call. */
 export interface FailoverReport {
@@ -54,22 +56,26 @@ export class Takeover {
   #isMoved = false;
   #patience: NodeJS.Timeout | undefined;
   #resumed: (() => void) | undefined;
+  /** All who have asked for the failover that is under way. */
+  readonly #listeners = new Set<Progress>();
 
   constructor(private readonly context: TakeoverContext) {}
 
   /**
    * The secondary takes over, and moves to its local files. Asking again gives the same answer.
    *
+   * @param progress hears the stages `fence` where there is one, `take over`, `journal`, `write back` with its bytes, and `local disks`
    * @throws GannetError REFUSED without proof that the primary is dead, unless forced
    */
-  failOver(force: boolean): Promise<FailoverReport> {
+  failOver(force: boolean, progress: Progress = () => undefined): Promise<FailoverReport> {
+    this.#listeners.add(progress);
     this.#failover ??= this.#prove(force)
       .then((evidence) => this.#run(evidence))
       .catch((error: unknown) => {
         this.#failover = undefined;
         throw error;
       });
-    return this.#failover;
+    return this.#failover.finally(() => this.#listeners.delete(progress));
   }
 
   /** The replica has failed over with its VM, or has diverged. */
@@ -145,6 +151,7 @@ export class Takeover {
     }
     const looksGone = replica.link.loss !== undefined || coloExit() !== undefined;
     if (fence && (looksGone || link?.state === 'lost')) {
+      this.#tell({ stage: 'fence' });
       const { succeeded, words } = await runFence(fence, vm, 'primary');
       stage.history.add('fence', { target: 'primary', succeeded, words });
       if (succeeded) return 'the primary is fenced';
@@ -163,10 +170,12 @@ export class Takeover {
     const startMs = performance.now();
     const since = (): number => Math.round(performance.now() - startMs);
     stage.history.add('failover-begins', { evidence });
+    this.#tell({ stage: 'take over' });
     if (replica.state === 'protected') await this.#takeOver();
     const takenOverMs = since();
     // At once: clients wait. What the guest calls durable waits for the journal all the same.
     const networkError = await this.#openNetwork();
+    this.#tell({ stage: 'journal' });
     if (replica.state === 'failed-over') await replica.failoverDurable();
     const durableMs = since();
     stage.history.add('failover-durable');
@@ -218,11 +227,36 @@ export class Takeover {
       }),
     );
     // While the guest runs: the more is in the bases already, the shorter it stands still.
-    if (replica.state === 'failed-over') await replica.catchUp();
+    if (replica.state === 'failed-over') await this.#writeBack(() => replica.catchUp());
+    this.#tell({ stage: 'local disks' });
     await vm.moveToLocal(disks, async () => {
       if (replica.state !== 'retired') await replica.settle();
     });
     this.#isMoved = true;
     stage.history.add('moved-to-local');
+  }
+
+  /** The guest goes on writing meanwhile, so that there may be more to do than there was. */
+  async #writeBack(work: () => Promise<void>): Promise<void> {
+    const left = (): number => {
+      return this.context.replica.disks.reduce(
+        (sum, { committedBytes }) => sum + committedBytes,
+        0,
+      );
+    };
+    let totalBytes = 0;
+    const tell = (): void => {
+      const leftBytes = left();
+      totalBytes = Math.max(totalBytes, leftBytes);
+      this.#tell({ stage: 'write back', doneBytes: totalBytes - leftBytes, totalBytes });
+    };
+    tell();
+    const timer = setInterval(tell, REPORT_EVERY_MS);
+    await work().finally(() => clearInterval(timer));
+    tell();
+  }
+
+  #tell(report: object): void {
+    for (const listener of this.#listeners) listener(report);
   }
 }

@@ -1,7 +1,7 @@
 import type { Status } from '../status.js';
 import { html, type VNode } from '../vendor/htm.js';
 import { formatAge, formatBytes, formatPercent } from '../view/format.js';
-import type { Buffers, Overview, Seed } from '../view/sides.js';
+import { type Buffers, type Overview, type Seed, spillWords } from '../view/sides.js';
 
 const PARTS = [
   ['primary', 'Open epoch of the primary'],
@@ -27,6 +27,7 @@ function Budget({ buffers }: { buffers: Buffers }): VNode {
     width: `${Math.min(100, (100 * bytes) / hardBytes)}%`,
   });
   const isOver = used > softBytes;
+  const spilled = spillWords(buffers);
   const summary = `${formatBytes(used)} used; soft limit ${formatBytes(softBytes)}, hard limit ${formatBytes(hardBytes)}`;
   return html`<div>
     <p class="figure">
@@ -48,6 +49,14 @@ function Budget({ buffers }: { buffers: Buffers }): VNode {
             <dd>${formatBytes(buffers[key])}</dd>
           </div>`,
       )}
+      ${
+        spilled === undefined
+          ? null
+          : html`<div>
+              <dt><span class="key" aria-hidden="true"></span> Spilled</dt>
+              <dd>${spilled}</dd>
+            </div>`
+      }
     </dl>
   </div>`;
 }

@@ -53,7 +53,7 @@ export function Sides({ overview }: { overview: Overview }): VNode {
 }
 
 function Host({ side, mayFailOver }: { side: Side; mayFailOver?: boolean }): VNode {
-  const { role, host, isHere, state, vm, trouble } = side;
+  const { role, host, isHere, state, vm, trouble, network } = side;
   return html`<article class="card host" aria-label=${role}>
     <h2>
       ${role === 'primary' ? 'Primary' : 'Secondary'}
@@ -80,6 +80,13 @@ function Host({ side, mayFailOver }: { side: Side; mayFailOver?: boolean }): VNo
             </div>`
           : null
       }
+      ${network.map(
+        (card) =>
+          html`<div key=${card}>
+            <dt>Network</dt>
+            <dd>${card}</dd>
+          </div>`,
+      )}
     </dl>
     ${trouble === '' ? null : html`<p class="trouble">${trouble}</p>`}
   </article>`;

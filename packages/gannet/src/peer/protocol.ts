@@ -48,6 +48,9 @@ const reportShape = {
       committed: z.number(),
       softBytes: z.number(),
       hardBytes: z.number(),
+      onFull: z.string().optional(),
+      /** In a file. */
+      spilled: z.number().optional(),
     })
     .optional(),
   /** Primary: the last checkpoint, and the copy that is under way. */

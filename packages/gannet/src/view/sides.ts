@@ -1,4 +1,5 @@
 import type { Status } from '../status.js';
+import { formatBytes } from './format.js';
 
 /** One of the two, as far as this daemon knows. */
 export interface Side {
@@ -8,6 +9,8 @@ export interface Side {
   readonly state: string;
   readonly vm: string;
   readonly trouble: string;
+  /** In words, card by card; of the side that is here, where it has any. */
+  readonly network: readonly string[];
 }
 
 export interface Buffers {
@@ -16,6 +19,10 @@ export interface Buffers {
   readonly committed: number;
   readonly softBytes: number;
   readonly hardBytes: number;
+  /** `spill`: what does not fit is moved to a file. */
+  readonly onFull?: string | undefined;
+  readonly spilled?: number | undefined;
+  readonly spillTrouble?: string | null | undefined;
 }
 
 export interface Overview {
@@ -48,7 +55,9 @@ export function overviewOf(status: Status): Overview {
     state: other?.state ?? 'unknown',
     vm: other?.vm ?? 'unknown',
     trouble: other?.trouble ?? '',
+    network: [],
   };
+  const network = networkWords(status);
   const common = { pulse: peer.pulse, silentMs: peer.silentMs, epoch };
   const { host, state } = status;
   if (status.role === 'primary') {
@@ -56,7 +65,15 @@ export function overviewOf(status: Status): Overview {
     const links = { whole: 'connected', none: 'none', lost: 'lost' } as const;
     return {
       ...common,
-      primary: { role: 'primary', isHere: true, host, state, vm, trouble: primaryVmTrouble ?? '' },
+      primary: {
+        role: 'primary',
+        isHere: true,
+        host,
+        state,
+        vm,
+        trouble: primaryVmTrouble ?? '',
+        network,
+      },
       secondary: { ...there, role: 'secondary' },
       link: other ? links[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
@@ -69,10 +86,29 @@ export function overviewOf(status: Status): Overview {
   return {
     ...common,
     primary: { ...there, role: 'primary' },
-    secondary: { role: 'secondary', isHere: true, host, state, vm, trouble },
+    secondary: { role: 'secondary', isHere: true, host, state, vm, trouble, network },
     link,
     mayFailOver,
     buffers,
     seed: other?.seed,
   };
+}
+
+const CARD: Readonly<Record<string, string>> = {
+  direct: 'packets go straight out',
+  compared: 'packets wait until both guests have sent the same',
+  walled: 'no packets of its own go out before a failover',
+  open: 'packets go out here',
+  unknown: 'not known',
+};
+
+function networkWords({ network = [] }: Status): string[] {
+  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state] ?? state}`);
+}
+
+/** What was moved to a file for want of memory, in words; undefined where that is not done. */
+export function spillWords({ onFull, spilled = 0, spillTrouble }: Buffers): string | undefined {
+  if (onFull !== 'spill' && spilled === 0) return undefined;
+  const trouble = spillTrouble == null ? '' : `; nothing more can be: ${spillTrouble}`;
+  return `${spilled === 0 ? 'nothing' : formatBytes(spilled)} in the spill file${trouble}`;
 }

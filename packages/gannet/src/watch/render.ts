@@ -3,7 +3,7 @@ import type { DaemonEvent } from '../daemon/history.js';
 import type { Status } from '../status.js';
 import { formatAge, formatBytes, formatMs, formatPercent, formatTime } from '../view/format.js';
 import { type Health, healthOf } from '../view/health.js';
-import { type Buffers, overviewOf, type Seed, type Side } from '../view/sides.js';
+import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../view/sides.js';
 import { type Checkpoint, checkpointsOf } from '../view/timeline.js';
 import { type Level, wordsOf } from '../view/words.js';
 
@@ -100,6 +100,7 @@ function body(status: Status, style: Style): string[] {
     row('link', `writes ${link}; heartbeat ${heartbeat}`),
     row('epoch', `${status.epoch}${last(status)}`),
   ];
+  for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
   if (buffers) lines.push(...memory(buffers, style));
   if (status.role === 'secondary') {
     for (const { name, backlogBytes, epochsToWriteBack } of status.disks) {
@@ -138,6 +139,7 @@ const used = ({ primary, secondary, committed }: Buffers): number =>
 function memory(buffers: Buffers, style: Style): string[] {
   const { primary, secondary, committed, softBytes, hardBytes } = buffers;
   const cells = barCells(style);
+  const spilled = spillWords(buffers);
   const share = (bytes: number): number =>
     bytes > 0 ? Math.max(1, Math.round((cells * bytes) / hardBytes)) : 0;
   const filled =
@@ -148,6 +150,7 @@ function memory(buffers: Buffers, style: Style): string[] {
   return [
     row('memory', `[${bar.join('')}] ${formatBytes(used(buffers))} of ${formatBytes(hardBytes)}`),
     row('', parts),
+    ...(spilled === undefined ? [] : [row('spilled', spilled)]),
   ];
 }
 

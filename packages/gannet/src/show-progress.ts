@@ -3,24 +3,36 @@ import { formatBytes, type Output, ProgressBar } from './terminal.js';
 
 type Report = Readonly<Record<string, unknown>>;
 
+/** What is counted in a stage that says how far it is. */
+const LABELS: Readonly<Record<string, string>> = {
+  seed: '  copying',
+  colo: '  memory',
+  'write back': '  writing',
+  replay: '  replaying',
+};
+
 /**
- * Shows how `protect` gets on, as the daemon reports it: stages, and the copy of the disks. On a terminal a bar, else a
+ * Shows how long work gets on, as it is reported: stages, and bytes of those that can tell. On a terminal a bar, else a
  * line a second; with `json` each report as a line of JSON. All on stderr: stdout is for the result.
  */
-export function protectProgress(
+export function showProgress(
   json: boolean,
   output: Output = process.stderr,
 ): (report: unknown) => void {
   if (json) return (report) => output.write(`${JSON.stringify(report)}\n`);
-  const bar = new ProgressBar('  copying', output);
+  let shown: string | undefined;
+  let bar = new ProgressBar('', output);
   return (value) => {
     const report = value as Report;
-    const { stage, doneBytes, totalBytes } = report;
-    if (typeof doneBytes !== 'number' || typeof totalBytes !== 'number') {
+    const { doneBytes, totalBytes } = report;
+    const stage = String(report['stage']);
+    if (stage !== shown) {
       bar.end();
-      output.write(`${String(stage)} ...\n`);
-      return;
+      output.write(`${stage} ...\n`);
+      shown = stage;
+      bar = new ProgressBar(LABELS[stage] ?? `  ${stage}`, output);
     }
+    if (typeof doneBytes !== 'number' || typeof totalBytes !== 'number') return;
     const all = report['all'] as SeedsView | undefined;
     if (!all) bar.update(doneBytes, totalBytes);
     else bar.update(all.doneBytes, all.totalBytes, { ...all, note: noteOf(all) });

@@ -1,0 +1,54 @@
+/** What a PrimaryDriver is told, and what it tells. */
+import type { NetworkLink } from './network-link.js';
+import type { SeedProgress } from './seed-options.js';
+
+/** A link that no longer carries all writes: the replica must not commit any more. */
+export interface LinkFailure {
+  readonly device: string;
+  /** The node or job that failed. */
+  readonly node: string;
+  readonly message: string;
+}
+
+export interface PrimaryOptions {
+  /** For one QMP command. */
+  readonly commandTimeoutMs?: number;
+  /** For each of attach, finishSeed, runAlone, rollback and the short ones. */
+  readonly stepTimeoutMs?: number;
+  /** The longest that seeding may go without progress. */
+  readonly stallTimeoutMs?: number;
+  readonly pollMs?: number;
+  /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
+  readonly probePeer?: boolean;
+  /** Network cards whose packets are compared with the secondary's. */
+  readonly network?: readonly NetworkLink[];
+  /**
+   * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
+   * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only
+   * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
+   */
+  readonly onLinkFailure?: (failure: LinkFailure) => void;
+}
+
+export interface SeedOptions {
+  readonly onProgress?: (progress: SeedProgress) => void;
+  /** For each disk. */
+  readonly speedBytesPerSec?: number;
+  /** How long a broken link is waited for; default 60 s. Of disks with `seedExports`. */
+  readonly linkTimeoutMs?: number;
+  /** A copy without a step of progress for so long hangs on its link, which is cut; default 10 s. */
+  readonly linkStallMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface StartColoOptions {
+  /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
+  readonly uri: string;
+  /** Milliseconds between two checkpoints. */
+  readonly periodMs: number;
+  /** From the command to COLO: as long as it takes to send the guest's memory. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Of the guest's memory: what is on the secondary, and all. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+}
