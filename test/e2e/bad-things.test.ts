@@ -344,7 +344,12 @@ describe('while it seeds', () => {
     const { ended } = await seeding();
     await withQmp(pair.primary, async (qmp) => {
       const [job] = await qmp.execute('query-block-jobs', {});
-      await qmp.executeRaw('block-job-cancel', { device: job?.device, force: true });
+      // Under a guest that writes, this alone now and then ends QEMU 7.2, be it a test later (packages/qmp-driver/NOTES.md).
+      await Promise.all([
+        qmp.executeRaw('stop'),
+        qmp.executeRaw('block-job-cancel', { device: job?.device, force: true }),
+        qmp.executeRaw('cont'),
+      ]);
     });
     expect((await ended).message).toMatch(/^stage seed: .*it was cancelled/);
     expect(await graphOf(pair.primary)).toEqual(before);

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabDaemon, LabPair, LabVm } from 'gannet/lab';
+import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from './waiting.js';
 
 const BIN = path.resolve(import.meta.dirname, '..', '..', 'packages', 'gannet', 'dist', 'bin.js');
@@ -102,6 +103,44 @@ describe('a daemon outlives its QEMU', () => {
     process.kill(pidOf(pair.secondaryDaemon), 'SIGINT');
     expect(await pair.secondaryDaemon.exited).toBe(1);
   });
+});
+
+it('a daemon that stands still from one checkpoint into the next holds its secondary up in neither', async () => {
+  const pair = await LabPair.create({ guest: await findGuest(), periodMs: 300 });
+  undo.push(() => pair.dispose());
+  await pair.bootPrimary();
+  await pair.startSecondary();
+  await pair.startPrimaryDaemon();
+  await pair.protect();
+  await pair.waitForCommits(3);
+  const { primary, secondary, secondaryDaemon } = pair;
+  const [ofPrimary, ofSecondary] = (await Promise.all(
+    [primary, secondary].map(async ({ qmpPaths: [socket] }) => {
+      const qmp = await QmpClient.connect({ target: { kind: 'unix', path: socket } });
+      undo.push(() => qmp.close());
+      return qmp;
+    }),
+  )) as [QmpClient, QmpClient];
+  const heard = (qmp: QmpClient, name: string): Promise<void> =>
+    new Promise((resolve) => {
+      const forget = qmp.on(({ event }) => {
+        if (event !== name) return;
+        forget();
+        resolve();
+      });
+    });
+  for (let halt = 0; halt < 5; halt++) {
+    await heard(ofPrimary, 'STOP');
+    // Answered once the guest's requests are; then the rest of the checkpoint needs this daemon no more.
+    await ofPrimary.execute('query-status');
+    process.kill(pidOf(secondaryDaemon), 'SIGSTOP');
+    await heard(ofSecondary, 'RESUME');
+    await heard(ofSecondary, 'STOP');
+    // QEMU waits for its disks from here on, and tells nobody why it ran.
+    process.kill(pidOf(secondaryDaemon), 'SIGCONT');
+    await pair.waitForCommits(pair.commits.length + 2);
+  }
+  expect(primary.oracle.clean).toBe(true);
 });
 
 describe('a daemon that can not get on', () => {
