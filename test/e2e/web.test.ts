@@ -31,6 +31,11 @@ let pair: LabPair;
 let browser: Browser;
 /** What the pages complained of: a violation of their policy, an exception. */
 const complaints: string[] = [];
+/** What axe has looked at, and its rules that had something to say. */
+const looks: string[] = [];
+const rulesKept = new Set<string>();
+/** What it can't judge by itself, and how often. */
+const doubts = new Map<string, number>();
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
@@ -91,26 +96,38 @@ async function act(page: Page, label: string): Promise<string> {
   return outcome.innerText();
 }
 
-/** Serious or not: none is left. */
+/** Serious or not: no violation is left. */
 async function expectAccessible(page: Page, what: string): Promise<void> {
   await page.evaluate(await readFile(AXE, 'utf8'));
   // Run in the page: a string, since tests are compiled without its types.
-  const found = await page.evaluate(`axe.run().then(({ violations }) =>
-    violations.map(({ id, nodes }) => ({
-      id,
-      nodes: nodes.map(({ target, failureSummary }) => target + ': ' + failureSummary),
-    })))`);
+  const { kept, unsure, found } = await page.evaluate<
+    Record<'kept' | 'unsure' | 'found', string[]>
+  >(
+    `axe.run().then(({ passes, incomplete, violations }) => ({
+      kept: passes.map(({ id }) => id),
+      unsure: incomplete.flatMap(({ id, nodes }) =>
+        nodes.map(({ any: [why] }) => id + ', ' + (why?.data?.messageKey ?? 'for a person to judge')),
+      ),
+      found: violations.map(({ id, nodes }) => ({
+        id,
+        nodes: nodes.map(({ target, failureSummary }) => target + ': ' + failureSummary),
+      })),
+    }))`,
+  );
   expect({ what, found }).toEqual({ what, found: [] });
+  looks.push(what);
+  for (const rule of kept) rulesKept.add(rule);
+  for (const why of unsure) doubts.set(why, (doubts.get(why) ?? 0) + 1);
 }
 
 /** In light, dark, and on a phone: no violation, nothing wider than the screen. */
 async function inspect(page: Page, name: string): Promise<void> {
-  const looks = [
+  const screens = [
     ['light', DESK],
     ['dark', DESK],
     ['phone', PHONE],
   ] as const;
-  for (const [look, viewport] of looks) {
+  for (const [look, viewport] of screens) {
     await page.setViewportSize(viewport);
     await page.emulateMedia({ colorScheme: look === 'dark' ? 'dark' : 'light' });
     const [wide, screen] = await page.evaluate<[number, number]>(
@@ -396,6 +413,11 @@ describe('a pair, as it is seen from outside', () => {
     await untilSo('no target', async () => (await valueOf('sum(up)')) === 1);
     const ours = complaints.filter((words) => !/WebSocket connection to .* failed/.test(words));
     expect(ours).toEqual([]);
+    expect(looks.length).toBe(22);
+    process.stdout.write(
+      `Accessibility: ${looks.length} looks at the page, ${rulesKept.size} of axe's rules applied, 0 violations; ` +
+        `not to be judged by a program: ${[...doubts].map(([why, times]) => `${why} (${times})`).join('; ') || 'nothing'}\n`,
+    );
   });
 });
 
