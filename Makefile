@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix faults soak kills fuzz bench deb clean
+.PHONY: help setup demo test matrix faults soak kills fuzz bench deb libvirt clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_
 
 deb: setup ## Build the Debian package, install it in a clean Debian and run it there (as root)
 	@scripts/test-deb.sh "$$(node scripts/build-deb.mjs .cache/deb)"
+
+libvirt: setup ## Protect a domain under Debian's libvirtd, destroy it, take over (as root, downloads 6 MB)
+	@scripts/test-libvirt.sh
 
 clean: ## Remove what was compiled and built; packages stay
 	rm -rf packages/*/dist bench/dist test/*/dist .cache coverage
