@@ -35,6 +35,7 @@ step() { echo "deb: $*"; }
 trap 'echo "deb: failed: $BASH_COMMAND" >&2' ERR
 step installs, with nothing but what its dependencies name
 dpkg --install /root/gannet.deb >/dev/null
+step "$(($(stat -c %s /root/gannet.deb) / 1024)) KiB, installed $(dpkg-query --show --showformat '${Installed-Size}' gannet) KiB"
 version=$(dpkg-query --show --showformat '${Version}' gannet)
 
 step "gannet --version says $version"
@@ -72,7 +73,7 @@ wait $daemon
 
 step purge leaves what may be the only copy of a disk
 dpkg --purge gannet >/dev/null 2>&1
-! command -v gannet >/dev/null
+[ -z "$(command -v gannet)" ]
 [ ! -e /usr/lib/gannet ] && [ -e /var/lib/gannet/web.raw ] && [ -e /etc/gannet/web.yaml ]
 echo 'deb: all well'
 TRY
