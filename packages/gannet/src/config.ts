@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskOptions } from '@gannet/replicator';
-import { parse } from 'yaml';
+import { parseDocument } from 'yaml';
 import type { TcpTarget, TlsTarget, UnixTarget } from 'qemu-qmp-client';
 import { type Address, isLoopback, socketPath } from './address.js';
 import { type ConfigFile, configSchema } from './config-schema.js';
@@ -55,7 +55,11 @@ export async function loadConfig(file: string, places?: Places): Promise<Config>
 export function parseConfig(text: string, file: string, places: Places = placesOf()): Config {
   let document: unknown;
   try {
-    document = parse(text);
+    const yaml = parseDocument(text, { logLevel: 'error' });
+    // Of a warning nobody would hear, and what it is about, a tag say, would count for nothing.
+    const [flaw] = [...yaml.errors, ...yaml.warnings];
+    if (flaw) throw flaw;
+    document = yaml.toJS();
   } catch (cause) {
     throw configError(`${file} is not YAML: ${(cause as Error).message}`, 'Mend the line.', cause);
   }

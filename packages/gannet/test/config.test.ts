@@ -334,6 +334,13 @@ describe('a wrong key is named, with the file and what it wants', () => {
     expect(message).toMatch(/^\/etc\/gannet\/web\.yaml is not YAML: .*line \d/s);
   });
 
+  test.each([
+    ['a tag that nobody knows', 'vm: !other web', /is not YAML: Unresolved tag: !other/],
+    ['an alias of nothing', 'vm: *other', /is not YAML: Unresolved alias .*: other/],
+  ])('%s', (_what, text, message) => {
+    expect(refusal(text).message).toMatch(message);
+  });
+
   test('a key that is there twice', () => {
     expect(refusal(`${stringify(whole())}vm: other\n`).message).toMatch(/keys must be unique/);
   });
