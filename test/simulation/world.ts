@@ -354,7 +354,9 @@ export class World {
   #onSecondaryError(what: string, errno: number): void {
     const { state, reason } = this.#replica;
     const isExpected = state === 'diverged' || this.plan.diskErrors > 0 || errno < 0;
-    if (isExpected) return;
+    // Nothing of a secondary's is taken before it is known that COLO has started. The next checkpoint replaces it.
+    const isUnknown = state === 'seeding' && this.#secondary.isInDoubt;
+    if (isExpected || isUnknown) return;
     throw new Violation('availability', `${what} failed with ${errno}: ${state}, ${reason}`);
   }
 

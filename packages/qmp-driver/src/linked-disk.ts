@@ -143,10 +143,7 @@ export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGrap
 /** What a mirror is given to end before its connection is cut. */
 const CANCEL_GRACE_MS = 2000;
 
-/**
- * To be called before connections are yanked: QEMU 7.2 was still seen to corrupt its memory now and then when the connection of
- * a copying mirror was yanked and its job cancelled at once (NOTES.md). One that hangs is left to the yank.
- */
+/** To be called before connections are yanked, as long as QEMU can drain its disks. One that hangs is left to the yank. */
 export async function cancelCopies(
   linked: readonly LinkedDisk[],
   commandTimeoutMs: number,
