@@ -172,9 +172,9 @@ function netdevsOf(text: unknown): NetdevReport[] {
   });
 }
 
-/** `-qmp` and `-monitor` name their character devices compat_monitorN. */
+/** `-qmp` and `-monitor` name their character devices compat_monitorN; libvirt's own is charmonitor. */
 function chardevsOf(chardevs: readonly ChardevInfo[]): Pick<VmReport, 'chardevs' | 'monitors'> {
-  const isMonitor = ({ label }: ChardevInfo): boolean => /^(compat_)?monitor|qmp/i.test(label);
+  const isMonitor = ({ label }: ChardevInfo): boolean => /^(compat_|char)?monitor|qmp/i.test(label);
   return {
     chardevs: chardevs
       .filter((one) => !isMonitor(one))

@@ -108,6 +108,8 @@ function serveQom({ qemu }: FakeVm, objects: Objects): void {
     { label: 'console', filename: 'pty:/dev/pts/0', 'frontend-open': true },
     { label: 'compat_monitor1', filename: 'disconnected:unix:/b,server=on', 'frontend-open': true },
     { label: 'compat_monitor0', filename: 'unix:/a,server=on', 'frontend-open': true },
+    { label: 'charmonitor', filename: 'unix:/libvirt,server=on', 'frontend-open': true },
+    { label: 'gannet-qmp', filename: 'unix:/c,server=on', 'frontend-open': true },
   ]);
   qemu.reply('query-machines', [{ name: 'pc-i440fx-7.2', 'default-ram-id': 'pc.ram' }]);
   qemu.reply(
@@ -177,6 +179,8 @@ describe('inspectVm', () => {
     expect(report.monitors.map(({ id, connected }) => [id, connected])).toEqual([
       ['compat_monitor1', false],
       ['compat_monitor0', true],
+      ['charmonitor', true],
+      ['gannet-qmp', true],
     ]);
   });
 
