@@ -11,6 +11,7 @@ const run = promisify(execFile);
 const TSC = path.join(ROOT, 'node_modules/typescript/bin/tsc');
 /** What its declarations mention; everybody who compiles for Node.js has it. */
 const NODE_TYPES = '@types/node@20';
+const STARTS = 9;
 
 interface Manifest {
   readonly name: string;
@@ -71,6 +72,12 @@ test('npm install --global gives the command, its manual page and completion', a
   expect(page).toContain('.SS failover');
   expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(
     'complete -F _gannet gannet',
+  );
+  const modules = path.join(prefix, 'lib/node_modules/gannet/node_modules');
+  process.stdout.write(
+    `Installed: ${await mebibytesOf(prefix)} MiB, ${await packagesIn(modules)} packages beside gannet\n` +
+      `Start: gannet --version ${await startOf(gannet, '--version')}\n` +
+      `Start: gannet status, no daemon ${await startOf(gannet, 'status', '--config', '/nowhere.yaml')}\n`,
   );
 });
 
@@ -138,6 +145,40 @@ describe.each(Object.entries(PACKAGES))('%s, installed alone', (name, expected) 
     }
   });
 });
+
+async function mebibytesOf(folder: string): Promise<string> {
+  const { stdout } = await run('du', ['-s', '--apparent-size', '--block-size=1', folder]);
+  return (Number.parseInt(stdout, 10) / 2 ** 20).toFixed(1);
+}
+
+async function packagesIn(modules: string): Promise<number> {
+  const names = (await readdir(modules)).filter((name) => !name.startsWith('.'));
+  const scoped = names.filter((name) => name.startsWith('@'));
+  const inScopes = await Promise.all(scoped.map((name) => readdir(path.join(modules, name))));
+  return names.length - scoped.length + inScopes.flat().length;
+}
+
+/** From its start to its end: the processor time, which does not ask who else is at work, and the time on the clock. */
+async function startOf(command: string, ...args: readonly string[]): Promise<string> {
+  const timed = `TIMEFORMAT='%R %U %S'; time "$@" >/dev/null 2>&1`;
+  const runs: [wall: number, cpu: number][] = [];
+  for (let turn = 0; turn < STARTS; turn++) {
+    const { stderr } = await run('bash', [
+      '-c',
+      `{ ${timed}; } || true`,
+      'start',
+      command,
+      ...args,
+    ]);
+    const [wall = 0, user = 0, system = 0] = stderr.trim().split(' ').map(Number);
+    runs.push([wall, user + system]);
+  }
+  const middle = (at: 0 | 1): string => {
+    const sorted = runs.map((each) => each[at]).sort((a, b) => a - b);
+    return ((sorted[STARTS >> 1] ?? 0) * 1000).toFixed(0);
+  };
+  return `${middle(0)} ms, of which ${middle(1)} ms of processor time (medians of ${STARTS})`;
+}
 
 async function manifestOf(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(path.join(ROOT, folder, 'package.json'), 'utf8')) as Manifest;
