@@ -45,7 +45,7 @@ const IMMEDIATE_US = 100;
 /**
  * QEMU drains a VM's disks when it stops the VM, and answers nothing meanwhile (QEMU migration/colo.c, softmmu/cpus.c,
  * do_vm_stop). Where a STOP comes before the answer about the RESUME before it, requests behind the gate that wait for the
- * answer would so keep it from coming. This long an answer may take that has another reason to be late.
+ * answer, or for the one about that STOP, would so keep it from coming. This long they may take for another reason.
  */
 const BLOCKED_MS = 250;
 
@@ -139,25 +139,29 @@ export class ColoSource implements CheckpointSource {
     this.monitor.queryColoStatus((status) => {
       if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
       resume.status = status;
-      if (!this.#pending.some(isBlocked)) this.#unblock();
       if (this.#pending.includes(resume)) this.#decide();
-      // Given up, and it was the failover; in doubt the replica can't follow.
-      else if (hasFailedOver(status) && !this.#isUndecided()) this.#end({ kind: 'failover' });
+      else this.#heedGivenUp(resume);
     });
   }
 
-  /** The answers about the RESUMEs before the last STOP are not waited for any longer. */
+  /** What the RESUMEs before the last STOP were is not waited for any longer. */
   readonly #giveUp = (): void => {
     this.#blocked = undefined;
-    this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
+    const given = this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
     this.#lastStop = undefined;
     this.#say({
       kind: 'doubt',
       reason: 'the secondary VM stopped again before QEMU said why it ran',
     });
     if (this.#isUndecided()) this.#say({ kind: 'seal' });
+    for (const item of given) if (item.kind === 'resume') this.#heedGivenUp(item);
     this.#decide();
   };
+
+  /** It was the failover: in doubt the replica can't follow, and must not wait for ever. */
+  #heedGivenUp({ status }: Resume): void {
+    if (status && hasFailedOver(status) && !this.#isUndecided()) this.#end({ kind: 'failover' });
+  }
 
   #isUndecided(): boolean {
     return this.#pending.some(({ kind }) => kind === 'resume');
@@ -165,20 +169,26 @@ export class ColoSource implements CheckpointSource {
 
   /** Works off, in order, all that can be decided by now. */
   #decide(): void {
-    for (let item = this.#pending[0]; item && !this.#hasEnded; item = this.#pending[0]) {
-      if (item.kind === 'stop') {
-        if (item.runState === undefined) return;
-        this.#lastStop = item;
-      } else {
-        if (!item.status) return;
-        const behind = this.#behind(item);
-        if (behind === 'unknown') return;
-        if (this.#judge(item, item.status, behind) === 'ended') return;
-      }
-      this.#pending.shift();
-      // What is still undecided keeps the gate closed.
-      if (item.kind === 'resume' && this.#isUndecided()) this.#say({ kind: 'seal' });
+    while (!this.#hasEnded && this.#decideNext());
+    if (!this.#pending.some(isBlocked)) this.#unblock();
+  }
+
+  #decideNext(): boolean {
+    const item = this.#pending[0];
+    if (!item) return false;
+    if (item.kind === 'stop') {
+      if (item.runState === undefined) return false;
+      this.#lastStop = item;
+    } else {
+      if (!item.status) return false;
+      const behind = this.#behind(item);
+      if (behind === 'unknown') return false;
+      if (this.#judge(item, item.status, behind) === 'ended') return false;
     }
+    this.#pending.shift();
+    // What is still undecided keeps the gate closed.
+    if (item.kind === 'resume' && this.#isUndecided()) this.#say({ kind: 'seal' });
+    return true;
   }
 
   /** What a STOP that came before the answer about this RESUME was, if the answer says that there was a failover. */
@@ -240,8 +250,9 @@ export class ColoSource implements CheckpointSource {
   }
 }
 
+/** Of what is pending: QEMU may have begun to drain its disks, and to answer nothing more. */
 function isBlocked(item: Stop | Resume): boolean {
-  return item.kind === 'resume' && item.stoppedBeforeAnswer && !item.status;
+  return item.kind === 'resume' && item.stoppedBeforeAnswer;
 }
 
 function hasFailedOver({ mode, lastMode }: ColoStatus): boolean {

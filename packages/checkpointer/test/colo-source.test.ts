@@ -153,6 +153,22 @@ describe('ColoSource, one RESUME', () => {
       expect(heard).toEqual('stop seal stop doubt failover'.split(' '));
     });
 
+    test.each([
+      ['a checkpoint', COLO, ''],
+      ['the failover', FAILED_OVER, ' failover'],
+    ])(
+      '%s, or what else it was hangs on the STOP, whose answer is held up',
+      (_what, status, more) => {
+        const { monitor, heard } = blocked();
+        jest.advanceTimersByTime(200);
+        monitor.status(status);
+        jest.advanceTimersByTime(49);
+        expect(heard).toEqual('stop seal stop'.split(' '));
+        jest.advanceTimersByTime(1);
+        expect(heard).toEqual(`stop seal stop doubt${more}`.split(' '));
+      },
+    );
+
     test('nothing is said once nobody listens, nor after the end', () => {
       const first = blocked();
       first.stop();
