@@ -1,7 +1,7 @@
 /** Runs docs/tutorial.md: every block of commands, in its order, as it stands there. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -42,6 +42,17 @@ async function blocksOf(part: string): Promise<Block[]> {
       text: match[2] ?? '',
     })),
   );
+}
+
+/** What consoles and daemons said last. */
+async function endsOfLogs(): Promise<string> {
+  const files = await readdir(dir, { recursive: true });
+  const logs = files.filter((file) => file.endsWith('.log'));
+  const ends = logs.map(async (log) => {
+    const lines = (await readFile(path.join(dir, log), 'utf8')).trimEnd().split('\n');
+    return `${log}:\n${lines.slice(-8).join('\n')}`;
+  });
+  return (await Promise.all(ends)).join('\n\n');
 }
 
 /**
@@ -86,7 +97,8 @@ class Shell {
       const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
       if (ended || Date.now() > deadline) {
         const why = ended ? 'failed' : 'took too long';
-        throw new Error(`on ${this.host} this ${why}:\n${text}\n${this.#output.slice(from)}`);
+        const said = `${this.#output.slice(from)}\n${await endsOfLogs()}`;
+        throw new Error(`on ${this.host} this ${why}:\n${text}\n${said}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
