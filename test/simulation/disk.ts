@@ -77,6 +77,8 @@ export interface DiskFaults {
   latencyMs: number;
   /** A sync does nothing: a mutant. */
   lazySync: boolean;
+  /** A write that did less than it was told says that it did all: a mutant. */
+  shortIsWhole: boolean;
   /** Spill files keep nothing: a mutant. */
   lossySpill: boolean;
 }
@@ -232,7 +234,8 @@ class Handle {
       const data = Buffer.from(source.subarray(at, at + bytesWritten));
       if (this.disk.faults.lossySpill && this.#file.isSpill) data.fill(0);
       this.#file.write(position, data);
-      return { bytesWritten, buffer: source };
+      const said = this.disk.faults.shortIsWhole ? length : bytesWritten;
+      return { bytesWritten: said, buffer: source };
     }, true);
   }
 

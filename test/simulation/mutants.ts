@@ -10,6 +10,7 @@ export const MUTANTS = {
   'no-query': 'every RESUME is taken for a checkpoint',
   'ignore-loss': 'a lost link of the primary is not noticed',
   'lazy-sync': 'syncs of the disk do nothing',
+  'short-is-whole': 'a write that did less than it was told is taken for whole',
   'lossy-spill': 'what is written to the spill file is not there',
 } as const;
 

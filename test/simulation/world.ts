@@ -70,6 +70,7 @@ export class World {
       shortWrites: plan.shortWrites,
       latencyMs: plan.diskLatencyMs,
       lazySync: plan.mutant === 'lazy-sync',
+      shortIsWhole: plan.mutant === 'short-is-whole',
       lossySpill: plan.mutant === 'lossy-spill',
     });
     useLoop(this.#loop);
