@@ -1,4 +1,5 @@
 /** All that a pair has to agree on, read over QMP only, from a VM that is left as it is. */
+import { posix } from 'node:path';
 import type { BlockDeviceInfo, ChardevInfo, QmpClient, SchemaInfo } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
 import {
@@ -97,20 +98,30 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
   };
 }
 
-/** By the id of the device: one without an id is not found, and counts as having none. */
 function iothreadsOf(
   qmp: QmpClient,
   disks: readonly DiskGraph[],
   options: QueryOptions,
 ): Promise<(string | undefined)[]> {
   const qom = new QomReader(qmp, options);
-  return Promise.all(
-    disks.map(async ({ names }) => {
-      const path = names.find((name) => name.startsWith('/machine/'));
-      const thread = path === undefined ? undefined : await qom.get(path, 'iothread');
-      return typeof thread === 'string' ? idOf(thread) : undefined;
-    }),
-  );
+  return Promise.all(disks.map((disk) => iothreadOf(qom, disk)));
+}
+
+/**
+ * The I/O thread that serves the disk: its own, or for a SCSI disk that of its controller.
+ * @throws ColoError `command-failed`; WaitError
+ */
+export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<string | undefined> {
+  const places = disk.names.filter((name) => name.startsWith('/machine/'));
+  for (const device of [...places, `/machine/peripheral/${disk.device}`]) {
+    const bus = await qom.get(device, 'parent_bus');
+    const paths = typeof bus === 'string' ? [device, posix.dirname(bus)] : [device];
+    for (const path of paths) {
+      const thread = await qom.get(path, 'iothread');
+      if (typeof thread === 'string' && thread !== '') return idOf(thread);
+    }
+  }
+  return undefined;
 }
 
 function asked<T>(run: () => Promise<T>): Promise<T> {

@@ -24,7 +24,9 @@ import {
 } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { SeedError, step } from './errors.js';
+import { mirrorMissesWrites } from './releases.js';
 import type { ReadyOptions, SeedProgress } from './seed-options.js';
+import { type CommandBounds, standing } from './standing.js';
 
 export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
 
@@ -36,11 +38,8 @@ export interface MirrorSource {
   readonly target: string;
   /** Whether it is resumed after an error of its target, until it is sealed. */
   readonly resumable?: boolean;
-}
-
-interface CommandBounds {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
+  /** Whether the disk is served in an I/O thread. */
+  readonly threaded?: boolean;
 }
 
 interface EndOptions {
@@ -49,7 +48,7 @@ interface EndOptions {
   readonly commandTimeoutMs: number;
 }
 
-const END_POLL_MS = 50;
+const POLL_MS = 50;
 /** The most that a mirror copies in one step (QEMU block/mirror.c: 16 requests of 1 MiB). */
 const STEP_BYTES_MAX = 16 * 1024 * 1024;
 const SEED_AGAIN =
@@ -104,24 +103,28 @@ export class Mirror {
     this.#unsubscribe();
   }
 
-  /** @throws SeedError `seed-failed` */
+  /**
+   * In an I/O thread the filter is there before the job has run for the first time, and a write of the guest in between
+   * looks into a bitmap that is not allocated yet: QEMU 7.2 crashed (block/mirror.c, mirror_start_job, mirror_run). And
+   * releases that may miss a write are given none until the job has begun.
+   * @throws SeedError `seed-failed`
+   */
   async start(speedBytesPerSec: number | undefined, options: CommandBounds): Promise<void> {
-    const { device, job, node, target } = this.source;
+    const { device, job, node, target, threaded = false } = this.source;
+    const args = {
+      'job-id': job,
+      device: node,
+      target,
+      sync: 'full',
+      'copy-mode': 'write-blocking',
+      'on-target-error': 'stop',
+      ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),
+    } as const;
+    const send = (): Promise<unknown> => this.#qmp.execute('blockdev-mirror', args, options);
+    const begun = mirrorMissesWrites(this.#qmp.version) ? () => this.#begun(options) : undefined;
+    const mayRun = !threaded && begun === undefined;
     await step(
-      () =>
-        this.#qmp.execute(
-          'blockdev-mirror',
-          {
-            'job-id': job,
-            device: node,
-            target,
-            sync: 'full',
-            'copy-mode': 'write-blocking',
-            'on-target-error': 'stop',
-            ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),
-          },
-          options,
-        ),
+      () => (mayRun ? send() : standing(this.#qmp, options, send, begun)),
       (words, cause) => {
         this.dispose();
         const message = `the mirror of ${device} (job ${job}) did not start: ${words}`;
@@ -294,39 +297,54 @@ export class Mirror {
     return this.#state === 'ended' || this.#state === 'failed';
   }
 
-  async #end({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
+  /** Until it has seen which parts of the disk there are to copy: only then it has a length. */
+  async #begun({ timeoutMs, signal }: CommandBounds): Promise<void> {
+    const { device, job } = this.source;
+    const deadline = new Deadline(`the mirror of ${device} (job ${job}): its beginning`, {
+      timeoutMs,
+      signal,
+    });
+    for (;;) {
+      const jobs = await this.#qmp.execute('query-block-jobs', {}, deadline.options(timeoutMs));
+      const info = jobs.find((one) => one.device === job);
+      if (info === undefined || info.len > 0 || info.ready || this.#isHalted) return;
+      await deadline.pause(POLL_MS);
+    }
+  }
+
+  async #end(options: EndOptions): Promise<void> {
+    const { force, deadline, commandTimeoutMs } = options;
     if (!force) this.check();
     if (this.#state === 'ended') return;
-    const bounds = deadline.options(commandTimeoutMs);
-    if (force) await this.#cancelSafely(bounds);
-    else await this.#cancel(false, bounds);
-    for (;;) {
-      const options = deadline.options(commandTimeoutMs);
-      const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
-      if (!jobs.some((one) => one.device === this.source.job)) break;
-      if (!force) this.check();
-      await this.#change(END_POLL_MS, deadline);
-    }
+    if (force) await this.#cancelSafely(options);
+    else await this.#cancel(false, deadline.options(commandTimeoutMs));
+    await this.#gone(options);
     if (force) return;
     // The job's last event came before the answer without it.
     this.check();
     if (!this.isOver()) throw this.#fail('is gone and left no word');
   }
 
+  async #gone({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
+    for (;;) {
+      const options = deadline.options(commandTimeoutMs);
+      const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
+      if (!jobs.some((one) => one.device === this.source.job)) return;
+      if (!force) this.check();
+      await this.#change(POLL_MS, deadline);
+    }
+  }
+
   /**
    * A job that is forced to its end frees its bitmap of requests before it drains the disk (QEMU block/mirror.c, mirror_run,
    * immediate_exit), and a guest's write under way then clears its bits in memory that is somebody else's: QEMU 7.2 crashed.
-   * `stop` drains. All three go out before any answer, so that the guest stands still for their time alone, and does not
-   * depend on us to be continued.
+   * A disk in an I/O thread leaves it with `stop` and goes back with `cont`, and then asserts that its jobs are paused, which
+   * one that is being cancelled never is (QEMU job.c, job_set_aio_context): there the job has to be gone first.
    */
-  async #cancelSafely(options: CommandBounds): Promise<void> {
-    const { running } = await this.#qmp.execute('query-status', {}, options);
-    const stopped = running ? this.#qmp.execute('stop', {}, options) : undefined;
-    const cancelled = this.#cancel(true, options);
-    const continued = running ? this.#qmp.execute('cont', {}, options) : undefined;
-    for (const one of await Promise.allSettled([cancelled, stopped, continued])) {
-      if (one.status === 'rejected') throw one.reason;
-    }
+  #cancelSafely(options: EndOptions): Promise<void> {
+    const bounds = options.deadline.options(options.commandTimeoutMs);
+    const gone = this.source.threaded === true ? () => this.#gone(options) : undefined;
+    return standing(this.#qmp, bounds, () => this.#cancel(true, bounds), gone);
   }
 
   async #cancel(force: boolean, options: CommandBounds): Promise<void> {

@@ -6,23 +6,8 @@ import { chooseDisk, type QueryOptions } from './graph.js';
 import { readFacts } from './inspect.js';
 import { type DiskLink, namesOf, nbdNodesOf } from './link.js';
 import { MIGRATION_OVER } from './migration.js';
+import { coloBrokenIn } from './releases.js';
 import type { DiskReport, VmFacts } from './vm-report.js';
-
-interface VersionRange {
-  readonly major: number;
-  readonly minor: number;
-  readonly firstMicro: number;
-  readonly fixedInMicro: number;
-}
-
-/**
- * Releases whose primary completes an ordinary migration in place of entering COLO. By number, for want of a probe:
- * they have the capability x-colo and all commands of the release that is mended, and what is wrong shows only when
- * the guest has been migrated away.
- */
-const COLO_BROKEN: readonly VersionRange[] = [
-  { major: 10, minor: 0, firstMicro: 0, fixedInMicro: 13 },
-];
 
 /** @throws ColoError `command-failed`, GraphError `graph-unstable`: QEMU could not be asked */
 export async function inspect(
@@ -58,13 +43,7 @@ export function coloFindings({ coloCapable }: VmFacts): Finding[] {
 
 export function versionFindings({ version }: VmFacts, whose: string): Finding[] {
   const { major, minor, micro } = version;
-  const broken = COLO_BROKEN.find(
-    (range) =>
-      range.major === major &&
-      range.minor === minor &&
-      micro >= range.firstMicro &&
-      micro < range.fixedInMicro,
-  );
+  const broken = coloBrokenIn(version);
   if (broken === undefined) return [];
   const range = `${major}.${minor}.${broken.firstMicro} to ${major}.${minor}.${broken.fixedInMicro - 1}`;
   const message = `${whose} ${major}.${minor}.${micro} cannot enter COLO (${range} complete an ordinary migration)`;

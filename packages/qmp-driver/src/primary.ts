@@ -24,6 +24,7 @@ import { Deadline } from './deadline.js';
 import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
 import type { Finding } from './finding.js';
 import { type DiskGraph, findDisk } from './graph.js';
+import { iothreadOf } from './inspect.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
 import { cancelCopies, LinkedDisk, quorumOf } from './linked-disk.js';
 import {
@@ -50,8 +51,16 @@ import type {
   SeedOptions,
   StartColoOptions,
 } from './primary-options.js';
+import { QomReader } from './qom.js';
 import type { Reconnection } from './seed-options.js';
 import { yankAll } from './yank.js';
+
+interface FoundDisk {
+  readonly disk: DiskLink;
+  readonly graph: DiskGraph;
+  /** Whether it is served in an I/O thread. */
+  readonly threaded: boolean;
+}
 
 /**
  * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it; runAlone() or rollback()
@@ -116,12 +125,12 @@ export class PrimaryDriver {
     const { signal, onProgress, speedBytesPerSec } = options;
     const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
     const isEnough = (): boolean => this.#linked.every(({ mirror }) => mirror.isComplete);
-    const graphs = await this.#find(disks, signal);
+    const found = await this.#find(disks, signal);
     this.#watch();
-    for (const [disk, graph] of graphs) {
-      const context = this.#blockdev(`starting the seed of ${disk.device}`, signal);
-      const linked = this.#link(disk, graph);
-      await linked.startSeed(context, graph.sizeBytes, speedBytesPerSec);
+    for (const one of found) {
+      const context = this.#blockdev(`starting the seed of ${one.disk.device}`, signal);
+      const linked = this.#link(one);
+      await linked.startSeed(context, one.graph.sizeBytes, speedBytesPerSec);
     }
     const failed = new AbortController();
     const either = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
@@ -254,7 +263,7 @@ export class PrimaryDriver {
    */
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
-    const graphs = await this.#find(disks, undefined);
+    const found = await this.#find(disks, undefined);
     const jobs = await step(
       () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
       (words, cause) => {
@@ -267,9 +276,9 @@ export class PrimaryDriver {
     const context = this.#migration('looking at the network cards');
     this.#compared = await joinedNetwork(context, this.#options.network);
     this.#watch();
-    for (const [disk, graph] of graphs) {
-      const { mirror } = this.#link(disk, graph);
-      const job = jobs.find(({ device }) => device === namesOf(disk).seedJob);
+    for (const one of found) {
+      const { mirror } = this.#link(one);
+      const job = jobs.find(({ device }) => device === namesOf(one.disk).seedJob);
       if (job !== undefined) mirror.adopt(job.ready);
     }
     this.#attached = true;
@@ -355,25 +364,24 @@ export class PrimaryDriver {
     );
   }
 
-  async #find(
-    disks: readonly DiskLink[],
-    signal: AbortSignal | undefined,
-  ): Promise<(readonly [DiskLink, DiskGraph])[]> {
-    const found: (readonly [DiskLink, DiskGraph])[] = [];
+  async #find(disks: readonly DiskLink[], signal: AbortSignal | undefined): Promise<FoundDisk[]> {
+    const options = { ...this.#commandOptions(), signal };
+    const qom = new QomReader(this.#qmp, options);
+    const found: FoundDisk[] = [];
     for (const disk of disks) {
-      const options = { ...this.#commandOptions(), signal };
       const graph = await findDisk(this.#qmp, disk.device, options);
       if (disk.link !== 'mirror') quorumOf(disk, graph);
-      found.push([disk, graph]);
+      const threaded = (await iothreadOf(qom, graph)) !== undefined;
+      found.push({ disk, graph, threaded });
     }
     return found;
   }
 
-  #link(disk: DiskLink, graph: DiskGraph): LinkedDisk {
+  #link({ disk, graph, threaded }: FoundDisk): LinkedDisk {
     const { seedJob: job, seedNode: target } = namesOf(disk);
     const { device } = disk;
     const resumable = disk.seedExports !== undefined;
-    const source = { device, job, node: graph.topNode, target, resumable };
+    const source = { device, job, node: graph.topNode, target, resumable, threaded };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });

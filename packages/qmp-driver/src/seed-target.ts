@@ -13,6 +13,7 @@ import { addNode, type BlockdevContext, deleteNode } from './blockdev.js';
 import { LinkError, SeedError, step } from './errors.js';
 import { type DiskLink, namesOf, nbdOptions } from './link.js';
 import { probeNbdServer } from './peer.js';
+import { standing } from './standing.js';
 import { yankAll } from './yank.js';
 
 const RETRY_PAUSE_MS = 200;
@@ -22,11 +23,14 @@ const REFUSALS_MAX = 3;
 
 export class SeedTarget {
   readonly #disk: DiskLink;
+  readonly #threaded: boolean;
   readonly #probePeer: boolean;
   #current = 0;
 
-  constructor(disk: DiskLink, probePeer: boolean) {
+  /** `threaded`: whether the disk is served in an I/O thread. */
+  constructor(disk: DiskLink, threaded: boolean, probePeer: boolean) {
     this.#disk = disk;
+    this.#threaded = threaded;
     this.#probePeer = probePeer;
   }
 
@@ -83,12 +87,18 @@ export class SeedTarget {
     this.#current = 1 - this.#current;
   }
 
-  /** Puts the NBD node `link` below the mirror. @throws LinkError `add-failed` */
+  /**
+   * Puts the NBD node `link` below the mirror. QEMU drains the mirror for that, but not the guest, whose writes go there
+   * too: in an I/O thread one of them met a node without a child, and QEMU 7.2 crashed.
+   * @throws LinkError `add-failed`
+   */
   async swap(context: BlockdevContext, link: string): Promise<void> {
     const { qmp, deadline, commandTimeoutMs } = context;
     const options = [this.#options(link)];
+    const bounds = deadline.options(commandTimeoutMs);
+    const send = (): Promise<unknown> => qmp.execute('blockdev-reopen', { options }, bounds);
     await step(
-      () => qmp.execute('blockdev-reopen', { options }, deadline.options(commandTimeoutMs)),
+      () => (this.#threaded ? standing(qmp, bounds, send) : send()),
       (words, cause) => {
         const message = `the mirror of ${this.#disk.device} can't be put on node ${link}: ${words}`;
         return new LinkError('add-failed', message, 'Protect the VM anew.', { cause });

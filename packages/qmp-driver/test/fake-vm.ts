@@ -48,6 +48,8 @@ export class FakeVm {
   replicaBytes = DISK_BYTES;
   /** Whether a mirror is READY at once. */
   instant = true;
+  /** How often the jobs are asked for before they have a length. */
+  beginningPolls = 0;
   /** What the mirrors' bitmaps hold, by the node that is copied. */
   readonly dirtyBytes = new Map<string, number>();
   onReopen: () => void = () => undefined;
@@ -147,12 +149,16 @@ export class FakeVm {
       return: [...this.nodes.entries()].map(([name, node]) => this.#info(name, node)),
     }));
     qemu.on('x-debug-query-block-graph', () => ({ return: this.#graph() }));
-    qemu.on('query-block-jobs', () => ({
-      return: [...this.jobs.entries()].map(([device, { ready, offset, speed, ioStatus }]) => ({
-        ...{ device, type: 'mirror', len: DISK_BYTES, offset, ready, speed },
-        'io-status': ioStatus,
-      })),
-    }));
+    qemu.on('query-block-jobs', () => {
+      const len = this.beginningPolls > 0 ? 0 : DISK_BYTES;
+      this.beginningPolls -= 1;
+      return {
+        return: [...this.jobs.entries()].map(([device, { ready, offset, speed, ioStatus }]) => ({
+          ...{ device, type: 'mirror', len, offset, ready, speed },
+          'io-status': ioStatus,
+        })),
+      };
+    });
     qemu.on('query-yank', () => ({
       return: [
         { type: 'chardev', id: 'compat_monitor0' },

@@ -37,6 +37,7 @@ beforeEach(async () => {
 afterEach(() => qmp.close());
 
 const COLO = { uri: 'unix:/nowhere/mig.sock', periodMs: 500, timeoutMs: 2000 };
+const ASKED = 'query-block-jobs';
 const ORIGINAL = ['file0', 'disk0', 'quorum0', 'file1', 'plainnode'];
 
 async function protect(disk: DiskLink): Promise<void> {
@@ -205,6 +206,58 @@ describe('seeding fails', () => {
     expect(vm.jobs.size).toBe(0);
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
   });
+
+  test('in an I/O thread a copy begins while the guest stands still, which goes on once a cancelled one is gone', async () => {
+    const path = '/machine/peripheral/vb0/virtio-backend';
+    vm.qemu.on('qom-get', ({ arguments: args }) =>
+      args['path'] === path && args['property'] === 'iothread'
+        ? { return: '/objects/thread0' }
+        : refuse('no such property'),
+    );
+    await driver.seed([linkOf('mirror')]);
+    const at = vm.commands().indexOf('stop');
+    expect(vm.commands().slice(at, at + 3)).toEqual(['stop', 'blockdev-mirror', 'cont']);
+    await driver.rollback();
+    const end = vm.commands().lastIndexOf('stop');
+    expect(vm.commands().slice(end, end + 4)).toEqual([
+      'stop',
+      'block-job-cancel',
+      'query-block-jobs',
+      'cont',
+    ]);
+    expect(vm.status).toBe('running');
+  });
+
+  test.each([
+    { version: '7.2.22', stands: false },
+    { version: '8.2.2', stands: true },
+    { version: '10.0.9', stands: true },
+    { version: '10.0.10', stands: false },
+    { version: '10.1.0', stands: true },
+    { version: '11.0.0', stands: false },
+  ])(
+    'QEMU $version: the guest stands while a copy begins: $stands',
+    async ({ version, stands }) => {
+      const [major = 0, minor = 0, micro = 0] = version.split('.').map(Number);
+      const old = new FakeVm({ version: { major, minor, micro } });
+      const client = await old.connect();
+      old.instant = false;
+      old.beginningPolls = 2;
+      const abort = new AbortController();
+      const seeding = new PrimaryDriver(client, FAST).seed([linkOf('mirror')], {
+        signal: abort.signal,
+        onProgress: () => abort.abort(),
+      });
+      await expect(seeding).rejects.toMatchObject({ code: 'aborted' });
+      const begun = ['stop', 'blockdev-mirror', ASKED, ASKED, ASKED, 'cont'];
+      const sent = stands ? begun : ['blockdev-mirror', ASKED];
+      const at = old.commands().indexOf(sent[0] ?? '');
+      expect(old.commands().slice(at, at + sent.length)).toEqual(sent);
+      expect(old.commands().includes('stop')).toBe(stands);
+      expect(old.status).toBe('running');
+      await client.close();
+    },
+  );
 
   test("the guest's writes are drained before a copy is cancelled; one that its user has stopped stays so", async () => {
     await driver.seed([linkOf('nbd')]);

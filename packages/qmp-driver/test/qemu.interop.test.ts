@@ -161,6 +161,26 @@ describe('the graph', () => {
   });
 });
 
+describe('I/O threads', () => {
+  test("a disk's own, and that of its controller", async () => {
+    const { path } = await replica();
+    const qmp = await machine(
+      ...['-object', 'iothread,id=io0'],
+      ...['-device', 'virtio-scsi-pci,id=scsi0,iothread=io0'],
+      ...['-blockdev', `driver=file,node-name=file0,filename=${await image('scsi.raw')}`],
+      ...['-device', 'scsi-hd,id=sd0,drive=file0'],
+      ...['-blockdev', `driver=file,node-name=file1,filename=${await image('blk.raw')}`],
+      ...['-device', 'virtio-blk-pci,id=vb1,drive=file1,iothread=io0'],
+    );
+    const disks = ['vb0', 'sd0', 'vb1'].map((device) =>
+      linkTo(path, 'nbd', { device, id: device }),
+    );
+    const findings = await new PrimaryDriver(qmp).preflight(disks);
+    const threaded = findings.filter(({ code }) => code === 'quorum-in-iothread');
+    expect(threaded.map(({ device }) => device)).toEqual(['sd0', 'vb1']);
+  });
+});
+
 describe('seed, attach, roll back', () => {
   test.each(['replication', 'nbd', 'mirror'] as const)('%s', async (link) => {
     const qmp = await machine();

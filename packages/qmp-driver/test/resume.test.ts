@@ -110,6 +110,24 @@ describe('a mirror that halts', () => {
     expect(seen.at(-1)?.down).toBeUndefined();
   });
 
+  test('in an I/O thread: the guest stands still while connections are exchanged', async () => {
+    vm.qemu.on('qom-get', ({ arguments: args }) =>
+      args['property'] === 'iothread' ? { return: '/objects/thread0' } : refuse('none'),
+    );
+    const { seeding } = await begin();
+    await breakAndResume();
+    vm.makeReady(JOB);
+    await seeding;
+    await driver.attach([DISK]);
+    const commands = vm.commands();
+    const around = [...commands.keys()].filter((at) => commands[at] === 'blockdev-reopen');
+    expect(around.map((at) => [commands[at - 1], commands[at + 1]])).toEqual([
+      ['stop', 'cont'],
+      ['stop', 'cont'],
+    ]);
+    expect(vm.status).toBe('running');
+  });
+
   test('when it was READY: it is so again only when nothing is dirty any more', async () => {
     const asked = (): number => times('query-named-block-nodes');
     const { seeding } = await begin();
