@@ -47,7 +47,10 @@ const FOUND = `## What it found
 - On an overloaded machine two cells ended in "query-colo-status was not answered within 10000 ms", and passed when they were
   run again: a VM that stops again before QEMU has answered has its disks drained, which waited behind the gate for
   that answer. The gate gives way now (\`packages/checkpointer/test/colo-source.test.ts\`, and on real QEMU
-  \`test/e2e/daemon.test.ts\`, "stands still from one checkpoint into the next").`;
+  \`test/e2e/daemon.test.ts\`, "stands still from one checkpoint into the next").
+- QEMU 7.2 crashed, once in dozens of tries, where a guest wrote to a disk in an I/O thread while its copy began, was given
+  another connection, or was cancelled; and releases from 8.0 on may miss such a write. The guest stands still there
+  (\`test/e2e/cancelled-copies.test.ts\`, \`packages/qmp-driver/test/primary.test.ts\` and \`resume.test.ts\`).`;
 
 function resultOf({ id, expected, without }: Cell, results: Results): string {
   if (without !== undefined) return '–';
