@@ -112,6 +112,7 @@ describe('a client outside', () => {
     await talked(20);
     // The period is an hour: but for the first, with which COLO begins, none is that one's.
     expect(causesOf(pair).lastIndexOf('period')).toBe(0);
+    expect(causesOf(pair)).toContain('demand');
     await pair.primary.kill('SIGKILL');
     await pair.failOver();
     expect(await wayOut(pair.secondaryDaemon)).toEqual(card('open'));

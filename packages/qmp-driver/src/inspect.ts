@@ -80,7 +80,8 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
     blocks.flatMap(({ inserted }) => (inserted?.ro === true ? (inserted['node-name'] ?? []) : [])),
   );
   const { major, minor, micro, package: packaged } = qmp.version;
-  const iothreads = await iothreadsOf(qmp, disks, options);
+  const qom = new QomReader(qmp, options);
+  const iothreads = await Promise.all(disks.map((disk) => iothreadOf(qom, disk)));
   return {
     version: { major, minor, micro, package: packaged },
     oob: qmp.capabilities.includes('oob'),
@@ -98,30 +99,17 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
   };
 }
 
-function iothreadsOf(
-  qmp: QmpClient,
-  disks: readonly DiskGraph[],
-  options: QueryOptions,
-): Promise<(string | undefined)[]> {
-  const qom = new QomReader(qmp, options);
-  return Promise.all(disks.map((disk) => iothreadOf(qom, disk)));
-}
-
 /**
  * The I/O thread that serves the disk: its own, or for a SCSI disk that of its controller.
  * @throws ColoError `command-failed`; WaitError
  */
 export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<string | undefined> {
-  const places = disk.names.filter((name) => name.startsWith('/machine/'));
-  for (const device of [...places, `/machine/peripheral/${disk.device}`]) {
-    const bus = await qom.get(device, 'parent_bus');
-    const paths = typeof bus === 'string' ? [device, posix.dirname(bus)] : [device];
-    for (const path of paths) {
-      const thread = await qom.get(path, 'iothread');
-      if (typeof thread === 'string' && thread !== '') return idOf(thread);
-    }
-  }
-  return undefined;
+  const place = disk.names.find((name) => name.startsWith('/machine/'));
+  const device = place ?? `/machine/peripheral/${disk.device}`;
+  const own = idOf(await qom.get(device, 'iothread'));
+  if (own !== undefined) return own;
+  const bus = await qom.get(device, 'parent_bus');
+  return typeof bus === 'string' ? idOf(await qom.get(posix.dirname(bus), 'iothread')) : undefined;
 }
 
 function asked<T>(run: () => Promise<T>): Promise<T> {

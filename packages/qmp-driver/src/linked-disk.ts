@@ -17,7 +17,7 @@ export class LinkedDisk {
   constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
     this.disk = disk;
     this.mirror = mirror;
-    this.target = new SeedTarget(disk, mirror.source.threaded ?? false, probePeer);
+    this.target = new SeedTarget(disk, mirror.source.threaded, probePeer);
     this.#probePeer = probePeer;
   }
 

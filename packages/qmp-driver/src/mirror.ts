@@ -22,11 +22,11 @@ import {
   QmpCommandError,
   type QmpEvent,
 } from 'qemu-qmp-client';
-import { Deadline } from './deadline.js';
+import { Deadline, type WaitOptions } from './deadline.js';
 import { SeedError, step } from './errors.js';
 import { mirrorMissesWrites } from './releases.js';
 import type { ReadyOptions, SeedProgress } from './seed-options.js';
-import { type CommandBounds, standing } from './standing.js';
+import { standing } from './standing.js';
 
 export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
 
@@ -39,7 +39,7 @@ export interface MirrorSource {
   /** Whether it is resumed after an error of its target, until it is sealed. */
   readonly resumable?: boolean;
   /** Whether the disk is served in an I/O thread. */
-  readonly threaded?: boolean;
+  readonly threaded: boolean;
 }
 
 interface EndOptions {
@@ -109,8 +109,8 @@ export class Mirror {
    * releases that may miss a write are given none until the job has begun.
    * @throws SeedError `seed-failed`
    */
-  async start(speedBytesPerSec: number | undefined, options: CommandBounds): Promise<void> {
-    const { device, job, node, target, threaded = false } = this.source;
+  async start(speedBytesPerSec: number | undefined, options: WaitOptions): Promise<void> {
+    const { device, job, node, target, threaded } = this.source;
     const args = {
       'job-id': job,
       device: node,
@@ -187,7 +187,7 @@ export class Mirror {
   }
 
   /** @param bytesPerSec 0 for no limit @throws SeedError `seed-failed` */
-  async setSpeed(bytesPerSec: number, options: CommandBounds): Promise<void> {
+  async setSpeed(bytesPerSec: number, options: WaitOptions): Promise<void> {
     if (this.isOver()) return;
     await step(
       () =>
@@ -298,18 +298,13 @@ export class Mirror {
   }
 
   /** Until it has seen which parts of the disk there are to copy: only then it has a length. */
-  async #begun({ timeoutMs, signal }: CommandBounds): Promise<void> {
+  #begun(options: WaitOptions): Promise<void> {
     const { device, job } = this.source;
-    const deadline = new Deadline(`the mirror of ${device} (job ${job}): its beginning`, {
-      timeoutMs,
-      signal,
-    });
-    for (;;) {
-      const jobs = await this.#qmp.execute('query-block-jobs', {}, deadline.options(timeoutMs));
-      const info = jobs.find((one) => one.device === job);
-      if (info === undefined || info.len > 0 || info.ready || this.#isHalted) return;
-      await deadline.pause(POLL_MS);
-    }
+    const deadline = new Deadline(`the mirror of ${device} (job ${job}): its beginning`, options);
+    return this.#jobUntil(
+      (info) => info === undefined || info.len > 0 || info.ready || this.#isHalted,
+      { deadline, commandTimeoutMs: options.timeoutMs },
+    );
   }
 
   async #end(options: EndOptions): Promise<void> {
@@ -325,12 +320,22 @@ export class Mirror {
     if (!this.isOver()) throw this.#fail('is gone and left no word');
   }
 
-  async #gone({ force, deadline, commandTimeoutMs }: EndOptions): Promise<void> {
+  #gone(options: EndOptions): Promise<void> {
+    return this.#jobUntil((info) => {
+      if (info !== undefined && !options.force) this.check();
+      return info === undefined;
+    }, options);
+  }
+
+  /** Looks at the job, at each change and now and then, until it `isSo`. @throws WaitError */
+  async #jobUntil(
+    isSo: (info: BlockJobInfo | undefined) => boolean,
+    { deadline, commandTimeoutMs }: Pick<EndOptions, 'deadline' | 'commandTimeoutMs'>,
+  ): Promise<void> {
     for (;;) {
       const options = deadline.options(commandTimeoutMs);
       const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
-      if (!jobs.some((one) => one.device === this.source.job)) return;
-      if (!force) this.check();
+      if (isSo(jobs.find((one) => one.device === this.source.job))) return;
       await this.#change(POLL_MS, deadline);
     }
   }
@@ -343,11 +348,11 @@ export class Mirror {
    */
   #cancelSafely(options: EndOptions): Promise<void> {
     const bounds = options.deadline.options(options.commandTimeoutMs);
-    const gone = this.source.threaded === true ? () => this.#gone(options) : undefined;
+    const gone = this.source.threaded ? () => this.#gone(options) : undefined;
     return standing(this.#qmp, bounds, () => this.#cancel(true, bounds), gone);
   }
 
-  async #cancel(force: boolean, options: CommandBounds): Promise<void> {
+  async #cancel(force: boolean, options: WaitOptions): Promise<void> {
     try {
       await this.#qmp.execute('block-job-cancel', { device: this.source.job, force }, options);
     } catch (error) {

@@ -1,9 +1,5 @@
 import type { QmpClient } from 'qemu-qmp-client';
-
-export interface CommandBounds {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-}
+import type { WaitOptions } from './deadline.js';
 
 /**
  * Has QEMU carry out a command while the guest stands still and none of its requests is under way: `stop` drains. All
@@ -12,7 +8,7 @@ export interface CommandBounds {
  */
 export async function standing(
   qmp: QmpClient,
-  bounds: CommandBounds,
+  bounds: WaitOptions,
   send: () => Promise<unknown>,
   settled?: () => Promise<void>,
 ): Promise<void> {
