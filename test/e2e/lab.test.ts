@@ -143,6 +143,23 @@ describe('LabVm', () => {
   });
 });
 
+test('a wait in vain says what the guest does', async () => {
+  const { oracle, gone, ...rest } = await bootParts([await image('a.raw')], small('4k'));
+  await oracle.waitForWrites(1, { signal: gone });
+  const inVain = async (): Promise<string> =>
+    oracle.waitForWrites(1e9, { signal: gone, timeoutMs: 1 }).then(String, String);
+  const running = await inVain();
+  expect(running).toMatch(/VM status: running/);
+  expect(running).toMatch(/^\d+ qemu-system-x86 [RSD] \d+\+\d+ /m);
+  expect(running).toMatch(/wr_operations=[1-9]/);
+  expect(running).toMatch(/info virtio-queue-status[^]* last_avail_idx: +[1-9]/);
+  expect(running).toMatch(/info virtio-queue-element[^]* avail:[^]* idx: +[1-9]/i);
+  rest.vm.sigstop();
+  const halted = await inVain();
+  expect(halted).toMatch(/^\d+ qemu-system-x86 T \d+\+\d+ /m);
+  expect(halted).toMatch(/its monitor does not answer/);
+});
+
 async function bootParts(disks: readonly string[], regions: readonly OracleRegion[]) {
   const booted = await boot(disks, regions);
   return { vm: booted, oracle: booted.oracle, gone: booted.gone };

@@ -51,6 +51,7 @@ export class OracleLog {
   sawBad = false;
 
   readonly #path: string;
+  readonly #describe: (() => Promise<string>) | undefined;
   readonly #tail: string[] = [];
   #started = 0;
   #fatal: string | undefined;
@@ -59,13 +60,18 @@ export class OracleLog {
   #failure: unknown;
   #following: Promise<void> | undefined;
 
-  private constructor(path: string) {
+  private constructor(path: string, describe?: () => Promise<string>) {
     this.#path = path;
+    this.#describe = describe;
   }
 
-  /** Follows the file from its beginning, also before it exists, until `close`. */
-  static follow(path: string): OracleLog {
-    const log = new OracleLog(path);
+  /**
+   * Follows the file from its beginning, also before it exists, until `close`.
+   *
+   * @param describe what the guest is seen to do: asked when one has waited for it too long
+   */
+  static follow(path: string, describe?: () => Promise<string>): OracleLog {
+    const log = new OracleLog(path, describe);
     log.#following = log.#follow().catch((error: unknown) => {
       log.#failure = error;
     });
@@ -131,9 +137,11 @@ export class OracleLog {
       // The end of a VM is seen before its last words are read.
       if (options.signal?.aborted === true) await delay(2 * POLL_MS);
       if (condition()) return;
-      const why = this.#whyNot(options.signal, performance.now() > deadline, timeoutMs);
+      const isLate = performance.now() > deadline;
+      const why = this.#whyNot(options.signal, isLate, timeoutMs);
       if (why !== undefined) {
-        const context = `console of ${this.#path}:\n${this.tail}`;
+        const seen = isLate ? `\n${(await this.#describe?.()) ?? ''}` : '';
+        const context = `console of ${this.#path}:\n${this.tail}${seen}`;
         throw new LabError(`${what}: ${why}; ${context}`, { cause: this.#failure });
       }
       await delay(POLL_MS);

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from './errors.js';
 import { OracleLog } from './oracle.js';
 import type { QemuCommand } from './qemu-command.js';
+import { describeStandstill } from './standstill.js';
 
 const STDERR_TAIL_CHARS = 4096;
 const POLL_MS = 10;
@@ -74,7 +75,9 @@ export class LabVm {
       this.#child.once('close', (code, signal) => resolve({ code, signal }));
     });
     void this.exited.then(() => this.#gone.abort());
-    this.oracle = OracleLog.follow(this.consoleLogPath);
+    this.oracle = OracleLog.follow(this.consoleLogPath, () =>
+      describeStandstill(this.pid, this.qmpPaths[1]),
+    );
   }
 
   /**
