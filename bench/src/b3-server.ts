@@ -59,7 +59,7 @@ export const B3: Comparison = {
     `into the open epoch of a replica that is protected, commits every ${COMMIT_MS} ms (four times as often as in ` +
     'use) and writes back to a base in memory all the while; what is read lies in the open epoch, or, in a column ' +
     'of its own, in the base image.',
-  estimateSeconds: 400,
+  estimateSeconds: 445,
   async run(context) {
     const { scope, quick } = context;
     const contenders = await contendersIn(scope);

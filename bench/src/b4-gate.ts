@@ -42,7 +42,7 @@ export const B4: Comparison = {
     'pages at random, qd16. The gate is closed from RESUME until query-colo-status is answered and the epoch ' +
     'committed. A round trip is the same question at another time under the same load. With 10^6 pages there are ' +
     'only a few checkpoints, so its p99 is its worst.',
-  estimateSeconds: 45,
+  estimateSeconds: 30,
   async run(context) {
     const bench = await GateBench.start(context.scope);
     const points = await measure(context, bench);

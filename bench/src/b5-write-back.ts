@@ -33,7 +33,7 @@ export const B5: Comparison = {
     'Committed pages, written in random order by the primary, go to a base on a disk with 3000 IOPS and 125 MiB/s: by ' +
     'write-back, until synced, and in the order in which they came, as 4 KiB writes with 16 in flight. Then what loads ' +
     'feel while an epoch of two seconds of random writes is being written back, and while nothing is.',
-  estimateSeconds: 130,
+  estimateSeconds: 145,
   async run(context) {
     const rates = await measureRates(context);
     const latencies = await measureLatencies(context);

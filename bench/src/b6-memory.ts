@@ -30,7 +30,7 @@ export const B6: Comparison = {
     '`gannet secondary` with sparse bases of 1 TiB in all. Its resident memory before anything was written, and when ' +
     '4 KiB pages, all at random, have filled its budget of 256 MiB (the soft limit). Tables are what it counts of its ' +
     'own memory beyond the pages.',
-  estimateSeconds: 40,
+  estimateSeconds: 25,
   async run(context) {
     const pages = (context.quick ? BUDGET_BYTES / 16 : BUDGET_BYTES) / PAGE_BYTES;
     const contenders: Contender<number>[] = [

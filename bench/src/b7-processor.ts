@@ -26,7 +26,7 @@ export const B7: Comparison = {
     'fio writes 4 KiB pages at random to the NBD server of the secondary host, no second QEMU in between; all ' +
     'storage is in memory. Microseconds of processor time, of all threads of the server, for each write; of ' +
     "Gannet's, commits every two seconds and write-back are a part.",
-  estimateSeconds: 60,
+  estimateSeconds: 55,
   async run(context) {
     const contenders = await contendersIn(context.scope);
     const trials = [1, 16].map((depth): Trial<Subject> => {

@@ -36,7 +36,7 @@ export const B8: Comparison = {
     'so has the primary that runs alone. Four oracles write, read and flush a disk of ' +
     `${DISK_MB} MiB without pause and check what they read. Requests that the primary completes in a second, ` +
     `${WINDOW_MS / 1000} seconds long, with a checkpoint every ${PERIOD_MS / 1000} seconds. Each round boots anew.`,
-  estimateSeconds: 180,
+  estimateSeconds: 150,
   async run(context) {
     const guest = await findGuest();
     const contenders: Contender<Measure>[] = [
