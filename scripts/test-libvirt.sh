@@ -88,7 +88,7 @@ virt-xml-validate docs/how-to/web.xml
 step it starts
 install -d -m 0750 /run/gannet-qemu
 truncate -s 64M /var/lib/libvirt/images/web.raw
-sed -e "s|type='kvm'|type='qemu'|" -e "s|'MiB'>2048<|'MiB'>128<|" -e 's|<vcpu>2<|<vcpu>1<|' \
+sed -e "s|type='kvm'|type='qemu'|" -e "s|'MiB'>2048<|'MiB'>128<|" -e "s|<vcpu>2<|<vcpu current='1'>2<|" \
   -e "s|<cpu mode='host-model'/>|<cpu mode='custom'><model>qemu64</model></cpu>|" \
   -e "s|<boot dev='hd'/>|<kernel>$GUEST/vmlinuz</kernel><initrd>$GUEST/initrd.gz</initrd><cmdline>console=ttyS0 quiet no_timer_check gannet.oracles=vda:4k:0:65536,vda:unaligned:65536:65536</cmdline>|" \
   -e "s|<serial type='pty'/>|<serial type='file'><source path='/run/a/console.log'/></serial>|" \

@@ -106,6 +106,11 @@ function tcgFindings({ accelerator, machine, cpu }: VmReport): Finding[] {
     const remedy = 'Use a named model such as -cpu qemu64, or KVM.';
     findings.push(finding('error', 'tcg-cpu-max', message, remedy));
   }
+  if (cpu.topology['maxcpus'] === 1) {
+    const message = 'one processor is all that the VM can have, under TCG';
+    const remedy = 'Start it with -smp 1,maxcpus=2, or under KVM.';
+    findings.push(finding('warning', 'tcg-one-cpu', message, remedy));
+  }
   return findings;
 }
 

@@ -18,6 +18,8 @@ const WHY = {
   'already-protected': 'Most of what is checked can only be seen before COLO runs.',
   'tcg-q35': 'QEMU under TCG aborts when COLO starts on q35.',
   'tcg-cpu-max': "Under TCG the secondary's memory is corrupted after a checkpoint with this CPU.",
+  'tcg-one-cpu':
+    'Without a second one TCG leaves out barriers: all requests to a virtio disk may come to wait for good.',
   'tcg-without-shim': 'Under TCG COLO deadlocks, or loses dirty pages, without the shim.',
   'no-second-monitor': 'A QMP socket serves one client: ours keeps everybody else out.',
   // The pair

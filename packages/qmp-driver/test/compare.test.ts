@@ -154,6 +154,12 @@ const CASES: readonly Case[] = [
     secondary: { accelerator: 'tcg', cpu: { ...cpu, model: 'max' } },
     finds: ['error tcg-cpu-max'],
   },
+  ...(['tcg', 'kvm'] as const).map((accelerator) => ({
+    what: `no room for a second CPU under ${accelerator}`,
+    primary: { accelerator, cpu: { ...cpu, topology: { cpus: 1, maxcpus: 1 } } },
+    secondary: { accelerator, cpu: { ...cpu, topology: { cpus: 1, maxcpus: 1 } } },
+    finds: accelerator === 'tcg' ? ['warning tcg-one-cpu'] : [],
+  })),
   {
     what: 'one monitor each',
     primary: { monitors: monitors.slice(0, 1) },
