@@ -27,8 +27,10 @@ class DirtyOrOld {
       return undefined;
     }
     this.#firstWriteMs ??= nowMs;
-    if (openBytes >= this.bytesMax) return 'much was written';
-    return nowMs - this.#firstWriteMs >= this.ageMsMax ? 'a write is old' : undefined;
+    const isMuch = openBytes >= this.bytesMax;
+    if (!isMuch && nowMs - this.#firstWriteMs < this.ageMsMax) return undefined;
+    this.#firstWriteMs = undefined; // the checkpoint covers all that was written
+    return isMuch ? 'much was written' : 'a write is old';
   }
 }
 
@@ -53,7 +55,7 @@ const watch = setInterval(() => {
 
 await sleep(500); // idle: nothing to do
 await pvm.write(4096, Buffer.from('a little'));
-while (replica.epoch < 2) await sleep(10);
+while (replica.epoch < 2) await sleep(1);
 const MIB = 1024 * 1024;
 const many = Array.from({ length: 16 }, (_, at) => pvm.write(at * MIB, Buffer.alloc(MIB, 1)));
 while (replica.epoch < 3) await sleep(10);
