@@ -101,7 +101,7 @@ async function runPath(
     measure: (pair, round) =>
       measure(context, pair, point, load, (round === 0 && warmUp) || chosen, options),
   }));
-  const measured = await takeTurns(context, contenders, trials, warmUp && !quick ? 1 : 0);
+  const measured = await takeTurns(context, contenders, trials, warmUp ? undefined : 0);
   const points = withoutLosers(measured, await findLosers(contenders));
   const isRate = ({ unit }: Point): boolean => unit === 'IOPS';
   const sorted = [...points.filter(isRate), ...points.filter((point) => !isRate(point))];

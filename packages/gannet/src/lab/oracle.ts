@@ -140,9 +140,9 @@ export class OracleLog {
       const isLate = performance.now() > deadline;
       const why = this.#whyNot(options.signal, isLate, timeoutMs);
       if (why !== undefined) {
-        const seen = isLate ? `\n${(await this.#describe?.()) ?? ''}` : '';
-        const context = `console of ${this.#path}:\n${this.tail}${seen}`;
-        throw new LabError(`${what}: ${why}; ${context}`, { cause: this.#failure });
+        const context = [`console of ${this.#path}:`, this.tail];
+        if (isLate && this.#describe) context.push(await this.#describe());
+        throw new LabError(`${what}: ${why}; ${context.join('\n')}`, { cause: this.#failure });
       }
       await delay(POLL_MS);
     }
