@@ -148,7 +148,10 @@ export class Mirror {
     let movedMs = performance.now();
     let doneBytes = -1;
     for (;;) {
+      const wasHalted = this.#isHalted;
       const info = await this.#info(deadline, options);
+      // An answer from before the error does not know what kind it is.
+      if (this.#isHalted && !wasHalted) continue;
       const { offset, len, speed: limitBytesPerSec } = info;
       const progress = { device, doneBytes: offset, totalBytes: len, limitBytesPerSec };
       onProgress?.(progress);

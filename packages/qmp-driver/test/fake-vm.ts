@@ -113,6 +113,19 @@ export class FakeVm {
     this.qemu.emit('BLOCK_JOB_ERROR', { device: id, ...report });
   }
 
+  /** The same, in one piece with an answer to query-block-jobs that does not know of it yet. */
+  haltJobBehindAnswer(device: string, ioStatus: 'failed' | 'nospace' = 'failed'): void {
+    this.qemu.once('query-block-jobs', ({ id }, peer) => {
+      const answer = { id, return: this.#jobInfos() };
+      this.#job(device).ioStatus = ioStatus;
+      const timestamp = { seconds: 0, microseconds: 0 };
+      const data = { device, operation: 'write', action: 'stop' };
+      const event = { timestamp, event: 'BLOCK_JOB_ERROR', data };
+      peer.sendRaw(`${JSON.stringify(answer)}\r\n${JSON.stringify(event)}\r\n`);
+      return 'silence';
+    });
+  }
+
   #job(id: string): Job {
     const job = this.jobs.get(id);
     if (job === undefined) throw new Error(`no job ${id}`);
@@ -149,16 +162,7 @@ export class FakeVm {
       return: [...this.nodes.entries()].map(([name, node]) => this.#info(name, node)),
     }));
     qemu.on('x-debug-query-block-graph', () => ({ return: this.#graph() }));
-    qemu.on('query-block-jobs', () => {
-      const len = this.beginningPolls > 0 ? 0 : DISK_BYTES;
-      this.beginningPolls -= 1;
-      return {
-        return: [...this.jobs.entries()].map(([device, { ready, offset, speed, ioStatus }]) => ({
-          ...{ device, type: 'mirror', len, offset, ready, speed },
-          'io-status': ioStatus,
-        })),
-      };
-    });
+    qemu.on('query-block-jobs', () => ({ return: this.#jobInfos() }));
     qemu.on('query-yank', () => ({
       return: [
         { type: 'chardev', id: 'compat_monitor0' },
@@ -310,6 +314,15 @@ export class FakeVm {
       });
       return DONE;
     });
+  }
+
+  #jobInfos(): object[] {
+    const len = this.beginningPolls > 0 ? 0 : DISK_BYTES;
+    this.beginningPolls -= 1;
+    return [...this.jobs.entries()].map(([device, { ready, offset, speed, ioStatus }]) => ({
+      ...{ device, type: 'mirror', len, offset, ready, speed },
+      'io-status': ioStatus,
+    }));
   }
 
   #nbdNodes(): string[] {

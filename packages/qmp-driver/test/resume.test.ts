@@ -171,6 +171,13 @@ describe('a mirror that halts', () => {
     await expect(fruitless).rejects.toThrow('has met an I/O error again and again');
   });
 
+  test('for want of space, told right behind an answer that is older', async () => {
+    const { seeding } = await begin();
+    vm.haltJobBehindAnswer(JOB, 'nospace');
+    await expect(seeding).rejects.toThrow('stands still: no space for the replica');
+    expect(times('block-job-resume')).toBe(0);
+  });
+
   test('has failed where the replicator does not go on with it', async () => {
     const { seeding } = await begin();
     vm.qemu.on('blockdev-add', () => refuse('Denied by server'));
