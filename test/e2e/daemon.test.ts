@@ -129,15 +129,18 @@ it('a daemon that stands still from one checkpoint into the next holds its secon
         resolve();
       });
     });
-  for (let halt = 0; halt < 5; halt++) {
+  undo.push(() => secondaryDaemon.goOn());
+  for (let halts = 0; halts < 5;) {
     await heard(ofPrimary, 'STOP');
     // Answered once the guest's requests are; then the rest of the checkpoint needs this daemon no more.
     await ofPrimary.execute('query-status');
-    process.kill(pidOf(secondaryDaemon), 'SIGSTOP');
-    await heard(ofSecondary, 'RESUME');
-    await heard(ofSecondary, 'STOP');
+    const across = heard(ofSecondary, 'RESUME').then(() => heard(ofSecondary, 'STOP'));
+    secondaryDaemon.stop();
+    // Where the answer came so late that the checkpoint was over, the next one waits for the daemon: the one behind it may do.
+    const isAcross = await Promise.race([across.then(() => true), sleep(2000, false)]);
+    if (isAcross) halts++;
     // QEMU waits for its disks from here on, and tells nobody why it ran.
-    process.kill(pidOf(secondaryDaemon), 'SIGCONT');
+    secondaryDaemon.goOn();
     await pair.waitForCommits(pair.commits.length + 2);
   }
   expect(primary.oracle.clean).toBe(true);

@@ -98,6 +98,12 @@ export class LabDaemon {
     this.#isStopped = true;
   }
 
+  /** Lets a halted process go on. */
+  goOn(): void {
+    this.child.kill('SIGCONT');
+    this.#isStopped = false;
+  }
+
   /** Sends a signal and waits for the end. */
   async kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     this.#client?.close();
