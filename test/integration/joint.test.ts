@@ -1,13 +1,21 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type Server, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';
 import { NbdClient, NbdServer } from '@gannet/nbd';
 import { Replica } from '@gannet/replicator';
-import { expect, test } from '@jest/globals';
+import { afterEach, expect, test } from '@jest/globals';
 
 const BYTES = 1024 * 1024;
+
+/** Undone in reverse order after each test. */
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
 
 test('I1, I3, I4: two VMs over NBD, checkpoints, failover, settled to the local file', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'gannet-joint-'));
@@ -75,3 +83,99 @@ test('I1, I3, I4: two VMs over NBD, checkpoints, failover, settled to the local 
   await server.close();
   await rm(folder, { recursive: true });
 });
+
+test('I1: a client that takes long replies late gets what was there when it asked', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'gannet-joint-'));
+  undo.push(() => rm(folder, { recursive: true }));
+  const sizeBytes = 8 * BYTES;
+  const replica = await Replica.open({
+    ...{ vm: 'vm', disks: [{ name: 'a', base: path.join(folder, 'a'), sizeBytes }] },
+  });
+  const source = new ExternalSource();
+  new Checkpointer({ source, replica, now: () => 0 }).start();
+  const server = new NbdServer({ exports: replica.exports, admission: replica.gate });
+  const address = { path: path.join(folder, 'nbd.sock') };
+  await server.listen(address);
+  undo.push(() => server.close());
+  const late = await LateWay.listen(path.join(folder, 'late.sock'), address.path);
+  undo.push(() => late.close());
+  const pvm = await NbdClient.connect(address, { export: 'pvm' });
+  const svm = await NbdClient.connect({ path: late.path }, { export: 'svm' });
+  undo.push(() => [pvm, svm].forEach((client) => client.destroy()));
+  const fill = (epoch: number): Buffer => Buffer.alloc(sizeBytes, epoch);
+  const checkpoint = (): void => {
+    source.seal();
+    source.commit();
+  };
+  // The first ends the copy: what comes then is in memory.
+  checkpoint();
+  await pvm.write(0, fill(1));
+  checkpoint();
+  late.halt();
+  const asked = Array.from({ length: 8 }, (_, at) => svm.read(at * BYTES, BYTES));
+  await late.halted();
+  // The epoch that was read goes by, its memory is given back and taken by those that follow.
+  for (let epoch = 2; epoch < 5; epoch++) {
+    const batch = replica.nextBatch();
+    await batch?.ready();
+    for (const run of batch?.runs() ?? []) await run.write();
+    await batch?.sync();
+    batch?.finish();
+    await pvm.write(0, fill(epoch));
+    checkpoint();
+  }
+  late.goOn();
+  const found = await Promise.all(asked);
+  expect(found.map((data) => data.equals(Buffer.alloc(BYTES, 1)))).toEqual(found.map(() => true));
+});
+
+/** A way to a unix socket on which replies can be held up. */
+class LateWay {
+  #isHalted = false;
+  #upstream: Socket | undefined;
+
+  private constructor(
+    readonly path: string,
+    private readonly server: Server,
+  ) {}
+
+  static async listen(at: string, target: string): Promise<LateWay> {
+    const server = createServer();
+    const way = new LateWay(at, server);
+    server.on('connection', (socket) => {
+      const upstream = connect(target);
+      way.#upstream = upstream;
+      socket.on('data', (data) => upstream.write(data));
+      upstream.on('data', (data) => {
+        socket.write(data);
+        if (way.#isHalted) upstream.pause();
+      });
+      upstream.on('close', () => socket.destroy());
+      socket.on('close', () => upstream.destroy());
+    });
+    server.listen(at);
+    await once(server, 'listening');
+    return way;
+  }
+
+  /** Takes one piece more. */
+  halt(): void {
+    this.#isHalted = true;
+  }
+
+  async halted(): Promise<void> {
+    while (this.#upstream?.isPaused() !== true) await sleep(5);
+    // The server's socket is full by now.
+    await sleep(50);
+  }
+
+  goOn(): void {
+    this.#isHalted = false;
+    this.#upstream?.resume();
+  }
+
+  close(): void {
+    this.#upstream?.destroy();
+    this.server.close();
+  }
+}

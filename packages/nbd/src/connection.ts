@@ -382,7 +382,10 @@ export class Connection {
 
   #send(pieces: readonly Buffer[], taken: () => void): void {
     const stream = this.#stream;
-    if (!stream.writable) return;
+    if (!stream.writable) {
+      taken();
+      return;
+    }
     const last = pieces.length - 1;
     if (last > 0) stream.cork();
     for (let at = 0; at < last; at++) stream.write(pieces[at]);

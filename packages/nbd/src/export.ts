@@ -59,6 +59,14 @@ export interface Extent {
   readonly zero: boolean;
 }
 
+/** Bytes of the disk where they lie. */
+export interface ReadView {
+  /** All of them, in order. */
+  readonly pieces: readonly Buffer[];
+  /** They have been sent, or won't be. Called once. */
+  release(): void;
+}
+
 /** How a connection ended: asked for by the client, or broken. */
 export type SessionEnd =
   | { readonly kind: 'disconnect' }
@@ -68,6 +76,12 @@ export type SessionEnd =
 export interface ExportSession {
   /** Fills all of `target` with the bytes from `offset` on. */
   read(offset: number, target: Uint8Array): void | Promise<void>;
+  /**
+   * Asked before read() where a reply is long: the same bytes, to be sent from where they lie, or undefined where they
+   * don't lie in a few long pieces. Until `release()` nothing else may take their place; a write to this range may show
+   * in them, for it came while the read was under way.
+   */
+  view?(offset: number, length: number): ReadView | undefined;
   /**
    * Writes `data` at `offset`. `data` is the receive buffer: it is valid only until this method returns, so what is
    * needed later (by an asynchronous write) must be copied before. A long request may come as several consecutive

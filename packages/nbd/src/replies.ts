@@ -1,4 +1,5 @@
 import { SIMPLE_REPLY_BYTES } from './constants.js';
+import type { ReadView } from './export.js';
 import { encodeSimpleReply } from './wire.js';
 
 const BLOCK_BYTES = 256 * 1024;
@@ -6,10 +7,14 @@ const BLOCK_BYTES = 256 * 1024;
 const SHARED_MAX_BYTES = 72 * 1024;
 /** So much is handed to the socket at once: what has just been filled is still in a cache. */
 const EAGER_BYTES = 256 * 1024;
+/** From here on a reply is sent from where its data lies, if that can be had: it fits no cache. */
+const LENT_MIN_BYTES = 256 * 1024;
+/** Of the session's memory, this much at most is held up by a client that takes no replies. */
+const LENT_MAX_BYTES = 8 * 1024 * 1024;
 /** What is kept of unused blocks, together. */
 const FREE_MAX_BYTES = 4 * 1024 * 1024;
 
-/** Takes pieces in order, and tells when their memory may be used again. */
+/** Takes pieces in order, and tells when their memory may be used again, whether they were sent or can't be. */
 export type SendReplies = (pieces: readonly Buffer[], taken: () => void) => void;
 
 interface Block {
@@ -34,6 +39,7 @@ export class ReplyWriter {
   #pendingBytes = 0;
   readonly #free: Block[] = [];
   #freeBytes = 0;
+  #lentBytes = 0;
   /** Of the room that reserve() gave last, where it is not in the current block. */
   #ownBlock: Block | undefined;
   readonly #send: SendReplies;
@@ -103,17 +109,39 @@ export class ReplyWriter {
     };
   }
 
+  /** Whether data of that length would better be lent than copied. */
+  mayLend(length: number): boolean {
+    return length >= LENT_MIN_BYTES && this.#lentBytes + length <= LENT_MAX_BYTES;
+  }
+
+  /** Sends the data from where it lies, after all that came before. */
+  lend(view: ReadView, length: number): void {
+    this.#cut();
+    for (const piece of view.pieces) this.#pieces.push(piece);
+    this.#lentBytes += length;
+    this.#flush(() => {
+      this.#lentBytes -= length;
+      view.release();
+    });
+  }
+
   /** Hands everything collected to the socket. */
   flush(): void {
     this.#cut();
-    if (this.#pieces.length === 0) return;
+    if (this.#pieces.length > 0) this.#flush();
+  }
+
+  #flush(taken?: () => void): void {
     this.#hold(this.#block);
     const pieces = this.#pieces;
     const blocks = this.#waiting;
     this.#pieces = [];
     this.#waiting = [];
     this.#pendingBytes = 0;
-    this.#send(pieces, () => this.#taken(blocks));
+    this.#send(pieces, () => {
+      this.#taken(blocks);
+      taken?.();
+    });
   }
 
   /** Until the next flush has been taken. */

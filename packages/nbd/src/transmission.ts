@@ -231,6 +231,7 @@ export class Transmission {
       return;
     }
     const header = this.#rules.structured ? OFFSET_DATA_HEADER_BYTES : SIMPLE_REPLY_BYTES;
+    if (this.#replies.mayLend(length) && this.#lend(header, offset, length)) return;
     const reply = this.#replies.reserve(header + length);
     try {
       const result = this.#session.read(offset, reply.subarray(header));
@@ -251,6 +252,22 @@ export class Transmission {
     } catch (error) {
       this.#fail(this.#request, error);
     }
+  }
+
+  /** Returns whether the request is answered. */
+  #lend(header: number, offset: number, length: number): boolean {
+    const { cookie } = this.#request;
+    try {
+      const view = this.#session.view?.(offset, length);
+      if (view === undefined) return false;
+      const reply = this.#replies.reserve(header);
+      this.#encodeReadHeader(reply, cookie, offset, length);
+      this.#replies.commit(reply);
+      this.#replies.lend(view, length);
+    } catch (error) {
+      this.#fail(this.#request, error);
+    }
+    return true;
   }
 
   #encodeReadHeader(reply: Buffer, cookie: Uint8Array, offset: number, length: number): void {

@@ -1,17 +1,17 @@
-import type { Extent } from '@gannet/nbd';
+import type { Extent, ReadView } from '@gannet/nbd';
 import type { BaseStore } from './base-image.js';
 import {
   applyAll,
   applyOver,
-  copyWhole,
   coversAll,
   isSpilled,
   touched,
   uncovered,
+  wholePages,
 } from './layers.js';
 import { OpenEpoch } from './open-epoch.js';
 import type { Overlay } from './overlay.js';
-import { PAGE_BYTES, type SlabPool } from './slab-pool.js';
+import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from './slab-pool.js';
 
 /** A closed epoch of one disk, on its way to the base; one that was too large for memory is several with one number. */
 export interface CommittedEpoch {
@@ -63,7 +63,7 @@ export class Disk {
   constructor(
     readonly name: string,
     readonly base: BaseStore,
-    pool: SlabPool,
+    private readonly pool: SlabPool,
   ) {
     this.#primary = new OpenEpoch(pool);
     this.#secondary = new OpenEpoch(pool);
@@ -180,9 +180,12 @@ export class Disk {
     for (let position = offset; position < end;) {
       const page = Math.floor(position / PAGE_BYTES);
       if (page < endPage && position % PAGE_BYTES === 0) {
-        const copied = copyWhole(layers, page, endPage, target, position - offset);
-        position += copied * PAGE_BYTES;
-        if (copied > 0) continue;
+        const found = wholePages(layers, page, endPage);
+        if (found !== undefined) {
+          target.set(found, position - offset);
+          position += found.length;
+          continue;
+        }
       }
       const from = position - page * PAGE_BYTES;
       const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
@@ -201,6 +204,26 @@ export class Disk {
       return applyOver(layers, baseFrom, part);
     }
     return this.#readLater(layers, baseFrom, part, baseFrom, baseTo);
+  }
+
+  /** What read() would give, where it lies in memory; undefined where it does not, or in too many pieces. */
+  view(top: Overlay, offset: number, length: number): ReadView | undefined {
+    const layers = this.#layersUnder(top);
+    const end = offset + length;
+    if (offset % PAGE_BYTES !== 0 || length % PAGE_BYTES !== 0) return undefined;
+    if (isSpilled(layers, offset, length)) return undefined;
+    const pieces: Buffer[] = [];
+    for (let position = offset; position < end;) {
+      const piece = wholePages(layers, position / PAGE_BYTES, end / PAGE_BYTES);
+      if (piece === undefined || pieces.length * VIEW_PIECE_BYTES >= length) return undefined;
+      pieces.push(piece);
+      position += piece.length;
+    }
+    for (const piece of pieces) this.pool.pin(piece);
+    const release = (): void => {
+      for (const piece of pieces) this.pool.unpin(piece);
+    };
+    return { pieces, release };
   }
 
   /** Extents of the view with `top`, from `offset` on: the longest correct first one, up to `offset + length`. */
@@ -272,6 +295,8 @@ export class Disk {
   }
 }
 
+/** At least, on average: a piece pins its whole slab. */
+const VIEW_PIECE_BYTES = SLAB_BYTES / 4;
 /** So far is looked page by page for the end of an extent: the event loop has other things to do. */
 const EXTENT_WALK_BYTES = 256 * 1024 * 1024;
 

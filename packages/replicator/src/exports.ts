@@ -5,6 +5,7 @@ import {
   NbdCommandError,
   NbdRefusal,
   type PeerInfo,
+  type ReadView,
   type SessionEnd,
   type ZeroRequest,
 } from '@gannet/nbd';
@@ -97,6 +98,12 @@ export class PrimarySession implements ExportSession {
     if (this.replica.state === 'seeding') return this.disk.base.read(offset, target);
     this.#expectAlive();
     return this.disk.read(this.disk.primary, offset, target);
+  }
+
+  view(offset: number, length: number): ReadView | undefined {
+    if (this.replica.state === 'seeding') return undefined;
+    this.#expectAlive();
+    return this.disk.view(this.disk.primary, offset, length);
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
@@ -192,6 +199,11 @@ class SecondarySession implements ExportSession {
   read(offset: number, target: Uint8Array): void | Promise<void> {
     this.#expectUsable();
     return this.disk.read(this.disk.secondary, offset, target);
+  }
+
+  view(offset: number, length: number): ReadView | undefined {
+    this.#expectUsable();
+    return this.disk.view(this.disk.secondary, offset, length);
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {

@@ -92,24 +92,22 @@ export function uncovered(
 }
 
 /**
- * Copies whole pages from `page` on, as many as one layer holds in a row with nothing of a newer layer over them.
- * Returns how many those are; 0 where the first one is not to be had so simply.
+ * Whole pages from `page` on where they lie, as many as one layer holds in a row with nothing of a newer layer over
+ * them. Undefined where the first one is not to be had so simply.
  */
-export function copyWhole(
+export function wholePages(
   layers: readonly Overlay[],
   page: number,
   endPage: number,
-  target: Uint8Array,
-  targetAt: number,
-): number {
+): Buffer | undefined {
   let clearEnd = endPage;
   for (const layer of layers) {
-    const copied = layer.copyWholePages(page, clearEnd, target, targetAt);
-    if (copied > 0) return copied;
+    const found = layer.wholePages(page, clearEnd);
+    if (found !== undefined) return found;
     clearEnd = layer.untouchedEnd(page, clearEnd);
-    if (clearEnd === page) return 0;
+    if (clearEnd === page) return undefined;
   }
-  return 0;
+  return undefined;
 }
 
 export function touched(layers: readonly Overlay[], offset: number): boolean {

@@ -267,18 +267,19 @@ export class Overlay {
   }
 
   /**
-   * Copies pages from `page` on that the layer holds whole, as many as lie one behind the other in its memory and
-   * before `endPage`. Returns how many those are: 0 where it does not hold the first one whole.
+   * Pages from `page` on that the layer holds whole, as many as lie one behind the other in its memory and before
+   * `endPage`. Undefined where it does not hold the first one whole.
    */
-  copyWholePages(page: number, endPage: number, target: Uint8Array, targetAt: number): number {
+  wholePages(page: number, endPage: number): Buffer | undefined {
     const first = this.#index.find(page);
-    if (first < 0 || this.#sectorMasks[first] !== FULL) return 0;
+    if (first < 0 || this.#sectorMasks[first] !== FULL) return undefined;
     const slabEnd = first - (first % SLAB_PAGES) + SLAB_PAGES;
     const slotEnd = Math.min(slabEnd, this.#index.count, first + endPage - page);
     let slot = first + 1;
     while (slot < slotEnd && this.#isWholePageIn(slot, page + slot - first)) slot++;
-    this.#copyOut(first, 0, (slot - first) * PAGE_BYTES, target, targetAt);
-    return slot - first;
+    const slab = this.#slabs[slabOf(first)] as Buffer;
+    const at = placeInSlab(first);
+    return slab.subarray(at, at + (slot - first) * PAGE_BYTES);
   }
 
   #isWholePageIn(slot: number, page: number): boolean {
@@ -403,12 +404,6 @@ export class Overlay {
     const slab = this.#slabs[slabOf(slot)] as Buffer;
     const source = from === 0 && to === data.length ? data : data.subarray(from, to);
     slab.set(source, placeInSlab(slot) + (offset % PAGE_BYTES));
-  }
-
-  #copyOut(slot: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
-    const slab = this.#slabs[slabOf(slot)] as Buffer;
-    const at = placeInSlab(slot);
-    target.set(slab.subarray(at + from, at + to), targetAt);
   }
 }
 

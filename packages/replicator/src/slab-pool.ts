@@ -6,6 +6,12 @@ export const SECTOR_BYTES = 512;
 export const SLAB_PAGES = 64;
 export const SLAB_BYTES = SLAB_PAGES * PAGE_BYTES;
 
+interface Pin {
+  count: number;
+  /** Set once it has been given back. */
+  given: Buffer | undefined;
+}
+
 /** Free slabs that a quiet replica keeps. */
 const FREE_SLABS_MIN = 16;
 /** One in so many unneeded slabs goes: a lull of some epochs must not cost the next burst its memory. */
@@ -22,6 +28,8 @@ export class SlabPool {
   #freeSlabs = 0;
   #slabsInUse = 0;
   #tableBytes = 0;
+  /** Slabs that somebody reads from later, by their memory. */
+  readonly #pins = new Map<ArrayBufferLike, Pin>();
   /** The fewest free slabs there were since the last trim(). */
   #spare = 0;
 
@@ -55,14 +63,35 @@ export class SlabPool {
     return slab;
   }
 
+  /** Keeps the slab that `part` lies in from being used for anything else until unpin(), given back or not. */
+  pin(part: Buffer): void {
+    const pin = this.#pins.get(part.buffer);
+    if (pin) pin.count++;
+    else this.#pins.set(part.buffer, { count: 1, given: undefined });
+  }
+
+  unpin(part: Buffer): void {
+    const pin = this.#pins.get(part.buffer);
+    if (pin === undefined || --pin.count > 0) return;
+    this.#pins.delete(part.buffer);
+    if (pin.given) this.give([pin.given]);
+  }
+
   /** Gives slabs back, and the array with them; nobody may hold on to either. */
   give(slabs: Buffer[]): void {
+    if (this.#pins.size > 0) slabs = slabs.filter((slab) => !this.#isPinned(slab));
     this.#slabsInUse -= slabs.length;
     const room = Math.floor((this.limitBytes - this.usedBytes) / SLAB_BYTES) - this.#freeSlabs;
     if (slabs.length > room) slabs.length = Math.max(0, room);
     if (slabs.length === 0) return;
     this.#free.push(slabs);
     this.#freeSlabs += slabs.length;
+  }
+
+  #isPinned(slab: Buffer): boolean {
+    const pin = this.#pins.get(slab.buffer);
+    if (pin) pin.given = slab;
+    return pin !== undefined;
   }
 
   /** Lets go of some of what has not been needed since the last time; call it once an epoch. */

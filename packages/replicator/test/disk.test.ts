@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
+import type { ReadView } from '@gannet/nbd';
 import { Disk } from '../src/disk.js';
-import { PAGE_BYTES, SlabPool } from '../src/slab-pool.js';
+import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../src/slab-pool.js';
 import { SpillFile } from '../src/spill-file.js';
 import { Spill } from '../src/spill.js';
 import { WriteBackBatch } from '../src/write-back.js';
@@ -24,6 +25,8 @@ class Scene {
   readonly disk: Disk;
   readonly model: Model;
   readonly reads: Promise<void>[] = [];
+  readonly views: HeldView[] = [];
+  viewed = 0;
   hasFailedOver = false;
   readonly store: SlowStore;
   readonly file: SpillFile;
@@ -52,9 +55,12 @@ class Scene {
     this.model = { pvm: Buffer.from(seed), svm: Buffer.from(seed), committed: Buffer.from(seed) };
   }
 
-  change(side: 'pvm' | 'svm'): void {
+  change(side: 'pvm' | 'svm', { offset, length } = this.random.range(SIZE)): void {
     const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
-    const { offset, length } = this.random.range(SIZE);
+    for (const held of this.views) {
+      // Written while it is read: either is right.
+      if (held.side === side) held.unsure.fill(1, ...within(held, offset, offset + length));
+    }
     if (this.random.next() < 0.25) {
       layer.zero(offset, length);
       this.model[side].fill(0, offset, offset + length);
@@ -78,6 +84,31 @@ class Scene {
     const pending = this.disk.read(layer, offset, target);
     if (pending) this.reads.push(pending.then(check));
     else check();
+  }
+
+  /** Begins a long read, often of what was written just now, which is sent from where it lies. */
+  view(side: 'pvm' | 'svm'): void {
+    const offset = this.random.below(24) * PAGE_BYTES;
+    const length = (1 + this.random.below(24 - offset / PAGE_BYTES)) * PAGE_BYTES;
+    if (this.reads.length === 0 && this.random.next() < 0.8) this.change(side, { offset, length });
+    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
+    const view = this.disk.view(layer, offset, length);
+    if (view === undefined) return;
+    this.viewed++;
+    const expected = Buffer.from(this.model[side].subarray(offset, offset + length));
+    this.views.push({ view, side, offset, expected, unsure: Buffer.alloc(length) });
+  }
+
+  /** A client has taken it. */
+  takeView(): void {
+    const [held] = this.views.splice(this.random.below(this.views.length), 1);
+    if (held === undefined) return;
+    const { view, side, offset, expected, unsure } = held;
+    const sent = Buffer.concat(view.pieces);
+    expect(sent.length).toBe(expected.length);
+    const wrong = sent.findIndex((byte, at) => byte !== expected[at] && unsure[at] === 0);
+    if (wrong >= 0) throw new Error(`${side} view ${offset}: byte ${wrong} is wrong`);
+    view.release();
   }
 
   commit(): void {
@@ -124,7 +155,23 @@ class Scene {
       await turn();
     }
     await Promise.all(this.reads.splice(0));
+    while (this.views.length > 0) this.takeView();
   }
+}
+
+interface HeldView {
+  readonly view: ReadView;
+  readonly side: 'pvm' | 'svm';
+  readonly offset: number;
+  readonly expected: Buffer;
+  /** Not 0 for bytes that were written meanwhile. */
+  readonly unsure: Buffer;
+}
+
+/** The part of bytes [from, to) of the disk that is in the view, as a range of its own. */
+function within({ offset, unsure }: HeldView, from: number, to: number): [number, number] {
+  const start = Math.min(unsure.length, Math.max(0, from - offset));
+  return [start, Math.max(start, Math.min(unsure.length, to - offset))];
 }
 
 /** How often some of it is moved to a spill file. */
@@ -134,6 +181,7 @@ describe.each([
 ])('Disk %s', (_where, spills) => {
   test('I1 view: reads are right across commits, failover and write-back, however slow the base', async () => {
     let spilledReads = 0;
+    let viewed = 0;
     await forSeeds(spills > 0 ? 20 : 40, async (random) => {
       const scene = new Scene(random);
       scene.store.errors = random.pick([0, 0, 0.3]);
@@ -143,9 +191,11 @@ describe.each([
       }
       await scene.settle();
       spilledReads += scene.store.reads;
+      viewed += scene.viewed;
       await expectMemoryGone(scene);
     });
     expect(spilledReads > 0).toBe(spills > 0);
+    expect(viewed).toBeGreaterThan(20);
   });
 
   test('I3 failover: nothing of P is left, all of S is, and the base ends up with it', async () => {
@@ -192,6 +242,39 @@ describe('Disk', () => {
     while (base.waiting > 0) base.advance();
     await Promise.all([read, ready]);
     expect(target.equals(before)).toBe(true);
+  });
+
+  test('what is viewed keeps its memory until it is let go, and no other', () => {
+    const pool = new SlabPool();
+    const disk = new Disk('disk', new SlowBase(SIZE, new Random(1)), pool);
+    disk.primary.write(0, Buffer.alloc(24 * PAGE_BYTES, 7));
+    const [one, two] = [0, 1].map(() => disk.view(disk.primary, PAGE_BYTES, 8 * PAGE_BYTES));
+    disk.dropAll();
+    expect([pool.usedBytes, pool.freeBytes]).toEqual([SLAB_BYTES, 0]);
+    one?.release();
+    disk.secondary.write(0, Buffer.alloc(24 * PAGE_BYTES, 8));
+    expect(Buffer.concat(two?.pieces ?? []).equals(Buffer.alloc(8 * PAGE_BYTES, 7))).toBe(true);
+    disk.dropAll();
+    two?.release();
+    expect([pool.usedBytes, pool.freeBytes]).toEqual([0, 2 * SLAB_BYTES]);
+  });
+
+  test('there is no view of less than whole pages, of the base, or of many short pieces', () => {
+    const pages = 64;
+    const disk = new Disk('disk', new SlowBase(SIZE * 8, new Random(1), 0), new SlabPool());
+    const { secondary } = disk;
+    const view = (offset: number, length: number) => disk.view(secondary, offset, length);
+    expect(view(0, PAGE_BYTES)).toBeUndefined();
+    // From the last to the first: none lies behind another.
+    for (let page = pages - 1; page >= 0; page--) {
+      secondary.write(page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, page));
+    }
+    expect(view(0, pages * PAGE_BYTES)).toBeUndefined();
+    expect(view(512, PAGE_BYTES)).toBeUndefined();
+    expect(view(0, 512)).toBeUndefined();
+    const one = view(PAGE_BYTES, PAGE_BYTES);
+    expect(one?.pieces).toEqual([Buffer.alloc(PAGE_BYTES, 1)]);
+    one?.release();
   });
 
   test('reads that need no base are answered at once', () => {
@@ -244,7 +327,9 @@ async function act(scene: Scene, isFailover: boolean, spills = 0): Promise<void>
     // A VM does not write where a read of its is under way, and expect the old contents.
     if (scene.reads.length > 0 && random.next() < 0.5) await scene.settle();
     if (scene.reads.length === 0) scene.change(side);
-  } else if (dice < 0.65) scene.read(side);
+  } else if (dice < 0.55) scene.read(side);
+  else if (dice < 0.62) scene.view(side);
+  else if (dice < 0.65) scene.takeView();
   else if (dice < 0.75) {
     if (scene.hasFailedOver) scene.seal();
     else scene.commit();
