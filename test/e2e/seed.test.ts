@@ -199,7 +199,7 @@ function watch() {
   return { seen, onProgress, reached };
 }
 
-const SEED = { speedBytesPerSec: 24 * MIB, linkStallMs: 1000 };
+const SEED = { speedBytesPerSec: 12 * MIB, linkStallMs: 1000 };
 
 describe('a seed whose link breaks', () => {
   it('goes on from where it was, the guest undisturbed; the loss of the link afterwards is final', async () => {
@@ -259,10 +259,10 @@ describe('a seed whose link breaks', () => {
     const source = await Source.start(await makeImage('disk.raw', 8 * MIB, 8 * MIB));
     const { cable } = await replicator(8 * MIB);
     // The second disk holds the seed open: a copy of a file in this process, slow.
-    const slow = await makeImage('slow.raw', 16 * MIB, 16 * MIB);
+    const slow = await makeImage('slow.raw', 48 * MIB, 48 * MIB);
     const other = await Replica.open({
       vm: 'vm',
-      disks: [{ name: 'disk1', base: at('other.raw'), sizeBytes: 16 * MIB }],
+      disks: [{ name: 'disk1', base: at('other.raw'), sizeBytes: 48 * MIB }],
     });
     const server = new NbdServer({ exports: other.exports, admission: other.gate });
     await server.listen({ path: at('other.nbd') });

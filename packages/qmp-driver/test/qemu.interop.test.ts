@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { access, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,16 +49,19 @@ function run(...command: string[]): ChildProcess {
   return child;
 }
 
-async function exists(path: string): Promise<void> {
+/** The socket's file is there a moment before anybody listens. */
+async function listens(path: string): Promise<void> {
   for (let tries = 0; tries < 500; tries += 1) {
-    const there = await access(path).then(
+    const socket = connect(path);
+    const isAccepted = await once(socket, 'connect').then(
       () => true,
       () => false,
     );
-    if (there) return;
+    socket.destroy();
+    if (isAccepted) return;
     await sleep(10);
   }
-  throw new Error(`${path} does not appear`);
+  throw new Error(`nobody listens at ${path}`);
 }
 
 async function image(name: string, bytes = DISK_BYTES): Promise<string> {
@@ -85,7 +90,7 @@ async function replica(
     ...['--nbd-server', `addr.type=unix,addr.path=${path},max-connections=0`],
     ...['--export', 'type=nbd,id=e0,node-name=n0,name=pvm,writable=on'],
   );
-  await exists(path);
+  await listens(path);
   return { path, child };
 }
 
@@ -106,7 +111,6 @@ async function machine(...more: string[]): Promise<QmpClient> {
     ...['-device', 'virtio-blk-pci,drive=dr1'],
     ...more,
   );
-  await exists(qmpPath);
   const client = await connectWithRetry({
     target: { kind: 'unix', path: qmpPath },
     deadlineMs: 20_000,
