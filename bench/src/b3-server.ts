@@ -256,12 +256,12 @@ export class GannetServer implements Server {
   ): Promise<FioReading> {
     const server = this.servers.get(transport);
     if (!server) throw new BenchError(`no server for ${transport}`);
-    const fill = load.rw.endsWith('read') && this.side === 'pvm';
-    await ask(server.running, { renew: { fill } });
+    const readsEpoch = load.rw.endsWith('read') && this.side === 'pvm';
+    await ask(server.running, { renew: { fill: readsEpoch } });
     const uri = uriOf(server.endpoint, this.side);
     const reading = await fio(this.scope, {
       ...{ uri, load, seconds, sizeBytes: SIZE_BYTES },
-      rampSeconds: rampSeconds + (fill ? FILL_SECONDS : 0),
+      rampSeconds: rampSeconds + (readsEpoch ? FILL_SECONDS : 0),
     });
     const { state, reason, commits } = await ask(server.running, {});
     if (state === 'diverged') throw new BenchError(`the replica has diverged: ${reason}`);

@@ -10,6 +10,7 @@ import { Replica } from '@gannet/replicator';
 import { afterEach, expect, test } from '@jest/globals';
 
 const BYTES = 1024 * 1024;
+const CLOCK = { now: () => 0, sleep: (ms: number) => sleep(ms) };
 
 /** Undone in reverse order after each test. */
 const undo: (() => unknown)[] = [];
@@ -24,10 +25,7 @@ test('I1, I3, I4: two VMs over NBD, checkpoints, failover, settled to the local 
   const replica = await Replica.open({ vm: 'vm', disks });
   const source = new ExternalSource();
   new Checkpointer({ source, replica, now: () => 0 }).start();
-  const writeBack = new WriteBack({
-    target: replica,
-    clock: { now: () => 0, sleep: (ms) => sleep(ms) },
-  });
+  const writeBack = new WriteBack({ target: replica, clock: CLOCK });
   replica.on(({ kind }) => {
     if (kind === 'backlog') writeBack.kick();
   });
@@ -93,6 +91,8 @@ test('I1: a client that takes long replies late gets what was there when it aske
   });
   const source = new ExternalSource();
   new Checkpointer({ source, replica, now: () => 0 }).start();
+  const writeBack = new WriteBack({ target: replica, clock: CLOCK });
+  undo.push(() => writeBack.stop());
   const server = new NbdServer({ exports: replica.exports, admission: replica.gate });
   const address = { path: path.join(folder, 'nbd.sock') };
   await server.listen(address);
@@ -116,11 +116,8 @@ test('I1: a client that takes long replies late gets what was there when it aske
   await late.halted();
   // The epoch that was read goes by, its memory is given back and taken by those that follow.
   for (let epoch = 2; epoch < 5; epoch++) {
-    const batch = replica.nextBatch();
-    await batch?.ready();
-    for (const run of batch?.runs() ?? []) await run.write();
-    await batch?.sync();
-    batch?.finish();
+    writeBack.kick();
+    await writeBack.idle();
     await pvm.write(0, fill(epoch));
     checkpoint();
   }

@@ -28,6 +28,11 @@ export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
   return { error: { class: errorClass, desc } };
 }
 
+/** What BLOCK_JOB_ERROR tells of a job that stops on an error of its target. */
+function stoppedBy(device: string): object {
+  return { device, operation: 'write', action: 'stop' };
+}
+
 /**
  * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
  * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without quorum.
@@ -109,18 +114,16 @@ export class FakeVm {
   /** An error of the target of a mirror that stops on it. */
   haltJob(id: string, ioStatus: 'failed' | 'nospace' = 'failed'): void {
     this.#job(id).ioStatus = ioStatus;
-    const report = { operation: 'write', action: 'stop' };
-    this.qemu.emit('BLOCK_JOB_ERROR', { device: id, ...report });
+    this.qemu.emit('BLOCK_JOB_ERROR', stoppedBy(id));
   }
 
   /** The same, in one piece with an answer to query-block-jobs that does not know of it yet. */
-  haltJobBehindAnswer(device: string, ioStatus: 'failed' | 'nospace' = 'failed'): void {
+  haltJobBehindAnswer(device: string, ioStatus: 'failed' | 'nospace'): void {
     this.qemu.once('query-block-jobs', ({ id }, peer) => {
       const answer = { id, return: this.#jobInfos() };
       this.#job(device).ioStatus = ioStatus;
       const timestamp = { seconds: 0, microseconds: 0 };
-      const data = { device, operation: 'write', action: 'stop' };
-      const event = { timestamp, event: 'BLOCK_JOB_ERROR', data };
+      const event = { timestamp, event: 'BLOCK_JOB_ERROR', data: stoppedBy(device) };
       peer.sendRaw(`${JSON.stringify(answer)}\r\n${JSON.stringify(event)}\r\n`);
       return 'silence';
     });

@@ -79,7 +79,7 @@ export class SlabPool {
 
   /** Gives slabs back, and the array with them; nobody may hold on to either. */
   give(slabs: Buffer[]): void {
-    if (this.#pins.size > 0) slabs = slabs.filter((slab) => !this.#isPinned(slab));
+    if (this.#pins.size > 0) slabs = this.#leavePinned(slabs);
     this.#slabsInUse -= slabs.length;
     const room = Math.floor((this.limitBytes - this.usedBytes) / SLAB_BYTES) - this.#freeSlabs;
     if (slabs.length > room) slabs.length = Math.max(0, room);
@@ -88,10 +88,13 @@ export class SlabPool {
     this.#freeSlabs += slabs.length;
   }
 
-  #isPinned(slab: Buffer): boolean {
-    const pin = this.#pins.get(slab.buffer);
-    if (pin) pin.given = slab;
-    return pin !== undefined;
+  /** The others; what is pinned comes back by unpin(). */
+  #leavePinned(slabs: readonly Buffer[]): Buffer[] {
+    return slabs.filter((slab) => {
+      const pin = this.#pins.get(slab.buffer);
+      if (pin) pin.given = slab;
+      return pin === undefined;
+    });
   }
 
   /** Lets go of some of what has not been needed since the last time; call it once an epoch. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ReadView } from '@gannet/nbd';
 import { Disk } from '../src/disk.js';
+import type { Overlay } from '../src/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../src/slab-pool.js';
 import { SpillFile } from '../src/spill-file.js';
 import { Spill } from '../src/spill.js';
@@ -56,17 +57,16 @@ class Scene {
   }
 
   change(side: 'pvm' | 'svm', { offset, length } = this.random.range(SIZE)): void {
-    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
     for (const held of this.views) {
       // Written while it is read: either is right.
       if (held.side === side) held.unsure.fill(1, ...within(held, offset, offset + length));
     }
     if (this.random.next() < 0.25) {
-      layer.zero(offset, length);
+      this.#layerOf(side).zero(offset, length);
       this.model[side].fill(0, offset, offset + length);
     } else {
       const data = this.random.bytes(length);
-      layer.write(offset, data);
+      this.#layerOf(side).write(offset, data);
       data.copy(this.model[side], offset);
     }
   }
@@ -80,8 +80,7 @@ class Scene {
       const wrong = target.findIndex((byte, at) => byte !== expected[at]);
       if (wrong >= 0) throw new Error(`${side} read ${offset}+${length}: byte ${wrong} is wrong`);
     };
-    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
-    const pending = this.disk.read(layer, offset, target);
+    const pending = this.disk.read(this.#layerOf(side), offset, target);
     if (pending) this.reads.push(pending.then(check));
     else check();
   }
@@ -91,8 +90,7 @@ class Scene {
     const offset = this.random.below(24) * PAGE_BYTES;
     const length = (1 + this.random.below(24 - offset / PAGE_BYTES)) * PAGE_BYTES;
     if (this.reads.length === 0 && this.random.next() < 0.8) this.change(side, { offset, length });
-    const layer = side === 'pvm' ? this.disk.primary : this.disk.secondary;
-    const view = this.disk.view(layer, offset, length);
+    const view = this.disk.view(this.#layerOf(side), offset, length);
     if (view === undefined) return;
     this.viewed++;
     const expected = Buffer.from(this.model[side].subarray(offset, offset + length));
@@ -109,6 +107,10 @@ class Scene {
     const wrong = sent.findIndex((byte, at) => byte !== expected[at] && unsure[at] === 0);
     if (wrong >= 0) throw new Error(`${side} view ${offset}: byte ${wrong} is wrong`);
     view.release();
+  }
+
+  #layerOf(side: 'pvm' | 'svm'): Overlay {
+    return side === 'pvm' ? this.disk.primary : this.disk.secondary;
   }
 
   commit(): void {
