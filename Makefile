@@ -27,10 +27,10 @@ soak: setup ## Hurt and mend a real pair for an hour, watch what the daemons hol
 	@node test/faults/dist/soak.js --json .cache/soak.json
 
 kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KILLS=n)
-	@node test/integrity/dist/kills/main.js --kills $${KILLS:-200}
+	@node test/robustness/dist/kills/main.js --kills $${KILLS:-200}
 
 fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
-	@NODE_NO_WARNINGS=1 node test/integrity/dist/fuzz/main.js
+	@NODE_NO_WARNINGS=1 node test/robustness/dist/fuzz/main.js
 
 deb: setup ## Build the Debian package, install it in a clean Debian and run it there (as root)
 	@scripts/test-deb.sh "$$(node scripts/build-deb.mjs .cache/deb)"

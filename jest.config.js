@@ -22,7 +22,7 @@ export default {
       displayName: 'unit',
       testMatch: [
         '<rootDir>/packages/*/test/**/*.test.ts',
-        '<rootDir>/test/integration/**/*.test.ts',
+        '<rootDir>/test/{docs,composition,robustness}/**/*.test.ts',
         '<rootDir>/bench/test/**/*.test.ts',
       ],
       testPathIgnorePatterns: ['\\.interop\\.test\\.ts$', '/node_modules/'],
@@ -32,7 +32,7 @@ export default {
       displayName: 'interop',
       testMatch: [
         '<rootDir>/packages/*/test/**/*.interop.test.ts',
-        '<rootDir>/test/packages/**/*.test.ts',
+        '<rootDir>/test/published/**/*.test.ts',
       ],
     },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },

@@ -74,7 +74,7 @@ async function check({ kind, flags }, { trace = false } = {}) {
   const directory = await mkdtemp(path.join(tmpdir(), 'gannet-model-'));
   const options = { cwd: directory, timeout: TIMEOUT_MS, maxBuffer: 1 << 28 };
   try {
-    for (const file of ['colo.pml', 'replicator.pml', 'world.pml']) {
+    for (const file of ['colo.pml', 'replicator.pml', 'environment.pml']) {
       await cp(path.join(here, file), path.join(directory, file));
     }
     const defines = flags.map((flag) => `-D${flag}`);

@@ -1,7 +1,7 @@
 /* The protocol of a COLO pair and its replicator, as a model for spin. README.md explains it; model/check.mjs runs it.
  *
  * This file: what everybody shares, channels, and the ghosts (variables that no process acts upon, only assertions).
- * world.pml: what QEMU, the network and people do.      replicator.pml: what this project's code does about it.
+ * environment.pml: what QEMU, the network and people do.      replicator.pml: what this project's code does about it.
  *
  * A block's content is a number. 0: none. 1: what was there before seeding. The PVM writes 2 * epoch + 2, the SVM
  * 2 * epoch + 3, so that no two writes of an epoch are alike, whoever made them, and an old one is told from a new.
@@ -83,4 +83,4 @@ inline missing() {
 }
 
 #include "replicator.pml"
-#include "world.pml"
+#include "environment.pml"

@@ -33,7 +33,7 @@ Defects that were put into the code for one run, and the cell that turned red:
 
 The last two passed at first, with bases that the kernel's memory had made whole: since then a base is put back. A commit
 after the NBD link alone was lost is not for this matrix, where no part has that link only, but for
-\`test/e2e/divergence.test.ts\` and \`test/e2e/links.test.ts\`.`;
+\`test/e2e/trouble/divergence.test.ts\` and \`test/e2e/trouble/links.test.ts\`.`;
 
 const FOUND = `## What it found
 
@@ -43,14 +43,14 @@ const FOUND = `## What it found
 - A primary daemon that died while it protected left a copy in QEMU that nobody watched. Its next one takes that back
   (\`kill/primary-daemon/seeding\`, \`packages/qmp-driver/test/primary.test.ts\`).
 - A write that the NBD server refused by itself never reached the replica, and QEMU swallows such errors: the next commit
-  would have lacked it in silence. It is a loss now (\`test/e2e/divergence.test.ts\`, \`packages/nbd/test/transmission.test.ts\`).
+  would have lacked it in silence. It is a loss now (\`test/e2e/trouble/divergence.test.ts\`, \`packages/nbd/test/server/transmission.test.ts\`).
 - On an overloaded machine two cells ended in "query-colo-status was not answered within 10000 ms", and passed when they were
   run again: a VM that stops again before QEMU has answered has its disks drained, which waited behind the gate for
   that answer. The gate gives way now (\`packages/checkpointer/test/colo-source.test.ts\`, and on real QEMU
-  \`test/e2e/daemon.test.ts\`, "stands still from one checkpoint into the next").
+  \`test/e2e/command/daemon.test.ts\`, "stands still from one checkpoint into the next").
 - QEMU 7.2 crashed, once in dozens of tries, where a guest wrote to a disk in an I/O thread while its copy began, was given
   another connection, or was cancelled; and releases from 8.0 on may miss such a write. The guest stands still there
-  (\`test/e2e/cancelled-copies.test.ts\`, \`packages/qmp-driver/test/primary.test.ts\` and \`resume.test.ts\`).`;
+  (\`test/e2e/life/cancelled-copies.test.ts\`, \`packages/qmp-driver/test/primary.test.ts\` and \`resume.test.ts\`).`;
 
 function resultOf({ id, expected, without }: Cell, results: Results): string {
   if (without !== undefined) return '–';

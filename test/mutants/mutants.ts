@@ -15,7 +15,7 @@ export interface Edit {
 }
 
 const CHECKPOINTER = 'packages/checkpointer/dist/checkpointer.js';
-const DISK = 'packages/replicator/dist/disk.js';
+const DISK = 'packages/replicator/dist/disk/disk.js';
 const WRITE_BACK = 'packages/checkpointer/dist/write-back.js';
 
 const COMMIT_CASE = 'this.#commit();\n                break;';
@@ -100,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       SLOW_WRITE_BACK,
       {
-        file: 'packages/replicator/dist/epoch-runs.js',
+        file: 'packages/replicator/dist/disk/merge-epochs.js',
         find: 'export function* runsOf(layers, maxBytes) {',
         replace: 'export function* runsOf(layers, maxBytes) { layers = [...layers].reverse();',
       },

@@ -7,14 +7,14 @@ import { installDisk } from './disk.js';
 import { installLoop } from './event-loop.js';
 import { MUTANTS, type MutantName } from './mutants.js';
 import { type Plan, planOf, simplerPlans } from './plan.js';
-import type { Outcome } from './world.js';
+import type { Outcome } from './cluster.js';
 
 const realNow = performance.now.bind(performance);
 const realImmediate = setImmediate;
 installLoop();
 installDisk();
 // Only now: what it imports must find the simulated ones.
-const { World } = await import('./world.js');
+const { Cluster } = await import('./cluster.js');
 
 const USAGE = `Runs the replicator, the checkpointer and the driver of the secondary in a simulated world.
 
@@ -49,7 +49,7 @@ interface Result {
 
 /** An error thrown in a callback of the run, or later by a promise that nobody awaits, is the run's. */
 async function attempt(plan: Plan): Promise<Result> {
-  const world = new World(plan);
+  const cluster = new Cluster(plan);
   let stray: Error | undefined;
   const onStray = (error: unknown): void => {
     stray ??= error instanceof Error ? error : new Error(String(error));
@@ -59,14 +59,14 @@ async function attempt(plan: Plan): Promise<Result> {
   let outcome: Outcome | undefined;
   let error: Error | undefined;
   try {
-    outcome = await world.run();
+    outcome = await cluster.run();
     await new Promise((resolve) => realImmediate(resolve));
   } catch (thrown) {
     error = thrown instanceof Error ? thrown : new Error(String(thrown));
   }
   process.off('uncaughtException', onStray);
   process.off('unhandledRejection', onStray);
-  return { plan, outcome, error: error ?? stray, trace: world.trace };
+  return { plan, outcome, error: error ?? stray, trace: cluster.trace };
 }
 
 class Tally {

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Checkpointer, type CheckpointEvent } from '../src/checkpointer.js';
 import { ExternalSource } from '../src/external-source.js';
 import type { CheckpointSignal, CheckpointSource } from '../src/ports.js';
-import { FakeReplica } from './fake-replica.js';
+import { FakeReplica } from './support/fake-replica.js';
 
 class Scene implements CheckpointSource {
   readonly replica = new FakeReplica();

@@ -6,7 +6,7 @@ import {
   ColoSource,
   type ColoStatus,
 } from '../src/colo-source.js';
-import { FakeReplica } from './fake-replica.js';
+import { FakeReplica } from './support/fake-replica.js';
 
 const COLO: ColoStatus = { mode: 'secondary', lastMode: 'none' };
 const FAILED_OVER: ColoStatus = { mode: 'none', lastMode: 'secondary' };

@@ -12,9 +12,9 @@ import {
 } from './errors.js';
 import { establish, type Established } from './establish.js';
 import { type EventStreamOptions, QmpEventStream } from './event-stream.js';
-import { repeatedGreeting, unknownId } from './handshake.js';
+import { repeatedGreeting, unknownId } from './wire/handshake.js';
 import { ListenerSet, runGuarded } from './listeners.js';
-import type { Message, QmpVersion } from './messages.js';
+import type { Message, QmpVersion } from './wire/messages.js';
 import { complete, type ConnectOptions, type Settings } from './options.js';
 import type { QmpEvent } from './schema/events.js';
 import type {

@@ -17,7 +17,7 @@ import {
   QmpTimeoutError,
   QmpUsageError,
 } from './errors.js';
-import { encodeCommand, type Message } from './messages.js';
+import { encodeCommand, type Message } from './wire/messages.js';
 
 /** What became of a command. */
 export type CommandResult<Value = unknown> =

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { QmpConnectionError, QmpError, QmpProtocolError } from './errors.js';
-import { LineSplitter } from './lines.js';
-import { decodeMessage, type Message } from './messages.js';
-import { type Write, writerFor } from './writer.js';
+import { LineSplitter } from './wire/lines.js';
+import { decodeMessage, type Message } from './wire/messages.js';
+import { type Write, writerFor } from './wire/writer.js';
 
 /** What comes out of a connection: messages, then exactly one end. */
 export type Inbound =

@@ -1,7 +1,7 @@
 import { whenAborted } from './clock.js';
 import { Connection } from './connection.js';
 import { QmpAbortError, QmpTimeoutError } from './errors.js';
-import { type HandshakeResult, shakeHands } from './handshake.js';
+import { type HandshakeResult, shakeHands } from './wire/handshake.js';
 import type { Settings } from './options.js';
 import { describeTarget, dial } from './targets.js';
 

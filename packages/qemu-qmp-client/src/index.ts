@@ -20,9 +20,9 @@ export {
   type QmpUsageErrorCode,
 } from './errors.js';
 export { type EventSource, type EventStreamOptions, QmpEventStream } from './event-stream.js';
-export { LineSplitter } from './lines.js';
+export { LineSplitter } from './wire/lines.js';
 export type { ReportListenerError } from './listeners.js';
-export { decodeMessage, encodeCommand, type Message, type QmpVersion } from './messages.js';
+export { decodeMessage, encodeCommand, type Message, type QmpVersion } from './wire/messages.js';
 export type { ConnectOptions } from './options.js';
 export { connectWithRetry, type RetryOptions } from './retry.js';
 export type * from './schema/block.js';

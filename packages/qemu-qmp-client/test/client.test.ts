@@ -6,8 +6,8 @@ import {
   type QmpProtocolError,
 } from '../src/index.js';
 import { FakeQemu } from '../src/testing/index.js';
-import { ManualClock, open, RawServer, rejection, turns } from './harness.js';
-import { event, failed, GREETING, GREETING_WITHOUT_OOB, ok } from './wire.js';
+import { ManualClock, open, RawServer, rejection, turns } from './support/harness.js';
+import { event, failed, GREETING, GREETING_WITHOUT_OOB, ok } from './support/wire.js';
 
 describe('connect', () => {
   it('knows version and capabilities, and enables out-of-band execution when it is offered', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { connectWithRetry } from '../src/index.js';
 import { FakeQemu } from '../src/testing/index.js';
-import { rejection } from './harness.js';
+import { rejection } from './support/harness.js';
 
 let folder: string;
 let target: { kind: 'unix'; path: string };

@@ -26,24 +26,24 @@ export {
   listDisks,
   type QueryOptions,
   type QuorumChild,
-} from './graph.js';
-export { leftovers } from './leftovers.js';
+} from './disk/graph.js';
+export { leftovers } from './disk/leftovers.js';
 export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
-export type { DiskLink, LinkKind, ServerAddress } from './link.js';
-export { type SeedProgress } from './seed-options.js';
-export type { LocalDisk } from './move.js';
-export type { NetworkLink } from './network-link.js';
-export { probeNbdServer, type ProbeOptions } from './peer.js';
-export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './finding.js';
-export { inspectVm } from './inspect.js';
-export type * from './vm-report.js';
+export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
+export { type SeedProgress } from './disk/seed-options.js';
+export type { LocalDisk } from './disk/move-to-local.js';
+export type { NetworkLink } from './network/network-link.js';
+export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
+export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';
+export { inspectVm } from './inspect/inspect-vm.js';
+export type * from './inspect/vm-report.js';
 export { PrimaryDriver } from './primary.js';
 export type * from './primary-options.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
-export { checkSecondary, comparePair, type DiskPair, shimFinding } from './compare.js';
+export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';
 export {
   type SecondaryCommand,
   secondaryCommandLine,
   type SecondaryCommandOptions,
-} from './secondary-command.js';
-export { shellText } from './option-text.js';
+} from './command-line/secondary-command.js';
+export { shellText } from './command-line/option-text.js';

@@ -1,6 +1,6 @@
 /** What a PrimaryDriver is told, and what it tells. */
-import type { NetworkLink } from './network-link.js';
-import type { SeedProgress } from './seed-options.js';
+import type { NetworkLink } from './network/network-link.js';
+import type { SeedProgress } from './disk/seed-options.js';
 
 /** A link that no longer carries all writes: the replica must not commit any more. */
 export interface LinkFailure {

@@ -19,14 +19,14 @@
  * gives both to a process that comes later.
  */
 import type { QmpClient } from 'qemu-qmp-client';
-import type { BlockdevContext } from './blockdev.js';
+import type { BlockdevContext } from './disk/blockdev.js';
 import { Deadline } from './deadline.js';
 import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
-import type { Finding } from './finding.js';
-import { type DiskGraph, findDisk } from './graph.js';
-import { iothreadOf } from './inspect.js';
-import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './link.js';
-import { cancelCopies, LinkedDisk, quorumOf } from './linked-disk.js';
+import type { Finding } from './inspect/finding.js';
+import { type DiskGraph, findDisk } from './disk/graph.js';
+import { iothreadOf } from './inspect/inspect-vm.js';
+import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
+import { cancelCopies, LinkedDisk, quorumOf } from './disk/linked-disk.js';
 import {
   leaveColo,
   type MigrationContext,
@@ -35,24 +35,24 @@ import {
   setCheckpointDelay,
   setColoCapability,
 } from './migration.js';
-import { Mirror } from './mirror.js';
-import type { NetworkLink } from './network-link.js';
-import { inspect } from './preflight.js';
+import { Mirror } from './disk/mirror.js';
+import type { NetworkLink } from './network/network-link.js';
+import { inspect } from './inspect/preflight.js';
 import {
   connectNetwork,
   joinedNetwork,
   joinNetwork,
   leaveNetwork,
   probeNetwork,
-} from './primary-network.js';
+} from './network/primary-network.js';
 import type {
   LinkFailure,
   PrimaryOptions,
   SeedOptions,
   StartColoOptions,
 } from './primary-options.js';
-import { QomReader } from './qom.js';
-import type { Reconnection } from './seed-options.js';
+import { QomReader } from './inspect/qom.js';
+import type { Reconnection } from './disk/seed-options.js';
 import { yankAll } from './yank.js';
 
 interface FoundDisk {

@@ -7,9 +7,9 @@ import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, wordsOf } from './errors.js';
 import { setColoCapability } from './migration.js';
-import { type LocalDisk, moveDisks } from './move.js';
-import type { NetworkLink } from './network-link.js';
-import { openNetwork, prepareNetwork } from './secondary-network.js';
+import { type LocalDisk, moveDisks } from './disk/move-to-local.js';
+import type { NetworkLink } from './network/network-link.js';
+import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import { yankAll } from './yank.js';
 
 export interface SecondaryOptions {

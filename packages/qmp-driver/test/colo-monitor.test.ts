@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { type ColoEvent, QmpColoMonitor } from '../src/index.js';
-import { FakeVm } from './fake-vm.js';
+import { FakeVm } from './support/fake-vm.js';
 
 /** Until everything sent so far has been received and answered. */
 async function settled(qmp: Awaited<ReturnType<FakeVm['connect']>>): Promise<void> {

@@ -8,7 +8,7 @@ import {
   PrimaryDriver,
   type PrimaryOptions,
 } from '../src/index.js';
-import { DISK_BYTES, DONE, FakeVm, refuse } from './fake-vm.js';
+import { DISK_BYTES, DONE, FakeVm, refuse } from './support/fake-vm.js';
 
 function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
   const server = { type: 'unix', path: '/nowhere/nbd.sock' } as const;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import { MoveError, SecondaryDriver } from '../src/index.js';
-import { DONE, FakeVm, refuse } from './fake-vm.js';
+import { DONE, FakeVm, refuse } from './support/fake-vm.js';
 
 let vm: FakeVm;
 let qmp: QmpClient;

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { ConfigurationError, type ReplicatorError } from './errors.js';
-import type { DiskOptions } from './recovery.js';
-import type { ReplicaState } from './state-file.js';
+import type { DiskOptions } from './durability/recovery.js';
+import type { ReplicaState } from './durability/state-file.js';
 
 export interface ReplicaOptions {
   /** Name of the VM, for state files and messages. */

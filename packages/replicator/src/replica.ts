@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { messageOf, type OpenBase } from './base-image.js';
-import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk.js';
-import { Durability, unjournaledBytesOf } from './durability.js';
+import { messageOf, type OpenBase } from './images/base-image.js';
+import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk/disk.js';
+import { Durability, unjournaledBytesOf } from './durability/durability.js';
 import { BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
-import { exportsOf } from './exports.js';
+import { exportsOf } from './sessions/exports.js';
 import { Gate } from './gate.js';
-import { Journal } from './journal.js';
-import { MemoryBudget } from './memory-budget.js';
-import { openBase } from './open-base.js';
-import { PatientFlush, Telling } from './patient-flush.js';
-import { PrimaryLink } from './primary-link.js';
-import { checkBeforeSeeding, type DiskOptions } from './recovery.js';
+import { Journal } from './durability/journal.js';
+import { MemoryBudget } from './memory/memory-budget.js';
+import { openBase } from './images/open-base.js';
+import { PatientFlush, Telling } from './durability/retrying-flush.js';
+import { PrimaryLink } from './sessions/primary-link.js';
+import { checkBeforeSeeding, type DiskOptions } from './durability/recovery.js';
 import {
   checkOptions,
   type CommitResult,
@@ -21,11 +21,11 @@ import {
   type ReplicaEvent,
   type ReplicaOptions,
 } from './replica-options.js';
-import { SlabPool } from './slab-pool.js';
-import { openSpillFile, type SpillFile } from './spill-file.js';
-import { Spill } from './spill.js';
-import { LEGAL_STEPS, type ReplicaState, StateFiles } from './state-file.js';
-import { WriteBackBatch } from './write-back.js';
+import { SlabPool } from './memory/slab-pool.js';
+import { openSpillFile, type SpillFile } from './memory/spill-file.js';
+import { Spill } from './disk/spill.js';
+import { LEGAL_STEPS, type ReplicaState, StateFiles } from './durability/state-file.js';
+import { WriteBackBatch } from './disk/write-back-batch.js';
 
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
 const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;

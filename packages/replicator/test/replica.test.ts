@@ -1,12 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
-import { RawBase } from '../src/base-image.js';
+import { RawBase } from '../src/images/base-image.js';
 import { BaseImageError, JournalError, SpillError } from '../src/errors.js';
-import { Journal } from '../src/journal.js';
-import { readStateFile, type ReplicaState } from '../src/state-file.js';
-import { temporaryFiles } from './files.js';
-import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './vm.js';
+import { Journal } from '../src/durability/journal.js';
+import { readStateFile, type ReplicaState } from '../src/durability/state-file.js';
+import { temporaryFiles } from './support/files.js';
+import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './support/vm.js';
 
 const at = temporaryFiles();
 

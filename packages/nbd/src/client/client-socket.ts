@@ -1,0 +1,135 @@
+import { connect } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import type { ByteStream } from './client-handshake.js';
+import { NbdConnectionError, NbdError, NbdProtocolError } from '../errors.js';
+
+/** Where a server listens. */
+export type NbdServerAddress =
+  { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** A socket as the handshake wants it: so many bytes at a time. */
+export class HandshakeStream implements ByteStream {
+  #socket: Socket;
+  #chunks: Buffer = Buffer.alloc(0);
+  #waiting: { length: number; resolve: (bytes: Buffer) => void } | undefined;
+  #receive: (bytes: Buffer) => void;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#receive = (bytes) => {
+      this.#chunks = Buffer.concat([this.#chunks, bytes]);
+      this.#serve();
+    };
+    socket.on('data', this.#onData);
+  }
+
+  /** What is sent and received from now on. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  readonly #onData = (bytes: Buffer): void => this.#receive(bytes);
+
+  /**
+   * Shakes hands for TLS, behind the server's word that it is ready to. Rejects where the server is not who it should be,
+   * and where something came in the clear behind that word, whoever put it there.
+   */
+  async secure(options: ConnectionOptions): Promise<void> {
+    if (this.#chunks.length > 0) {
+      throw new NbdProtocolError('bytes in the clear behind the answer to NBD_OPT_STARTTLS');
+    }
+    const raw = this.#socket;
+    raw.off('data', this.#onData);
+    raw.on('error', () => undefined);
+    raw.pause();
+    const secured = await new Promise<TLSSocket>((resolve, reject) => {
+      const fail = (cause: Error): void => {
+        reject(new NbdConnectionError(`no TLS with the server: ${cause.message}`, { cause }));
+      };
+      const socket = connectTls({ ...options, socket: raw }, () => resolve(socket));
+      socket.on('error', fail);
+      socket.on('close', () => fail(new Error('it hung up')));
+    });
+    this.#socket = secured;
+    secured.on('data', this.#onData);
+  }
+
+  send(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+
+  take(length: number): Promise<Buffer> {
+    return new Promise((resolve) => {
+      this.#waiting = { length, resolve };
+      this.#serve();
+    });
+  }
+
+  /** What was received and not taken, and all that follows, goes to `receive` from now on. */
+  detach(receive: (bytes: Buffer) => void): void {
+    this.#receive = receive;
+    if (this.#chunks.length > 0) receive(this.#chunks);
+  }
+
+  #serve(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined || this.#chunks.length < waiting.length) return;
+    this.#waiting = undefined;
+    const taken = this.#chunks.subarray(0, waiting.length);
+    this.#chunks = this.#chunks.subarray(waiting.length);
+    waiting.resolve(taken);
+  }
+}
+
+/** By default a server has to show a certificate for the host that was asked for. */
+export function tlsOptionsFor(
+  address: NbdServerAddress,
+  options: ConnectionOptions,
+): ConnectionOptions {
+  if ('path' in address) return options;
+  const { host } = address;
+  // A name that is an address must not be sent (RFC 6066, section 3), but is checked all the same.
+  return { host, ...(isIP(host) === 0 ? { servername: host } : {}), ...options };
+}
+
+/**
+ * Connects and runs `talk`, which fails as soon as the connection does or `timeoutMs` have passed.
+ * The socket is destroyed where it fails.
+ */
+export async function converse<T>(
+  address: NbdServerAddress,
+  timeoutMs: number,
+  talk: (stream: HandshakeStream) => Promise<T>,
+): Promise<T> {
+  const socket =
+    'path' in address
+      ? connect({ path: address.path })
+      : connect({ host: address.host, port: address.port, noDelay: true });
+  const stream = new HandshakeStream(socket);
+  let fail: (error: Error) => void = () => undefined;
+  const broken = new Promise<never>((_resolve, reject) => (fail = reject));
+  const onError = (cause: Error): void => {
+    fail(new NbdConnectionError(`cannot talk to the server: ${cause.message}`, { cause }));
+  };
+  const onClose = (): void =>
+    fail(new NbdConnectionError('the server hung up during the handshake'));
+  const timer = setTimeout(
+    () => fail(new NbdConnectionError(`no NBD handshake within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  socket.on('error', onError);
+  socket.on('close', onClose);
+  try {
+    return await Promise.race([talk(stream), broken]);
+  } catch (error) {
+    socket.on('error', () => undefined);
+    socket.destroy();
+    if (error instanceof NbdError) throw error;
+    throw new NbdConnectionError('the handshake failed', { cause: error });
+  } finally {
+    clearTimeout(timer);
+    socket.off('error', onError);
+    socket.off('close', onClose);
+  }
+}

@@ -1,0 +1,274 @@
+import type { Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
+import { abort, greet, list, negotiate, startTls } from './client-handshake.js';
+import type { Agreed, ListedExport } from './client-handshake.js';
+import { converse, tlsOptionsFor } from './client-socket.js';
+import type { HandshakeStream, NbdServerAddress } from './client-socket.js';
+import { ReplyReader } from './client-replies.js';
+import type { PendingRequest } from './client-replies.js';
+import * as nbd from '../constants.js';
+import { NbdConnectionError } from '../errors.js';
+import type { BlockSize, Extent } from '../export.js';
+import { RequestHeader, encodeRequest } from '../wire/transmission-messages.js';
+
+export interface NbdClientOptions {
+  /** The export's name; by default the empty one, the server's default export. */
+  readonly export?: string;
+  /** Ask for structured replies; true by default. */
+  readonly structured?: boolean;
+  /** Ask for base:allocation, which blockStatus() needs; true by default. */
+  readonly baseAllocation?: boolean;
+  /** For connecting and negotiating together; 10000 by default. */
+  readonly timeoutMs?: number;
+  /**
+   * Insist on TLS, with these options of node:tls. The server's certificate has to be for the host that is connected to,
+   * or for `servername`.
+   */
+  readonly tls?: ConnectionOptions;
+}
+
+const TIMEOUT_MS = 10_000;
+
+/**
+ * One connection to an NBD server. Requests are pipelined: any number may be under way, and they are sent in the order
+ * of the calls. A server's error rejects one request with `NbdCommandError`; a lost connection rejects all of them, and
+ * all that follow, with the first cause.
+ */
+export class NbdClient {
+  readonly #socket: Socket;
+  readonly #agreed: Agreed;
+  readonly #pending = new Map<number, PendingRequest>();
+  readonly #closed: Promise<void>;
+  #lastCookie = 0;
+  /** The first cause of the end; what a caller gets from then on. */
+  #dead: Error | undefined;
+  #idle: (() => void) | undefined;
+
+  private constructor(socket: Socket, agreed: Agreed, handshake: HandshakeStream) {
+    this.#socket = socket;
+    this.#agreed = agreed;
+    const reader = new ReplyReader(this.#pending, agreed.contextId);
+    const receive = (bytes: Buffer): void => {
+      try {
+        reader.push(bytes);
+        if (this.#pending.size === 0) this.#idle?.();
+      } catch (error) {
+        this.#die(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    socket.on('error', (cause) => {
+      this.#die(new NbdConnectionError(`the connection was lost: ${cause.message}`, { cause }));
+    });
+    socket.on('close', () => this.#die(new NbdConnectionError('the server closed the connection')));
+    handshake.detach(receive);
+  }
+
+  /**
+   * Connects and negotiates. Throws `NbdRefusal` where the server refuses the export, `NbdProtocolError` where it is no
+   * NBD server, `NbdConnectionError` where it cannot be reached in time.
+   */
+  static async connect(
+    address: NbdServerAddress,
+    options: NbdClientOptions = {},
+  ): Promise<NbdClient> {
+    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      const noZeroes = await begin(stream, address, options.tls);
+      const agreed = await negotiate(stream, noZeroes, {
+        export: options.export ?? '',
+        structured: options.structured ?? true,
+        baseAllocation: options.baseAllocation ?? true,
+      });
+      return new NbdClient(stream.socket, agreed, stream);
+    });
+  }
+
+  /** The exports of a server (NBD_OPT_LIST). Throws as connect() does. */
+  static async list(
+    address: NbdServerAddress,
+    options: Pick<NbdClientOptions, 'timeoutMs' | 'tls'> = {},
+  ): Promise<ListedExport[]> {
+    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      await begin(stream, address, options.tls);
+      const exports = await list(stream);
+      abort(stream);
+      const { socket } = stream;
+      socket.end();
+      socket.on('error', () => undefined);
+      socket.resume();
+      return exports;
+    });
+  }
+
+  /** The export's size in bytes. */
+  get sizeBytes(): number {
+    return this.#agreed.sizeBytes;
+  }
+
+  /** "Transmission flags", the NBD_FLAG_ constants. */
+  get flags(): number {
+    return this.#agreed.flags;
+  }
+
+  get blockSize(): BlockSize {
+    return this.#agreed.blockSize;
+  }
+
+  get structured(): boolean {
+    return this.#agreed.structured;
+  }
+
+  /** Whether blockStatus() can be used. */
+  get hasBlockStatus(): boolean {
+    return this.#agreed.contextId !== undefined;
+  }
+
+  /** Reads `length` bytes. */
+  async read(offset: number, length: number): Promise<Buffer> {
+    const target = Buffer.allocUnsafeSlow(length);
+    await this.readInto(offset, target);
+    return target;
+  }
+
+  /** Fills `target` with the bytes from `offset` on; after an error its contents are undefined. */
+  async readInto(offset: number, target: Uint8Array): Promise<void> {
+    await this.#request(nbd.NBD_CMD_READ, 0, offset, target.length, { target });
+  }
+
+  /** Writes `data`, which must not change until the promise has settled. */
+  async write(offset: number, data: Uint8Array, options: { fua?: boolean } = {}): Promise<void> {
+    await this.#request(nbd.NBD_CMD_WRITE, fuaFlag(options), offset, data.length, { data });
+  }
+
+  /** Waits until all writes that have been answered are on stable storage. */
+  async flush(): Promise<void> {
+    await this.#request(nbd.NBD_CMD_FLUSH, 0, 0, 0);
+  }
+
+  async trim(offset: number, length: number, options: { fua?: boolean } = {}): Promise<void> {
+    await this.#request(nbd.NBD_CMD_TRIM, fuaFlag(options), offset, length);
+  }
+
+  async writeZeroes(
+    offset: number,
+    length: number,
+    options: { fua?: boolean; noHole?: boolean; fast?: boolean } = {},
+  ): Promise<void> {
+    const flags =
+      fuaFlag(options) |
+      (options.noHole === true ? nbd.NBD_CMD_FLAG_NO_HOLE : 0) |
+      (options.fast === true ? nbd.NBD_CMD_FLAG_FAST_ZERO : 0);
+    await this.#request(nbd.NBD_CMD_WRITE_ZEROES, flags, offset, length);
+  }
+
+  async cache(offset: number, length: number): Promise<void> {
+    await this.#request(nbd.NBD_CMD_CACHE, 0, offset, length);
+  }
+
+  /** Extents from `offset` on, at least one; they may end before or after `offset + length`. */
+  async blockStatus(
+    offset: number,
+    length: number,
+    options: { one?: boolean } = {},
+  ): Promise<readonly Extent[]> {
+    const flags = options.one === true ? nbd.NBD_CMD_FLAG_REQ_ONE : 0;
+    return (await this.#request(nbd.NBD_CMD_BLOCK_STATUS, flags, offset, length)).extents;
+  }
+
+  /** Waits for the requests under way, says good-bye (NBD_CMD_DISC) and closes. */
+  async disconnect(): Promise<void> {
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    if (this.#dead === undefined) {
+      this.#dead = new NbdConnectionError('the client has disconnected');
+      this.#send(nbd.NBD_CMD_DISC, 0, 0, 0, 0);
+      this.#socket.end();
+    }
+    await this.#closed;
+  }
+
+  /** Closes at once; requests under way are rejected. */
+  destroy(): void {
+    this.#die(new NbdConnectionError('the client was destroyed'));
+  }
+
+  #request(
+    type: number,
+    flags: number,
+    offset: number,
+    length: number,
+    parts: { readonly target?: Uint8Array; readonly data?: Uint8Array } = {},
+  ): Promise<PendingRequest> {
+    if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    const cookie = this.#nextCookie();
+    return new Promise<PendingRequest>((resolve, reject) => {
+      const target = parts.target ?? NOTHING;
+      const request: PendingRequest = {
+        ...{ target, offset, filled: 0, extents: [], failure: undefined },
+        resolve: () => resolve(request),
+        reject,
+      };
+      this.#pending.set(cookie, request);
+      this.#send(type, flags, offset, length, cookie, parts.data);
+    });
+  }
+
+  #nextCookie(): number {
+    do this.#lastCookie = (this.#lastCookie + 1) % 2 ** 32;
+    while (this.#pending.has(this.#lastCookie));
+    return this.#lastCookie;
+  }
+
+  #send(
+    type: number,
+    flags: number,
+    offset: number,
+    length: number,
+    cookie: number,
+    data: Uint8Array = NOTHING,
+  ): void {
+    const header = Buffer.allocUnsafe(nbd.REQUEST_BYTES);
+    const request = new RequestHeader();
+    Object.assign(request, { type, flags, offset, length });
+    request.cookie.writeUInt32BE(cookie, 4);
+    encodeRequest(header, request);
+    if (data.length === 0) {
+      this.#socket.write(header);
+      return;
+    }
+    this.#socket.cork();
+    this.#socket.write(header);
+    this.#socket.write(data);
+    this.#socket.uncork();
+  }
+
+  #die(cause: Error): void {
+    if (this.#dead === undefined || this.#pending.size > 0) {
+      this.#dead ??= cause;
+      const pending = [...this.#pending.values()];
+      this.#pending.clear();
+      for (const request of pending) request.reject(this.#dead);
+    }
+    this.#idle?.();
+    this.#socket.destroy();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Up to where exports may be talked about. Returns whether zeroes will be left out. */
+async function begin(
+  stream: HandshakeStream,
+  address: NbdServerAddress,
+  tls: ConnectionOptions | undefined,
+): Promise<boolean> {
+  const noZeroes = await greet(stream);
+  if (tls !== undefined) {
+    await startTls(stream);
+    await stream.secure(tlsOptionsFor(address, tls));
+  }
+  return noZeroes;
+}
+
+function fuaFlag(options: { fua?: boolean }): number {
+  return options.fua === true ? nbd.NBD_CMD_FLAG_FUA : 0;
+}

@@ -1,0 +1,61 @@
+import type { NbdCommandError } from '../errors.js';
+import { COOKIE_BYTES, copyCookie } from '../wire/transmission-messages.js';
+import type { RequestHeader } from '../wire/transmission-messages.js';
+
+/**
+ * A request that its session answers later. Finishes once it is sealed and all of its parts have
+ * settled.
+ */
+export class Operation {
+  readonly type: number;
+  readonly flags: number;
+  readonly cookie: Buffer = Buffer.allocUnsafe(COOKIE_BYTES);
+  /** The first failure of a part. */
+  failure: NbdCommandError | undefined;
+  #awaited = 0;
+  #sealed = false;
+  readonly #classify: (error: unknown) => NbdCommandError;
+  readonly #finish: (operation: Operation) => void;
+
+  constructor(
+    request: Readonly<RequestHeader>,
+    classify: (error: unknown) => NbdCommandError,
+    finish: (operation: Operation) => void,
+  ) {
+    this.type = request.type;
+    this.flags = request.flags;
+    copyCookie(this.cookie, 0, request.cookie, 0);
+    this.#classify = classify;
+    this.#finish = finish;
+  }
+
+  /** Waits for one more part. */
+  add(part: Promise<void>): void {
+    this.#awaited += 1;
+    part.then(this.#settled, (error: unknown) => {
+      this.failure ??= this.#classify(error);
+      this.#settled();
+    });
+  }
+
+  /** No part will follow. */
+  seal(): void {
+    this.#sealed = true;
+    this.#finishIfDone();
+  }
+
+  /** The only part. */
+  only(part: Promise<void>): void {
+    this.add(part);
+    this.seal();
+  }
+
+  readonly #settled = (): void => {
+    this.#awaited -= 1;
+    this.#finishIfDone();
+  };
+
+  #finishIfDone(): void {
+    if (this.#sealed && this.#awaited === 0) this.#finish(this);
+  }
+}

@@ -1,0 +1,209 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
+import { BusyPoll } from './busy-poll.js';
+import { Connection } from './connection.js';
+import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
+import { Doorkeeper, networkOf } from './accept-rate-limiter.js';
+import { NbdConnectionError, NbdListenError } from '../errors.js';
+import type { Admission, NbdExport, PeerInfo } from '../export.js';
+import { DEFAULT_LIMITS } from '../limits.js';
+import type { NbdLimits } from '../limits.js';
+import type { NbdServerTls } from './server-tls.js';
+import { UnixSocketPath } from './unix-socket.js';
+
+/**
+ * Where to listen, and where it does. A unix socket is created with `mode`, by default 0600. With
+ * `tls` nobody who comes in there is told of exports, let alone given one, before TLS is agreed on.
+ */
+export type NbdListenTarget = (
+  | { readonly path: string; readonly mode?: number }
+  | { readonly host: string; readonly port: number }
+) & { readonly tls?: NbdServerTls };
+
+export type NbdAddress =
+  { readonly path: string } | { readonly host: string; readonly port: number };
+
+export interface NbdServerOptions {
+  /** What is served; a function is asked anew for each option that names an export. */
+  readonly exports: readonly NbdExport[] | (() => readonly NbdExport[]);
+  /** When bytes received may be acted upon; at once where left out. */
+  readonly admission?: Admission;
+  readonly limits?: Partial<NbdLimits>;
+  /**
+   * For how long after an answer the event loop polls for the next request instead of sleeping, in milliseconds, while
+   * they come that fast: doubles what a client gets done who sends one at a time. Default 0, never.
+   */
+  readonly busyPollMs?: number;
+  /** Told about connections, for logs; must not throw. */
+  readonly onEvent?: (event: NbdServerEvent) => void;
+}
+
+const AT_ONCE: Admission = { admit: (apply) => apply() };
+
+let lastPeerId = 0;
+
+/** Serves exports to NBD clients over fixed newstyle connections. */
+export class NbdServer {
+  readonly #options: NbdServerOptions;
+  readonly #limits: NbdLimits;
+  readonly #busyPoll: BusyPoll;
+  readonly #connections = new Set<Connection>();
+  readonly #door: Doorkeeper;
+  readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
+  #closing = false;
+  #idle: (() => void) | undefined;
+
+  constructor(options: NbdServerOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#busyPoll = new BusyPoll(options.busyPollMs ?? 0);
+    this.#door = new Doorkeeper(this.#limits);
+  }
+
+  /** A snapshot of all connections. */
+  get connections(): readonly ConnectionInfo[] {
+    return [...this.#connections].map((connection) => connection.info);
+  }
+
+  /**
+   * Takes connections at a unix socket or a TCP port (0 for any); may be called for several. A unix
+   * socket that nobody answers on any more is replaced. Throws `NbdListenError` where the address
+   * is taken or cannot be used.
+   */
+  async listen(target: NbdListenTarget): Promise<NbdAddress> {
+    if (this.#closing) throw new NbdListenError('the server is closed');
+    const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
+    // A client may shut down its side and still wait for replies, so the end is answered only when
+    // it is applied.
+    const listener = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+    listener.on('connection', (socket: Socket) => this.#accept(socket, target));
+    try {
+      const bound = once(listener, 'listening');
+      if ('path' in target) listener.listen(unix?.bindPath);
+      else listener.listen(target.port, target.host);
+      await bound;
+      await unix?.publish('path' in target ? (target.mode ?? 0o600) : 0);
+    } catch (error) {
+      listener.close();
+      await unix?.withdraw();
+      const where = 'path' in target ? target.path : `${target.host}:${target.port}`;
+      throw new NbdListenError(`cannot listen on ${where}: ${String(error)}`, { cause: error });
+    }
+    this.#listeners.set(listener, unix);
+    if ('path' in target) return { path: target.path };
+    const { address, port } = listener.address() as AddressInfo;
+    return { host: address, port };
+  }
+
+  /** Serves one connection that was made elsewhere; `address` is what logs show. */
+  handle(stream: Duplex, address = 'injected'): void {
+    this.#serve(new StreamSource(stream), { address });
+  }
+
+  /**
+   * Stops listening, removes the unix socket and ends all connections. Requests in flight have
+   * `limits.closeMs` to be answered. Sessions learn of the end as ever, through the admission, even
+   * if that is after this has resolved.
+   */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const [listener, unix] of listeners) {
+      listener.close();
+      await unix?.withdraw();
+    }
+    for (const connection of this.#connections) connection.shutdown();
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const grace = setTimeout(resolve, this.#limits.closeMs);
+      this.#idle = () => {
+        clearTimeout(grace);
+        resolve();
+      };
+    });
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  #accept(socket: Socket, target: NbdListenTarget): void {
+    const { tls } = target;
+    const { remoteAddress = '?', remotePort = 0 } = socket;
+    const peer =
+      'path' in target
+        ? ({ address: `unix:${target.path}`, transport: 'unix' } as const)
+        : ({ address: `${remoteAddress}:${remotePort}`, transport: 'tcp' } as const);
+    const origin = 'path' in target ? peer.address : networkOf(remoteAddress);
+    // Who may open the socket's file is none of the network's crowd.
+    if (!('path' in target) && !this.#door.admits(origin)) {
+      this.#turnAway(socket, peer.address, 'too many new connections from this address');
+      return;
+    }
+    // TLS takes the socket over as it is.
+    this.#serve(tls ? new StreamSource(socket) : sourceOf(socket), peer, origin, tls);
+  }
+
+  #turnAway(stream: Duplex, address: string, reason: string): void {
+    this.#options.onEvent?.({ kind: 'turned-away', address, reason });
+    stream.on('error', () => undefined);
+    stream.destroy();
+  }
+
+  #serve(
+    source: ByteSource,
+    peer: Omit<PeerInfo, 'id'>,
+    origin: string = peer.address,
+    tls?: NbdServerTls,
+  ): void {
+    if (this.#closing) {
+      this.#turnAway(source.stream, peer.address, 'the server is closing');
+      return;
+    }
+    this.#makeRoom();
+    const { exports } = this.#options;
+    const connection = new Connection(
+      source,
+      { ...peer, id: ++lastPeerId },
+      {
+        exports: typeof exports === 'function' ? exports : () => exports,
+        admission: this.#options.admission ?? AT_ONCE,
+        limits: this.#limits,
+        busyPoll: this.#busyPoll,
+        origin,
+        tls,
+        mayOpen: () => this.#inUse() < this.#limits.connections,
+        onEvent: this.#options.onEvent ?? (() => undefined),
+        onGone: (gone) => {
+          this.#connections.delete(gone);
+          if (this.#connections.size === 0) this.#idle?.();
+        },
+      },
+    );
+    this.#connections.add(connection);
+  }
+
+  #inUse(): number {
+    let count = 0;
+    for (const { stage } of this.#connections) if (stage === 'in-use') count += 1;
+    return count;
+  }
+
+  /** One of those who have not come to an export yet goes: the oldest of the largest crowd. */
+  #makeRoom(): void {
+    const crowds = new Map<string, Connection[]>();
+    let greeting = 0;
+    for (const connection of this.#connections) {
+      if (connection.stage !== 'greeting') continue;
+      greeting += 1;
+      const crowd = crowds.get(connection.origin);
+      if (crowd === undefined) crowds.set(connection.origin, [connection]);
+      else crowd.push(connection);
+    }
+    if (greeting < this.#limits.handshakes) return;
+    let largest: Connection[] = [];
+    for (const crowd of crowds.values()) if (crowd.length > largest.length) largest = crowd;
+    largest[0]?.drop(new NbdConnectionError('too many connections were shaking hands'));
+  }
+}

@@ -1,0 +1,420 @@
+// The transmission phase of one connection: takes bytes apart where they lie, calls the session,
+// encodes the replies.
+
+import {
+  COMMAND_ERRORS,
+  NBD_CMD_BLOCK_STATUS,
+  NBD_CMD_CACHE,
+  NBD_CMD_DISC,
+  NBD_CMD_FLAG_FAST_ZERO,
+  NBD_CMD_FLAG_FUA,
+  NBD_CMD_FLAG_NO_HOLE,
+  NBD_CMD_FLAG_REQ_ONE,
+  NBD_CMD_FLUSH,
+  NBD_CMD_READ,
+  NBD_CMD_TRIM,
+  NBD_CMD_WRITE,
+  NBD_CMD_WRITE_ZEROES,
+  OFFSET_DATA_HEADER_BYTES,
+  REQUEST_BYTES,
+  SIMPLE_REPLY_BYTES,
+} from '../constants.js';
+import { NbdCommandError, NbdProtocolError } from '../errors.js';
+import type { ExportSession, Extent } from '../export.js';
+import { shapeExtents } from '../wire/extents.js';
+import { asCommandError, settleWireError } from '../wire/wire-errors.js';
+import type { NbdLimits } from '../limits.js';
+import { Operation } from './pending-request.js';
+import type { ReplyWriter } from '../wire/replies.js';
+import type { Rejection, Rules } from '../wire/validate.js';
+import { validate } from '../wire/validate.js';
+import { WritePayload } from './write-payload.js';
+import {
+  RequestHeader,
+  decodeRequest,
+  encodeBlockStatus,
+  encodeErrorChunk,
+  encodeNone,
+  encodeOffsetData,
+  encodeSimpleReply,
+} from '../wire/transmission-messages.js';
+
+const CHANGING: ReadonlySet<number> = new Set([NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES]);
+
+export interface TransmissionHost {
+  /** False stops before the next request: the client must take replies first. */
+  mayReply(): boolean;
+  /** A request has been answered out of turn: there is something to flush. */
+  settled(): void;
+  /** A session threw what was not meant for the client. */
+  failed(command: number, error: unknown): void;
+}
+
+/** How the phase ended, as far as the bytes tell. */
+export type TransmissionEnd =
+  { readonly kind: 'disconnect' } | { readonly kind: 'broken'; readonly error: NbdProtocolError };
+
+export class Transmission {
+  readonly #session: ExportSession;
+  readonly #rules: Rules;
+  readonly #limits: NbdLimits;
+  readonly #replies: ReplyWriter;
+  readonly #host: TransmissionHost;
+
+  #ended: TransmissionEnd | undefined;
+  /** The request being taken apart. */
+  readonly #request = new RequestHeader();
+  readonly #payload = new WritePayload((offset, data) => this.#writePiece(offset, data));
+  #rejection: Rejection | undefined;
+  #failure: NbdCommandError | undefined;
+  /** Made for the first piece of a WRITE that the session answers with a promise. */
+  #operation: Operation | undefined;
+
+  readonly #header = Buffer.alloc(REQUEST_BYTES);
+  #headerFill = 0;
+
+  #requests = 0;
+  #requestsInFlight = 0;
+  #bytesInFlight = 0;
+
+  constructor(
+    session: ExportSession,
+    rules: Rules,
+    limits: NbdLimits,
+    replies: ReplyWriter,
+    host: TransmissionHost,
+  ) {
+    this.#session = session;
+    this.#rules = rules;
+    this.#limits = limits;
+    this.#replies = replies;
+    this.#host = host;
+  }
+
+  get ended(): TransmissionEnd | undefined {
+    return this.#ended;
+  }
+
+  /** Whether part of a request has been received. */
+  get midRequest(): boolean {
+    return this.#headerFill > 0 || this.#payload.left > 0;
+  }
+
+  get requests(): number {
+    return this.#requests;
+  }
+
+  get requestsInFlight(): number {
+    return this.#requestsInFlight;
+  }
+
+  /** Whether a limit keeps the next request from being begun. */
+  get full(): boolean {
+    return (
+      this.#requestsInFlight >= this.#limits.requestsInFlight ||
+      this.#bytesInFlight >= this.#limits.bytesInFlight ||
+      !this.#host.mayReply()
+    );
+  }
+
+  /**
+   * Handles the bytes from `at` on and returns how far it came: to the end, or to the header of a
+   * request that must wait because of a limit, or past the request that ended the phase.
+   */
+  process(bytes: Buffer, at: number): number {
+    while (at < bytes.length && this.#ended === undefined) {
+      if (this.#payload.left > 0) {
+        at = this.#payload.take(bytes, at);
+        if (this.#payload.left === 0) this.#endWrite();
+      } else if (this.#headerFill === 0 && bytes.length - at >= REQUEST_BYTES) {
+        if (this.full) return at;
+        this.#begin(bytes, at);
+        at += REQUEST_BYTES;
+      } else {
+        if (this.#headerFill === 0 && this.full) return at;
+        at += this.#fillHeader(bytes, at);
+      }
+    }
+    return at;
+  }
+
+  /**
+   * The rest of a request that was being received will not come: waits for its parts, no longer for
+   * more.
+   */
+  abandon(): void {
+    const operation = this.#operation;
+    this.#operation = undefined;
+    if (operation === undefined) return;
+    operation.failure ??= new NbdCommandError('EIO', 'the connection ended within the request');
+    operation.seal();
+  }
+
+  #fillHeader(bytes: Buffer, at: number): number {
+    const copied = bytes.copy(this.#header, this.#headerFill, at);
+    this.#headerFill += copied;
+    if (this.#headerFill === REQUEST_BYTES) {
+      this.#headerFill = 0;
+      this.#begin(this.#header, 0);
+    }
+    return copied;
+  }
+
+  #begin(bytes: Buffer, at: number): void {
+    const request = this.#request;
+    if (!decodeRequest(bytes, at, request)) {
+      const error = new NbdProtocolError('a request does not begin with the request magic');
+      this.#ended = { kind: 'broken', error };
+      return;
+    }
+    this.#requests += 1;
+    const rejection = validate(request, this.#rules);
+    if (request.type === NBD_CMD_WRITE) this.#beginWrite(rejection);
+    else if (rejection === undefined) this.#execute(request);
+    else this.#reject(rejection);
+  }
+
+  #execute(request: RequestHeader): void {
+    const { offset, length, flags } = request;
+    const fua = (flags & NBD_CMD_FLAG_FUA) !== 0;
+    switch (request.type) {
+      case NBD_CMD_READ:
+        this.#read(offset, length);
+        return;
+      case NBD_CMD_DISC:
+        this.#ended = { kind: 'disconnect' };
+        return;
+      case NBD_CMD_FLUSH:
+        this.#run(() => this.#session.flush());
+        return;
+      case NBD_CMD_BLOCK_STATUS:
+        this.#blockStatus(offset, length);
+        return;
+    }
+    if (length === 0) {
+      this.#replies.simple(0, request.cookie);
+      return;
+    }
+    switch (request.type) {
+      case NBD_CMD_TRIM:
+        this.#run(() => this.#session.trim(offset, length, fua));
+        return;
+      case NBD_CMD_CACHE:
+        this.#run(() => this.#session.cache(offset, length));
+        return;
+      case NBD_CMD_WRITE_ZEROES: {
+        const mayPunchHole = (flags & NBD_CMD_FLAG_NO_HOLE) === 0;
+        const fast = (flags & NBD_CMD_FLAG_FAST_ZERO) !== 0;
+        this.#run(() => this.#session.writeZeroes(offset, length, { fua, mayPunchHole, fast }));
+        return;
+      }
+    }
+  }
+
+  /** A request without data in either direction. */
+  #run(command: () => void | Promise<void>): void {
+    try {
+      const result = command();
+      if (result === undefined) this.#replies.simple(0, this.#request.cookie);
+      else this.#start(0, (operation) => this.#succeed(operation)).only(result);
+    } catch (error) {
+      this.#fail(this.#request, error);
+    }
+  }
+
+  // READ
+
+  #read(offset: number, length: number): void {
+    const { cookie } = this.#request;
+    if (length === 0) {
+      this.#readNothing(cookie);
+      return;
+    }
+    const header = this.#rules.structured ? OFFSET_DATA_HEADER_BYTES : SIMPLE_REPLY_BYTES;
+    if (this.#replies.mayLend(length) && this.#lend(header, offset, length)) return;
+    const reply = this.#replies.reserve(header + length);
+    try {
+      const result = this.#session.read(offset, reply.subarray(header));
+      if (result === undefined) {
+        this.#encodeReadHeader(reply, cookie, offset, length);
+        this.#replies.commit(reply);
+        return;
+      }
+      const send = this.#replies.detach(reply);
+      this.#start(length, (operation) => {
+        if (operation.failure !== undefined) {
+          this.#fail(operation, operation.failure);
+          return;
+        }
+        this.#encodeReadHeader(reply, operation.cookie, offset, length);
+        send();
+      }).only(result);
+    } catch (error) {
+      this.#fail(this.#request, error);
+    }
+  }
+
+  /** Returns whether the request is answered. */
+  #lend(header: number, offset: number, length: number): boolean {
+    const { cookie } = this.#request;
+    try {
+      const view = this.#session.view?.(offset, length);
+      if (view === undefined) return false;
+      const reply = this.#replies.reserve(header);
+      this.#encodeReadHeader(reply, cookie, offset, length);
+      this.#replies.commit(reply);
+      this.#replies.lend(view, length);
+    } catch (error) {
+      this.#fail(this.#request, error);
+    }
+    return true;
+  }
+
+  #encodeReadHeader(reply: Buffer, cookie: Uint8Array, offset: number, length: number): void {
+    if (this.#rules.structured) encodeOffsetData(reply, 0, cookie, offset, length);
+    else encodeSimpleReply(reply, 0, 0, cookie);
+  }
+
+  /**
+   * A content chunk must hold at least one byte, so structured success without data is
+   * NBD_REPLY_TYPE_NONE.
+   */
+  #readNothing(cookie: Uint8Array): void {
+    if (!this.#rules.structured) {
+      this.#replies.simple(0, cookie);
+      return;
+    }
+    const reply = Buffer.alloc(20);
+    encodeNone(reply, 0, cookie);
+    this.#replies.push(reply);
+  }
+
+  // WRITE
+
+  #beginWrite(rejection: Rejection | undefined): void {
+    const { offset, length } = this.#request;
+    if (length > this.#limits.drainBytes) {
+      // Nobody sends that much by mistake ("Size constraints").
+      const error = new NbdProtocolError(`a WRITE of ${length} bytes`);
+      this.#ended = { kind: 'broken', error };
+      return;
+    }
+    this.#rejection = rejection;
+    this.#failure = undefined;
+    this.#operation = undefined;
+    this.#payload.begin(offset, length, rejection === undefined);
+    if (length === 0) this.#endWrite();
+  }
+
+  #writePiece(offset: number, data: Buffer): void {
+    const fua = (this.#request.flags & NBD_CMD_FLAG_FUA) !== 0;
+    try {
+      const result = this.#session.write(offset, data, fua);
+      if (result === undefined) return;
+      this.#operation ??= this.#start(this.#request.length, (operation) =>
+        this.#succeed(operation),
+      );
+      this.#operation.add(result);
+    } catch (error) {
+      this.#failure = this.#commandError(NBD_CMD_WRITE, error);
+      this.#payload.discard();
+    }
+  }
+
+  #endWrite(): void {
+    const operation = this.#operation;
+    if (operation !== undefined) {
+      if (this.#failure !== undefined) operation.failure ??= this.#failure;
+      this.#operation = undefined;
+      operation.seal();
+    } else if (this.#rejection !== undefined) {
+      this.#reject(this.#rejection);
+    } else if (this.#failure !== undefined) {
+      this.#fail(this.#request, this.#failure);
+    } else {
+      this.#replies.simple(0, this.#request.cookie);
+    }
+  }
+
+  // BLOCK_STATUS
+
+  #blockStatus(offset: number, length: number): void {
+    const one = (this.#request.flags & NBD_CMD_FLAG_REQ_ONE) !== 0;
+    const answer = (cookie: Uint8Array, extents: readonly Extent[]): void => {
+      const room = this.#rules.sizeBytes - offset;
+      const shaped = shapeExtents(extents, length, room, one);
+      if (shaped.length === 0) throw new Error('a session reported no extent');
+      this.#replies.push(encodeBlockStatus(cookie, shaped));
+    };
+    try {
+      const result = this.#session.blockStatus(offset, length);
+      if (!('then' in result)) {
+        answer(this.#request.cookie, result);
+        return;
+      }
+      let extents: readonly Extent[] = [];
+      this.#start(0, (operation) => {
+        try {
+          if (operation.failure !== undefined) throw operation.failure;
+          answer(operation.cookie, extents);
+        } catch (error) {
+          this.#fail(operation, error);
+        }
+      }).only(
+        result.then((found) => {
+          extents = found;
+        }),
+      );
+    } catch (error) {
+      this.#fail(this.#request, error);
+    }
+  }
+
+  // Requests that the session answers later
+
+  #start(payload: number, finish: (operation: Operation) => void): Operation {
+    this.#requestsInFlight += 1;
+    this.#bytesInFlight += payload;
+    const { type } = this.#request;
+    return new Operation(
+      this.#request,
+      (error) => this.#commandError(type, error),
+      (operation) => {
+        this.#requestsInFlight -= 1;
+        this.#bytesInFlight -= payload;
+        finish(operation);
+        this.#host.settled();
+      },
+    );
+  }
+
+  #succeed(operation: Operation): void {
+    if (operation.failure === undefined) this.#replies.simple(0, operation.cookie);
+    else this.#fail(operation, operation.failure);
+  }
+
+  // Errors
+
+  #reject(rejection: Rejection): void {
+    if (CHANGING.has(this.#request.type)) this.#session.refused?.(rejection.message);
+    this.#sendError(this.#request.cookie, COMMAND_ERRORS[rejection.wireError], rejection.message);
+  }
+
+  #commandError(command: number, error: unknown): NbdCommandError {
+    const known = asCommandError(error);
+    if (known !== undefined) return known;
+    this.#host.failed(command, error);
+    return new NbdCommandError('EIO', 'input/output error', { cause: error });
+  }
+
+  #fail(request: Pick<RequestHeader, 'type' | 'flags' | 'cookie'>, error: unknown): void {
+    const failure = this.#commandError(request.type, error);
+    const wireError = settleWireError(failure.wireError, request);
+    this.#sendError(request.cookie, COMMAND_ERRORS[wireError], failure.message);
+  }
+
+  #sendError(cookie: Uint8Array, error: number, message: string): void {
+    if (this.#rules.structured) this.#replies.push(encodeErrorChunk(cookie, error, message));
+    else this.#replies.simple(error, cookie);
+  }
+}

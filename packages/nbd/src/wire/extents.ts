@@ -1,0 +1,50 @@
+import { EXTENTS_MAX, MINIMUM_BLOCK_MAX_BYTES } from '../constants.js';
+import type { Extent } from '../export.js';
+
+/**
+ * Longest extent that fits the 32 bits of a descriptor and is a multiple of every minimum block
+ * size.
+ */
+const EXTENT_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
+
+/**
+ * Makes what a session reports fit NBD_REPLY_TYPE_BLOCK_STATUS: neighbours of the same state
+ * merged, nothing beyond the end of the export, only the last one reaching past `length`, and with
+ * `one` a single extent within `length`. `roomBytes` is what lies between the request's offset and
+ * the end of the export. Returns none where `extents` covers nothing.
+ */
+export function shapeExtents(
+  extents: readonly Extent[],
+  length: number,
+  roomBytes: number,
+  one: boolean,
+): readonly Extent[] {
+  const shaped: Extent[] = [];
+  const end = one ? length : roomBytes;
+  let covered = 0;
+  for (const extent of mergeNeighbours(extents)) {
+    if (covered >= Math.min(length, end) || shaped.length === EXTENTS_MAX) break;
+    if (one && shaped.length === 1) break;
+    const wanted = Math.min(extent.length, end - covered);
+    const fits = Math.min(wanted, EXTENT_MAX_BYTES);
+    shaped.push({ ...extent, length: fits });
+    covered += fits;
+    // What follows would no longer be consecutive.
+    if (fits < wanted) break;
+  }
+  return shaped;
+}
+
+function* mergeNeighbours(extents: readonly Extent[]): Generator<Extent> {
+  let run: Extent | undefined;
+  for (const extent of extents) {
+    if (extent.length <= 0) continue;
+    if (run?.hole === extent.hole && run.zero === extent.zero) {
+      run = { ...run, length: run.length + extent.length };
+      continue;
+    }
+    if (run !== undefined) yield run;
+    run = extent;
+  }
+  if (run !== undefined) yield run;
+}

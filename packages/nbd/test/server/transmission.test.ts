@@ -1,0 +1,485 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { MemoryExport, NbdCommandError } from '../../src/index.js';
+import type { ExportSession, NbdExport } from '../../src/index.js';
+import * as bytes from '../support/bytes.js';
+import { WirePeer, settle } from '../support/wire-peer.js';
+
+const SIZE = 64 * 1024;
+const [READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZERO, STATUS] = [0, 1, 2, 3, 4, 5, 6, 7];
+const [FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO] = [1, 2, 4, 8, 16];
+
+/** An export whose session differs from a MemoryExport's in some methods. */
+function altered(
+  changes: Partial<ExportSession>,
+  disk = new MemoryExport('disk', SIZE),
+): NbdExport {
+  const { name, sizeBytes, features, blockSize } = disk;
+  return { name, sizeBytes, features, blockSize, open: () => ({ ...disk.open(), ...changes }) };
+}
+
+async function entered(
+  target: NbdExport = new MemoryExport('disk', SIZE),
+  how: { structured?: boolean; meta?: boolean } = {},
+): Promise<WirePeer> {
+  const peer = new WirePeer({ exports: [target] });
+  await peer.enter('disk', how);
+  return peer;
+}
+
+async function exchange(
+  peer: WirePeer,
+  sent: readonly Buffer[],
+  readLengths: Record<string, number> = {},
+): Promise<bytes.Reply[]> {
+  peer.send(...sent);
+  return bytes.takeReplies(await peer.received(), readLengths);
+}
+
+/** A WRITE's payload is part of the request even where it is refused. */
+const payload = Buffer.alloc(512, 'p');
+
+it('a session hears of what would have changed its data and was refused before it', async () => {
+  const heard: string[] = [];
+  const peer = await entered(altered({ refused: (message) => heard.push(message) }));
+  await exchange(peer, [
+    bytes.write('a', SIZE - 1, payload),
+    bytes.request(TRIM, 'b', 0, SIZE + 1),
+    bytes.request(ZERO, 'c', 1, SIZE),
+    bytes.request(READ, 'd', SIZE, 1),
+    bytes.request(99, 'e', 0, 0),
+  ]);
+  expect(heard).toEqual([
+    `512 bytes at ${SIZE - 1} go beyond the end at ${SIZE}`,
+    `${SIZE + 1} bytes at 0 go beyond the end at ${SIZE}`,
+    `${SIZE} bytes at 1 go beyond the end at ${SIZE}`,
+  ]);
+});
+
+describe.each([false, true])('misuse, structured %p', (structured) => {
+  const readOnly = new MemoryExport('disk', SIZE, { features: { readOnly: true } });
+  const bare = new MemoryExport('disk', SIZE, {
+    features: {
+      ...{ flush: false, fua: false, trim: false },
+      ...{ writeZeroes: false, fastZero: false, cache: false },
+    },
+  });
+  const blocky = new MemoryExport('disk', SIZE, { blockSize: { minimum: 512 } });
+  const W = bytes.write;
+  const R = bytes.request;
+  const tooLong = structured ? 75 : 22;
+
+  it.each<[string, NbdExport | undefined, Buffer, number, RegExp]>([
+    ['an unknown command', undefined, R(99, 'c', 0, 0), 22, /unknown command 99/],
+    ['READ past the end', undefined, R(READ, 'c', SIZE - 1, 2), 22, /beyond the end/],
+    ['READ at 2^64 - 1', undefined, R(READ, 'c', 2n ** 64n - 1n, 1), 22, /beyond the end/],
+    ['READ at 2^53 + 1', undefined, R(READ, 'c', 2n ** 53n + 1n, 1), 22, /beyond the end/],
+    ['READ over 32 MiB', undefined, R(READ, 'c', 0, 33554433), tooLong, /maximum payload/],
+    ['WRITE past the end', undefined, W('c', SIZE - 1, payload), 28, /beyond the end/],
+    ['TRIM past the end', undefined, R(TRIM, 'c', 0, SIZE + 1), 22, /beyond the end/],
+    ['ZERO past the end', undefined, R(ZERO, 'c', 1, SIZE), 28, /beyond the end/],
+    ['CACHE past the end', undefined, R(CACHE, 'c', 1, SIZE), 22, /beyond the end/],
+    ['FLUSH with a length', undefined, R(FLUSH, 'c', 0, 1), 22, /neither offset nor length/],
+    ['an unknown flag', undefined, R(READ, 'c', 0, 1, 0x80), 22, /flags 0x80/],
+    ['NO_HOLE with WRITE', undefined, W('c', 0, payload, NO_HOLE), 22, /flags 0x2/],
+    ['REQ_ONE with READ', undefined, R(READ, 'c', 0, 1, REQ_ONE), 22, /flags 0x8/],
+    ['DF with TRIM', undefined, R(TRIM, 'c', 0, 1, DF), 22, /flags 0x4/],
+    ['BLOCK_STATUS, not negotiated', undefined, R(STATUS, 'c', 0, 1), 22, /metadata context/],
+    ['WRITE, read-only', readOnly, W('c', 0, payload), 1, /read-only/],
+    ['TRIM, read-only', readOnly, R(TRIM, 'c', 0, 1), 1, /read-only/],
+    ['ZERO, read-only', readOnly, R(ZERO, 'c', 0, 1), 1, /read-only/],
+    ['FLUSH, not offered', bare, R(FLUSH, 'c', 0, 0), 22, /not offered/],
+    ['TRIM, not offered', bare, R(TRIM, 'c', 0, 1), 22, /not offered/],
+    ['ZERO, not offered', bare, R(ZERO, 'c', 0, 1), 22, /not offered/],
+    ['CACHE, not offered', bare, R(CACHE, 'c', 0, 1), 22, /not offered/],
+    ['FUA, not offered', bare, W('c', 0, payload, FUA), 22, /flags 0x1/],
+    ['READ between blocks', blocky, R(READ, 'c', 1, 512), 22, /multiples of 512/],
+    ['WRITE between blocks', blocky, W('c', 256, payload), 22, /multiples of 512/],
+  ])('refuses %s and goes on', async (_name, target, sent, error, message) => {
+    const peer = await entered(target, { structured });
+    const replies = await exchange(peer, [sent, R(READ, 'after', 0, 512)], { after: 512 });
+    expect(replies).toHaveLength(2);
+    expect(replies[0]).toMatchObject({ cookie: 'c', error });
+    if (structured) expect(replies[0]!.message).toMatch(message);
+    expect(replies[1]).toMatchObject({ cookie: 'after', error: 0 });
+    expect(replies[1]!.data.includes('p')).toBe(false);
+  });
+
+  it('refuses a WRITE over the maximum, drops its payload and goes on', async () => {
+    const small = new MemoryExport('disk', SIZE, { blockSize: { maximum: 8192 } });
+    const peer = await entered(small, { structured });
+    const [first, second] = await exchange(peer, [
+      W('big', 0, Buffer.alloc(8193, 1)),
+      W('ok', 0, Buffer.alloc(8192, 2)),
+    ]);
+    expect([first!.error, second!.error]).toEqual([22, 0]);
+    expect(small.data.subarray(0, 8193)).toEqual(Buffer.concat([Buffer.alloc(8192, 2), hex0]));
+  });
+
+  it.each([
+    ['a wrong magic', Buffer.alloc(28)],
+    ['a reply magic', bytes.hex('67446698' + '00'.repeat(24))],
+    ['a WRITE of 4 GiB', bytes.request(WRITE, 'c', 0, 0xffffffff)],
+  ])('hangs up on %s', async (_name, sent) => {
+    const peer = await entered(undefined, { structured });
+    peer.send(sent);
+    await settle();
+    expect(peer.closed).toBe(true);
+    expect(peer.events.at(-1)).toMatchObject({
+      end: { kind: 'lost', error: { code: 'NBD_PROTOCOL' }, midRequest: true },
+    });
+  });
+
+  it('takes requests of no bytes', async () => {
+    const peer = await entered(undefined, { structured });
+    const replies = await exchange(
+      peer,
+      [READ, WRITE, TRIM, CACHE, ZERO].map((type) => R(type, `c${type}`, SIZE, 0)),
+    );
+    expect(replies.map(({ error, data }) => [error, data.length])).toEqual(
+      Array.from({ length: 5 }, () => [0, 0]),
+    );
+  });
+
+  it('accepts FUA with every command where it is offered', async () => {
+    const peer = await entered(undefined, { structured });
+    const types = [READ, FLUSH, TRIM, CACHE, ZERO];
+    const sent = types.map((type) => R(type, `c${type}`, 0, type === FLUSH ? 0 : 1, FUA));
+    const replies = await exchange(peer, sent, { c0: 1 });
+    expect(replies.map(({ error }) => error)).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it.each<[string, unknown, number]>([
+    ['an NbdCommandError', new NbdCommandError('ENOSPC', 'full'), 28],
+    ['an error of another copy', Object.assign(new Error('x'), { wireError: 'EPERM' }), 1],
+    ['any other error', new Error('secret'), 5],
+    ['an unknown wire error', Object.assign(new Error('x'), { wireError: 'EWHAT' }), 5],
+    ['ENOTSUP without FAST_ZERO', new NbdCommandError('ENOTSUP', 'slow'), 22],
+  ])('passes on %s, thrown or rejected', async (_name, error, expected) => {
+    const fail = (): never => {
+      throw error;
+    };
+    const reject = (): Promise<never> => Promise.resolve().then(fail);
+    for (const how of [fail, reject]) {
+      const target = altered({ read: how, write: how, flush: how, trim: how, writeZeroes: how });
+      const peer = await entered(target, { structured });
+      const replies = await exchange(peer, [
+        R(READ, 'r', 0, 9),
+        W('w', 0, payload),
+        ...[R(FLUSH, 'f', 0, 0), R(TRIM, 't', 0, 9), R(ZERO, 'z', 0, 9)],
+      ]);
+      expect(replies.map(({ cookie, error }) => [cookie, error])).toEqual(
+        ['r', 'w', 'f', 't', 'z'].map((cookie) => [cookie, expected]),
+      );
+      expect(JSON.stringify(replies)).not.toContain('secret');
+    }
+  });
+
+  it('answers a fast zero with ENOTSUP', async () => {
+    const fail = (): never => {
+      throw new NbdCommandError('ENOTSUP', 'slow');
+    };
+    const peer = await entered(altered({ writeZeroes: fail }), { structured });
+    const [reply] = await exchange(peer, [R(ZERO, 'c', 0, 9, FAST_ZERO)]);
+    expect(reply!.error).toBe(95);
+  });
+
+  it('takes a WRITE that fails in its middle to its end', async () => {
+    let calls = 0;
+    const write = (): void => {
+      calls += 1;
+      if (calls === 2) throw new NbdCommandError('ENOSPC', 'full');
+    };
+    const peer = await entered(altered({ write }), { structured });
+    const whole = W('w', 0, Buffer.alloc(40000, 1));
+    peer.send(whole.subarray(0, 10000));
+    peer.send(whole.subarray(10000, 20000));
+    peer.send(whole.subarray(20000));
+    const replies = await exchange(peer, [R(FLUSH, 'f', 0, 0)]);
+    expect(replies.map(({ cookie, error }) => [cookie, error])).toEqual([
+      ['w', 28],
+      ['f', 0],
+    ]);
+    expect(calls).toBe(2);
+  });
+});
+
+const hex0 = Buffer.alloc(1);
+
+describe('replies', () => {
+  it('come out of order where a session answers later, with the right cookies', async () => {
+    const release: (() => void)[] = [];
+    const flush = (): Promise<void> => new Promise((resolve) => release.push(resolve));
+    const read = (_offset: number, target: Uint8Array): Promise<void> =>
+      flush().then(() => void target.fill(7));
+    const peer = await entered(altered({ flush, read }), { structured: true });
+    const R = bytes.request;
+    const early = await exchange(peer, [
+      ...[R(FLUSH, 'f', 0, 0), R(READ, 'r', 0, 10), R(TRIM, 't', 0, 1)],
+    ]);
+    expect(early.map(({ cookie }) => cookie)).toEqual(['t']);
+    expect(peer.server.connections[0]!.requestsInFlight).toBe(2);
+    release[1]!();
+    release[0]!();
+    const late = bytes.takeReplies(await peer.received());
+    expect(late.map(({ cookie }) => cookie).sort()).toEqual(['f', 'r']);
+    const data = late.find(({ cookie }) => cookie === 'r')!.data;
+    expect(data).toEqual(Buffer.concat([Buffer.alloc(8), Buffer.alloc(10, 7)]));
+    expect(peer.server.connections[0]!.requestsInFlight).toBe(0);
+  });
+
+  it('wait for all pieces of a WRITE', async () => {
+    const release: (() => void)[] = [];
+    const write = (): Promise<void> => new Promise((resolve) => release.push(resolve));
+    const peer = await entered(altered({ write }));
+    const whole = bytes.write('w', 100, Buffer.alloc(20000));
+    peer.send(whole.subarray(0, 9000));
+    peer.send(whole.subarray(9000));
+    await settle();
+    expect(release.length).toBeGreaterThan(1);
+    for (const one of release.slice(1)) one();
+    expect(await peer.received()).toHaveLength(0);
+    release[0]!();
+    expect(bytes.takeReplies(await peer.received())).toMatchObject([{ cookie: 'w', error: 0 }]);
+  });
+
+  it('tell the truth about a WRITE that is complete when DISC comes', async () => {
+    let release: () => void = () => undefined;
+    const write = (): Promise<void> => new Promise((resolve) => (release = resolve));
+    const peer = await entered(altered({ write }));
+    peer.send(bytes.write('w', 0, payload), bytes.request(DISC, 'd', 0, 0));
+    await settle();
+    release();
+    expect(bytes.takeReplies(await peer.received())).toMatchObject([{ cookie: 'w', error: 0 }]);
+    expect(peer.closed).toBe(true);
+  });
+
+  it('answer what is in flight before DISC closes', async () => {
+    let release: () => void = () => undefined;
+    const flush = (): Promise<void> => new Promise((resolve) => (release = resolve));
+    const peer = await entered(altered({ flush }));
+    peer.send(bytes.request(FLUSH, 'f', 0, 0), bytes.request(DISC, 'd', 0, 0));
+    peer.send(bytes.request(FLUSH, 'late', 0, 0));
+    await settle();
+    expect(peer.closed).toBe(false);
+    release();
+    expect(bytes.takeReplies(await peer.received())).toMatchObject([{ cookie: 'f', error: 0 }]);
+    expect(peer.closed).toBe(true);
+    expect(peer.events.at(-1)).toMatchObject({ kind: 'ended', end: { kind: 'disconnect' } });
+  });
+
+  it('leave together for a batch', async () => {
+    const peer = await entered();
+    let writes = 0;
+    const original = peer.stream.write.bind(peer.stream);
+    peer.stream.write = ((chunk: Buffer) => {
+      writes += 1;
+      return original(chunk);
+    }) as typeof peer.stream.write;
+    const many = Array.from({ length: 50 }, (_, i) => bytes.write(`w${i}`, i, payload));
+    const replies = await exchange(peer, [Buffer.concat(many)]);
+    expect(replies).toHaveLength(50);
+    expect(writes).toBe(1);
+  });
+});
+
+describe('block status', () => {
+  const extents = [
+    { length: 4096, hole: false, zero: false },
+    { length: 4096, hole: false, zero: false },
+    { length: 4096, hole: true, zero: true },
+    { length: 2 ** 33, hole: true, zero: false },
+  ];
+  const ask = async (offset: number, length: number, flags = 0): Promise<number[]> => {
+    const target = altered({ blockStatus: () => extents });
+    const peer = await entered(target, { structured: true, meta: true });
+    const [reply] = await exchange(peer, [bytes.request(STATUS, 's', offset, length, flags)]);
+    expect(reply).toMatchObject({ kind: 5, error: 0 });
+    const words: number[] = [];
+    for (let at = 0; at < reply!.data.length; at += 4) words.push(reply!.data.readUInt32BE(at));
+    return words;
+  };
+
+  it('merges equal neighbours and stops at the end of the export', async () => {
+    expect(await ask(0, SIZE)).toEqual([1, 8192, 0, 4096, 3, SIZE - 12288, 1]);
+  });
+
+  it('lets only the last extent reach beyond the request', async () => {
+    expect(await ask(0, 1000)).toEqual([1, 8192, 0]);
+    expect(await ask(0, 8192)).toEqual([1, 8192, 0]);
+    expect(await ask(0, 8193)).toEqual([1, 8192, 0, 4096, 3]);
+  });
+
+  it('gives one extent, within the request, with REQ_ONE', async () => {
+    expect(await ask(0, 1000, REQ_ONE)).toEqual([1, 1000, 0]);
+    expect(await ask(0, SIZE, REQ_ONE)).toEqual([1, 8192, 0]);
+  });
+
+  it('answers EIO where a session reports nothing, EINVAL for no bytes', async () => {
+    const none = altered({ blockStatus: () => Promise.resolve([]) });
+    const peer = await entered(none, { structured: true, meta: true });
+    const replies = await exchange(peer, [
+      bytes.request(STATUS, 'a', 0, 10),
+      bytes.request(STATUS, 'b', 0, 0),
+    ]);
+    expect(replies.map(({ cookie, error }) => [cookie, error]).sort()).toEqual([
+      ['a', 5],
+      ['b', 22],
+    ]);
+  });
+
+  it('is refused after a later SET_META_CONTEXT that failed', async () => {
+    const peer = new WirePeer({ exports: [new MemoryExport('disk', SIZE)] });
+    peer.send(bytes.clientFlags(), bytes.option(8));
+    peer.send(bytes.option(10, bytes.metaData('disk', ['base:allocation'])), bytes.option(10));
+    peer.send(bytes.go('disk'));
+    await peer.received();
+    const [reply] = await exchange(peer, [bytes.request(STATUS, 's', 0, 10)]);
+    expect(reply!.error).toBe(22);
+  });
+
+  it('is refused for an export other than the one that the context was set for', async () => {
+    const other = new MemoryExport('other', SIZE);
+    const peer = new WirePeer({ exports: [new MemoryExport('disk', SIZE), other] });
+    peer.send(bytes.clientFlags(), bytes.option(8));
+    peer.send(bytes.option(10, bytes.metaData('other', ['base:allocation'])), bytes.go('disk'));
+    await peer.received();
+    const [reply] = await exchange(peer, [bytes.request(STATUS, 's', 0, 10)]);
+    expect(reply!.error).toBe(22);
+  });
+});
+
+describe('splitting', () => {
+  const page = Buffer.from(Array.from({ length: 9000 }, (_, i) => i % 251));
+  const conversation = Buffer.concat([
+    ...[bytes.clientFlags(), bytes.option(8), bytes.option(3)],
+    ...[bytes.option(10, bytes.metaData('disk', ['base:allocation'])), bytes.go('disk')],
+    bytes.write('aligned', 4096, page),
+    bytes.write('short', 4095, page.subarray(0, 10)),
+    bytes.request(READ, 'read', 4000, 9200),
+    bytes.request(ZERO, 'zero', 5000, 10),
+    bytes.write('bad', SIZE, page.subarray(0, 40)),
+    bytes.request(READ, 'again', 4990, 30),
+    bytes.request(STATUS, 'status', 0, SIZE),
+    bytes.request(DISC, 'bye', 0, 0),
+  ]);
+
+  const talk = async (
+    cuts: readonly number[],
+  ): Promise<{ answers: string; data: Buffer; unaligned: number }> => {
+    const disk = new MemoryExport('disk', SIZE);
+    const inner = disk.open();
+    let unaligned = 0;
+    let last = 0;
+    const write = (offset: number, data: Uint8Array, fua: boolean): void | Promise<void> => {
+      // A piece that continues a request begins on a page.
+      if (offset === last && offset % 4096 !== 0) unaligned += 1;
+      last = offset + data.length;
+      return inner.write(offset, data, fua);
+    };
+    const peer = new WirePeer({ exports: [altered({ write }, disk)] });
+    let from = 0;
+    for (const cut of [...cuts, conversation.length]) {
+      peer.send(conversation.subarray(from, cut));
+      from = cut;
+    }
+    const answers = (await peer.received()).toString('hex');
+    expect(peer.closed).toBe(true);
+    return { answers, data: disk.data, unaligned };
+  };
+
+  it('makes no difference at any byte', async () => {
+    const whole = await talk([]);
+    expect(whole.data.subarray(4105, 5000)).toEqual(page.subarray(9, 904));
+    for (let cut = 1; cut < conversation.length; cut++) {
+      const split = await talk([cut]);
+      if (split.answers !== whole.answers) throw new Error(`other answers when split at ${cut}`);
+      if (!split.data.equals(whole.data)) throw new Error(`other data when split at ${cut}`);
+      if (split.unaligned > 0) throw new Error(`an unaligned piece when split at ${cut}`);
+    }
+  });
+
+  it('makes no difference byte by byte', async () => {
+    const single = Array.from({ length: conversation.length - 1 }, (_, i) => i + 1);
+    const [whole, split] = [await talk([]), await talk(single)];
+    expect(split.answers).toBe(whole.answers);
+    expect(split.data.equals(whole.data)).toBe(true);
+    expect(split.unaligned).toBe(0);
+  });
+});
+
+describe('against a plain buffer', () => {
+  const range = fc
+    .tuple(fc.nat(SIZE), fc.oneof(fc.nat(64), fc.nat(20000)))
+    .map(([offset, length]) => ({ offset, length: Math.min(length, SIZE - offset) }));
+  const op = fc.record({
+    kind: fc.constantFrom('read', 'write', 'zero', 'trim', 'flush'),
+    range,
+    fill: fc.integer({ min: 1, max: 255 }),
+  });
+  const cuts = fc.array(fc.nat({ max: 200_000 }), { maxLength: 30 });
+
+  it.each([
+    ['simple', false, false],
+    ['structured', true, false],
+    ['simple, answered later', false, true],
+    ['structured, answered later', true, true],
+  ])('reads what was written: %s', async (_name, structured, later) => {
+    const run = async (ops: readonly OpOf<typeof op>[], at: readonly number[]): Promise<void> => {
+      const model = Buffer.alloc(SIZE);
+      const disk = new MemoryExport('disk', SIZE);
+      const inner = disk.open();
+      // Works at once and answers later, so that the order of effects is that of arrival.
+      const read = (offset: number, target: Uint8Array): void | Promise<void> => {
+        void inner.read(offset, target);
+        return later ? Promise.resolve() : undefined;
+      };
+      const write = (offset: number, data: Uint8Array): void | Promise<void> => {
+        void inner.write(offset, data, false);
+        return later ? Promise.resolve() : undefined;
+      };
+      const sent: Buffer[] = [];
+      const lengths: Record<string, number> = {};
+      const expected: Record<string, string> = {};
+      ops.forEach(({ kind, range: { offset, length }, fill }, i) => {
+        const cookie = `c${i}`;
+        expected[cookie] = '';
+        if (kind === 'read') {
+          sent.push(bytes.request(READ, cookie, offset, length));
+          lengths[cookie] = length;
+          expected[cookie] = model.toString('hex', offset, offset + length);
+        } else if (kind === 'write') {
+          sent.push(bytes.write(cookie, offset, Buffer.alloc(length, fill)));
+          model.fill(fill, offset, offset + length);
+        } else if (kind === 'flush') {
+          sent.push(bytes.request(FLUSH, cookie, 0, 0));
+        } else {
+          sent.push(bytes.request(kind === 'zero' ? ZERO : TRIM, cookie, offset, length));
+          model.fill(0, offset, offset + length);
+        }
+      });
+      const peer = await entered(altered({ read, write }, disk), { structured });
+      const whole = Buffer.concat(sent);
+      const sorted = at.map((cut) => cut % (whole.length + 1)).sort((a, b) => a - b);
+      let from = 0;
+      for (const cut of [...sorted, whole.length]) {
+        if (cut > from) peer.send(whole.subarray(from, cut));
+        from = cut;
+      }
+      const replies = bytes.takeReplies(await peer.received(), lengths);
+      const seen: Record<string, string> = {};
+      for (const { cookie, error, data, kind } of replies) {
+        expect(error).toBe(0);
+        seen[cookie] = data.toString('hex', kind === 1 ? 8 : 0);
+      }
+      expect(seen).toEqual(expected);
+      expect(replies).toHaveLength(ops.length);
+      expect(disk.data.equals(model)).toBe(true);
+    };
+    await fc.assert(fc.asyncProperty(fc.array(op, { minLength: 1, maxLength: 40 }), cuts, run), {
+      numRuns: 60,
+    });
+  });
+});
+
+type OpOf<T> = T extends fc.Arbitrary<infer U> ? U : never;

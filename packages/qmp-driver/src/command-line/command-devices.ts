@@ -1,0 +1,88 @@
+/** Devices of a running VM as arguments that make the same. */
+import { finding, type Finding } from '../inspect/finding.js';
+import { optionText, type OptionValue } from './option-text.js';
+import type { DeviceReport } from '../inspect/vm-report.js';
+
+/** The secondary's node by each name that the primary knows its disk by. */
+export type DriveNames = ReadonlyMap<string, string>;
+
+/** Given in another form, or not the secondary's. */
+const OWN_FORM = new Set(['drive', 'addr']);
+/** Of a drive without a medium. */
+const REMOVABLE = /^(ide-cd|scsi-cd|floppy)$/;
+
+export function deviceArguments(
+  devices: readonly DeviceReport[],
+  drives: DriveNames,
+  findings: Finding[],
+): string[] {
+  return inOrder(devices).flatMap((device) => deviceArgument(device, drives, findings));
+}
+
+function deviceArgument(
+  device: DeviceReport,
+  drives: DriveNames,
+  findings: Finding[],
+): readonly string[] {
+  const { id, type, bus, address, properties, opaque, path } = device;
+  const name = id ?? path;
+  for (const property of opaque) {
+    const message = `${type} ${name}: its ${property} is no plain value`;
+    const remedy = 'Add it to the line by hand if it was given.';
+    findings.push(finding('warning', 'property-not-derived', message, remedy, name));
+  }
+  if (type === 'isa-serial' && device.implicit) {
+    const chardev = properties['chardev'];
+    // Ports are numbered as they come.
+    return ['-serial', chardev === undefined ? 'null' : `chardev:${String(chardev)}`];
+  }
+  const drive = driveOf(device, drives, findings);
+  if (drive === 'none') return [];
+  const entries: [string, OptionValue][] = [['driver', type]];
+  if (id !== undefined) entries.push(['id', id]);
+  if (bus !== undefined) entries.push(['bus', bus]);
+  if (address !== undefined) entries.push(['addr', `0x${address}`]);
+  if (drive !== undefined) entries.push(['drive', drive]);
+  entries.push(...Object.entries(properties).filter(([key]) => !OWN_FORM.has(key)));
+  return ['-device', optionText(entries)];
+}
+
+/** @returns undefined for a device without a disk, `none` for one that cannot be made */
+function driveOf(
+  { id, type, path, properties }: DeviceReport,
+  drives: DriveNames,
+  findings: Finding[],
+): string | undefined {
+  const drive = properties['drive'];
+  if (drive === undefined) return undefined;
+  // A device that was named by its id or its path, or its drive by a node.
+  const names = [String(drive), id ?? '', path, `${path}/virtio-backend`];
+  const node = names.map((name) => drives.get(name)).find((found) => found !== undefined);
+  if (node !== undefined) return node;
+  const isRemovable = REMOVABLE.test(type);
+  const message = `${type} ${id ?? path} uses ${String(drive)}, which is not among the protected disks`;
+  const remedy = isRemovable
+    ? 'The secondary gets it empty: take the medium out of the primary.'
+    : 'Add the disk to `disks` in the configuration.';
+  const about = id ?? path;
+  findings.push(
+    finding(isRemovable ? 'warning' : 'error', 'drive-not-covered', message, remedy, about),
+  );
+  if (isRemovable) return undefined;
+  const without = `${type} ${about} is left out of the line`;
+  findings.push(finding('error', 'device-not-derived', without, remedy, about));
+  return 'none';
+}
+
+/** A device after the one whose bus it sits on; else in the order given, by which anonymous ones are named. */
+function inOrder(devices: readonly DeviceReport[]): readonly DeviceReport[] {
+  const ordered = new Set<DeviceReport>();
+  const visit = (device: DeviceReport): void => {
+    const { busPath } = device;
+    const owner = devices.find(({ path }) => busPath?.startsWith(`${path}/`) === true);
+    if (owner !== undefined && owner !== device && !ordered.has(owner)) visit(owner);
+    ordered.add(device);
+  };
+  devices.forEach(visit);
+  return [...ordered];
+}

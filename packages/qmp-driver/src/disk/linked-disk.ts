@@ -1,0 +1,158 @@
+import { addChild, addNode, type BlockdevContext, deleteNode, removeChild } from './blockdev.js';
+import { GraphError, LinkError } from '../errors.js';
+import { type DiskGraph, findDisk, readGraph } from './graph.js';
+import { type DiskLink, namesOf, nbdOptions } from './disk-link.js';
+import { Deadline } from '../deadline.js';
+import type { Mirror } from './mirror.js';
+import { probeNbdServer } from './nbd-probe.js';
+import { SeedTarget } from './seed-target.js';
+
+/** One disk in the care of a PrimaryDriver: its mirror, and its nodes in the live graph. */
+export class LinkedDisk {
+  readonly disk: DiskLink;
+  readonly mirror: Mirror;
+  readonly target: SeedTarget;
+  readonly #probePeer: boolean;
+
+  constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
+    this.disk = disk;
+    this.mirror = mirror;
+    this.target = new SeedTarget(disk, mirror.source.threaded, probePeer);
+    this.#probePeer = probePeer;
+  }
+
+  /**
+   * Connects to the replica, sees that it is as large as the disk, and starts the mirror.
+   * @throws LinkError; GraphError `size-mismatch`; SeedError
+   */
+  async startSeed(
+    context: BlockdevContext,
+    sizeBytes: number,
+    speedBytesPerSec: number | undefined,
+  ): Promise<void> {
+    const { device, export: exportName } = this.disk;
+    const node = namesOf(this.disk).seedNode;
+    await this.#probe(context);
+    await this.target.add(context);
+    const options = context.deadline.options(context.commandTimeoutMs);
+    const info = (await readGraph(context.qmp, options)).graph.info(node);
+    const replicaBytes = info?.image['virtual-size'];
+    if (replicaBytes !== sizeBytes) {
+      throw new GraphError(
+        'size-mismatch',
+        `${device} has ${sizeBytes} bytes, its replica (export ${exportName}, node ${node}) ${String(replicaBytes)}`,
+        'Make the replica exactly as large as the disk.',
+      );
+    }
+    await this.mirror.start(speedBytesPerSec, context.deadline.options(context.commandTimeoutMs));
+  }
+
+  /** Makes the replica a child of the quorum, unless it is one. @throws LinkError, GraphError, SeedError */
+  async attach(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    if (!mirror.isReady() && mirror.state !== 'ended') {
+      const message = `${disk.device} is not seeded: its mirror is ${mirror.state}`;
+      throw new LinkError('not-seeded', message, 'Wait for seed() to resolve.');
+    }
+    if (disk.link === 'mirror') {
+      await this.#linkMirror(context);
+      return;
+    }
+    const options = context.deadline.options(context.commandTimeoutMs);
+    const { linkNode } = namesOf(disk);
+    const quorum = quorumOf(disk, await findDisk(context.qmp, disk.device, options));
+    if (!quorum.children.some(({ node }) => node === linkNode)) {
+      await this.#probe(context);
+      await addNode(context, linkNode, this.#childOptions());
+      await addChild(context, quorum.node, linkNode);
+    }
+    if (disk.link === 'nbd') await this.endSeed(context);
+  }
+
+  /** Ends the mirror, unless it is the link itself. @throws SeedError `seed-lost`; LinkError; WaitError */
+  async endSeed(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    if (disk.link === 'mirror') {
+      mirror.check();
+      return;
+    }
+    if (mirror.state !== 'new') await mirror.end({ force: false, ...context });
+    await this.target.delete(context);
+  }
+
+  /** The mirror stays; what it writes to becomes a link, whose loss counts. */
+  async #linkMirror(context: BlockdevContext): Promise<void> {
+    if (!this.target.isResumable) return;
+    const { nbdNode } = namesOf(this.disk);
+    await this.#probe(context);
+    await addNode(context, nbdNode, nbdOptions(this.disk, nbdNode));
+    await this.target.swap(context, nbdNode);
+    await this.target.deleteLinks(context);
+  }
+
+  /** Takes everything of ours out of the graph, whatever state it is in. @throws LinkError; WaitError */
+  async detach(context: BlockdevContext): Promise<void> {
+    const { mirror, disk } = this;
+    const { linkNode, nbdNode } = namesOf(disk);
+    await mirror.end({ force: true, ...context });
+    const quorum = await this.#quorumNode(context);
+    if (quorum !== undefined) await removeChild(context, quorum, linkNode);
+    await deleteNode(context, linkNode);
+    await this.target.delete(context);
+    // Goes with the filter above it, unless adding that one failed half-way.
+    await deleteNode(context, nbdNode);
+  }
+
+  #childOptions() {
+    const { linkNode, nbdNode } = namesOf(this.disk);
+    if (this.disk.link === 'nbd') return nbdOptions(this.disk, linkNode);
+    return {
+      driver: 'replication',
+      mode: 'primary',
+      'node-name': linkNode,
+      file: nbdOptions(this.disk, nbdNode),
+    } as const;
+  }
+
+  /** Undefined where the disk is gone, or has none. */
+  async #quorumNode({ qmp, deadline, commandTimeoutMs }: BlockdevContext) {
+    try {
+      const options = deadline.options(commandTimeoutMs);
+      return (await findDisk(qmp, this.disk.device, options)).quorum?.node;
+    } catch (error) {
+      if (error instanceof GraphError && error.code === 'disk-not-found') return undefined;
+      throw error;
+    }
+  }
+
+  async #probe({ deadline, commandTimeoutMs }: BlockdevContext): Promise<void> {
+    if (!this.#probePeer) return;
+    await probeNbdServer(this.disk.server, deadline.options(commandTimeoutMs));
+  }
+}
+
+/** @throws GraphError `no-quorum` */
+export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGraph['quorum']> {
+  if (graph.quorum !== undefined) return graph.quorum;
+  const { device, link } = disk;
+  const message = `${device} (node ${graph.topNode}, ${graph.format}) has no quorum for a link ${link}`;
+  const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
+  throw new GraphError('no-quorum', message, remedy);
+}
+
+/** What a mirror is given to end before its connection is cut. */
+const CANCEL_GRACE_MS = 2000;
+
+/** To be called before connections are yanked, as long as QEMU can drain its disks. One that hangs is left to the yank. */
+export async function cancelCopies(
+  linked: readonly LinkedDisk[],
+  commandTimeoutMs: number,
+): Promise<void> {
+  const timeoutMs = Math.min(CANCEL_GRACE_MS, commandTimeoutMs);
+  for (const { mirror, disk } of linked) {
+    if (mirror.isOver()) continue;
+    const deadline = new Deadline(`cancelling the copy of ${disk.device}`, { timeoutMs });
+    const ending = mirror.end({ force: true, deadline, commandTimeoutMs: timeoutMs });
+    await ending.catch(() => undefined);
+  }
+}

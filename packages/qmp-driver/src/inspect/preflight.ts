@@ -1,0 +1,135 @@
+/** What would keep a VM from being protected, found before anything is touched. */
+import type { QmpClient } from 'qemu-qmp-client';
+import { GraphError } from '../errors.js';
+import { finding, type Finding, type FindingCode } from './finding.js';
+import { chooseDisk, type QueryOptions } from '../disk/graph.js';
+import { readFacts } from './inspect-vm.js';
+import { type DiskLink, namesOf, nbdNodesOf } from '../disk/disk-link.js';
+import { MIGRATION_OVER } from '../migration.js';
+import { coloBrokenIn } from '../qemu-quirks.js';
+import type { DiskReport, VmFacts } from './vm-report.js';
+
+/** @throws ColoError `command-failed`, GraphError `graph-unstable`: QEMU could not be asked */
+export async function inspect(
+  qmp: QmpClient,
+  disks: readonly DiskLink[],
+  options: QueryOptions,
+): Promise<Finding[]> {
+  return preflight(await readFacts(qmp, options), disks);
+}
+
+/** What stands in the way of protecting these disks of the VM. */
+export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
+  const findings = [...versionFindings(vm, 'QEMU'), ...oobFindings(vm), ...coloFindings(vm)];
+  if (vm.status !== 'running') {
+    const message = `the guest does not run: QEMU's status is ${vm.status}`;
+    const remedy = 'Start the guest with cont before it is protected.';
+    findings.push(finding('error', 'not-running', message, remedy));
+  }
+  if (!MIGRATION_OVER.has(vm.migration)) {
+    const message = `a migration is under way: its status is ${vm.migration}`;
+    const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
+    findings.push(finding('error', 'migration-under-way', message, remedy));
+  }
+  return [...findings, ...driverFindings(vm, disks), ...diskFindings(vm, disks)];
+}
+
+export function coloFindings({ coloCapable }: VmFacts): Finding[] {
+  if (coloCapable) return [];
+  const message = 'this QEMU is not COLO capable: it has no migration capability x-colo';
+  const remedy = "Use a QEMU built with --enable-replication, such as Debian's.";
+  return [finding('error', 'colo-not-built', message, remedy)];
+}
+
+export function versionFindings({ version }: VmFacts, whose: string): Finding[] {
+  const { major, minor, micro } = version;
+  const broken = coloBrokenIn(version);
+  if (broken === undefined) return [];
+  const range = `${major}.${minor}.${broken.firstMicro} to ${major}.${minor}.${broken.fixedInMicro - 1}`;
+  const message = `${whose} ${major}.${minor}.${micro} cannot enter COLO (${range} complete an ordinary migration)`;
+  const remedy = `Use QEMU ${major}.${minor}.${broken.fixedInMicro} or later, or 7.2.`;
+  return [finding('error', 'colo-broken-version', message, remedy)];
+}
+
+function oobFindings({ oob }: VmFacts): Finding[] {
+  if (oob) return [];
+  const message =
+    'this QMP connection has no out-of-band execution: a hung peer could not be cut off';
+  const remedy = 'Connect to a monitor on a socket of its own (-qmp unix:…), which offers it.';
+  return [finding('error', 'oob-missing', message, remedy)];
+}
+
+function driverFindings({ drivers }: VmFacts, disks: readonly DiskLink[]): Finding[] {
+  const wanted = new Set(['nbd']);
+  for (const { link } of disks) {
+    if (link !== 'mirror') wanted.add('quorum');
+    if (link === 'replication') wanted.add('replication');
+  }
+  return [...wanted]
+    .filter((driver) => !drivers.includes(driver))
+    .map((driver) => {
+      const message = `this QEMU is not built with the block driver ${driver}`;
+      const remedy =
+        driver === 'nbd'
+          ? 'Install the package that has it, or use another QEMU.'
+          : 'Use another kind of link: nbd needs no replication, mirror no quorum either.';
+      return finding('error', 'driver-missing', message, remedy);
+    });
+}
+
+function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Set<string>();
+  for (const link of disks) {
+    const { device } = link;
+    const disk = chooseOrReport(vm, device, findings);
+    if (disk === undefined) continue;
+    if (seen.has(disk.device)) {
+      const message = `${device} is ${disk.device}, which is listed already`;
+      findings.push(errorOf('disk-named-twice', device, message, 'List each disk once.'));
+    }
+    seen.add(disk.device);
+    const ours = nbdNodesOf(link).filter((node) => vm.nodes.includes(node));
+    if (ours.length > 0) {
+      const message = `${device} is linked already, or the id ${link.id} is taken: ${ours.join(', ')}`;
+      const remedy = 'Detach it first (runAlone()), or choose another id.';
+      findings.push(errorOf('already-linked', device, message, remedy));
+    }
+    const foreign = disk.jobs.filter((job) => job !== namesOf(link).seedJob);
+    if (foreign.length > 0) {
+      const message = `a block job is in the way on ${device}: ${foreign.join(', ')}`;
+      const remedy = 'Wait for its end, or cancel it with block-job-cancel.';
+      findings.push(errorOf('job-in-the-way', device, message, remedy));
+    }
+    if (link.link !== 'mirror' && disk.iothread !== undefined) {
+      const message = `${device} has the I/O thread ${disk.iothread}: QEMU aborts when its quorum is given a child for a link ${link.link}`;
+      const remedy = 'Use the link mirror, which leaves the quorum alone.';
+      findings.push(errorOf('quorum-in-iothread', device, message, remedy));
+    }
+    if (link.link !== 'mirror' && disk.quorum === undefined) {
+      const message = `${device} (node ${disk.topNode}) has no quorum to which a link ${link.link} could be added`;
+      const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
+      findings.push(errorOf('no-quorum', device, message, remedy));
+    }
+  }
+  return findings;
+}
+
+/** The disk that goes by `device`, or a finding that lists those that there are. */
+export function chooseOrReport(
+  vm: VmFacts,
+  device: string,
+  findings: Finding[],
+): DiskReport | undefined {
+  try {
+    return chooseDisk(vm.disks, device);
+  } catch (error) {
+    if (!(error instanceof GraphError && error.code === 'disk-not-found')) throw error;
+    findings.push(errorOf('disk-not-found', device, error.message, error.remedy));
+    return undefined;
+  }
+}
+
+function errorOf(code: FindingCode, device: string, message: string, remedy: string): Finding {
+  return finding('error', code, message, remedy, device);
+}

@@ -1,0 +1,118 @@
+/** What inspectVm() reads: plain data that survives JSON. Sizes in bytes. */
+import type { ColoStatus } from 'qemu-qmp-client';
+import type { DiskGraph } from '../disk/graph.js';
+
+export type Scalar = string | number | boolean;
+export type Properties = Readonly<Record<string, Scalar>>;
+
+/** What a single VM can be judged by. */
+export interface VmFacts {
+  readonly version: {
+    readonly major: number;
+    readonly minor: number;
+    readonly micro: number;
+    readonly package: string;
+  };
+  /** Whether the connection executes out-of-band. */
+  readonly oob: boolean;
+  /** QEMU's RunState; `inmigrate` waits in -incoming. */
+  readonly status: string;
+  /** Status of the last migration; `none` where there was none. */
+  readonly migration: string;
+  /** Whether x-colo is among the migration capabilities. */
+  readonly coloCapable: boolean;
+  /** Block drivers, of those that matter here, that this QEMU has. */
+  readonly drivers: readonly string[];
+  readonly disks: readonly DiskReport[];
+  /** Names of all nodes of the block graph. */
+  readonly nodes: readonly string[];
+}
+
+export interface DiskReport extends DiskGraph {
+  /** The nodes at the bottom: what the disk is made of in the end. */
+  readonly leaves: readonly {
+    readonly node: string;
+    readonly driver: string;
+    /** QEMU's word, such as `nbd+unix:///svm?socket=/run/r.sock`. */
+    readonly filename: string;
+  }[];
+  readonly readOnly: boolean;
+  /** The I/O thread that the device has, if it has one. */
+  readonly iothread?: string;
+}
+
+export interface VmReport extends VmFacts {
+  readonly name?: string;
+  readonly uuid?: string;
+  readonly colo: ColoStatus;
+  /** As in `qemu-system-…`. */
+  readonly target: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly machine: {
+    /** `pc-i440fx-7.2`: never an alias. */
+    readonly type: string;
+    readonly options: Properties;
+    /** Options of `-boot`. */
+    readonly boot: Properties;
+  };
+  readonly cpu: {
+    /** As `-cpu` wants it. */
+    readonly model: string;
+    /** Features that are not as the model has them; absent where that cannot be told. */
+    readonly features?: Properties;
+    /** All features that are on. */
+    readonly flags: readonly string[];
+    /** Options of `-smp`. */
+    readonly topology: Readonly<Record<string, number>>;
+  };
+  readonly memory: {
+    readonly sizeBytes: number;
+    readonly maxBytes?: number;
+    readonly slots?: number;
+    /** Id of the object that the user made for it. */
+    readonly backend?: string;
+  };
+  readonly devices: readonly DeviceReport[];
+  /** Objects that the user made. */
+  readonly objects: readonly ObjectReport[];
+  readonly netdevs: readonly NetdevReport[];
+  readonly chardevs: readonly { readonly id: string; readonly filename: string }[];
+  /** Sockets of monitors that speak QMP or could; `connected` includes whoever asks. */
+  readonly monitors: readonly {
+    readonly id: string;
+    readonly filename: string;
+    readonly connected: boolean;
+  }[];
+}
+
+export interface DeviceReport {
+  readonly id?: string;
+  /** In QOM. */
+  readonly path: string;
+  readonly type: string;
+  /** Name of the bus that it sits on. */
+  readonly bus?: string;
+  /** In QOM: below the device that has the bus. */
+  readonly busPath?: string;
+  /** On a PCI bus: slot and function as `04.0`, in hexadecimal. */
+  readonly address?: string;
+  /** Made by QEMU itself for lack of -nodefaults, or by an option such as -serial. */
+  readonly implicit: boolean;
+  /** Those that are not as the type has them. */
+  readonly properties: Properties;
+  /** Properties that are no plain values. */
+  readonly opaque: readonly string[];
+}
+
+export interface ObjectReport {
+  readonly id: string;
+  readonly type: string;
+  readonly properties: Properties;
+}
+
+/** `settings` as the human monitor has them: `type=tap,ifname=tap0,…`. */
+export interface NetdevReport {
+  readonly id: string;
+  readonly type: string;
+  readonly settings: string;
+}

@@ -1,0 +1,159 @@
+/**
+ * The primary's side of a network card in COLO.
+ *
+ *   connect   before COLO: colo-compare and its connections. The guest's packets go straight out still, since nothing
+ *             would let them go before there is a secondary to compare them with.
+ *   join      in COLO: the guest's packets take the way through colo-compare from here on. Those that were sent before
+ *             have not reached the secondary: only the next checkpoint makes both alike again.
+ *   leave     at any time: what is held goes out, and everything is as it was.
+ */
+import { randomUUID } from 'node:crypto';
+import type { ChardevBackend } from 'qemu-qmp-client';
+import { NetworkError, step } from '../errors.js';
+import {
+  addChardev,
+  addObject,
+  chardevsOf,
+  connecting,
+  type NetworkContext,
+  type NetworkLink,
+  objectsOf,
+  removeAll,
+} from './network-link.js';
+
+const COMPARE_TIMEOUT_MS = 1000;
+/** Packets may then wait for a quarter longer than they should. */
+const SCANS_PER_TIMEOUT = 4;
+/** QEMU takes the length of the virtio header from the back end, 0 without one: right for every card. */
+const HEADERS = { vnet_hdr_support: true };
+
+/**
+ * Whether the back ends take filters at all: those with vhost, or with several queues, do not.
+ * @throws NetworkError `network-refused`; WaitError
+ */
+export async function probeNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<void> {
+  for (const link of links) {
+    const { probe } = objectsOf(link);
+    await removeAll(context, link, [probe], []);
+    const filter = { netdev: link.netdev, interval: 1, status: 'off' };
+    await addObject(context, link, 'filter-buffer', probe, filter);
+    await removeAll(context, link, [probe], []);
+  }
+}
+
+/** @throws NetworkError `network-refused`, and takes back what it did; WaitError */
+export async function connectNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<void> {
+  await leaveNetwork(context, links);
+  try {
+    for (const link of links) await connectOne(context, link);
+  } catch (error) {
+    await leaveNetwork(context, links).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function connectOne(context: NetworkContext, link: NetworkLink): Promise<void> {
+  const chardev = chardevsOf(link);
+  const object = objectsOf(link);
+  await addChardev(context, link, chardev.mirrored, connecting(link.mirror));
+  await addChardev(context, link, chardev.secondary, connecting(link.compare));
+  const loops = [
+    [chardev.captured, chardev.capturedEnd],
+    [chardev.released, chardev.releasedEnd],
+  ] as const;
+  for (const [server, client] of loops) {
+    const name = `gannet-${randomUUID()}`;
+    await addChardev(context, link, server, loopback(name, true));
+    await addChardev(context, link, client, loopback(name, false));
+  }
+  const timeoutMs = link.compareTimeoutMs ?? COMPARE_TIMEOUT_MS;
+  await addObject(context, link, 'iothread', object.thread, {});
+  await addObject(context, link, 'colo-compare', object.compare, {
+    primary_in: chardev.capturedEnd,
+    secondary_in: chardev.secondary,
+    outdev: chardev.releasedEnd,
+    iothread: object.thread,
+    compare_timeout: timeoutMs,
+    expired_scan_cycle: Math.ceil(timeoutMs / SCANS_PER_TIMEOUT),
+    ...HEADERS,
+  });
+}
+
+/** Nobody else in the network namespace can guess the name, and no file is left. */
+function loopback(name: string, server: boolean): ChardevBackend {
+  const addr = { type: 'unix', data: { path: name, abstract: true } } as const;
+  return { type: 'socket', data: { addr, server, ...(server && { wait: false }) } };
+}
+
+/**
+ * At the end of the chain: behind the rewriter of a card whose VM was a secondary once. Connections from before that
+ * failover then have the guest's own sequence numbers here, as the new secondary knows them.
+ * @throws NetworkError `network-refused`; WaitError
+ */
+export async function joinNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<void> {
+  for (const link of links) {
+    const { netdev } = link;
+    const chardev = chardevsOf(link);
+    const object = objectsOf(link);
+    const filters = [
+      ['filter-mirror', object.mirror, { queue: 'tx', outdev: chardev.mirrored }],
+      ['filter-redirector', object.release, { queue: 'rx', indev: chardev.released }],
+      // The last: what it takes away has to have a way out.
+      ['filter-redirector', object.capture, { queue: 'rx', outdev: chardev.captured }],
+    ] as const;
+    for (const [type, id, properties] of filters) {
+      await addObject(context, link, type, id, { netdev, ...properties, ...HEADERS });
+    }
+  }
+}
+
+/** The cards whose packets go through colo-compare. @throws NetworkError `network-stuck`; WaitError */
+export async function joinedNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<NetworkLink[]> {
+  if (links.length === 0) return [];
+  const { qmp, deadline, commandTimeoutMs } = context;
+  const there = await step(
+    () => qmp.execute('qom-list', { path: '/objects' }, deadline.options(commandTimeoutMs)),
+    (words, cause) => {
+      const message = `the filters of the network cards cannot be read: ${words}`;
+      return new NetworkError('network-stuck', message, 'See whether QEMU still answers.', {
+        cause,
+      });
+    },
+  );
+  return links.filter((link) => there.some(({ name }) => name === objectsOf(link).capture));
+}
+
+/** Harmless when there is nothing. @throws NetworkError `network-stuck`; WaitError */
+export async function leaveNetwork(
+  context: NetworkContext,
+  links: readonly NetworkLink[],
+): Promise<void> {
+  const errors: unknown[] = [];
+  for (const link of links) {
+    const { capture, compare, thread, mirror, release } = objectsOf(link);
+    const chardev = chardevsOf(link);
+    await removeAll(
+      context,
+      link,
+      // The guest's packets go straight out; then colo-compare lets go of what it holds.
+      [capture, compare, thread, mirror, release],
+      [
+        ...[chardev.mirrored, chardev.secondary],
+        ...[chardev.capturedEnd, chardev.captured, chardev.releasedEnd, chardev.released],
+      ],
+    ).catch((error: unknown) => errors.push(error));
+  }
+  if (errors.length > 0) throw errors[0];
+}

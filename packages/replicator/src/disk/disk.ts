@@ -1,0 +1,323 @@
+import type { Extent, ReadView } from '@gannet/nbd';
+import type { BaseStore } from '../images/base-image.js';
+import {
+  applyAll,
+  applyOver,
+  coversAll,
+  isSpilled,
+  touched,
+  uncovered,
+  wholePages,
+} from './layers.js';
+import { OpenEpoch } from './open-epoch.js';
+import type { Overlay } from '../memory/overlay.js';
+import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
+
+/** A closed epoch of one disk, on its way to the base; one that was too large for memory is several with one number. */
+export interface CommittedEpoch {
+  readonly epoch: number;
+  readonly overlay: Overlay;
+  /** Settles when no read that began before this epoch's commit is still reading the base. */
+  readonly earlierReadsDone: Promise<void>;
+}
+
+export interface CommitCounts {
+  readonly committedPages: number;
+  readonly droppedPages: number;
+}
+
+/** Memory of the open epochs and of what is committed, tables included; what is in a spill file does not count. */
+export interface BufferBytes {
+  readonly primary: number;
+  readonly secondary: number;
+  readonly committed: number;
+}
+
+export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
+  const sum = (bytesOf: (disk: Disk) => number): number =>
+    disks.reduce((total, disk) => total + bytesOf(disk), 0);
+  return {
+    primary: sum((disk) => disk.primaryBytes),
+    secondary: sum((disk) => disk.secondaryBytes),
+    committed: sum((disk) => disk.committedBytes),
+  };
+}
+
+/**
+ * One disk of a replica: layers of memory over the base image.
+ *
+ *     SVM's view:   secondary (S)  over  committed, newest first  over  base
+ *     PVM's view:   primary (P)    over  committed, newest first  over  base
+ *
+ * Everything but reading the base, or the spill file, is synchronous, so a commit can't find a request half done.
+ */
+export class Disk {
+  readonly #primary: OpenEpoch;
+  readonly #secondary: OpenEpoch;
+  /** Oldest first. */
+  #committed: CommittedEpoch[] = [];
+  #baseReads = new BaseReads();
+  /** The layers that were read last, or none: most reads find them unchanged. */
+  #layers: readonly Overlay[] = [];
+
+  constructor(
+    readonly name: string,
+    readonly base: BaseStore,
+    private readonly pool: SlabPool,
+  ) {
+    this.#primary = new OpenEpoch(pool);
+    this.#secondary = new OpenEpoch(pool);
+  }
+
+  get sizeBytes(): number {
+    return this.base.sizeBytes;
+  }
+
+  /** What takes the primary's writes. */
+  get primary(): Overlay {
+    return this.#primary.top;
+  }
+
+  /** What takes the SVM's writes. */
+  get secondary(): Overlay {
+    return this.#secondary.top;
+  }
+
+  get primaryBytes(): number {
+    return this.#primary.memoryBytes;
+  }
+
+  get secondaryBytes(): number {
+    return this.#secondary.memoryBytes;
+  }
+
+  /** Whether the SVM has written nothing since its buffer was last dropped or sealed. */
+  get isSecondaryEmpty(): boolean {
+    return this.#secondary.isEmpty;
+  }
+
+  get openEpochs(): readonly OpenEpoch[] {
+    return [this.#primary, this.#secondary];
+  }
+
+  /** Parts of the open epochs that are not written any more, oldest first. */
+  get frozenParts(): readonly Overlay[] {
+    return [...this.#primary.parts, ...this.#secondary.parts];
+  }
+
+  get committed(): readonly CommittedEpoch[] {
+    return this.#committed;
+  }
+
+  get committedBytes(): number {
+    return this.committedBytesOf(() => true);
+  }
+
+  /** Of those epochs alone. */
+  committedBytesOf(isMeant: (epoch: CommittedEpoch) => boolean): number {
+    let bytes = 0;
+    for (const epoch of this.#committed) if (isMeant(epoch)) bytes += epoch.overlay.memoryBytes;
+    return bytes;
+  }
+
+  /** P becomes committed state, S is dropped. Takes the same time however many pages there are. */
+  commit(epoch: number): CommitCounts {
+    const counts = {
+      committedPages: this.#primary.pageCount,
+      droppedPages: this.#secondary.pageCount,
+    };
+    this.#pushCommitted(epoch, this.#primary);
+    this.#secondary.drop();
+    return counts;
+  }
+
+  /** P is dropped, S becomes committed state: from here on the SVM's disk is the disk. */
+  failOver(epoch: number): CommitCounts {
+    const counts = {
+      committedPages: this.#secondary.pageCount,
+      droppedPages: this.#primary.pageCount,
+    };
+    this.dropPrimary();
+    this.sealSecondary(epoch);
+    return counts;
+  }
+
+  /** After failover: closes the SVM's open buffer as an epoch of its own. */
+  sealSecondary(epoch: number): void {
+    this.#pushCommitted(epoch, this.#secondary);
+  }
+
+  /** Removes epochs that the base holds by now; they must be the oldest. */
+  forget(count: number): void {
+    this.#layers = [];
+    for (const { overlay } of this.#committed.splice(0, count)) overlay.release();
+  }
+
+  /** Drops the primary's open epoch: it will never commit. */
+  dropPrimary(): void {
+    this.#layers = [];
+    this.#primary.drop();
+  }
+
+  /** Drops everything that is in memory. */
+  dropAll(): void {
+    this.forget(this.#committed.length);
+    this.dropPrimary();
+    this.#secondary.drop();
+  }
+
+  /** Fills `target` from `top` over committed over base; a promise only when base or spill file have to be read. */
+  read(top: Overlay, offset: number, target: Uint8Array): void | Promise<void> {
+    const layers = this.#layersUnder(top);
+    if (isSpilled(layers, offset, target.length)) {
+      const [from, to] = uncovered(layers, offset, target.length);
+      return this.#readLater(layers, offset, target, from, to);
+    }
+    const end = offset + target.length;
+    const endPage = Math.floor(end / PAGE_BYTES);
+    let baseFrom = -1;
+    let baseTo = -1;
+    for (let position = offset; position < end;) {
+      const page = Math.floor(position / PAGE_BYTES);
+      if (page < endPage && position % PAGE_BYTES === 0) {
+        const found = wholePages(layers, page, endPage);
+        if (found !== undefined) {
+          target.set(found, position - offset);
+          position += found.length;
+          continue;
+        }
+      }
+      const from = position - page * PAGE_BYTES;
+      const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+      if (coversAll(layers, page, from, to)) {
+        applyAll(layers, page, from, to, target, position - offset);
+      } else {
+        if (baseFrom < 0) baseFrom = position;
+        baseTo = position + to - from;
+      }
+      position += to - from;
+    }
+    if (baseFrom < 0) return;
+    const part = target.subarray(baseFrom - offset, baseTo - offset);
+    if (this.base.holeEnd(baseFrom) >= baseTo) {
+      part.fill(0);
+      return applyOver(layers, baseFrom, part);
+    }
+    return this.#readLater(layers, baseFrom, part, baseFrom, baseTo);
+  }
+
+  /** What read() would give, where it lies in memory; undefined where it does not, or in too many pieces. */
+  view(top: Overlay, offset: number, length: number): ReadView | undefined {
+    const layers = this.#layersUnder(top);
+    const end = offset + length;
+    if (offset % PAGE_BYTES !== 0 || length % PAGE_BYTES !== 0) return undefined;
+    if (isSpilled(layers, offset, length)) return undefined;
+    const pieces: Buffer[] = [];
+    for (let position = offset; position < end;) {
+      const piece = wholePages(layers, position / PAGE_BYTES, end / PAGE_BYTES);
+      if (piece === undefined || pieces.length * VIEW_PIECE_BYTES >= length) return undefined;
+      pieces.push(piece);
+      position += piece.length;
+    }
+    for (const piece of pieces) this.pool.pin(piece);
+    const release = (): void => {
+      for (const piece of pieces) this.pool.unpin(piece);
+    };
+    return { pieces, release };
+  }
+
+  /** Extents of the view with `top`, from `offset` on: the longest correct first one, up to `offset + length`. */
+  extent(top: Overlay, offset: number, length: number): Extent {
+    const layers = this.#layersUnder(top);
+    const end = offset + length;
+    const isEmpty = layers.every((layer) => layer.isEmpty);
+    const isHole = this.base.holeEnd(offset) > offset && !touched(layers, offset);
+    let at = offset;
+    const walkEnd = offset + EXTENT_WALK_BYTES;
+    while (at < end) {
+      const holeEnd = this.base.holeEnd(at);
+      if (holeEnd > at) {
+        if (touched(layers, at) === isHole || at >= walkEnd) break;
+        at = isEmpty ? holeEnd : at - (at % PAGE_BYTES) + PAGE_BYTES;
+      } else {
+        if (isHole) break;
+        at = this.base.nextHole(at);
+      }
+    }
+    return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
+  }
+
+  /** The view with `top`, newest layer first. Not changed once made: a read of the base holds on to it. */
+  #layersUnder(top: Overlay): readonly Overlay[] {
+    if (this.#layers[0] !== top) {
+      const { parts } = top === this.#primary.top ? this.#primary : this.#secondary;
+      const committed = this.#committed.map(({ overlay }) => overlay);
+      this.#layers = [top, ...[...committed, ...parts].reverse()];
+    }
+    return this.#layers;
+  }
+
+  /** @param baseFrom with baseTo: what the base has to be read for; -1 for nothing */
+  async #readLater(
+    layers: readonly Overlay[],
+    offset: number,
+    target: Uint8Array,
+    baseFrom: number,
+    baseTo: number,
+  ): Promise<void> {
+    for (const layer of layers) layer.retain();
+    const reads = this.#baseReads.enter();
+    try {
+      if (baseFrom >= 0) {
+        const part = target.subarray(baseFrom - offset, baseTo - offset);
+        if (this.base.holeEnd(baseFrom) >= baseTo) part.fill(0);
+        else await this.base.read(baseFrom, part);
+      }
+      await applyOver(layers, offset, target);
+    } finally {
+      reads.leave();
+      for (const layer of layers) layer.release();
+    }
+  }
+
+  #pushCommitted(epoch: number, open: OpenEpoch): void {
+    this.#layers = [];
+    for (const overlay of open.take()) {
+      if (overlay.isEmpty) {
+        overlay.release();
+        continue;
+      }
+      // Only here: an epoch that is never written back could not make anybody wait for the reads before it.
+      const earlierReads = this.#baseReads;
+      this.#baseReads = new BaseReads();
+      this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
+    }
+  }
+}
+
+/** At least, on average: a piece pins its whole slab. */
+const VIEW_PIECE_BYTES = SLAB_BYTES / 4;
+/** So far is looked page by page for the end of an extent: the event loop has other things to do. */
+const EXTENT_WALK_BYTES = 256 * 1024 * 1024;
+
+/** Reads of the base that are under way: write-back of an epoch waits for those that began before its commit. */
+class BaseReads {
+  #count = 0;
+  #done: (() => void) | undefined;
+
+  enter(): this {
+    this.#count++;
+    return this;
+  }
+
+  leave(): void {
+    if (--this.#count === 0) this.#done?.();
+  }
+
+  whenDone(): Promise<void> {
+    if (this.#count === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#done = resolve;
+    });
+  }
+}

@@ -1,0 +1,116 @@
+import type { Overlay } from '../memory/overlay.js';
+import { PAGE_BYTES, SECTOR_BYTES } from '../memory/slab-pool.js';
+
+// What several overlays hold of a range of a disk. Layers are given newest first.
+
+/** Whether some of what the layers hold of the range is in a spill file. */
+export function isSpilled(layers: readonly Overlay[], offset: number, length: number): boolean {
+  for (const layer of layers) {
+    if (layer.hasSpilled && layer.isSpilled(offset, offset + length)) return true;
+  }
+  return false;
+}
+
+/** Copies what the layers hold of a range over `target`; a promise only where some of it is in a spill file. */
+export function applyOver(
+  layers: readonly Overlay[],
+  offset: number,
+  target: Uint8Array,
+): void | Promise<void> {
+  if (isSpilled(layers, offset, target.length)) return applyLater(layers, offset, target);
+  const end = offset + target.length;
+  for (let position = offset; position < end;) {
+    const page = Math.floor(position / PAGE_BYTES);
+    const from = position - page * PAGE_BYTES;
+    const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+    applyAll(layers, page, from, to, target, position - offset);
+    position += to - from;
+  }
+}
+
+async function applyLater(
+  layers: readonly Overlay[],
+  offset: number,
+  target: Uint8Array,
+): Promise<void> {
+  for (let layer = layers.length - 1; layer >= 0; layer--) {
+    await layers[layer]?.applyRange(offset, target);
+  }
+}
+
+/** Of bytes [from, to) of one page that the layers have in memory. */
+export function applyAll(
+  layers: readonly Overlay[],
+  page: number,
+  from: number,
+  to: number,
+  target: Uint8Array,
+  targetAt: number,
+): void {
+  for (let layer = layers.length - 1; layer >= 0; layer--) {
+    layers[layer]?.applyTo(page, from, to, target, targetAt);
+  }
+}
+
+/** Whether the layers together hold all of bytes [from, to) of the page. */
+export function coversAll(
+  layers: readonly Overlay[],
+  page: number,
+  from: number,
+  to: number,
+): boolean {
+  const first = Math.floor(from / SECTOR_BYTES);
+  const end = Math.ceil(to / SECTOR_BYTES);
+  const wanted = ((1 << end) - 1) & ~((1 << first) - 1);
+  let held = 0;
+  for (const layer of layers) {
+    held |= layer.sectorsOf(page);
+    if ((held & wanted) === wanted) return true;
+  }
+  return false;
+}
+
+/** The smallest range that has in it all that the layers do not hold; [-1, -1] where they hold everything. */
+export function uncovered(
+  layers: readonly Overlay[],
+  offset: number,
+  length: number,
+): readonly [from: number, to: number] {
+  const end = offset + length;
+  let [first, last] = [-1, -1];
+  for (let position = offset; position < end;) {
+    const page = Math.floor(position / PAGE_BYTES);
+    const from = position - page * PAGE_BYTES;
+    const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+    if (!coversAll(layers, page, from, to)) {
+      if (first < 0) first = position;
+      last = position + to - from;
+    }
+    position += to - from;
+  }
+  return [first, last];
+}
+
+/**
+ * Whole pages from `page` on where they lie, as many as one layer holds in a row with nothing of a newer layer over
+ * them. Undefined where the first one is not to be had so simply.
+ */
+export function wholePages(
+  layers: readonly Overlay[],
+  page: number,
+  endPage: number,
+): Buffer | undefined {
+  let clearEnd = endPage;
+  for (const layer of layers) {
+    const found = layer.wholePages(page, clearEnd);
+    if (found !== undefined) return found;
+    clearEnd = layer.untouchedEnd(page, clearEnd);
+    if (clearEnd === page) return undefined;
+  }
+  return undefined;
+}
+
+export function touched(layers: readonly Overlay[], offset: number): boolean {
+  const page = Math.floor(offset / PAGE_BYTES);
+  return layers.some((layer) => layer.touches(page));
+}

@@ -1,0 +1,101 @@
+import type { Disk, CommittedEpoch } from './disk.js';
+import { runsOf, type Run } from './merge-epochs.js';
+import { BaseImageError } from '../errors.js';
+
+/** Longest single write to a base. */
+const WRITE_BYTES_MAX = 1024 * 1024;
+
+/** One write to one base image. Doing it twice does no harm. */
+export interface WriteBackRun {
+  readonly disk: string;
+  readonly offset: number;
+  readonly length: number;
+  write(): Promise<void>;
+}
+
+/**
+ * All epochs that were committed when it was taken, merged: the latest version of each page, by disk and offset.
+ * Its runs overlap nowhere, so they may be written in any order and several at once, but a batch must be finished before the next is begun:
+ * that is what keeps an old epoch from being written over a new one.
+ */
+export class WriteBackBatch {
+  readonly epochs: readonly number[];
+  #lossesBefore: readonly number[] = [];
+
+  constructor(
+    private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
+    private readonly whenEnded: (isWritten: boolean) => void,
+    private readonly earlier: Promise<void> = Promise.resolve(),
+    /** The replica is worth nothing any more: nothing has to be written. */
+    private readonly isGivenUp = (): boolean => false,
+  ) {
+    const numbers = parts.flatMap(({ epochs }) => epochs.map(({ epoch }) => epoch));
+    this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
+  }
+
+  /** Waits until nothing that must not see the new contents is still reading the base, and what came before is synced. */
+  async ready(): Promise<void> {
+    await this.earlier;
+    for (const { epochs } of this.parts) {
+      for (const { earlierReadsDone } of epochs) await earlierReadsDone;
+    }
+  }
+
+  /** Begins anew each time it is called. */
+  *runs(): Generator<WriteBackRun> {
+    this.#lossesBefore = this.#losses();
+    for (const { disk, epochs } of this.parts) {
+      const layers = epochs.map(({ overlay }) => overlay);
+      for (const run of runsOf(layers, WRITE_BYTES_MAX)) {
+        if (this.isGivenUp()) return;
+        yield this.#toWrite(disk, run);
+      }
+    }
+  }
+
+  /** Puts what was written on stable storage. */
+  async sync(): Promise<void> {
+    await Promise.all(this.parts.map(({ disk }) => disk.base.sync()));
+    const losses = this.#losses();
+    const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
+    const disk = this.parts[at]?.disk.name;
+    if (disk === undefined) return;
+    throw new BaseImageError(
+      'BASE_IO',
+      `some of what was written to the base of disk ${disk} was lost before it was synced`,
+      'It is written again.',
+    );
+  }
+
+  #losses(): readonly number[] {
+    return this.parts.map(({ disk }) => disk.base.losses);
+  }
+
+  /** Everything is written: the memory can go. */
+  finish(): void {
+    for (const { disk, epochs } of this.parts) disk.forget(epochs.length);
+    this.whenEnded(true);
+  }
+
+  /** None of its writes is under way any more, and not all were done: the next batch takes its epochs again. */
+  abandon(): void {
+    this.whenEnded(false);
+  }
+
+  #toWrite(disk: Disk, run: Run): WriteBackRun {
+    const write = (data: Buffer): Promise<void> => disk.base.write(run.offset, data);
+    return {
+      disk: disk.name,
+      offset: run.offset,
+      length: run.length,
+      write: () => {
+        if (this.isGivenUp()) return Promise.resolve();
+        if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
+        if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
+        const data = Buffer.allocUnsafe(run.length);
+        const copied = run.copyTo(data);
+        return copied ? copied.then(() => write(data)) : write(data);
+      },
+    };
+  }
+}

@@ -1,0 +1,187 @@
+import { type BaseStore, exists, type OpenBase } from '../images/base-image.js';
+import { BaseImageError, JournalError } from '../errors.js';
+import { replayJournal, type ReplayTarget } from './journal.js';
+import { type BaseOptions, openBase, type OpenOptions } from '../images/open-base.js';
+import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
+import { rm } from 'node:fs/promises';
+
+export interface DiskOptions extends BaseOptions {
+  readonly name: string;
+}
+
+/**
+ * Seeding overwrites a base. Refuses where that would destroy what may be the only copy of a disk (invariant I6).
+ *
+ * @throws BaseImageError BASE_HOLDS_DATA, BASE_FOREIGN, BASE_NEEDS_RECOVERY or BASE_SIZE
+ */
+export async function checkBeforeSeeding(
+  vm: string,
+  disk: DiskOptions,
+  base: OpenBase,
+  overwrite: boolean,
+): Promise<void> {
+  if (disk.sizeBytes !== undefined && disk.sizeBytes !== base.sizeBytes) {
+    throw new BaseImageError(
+      'BASE_SIZE',
+      `${disk.base} has ${base.sizeBytes} bytes, disk ${disk.name} wants ${disk.sizeBytes}`,
+      'Give both sides the same size, or remove the base to have it made anew.',
+    );
+  }
+  if (overwrite) return;
+  const record = await readStateFile(disk.base, disk.stateFile);
+  if (record && (record.vm !== vm || record.disk !== disk.name)) {
+    throw new BaseImageError(
+      'BASE_FOREIGN',
+      `${disk.base} is the base of disk ${record.disk} of VM ${record.vm} (${record.state})`,
+      `Give disk ${disk.name} of ${vm} a base of its own; if that one is of no more use, say --overwrite.`,
+    );
+  }
+  if (record) expectFormat(disk, record);
+  if (record === undefined ? !base.isBlank : record.state === 'retired') {
+    throw new BaseImageError(
+      'BASE_HOLDS_DATA',
+      record === undefined
+        ? `${disk.base} holds data and has no state file: it was never a replica`
+        : `${disk.base} became a guest's own disk after a failover (epoch ${record.epoch})`,
+      'If it may be overwritten, say so: --overwrite, or `overwrite: true` for the library.',
+    );
+  }
+  if (record?.state === 'failed-over') {
+    throw new BaseImageError(
+      'BASE_NEEDS_RECOVERY',
+      `${disk.base} and ${record.journal} together hold a VM that had failed over`,
+      'Recover it with `gannet recover`, or say --overwrite if it is of no more use.',
+    );
+  }
+}
+
+export interface RecoveryOptions extends OpenOptions {
+  /** How much of the journal has been replayed, and all of it. */
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+/**
+ * Makes bases whole after the replicator died behind a failed-over VM: replays the journal into them. Name all disks of
+ * the VM; their order does not matter. A recovery that was itself cut short can be repeated.
+ *
+ * @returns the state that the bases have now (`retired`: each is a disk on its own)
+ * @throws BaseImageError BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; BASE_FOREIGN
+ *   when they do not belong together
+ */
+export async function recoverBases(
+  disks: readonly DiskOptions[],
+  { onProgress, ...options }: RecoveryOptions = {},
+): Promise<StateRecord[]> {
+  const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
+  const failedOver = records.find(({ state }) => state === 'failed-over');
+  for (const [at, disk] of disks.entries()) {
+    if (records[at]) expectFormat(disk, records[at]);
+    expectUsable(disk, records[at], failedOver);
+  }
+  if (failedOver) expectAll(failedOver, records);
+  if (failedOver) await replayInto(disks, records, failedOver, options, onProgress);
+  return records.map((record) => ({ ...record, state: 'retired' }));
+}
+
+/** The journal was whole before the first state file said `failed-over`, and stays until after the last is `retired`. */
+async function replayInto(
+  disks: readonly DiskOptions[],
+  records: readonly StateRecord[],
+  { disks: order, journal, uuid }: StateRecord,
+  options: OpenOptions,
+  onProgress: RecoveryOptions['onProgress'],
+): Promise<void> {
+  const bases = new Map<string, OpenBase>();
+  try {
+    for (const [at, { base, format, name }] of disks.entries()) {
+      bases.set(records[at]?.disk ?? name, await openBase({ base, format }, options));
+    }
+    const baseOf = (disk: number, offset: number, length: number): BaseStore => {
+      const base = bases.get(order[disk] ?? '');
+      if (base && offset + length <= base.sizeBytes) return base;
+      const what = base
+        ? `a write to byte ${offset} of disk ${order[disk] ?? ''}, which ends at ${base.sizeBytes}`
+        : `writes for disk ${disk}, the state files name ${order.join(', ')}`;
+      throw new JournalError(
+        'JOURNAL_FOREIGN',
+        `${journal} has ${what}`,
+        'Put the journal and the bases that belong together back in their places.',
+      );
+    };
+    const target: ReplayTarget = {
+      write: (disk, offset, data) => baseOf(disk, offset, data.length).write(offset, data),
+      zero: (disk, offset, length) => baseOf(disk, offset, length).zero(offset, length),
+    };
+    await replayJournal(journal, uuid, target, onProgress);
+    await Promise.all([...bases.values()].map((base) => base.sync()));
+    expectNoLoss([...bases.values()]);
+    for (const [at, disk] of disks.entries()) {
+      const record = records[at];
+      if (record) await writeStateFile(disk.base, { ...record, state: 'retired' }, disk.stateFile);
+    }
+    await rm(journal, { force: true });
+  } finally {
+    await Promise.all([...bases.values()].map((base) => base.close()));
+  }
+}
+
+function expectFormat({ base, format = 'raw' }: DiskOptions, { image = 'raw' }: StateRecord): void {
+  if (image === format) return;
+  throw new BaseImageError(
+    'BASE_FORMAT',
+    `${base} was a base of format ${image}, the configuration says ${format}`,
+    `Set \`format: ${image}\` for this disk, or remove the base and its state file.`,
+  );
+}
+
+function expectNoLoss(bases: readonly OpenBase[]): void {
+  if (bases.every(({ losses }) => losses === 0)) return;
+  const remedy = 'Recover again: the journal is still there.';
+  throw new BaseImageError('BASE_IO', 'something was lost while the journal was replayed', remedy);
+}
+
+async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
+  const record = await readStateFile(disk.base, disk.stateFile);
+  if (record) return record;
+  const isThere = await exists(disk.base);
+  throw new BaseImageError(
+    'BASE_FOREIGN',
+    isThere ? `${disk.stateFile ?? stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
+    'Name the base of a replica; without its state file nobody can tell what it is worth.',
+  );
+}
+
+function expectUsable(
+  disk: DiskOptions,
+  record: StateRecord | undefined,
+  failedOver: StateRecord | undefined,
+): void {
+  if (!record) return;
+  if (failedOver && record.uuid !== failedOver.uuid) {
+    throw new BaseImageError(
+      'BASE_FOREIGN',
+      `${disk.base} belongs to another protection (${record.uuid}) than disk ${failedOver.disk}`,
+      'Name the bases of one VM and one protection, all of them.',
+    );
+  }
+  // The other disks' state files are written first or last, with the journal whole: it makes up for their state.
+  const isUsable = record.state === 'failed-over' || record.state === 'retired';
+  if (!isUsable && !(failedOver && record.state === 'protected')) {
+    throw new BaseImageError(
+      'BASE_NOT_USABLE',
+      `${disk.base} is ${record.state} at epoch ${record.epoch}: it holds no consistent disk`,
+      "Use the primary's disk; this base can only be seeded again.",
+    );
+  }
+}
+
+/** The journal is gone after the recovery, so no disk may be left out. */
+function expectAll({ disks, journal }: StateRecord, records: readonly StateRecord[]): void {
+  const missing = disks.filter((name) => !records.some(({ disk }) => disk === name));
+  if (missing.length === 0) return;
+  throw new BaseImageError(
+    'BASE_FOREIGN',
+    `${journal} also holds writes of disk ${missing.join(', ')}`,
+    'Name the bases of one VM and one protection, all of them.',
+  );
+}

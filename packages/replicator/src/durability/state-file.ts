@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { BaseImageError } from '../errors.js';
+import { messageOf } from '../images/base-image.js';
+
+/**
+ * What a base image is worth, written beside it before it is acted upon (invariant I6).
+ *
+ *   seeding       half a copy: not usable
+ *   protected     the base lags behind what is in memory and is written to in no particular order: not usable alone
+ *   diverged      the same, and no failover will ever make it whole
+ *   failed-over   base and journal together are the guest's disk: replay the journal before use
+ *   retired       the base alone is the guest's disk
+ */
+export type ReplicaState = 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
+
+/** What a replica may become. */
+export const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
+  seeding: ['protected', 'diverged'],
+  protected: ['failed-over', 'diverged'],
+  'failed-over': ['retired'],
+  retired: [],
+  diverged: [],
+};
+
+export interface StateRecord {
+  readonly format: 'gannet-replica-1';
+  /** Format of the base; raw where it is not said. */
+  readonly image?: string;
+  /** Of the protection that this base belongs to; all disks of a VM share it. */
+  readonly uuid: string;
+  readonly vm: string;
+  readonly disk: string;
+  /** All disks of the VM, in the order in which the journal numbers them. */
+  readonly disks: readonly string[];
+  readonly sizeBytes: number;
+  readonly state: ReplicaState;
+  /** Last epoch that was committed when this was written. */
+  readonly epoch: number;
+  /** Where the failover journal is; meant for state `failed-over`. */
+  readonly journal: string;
+}
+
+const STATES: readonly string[] = ['seeding', 'protected', 'failed-over', 'retired', 'diverged'];
+
+function isStateRecord(value: unknown): value is StateRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Record<string, unknown>;
+  return (
+    record.format === 'gannet-replica-1' &&
+    typeof record.state === 'string' &&
+    STATES.includes(record.state) &&
+    (record.image === undefined || typeof record.image === 'string') &&
+    ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
+    [record.sizeBytes, record.epoch].every(
+      (count) => Number.isSafeInteger(count) && Number(count) >= 0,
+    ) &&
+    Array.isArray(record.disks) &&
+    record.disks.every((name) => typeof name === 'string') &&
+    record.disks.some((name) => name === record.disk)
+  );
+}
+
+/** Where the state file of a base is, unless another place is named: beside it. */
+export function stateFileOf(basePath: string): string {
+  return `${basePath}.gannet`;
+}
+
+/** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+export async function readStateFile(
+  basePath: string,
+  file = stateFileOf(basePath),
+): Promise<StateRecord | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw unreadable(file, error);
+  }
+  return parseState(text, file);
+}
+
+/** @param file where it is from; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+export function parseState(text: string, file: string): StateRecord {
+  try {
+    const record: unknown = JSON.parse(text);
+    if (!isStateRecord(record)) throw new Error('not a state file of this version');
+    return record;
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+/** Replaces the state file atomically; it is on stable storage when this returns. */
+export async function writeStateFile(
+  basePath: string,
+  record: StateRecord,
+  file = stateFileOf(basePath),
+): Promise<void> {
+  const fresh = `${file}.${randomUUID().slice(0, 8)}.new`;
+  try {
+    const handle = await open(fresh, 'wx', 0o600);
+    try {
+      await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(fresh, file);
+    await syncFolder(path.dirname(file));
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw new BaseImageError(
+      'BASE_IO',
+      `${file} can't be written: ${messageOf(error)}`,
+      'Make its folder writable and give it free space.',
+      { cause: error },
+    );
+  }
+}
+
+export interface StateFilesOptions {
+  readonly vm: string;
+  readonly uuid: string;
+  readonly disks: readonly { readonly name: string; readonly sizeBytes: number }[];
+  /** Where the disks' bases are, in the same order. */
+  readonly images: readonly {
+    readonly base: string;
+    readonly format?: string | undefined;
+    readonly stateFile?: string | undefined;
+  }[];
+  readonly journal: string;
+}
+
+/** Of all disks of a replica: each time all of them, after what was asked for before. */
+export class StateFiles {
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: StateFilesOptions) {}
+
+  write(state: ReplicaState, epoch: number): Promise<void> {
+    const { vm, uuid, disks, images, journal } = this.options;
+    const names = disks.map(({ name }) => name);
+    const written = this.#tail.then(async () => {
+      for (const [at, { name: disk, sizeBytes }] of disks.entries()) {
+        const { base = '', format: image = 'raw', stateFile } = images[at] ?? {};
+        const own = { image, uuid, vm, disk, disks: names, sizeBytes, state, epoch, journal };
+        await writeStateFile(base, { format: 'gannet-replica-1', ...own }, stateFile);
+      }
+    });
+    this.#tail = written.catch(() => undefined);
+    return written;
+  }
+
+  /** Settles when nothing is being written. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+}
+
+/** Makes names created, renamed or removed in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function unreadable(file: string, cause: unknown): BaseImageError {
+  return new BaseImageError(
+    'BASE_FOREIGN',
+    `${file} can't be read: ${messageOf(cause)}`,
+    'If the base beside it is of no more use, remove both and seed again.',
+    { cause },
+  );
+}

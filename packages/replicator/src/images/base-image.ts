@@ -1,0 +1,227 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { BaseImageError } from '../errors.js';
+import { HOLE_GRAIN_BYTES, HoleMap } from './hole-map.js';
+
+/** Where committed state goes: what a replicator needs of a disk. Offsets and lengths in bytes. */
+export interface BaseStore {
+  readonly sizeBytes: number;
+  /** End of the run from `offset` on that is known to read as zeros and to hold no data; `offset` if none. */
+  holeEnd(offset: number): number;
+  /** Where the next such run starts at or after `offset`; at least `sizeBytes` if there is none. */
+  nextHole(offset: number): number;
+  read(offset: number, target: Uint8Array): Promise<void>;
+  write(offset: number, data: Uint8Array): Promise<void>;
+  zero(offset: number, length: number): Promise<void>;
+  /** Gives up what it holds; what can be made one hole is one afterwards. Other contents are undefined. */
+  clear?(): Promise<void>;
+  /** Everything written before is on stable storage afterwards. */
+  sync(): Promise<void>;
+  /**
+   * How many times writes that had been answered may have been lost before they were synced. Who has written, and finds
+   * after its sync that this has changed meanwhile, has to write again: whom a failure is told is not who it concerns.
+   */
+  readonly losses: number;
+  close(): Promise<void>;
+}
+
+/** A base as it is opened. */
+export interface OpenBase extends BaseStore {
+  /** Whether nothing was ever written to it. */
+  readonly isBlank: boolean;
+}
+
+const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
+
+export interface RawBaseOptions {
+  /** Creates the file, sparse, with this size, when it is not there. */
+  readonly createBytes?: number | undefined;
+  /** What is to be let go of when the file is closed. */
+  readonly onClosed?: (() => Promise<void>) | undefined;
+}
+
+/** A raw image file or a block device. */
+export class RawBase implements OpenBase {
+  #losses = 0;
+
+  private constructor(
+    readonly path: string,
+    readonly sizeBytes: number,
+    private readonly file: FileHandle,
+    /** All of a fresh file. An image that holds data counts as data throughout. */
+    private readonly holes: HoleMap,
+    private readonly onClosed: RawBaseOptions['onClosed'],
+  ) {}
+
+  /** @throws BaseImageError BASE_NOT_USABLE when it can't be opened, BASE_SIZE when it is empty */
+  static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
+    const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
+    const file = await open(path, flags, 0o600).catch((error: unknown) => {
+      throw notUsable(path, error);
+    });
+    try {
+      let stats = await file.stat({ bigint: true });
+      if (options.createBytes !== undefined && stats.isFile() && stats.size === 0n) {
+        await file.truncate(options.createBytes);
+        stats = await file.stat({ bigint: true });
+      }
+      const sizeBytes = await sizeOf(path, stats);
+      const holes = new HoleMap(sizeBytes);
+      if (stats.isFile() && stats.blocks === 0n && (await beginsWithZeros(file))) {
+        holes.add(0, sizeBytes);
+      }
+      return new RawBase(path, sizeBytes, file, holes, options.onClosed);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  get isBlank(): boolean {
+    return this.holes.isWhole;
+  }
+
+  get losses(): number {
+    return this.#losses;
+  }
+
+  holeEnd(offset: number): number {
+    return this.holes.end(offset);
+  }
+
+  nextHole(offset: number): number {
+    return this.holes.next(offset);
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    let done = 0;
+    while (done < target.length) {
+      const { bytesRead } = await this.file
+        .read(target, done, target.length - done, offset + done)
+        .catch((error: unknown) => this.#fail('read', offset + done, error));
+      if (bytesRead === 0) this.#fail('read', offset + done, new Error('unexpected end of file'));
+      done += bytesRead;
+    }
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    this.holes.remove(offset, data.length);
+    let done = 0;
+    while (done < data.length) {
+      const { bytesWritten } = await this.file
+        .write(data, done, data.length - done, offset + done)
+        .catch((error: unknown) => this.#fail('write', offset + done, error));
+      done += bytesWritten;
+    }
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    // Pieces are found before the first is written, which ends the hole around it.
+    for (const [from, bytes] of [...this.holes.data(offset, length)]) {
+      for (let done = 0; done < bytes; done += ZERO_CHUNK.length) {
+        const chunk = ZERO_CHUNK.subarray(0, Math.min(ZERO_CHUNK.length, bytes - done));
+        await this.write(from + done, chunk);
+      }
+    }
+  }
+
+  /** Node.js punches no holes, but a file that loses all its data is sparse again. A block device keeps what it has. */
+  async clear(): Promise<void> {
+    if (this.isBlank || !(await this.file.stat()).isFile()) return;
+    await this.file.truncate(0).catch((error: unknown) => this.#fail('truncate', 0, error));
+    await this.file.truncate(this.sizeBytes);
+    this.holes.add(0, this.sizeBytes);
+  }
+
+  async sync(): Promise<void> {
+    await this.file.datasync().catch((error: unknown) => {
+      // The kernel may have dropped what was written, and will not say so a second time (fsync(2), "EIO").
+      this.#losses++;
+      this.#fail('fdatasync', 0, error);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+    await this.onClosed?.();
+  }
+
+  #fail(what: string, offset: number, error: unknown): never {
+    throw new BaseImageError(
+      'BASE_IO',
+      `${this.path}: ${what} at byte ${offset} failed: ${messageOf(error)}`,
+      ioRemedy(isNoSpace(error)),
+      { cause: error },
+    );
+  }
+}
+
+/** File systems that do not count blocks say 0 for any file: no image with a boot sector may pass for a hole. */
+async function beginsWithZeros(file: FileHandle): Promise<boolean> {
+  const start = Buffer.alloc(HOLE_GRAIN_BYTES);
+  const { bytesRead } = await file.read(start, 0, start.length, 0);
+  return start.subarray(0, bytesRead).every((byte) => byte === 0);
+}
+
+async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
+  let sizeBytes = Number(stats.size);
+  if (stats.isBlockDevice()) {
+    const [major, minor] = deviceNumbers(stats.rdev);
+    sizeBytes = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+  } else if (!stats.isFile()) {
+    throw new BaseImageError(
+      'BASE_NOT_USABLE',
+      `${path} is neither a file nor a block device`,
+      'Name an image file or a block device as the base.',
+    );
+  }
+  if (sizeBytes === 0) {
+    throw new BaseImageError(
+      'BASE_SIZE',
+      `${path} is empty`,
+      'Give the disk a size, equal to the primary disk, so that the file is created.',
+    );
+  }
+  return sizeBytes;
+}
+
+export function notUsable(path: string, cause: unknown): BaseImageError {
+  return new BaseImageError(
+    'BASE_NOT_USABLE',
+    `${path}: ${messageOf(cause)}`,
+    'Check the path and its permissions, or give the disk a size so that the file is created.',
+    { cause },
+  );
+}
+
+/** Of a file, or as a storage daemon passes it on. */
+export function isNoSpace(error: unknown): boolean {
+  const { code, wireError } = error as { code?: unknown; wireError?: unknown };
+  return code === 'ENOSPC' || wireError === 'ENOSPC';
+}
+
+/** What to do when a base does not take what is written to it. */
+export function ioRemedy(isFull: boolean): string {
+  const what = isFull ? 'Make space on its file system' : 'Check the image and its disk';
+  return `${what}: what is written back stays in memory and is tried again, a first copy begins anew with \`gannet protect\`.`;
+}
+
+/** Of a device as stat(2) gives it (makedev(3)). */
+export function deviceNumbers(device: bigint): readonly [major: bigint, minor: bigint] {
+  return [
+    ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
+    (device & 0xffn) | ((device >> 12n) & 0xffffff00n),
+  ];
+}
+
+/** Whether something is at that path. */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

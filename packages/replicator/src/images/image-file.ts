@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { deviceNumbers, exists, messageOf } from './base-image.js';
+import { BaseImageError } from '../errors.js';
+
+/** Formats of images that qemu-storage-daemon writes; `raw` needs none. */
+export const IMAGE_FORMATS = ['raw', 'qcow2', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc'] as const;
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 30_000;
+
+/** What qemu-img sees in an image. */
+export interface ImageProbe {
+  readonly format: string;
+  readonly sizeBytes: number;
+  readonly isInUse: boolean;
+}
+
+/**
+ * Creates an image, with nothing in it, unless something is there.
+ *
+ * @returns whether it did
+ * @throws BaseImageError BASE_NOT_USABLE
+ */
+export async function createImage(
+  path: string,
+  format: ImageFormat,
+  sizeBytes: number,
+): Promise<boolean> {
+  if (await exists(path)) return false;
+  // Sizes of vpc are rounded up to a geometry of old, unless one insists.
+  const options = format === 'vpc' ? ['-o', 'force_size=on'] : [];
+  const args = ['create', '-q', '-f', format, ...options, path, String(sizeBytes)];
+  try {
+    await run('qemu-img', args, { timeout: TIMEOUT_MS });
+    return true;
+  } catch (cause) {
+    throw new BaseImageError(
+      'BASE_NOT_USABLE',
+      `${path} can't be created: ${wordsOf(cause)}`,
+      'Check its folder, the free space there, and that qemu-img is installed.',
+      { cause },
+    );
+  }
+}
+
+/**
+ * Looks at an image without changing it, or keeping anybody from it.
+ *
+ * @returns undefined when there is none, or qemu-img can't tell
+ */
+export async function probeImage(path: string): Promise<ImageProbe | undefined> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  if (!stats) return undefined;
+  const args = ['info', '--output=json', '--force-share', path];
+  try {
+    const { stdout } = await run('qemu-img', args, { timeout: TIMEOUT_MS });
+    const info = JSON.parse(stdout) as { format: string; 'virtual-size': number };
+    const isInUse = isLocked(await readFile('/proc/locks', 'utf8'), stats);
+    return { format: info.format, sizeBytes: info['virtual-size'], isInUse };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether somebody has a lock on it that is in the way of a writer: on byte 100 + n who uses permission n, on byte
+ * 200 + n who shares it with nobody; 0 is to read, 1 to write, 3 to resize (QEMU, block/file-posix.c).
+ */
+function isLocked(locks: string, { dev, ino }: { dev: bigint; ino: bigint }): boolean {
+  const [major, minor] = deviceNumbers(dev);
+  const hex = (part: bigint): string => part.toString(16).padStart(2, '0');
+  const file = ` ${hex(major)}:${hex(minor)}:${ino} `;
+  return locks.split('\n').some((line) => {
+    if (!line.includes('OFDLCK') || !line.includes(file)) return false;
+    const [first, last] = (line.split(file)[1] ?? '')
+      .split(' ')
+      .map((byte) => (byte === 'EOF' ? Infinity : Number(byte)));
+    if (first === undefined || last === undefined) return false;
+    return [101, 103, 200, 201, 203].some((byte) => first <= byte && byte <= last);
+  });
+}
+
+/** Who has a file open, in words, as far as can be seen; empty where nobody is found. */
+export async function holdersOf(path: string): Promise<string> {
+  const wanted = await stat(path).catch(() => undefined);
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const holders: string[] = [];
+  for (const pid of pids) {
+    if (!wanted || Number(pid) === process.pid || !(await hasOpen(pid, wanted))) continue;
+    holders.push(`${await nameOf(pid)} (process ${pid})`);
+  }
+  return holders.join(', ');
+}
+
+/** Of a script its own name and arguments: whatever Node.js runs is called node. */
+async function nameOf(pid: string): Promise<string> {
+  const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  const at = words.findIndex((word, index) => index > 0 && !word.startsWith('-'));
+  const script = words[at] ?? '';
+  if (path.basename(words[0] ?? '') === 'node' && script !== '') {
+    return [path.basename(script), ...words.slice(at + 1)].join(' ').trim();
+  }
+  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?')).trim();
+}
+
+async function hasOpen(pid: string, wanted: { dev: number; ino: number }): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  for (const file of await readdir(folder).catch(() => [])) {
+    const target = await readlink(`${folder}/${file}`).catch(() => '');
+    if (!target.startsWith('/')) continue;
+    const stats = await stat(`${folder}/${file}`).catch(() => undefined);
+    if (stats?.dev === wanted.dev && stats.ino === wanted.ino) return true;
+  }
+  return false;
+}
+
+function wordsOf(error: unknown): string {
+  const { stderr } = error as { stderr?: string };
+  const words = stderr?.trim().replace(/^qemu-img: /, '') ?? '';
+  return words === '' ? messageOf(error) : words;
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BaseImageError } from '../errors.js';
+import { protocolNode, StorageDaemon } from './storage-daemon.js';
+
+const RETAKE_PAUSE_MS = 1000;
+/** What a QEMU that writes to an image takes, and lets nobody else have (block/file-posix.c, raw_apply_lock_bytes). */
+const TAKEN = ['consistent-read', 'write', 'resize'];
+const UNSHARED = ['write', 'resize'];
+
+/**
+ * The locks that QEMU takes on its images, on an image that we read and write ourselves. Node.js has no byte-range locks,
+ * so a qemu-storage-daemon holds them that does nothing else. They keep away every QEMU and every tool of QEMU that
+ * would write, and other daemons of ours; they end with that process, which ends with this one.
+ */
+export class ImageLock {
+  #isReleased = false;
+  #retaking: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly path: string,
+    private readonly onTrouble: (error: BaseImageError) => void,
+    private daemon: StorageDaemon,
+  ) {
+    this.#watch();
+  }
+
+  /** @throws BaseImageError BASE_IN_USE; BASE_NOT_USABLE where it can't be locked */
+  static async take(
+    path: string,
+    onTrouble: (error: BaseImageError) => void = () => undefined,
+  ): Promise<ImageLock> {
+    return new ImageLock(path, onTrouble, await hold(path));
+  }
+
+  /** When this has settled, others may use the image. */
+  async release(): Promise<void> {
+    this.#isReleased = true;
+    await this.#retaking;
+    this.daemon.kill();
+    await this.daemon.ended;
+  }
+
+  #watch(): void {
+    void this.daemon.ended.then((words) => {
+      if (this.#isReleased) return;
+      this.#tell(words);
+      this.#retaking = this.#retake();
+    });
+  }
+
+  async #retake(): Promise<void> {
+    while (!this.#isReleased) {
+      try {
+        this.daemon = await hold(this.path);
+        this.#watch();
+        return;
+      } catch (error) {
+        this.#tell(error instanceof Error ? error.message : String(error));
+        await sleep(RETAKE_PAUSE_MS);
+      }
+    }
+  }
+
+  #tell(words: string): void {
+    const message = `the lock on ${this.path} is lost, and taken again: ${words}`;
+    const remedy = 'See that nothing else uses the image.';
+    this.onTrouble(new BaseImageError('BASE_IN_USE', message, remedy));
+  }
+}
+
+async function hold(path: string): Promise<StorageDaemon> {
+  const node = { ...(await protocolNode(path)), 'node-name': 'image' };
+  const lock = {
+    driver: 'blkdebug',
+    'node-name': 'lock',
+    image: 'image',
+    'take-child-perms': TAKEN,
+    'unshare-child-perms': UNSHARED,
+  };
+  const args = ['--blockdev', JSON.stringify(node), '--blockdev', JSON.stringify(lock)];
+  return StorageDaemon.start(path, args);
+}

@@ -1,0 +1,282 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NbdClient, NbdCommandError } from '@gannet/nbd';
+import { ioRemedy, isNoSpace, messageOf, type OpenBase } from './base-image.js';
+import { BaseImageError } from '../errors.js';
+import { HoleMap } from './hole-map.js';
+import type { ImageFormat } from './image-file.js';
+import { protocolNode, StorageDaemon } from './storage-daemon.js';
+
+const EXPORT = 'base';
+const RESTART_PAUSE_MS = 500;
+/** What a request waits for a storage daemon that is being started again. */
+const PATIENCE_MS = 10_000;
+/** Of one block status request, and of the walk over an image with more pieces than are worth knowing. */
+const STATUS_BYTES_MAX = 1024 * 1024 * 1024;
+const EXTENTS_MAX = 100_000;
+
+export interface NbdBaseOptions {
+  readonly format: ImageFormat;
+  /** It was created just now: nothing is in it, even where its format can't tell. */
+  readonly isFresh?: boolean | undefined;
+  /** The storage daemon was lost, or can't be started again. */
+  readonly onTrouble?: ((error: BaseImageError) => void) | undefined;
+}
+
+/** One storage daemon, and our connection to it. */
+interface Service {
+  readonly daemon: StorageDaemon;
+  readonly client: NbdClient;
+  isLost: boolean;
+}
+
+/**
+ * An image of any format that QEMU knows, through a qemu-storage-daemon of its own.
+ *
+ * The storage daemon is watched. When it is lost, it is started again, and requests wait for that; reads are then asked
+ * anew, writes fail, since who has asked may want to know. What was written and not synced may be gone, because a format
+ * such as qcow2 keeps its tables in memory: `losses` says so, and whoever has written that writes it again.
+ */
+export class NbdBase implements OpenBase {
+  readonly sizeBytes: number;
+  readonly #holes: HoleMap;
+  #service: Promise<Service>;
+  /** The same, while it is there. */
+  #live: Service | undefined;
+  #isClosed = false;
+  /** Writes that were answered, and how many of those are on stable storage. */
+  #answered = 0;
+  #synced = 0;
+  #losses = 0;
+
+  private constructor(
+    readonly path: string,
+    private readonly options: NbdBaseOptions,
+    service: Service,
+  ) {
+    this.sizeBytes = service.client.sizeBytes;
+    this.#holes = new HoleMap(this.sizeBytes);
+    this.#service = Promise.resolve(service);
+    this.#watch(service);
+  }
+
+  /** @throws BaseImageError BASE_IN_USE, BASE_FORMAT or BASE_NOT_USABLE */
+  static async open(file: string, options: NbdBaseOptions): Promise<NbdBase> {
+    const base = new NbdBase(file, options, await serve(file, options.format));
+    try {
+      if (options.isFresh === true) base.#holes.add(0, base.sizeBytes);
+      else await base.#findHoles();
+      return base;
+    } catch (error) {
+      await base.close();
+      throw error;
+    }
+  }
+
+  get isBlank(): boolean {
+    return this.#holes.isWhole;
+  }
+
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /** Of the storage daemon. */
+  async pid(): Promise<number | undefined> {
+    return (await this.#service).daemon.pid;
+  }
+
+  holeEnd(offset: number): number {
+    return this.#holes.end(offset);
+  }
+
+  nextHole(offset: number): number {
+    return this.#holes.next(offset);
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    for (;;) {
+      const service = await this.#ready('read', offset);
+      try {
+        await service.client.readInto(offset, target);
+        return;
+      } catch (error) {
+        if (error instanceof NbdCommandError) this.#fail('read', offset, error);
+        await this.#giveUp(service);
+      }
+    }
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    const service = await this.#ready('write', offset);
+    this.#holes.remove(offset, data.length);
+    await this.#change('write', offset, service, service.client.write(offset, data));
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    const service = await this.#ready('zero', offset);
+    const pieces = [...this.#holes.data(offset, length)];
+    // Zeroing may leave a mark in the image where there was nothing: that is no hole of ours any more.
+    for (const [from, bytes] of pieces) this.#holes.remove(from, bytes);
+    const zeroed = pieces.map(([from, bytes]) => service.client.writeZeroes(from, bytes));
+    await this.#change('zero', offset, service, Promise.all(zeroed));
+  }
+
+  async sync(): Promise<void> {
+    const answered = this.#answered;
+    const service = await this.#ready('flush', 0);
+    try {
+      await service.client.flush();
+    } catch (error) {
+      if (error instanceof NbdCommandError) this.#losses++;
+      else await this.#giveUp(service);
+      this.#fail('flush', 0, error);
+    }
+    if (service.isLost) this.#fail('flush', 0, new Error('the storage daemon has ended'));
+    this.#synced = Math.max(this.#synced, answered);
+  }
+
+  /** When this has settled, the image is closed and others may use it. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const service = await this.#service.catch(() => undefined);
+    if (!service || service.isLost) return;
+    await service.client.disconnect().catch(() => undefined);
+    await service.daemon.stop();
+  }
+
+  async #change(
+    what: string,
+    offset: number,
+    service: Service,
+    done: Promise<unknown>,
+  ): Promise<void> {
+    try {
+      await done;
+    } catch (error) {
+      if (!(error instanceof NbdCommandError)) await this.#giveUp(service);
+      this.#fail(what, offset, error);
+    }
+    // Of an answer that is read only now, nobody knows whether the image has kept what it speaks of.
+    if (service.isLost) this.#fail(what, offset, new Error('the storage daemon has ended'));
+    this.#answered++;
+  }
+
+  #watch(service: Service): void {
+    this.#live = service;
+    void service.daemon.ended.then((words) => {
+      service.isLost = true;
+      this.#live = undefined;
+      service.client.destroy();
+      if (this.#isClosed) return;
+      if (this.#answered > this.#synced) this.#losses++;
+      this.#synced = this.#answered;
+      this.#tell(`its storage daemon is lost, and started again: ${words}`);
+      this.#service = this.#restart();
+      this.#service.catch(() => undefined);
+    });
+  }
+
+  async #restart(): Promise<Service> {
+    for (;;) {
+      if (this.#isClosed) throw this.#error('closed');
+      try {
+        const service = await serve(this.path, this.options.format);
+        if (service.client.sizeBytes !== this.sizeBytes) {
+          service.daemon.kill();
+          throw this.#error(`its size is ${service.client.sizeBytes} now, not ${this.sizeBytes}`);
+        }
+        this.#watch(service);
+        return service;
+      } catch (error) {
+        this.#tell(messageOf(error));
+        await sleep(RESTART_PAUSE_MS);
+      }
+    }
+  }
+
+  async #ready(what: string, offset: number): Promise<Service> {
+    if (this.#live) return this.#live;
+    const tooLate = new AbortController();
+    try {
+      return await Promise.race([
+        this.#service,
+        sleep(PATIENCE_MS, undefined, { signal: tooLate.signal }).then(() => {
+          throw new Error(`no storage daemon for ${PATIENCE_MS} ms`);
+        }),
+      ]);
+    } catch (error) {
+      this.#fail(what, offset, error);
+    } finally {
+      tooLate.abort();
+    }
+  }
+
+  /** A daemon whose connection is of no more use goes; when this settles, another one is on its way. */
+  async #giveUp(service: Service): Promise<void> {
+    service.daemon.kill();
+    await service.daemon.ended;
+  }
+
+  async #findHoles(): Promise<void> {
+    const { client } = await this.#service;
+    if (!client.hasBlockStatus) return;
+    let extents = 0;
+    for (let at = 0; at < this.sizeBytes && extents < EXTENTS_MAX;) {
+      const length = Math.min(STATUS_BYTES_MAX, this.sizeBytes - at);
+      for (const { length: bytes, hole, zero } of await client.blockStatus(at, length)) {
+        const known = Math.min(bytes, this.sizeBytes - at);
+        if (hole && zero) this.#holes.add(at, known);
+        at += known;
+        extents++;
+      }
+    }
+  }
+
+  #tell(words: string): void {
+    this.options.onTrouble?.(this.#error(words));
+  }
+
+  #error(words: string, cause?: unknown): BaseImageError {
+    return new BaseImageError(
+      'BASE_IO',
+      `${this.path}: ${words}`,
+      ioRemedy(isNoSpace(cause ?? {})),
+      { cause },
+    );
+  }
+
+  #fail(what: string, offset: number, error: unknown): never {
+    throw this.#error(`${what} at byte ${offset} failed: ${messageOf(error)}`, error);
+  }
+}
+
+/** Starts a storage daemon on an image, and connects to it: nobody else can. */
+async function serve(file: string, format: ImageFormat): Promise<Service> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'gannet-base-'));
+  try {
+    const socket = path.join(folder, 'nbd.sock');
+    const node = { driver: format, 'node-name': 'image', discard: 'unmap' };
+    const image = { ...node, file: await protocolNode(file) };
+    const server = { addr: { type: 'unix', path: socket } };
+    const served = { type: 'nbd', id: EXPORT, 'node-name': 'image', name: EXPORT, writable: true };
+    const daemon = await StorageDaemon.start(file, [
+      ...['--blockdev', JSON.stringify(image)],
+      ...['--nbd-server', JSON.stringify(server)],
+      ...['--export', JSON.stringify(served)],
+    ]);
+    try {
+      const client = await NbdClient.connect({ path: socket }, { export: EXPORT });
+      return { daemon, client, isLost: false };
+    } catch (error) {
+      daemon.kill();
+      throw error;
+    }
+  } finally {
+    // The connection outlives the name: nothing is left behind, whoever dies.
+    await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { holdersOf } from './image-file.js';
+import { BaseImageError } from '../errors.js';
+
+const PROGRAM = 'qemu-storage-daemon';
+const STDERR_TAIL_CHARS = 2048;
+/** Opening an image that was not closed may repair it first. */
+const START_TIMEOUT_MS = 60_000;
+/** A storage daemon that is asked to end closes its image first. */
+const STOP_TIMEOUT_MS = 30_000;
+/** A daemon that has just died may not have let go of its images yet. */
+const LOCK_PATIENCE_MS = 2000;
+const LOCK_PAUSE_MS = 100;
+
+/** A qemu-storage-daemon, which ends when the process that started it does. */
+export class StorageDaemon {
+  /** Settles with how it ended. */
+  readonly ended: Promise<string>;
+  #stderrTail = '';
+
+  private constructor(private readonly child: ChildProcess) {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderrTail = (this.#stderrTail + text).slice(-STDERR_TAIL_CHARS);
+    });
+    child.stdin?.on('error', () => undefined);
+    this.ended = new Promise((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('close', (code, signal) => {
+        const words = this.#stderrTail.trim().replace(/^.*?qemu-storage-daemon: /s, '');
+        resolve(words === '' ? `it ended with ${signal ?? String(code)}` : words);
+      });
+    });
+  }
+
+  /**
+   * Starts it, and waits until all that its arguments ask for is there. An image that is locked is waited for, briefly.
+   *
+   * @param path the image, for messages
+   * @throws BaseImageError BASE_IN_USE, BASE_FORMAT or BASE_NOT_USABLE
+   */
+  static async start(path: string, args: readonly string[]): Promise<StorageDaemon> {
+    const deadline = performance.now() + LOCK_PATIENCE_MS;
+    for (;;) {
+      const daemon = StorageDaemon.#spawn(args);
+      const trouble = await daemon.#becomesReady();
+      if (trouble === undefined) return daemon;
+      const isLocked = /Failed to get .*lock|Is another process using/s.test(trouble);
+      if (!isLocked || performance.now() > deadline) throw await unusable(path, trouble, isLocked);
+      await sleep(LOCK_PAUSE_MS);
+    }
+  }
+
+  static #spawn(args: readonly string[]): StorageDaemon {
+    // The monitor greets when all options before it have been dealt with. SIGTERM has it close its images.
+    const monitor = ['--chardev', 'stdio,id=monitor', '--monitor', 'chardev=monitor'];
+    const command = ['--pdeathsig', 'TERM', PROGRAM, ...args, ...monitor];
+    return new StorageDaemon(spawn('setpriv', command, { stdio: ['pipe', 'pipe', 'pipe'] }));
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** Has it close its images and end. */
+  async stop(): Promise<void> {
+    this.child.kill('SIGTERM');
+    const timer = setTimeout(() => this.kill(), STOP_TIMEOUT_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  /** Ends it as it stands. */
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+
+  /** @returns why not */
+  async #becomesReady(): Promise<string | undefined> {
+    const { stdout } = this.child;
+    if (!stdout) return this.ended;
+    const greeted = once(stdout, 'data').then(() => undefined);
+    greeted.catch(() => undefined);
+    const timer = setTimeout(() => this.kill(), START_TIMEOUT_MS);
+    try {
+      return await Promise.race([greeted, this.ended]);
+    } finally {
+      clearTimeout(timer);
+      stdout.resume();
+    }
+  }
+}
+
+/** How QEMU opens what is at `path`, with its own locks on it. */
+export async function protocolNode(path: string): Promise<Record<string, unknown>> {
+  const isDevice = await stat(path).then(
+    (stats) => stats.isBlockDevice(),
+    () => false,
+  );
+  const driver = isDevice ? 'host_device' : 'file';
+  return { driver, filename: path, locking: 'on', discard: 'unmap' };
+}
+
+async function unusable(path: string, words: string, isLocked: boolean): Promise<BaseImageError> {
+  if (isLocked) {
+    const holders = await holdersOf(path);
+    return new BaseImageError(
+      'BASE_IN_USE',
+      `${path} is in use${holders === '' ? '' : ` by ${holders}`}: ${words.replaceAll('\n', ' ')}`,
+      'Stop what uses the image (a VM, another gannet daemon), or name another base.',
+    );
+  }
+  if (/is not in .* format|not in qcow2 format|invalid .*(signature|magic)/i.test(words)) {
+    return new BaseImageError(
+      'BASE_FORMAT',
+      `${path}: ${words}`,
+      'Set `format` of the disk to what `qemu-img info` says, or remove the image to have it made anew.',
+    );
+  }
+  return new BaseImageError(
+    'BASE_NOT_USABLE',
+    `${path} can't be opened with ${PROGRAM}: ${words}`,
+    'Check the image and its permissions, and that qemu-storage-daemon and setpriv are installed.',
+  );
+}

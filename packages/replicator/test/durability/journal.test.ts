@@ -1,0 +1,244 @@
+import { createHash } from 'node:crypto';
+import { appendFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
+import { describe, expect, jest, test } from '@jest/globals';
+import { Disk } from '../../src/disk/disk.js';
+import { Durability } from '../../src/durability/durability.js';
+import type { Run } from '../../src/disk/merge-epochs.js';
+import { Journal, replayJournal } from '../../src/durability/journal.js';
+import { SlabPool } from '../../src/memory/slab-pool.js';
+import { temporaryFiles } from '../support/files.js';
+import { Random } from '../support/random.js';
+import { SlowBase } from '../support/slow-base.js';
+
+const UUID = '6f1c5a0e-0a40-4ac7-8ddf-6d3a2a64b1f0';
+const SIZE = 64 * 1024;
+const at = temporaryFiles();
+
+describe('Journal', () => {
+  test('I4 durability: replays data and zeros of all disks, in order, as often as one likes', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([
+      { disk: 0, runs: [zero(0, 8192), data(100, 'first')] },
+      { disk: 1, runs: [data(0, 'other disk')] },
+    ]);
+    await journal.append([{ disk: 0, runs: [data(102, 'RST')] }]);
+    await journal.sync();
+    await journal.close();
+    const disks = [Buffer.alloc(SIZE, 9), Buffer.alloc(SIZE, 9)];
+    for (let time = 0; time < 3; time++) {
+      expect(await replayInto(disks, at('j'))).toBe(2);
+      expect(disks[0]!.toString('latin1', 100, 106)).toBe('fiRST\0');
+      expect(disks[0]!.subarray(8192).every((byte) => byte === 9)).toBe(true);
+      expect(disks[1]!.toString('latin1', 0, 10)).toBe('other disk');
+    }
+  });
+
+  test('I4 durability: torn at any byte, it gives what was sealed before, and nothing else', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([{ disk: 0, runs: [data(0, 'one')] }]);
+    const sealed = 64 + journal.bytes;
+    await journal.append([{ disk: 0, runs: [data(0, 'two'), zero(4096, 4096), data(9000, 'x')] }]);
+    await journal.close();
+    const whole = await readFile(at('j'));
+    for (let length = sealed; length <= whole.length; length++) {
+      await writeFile(at('torn'), whole.subarray(0, length));
+      await expectOneOrTwo(at('torn'), length === whole.length);
+    }
+    for (let byte = sealed; byte < whole.length; byte++) {
+      const flipped = Buffer.from(whole);
+      flipped[byte] = flipped[byte]! ^ 0x40;
+      await writeFile(at('torn'), flipped);
+      await expectOneOrTwo(at('torn'), false);
+    }
+  });
+
+  test('bytes behind the last seal do not count, whatever they are', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([{ disk: 0, runs: [data(0, 'two')] }]);
+    await journal.close();
+    await appendFile(at('j'), Buffer.alloc(3_000_000, 0x47));
+    const disk = Buffer.alloc(SIZE);
+    expect(await replayInto([disk], at('j'))).toBe(1);
+    expect(disk.toString('latin1', 0, 3)).toBe('two');
+  });
+
+  test('remains of a longer append that was taken back are not taken for newer frames', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([{ disk: 0, runs: [data(0, 'old'), data(10, 'OLD')] }]);
+    journal.rewind();
+    await journal.append([{ disk: 0, runs: [data(0, 'new')] }]);
+    await journal.close();
+    // What follows the new seal is whole, with its seal, at a frame's beginning: 'OLD' was cut by nothing.
+    const frame = 48 + 3;
+    const bytes = await readFile(at('j'));
+    expect(bytes.length).toBe(64 + frame * 2 + 48);
+    const handle = await open(at('j'), 'r+');
+    const remains = await framesOf('OLD');
+    await handle.write(remains, 0, remains.length, 64 + frame + 48);
+    await handle.close();
+    const disk = Buffer.alloc(SIZE);
+    expect(await replayInto([disk], at('j'))).toBe(1);
+    expect(disk.toString('latin1', 0, 3)).toBe('new');
+    expect(disk[10]).toBe(0);
+  });
+
+  test('is empty after a reset, and takes frames again', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([{ disk: 0, runs: [data(0, 'old'), data(10, 'OLD')] }]);
+    await journal.sync();
+    await journal.reset();
+    expect(journal.bytes).toBe(0);
+    expect(await replayInto([Buffer.alloc(SIZE)], at('j'))).toBe(0);
+    await journal.append([{ disk: 0, runs: [data(0, 'new')] }]);
+    await journal.close();
+    const disk = Buffer.alloc(SIZE);
+    expect(await replayInto([disk], at('j'))).toBe(1);
+    expect(disk.toString('latin1', 0, 3)).toBe('new');
+  });
+
+  test('thousands of small frames and the largest one are read back', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    const random = new Random(7);
+    const large = random.bytes(1024 * 1024);
+    const runs = Array.from({ length: 3000 }, (_, page) => data(page * 8, String(page)));
+    await journal.append([{ disk: 0, runs: [...runs, data(100_000, large)] }]);
+    await journal.close();
+    const disk = Buffer.alloc(2 * 1024 * 1024);
+    await replayInto([disk], at('j'));
+    expect(disk.toString('latin1', 2999 * 8, 2999 * 8 + 4)).toBe('2999');
+    expect(disk.subarray(100_000, 100_000 + large.length).equals(large)).toBe(true);
+  });
+
+  test.each([
+    ['a kind that is not known', 4, 4, 0],
+    ['an offset beyond all disks', 16, 0xff, 3],
+  ])(
+    'refuses a whole frame with %s, before anything is replayed',
+    async (_what, place, value, length) => {
+      const journal = await Journal.create(at('j'), UUID);
+      await journal.append([{ disk: 0, runs: [data(0, 'first'), data(100, 'odd')] }]);
+      await journal.close();
+      const bytes = await readFile(at('j'));
+      const odd = 64 + 48 + 5;
+      bytes[odd + place] = value;
+      const hash = createHash('sha256').update(bytes.subarray(odd, odd + 32));
+      hash
+        .update(bytes.subarray(odd + 48, odd + 48 + length))
+        .digest()
+        .copy(bytes, odd + 32, 0, 16);
+      await writeFile(at('j'), bytes);
+      const disk = Buffer.alloc(SIZE);
+      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
+      expect(disk.every((byte) => byte === 0)).toBe(true);
+    },
+  );
+
+  test("refuses another replica's journal, a file that is none, and one that is not there", async () => {
+    await (await Journal.create(at('j'), UUID)).close();
+    const other = UUID.replace('6', '7');
+    await expect(replayInto([], at('j'), other)).rejects.toMatchObject({
+      code: 'JOURNAL_FOREIGN',
+      message: `${at('j')} is not the journal of replica ${other}`,
+    });
+    await truncate(at('j'), 10);
+    await expect(replayInto([], at('j'))).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
+    await expect(replayInto([], at('none'))).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(Journal.create(at('no/folder'), UUID)).rejects.toMatchObject({
+      code: 'JOURNAL_IO',
+      remedy: expect.stringContaining('free space'),
+    });
+  });
+});
+
+describe('Durability', () => {
+  test('I4 durability: after a sync that failed, the next flush journals everything again', async () => {
+    const { journal, disk, durability } = await scene();
+    disk.secondary.write(0, Buffer.from('kept'));
+    const sync = jest.spyOn(journal, 'sync').mockRejectedValueOnce(new Error('disk on fire'));
+    await expect(durability.flush()).rejects.toThrow('disk on fire');
+    expect(disk.committed.some((epoch) => durability.isJournaled(epoch))).toBe(false);
+    expect(journal.bytes).toBe(0);
+    await durability.flush();
+    expect(sync).toHaveBeenCalledTimes(2);
+    expect(disk.committed.every((epoch) => durability.isJournaled(epoch))).toBe(true);
+    await journal.close();
+    const contents = Buffer.alloc(SIZE);
+    await replayInto([contents], at('j'));
+    expect(contents.toString('latin1', 0, 4)).toBe('kept');
+  });
+
+  test('I4 durability: flushes that come during one share the next; none is answered early', async () => {
+    const { journal, disk, durability } = await scene();
+    const sync = jest.spyOn(journal, 'sync');
+    disk.secondary.write(0, Buffer.from('a'));
+    const first = durability.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+    disk.secondary.write(1, Buffer.from('b'));
+    await Promise.all([first, durability.flush(), durability.flush()]);
+    expect(sync).toHaveBeenCalledTimes(2);
+    expect(disk.committed).toHaveLength(2);
+    expect(disk.committed.every((epoch) => durability.isJournaled(epoch))).toBe(true);
+    await journal.close();
+  });
+
+  test('the journal is emptied only when the bases hold all of it', async () => {
+    const { journal, disk, durability } = await scene();
+    disk.secondary.write(0, Buffer.from('a'));
+    await durability.flush();
+    await durability.reset();
+    expect(journal.bytes).toBeGreaterThan(0);
+    disk.forget(1);
+    await durability.reset();
+    expect(journal.bytes).toBe(0);
+    await journal.close();
+  });
+});
+
+async function scene(): Promise<{ journal: Journal; disk: Disk; durability: Durability }> {
+  const journal = await Journal.create(at('j'), UUID);
+  const disk = new Disk('disk', new SlowBase(SIZE, new Random(1)), new SlabPool());
+  let epoch = 0;
+  const seal = (): void => {
+    if (!disk.secondary.isEmpty) disk.sealSecondary(++epoch);
+  };
+  return {
+    journal,
+    disk,
+    durability: new Durability(journal, [disk], seal, () => Promise.resolve()),
+  };
+}
+
+/** Frames as an append would have written them that came before the one that replaced it. */
+async function framesOf(text: string): Promise<Buffer> {
+  const journal = await Journal.create(at('other'), UUID);
+  await journal.append([{ disk: 0, runs: [data(10, text)] }]);
+  await journal.close();
+  return (await readFile(at('other'))).subarray(64);
+}
+
+function data(offset: number, contents: string | Buffer): Run {
+  const bytes = Buffer.from(contents);
+  return { kind: 'data', offset, length: bytes.length, copyTo: (target) => target.set(bytes) };
+}
+
+function zero(offset: number, length: number): Run {
+  return { kind: 'zero', offset, length };
+}
+
+function replayInto(disks: Buffer[], file: string, uuid = UUID): Promise<number> {
+  return replayJournal(file, uuid, {
+    write: (disk, offset, bytes) => Promise.resolve(disks[disk]!.set(bytes, offset)),
+    zero: (disk, offset, length) => {
+      disks[disk]!.fill(0, offset, offset + length);
+      return Promise.resolve();
+    },
+  });
+}
+
+async function expectOneOrTwo(file: string, isTwo: boolean): Promise<void> {
+  const disk = Buffer.alloc(SIZE, 9);
+  const seals = await replayInto([disk], file);
+  if (seals !== (isTwo ? 2 : 1)) throw new Error(`${seals} seals`);
+  if (disk.toString('latin1', 0, 3) !== (isTwo ? 'two' : 'one')) throw new Error('wrong contents');
+  if (disk[4096] !== (isTwo ? 0 : 9)) throw new Error('zeroed too early');
+}
