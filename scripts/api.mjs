@@ -20,6 +20,7 @@ const PACKAGES = [
   { folder: 'replicator' },
   { folder: 'checkpointer' },
   { folder: 'qmp-driver' },
+  { folder: 'contract' },
   { folder: 'gannet' },
 ];
 const KINDS = ['Classes', 'Functions', 'Types', 'Errors', 'Constants'];

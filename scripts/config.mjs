@@ -3,7 +3,7 @@
 //
 //   node scripts/config.mjs [--json]
 //
-// It reads what was compiled. What is said of a key stands beside it: packages/gannet/src/config-schema.ts.
+// It reads what was compiled. What is said of a key stands beside it: packages/contract/src/config/schema.ts.
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -11,8 +11,10 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..');
 const PAGE = path.join(root, 'docs', 'reference', 'config.md');
 const gannet = path.join(root, 'packages', 'gannet');
-const { configSections } = await import(path.join(gannet, 'dist', 'shells', 'config-keys.js'));
-const { stringify } = createRequire(path.join(gannet, 'package.json'))('yaml');
+const { configSections } = await import(path.join(gannet, 'dist', 'cli', 'config-keys.js'));
+const { stringify } = createRequire(path.join(root, 'packages', 'contract', 'package.json'))(
+  'yaml',
+);
 
 const PER_UNIT = { ms: ', in ms', µs: ', in µs', bytes: '', 'bytes a second': ' a second' };
 

@@ -14,7 +14,8 @@ if (folder === undefined) {
 mkdirSync(folder, { recursive: true });
 const { packageManager } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const pnpm = ['--yes', '--prefer-offline', packageManager, '--pm-on-fail=ignore'];
-const pack = ['--recursive', '--filter', './packages/*', 'pack'];
+// The lab is private: nobody installs it.
+const pack = ['--recursive', '--filter', './packages/*', '--filter', '!@gannet/lab', 'pack'];
 execFileSync('npx', [...pnpm, ...pack, '--pack-destination', path.resolve(folder)], {
   cwd: root,
   stdio: ['ignore', 'ignore', 'inherit'],

@@ -137,14 +137,14 @@ install_node_modules() {
 
 build_guest() {
   local directory=${GANNET_LAB_CACHE:-.cache/guest} status=0
-  packages/gannet/lab/build.sh "$directory" || status=$?
+  packages/lab/guest/build.sh "$directory" || status=$?
   if [ "$status" -eq 3 ] && [ "$updated" = false ]; then
     apt_update
     status=0
-    packages/gannet/lab/build.sh "$directory" || status=$?
+    packages/lab/guest/build.sh "$directory" || status=$?
   fi
   [ "$status" -eq 0 ] || fail "the lab's guest could not be built"
-  packages/gannet/lab/network/build.sh "$directory" || fail "the guest with a network could not be built"
+  packages/lab/guest/network/build.sh "$directory" || fail "the guest with a network could not be built"
   say "guest: ready in $directory"
 }
 

@@ -1,6 +1,6 @@
 /** B5: committed pages on their way to a slow disk, and what the foreground feels of it. */
 import path from 'node:path';
-import type { SlowHost } from 'gannet/lab';
+import type { SlowHost } from '@gannet/lab';
 import {
   takeTurns,
   type Comparison,

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient } from '@gannet/nbd';
-import { LabDaemon } from 'gannet/lab';
+import { LabDaemon } from '@gannet/lab';
 import {
   takeTurns,
   type Comparison,

@@ -4,13 +4,13 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   findGuest,
-  LabPair,
-  LabVm,
-  primaryCommand,
   type LabGuest,
   type LabMachine,
+  LabPair,
+  LabVm,
   type OracleLog,
-} from 'gannet/lab';
+  primaryCommand,
+} from '@gannet/lab';
 import { PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
 import { takeTurns, type Comparison, type Contender, type Trial } from './comparison.js';

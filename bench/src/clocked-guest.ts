@@ -3,7 +3,7 @@ import { chmod, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { findGuest, type LabGuest } from 'gannet/lab';
+import { findGuest, type LabGuest } from '@gannet/lab';
 
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '..', '..');

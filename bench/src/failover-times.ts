@@ -3,7 +3,7 @@
  * Writes are counted by QEMU (query-blockstats), which is asked every 10 ms over a QMP socket of its own.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findGuest, LabPair, type LabVm, TwoHosts } from 'gannet/lab';
+import { findGuest, LabPair, type LabVm, TwoHosts } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 
 const POLL_MS = 10;

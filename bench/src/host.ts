@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
-import { diskBelow } from 'gannet/lab';
+import { diskBelow } from '@gannet/lab';
 
 const execute = promisify(execFile);
 

@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DiskLimits, LabDaemon, type SlowHost } from 'gannet/lab';
+import { type DiskLimits, LabDaemon, type SlowHost } from '@gannet/lab';
 import type { LinkKind } from '@gannet/qmp-driver';
 import { BlockLayer } from './qemu.js';
 import { BenchError, type Scope } from './scope.js';

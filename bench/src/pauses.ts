@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LabPair, type LabVm } from 'gannet/lab';
+import { LabPair, type LabVm } from '@gannet/lab';
 import { clockedGuest, GuestClock } from './clocked-guest.js';
 
 const PERIOD_MS = 3000;

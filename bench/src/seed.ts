@@ -13,7 +13,7 @@ import { randomFillSync } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
-import { LabDaemon } from 'gannet/lab';
+import { LabDaemon } from '@gannet/lab';
 import { uriOf } from './ports.js';
 import { BlockLayer } from './qemu.js';
 import { BenchError, Scope } from './scope.js';

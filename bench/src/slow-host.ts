@@ -1,4 +1,4 @@
-import { type DiskLimits, SlowHost } from 'gannet/lab';
+import { type DiskLimits, SlowHost } from '@gannet/lab';
 import type { Scope } from './scope.js';
 
 /** What a default cloud volume gives. */

@@ -22,7 +22,9 @@ describe('docs/reference/api', () => {
   });
 
   test('has a page for every package, and words for every class and function', () => {
-    const packages = readdirSync(path.join(root, 'packages')).map((name) => `${name}.md`);
+    // The lab is private: nobody installs it.
+    const published = readdirSync(path.join(root, 'packages')).filter((name) => name !== 'lab');
+    const packages = published.map((name) => `${name}.md`);
     expect(made.pages.map(([name]) => name).sort()).toEqual([...packages, 'README.md'].sort());
     expect(made.undocumented.filter((one) => / (Classes|Functions) /.test(one))).toEqual([]);
   });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { asPrimary, asSecondary, parseConfig } from '../../packages/gannet/src/config.js';
+import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
 type Document = Record<string, unknown>;
 

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareDigests, LabError } from 'gannet/lab';
+import { compareDigests, LabError } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import type { Outcome } from './cells.js';
 import { executes } from './processes.js';

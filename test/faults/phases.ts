@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SlowHost } from 'gannet/lab';
+import { SlowHost } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import type { Phase } from './cells.js';
 import { childrenOf } from './processes.js';

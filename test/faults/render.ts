@@ -39,7 +39,7 @@ const FOUND = `## What it found
 
 - A daemon that was halted and went on found its timers overdue before it had read what came meanwhile: a secondary's could
   have a primary fenced that ran on alone, a primary's give its secondary up. Time asleep counts no more as silence
-  (\`halt/*\`, \`packages/gannet/test/silence.test.ts\`).
+  (\`halt/*\`, \`packages/gannet/test/daemon/peer/peer-liveness.test.ts\`).
 - A primary daemon that died while it protected left a copy in QEMU that nobody watched. Its next one takes that back
   (\`kill/primary-daemon/seeding\`, \`packages/qmp-driver/test/primary.test.ts\`).
 - A write that the NBD server refused by itself never reached the replica, and QEMU swallows such errors: the next commit

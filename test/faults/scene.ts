@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LabError, type LabPair, type OracleDigest, type SlowHost } from 'gannet/lab';
+import { LabError, type LabPair, type OracleDigest, type SlowHost } from '@gannet/lab';
 import type { Cell } from './cells.js';
 import { chance } from './chance.js';
 import { BIN } from './places.js';

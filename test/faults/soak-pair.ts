@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LabError, type LabGuest, LabPair } from 'gannet/lab';
+import { LabError, type LabGuest, LabPair } from '@gannet/lab';
 
 const PERIOD_MS = 1000;
 const PATIENCE_MS = 60_000;

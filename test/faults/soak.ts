@@ -6,7 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { findGuest, type LabPair } from 'gannet/lab';
+import { findGuest, type LabPair } from '@gannet/lab';
 import { chance } from './chance.js';
 import { type Footprint, footprintOf, Series } from './footprint.js';
 import type { Holding, SoakSummary } from './soak-summary.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LabError } from 'gannet/lab';
+import { LabError } from '@gannet/lab';
 import { type Target, TARGETS } from './cells.js';
 import { childrenOf, signal } from './processes.js';
 import type { Scene } from './scene.js';

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { findGuest, LabPair, type LabPairOptions, type LabVm, TwoHosts } from 'gannet/lab';
+import { findGuest, LabPair, type LabPairOptions, type LabVm, TwoHosts } from '@gannet/lab';
 import { executes } from './processes.js';
 
 /** Short enough for a test, long enough for a busy machine. */

@@ -1,18 +1,12 @@
 import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type DiskLink, PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
-import { findGuest, LabPair, type LabVm } from 'gannet/lab';
+import { findGuest, GANNET_BIN, LabPair, type LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 
 /** For a QEMU that cannot enter COLO: run by scripts/matrix.mjs, with such a QEMU first in PATH. */
 
-const BIN = path.join(
-  path.dirname(createRequire(import.meta.url).resolve('gannet/lab')),
-  '..',
-  'bin.js',
-);
+const BIN = GANNET_BIN;
 
 interface Outcome {
   readonly code: number;

@@ -46,11 +46,11 @@ export class MutantWorkspace {
     return workspace;
   }
 
-  /** Runs `gannet demo` from the copy, on the guest of the original. */
+  /** Runs the demonstration from the copy, on the guest of the original. */
   demo(args: readonly string[]): Promise<DemoOutcome> {
-    const bin = path.join(this.dir, 'packages', 'gannet', 'dist', 'bin.js');
+    const bin = path.join(this.dir, 'packages', 'lab', 'dist', 'demo', 'main.js');
     const cache = process.env['GANNET_LAB_CACHE'] ?? path.join(ROOT, '.cache', 'guest');
-    const command = ['--pdeathsig', 'TERM', process.execPath, bin, 'demo', '--json', ...args];
+    const command = ['--pdeathsig', 'TERM', process.execPath, bin, '--json', ...args];
     const env = { ...process.env, GANNET_LAB_CACHE: cache, NODE_OPTIONS: '' };
     return new Promise((resolve) => {
       execFile('setpriv', command, { env, timeout: 110_000 }, (error, stdout, stderr) => {

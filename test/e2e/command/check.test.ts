@@ -1,21 +1,16 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabDaemon, LabVm, OracleLog, primaryCommand } from 'gannet/lab';
+import { findGuest, GANNET_BIN, LabDaemon, LabVm, OracleLog, primaryCommand } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 64 * MIB;
-const BIN = path.join(
-  path.dirname(createRequire(import.meta.url).resolve('gannet/lab')),
-  '..',
-  'bin.js',
-);
+const BIN = GANNET_BIN;
 
 interface Finding {
   readonly severity: string;

@@ -4,20 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
-import { findGuest, LabDaemon, LabPair, type LabPairOptions, LabVm } from 'gannet/lab';
+import { findGuest, LabDaemon, LabPair, type LabPairOptions, LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 
-const BIN = path.resolve(
-  import.meta.dirname,
-  '..',
-  '..',
-  '..',
-  'packages',
-  'gannet',
-  'dist',
-  'bin.js',
-);
+const PACKAGES = path.resolve(import.meta.dirname, '../../../packages');
+const BIN = path.join(PACKAGES, 'gannet/dist/bin.js');
+const DEMO = path.join(PACKAGES, 'lab/dist/demo/main.js');
 const MIB = 1024 * 1024;
 
 type Json = Record<string, unknown>;
@@ -42,14 +35,20 @@ afterEach(async () => {
   for (const step of undo.reverse()) await step();
 });
 
+interface CommandOptions {
+  readonly program?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly detached?: boolean;
+}
+
 class Command {
   stdout = '';
   stderr = '';
   readonly exited: Promise<number | null>;
   private readonly child: ChildProcess;
 
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; detached?: boolean }) {
-    const command = ['--pdeathsig', 'KILL', process.execPath, BIN, ...args];
+  constructor(args: readonly string[], { program = BIN, ...options }: CommandOptions) {
+    const command = ['--pdeathsig', 'KILL', process.execPath, program, ...args];
     const places = { GANNET_RUN_DIR: dir, GANNET_STATE_DIR: dir };
     this.child = spawn('setpriv', command, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,10 +77,7 @@ class Command {
   }
 }
 
-function start(
-  args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; detached?: boolean } = {},
-): Command {
+function start(args: readonly string[], options: CommandOptions = {}): Command {
   const command = new Command(args, options);
   undo.push(async () => {
     command.signal('SIGKILL');
@@ -666,7 +662,8 @@ describe('an external source', () => {
 
 describe('a demonstration', () => {
   const demo = (): Command =>
-    start(['demo', '--checkpoints', '100000', '--period', '300'], {
+    start(['--checkpoints', '100000', '--period', '300'], {
+      program: DEMO,
       env: { ...process.env, TMPDIR: dir },
       detached: true,
     });
@@ -699,7 +696,7 @@ describe('a demonstration', () => {
     const { code, stderr } = await running.outcome();
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'gannet: interrupted\nNothing of it is left.\n',
+      stderr: 'demo: interrupted\nNothing of it is left.\n',
     });
     expect(await processesWith(dir)).toEqual([]);
     expect(await readdir(dir)).toEqual([]);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabDaemon, LabPair, LabVm } from 'gannet/lab';
+import { findGuest, LabDaemon, LabPair, LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

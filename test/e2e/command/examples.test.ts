@@ -15,7 +15,7 @@ import {
   LabVm,
   primaryCommand,
   secondaryCommand,
-} from 'gannet/lab';
+} from '@gannet/lab';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../../..');

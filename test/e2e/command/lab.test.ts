@@ -13,7 +13,7 @@ import {
   type OracleMode,
   type OracleRegion,
   primaryCommand,
-} from 'gannet/lab';
+} from '@gannet/lab';
 
 const DISK_BYTES = 32 * 1024 * 1024;
 

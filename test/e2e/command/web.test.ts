@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { eventSchema, statusSchema } from 'gannet';
-import { findGuest, type LabDaemon, LabPair } from 'gannet/lab';
+import { eventSchema, statusSchema } from '@gannet/contract';
+import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { waiting } from '../../support/waiting.js';
 

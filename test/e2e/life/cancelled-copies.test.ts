@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findGuest, LabVm, primaryCommand } from 'gannet/lab';
+import { findGuest, LabVm, primaryCommand } from '@gannet/lab';
 import { PrimaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabPair, type LabPairOptions } from 'gannet/lab';
+import { findGuest, LabPair, type LabPairOptions } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { childrenOf } from '../../faults/processes.js';
 import { waiting } from '../../support/waiting.js';

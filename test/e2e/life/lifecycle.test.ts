@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabPair, type LabDaemon, type LabPairOptions } from 'gannet/lab';
+import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { type Footprint, footprintOf } from '../../faults/footprint.js';
 import { waiting } from '../../support/waiting.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { DiskFaults, findGuest, LabPair } from 'gannet/lab';
+import { DiskFaults, findGuest, LabPair } from '@gannet/lab';
 import { waiting } from '../../support/waiting.js';
 
 const MIB = 1024 * 1024;

@@ -6,7 +6,7 @@ import {
   type LabDaemon,
   LabPair,
   type TrafficReport,
-} from 'gannet/lab';
+} from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabPair, type LabPairOptions } from 'gannet/lab';
+import { findGuest, LabPair, type LabPairOptions } from '@gannet/lab';
 
 const CHECKPOINTS = 10;
 const PERIOD_MS = 700;

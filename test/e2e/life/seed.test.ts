@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NbdClient, NbdServer } from '@gannet/nbd';
 import { type DiskLink, PrimaryDriver, type SeedProgress } from '@gannet/qmp-driver';
 import { recoverBases, Replica } from '@gannet/replicator';
-import { findGuest, LabDaemon, LabPair } from 'gannet/lab';
+import { findGuest, LabDaemon, LabPair } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

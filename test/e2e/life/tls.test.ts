@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
-import { findGuest, LabPair } from 'gannet/lab';
+import { findGuest, LabPair } from '@gannet/lab';
 import { makeCertificates } from '../../support/certificates.js';
 import { waiting } from '../../support/waiting.js';
 

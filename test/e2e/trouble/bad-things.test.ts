@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { findGuest, LabDaemon, LabPair, LabVm } from 'gannet/lab';
+import { findGuest, LabDaemon, LabPair, LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

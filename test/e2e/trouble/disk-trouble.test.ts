@@ -4,7 +4,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
-import { type DiskFault, DiskFaults, findGuest, LabPair, type LabVm } from 'gannet/lab';
+import { type DiskFault, DiskFaults, findGuest, LabPair, type LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, connect, type Server } from 'node:net';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { findGuest, LabPair, type LabDaemon } from 'gannet/lab';
+import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
 import { waiting } from '../../support/waiting.js';
 
 // Invariant I5, where a write of the primary goes missing while COLO itself is whole: nothing commits any more, the

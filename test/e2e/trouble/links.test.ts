@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { Cut, LabPair } from 'gannet/lab';
+import type { Cut, LabPair } from '@gannet/lab';
 import { executes } from '../../faults/processes.js';
 import { FENCE, PEER, TwoHostPair, type TwoHostPairOptions } from '../../faults/two-host-pair.js';
 

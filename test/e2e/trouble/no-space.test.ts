@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
-import { findGuest, LabPair, type LabVm } from 'gannet/lab';
+import { findGuest, LabPair, type LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '../../support/waiting.js';
 

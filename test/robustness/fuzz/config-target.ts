@@ -1,4 +1,4 @@
-import { GannetError, parseConfig } from 'gannet';
+import { GannetError, parseConfig } from '@gannet/contract';
 import type { Random } from '../random.js';
 import { expectKnown, Finding, type Target } from './target.js';
 

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient } from '@gannet/nbd';
-import { LabDaemon } from 'gannet/lab';
+import { LabDaemon } from '@gannet/lab';
 import { apply, contentsOf, DiskHistory, isCausal, randomWrite, type Write } from './history.js';
 import { Random } from '../random.js';
 import { KillAtChange } from './watcher.js';

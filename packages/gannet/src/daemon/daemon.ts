@@ -1,18 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
-import { asPrimary, asSecondary, type Config, type PrimaryConfig } from '../config.js';
-import type { ControlMethod } from '../control/protocol.js';
-import { ControlServer } from '../control/server.js';
-import { describeError, GannetError } from '../errors.js';
-import type { Web } from '../http/web.js';
-import type { Logger } from '../log.js';
-import type { Status } from '../status.js';
+import {
+  asPrimary,
+  asSecondary,
+  type Config,
+  type ControlMethod,
+  describeError,
+  GannetError,
+  plaintextKeys,
+  type PrimaryConfig,
+  type Status,
+} from '@gannet/contract';
+import { ControlServer } from './control/control-server.js';
+import type { Web } from './http/web.js';
+import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
-import { plaintextKeys } from '../tls/schema.js';
 import { History } from './history.js';
-import { PrimaryRole } from './primary.js';
+import { PrimaryRole } from './primary/primary-role.js';
 import { changedKeys } from './reload.js';
-import type { Role, Stage } from './role.js';
-import { SecondaryRole } from './secondary.js';
+import type { Role, Stage } from './role-context.js';
+import { SecondaryRole } from './secondary/secondary-role.js';
 
 const METHODS = [
   'status',
@@ -132,7 +138,7 @@ export class Daemon {
   async #serveWeb(): Promise<void> {
     const { http, vm } = this.config;
     if (!http) return;
-    const { Web } = await import('../http/web.js');
+    const { Web } = await import('./http/web.js');
     const methods = this.#methods();
     const status = async (): Promise<Status> => (await this.#role).status();
     this.#web = await Web.listen({ config: http, vm, methods, status });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { GannetError } from '../errors.js';
+import { GannetError } from '@gannet/contract';
 
 export interface FenceConfig {
   /** Program and arguments; run without a shell. */

@@ -1,17 +1,11 @@
-import type { Logger } from '../log.js';
+import type { DaemonEvent } from '@gannet/contract';
+import type { Logger } from './log.js';
 
 /** What happened, newest last, for `events` and for watchers that come later. */
 const EVENTS_MAX = 1000;
 /** Of these, which each checkpoint brings, only the latest: they must not drive out what matters. */
 const ROUTINE_MAX = 500;
 const ROUTINE = new Set(['commit', 'checkpoint', 'write-back', 'abort']);
-
-export interface DaemonEvent {
-  readonly at: string;
-  readonly role: 'primary' | 'secondary';
-  readonly kind: string;
-  readonly [detail: string]: unknown;
-}
 
 const ERRORS = new Set(['diverged', 'trouble', 'not-reloaded']);
 const WARNINGS = new Set([

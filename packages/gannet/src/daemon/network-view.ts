@@ -1,7 +1,6 @@
 /** For a status: each card of the configuration; nothing where there is none. */
 import type { PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
-import type { Config } from '../config.js';
-import type { NetworkView } from '../status.js';
+import type { Config, NetworkView } from '@gannet/contract';
 
 interface Shown {
   readonly network?: NetworkView;

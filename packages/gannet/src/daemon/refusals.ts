@@ -1,5 +1,5 @@
 /** What a primary refuses, why, and what to do instead. */
-import { GannetError } from '../errors.js';
+import { GannetError } from '@gannet/contract';
 
 function refusal(message: string, remedy: string): GannetError {
   return new GannetError('REFUSED', message, remedy, 'refused');

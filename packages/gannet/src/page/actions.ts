@@ -1,4 +1,4 @@
-import type { Status } from '../status.js';
+import type { Status } from '@gannet/contract';
 import { html, useEffect, useRef, useState, type VNode } from '../vendor/htm.js';
 import { type Connection, Refusal } from './connection.js';
 

@@ -1,9 +1,9 @@
-import type { Status } from '../status.js';
+import type { Status } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
 import { formatAge, formatTime } from '../view/format.js';
 import { type Health, healthOf } from '../view/health.js';
-import { overviewOf } from '../view/sides.js';
-import { checkpointsOf } from '../view/timeline.js';
+import { overviewOf } from '../view/overview.js';
+import { checkpointsOf } from '../view/checkpoints.js';
 import { Actions } from './actions.js';
 import type { Connection, View } from './connection.js';
 import { EventLog } from './event-log.js';

@@ -1,5 +1,4 @@
-import type { DaemonEvent } from '../daemon/history.js';
-import type { Status } from '../status.js';
+import type { DaemonEvent, Status } from '@gannet/contract';
 
 /** What the page knows. `token` is asked for where there is none, or it was not right. */
 export interface View {

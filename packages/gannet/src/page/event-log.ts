@@ -1,7 +1,7 @@
-import type { DaemonEvent } from '../daemon/history.js';
+import type { DaemonEvent } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
 import { formatTime } from '../view/format.js';
-import { type Level, wordsOf } from '../view/words.js';
+import { type Level, wordsOf } from '../view/event-text.js';
 
 const SHOWN_MAX = 100;
 const MARKS: Readonly<Record<Level, readonly [mark: string, word: string]>> = {

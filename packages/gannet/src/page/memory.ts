@@ -1,7 +1,7 @@
-import type { Status } from '../status.js';
+import type { Status } from '@gannet/contract';
 import { html, type VNode } from '../vendor/htm.js';
 import { formatAge, formatBytes, formatPercent } from '../view/format.js';
-import { type Buffers, type Overview, type Seed, spillWords } from '../view/sides.js';
+import { type Buffers, type Overview, type Seed, spillWords } from '../view/overview.js';
 
 const PARTS = [
   ['primary', 'Open epoch of the primary'],

@@ -1,6 +1,6 @@
 import { html, type VNode } from '../vendor/htm.js';
 import { formatAge } from '../view/format.js';
-import type { Overview, Side } from '../view/sides.js';
+import type { Overview, Side } from '../view/overview.js';
 
 /** A shape for each word: it must not need its colour. */
 const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {

@@ -1,6 +1,6 @@
 import { html, type VNode } from '../vendor/htm.js';
 import { formatMs, formatTime } from '../view/format.js';
-import type { Checkpoint } from '../view/timeline.js';
+import type { Checkpoint } from '../view/checkpoints.js';
 
 const ROWS = 8;
 const CAUSES: Readonly<Record<string, readonly [mark: string, word: string]>> = {

@@ -7,8 +7,7 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import type { TlsCreds } from '@gannet/qmp-driver';
-import { GannetError } from '../errors.js';
-import type { TlsConfig } from './schema.js';
+import { GannetError, type TlsConfig } from '@gannet/contract';
 
 type End = 'server' | 'client';
 /** Names of QEMU's tls-creds-x509 and tls-creds-psk, which reads the same folder. */

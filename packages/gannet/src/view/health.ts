@@ -1,4 +1,4 @@
-import type { PrimaryStatus, SecondaryStatus, Status } from '../status.js';
+import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
 
 /** The whole, in one line. `busy` and `idle` are no trouble, and no protection either. */
 export interface Health {

@@ -1,0 +1,181 @@
+import { type RawData, WebSocket } from 'ws';
+import { GannetError } from './errors.js';
+import {
+  type ControlReply,
+  MESSAGE_BYTES_MAX,
+  type Progress,
+  replySchema,
+  textOf,
+} from './control.js';
+import { SILENCE_MS } from './errors.js';
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly progress: Progress | undefined;
+}
+
+const PINGS_PER_SILENCE = 4;
+
+/**
+ * A caller of a daemon's control socket. While it waits for an answer it pings the daemon: a call may take as long as
+ * it wants as long as the daemon lives, and not much longer when it does not.
+ */
+export class ControlClient {
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners = new Set<(event: unknown) => void>();
+  #lastId = 0;
+  #vigil: NodeJS.Timeout | undefined;
+  /** Counted, not timed: a caller that was itself stopped must not take its own silence for the daemon's. */
+  #unansweredPings = 0;
+
+  private constructor(
+    private readonly socket: WebSocket,
+    private readonly path: string,
+    private readonly silenceMs: number,
+  ) {
+    socket.on('message', (data: RawData) => {
+      this.#unansweredPings = 0;
+      this.#receive(textOf(data));
+    });
+    socket.on('pong', () => (this.#unansweredPings = 0));
+    socket.on('close', () => this.#end());
+  }
+
+  /**
+   * @param silenceMs without a sign of life of the daemon for so long, connecting and calls fail
+   * @throws GannetError CONTROL_UNREACHABLE, TIMEOUT
+   */
+  static connect(path: string, silenceMs = SILENCE_MS): Promise<ControlClient> {
+    return new Promise((resolve, reject) => {
+      const socket = new WebSocket(`ws+unix:${path}:/`, { maxPayload: MESSAGE_BYTES_MAX });
+      // The kernel connects us to a process that is stopped.
+      const late = setTimeout(() => {
+        reject(silent(path, silenceMs));
+        socket.terminate();
+      }, silenceMs);
+      socket.once('open', () => {
+        clearTimeout(late);
+        resolve(new ControlClient(socket, path, silenceMs));
+      });
+      socket.on('error', (cause) => {
+        clearTimeout(late);
+        reject(unreachable(path, cause.message, cause));
+      });
+    });
+  }
+
+  /** As connect, but waits for the daemon to come up. */
+  static async connectWithin(path: string, timeoutMs: number): Promise<ControlClient> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      try {
+        return await ControlClient.connect(path);
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  /** @throws GannetError as the daemon chose it, with its code, remedy and exit; TIMEOUT when it is silent */
+  call(
+    method: string,
+    params: Record<string, unknown> = {},
+    progress?: Progress,
+  ): Promise<unknown> {
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      if (this.socket.readyState !== WebSocket.OPEN) {
+        reject(unreachable(this.path, 'the connection has ended'));
+        return;
+      }
+      this.#pending.set(id, { resolve, reject, progress });
+      this.socket.send(JSON.stringify({ id, method, params }));
+      this.#watchOver();
+    });
+  }
+
+  /** Listens to the daemon's events from now on. */
+  async watch(listener: (event: unknown) => void): Promise<void> {
+    this.#listeners.add(listener);
+    await this.call('watch');
+  }
+
+  close(): void {
+    this.socket.close();
+  }
+
+  #watchOver(): void {
+    if (this.#vigil) return;
+    this.#unansweredPings = 0;
+    this.socket.ping();
+    this.#vigil = setInterval(() => {
+      if (++this.#unansweredPings < PINGS_PER_SILENCE) this.socket.ping();
+      else this.#fail(silent(this.path, this.silenceMs));
+    }, this.silenceMs / PINGS_PER_SILENCE);
+  }
+
+  #settled(): void {
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#vigil);
+    this.#vigil = undefined;
+  }
+
+  #receive(text: string): void {
+    let reply: ControlReply;
+    try {
+      reply = replySchema.parse(JSON.parse(text));
+    } catch {
+      this.socket.terminate();
+      return;
+    }
+    if ('event' in reply) {
+      for (const listener of this.#listeners) listener(reply.event);
+      return;
+    }
+    const pending = this.#pending.get(reply.id);
+    if ('progress' in reply) {
+      pending?.progress?.(reply.progress);
+      return;
+    }
+    this.#pending.delete(reply.id);
+    if ('error' in reply) {
+      const { code, message, remedy, exit } = reply.error;
+      pending?.reject(new GannetError(code as GannetError['code'], message, remedy, exit));
+    } else {
+      pending?.resolve(reply.result);
+    }
+    this.#settled();
+  }
+
+  #end(): void {
+    this.#fail(unreachable(this.path, 'the daemon ended the connection'));
+  }
+
+  #fail(error: GannetError): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    this.#settled();
+    this.socket.terminate();
+  }
+}
+
+function silent(path: string, silenceMs: number): GannetError {
+  return new GannetError(
+    'TIMEOUT',
+    `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
+    'It is stopped or hangs: see its log and its process. What it was asked for it may still do; --timeout waits longer.',
+    'timeout',
+  );
+}
+
+function unreachable(path: string, why: string, cause?: unknown): GannetError {
+  return new GannetError(
+    'CONTROL_UNREACHABLE',
+    `no daemon on ${path}: ${why}`,
+    'Start it with `gannet secondary` or `gannet primary`, with the same configuration.',
+    'failed',
+    { cause },
+  );
+}

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { type Address, isLoopback, tcpOf } from './address.js';
+import { key, looks } from './key-metadata.js';
+
+/** What `tls:HOST:PORT` stands on, for NBD, the peer link and QMP alike. */
+export const tlsSchema = z.strictObject({
+  dir: z
+    .string()
+    .startsWith('/', 'give the folder an absolute path')
+    .meta({
+      ...looks('absolute path'),
+      ...key(
+        "folder of the credentials, under QEMU's names for them; QEMU reads it too",
+        '/etc/gannet/tls',
+      ),
+    }),
+  kind: z
+    .enum(['x509', 'psk'])
+    .default('x509')
+    .meta(key('certificates, or a pre-shared key in `keys.psk`', 'x509')),
+  serverName: z
+    .string()
+    .min(1)
+    .optional()
+    .meta(
+      key(
+        "whom the other host's certificate has to name, where that is not HOST (a tunnel, an address translation)",
+        'host-b',
+        { fallback: 'HOST of the address' },
+      ),
+    ),
+  clients: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .meta(
+      key('names (common name, DNS, IP) of the hosts that may connect here', ['host-a'], {
+        fallback: 'all that the authority has certified',
+      }),
+    ),
+  username: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only')
+    .default('gannet')
+    .meta({
+      ...looks('1 to 64 letters, digits, `_`, `.`, `-`'),
+      ...key('which line of `keys.psk` is ours', 'gannet'),
+    }),
+});
+export type TlsConfig = z.output<typeof tlsSchema>;
+
+const NO_PLAIN_TCP =
+  'plain TCP is for loopback only: write tls:HOST:PORT, use a unix socket or a tunnel between hosts';
+const NO_PLAIN_MIGRATION =
+  'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
+const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
+
+interface Addressed {
+  readonly tls?: TlsConfig | undefined;
+  readonly dangerouslyAllowPlaintextBeyondLoopback: boolean;
+  readonly qmp: Address;
+  readonly primary?:
+    { readonly nbd: Address; readonly peer: Address; readonly migrate: string } | undefined;
+  readonly secondary?:
+    { readonly nbd?: Address | undefined; readonly peer?: Address | undefined } | undefined;
+}
+
+function addressesOf({ qmp, primary, secondary }: Addressed): (readonly [string, Address])[] {
+  const all: (readonly [string, Address | undefined])[] = [
+    ['qmp', qmp],
+    ['primary.nbd', primary?.nbd],
+    ['primary.peer', primary?.peer],
+    ['secondary.nbd', secondary?.nbd],
+    ['secondary.peer', secondary?.peer],
+  ];
+  return all.flatMap(([key, at]) => (at ? [[key, at] as const] : []));
+}
+
+/** The keys whose connections leave this host in the clear. */
+export function plaintextKeys(config: Addressed): string[] {
+  const keys = addressesOf(config).flatMap(([key, at]) => {
+    return at.type === 'unix' || at.tls || isLoopback(at.host) ? [] : [key];
+  });
+  const migrate = tcpOf(config.primary?.migrate ?? '');
+  return migrate && !isLoopback(migrate.host) ? [...keys, 'primary.migrate'] : keys;
+}
+
+/** What is wrong with the addresses, taken together. */
+export function addressIssues(config: Addressed): { path: string[]; message: string }[] {
+  const issues = config.dangerouslyAllowPlaintextBeyondLoopback
+    ? []
+    : plaintextKeys(config).map((key) => ({
+        path: key.split('.'),
+        message: key === 'primary.migrate' ? NO_PLAIN_MIGRATION : NO_PLAIN_TCP,
+      }));
+  if (config.tls) return issues;
+  const without = addressesOf(config).filter(([, at]) => at.type === 'inet' && at.tls);
+  return [...issues, ...without.map(([key]) => ({ path: key.split('.'), message: NO_TLS }))];
+}

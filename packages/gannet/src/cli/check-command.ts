@@ -1,0 +1,94 @@
+/** `gannet check` as a command: what it prints, and how it ends. */
+import type { SecondaryCommand } from '@gannet/qmp-driver';
+import { shellText } from '@gannet/qmp-driver';
+import { type ConfigChoice, EXIT, findConfig, GannetError } from '@gannet/contract';
+import { type AnyFinding, check, type CheckResult, printSecondary } from '../inspect/check.js';
+
+export interface CheckOptions extends ConfigChoice {
+  readonly json: boolean;
+  readonly printSecondary?: boolean;
+  readonly incoming?: string;
+  readonly backend?: readonly string[];
+}
+
+interface Output {
+  write(text: string): unknown;
+}
+
+const TITLES = { error: 'Errors', warning: 'Warnings', info: 'Good to know' } as const;
+
+/** @returns the exit code: 1 with errors, 3 with warnings only, else 0 */
+export async function runCheck(
+  options: CheckOptions,
+  out: Output = process.stdout,
+  aside: Output = process.stderr,
+): Promise<number> {
+  const config = await findConfig(options);
+  const result = await check(config);
+  if (options.printSecondary !== true) {
+    out.write(options.json ? `${JSON.stringify(result)}\n` : formatFindings(result));
+    return exitCodeOf(result.findings);
+  }
+  const { incoming, backend = [] } = options;
+  const printed = printSecondary(config, result, { incoming, backends: backendsOf(backend) });
+  print(printed, options.json, out, aside);
+  return exitCodeOf(printed.findings);
+}
+
+/** The line alone goes to stdout, to be piped into a shell. */
+function print(
+  { command, findings }: SecondaryCommand,
+  json: boolean,
+  out: Output,
+  aside: Output,
+): void {
+  if (json) {
+    out.write(`${JSON.stringify({ command, findings })}\n`);
+    return;
+  }
+  out.write(`${shellText(command)}\n`);
+  aside.write(formatGroups(findings));
+}
+
+export function exitCodeOf(findings: readonly AnyFinding[]): number {
+  const has = (wanted: string): boolean => findings.some(({ severity }) => severity === wanted);
+  if (has('error')) return EXIT.failed;
+  return has('warning') ? EXIT.degraded : EXIT.done;
+}
+
+export function formatFindings({ findings, primary, secondary }: CheckResult): string {
+  const count = (wanted: string): number =>
+    findings.filter(({ severity }) => severity === wanted).length;
+  const [errors, warnings] = [count('error'), count('warning')];
+  const sides = [primary, secondary]
+    .flatMap((side) => (side === undefined ? [] : [`${side.role} ${side.vm}`]))
+    .join(', ');
+  const verdict =
+    errors + warnings === 0 ? 'nothing is in the way' : `${errors} errors, ${warnings} warnings`;
+  return `${formatGroups(findings)}${sides}: ${verdict}\n`;
+}
+
+function formatGroups(findings: readonly AnyFinding[]): string {
+  return (['error', 'warning', 'info'] as const)
+    .map((severity) => {
+      const group = findings.filter((one) => one.severity === severity);
+      return group.length === 0 ? '' : `${TITLES[severity]}\n${group.map(format).join('')}\n`;
+    })
+    .join('');
+}
+
+function format({ code, device, message, why, remedy }: AnyFinding): string {
+  const about = device === undefined ? code : `${code} (${device})`;
+  return `  ${about}: ${message}\n      why: ${why}\n      do:  ${remedy}\n`;
+}
+
+function backendsOf(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, id, backend] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+      if (id !== undefined && backend !== undefined) return [id, backend];
+      const message = `--backend ${text} is not ID=BACKEND`;
+      throw new GannetError('USAGE', message, 'For example net0=tap,ifname=tap7.', 'usage');
+    }),
+  );
+}

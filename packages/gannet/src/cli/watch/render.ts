@@ -1,0 +1,194 @@
+/** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
+import type { DaemonEvent, Status } from '@gannet/contract';
+import { formatAge, formatBytes, formatMs, formatPercent, formatTime } from '../../view/format.js';
+import { type Health, healthOf } from '../../view/health.js';
+import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
+import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
+import { type Level, wordsOf } from '../../view/event-text.js';
+
+export interface Style {
+  readonly columns: number;
+  /** Lines that there is room for; the events get what is left of them. */
+  readonly rows: number;
+  readonly hasColour: boolean;
+}
+
+const LABEL_CELLS = 12;
+const BAR_CELLS_MAX = 40;
+const CHECKPOINTS_MAX = 6;
+const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: number]>> = {
+  good: ['[ok]', 32],
+  busy: ['[..]', 36],
+  idle: ['[--]', 0],
+  warning: ['[! ]', 33],
+  bad: ['[!!]', 31],
+};
+const EVENT_MARKS: Readonly<Record<Level, string>> = {
+  ...{ error: '!!', warning: '! ', info: '  ', detail: '. ' },
+};
+/** What else the words have. */
+const ASCII: Readonly<Record<string, string>> = {
+  ...{ '’': "'", '“': '"', '”': '"', '→': '->', '–': '-', '…': '...' },
+};
+
+/** For `gannet status`: everything but events. */
+export function renderStatus(status: Status, style: Style): string[] {
+  const { role, vm, host } = status;
+  const { level, headline, remedy } = healthOf(status);
+  const [mark, colour] = MARKS[level];
+  const paint = (text: string): string =>
+    style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
+  const lines = [
+    `${vm}: ${role} on ${host}`,
+    paint(clip(`${mark} ${headline}`, style)),
+    ...(remedy === '' ? [] : [`     ${remedy}`]),
+    '',
+    ...body(status, style),
+  ];
+  return lines.map((line, at) => (at === 1 ? line : clip(line, style)));
+}
+
+/** For `gannet watch`: the same, the latest checkpoints, and as many events as there is room for. */
+export function renderWatch(
+  status: Status,
+  events: readonly DaemonEvent[],
+  style: Style,
+  nowMs: number,
+): string[] {
+  const checkpoints = checkpointsOf(events, CHECKPOINTS_MAX).reverse();
+  const head = [...renderStatus(status, style), '', ...table(checkpoints, nowMs), ''];
+  const foot = 'Ctrl-C ends this; the VM does not notice.';
+  const room = Math.max(0, style.rows - head.length - 2);
+  const told = events
+    .filter((event) => wordsOf(event).level !== 'detail')
+    .flatMap(renderEvent)
+    .slice(-room);
+  const lines = [...head, ...(room > 0 ? told : [])].slice(0, style.rows - 1);
+  return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
+}
+
+/** Time, mark, words; what to do on a line of its own. */
+export function renderEvent(event: DaemonEvent): string[] {
+  const { level, text, remedy } = wordsOf(event);
+  const line = `${formatTime(event.at)} ${EVENT_MARKS[level]} ${text}`;
+  return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
+}
+
+/** The whole in a line, for who has no terminal. */
+export function renderLine(status: Status): string {
+  const { buffers, pulse, silentMs, seed } = overviewOf(status);
+  const parts = [
+    healthOf(status).headline,
+    `epoch ${status.epoch}`,
+    buffers ? `memory ${formatBytes(used(buffers))} of ${formatBytes(buffers.hardBytes)}` : '',
+    seed ? `copied ${formatPercent(seed.doneBytes, seed.totalBytes)}` : '',
+    `peer ${pulse}${silentMs === undefined ? '' : ` ${formatAge(silentMs)} ago`}`,
+  ];
+  return plain(`${status.role} ${status.state}: ${parts.filter((part) => part !== '').join(', ')}`);
+}
+
+function body(status: Status, style: Style): string[] {
+  const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, seed } =
+    overviewOf(status);
+  const heartbeat = silentMs === undefined ? 'none yet' : `${pulse}, ${formatAge(silentMs)} ago`;
+  const isFit =
+    mayFailOver === undefined ? '' : mayFailOver ? ', fit to take over' : ', not fit to take over';
+  const lines = [
+    row('primary', side(primary)),
+    row('secondary', `${side(secondary)}${isFit}`),
+    row('link', `writes ${link}; heartbeat ${heartbeat}`),
+    row('epoch', `${status.epoch}${last(status)}`),
+  ];
+  for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
+  if (buffers) lines.push(...memory(buffers, style));
+  if (status.role === 'secondary') {
+    for (const { name, backlogBytes, epochsToWriteBack } of status.disks) {
+      lines.push(
+        row(
+          'write-back',
+          `${name}: ${formatBytes(backlogBytes)} of ${epochsToWriteBack} epochs to go`,
+        ),
+      );
+    }
+  }
+  if (seed) lines.push(copy(seed, style));
+  return lines;
+}
+
+function last(status: Status): string {
+  const { lastCheckpoint } = status;
+  if (!lastCheckpoint) return '';
+  const { committedPages, droppedPages, gateClosedMs } = lastCheckpoint;
+  const pause =
+    'pausedMs' in lastCheckpoint
+      ? `guest paused ${formatMs(lastCheckpoint.pausedMs)}`
+      : `checkpoint took ${formatMs(lastCheckpoint.checkpointMs)}`;
+  return `: ${pause}, gate closed ${formatMs(gateClosedMs)}, ${committedPages} pages committed, ${droppedPages} dropped`;
+}
+
+function side({ host, state, vm, isHere, trouble }: Side): string {
+  const where = host === '' ? 'not heard yet' : `${host}${isHere ? ' (here)' : ''}`;
+  return `${where}: ${state}, QEMU ${vm}${trouble === '' ? '' : ` - ${trouble}`}`;
+}
+
+const used = ({ primary, secondary, committed }: Buffers): number =>
+  primary + secondary + committed;
+
+/** `#` the open epoch, `s` the secondary's own, `c` committed, `|` the soft limit. */
+function memory(buffers: Buffers, style: Style): string[] {
+  const { primary, secondary, committed, softBytes, hardBytes } = buffers;
+  const cells = barCells(style);
+  const spilled = spillWords(buffers);
+  const share = (bytes: number): number =>
+    bytes > 0 ? Math.max(1, Math.round((cells * bytes) / hardBytes)) : 0;
+  const filled =
+    '#'.repeat(share(primary)) + 's'.repeat(share(secondary)) + 'c'.repeat(share(committed));
+  const bar = filled.slice(0, cells).padEnd(cells, '.').split('');
+  bar[Math.min(cells - 1, Math.round((cells * softBytes) / hardBytes))] = '|';
+  const parts = `# ${formatBytes(primary)} open, s ${formatBytes(secondary)} of the secondary, c ${formatBytes(committed)} committed, | soft limit ${formatBytes(softBytes)}`;
+  return [
+    row('memory', `[${bar.join('')}] ${formatBytes(used(buffers))} of ${formatBytes(hardBytes)}`),
+    row('', parts),
+    ...(spilled === undefined ? [] : [row('spilled', spilled)]),
+  ];
+}
+
+function copy({ doneBytes, totalBytes, bytesPerSec, secondsLeft }: Seed, style: Style): string {
+  const cells = barCells(style);
+  const filled = totalBytes > 0 ? Math.min(cells, Math.floor((cells * doneBytes) / totalBytes)) : 0;
+  const bar = '#'.repeat(filled).padEnd(cells, '.');
+  const left = secondsLeft === null ? '' : `, ${formatAge(1000 * secondsLeft)} left`;
+  const share = `${formatPercent(doneBytes, totalBytes)} of ${formatBytes(totalBytes)}`;
+  return row('first copy', `[${bar}] ${share}, ${formatBytes(bytesPerSec)}/s${left}`);
+}
+
+function barCells({ columns }: Style): number {
+  return Math.max(8, Math.min(BAR_CELLS_MAX, columns - LABEL_CELLS - 34));
+}
+
+function table(checkpoints: readonly Checkpoint[], nowMs: number): string[] {
+  if (checkpoints.length === 0) return ['No checkpoint yet.'];
+  const cells = (values: readonly string[]): string =>
+    values.map((value, at) => (at === 2 ? value.padEnd(7) : value.padStart(10))).join(' ');
+  const head = cells(['epoch', 'ago', 'cause', 'paused', 'gate', 'committed', 'dropped']);
+  const rows = checkpoints.map((checkpoint) => {
+    const { epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages } = checkpoint;
+    const ago = formatAge(nowMs - Date.parse(at));
+    const times = [formatMs(pausedMs), formatMs(gateClosedMs)];
+    const pages = [String(committedPages ?? '-'), String(droppedPages ?? '-')];
+    return cells([String(epoch), ago, cause ?? '-', ...times, ...pages]);
+  });
+  return [head, ...rows];
+}
+
+function row(label: string, text: string): string {
+  return `  ${label.padEnd(LABEL_CELLS)}${text}`;
+}
+
+function plain(text: string): string {
+  return text.replace(/[’“”→–…]/g, (found) => ASCII[found] ?? found).replace(/[\p{Cc}]/gu, ' ');
+}
+
+function clip(line: string, { columns }: Style): string {
+  return plain(line).slice(0, columns);
+}

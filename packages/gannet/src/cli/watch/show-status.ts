@@ -1,0 +1,19 @@
+import { statusSchema } from '@gannet/contract';
+import { formatTable } from '../terminal.js';
+import { renderStatus } from './render.js';
+
+/** For people. A daemon of another version may say more, or less: then it is shown as it came. */
+export function showStatus(result: Record<string, unknown>): string {
+  const { data } = statusSchema.safeParse(result);
+  if (!data) {
+    const rows = Object.entries(result).map(([key, value]): [string, string] => [
+      key,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]);
+    return formatTable(rows);
+  }
+  const { isTTY, columns } = process.stdout;
+  const hasColour = isTTY && process.env['NO_COLOR'] === undefined;
+  const style = { columns: isTTY ? columns : 400, rows: Infinity, hasColour };
+  return `${renderStatus(data, style).join('\n')}\n`;
+}

@@ -1,0 +1,197 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ControlClient,
+  type DaemonEvent,
+  describeError,
+  GannetError,
+  type Status,
+  statusSchema,
+} from '@gannet/contract';
+import { formatTime } from '../../view/format.js';
+import { healthOf } from '../../view/health.js';
+import { renderEvent, renderLine, renderWatch } from './render.js';
+
+const STATUS_EVERY_MS = 1000;
+const LINE_EVERY_MS = 10_000;
+const EVENTS_MAX = 1000;
+const SCREEN = '\u001b[?1049h\u001b[?25l';
+const SCREEN_BACK = '\u001b[?25h\u001b[?1049l';
+
+export interface Screen {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  write(text: string): unknown;
+  on(event: 'resize', listener: () => void): unknown;
+  off(event: 'resize', listener: () => void): unknown;
+}
+
+export interface WatchOptions {
+  readonly control: string;
+  readonly silenceMs: number;
+  readonly screen: Screen;
+  readonly env: NodeJS.ProcessEnv;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** Shows how a VM is until it is told to end. A daemon that goes is waited for. */
+export async function watch(options: WatchOptions): Promise<void> {
+  const { screen, env } = options;
+  const isScreen = screen.isTTY === true && env['TERM'] !== undefined && env['TERM'] !== 'dumb';
+  const shown = isScreen ? new Drawing(screen, env['NO_COLOR'] === undefined) : new Lines(screen);
+  shown.begin();
+  try {
+    while (!options.signal.aborted) {
+      await follow(options, shown).catch((error: unknown) => shown.trouble(error));
+      await pause(options.signal);
+    }
+  } finally {
+    shown.end();
+  }
+}
+
+/** @throws GannetError when the daemon can't be asked any more */
+async function follow(options: WatchOptions, shown: Drawing | Lines): Promise<void> {
+  const { control, silenceMs, signal } = options;
+  const client = await ControlClient.connect(control, silenceMs);
+  try {
+    let isNew = false;
+    await client.watch((event) => {
+      if (isNew) shown.event(event as DaemonEvent);
+    });
+    // What came before the answer is part of it.
+    const before = (await client.call('events')) as readonly DaemonEvent[];
+    isNew = true;
+    shown.events(before);
+    while (!signal.aborted) {
+      shown.status(parse(await client.call('status')));
+      await pause(signal);
+    }
+  } finally {
+    client.close();
+  }
+}
+
+function parse(value: unknown): Status {
+  const { data } = statusSchema.safeParse(value);
+  if (data) return data;
+  const remedy = 'Use the `gannet` that the daemon was started with.';
+  throw new GannetError('CONTROL_PROTOCOL', 'a status that this command does not know', remedy);
+}
+
+async function pause(signal: AbortSignal): Promise<void> {
+  await sleep(STATUS_EVERY_MS, undefined, { signal }).catch(() => undefined);
+}
+
+/** A terminal, drawn over and over. The one that was there comes back at the end. */
+class Drawing {
+  #events: DaemonEvent[] = [];
+  #status: Status | undefined;
+  #trouble = '';
+  readonly #draw = (): void => this.draw();
+
+  constructor(
+    private readonly screen: Screen,
+    private readonly hasColour: boolean,
+  ) {}
+
+  begin(): void {
+    this.screen.write(SCREEN);
+    this.screen.on('resize', this.#draw);
+  }
+
+  end(): void {
+    this.screen.off('resize', this.#draw);
+    this.screen.write(SCREEN_BACK);
+  }
+
+  events(events: readonly DaemonEvent[]): void {
+    this.#events = [...events];
+  }
+
+  event(event: DaemonEvent): void {
+    this.#events = [...this.#events, event].slice(-EVENTS_MAX);
+    this.draw();
+  }
+
+  status(status: Status): void {
+    this.#trouble = '';
+    this.#status = status;
+    this.draw();
+  }
+
+  trouble(error: unknown): void {
+    const { message, remedy } = describeError(error);
+    this.#trouble = `${message}. ${remedy} Trying again.`;
+    this.draw();
+  }
+
+  draw(): void {
+    const { columns = 80, rows = 24 } = this.screen;
+    const style = { columns: columns - 1, rows, hasColour: this.hasColour };
+    const lines = this.#status ? renderWatch(this.#status, this.#events, style, Date.now()) : [];
+    if (this.#trouble !== '') lines.splice(0, Infinity, ...wrap(this.#trouble, style.columns));
+    const drawn = lines.slice(0, rows).map((line) => `${line}\u001b[K`);
+    this.screen.write(`\u001b[H${drawn.join('\r\n')}\u001b[J`);
+  }
+}
+
+/** No terminal: a line for each event, and now and then one for the whole. */
+class Lines {
+  #headline = '';
+  #saidMs = -Infinity;
+  #trouble = '';
+  #isKnown = false;
+
+  constructor(private readonly screen: Screen) {}
+
+  begin(): void {
+    return;
+  }
+
+  end(): void {
+    return;
+  }
+
+  /** Those of before are for `gannet events`. */
+  events(): void {
+    this.#isKnown = true;
+  }
+
+  event(event: DaemonEvent): void {
+    if (this.#isKnown) for (const line of renderEvent(event)) this.#say(line);
+  }
+
+  status(status: Status): void {
+    this.#trouble = '';
+    const { headline } = healthOf(status);
+    const nowMs = performance.now();
+    if (headline === this.#headline && nowMs - this.#saidMs < LINE_EVERY_MS) return;
+    this.#headline = headline;
+    this.#saidMs = nowMs;
+    this.#say(`${formatTime(new Date().toISOString())} == ${renderLine(status)}`);
+  }
+
+  trouble(error: unknown): void {
+    const { message } = describeError(error);
+    if (message === this.#trouble) return;
+    this.#trouble = message;
+    this.#headline = '';
+    this.#say(`${formatTime(new Date().toISOString())} !! ${message}; trying again`);
+  }
+
+  #say(line: string): void {
+    this.screen.write(`${line}\n`);
+  }
+}
+
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line.length + word.length < columns) lines[lines.length - 1] = `${line} ${word}`.trim();
+    else lines.push(word);
+  }
+  return lines;
+}

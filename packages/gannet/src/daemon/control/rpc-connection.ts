@@ -1,0 +1,80 @@
+import { type RawData, WebSocket } from 'ws';
+import {
+  type ControlMethod,
+  type ControlReply,
+  type ControlRequest,
+  describeError,
+  GannetError,
+  requestSchema,
+  textOf,
+} from '@gannet/contract';
+
+/** A watcher that does not read is dropped rather than buffered for. */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Answers requests that come over WebSockets, and tells those who watch of events. */
+export class Callers {
+  readonly #watchers = new Set<WebSocket>();
+
+  constructor(private readonly methods: Readonly<Record<string, ControlMethod>>) {}
+
+  /** From now on what this socket says are requests. */
+  serve(socket: WebSocket): void {
+    socket.on('error', () => socket.terminate());
+    socket.on('close', () => this.#watchers.delete(socket));
+    socket.on('message', (data) => void this.#answer(socket, data));
+  }
+
+  /** Tells all watchers. */
+  publish(event: unknown): void {
+    for (const socket of this.#watchers) send(socket, { event });
+  }
+
+  #methodOf(name: string): ControlMethod | undefined {
+    return Object.hasOwn(this.methods, name) ? this.methods[name] : undefined;
+  }
+
+  async #answer(socket: WebSocket, data: RawData): Promise<void> {
+    let id = -1;
+    try {
+      const request = parseRequest(textOf(data));
+      id = request.id;
+      if (request.method === 'watch') this.#watchers.add(socket);
+      const method = request.method === 'watch' ? () => ({}) : this.#methodOf(request.method);
+      if (!method) {
+        const known = Object.keys(this.methods).join(', ');
+        throw new GannetError(
+          'CONTROL_PROTOCOL',
+          `this daemon has no method ${request.method}`,
+          `It knows: ${known}.`,
+          'usage',
+        );
+      }
+      const progress = (value: unknown): void => send(socket, { id, progress: value });
+      const result: unknown = await method(request.params, progress);
+      send(socket, { id, result: result ?? null });
+    } catch (error) {
+      send(socket, { id, error: describeError(error) });
+    }
+  }
+}
+
+function send(socket: WebSocket, reply: ControlReply): void {
+  if (socket.readyState !== WebSocket.OPEN) return;
+  if (socket.bufferedAmount > UNREAD_BYTES_MAX) socket.terminate();
+  else socket.send(JSON.stringify(reply));
+}
+
+function parseRequest(text: string): ControlRequest {
+  try {
+    return requestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new GannetError(
+      'CONTROL_PROTOCOL',
+      'a message that is no request { id, method, params }',
+      'Call with a `gannet` of the same version as the daemon.',
+      'usage',
+      { cause },
+    );
+  }
+}

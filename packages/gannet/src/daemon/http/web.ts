@@ -1,0 +1,234 @@
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { z } from 'zod';
+import {
+  type ControlMethod,
+  type DaemonEvent,
+  GannetError,
+  type HttpConfig,
+  type Status,
+  textOf,
+} from '@gannet/contract';
+import { Callers } from '../control/rpc-connection.js';
+import { Metrics } from '../metrics/metrics.js';
+import { type Asset, loadAssets } from './assets.js';
+import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
+import { isToken, loadToken } from './token.js';
+
+/** What a browser may ask for; parameters of its own it has none, so nothing is ever forced from there. */
+const READS = ['status', 'events'] as const;
+const ACTIONS = ['checkpoint', 'failover', 'detach'] as const;
+const PAGE_MESSAGE_BYTES_MAX = 16 * 1024;
+const CONNECTIONS_MAX = 64;
+const AUTHENTICATE_MS = 5000;
+const PING_MS = 20_000;
+/** Private use (RFC 6455, section 7.4.2). */
+export const CLOSE_NOT_AUTHENTICATED = 4401;
+
+const authenticateSchema = z.object({
+  id: z.number(),
+  method: z.literal('authenticate'),
+  params: z.object({ token: z.string() }),
+});
+
+export interface WebOptions {
+  readonly config: HttpConfig;
+  readonly vm: string;
+  readonly methods: Readonly<Record<string, ControlMethod>>;
+  readonly status: () => Promise<Status>;
+}
+
+/**
+ * The daemon over HTTP: the web page, its WebSocket, and metrics. The page itself is no secret. Its WebSocket begins with
+ * the token, which is thus in no URL, no cookie and no log; metrics want it as a bearer token.
+ */
+export class Web {
+  readonly #server: Server;
+  readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: PAGE_MESSAGE_BYTES_MAX });
+  readonly #callers: Callers;
+  readonly #metrics: Metrics;
+  readonly #pings: NodeJS.Timeout;
+
+  private constructor(
+    private readonly config: HttpConfig,
+    private readonly assets: ReadonlyMap<string, Asset>,
+    private readonly token: string,
+    server: Server,
+    { methods, vm, status }: WebOptions,
+  ) {
+    this.#callers = new Callers(offered(methods));
+    this.#metrics = new Metrics(vm, status);
+    this.#server = server;
+    server.maxConnections = CONNECTIONS_MAX;
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      void this.#answer(request, response);
+    });
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head);
+    });
+    this.#pings = setInterval(() => this.#ping(), PING_MS);
+  }
+
+  /** @throws GannetError CONFIG: the token, the certificate or the address can't be used */
+  static async listen(options: WebOptions): Promise<Web> {
+    const { config } = options;
+    const [assets, token] = await Promise.all([loadAssets(), loadToken(config.tokenFile)]);
+    const web = new Web(config, assets, token, await serverOf(config), options);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        web.#server.once('error', reject);
+        web.#server.listen(config.listen.port, config.listen.host, resolve);
+      });
+    } catch (cause) {
+      clearInterval(web.#pings);
+      const why = (cause as Error).message;
+      const remedy = 'Choose another HOST:PORT, or end who has it.';
+      throw new GannetError('CONFIG', `http.listen: ${why}`, remedy, 'failed', { cause });
+    }
+    return web;
+  }
+
+  /** Without its secret. */
+  get url(): string {
+    const { address, port } = this.#server.address() as AddressInfo;
+    const host = address.includes(':') ? `[${address}]` : address;
+    return `${this.config.tls ? 'https' : 'http'}://${host}:${port}/`;
+  }
+
+  /** The fragment stays in the browser: no server and no log ever sees it. */
+  get pageUrl(): string {
+    return `${this.url}#token=${this.token}`;
+  }
+
+  publish(event: DaemonEvent): void {
+    this.#metrics.observe(event);
+    this.#callers.publish(event);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#pings);
+    for (const socket of this.#sockets.clients) socket.terminate();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { headers, method = '' } = request;
+    const path = (request.url ?? '').replace(/\?.*$/s, '');
+    const end = (status: number, text: string, more: Record<string, string> = {}): void => {
+      const common = { ...SAFE_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' };
+      response.writeHead(status, { ...common, ...more }).end(method === 'HEAD' ? '' : `${text}\n`);
+    };
+    if (!isOurHost(headers.host, this.config.hosts)) {
+      return end(421, 'This name is not in `http.hosts` of the configuration.');
+    }
+    if (method !== 'GET' && method !== 'HEAD') return end(405, 'GET only.', { Allow: 'GET, HEAD' });
+    if (path === '/metrics') return this.#sendMetrics(request, end);
+    const asset = this.assets.get(path);
+    if (!asset) return end(404, 'Not here.');
+    const { type, body } = asset;
+    const common = { 'Content-Type': type, 'Content-Length': body.length };
+    response.writeHead(200, { ...SAFE_HEADERS, ...common, 'Cache-Control': 'no-cache' });
+    response.end(method === 'HEAD' ? undefined : body);
+  }
+
+  async #sendMetrics(
+    { headers }: IncomingMessage,
+    end: (status: number, text: string, more?: Record<string, string>) => void,
+  ): Promise<void> {
+    const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+    if (!isToken(bearer, this.token)) {
+      const how = 'Metrics want the token of `http.tokenFile`: authorization.credentials_file.';
+      return end(401, how, { 'WWW-Authenticate': 'Bearer realm="gannet"' });
+    }
+    try {
+      const text = await this.#metrics.text();
+      end(200, text.trimEnd(), {
+        'Content-Type': this.#metrics.contentType,
+        'Cache-Control': 'no-store',
+      });
+    } catch (error) {
+      end(500, (error as Error).message);
+    }
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const { host = '', origin } = request.headers;
+    const isOurs =
+      request.url === '/ws' &&
+      isOurHost(host, this.config.hosts) &&
+      isOurOrigin(origin, host, this.config.tls !== undefined);
+    if (!isOurs) {
+      socket.on('error', () => undefined);
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#authenticate(opened));
+  }
+
+  /** Its first message has to be the token. */
+  #authenticate(socket: WebSocket): void {
+    const refuse = (): void => socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is not right');
+    const late = setTimeout(refuse, AUTHENTICATE_MS);
+    socket.on('error', () => socket.terminate());
+    socket.once('close', () => clearTimeout(late));
+    socket.once('message', (data: RawData) => {
+      clearTimeout(late);
+      const asked = parse(textOf(data));
+      if (!asked || !isToken(asked.params.token, this.token)) return refuse();
+      this.#callers.serve(socket);
+      socket.send(JSON.stringify({ id: asked.id, result: {} }));
+    });
+    socket.on('pong', () => this.#quiet.delete(socket));
+  }
+
+  /** Asked, and without an answer so far. */
+  readonly #quiet = new Set<WebSocket>();
+
+  #ping(): void {
+    for (const socket of this.#sockets.clients) {
+      if (this.#quiet.delete(socket)) {
+        socket.terminate();
+        continue;
+      }
+      this.#quiet.add(socket);
+      socket.once('close', () => this.#quiet.delete(socket));
+      socket.ping();
+    }
+  }
+}
+
+function offered(methods: Readonly<Record<string, ControlMethod>>): Record<string, ControlMethod> {
+  const names = [...READS, ...ACTIONS];
+  return Object.fromEntries(
+    names.map((name): [string, ControlMethod] => [
+      name,
+      (_params, progress) => methods[name]?.({}, progress),
+    ]),
+  );
+}
+
+function parse(text: string): z.output<typeof authenticateSchema> | undefined {
+  try {
+    return authenticateSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+async function serverOf({ tls }: HttpConfig): Promise<Server> {
+  if (!tls) return createServer();
+  try {
+    const [cert, key] = await Promise.all([readFile(tls.cert), readFile(tls.key)]);
+    return createTlsServer({ cert, key, minVersion: 'TLSv1.2' });
+  } catch (cause) {
+    const why = (cause as Error).message;
+    const remedy = 'Give a certificate and its key as PEM files that this daemon may read.';
+    throw new GannetError('CONFIG', `http.tls: ${why}`, remedy, 'failed', { cause });
+  }
+}

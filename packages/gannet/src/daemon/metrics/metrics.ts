@@ -1,0 +1,187 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { DaemonEvent, PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import { VERSION } from '../../version.js';
+import { METRICS } from './catalogue.js';
+
+const STATES = {
+  primary: ['unprotected', 'protecting', 'protected', 'alone'],
+  secondary: ['seeding', 'protected', 'failed-over', 'retired', 'diverged'],
+} as const;
+const CAUSES = ['period', 'demand', 'memory', 'output'] as const;
+const LINKS = { primary: ['seed', 'peer'], secondary: ['replica', 'peer'] } as const;
+const REASONS = {
+  primary: ['operator', 'secondary-lost'],
+  secondary: ['operator', 'fence', 'proof'],
+} as const;
+const CHECKPOINT_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+const GATE_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5];
+
+type Role = Status['role'];
+
+/** What a daemon tells Prometheus: gauges from its status at each scrape, the rest from its events. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #gauges = new Map<string, Gauge>();
+  readonly #counters = new Map<string, Counter>();
+  readonly #histograms = new Map<string, Histogram>();
+  #started: Role | undefined;
+  #lastCheckpointAt: number | undefined;
+  #epoch = 0;
+
+  constructor(
+    private readonly vm: string,
+    private readonly status: () => Promise<Status>,
+  ) {
+    for (const { name, type, labels, help } of METRICS) {
+      const common = { name, help, registers: [this.#registry] };
+      const labelNames = ['vm', 'role', ...labels];
+      const buckets = name === 'gannet_gate_closed_seconds' ? GATE_BUCKETS : CHECKPOINT_BUCKETS;
+      if (type === 'gauge') this.#gauges.set(name, new Gauge({ ...common, labelNames }));
+      else if (type === 'counter') this.#counters.set(name, new Counter({ ...common, labelNames }));
+      else this.#histograms.set(name, new Histogram({ ...common, labelNames, buckets }));
+    }
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** Of this scrape. */
+  async text(): Promise<string> {
+    const status = await this.status();
+    this.#begin(status.role);
+    for (const gauge of this.#gauges.values()) gauge.reset();
+    this.#setCommon(status);
+    if (status.role === 'primary') this.#setPrimary(status);
+    else this.#setSecondary(status);
+    return this.#registry.metrics();
+  }
+
+  observe(event: DaemonEvent): void {
+    const { kind, role, epoch } = event;
+    this.#begin(role);
+    switch (kind) {
+      case 'commit':
+        this.#checkpointDone(event);
+        this.#seconds('gannet_gate_closed_seconds', role, event['gateClosedMs']);
+        this.#seconds('gannet_checkpoint_duration_seconds', role, event['checkpointMs']);
+        this.#count('gannet_committed_pages_total', role, {}, Number(event['committedPages']));
+        this.#count('gannet_dropped_pages_total', role, {}, Number(event['droppedPages']));
+        return;
+      case 'checkpoint':
+        // The secondary has it from the primary: it is in the primary's metrics.
+        if (role === 'secondary' || epoch === this.#epoch) return;
+        this.#checkpointDone(event);
+        this.#seconds('gannet_checkpoint_duration_seconds', role, event['pausedMs']);
+        this.#count('gannet_checkpoints_total', role, { cause: String(event['cause']) });
+        return;
+      case 'failover-done':
+      case 'alone':
+        this.#count('gannet_failover_total', role, { reason: reasonOf(event) });
+        return;
+      case 'link-lost':
+        this.#count('gannet_link_lost_total', role, { link: 'replica' });
+        return;
+      case 'seed-link-lost':
+        this.#count('gannet_link_lost_total', role, { link: 'seed' });
+        return;
+      case 'peer':
+        if (event['pulse'] === 'lost')
+          this.#count('gannet_link_lost_total', role, { link: 'peer' });
+    }
+  }
+
+  #checkpointDone({ at, epoch }: DaemonEvent): void {
+    this.#lastCheckpointAt = Date.parse(at) / 1000;
+    this.#epoch = Number(epoch);
+  }
+
+  /** What counts begins at 0, so that a first increase is one; anew where a survivor has become a primary. */
+  #begin(role: Role): void {
+    if (this.#started === role) return;
+    this.#started = role;
+    for (const counter of this.#counters.values()) counter.reset();
+    for (const histogram of this.#histograms.values()) histogram.reset();
+    const start = (name: string, label: string, values: readonly string[]): void => {
+      for (const value of values) this.#count(name, role, { [label]: value }, 0);
+    };
+    start('gannet_link_lost_total', 'link', LINKS[role]);
+    start('gannet_failover_total', 'reason', REASONS[role]);
+    this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
+    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CAUSES);
+    else {
+      this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
+      for (const what of ['committed', 'dropped'])
+        this.#count(`gannet_${what}_pages_total`, role, {}, 0);
+    }
+  }
+
+  #setCommon(status: Status): void {
+    const { role, state, epoch, host, peer } = status;
+    const vmState = role === 'primary' ? status.primaryVm : status.secondaryVm;
+    this.#set('gannet_up', role, {}, vmState === 'ready' ? 1 : 0);
+    this.#set('gannet_info', role, { version: VERSION, host }, 1);
+    this.#set('gannet_epoch', role, {}, epoch);
+    for (const each of STATES[role]) {
+      this.#set('gannet_state', role, { state: each }, each === state ? 1 : 0);
+    }
+    if (peer.silentMs !== undefined) {
+      this.#set('gannet_peer_silence_seconds', role, {}, peer.silentMs / 1000);
+    }
+    if (this.#lastCheckpointAt !== undefined) {
+      this.#set('gannet_last_checkpoint_timestamp_seconds', role, {}, this.#lastCheckpointAt);
+    }
+  }
+
+  #setPrimary({ role, seed }: PrimaryStatus): void {
+    const disks = Object.entries(seed?.disks ?? {});
+    for (const [disk, { doneBytes, totalBytes }] of disks) {
+      this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
+    }
+    if (disks.length === 0) this.#set('gannet_seed_remaining_bytes', role, { disk: '' }, 0);
+  }
+
+  #setSecondary({ role, buffers, disks, mayFailOver }: SecondaryStatus): void {
+    this.#set('gannet_may_failover', role, {}, mayFailOver ? 1 : 0);
+    for (const side of ['primary', 'secondary', 'committed'] as const) {
+      this.#set('gannet_buffer_bytes', role, { side }, buffers[side]);
+    }
+    this.#set('gannet_buffer_limit_bytes', role, { limit: 'soft' }, buffers.softBytes);
+    this.#set('gannet_buffer_limit_bytes', role, { limit: 'hard' }, buffers.hardBytes);
+    this.#total('gannet_slowed_writes_total', role, {}, buffers.slowedWrites);
+    for (const { name: disk, backlogBytes, requests } of disks) {
+      this.#set('gannet_writeback_backlog_bytes', role, { disk }, backlogBytes);
+      this.#total('gannet_nbd_requests_total', role, { disk }, requests);
+    }
+  }
+
+  #labels(role: Role, more: Record<string, string> = {}): Record<string, string> {
+    return { vm: this.vm, role, ...more };
+  }
+
+  #set(name: string, role: Role, labels: Record<string, string>, value: number): void {
+    this.#gauges.get(name)?.set(this.#labels(role, labels), value);
+  }
+
+  #count(name: string, role: Role, labels: Record<string, string>, by = 1): void {
+    this.#counters.get(name)?.inc(this.#labels(role, labels), by);
+  }
+
+  /** A counter that somebody else counts. */
+  #total(name: string, role: Role, labels: Record<string, string>, value: number): void {
+    this.#counters.get(name)?.remove(this.#labels(role, labels));
+    this.#count(name, role, labels, value);
+  }
+
+  #seconds(name: string, role: Role, ms: unknown): void {
+    if (typeof ms === 'number') this.#histograms.get(name)?.observe(this.#labels(role), ms / 1000);
+  }
+}
+
+/** Few words, so that an alert can name them. */
+function reasonOf({ kind, evidence, reason }: DaemonEvent): string {
+  const words = String(kind === 'alone' ? reason : evidence);
+  if (words.includes('operator') || words === 'detached') return 'operator';
+  if (kind === 'alone') return 'secondary-lost';
+  return words.includes('fenced') ? 'fence' : 'proof';
+}

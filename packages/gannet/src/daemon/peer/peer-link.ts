@@ -1,0 +1,351 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket, WebSocketServer } from 'ws';
+import {
+  type Address,
+  describeError,
+  GannetError,
+  PEER_MESSAGE_BYTES_MAX,
+  PEER_PROTOCOL,
+  type PeerMessage,
+  peerMessageSchema,
+  type PeerNotice,
+  type PeerStatus,
+} from '@gannet/contract';
+import type { Credentials } from '../../tls/credentials.js';
+import { Guests } from './pending-peers.js';
+import { Pulse, type PulseLimits, type PulseState } from './peer-liveness.js';
+
+export interface PeerLinkOptions extends PulseLimits {
+  readonly vm: string;
+  readonly role: PeerStatus['role'];
+  readonly heartbeatMs: number;
+  /** How this end is, for the next heartbeat. */
+  readonly status: () => PeerStatus;
+  readonly onPulse: (state: PulseState, silentMs: number) => void;
+  /** The other end has said how it is; `before` is what it said last. */
+  readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
+  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => void;
+  /** What this side looks like, for `gannet check` of the other. */
+  readonly onAsk: () => Promise<unknown>;
+  /** A peer that is refused, or that is not one: for the log. */
+  readonly onRefused: (reason: string, address: string) => void;
+  /** For an address with TLS. */
+  readonly credentials?: Credentials | undefined;
+}
+
+const RECONNECT_MS = 200;
+const CONNECT_POLL_MS = 20;
+const CHECKS_PER_LIMIT = 10;
+
+/** One end of the link between two daemons; the secondary listens, the primary dials and dials again. */
+export class PeerLink {
+  readonly #pulse: Pulse;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #redial: NodeJS.Timeout | undefined;
+  readonly #untold = new Map<number, { message: PeerMessage; resolve: () => void }>();
+  readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
+  #socket: WebSocket | undefined;
+  #server: Server | TlsServer | undefined;
+  readonly #guests: Guests;
+  #last: PeerStatus | undefined;
+  #nextNumber = 1;
+  #isClosed = false;
+
+  private constructor(private readonly options: PeerLinkOptions) {
+    this.#guests = new Guests(options.highMs, (address, reason) => {
+      options.onRefused(reason, address);
+    });
+    this.#pulse = new Pulse(options, options.onPulse);
+    this.#timers = [
+      setInterval(() => this.#beat(), options.heartbeatMs),
+      setInterval(() => this.#pulse.check(performance.now()), options.lowMs / CHECKS_PER_LIMIT),
+    ];
+  }
+
+  /** @throws GannetError CONFIG when the address can't be listened on */
+  static async listen(address: Address, options: PeerLinkOptions): Promise<PeerLink> {
+    const link = new PeerLink(options);
+    try {
+      await link.#listen(address);
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+    return link;
+  }
+
+  /** Dials until it is closed; the other end need not be there yet. */
+  static dial(address: Address, options: PeerLinkOptions): PeerLink {
+    const link = new PeerLink(options);
+    link.#dial(address);
+    return link;
+  }
+
+  get state(): PulseState {
+    return this.#pulse.state;
+  }
+
+  /** What the other end said last, and how long ago; undefined before it said anything. */
+  get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
+    if (!this.#last) return undefined;
+    return { status: this.#last, silentMs: Math.round(this.#pulse.silentMs(performance.now())) };
+  }
+
+  /** Tells the other end, again after each reconnect, until it has acknowledged. */
+  tell(notice: PeerNotice, replica?: string): Promise<void> {
+    const number = this.#nextNumber++;
+    const message: PeerMessage = { type: 'tell', number, notice, replica };
+    return new Promise((resolve) => {
+      this.#untold.set(number, { message, resolve });
+      this.#send(message);
+    });
+  }
+
+  /** @throws GannetError CONTROL_UNREACHABLE without a link or an answer in time, INTERNAL when it was refused */
+  async ask(timeoutMs: number): Promise<unknown> {
+    const number = this.#nextNumber++;
+    const answered = new Promise<PeerMessage & { type: 'answer' }>((resolve) => {
+      this.#asked.set(number, resolve);
+    });
+    try {
+      await this.#connected(timeoutMs);
+      this.#send({ type: 'ask', number });
+      const late = sleep(timeoutMs, undefined, { ref: false });
+      const answer = await Promise.race([answered, late]);
+      if (!answer) {
+        const message = `no answer over the peer link in ${timeoutMs} ms`;
+        const remedy = "Start the other side's daemon, and see to `peer`.";
+        throw new GannetError('CONTROL_UNREACHABLE', message, remedy);
+      }
+      if (answer.error !== undefined) throw new GannetError('INTERNAL', answer.error, '');
+      return answer.value;
+    } finally {
+      this.#asked.delete(number);
+    }
+  }
+
+  /** Sends a heartbeat now: something has changed. */
+  beatNow(): void {
+    this.#beat();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#redial);
+    this.#socket?.terminate();
+    this.#guests.close();
+    const server = this.#server;
+    if (!server) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  async #listen(address: Address): Promise<void> {
+    const http = this.#makeServer(address);
+    this.#server = http;
+    http.on('connection', (socket: Socket) => this.#guests.receive(socket));
+    const sockets = new WebSocketServer({ server: http, maxPayload: PEER_MESSAGE_BYTES_MAX });
+    sockets.on('error', () => undefined);
+    sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
+    if (address.type === 'unix') await rm(address.path, { force: true });
+    const umask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        http.once('error', reject);
+        if (address.type === 'unix') http.listen(address.path, resolve);
+        else http.listen(address.port, address.host, resolve);
+      });
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new GannetError(
+        'CONFIG',
+        `the peer link can't listen: ${why}`,
+        'See `secondary.peer`.',
+        'failed',
+        { cause },
+      );
+    } finally {
+      process.umask(umask);
+    }
+  }
+
+  #makeServer(address: Address): Server | TlsServer {
+    const { credentials } = this.options;
+    if (address.type === 'unix' || !address.tls) {
+      return createServer((_request, response) => response.writeHead(426).end());
+    }
+    const options = credentials?.server() ?? {};
+    const server = createTlsServer(options, (_request, response) => response.writeHead(426).end());
+    server.on('tlsClientError', (error, socket) => {
+      // One that is gone already is told of as a guest who left: its address is known there.
+      if (socket.remoteAddress === undefined) return;
+      this.#guests.welcome(socket);
+      const from = `${socket.remoteAddress}:${socket.remotePort}`;
+      this.options.onRefused(`no TLS: ${wordsOf(error)}`, from);
+    });
+    credentials?.onReload(() => server.setSecureContext(credentials.server()));
+    return server;
+  }
+
+  /** Over TLS only those may speak whose name is on the list. */
+  #admit(socket: WebSocket, { socket: connection }: IncomingMessage): void {
+    const { credentials, onRefused } = this.options;
+    const from = `${connection.remoteAddress}:${connection.remotePort}`;
+    if (credentials && 'encrypted' in connection) {
+      try {
+        credentials.identify(connection as TLSSocket);
+      } catch (error) {
+        onRefused(describeError(error).message, from);
+        socket.terminate();
+        return;
+      }
+    }
+    this.#adopt(socket, from, () => this.#guests.welcome(connection));
+  }
+
+  #dial(address: Address): void {
+    if (this.#isClosed) return;
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(urlOf(address), {
+        ...(address.type === 'inet' && address.tls ? this.options.credentials?.client() : {}),
+        handshakeTimeout: this.options.highMs,
+        maxPayload: PEER_MESSAGE_BYTES_MAX,
+      });
+    } catch (error) {
+      this.#noteRefusal(error, address);
+      this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+      return;
+    }
+    socket.once('open', () => this.#adopt(socket, textOf(address)));
+    socket.on('error', (error) => this.#noteRefusal(error, address));
+    socket.once('close', () => {
+      if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+    });
+  }
+
+  /** The newest connection is the link: an older one may be a peer that was cut off and has come back. */
+  #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
+    let isPeer = false;
+    socket.on('error', () => socket.terminate());
+    socket.on('message', (data: Buffer) => {
+      const message = decode(data);
+      if (message?.type === 'hello') {
+        isPeer = this.#greet(socket, message, from);
+        if (isPeer) onPeer();
+      } else if (!message || !isPeer)
+        this.#refuse(socket, 'it does not speak as a peer does', from);
+      else this.#take(message);
+    });
+    const { vm, role } = this.options;
+    const hello: PeerMessage = { type: 'hello', protocol: PEER_PROTOCOL, vm, role };
+    socket.send(JSON.stringify(hello));
+  }
+
+  #greet(socket: WebSocket, hello: PeerMessage & { type: 'hello' }, from: string): boolean {
+    const { vm, role } = this.options;
+    if (hello.protocol !== PEER_PROTOCOL) {
+      const reason = `it speaks protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`;
+      this.#refuse(socket, reason, from);
+    } else if (hello.vm !== vm) {
+      this.#refuse(socket, `it is about VM ${hello.vm}, this daemon about ${vm}`, from);
+    } else if (hello.role === role) {
+      this.#refuse(socket, `both ends say that they are the ${role}`, from);
+    } else {
+      if (this.#socket !== socket) this.#socket?.terminate();
+      this.#socket = socket;
+      this.#beat();
+      for (const { message } of this.#untold.values()) this.#send(message);
+      return true;
+    }
+    return false;
+  }
+
+  #take(message: PeerMessage): void {
+    if (message.type === 'beat') {
+      const before = this.#last;
+      this.#last = message.status;
+      this.#pulse.heard(performance.now());
+      this.options.onStatus(message.status, before);
+    } else if (message.type === 'tell') {
+      this.options.onNotice(message.notice, message.replica);
+      this.#send({ type: 'told', number: message.number });
+    } else if (message.type === 'told') {
+      this.#untold.get(message.number)?.resolve();
+      this.#untold.delete(message.number);
+    } else if (message.type === 'answer') {
+      this.#asked.get(message.number)?.(message);
+    } else if (message.type === 'ask') {
+      const { number } = message;
+      this.options.onAsk().then(
+        (value) => this.#send({ type: 'answer', number, value }),
+        (error: unknown) => {
+          this.#send({ type: 'answer', number, value: null, error: describeError(error).message });
+        },
+      );
+    }
+  }
+
+  /** Somebody is there who is not believed, or does not believe us; that nobody is there is no news. */
+  #noteRefusal(error: unknown, address: Address): void {
+    const { code } = error as NodeJS.ErrnoException;
+    const isSecured = address.type === 'inet' && address.tls === true;
+    if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
+    this.options.onRefused(`no TLS: ${wordsOf(error)}`, textOf(address));
+  }
+
+  #refuse(socket: WebSocket, reason: string, from: string): void {
+    this.options.onRefused(reason, from);
+    socket.close(1008, reason.slice(0, 120));
+  }
+
+  async #connected(timeoutMs: number): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (this.#socket?.readyState !== WebSocket.OPEN && performance.now() < deadlineMs) {
+      await sleep(CONNECT_POLL_MS);
+    }
+  }
+
+  #beat(): void {
+    this.#send({ type: 'beat', status: this.options.status() });
+  }
+
+  #send(message: PeerMessage): void {
+    const socket = this.#socket;
+    // Nothing is queued for a peer that does not read: beats replace each other, notices are sent again.
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
+    else socket.send(JSON.stringify(message));
+  }
+}
+
+/** OpenSSL puts addresses in memory and lines of its source around what it has to say. */
+function wordsOf(error: unknown): string {
+  const { message } = describeError(error);
+  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.trim();
+}
+
+function textOf(address: Address): string {
+  return address.type === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
+}
+
+function urlOf(address: Address): string {
+  if (address.type === 'unix') return `ws+unix:${address.path}:/`;
+  const { host, port, tls } = address;
+  return `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${port}/`;
+}
+
+function decode(data: Buffer): PeerMessage | undefined {
+  try {
+    return peerMessageSchema.parse(JSON.parse(data.toString('utf8')));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { addressText } from '../../inspect/plan.js';
+import { type Address, GannetError, type PeerStatus } from '@gannet/contract';
+import type { PeerLink } from '../peer/peer-link.js';
+
+const POLL_MS = 10;
+/** Of a replica: nothing that can be waited for comes after. */
+const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
+const RESTART = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+
+export interface PeerWait {
+  readonly link: PeerLink;
+  readonly address: Address;
+  /** The longest that it may be silent. */
+  readonly highMs: number;
+  readonly heartbeatMs: number;
+  /** For messages. */
+  readonly what: string;
+  readonly isThere: (status: PeerStatus) => boolean;
+  /** The deadline. */
+  readonly signal: AbortSignal;
+  /** Set, with the reason, when somebody wants it to end. */
+  readonly asked: AbortSignal;
+}
+
+/** @throws GannetError NOT_READY when it can't come any more, TIMEOUT, INTERRUPTED */
+export async function awaitPeer(wait: PeerWait): Promise<void> {
+  const { link, what, isThere, signal, asked } = wait;
+  const startMs = performance.now();
+  for (;;) {
+    const peer = link.state === 'up' ? link.peer?.status : undefined;
+    if (peer && isThere(peer)) return;
+    asked.throwIfAborted();
+    // What a daemon said last that has gone since is not what the next one will say.
+    const isFresh = (link.peer?.silentMs ?? Infinity) < 2 * wait.heartbeatMs;
+    const isHopeless =
+      peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
+    if (isHopeless && isFresh) {
+      const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
+      throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, RESTART);
+    }
+    if (!peer && performance.now() - startMs > wait.highMs) {
+      const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
+      throw new GannetError('NOT_READY', message, 'Start it: `gannet secondary`.');
+    }
+    if (signal.aborted) {
+      const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
+      throw new GannetError('TIMEOUT', `waited in vain for ${what}; ${says}`, RESTART, 'timeout');
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** What the other side says is the matter, by what it says from now on; it is given two heartbeats. */
+export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<string | undefined> {
+  for (const startMs = performance.now(); ;) {
+    const { peer, state } = link;
+    const passedMs = performance.now() - startMs;
+    const hasSpoken = peer !== undefined && peer.silentMs < passedMs - 1;
+    if (state !== 'up' || hasSpoken || passedMs > 2 * heartbeatMs) return peer?.status.trouble;
+    await sleep(POLL_MS);
+  }
+}
+
+export function interrupted(why: string): GannetError {
+  return new GannetError('INTERRUPTED', why, 'Protect it again when it is wanted.');
+}
+
+/** Why a secondary that says this of itself protects nothing any more. */
+export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
+  if (vm === 'lost' || vm === 'hung') return `the secondary VM is ${vm}`;
+  if (link === 'lost') return 'the link to the replica broke';
+  return state === 'diverged' ? 'the replica has diverged' : undefined;
+}

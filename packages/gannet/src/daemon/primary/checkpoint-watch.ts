@@ -1,0 +1,26 @@
+import { Countdown } from '../suspend-aware-timer.js';
+
+/**
+ * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being closed tells nobody:
+ * the guest may stand in the middle of a checkpoint for ever, or run on with a replica that grows old.
+ */
+export class CheckpointWatch {
+  #countdown: Countdown | undefined;
+
+  constructor(
+    /** The longest from one checkpoint to the next. */
+    private readonly limitMs: () => number,
+    private readonly onStall: (limitMs: number) => void,
+  ) {}
+
+  /** There has been one, or there is about to be the first. */
+  restart(): void {
+    this.stop();
+    const limitMs = this.limitMs();
+    this.#countdown = new Countdown(limitMs, () => this.onStall(limitMs));
+  }
+
+  stop(): void {
+    this.#countdown?.stop();
+  }
+}

@@ -1,0 +1,487 @@
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Checkpointer,
+  CheckpointerError,
+  type CheckpointEvent,
+  ColoSource,
+  ExternalSource,
+  WriteBack,
+  type WriteBackEvent,
+} from '@gannet/checkpointer';
+import { NbdServer, type NbdServerTls } from '@gannet/nbd';
+import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
+import { Replica, type ReplicaEvent } from '@gannet/replicator';
+import type { QmpClient } from 'qemu-qmp-client';
+import { cardsOf } from '../../inspect/plan.js';
+import { inspectSecondary, type SideReport } from '../../inspect/side.js';
+import {
+  asSecondary,
+  basesOf,
+  type CommitRecord,
+  type Config,
+  describeError,
+  GannetError,
+  type PeerNotice,
+  type PeerStatus,
+  type Progress,
+  type SecondaryConfig,
+  type SecondaryStatus,
+  STATUS_SCHEMA,
+} from '@gannet/contract';
+import { PeerLink } from '../peer/peer-link.js';
+import { checkJournal } from './journal-guard.js';
+import { secondaryNetwork } from '../network-view.js';
+import { RequestTally } from './request-tally.js';
+import { changedKeys } from '../reload.js';
+import type { Role, Stage } from '../role-context.js';
+import { Strangers } from '../rejected-connections.js';
+import { Takeover } from './failover.js';
+import { VmWatch } from '../vm/vm-watch.js';
+
+/** The QEMU beside it is the VM now, and no secondary. */
+const HAS_TAKEN_OVER: ReadonlySet<string> = new Set(['failed-over', 'retired']);
+const SEED_ANEW =
+  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
+
+/**
+ * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
+ * one event loop (the gate depends on it). When it takes over is up to `Takeover`.
+ */
+export class SecondaryRole implements Role {
+  readonly name = 'secondary';
+  readonly methods = {
+    inspect: () => this.#inspect(),
+    failover: ({ force }: Record<string, unknown>, progress: Progress) =>
+      this.#takeover.failOver(force === true, progress),
+    seal: () => this.#byCall((source) => source.seal()),
+    commit: () => this.#byCall((source) => source.commit()),
+    abort: () => this.#byCall((source) => source.abort()),
+  };
+  readonly #nbd: NbdServer;
+  readonly #strangers: Strangers;
+  readonly #requests: RequestTally;
+  readonly #writeBack: WriteBack;
+  readonly #external = new ExternalSource();
+  readonly #takeover: Takeover;
+  readonly #vm: VmWatch;
+  #link: PeerLink | undefined;
+  #driver: SecondaryDriver | undefined;
+  #checkpointer: Checkpointer | undefined;
+  /** Its QEMU is there, and either waits for its primary or can't be used, for this reason. */
+  #readiness: 'awaited' | 'ready' | Error = 'awaited';
+  #coloExit: string | undefined;
+  /** Why a base does not take what is written to it, as long as it does not. */
+  #baseTrouble: string | undefined;
+  /** Why what the guest flushes after a failover is not durable, as long as it can't be. */
+  #flushTrouble: string | undefined;
+  /** Why nothing more can be spilled, as long as it can't. */
+  #spillTrouble: string | undefined;
+  #lastCommit: CommitRecord | undefined;
+  #commits = 0;
+  #committedMs = -Infinity;
+  #isReleased = false;
+  readonly #subscriptions: (() => void)[] = [];
+
+  private constructor(
+    private config: SecondaryConfig,
+    private readonly stage: Stage,
+    private readonly replica: Replica,
+  ) {
+    this.#takeover = new Takeover({
+      stage,
+      replica,
+      config: () => this.config,
+      peer: () => this.#link,
+      driver: () => this.#driver,
+      coloExit: () => this.#coloExit,
+      vm: () => this.#vmState,
+      commitAgeMs: () => performance.now() - this.#committedMs,
+      source: this.#external,
+    });
+    replica.on((event) => this.#onReplica(event));
+    this.#strangers = new Strangers((kind, details) => stage.history.add(kind, details));
+    const { exports, gate: admission } = replica;
+    this.#nbd = new NbdServer({
+      exports,
+      admission,
+      busyPollMs: config.secondary.pollUs / 1000,
+      onEvent: (event) => {
+        this.#requests.note(event);
+        this.#strangers.onNbd(event);
+      },
+    });
+    this.#requests = new RequestTally(config.disks, () => this.#nbd.connections);
+    this.#writeBack = new WriteBack({
+      target: replica,
+      clock: {
+        now: () => performance.now(),
+        sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+      },
+      onEvent: (event) => this.#onWriteBack(event),
+    });
+    this.#vm = new VmWatch(config.qmp, config.peer.highMs, stage.credentials);
+    const off = this.#vm.on((state, reason) => {
+      this.stage.history.add('vm', { state, reason });
+      this.#link?.beatNow();
+    });
+    this.#subscriptions.push(off);
+  }
+
+  /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
+  static async start(config: SecondaryConfig, stage: Stage): Promise<SecondaryRole> {
+    await checkJournal(config);
+    const { memory, journal, overwrite } = config.secondary;
+    const replica = await Replica.open({
+      vm: config.vm,
+      disks: basesOf(config),
+      lockBases: true,
+      journalPath: journal,
+      overwrite,
+      memory: {
+        ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
+        ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
+        onFull: memory?.onFull,
+        spillDirectory: memory?.spillDirectory,
+        spillBytes: memory?.spillLimit,
+      },
+    });
+    const role = new SecondaryRole(config, stage, replica);
+    try {
+      await role.#listen();
+    } catch (error) {
+      await role.close();
+      throw error;
+    }
+    return role;
+  }
+
+  status(): SecondaryStatus {
+    const { replica } = this;
+    return {
+      schema: STATUS_SCHEMA,
+      role: 'secondary',
+      vm: this.config.vm,
+      host: hostname(),
+      heartbeatMs: this.config.peer.heartbeatMs,
+      state: replica.state,
+      reason: replica.reason,
+      mayFailOver: replica.mayFailOver,
+      epoch: replica.epoch,
+      secondaryVm: this.#vmState,
+      secondaryVmTrouble: this.#vmTrouble ?? null,
+      ...(replica.state === 'diverged' ? { needs: SEED_ANEW } : {}),
+      link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
+      coloExit: this.#coloExit ?? null,
+      baseTrouble: this.#flushTrouble ?? this.#baseTrouble ?? null,
+      checkpoints: this.#commits,
+      lastCheckpoint: this.#lastCommit ?? null,
+      buffers: {
+        ...replica.bufferBytes,
+        ...replica.memory,
+        slowedWrites: replica.slowedWrites,
+        spilled: replica.spilledBytes,
+        spillTrouble: this.#spillTrouble ?? null,
+      },
+      disks: replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
+        name,
+        sizeBytes,
+        epochsToWriteBack: committed.length,
+        backlogBytes: committedBytes,
+        requests: this.#requests.of(name),
+      })),
+      exports: replica.exports.map(({ name }) => name),
+      ...secondaryNetwork(this.config, this.#driver),
+      strangers: this.#strangers.view,
+      peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
+      uuid: replica.uuid,
+    };
+  }
+
+  reload(config: Config): Promise<readonly string[]> {
+    const { failover } = asSecondary(config).secondary;
+    const { fence } = config;
+    this.config = { ...this.config, fence, secondary: { ...this.config.secondary, failover } };
+    // The other section is read when this becomes a primary.
+    const keys = changedKeys(this.config, config).filter((key) => !key.startsWith('primary'));
+    return Promise.resolve(keys);
+  }
+
+  /** The primary must know before its replica goes: it runs on without. */
+  async drain(): Promise<void> {
+    const { highMs } = this.config.peer;
+    if (this.replica.state === 'failed-over') {
+      await this.replica.flush().catch((error: unknown) => this.#trouble(error));
+    }
+    if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
+    this.stage.history.add('leaving');
+    void this.#link.tell('leaving');
+    const deadlineMs = performance.now() + highMs;
+    while (this.#link.peer?.status.state === 'protected' && performance.now() < deadlineMs) {
+      await sleep(this.config.peer.heartbeatMs / 10);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const off of this.#subscriptions.splice(0)) off();
+    this.#checkpointer?.stop();
+    this.#takeover.close();
+    this.#strangers.close();
+    await this.#link?.close();
+    await this.#writeBack.stop();
+    await this.#nbd.close();
+    if (!this.#isReleased) await this.#vm.close();
+    await this.replica.close();
+  }
+
+  /**
+   * Gives the QEMU that has taken over to who will be its primary role.
+   *
+   * @throws GannetError REFUSED while this is still a secondary
+   */
+  async release(): Promise<VmWatch> {
+    if (this.replica.state !== 'retired' || this.#vmState !== 'ready') {
+      throw new GannetError(
+        'REFUSED',
+        `${this.config.vm} can't be a primary: the replica is ${this.replica.state}, its VM ${this.#vmState}`,
+        'Fail over first: `gannet failover`.',
+        'refused',
+      );
+    }
+    this.#isReleased = true;
+    await this.close();
+    return this.#vm;
+  }
+
+  get #vmState(): PeerStatus['vm'] {
+    const { state } = this.#vm;
+    if (state !== 'ready') return state;
+    return this.#readiness instanceof Error ? 'unusable' : this.#readiness;
+  }
+
+  get #vmTrouble(): string | undefined {
+    return this.#readiness instanceof Error ? this.#readiness.message : this.#vm.trouble;
+  }
+
+  async #listen(): Promise<void> {
+    const { nbd, svm, source, peer } = this.config.secondary;
+    await this.#nbd.listen({ path: svm, mode: 0o600 });
+    if (nbd.type === 'unix' && nbd.path !== svm) {
+      await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
+    } else if (nbd.type === 'inet') {
+      const { host, port } = nbd;
+      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+    }
+    if (peer) {
+      this.#link = await PeerLink.listen(peer, {
+        ...this.config.peer,
+        vm: this.config.vm,
+        role: 'secondary',
+        status: () => this.#peerStatus(),
+        onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
+        onStatus: (status, before) => this.#onPeer(status, before),
+        onNotice: (notice, replica) => this.#onNotice(notice, replica),
+        onAsk: () => this.#inspect(),
+        onRefused: (reason, address) => this.#strangers.note('peer', address, reason),
+        credentials: this.stage.credentials,
+      });
+    }
+    this.stage.history.add('listening', { exports: this.replica.exports.map(({ name }) => name) });
+    if (source === 'external') {
+      this.#checkpointer = this.#checkpointerOn(this.#external);
+      return;
+    }
+    // Not awaited: the secondary's QEMU needs our exports to start.
+    this.#vm.attend({
+      onConnected: (qmp) => this.#attach(qmp),
+      onTrouble: (error) => this.#trouble(error),
+    });
+  }
+
+  get #tls(): NbdServerTls {
+    const { credentials } = this.stage;
+    if (!credentials) throw new Error('an address with TLS and no credentials');
+    return { options: () => credentials.server(), identify: credentials.identify };
+  }
+
+  async #attach(qmp: QmpClient): Promise<void> {
+    const monitor = new QmpColoMonitor(qmp);
+    const off = monitor.subscribe((event) => {
+      if (event.kind !== 'colo-exit') return;
+      this.#coloExit = event.reason;
+      this.stage.history.add('colo-exit', { reason: event.reason });
+      this.#takeover.consider();
+    });
+    this.#subscriptions.push(off);
+    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    this.#readiness = 'awaited';
+    try {
+      if (this.replica.state === 'seeding') {
+        this.#checkpointer?.stop();
+        this.#coloExit = undefined;
+        // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
+        qmp.onEnd(() => {
+          if (this.#isUntouched) this.#checkpointer?.stop();
+        });
+        this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
+        await this.#driver.prepare();
+      } else if (!HAS_TAKEN_OVER.has(this.replica.state)) throw this.#spent();
+      this.#readiness = 'ready';
+    } catch (error) {
+      this.#readiness = error instanceof Error ? error : new Error(String(error));
+      this.#trouble(error);
+    }
+    this.#link?.beatNow();
+  }
+
+  /** No primary has been here yet. */
+  get #isUntouched(): boolean {
+    const { state, link, gate } = this.replica;
+    return state === 'seeding' && !link.isConnected && link.loss === undefined && !gate.isClosed;
+  }
+
+  #spent(): GannetError {
+    const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
+    return new GannetError('NOT_READY', message, SEED_ANEW);
+  }
+
+  #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
+    const checkpointer = new Checkpointer({
+      source,
+      replica: this.replica,
+      now: () => performance.now(),
+      onEvent: (event) => this.#onCheckpoint(event),
+    });
+    checkpointer.start();
+    return checkpointer;
+  }
+
+  /** A protected VM is left alone: its QMP socket decides when commits happen. */
+  #inspect(): Promise<SideReport> {
+    const { state } = this.replica;
+    const isBusy = this.#vm.state === 'lost' || state === 'protected';
+    const qmp = isBusy ? undefined : this.#vm.qmp;
+    const trouble = state === 'protected' ? 'it is protected' : `it is ${this.#vmState}`;
+    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
+  }
+
+  #peerStatus(): PeerStatus {
+    const { state, epoch, link, bufferBytes, memory, spilledBytes: spilled } = this.replica;
+    const whole = link.isConnected ? 'whole' : 'none';
+    const trouble = this.#vmTrouble ?? this.#flushTrouble ?? this.#baseTrouble;
+    return {
+      host: hostname(),
+      commit: this.#lastCommit,
+      mayFailOver: this.replica.mayFailOver,
+      buffers: { ...bufferBytes, ...memory, spilled },
+      role: 'secondary',
+      state,
+      epoch,
+      vm: this.#vmState,
+      ...(trouble === undefined ? {} : { trouble }),
+      link: link.loss === undefined ? whole : 'lost',
+      replica: this.replica.uuid,
+    };
+  }
+
+  #onPulse(pulse: string, silentMs: number): void {
+    this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
+    this.#takeover.consider();
+  }
+
+  #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
+    const { checkpoint } = status;
+    if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
+      this.stage.history.add('checkpoint', checkpoint);
+    }
+    if (status.vm !== before?.vm || status.state !== before.state) {
+      this.stage.history.add('peer', { vm: status.vm, state: status.state });
+      // A new copy: what became of the one before is no word about it.
+      if (status.state === 'protecting') this.#baseTrouble = undefined;
+      this.#takeover.consider();
+    }
+  }
+
+  #onNotice(notice: PeerNotice, replica: string | undefined): void {
+    const isOurs = replica === this.replica.uuid;
+    this.stage.history.add('peer', { notice, isOurs });
+    if (notice === 'outdated' && isOurs) {
+      this.replica.diverge('the primary runs on without this replica');
+    }
+  }
+
+  #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
+    if (this.config.secondary.source !== 'external') {
+      throw new GannetError(
+        'REFUSED',
+        'checkpoints of this VM come from COLO',
+        'Set `secondary.source: external` to drive them by call.',
+        'refused',
+      );
+    }
+    try {
+      step(this.#external);
+    } catch (cause) {
+      if (!(cause instanceof CheckpointerError)) throw cause;
+      const remedy = 'The order is seal, then commit or abort; nothing follows a failover.';
+      throw new GannetError('REFUSED', cause.message, remedy, 'refused', { cause });
+    }
+    if (this.replica.state === 'diverged') {
+      const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
+      throw new GannetError('STAGE_FAILED', message, 'Seed it again.');
+    }
+    return this.status();
+  }
+
+  #onReplica(event: ReplicaEvent): void {
+    const { kind, ...details } = event;
+    if (event.kind === 'backlog') {
+      this.#writeBack.kick();
+    } else if (event.kind === 'trouble') {
+      this.#trouble(event.error);
+      if (event.error.code === 'BASE_IO') this.#noteBase(event.error.message);
+    } else {
+      if (event.kind === 'spill') this.#spillTrouble = event.trouble;
+      if (event.kind === 'flush') this.#flushTrouble = event.trouble;
+      this.stage.history.add(kind, details);
+      if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
+      this.#link?.beatNow();
+      if (kind === 'link-lost') this.#takeover.consider();
+    }
+  }
+
+  #onCheckpoint(event: CheckpointEvent): void {
+    const { kind, ...details } = event;
+    this.stage.history.add(kind, details);
+    if (event.kind === 'commit') {
+      const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
+      this.#lastCommit = { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs };
+      this.#committedMs = performance.now();
+      this.#commits++;
+      this.#link?.beatNow();
+    } else if (event.kind === 'failover' || event.kind === 'diverged') {
+      this.#takeover.resumed();
+    }
+  }
+
+  #onWriteBack(event: WriteBackEvent): void {
+    if (event.kind === 'retry') {
+      this.#trouble(event.error, { attempt: event.attempt });
+      this.#noteBase(event.error.message);
+    } else {
+      this.stage.history.add('write-back', { ...event });
+      if (this.#baseTrouble !== undefined) this.#noteBase(undefined);
+    }
+  }
+
+  /** The primary hears of it too: of its own it only knows that something failed. */
+  #noteBase(trouble: string | undefined): void {
+    this.#baseTrouble = trouble;
+    this.#link?.beatNow();
+  }
+
+  #trouble(error: unknown, details: object = {}): void {
+    const { code, message, remedy } = describeError(error);
+    this.stage.history.add('trouble', { code, message, remedy, ...details });
+  }
+}

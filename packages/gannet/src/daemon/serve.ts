@@ -1,0 +1,93 @@
+/** A daemon as a process: its signals, its folders, its end. */
+import {
+  asSecondary,
+  type Config,
+  type ConfigChoice,
+  EXIT,
+  findConfig,
+  makePlaces,
+} from '@gannet/contract';
+import { Daemon } from './daemon.js';
+import { createLogger, type Logger } from './log.js';
+import { Notifier } from './notify.js';
+
+export interface ServeOptions extends ConfigChoice {
+  readonly overwrite?: boolean;
+  readonly logLevel?: string;
+}
+
+/**
+ * Runs a daemon until SIGTERM or SIGINT asks for its end; a second one does not wait for it. SIGHUP re-reads the
+ * configuration.
+ */
+export async function serve(options: ServeOptions, role: 'primary' | 'secondary'): Promise<void> {
+  // Whatever we make, the next line of defence included, is for our own user alone.
+  process.umask(0o077);
+  const log = createLogger({ role, level: options.logLevel });
+  const load = async (): Promise<Config> => {
+    const config = await findConfig(options);
+    if (role === 'primary' || options.overwrite !== true) return config;
+    return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
+  };
+  const notifier = Notifier.start(process.env, (reason) => {
+    log.error("systemd can't be told how this service is doing", { reason });
+  });
+  let tell = (): void => undefined;
+  const start = async (): Promise<Daemon> => {
+    const config = await load();
+    const token = config.http ? [config.http.tokenFile] : [];
+    const files = role === 'secondary' ? filesOf(config) : [];
+    await makePlaces([config.control, ...token, ...files]);
+    const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
+    notifier.ready();
+    return running;
+  };
+  const reload = async (): Promise<void> => {
+    // What does not come up says so itself.
+    const running = await starting.catch(() => undefined);
+    if (!running) return;
+    notifier.reloading();
+    // What can't be used changes nothing, the service included.
+    await load()
+      .then((next) => running.reload(next))
+      .catch((error: unknown) => running.notReloaded(error));
+    notifier.ready();
+  };
+  // Heeded from the first: it would end us. One after the other, in the order in which they were asked for.
+  let reloads = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reloads = reloads.then(reload);
+  });
+  const asked = askedToEnd(log);
+  const starting = start();
+  const running = await starting;
+  tell = () => {
+    void running.statusLine().then((text) => notifier.status(text));
+  };
+  tell();
+  await asked;
+  notifier.stopping();
+  await running.stop();
+  notifier.close();
+}
+
+function askedToEnd(log: Logger): Promise<void> {
+  let isAsked = false;
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (isAsked) {
+          log.error('ended without waiting', { signal });
+          process.exit(EXIT.failed);
+        }
+        isAsked = true;
+        resolve();
+      });
+    }
+  });
+}
+
+function filesOf(config: Config): string[] {
+  const { nbd, svm, peer, journal } = asSecondary(config).secondary;
+  return [nbd, peer].flatMap((at) => (at?.type === 'unix' ? [at.path] : [])).concat(svm, journal);
+}

@@ -1,0 +1,212 @@
+/** What only the host of a daemon can tell. Nothing is written, nothing that listens for QEMU is disturbed. */
+import { constants } from 'node:fs';
+import { access, readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { freemem, totalmem } from 'node:os';
+import path from 'node:path';
+import { probeNbdServer } from '@gannet/qmp-driver';
+import { type DiskOptions, probeImage, readStateFile } from '@gannet/replicator';
+import {
+  type Address,
+  basesOf,
+  type Config,
+  type PrimaryConfig,
+  type SecondaryConfig,
+} from '@gannet/contract';
+import { addressText } from './plan.js';
+
+const PROBE_TIMEOUT_MS = 2000;
+/** What the replicator takes when the configuration does not say. */
+const HARD_LIMIT_BYTES = 1024 * 1024 * 1024;
+const SHIM = 'colo-tcg-shim';
+const TCP_LISTEN = '0A';
+
+export interface BaseFacts {
+  readonly name: string;
+  readonly path: string;
+  /** Of the file, else what the configuration will have created. */
+  readonly sizeBytes?: number;
+  readonly exists: boolean;
+  readonly allocatedBytes: number;
+  /** On its file system. */
+  readonly freeBytes?: number;
+  /** From the state file beside it. */
+  readonly record?: { readonly vm: string; readonly disk: string; readonly state: string };
+  readonly trouble?: string;
+  /** As configured. */
+  readonly format: string;
+  /** What qemu-img sees there. */
+  readonly found?: { readonly format: string; readonly isInUse: boolean };
+}
+
+export interface HostFacts {
+  readonly memory: { readonly totalBytes: number; readonly availableBytes: number };
+  /** What the buffers may come to; on a secondary. */
+  readonly bufferBytes: number;
+  readonly bases: readonly BaseFacts[];
+  readonly overwrite: boolean;
+  /** Who was looked for and did not answer. */
+  readonly unreachable: readonly {
+    readonly key: string;
+    readonly address: string;
+    readonly why: string;
+  }[];
+  readonly folders: readonly {
+    readonly key: string;
+    readonly path: string;
+    readonly why: string;
+  }[];
+  /** Whether QEMU has the shim that COLO needs under TCG; absent where its process was not found. */
+  readonly shim?: boolean;
+}
+
+export async function primaryHostFacts(config: PrimaryConfig): Promise<HostFacts> {
+  const { nbd, migrate } = config.primary;
+  const unreachable = [
+    ...(await unreachableNbd('primary.nbd', nbd)),
+    ...(await unreachableMigrate('primary.migrate', migrate)),
+  ];
+  return { ...(await commonFacts(config)), bases: [], unreachable, bufferBytes: 0 };
+}
+
+/** @param isServing whether the daemon of this side runs: then its NBD server has to answer */
+export async function secondaryHostFacts(
+  config: SecondaryConfig,
+  isServing: boolean,
+): Promise<HostFacts> {
+  const { nbd, svm, peer, memory, journal, overwrite } = config.secondary;
+  const common = await commonFacts(config, [
+    ['secondary.nbd', nbd.type === 'unix' ? nbd.path : undefined],
+    ['secondary.svm', nbd.type === 'unix' && nbd.path === svm ? undefined : svm],
+    ['secondary.peer', peer?.type === 'unix' ? peer.path : undefined],
+    ['secondary.journal', journal],
+    ['secondary.memory.spillDirectory', inFolder(memory?.spillDirectory)],
+  ]);
+  return {
+    ...common,
+    bufferBytes: memory?.hard ?? HARD_LIMIT_BYTES,
+    bases: await Promise.all(basesOf(config).map(baseFacts)),
+    overwrite,
+    unreachable: isServing ? await unreachableNbd('secondary.nbd', nbd) : [],
+  };
+}
+
+/** A file in it. */
+function inFolder(folder: string | undefined): string | undefined {
+  return folder === undefined ? undefined : path.join(folder, 'spill');
+}
+
+async function commonFacts(
+  { control, qmp }: Config,
+  more: readonly (readonly [string, string | undefined])[] = [],
+): Promise<Pick<HostFacts, 'memory' | 'folders' | 'overwrite' | 'shim'>> {
+  const files: (readonly [string, string | undefined])[] = [
+    ['control', control],
+    ['qmp', qmp.type === 'unix' ? qmp.path : undefined],
+    ...more,
+  ];
+  const folders = await Promise.all(
+    files.map(async ([key, file]) => {
+      if (file === undefined) return [];
+      const folder = path.dirname(file);
+      const why = await errorOf(access(folder, constants.W_OK | constants.X_OK));
+      return why === undefined ? [] : [{ key, path: folder, why }];
+    }),
+  );
+  const shim = qmp.type === 'unix' ? await hasShim(qmp.path) : undefined;
+  return {
+    memory: { totalBytes: totalmem(), availableBytes: await availableBytes() },
+    folders: folders.flat(),
+    overwrite: false,
+    ...(shim !== undefined && { shim }),
+  };
+}
+
+/** MemAvailable counts what the page cache would give back; os.freemem() may not. */
+async function availableBytes(): Promise<number> {
+  const text = await readFile('/proc/meminfo', 'utf8').catch(() => '');
+  const kib = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
+  return kib === undefined ? freemem() : Number(kib) * 1024;
+}
+
+async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
+  const { name, base, format = 'raw', stateFile } = disk;
+  const there = await stat(base).catch(() => undefined);
+  const files = await statfs(path.dirname(base)).catch(() => undefined);
+  const found = await probeImage(base);
+  // An empty file is given the size of the configuration.
+  const isEmpty = there?.isFile() === true && there.size === 0;
+  const size = format === 'raw' && found?.format !== format ? there?.size : found?.sizeBytes;
+  const sizeBytes = isEmpty || !size ? disk.sizeBytes : size;
+  const facts = {
+    name,
+    path: base,
+    exists: there !== undefined,
+    allocatedBytes: (there?.blocks ?? 0) * 512,
+    // A block device is as large as it is.
+    ...(files && there?.isBlockDevice() !== true && { freeBytes: files.bavail * files.bsize }),
+    format,
+    ...(found && !isEmpty && { found: { format: found.format, isInUse: found.isInUse } }),
+    ...(sizeBytes !== undefined && { sizeBytes }),
+  };
+  try {
+    const record = await readStateFile(base, stateFile);
+    if (record === undefined) return facts;
+    const { vm, disk: of, state } = record;
+    return { ...facts, record: { vm, disk: of, state } };
+  } catch (error) {
+    return { ...facts, trouble: (error as Error).message };
+  }
+}
+
+async function unreachableNbd(key: string, nbd: Address): Promise<HostFacts['unreachable']> {
+  const why = await errorOf(probeNbdServer(nbd, { timeoutMs: PROBE_TIMEOUT_MS }));
+  return why === undefined ? [] : [{ key, address: addressText(nbd), why }];
+}
+
+/**
+ * Who connects to a QEMU that waits in -incoming has begun the migration, and ends that QEMU by hanging up.
+ * So it is only looked whether something listens.
+ */
+async function unreachableMigrate(key: string, uri: string): Promise<HostFacts['unreachable']> {
+  const socket = /^unix:(.+)$/.exec(uri)?.[1];
+  const why =
+    socket === undefined
+      ? await whyNoListener(Number(/:(\d+)$/.exec(uri)?.[1]))
+      : await errorOf(stat(socket));
+  return why === undefined ? [] : [{ key, address: uri, why }];
+}
+
+async function whyNoListener(port: number): Promise<string | undefined> {
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((file) => readFile(file, 'utf8').catch(() => '')),
+  );
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  const listens = tables
+    .flatMap((table) => table.split('\n'))
+    .map((line) => line.trim().split(/\s+/))
+    .some(([, local, , state]) => state === TCP_LISTEN && local?.endsWith(`:${wanted}`) === true);
+  return listens ? undefined : 'nothing listens there';
+}
+
+/** The QEMU that was given this QMP socket: by its command line. */
+async function hasShim(qmpPath: string): Promise<boolean | undefined> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const [program, ...args] = command.split('\0');
+    if (program === undefined || !/qemu|ld-linux/.test(program)) continue;
+    if (!args.some((arg) => arg.startsWith(`unix:${qmpPath.replaceAll(',', ',,')},`))) continue;
+    const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch(() => undefined);
+    return maps?.includes(SHIM);
+  }
+  return undefined;
+}
+
+async function errorOf(work: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,114 @@
+import type { Status } from '@gannet/contract';
+import { formatBytes } from './format.js';
+
+/** One of the two, as far as this daemon knows. */
+export interface Side {
+  readonly role: 'primary' | 'secondary';
+  readonly isHere: boolean;
+  readonly host: string;
+  readonly state: string;
+  readonly vm: string;
+  readonly trouble: string;
+  /** In words, card by card; of the side that is here, where it has any. */
+  readonly network: readonly string[];
+}
+
+export interface Buffers {
+  readonly primary: number;
+  readonly secondary: number;
+  readonly committed: number;
+  readonly softBytes: number;
+  readonly hardBytes: number;
+  /** `spill`: what does not fit is moved to a file. */
+  readonly onFull?: string | undefined;
+  readonly spilled?: number | undefined;
+  readonly spillTrouble?: string | null | undefined;
+}
+
+export interface Overview {
+  readonly primary: Side;
+  readonly secondary: Side;
+  /** Of the primary's writes to the replica, in a word or the reason why it is lost. */
+  readonly link: string;
+  readonly pulse: Status['peer']['pulse'];
+  readonly silentMs: number | undefined;
+  readonly epoch: number;
+  readonly mayFailOver: boolean | undefined;
+  readonly buffers: Buffers | undefined;
+  readonly seed: Seed | undefined;
+}
+
+export interface Seed {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly bytesPerSec: number;
+  readonly secondsLeft: number | null;
+}
+
+/** The same of both daemons: what one does not know itself it has from the other's heartbeats. */
+export function overviewOf(status: Status): Overview {
+  const { peer, epoch } = status;
+  const other = peer.status;
+  const there: Omit<Side, 'role'> = {
+    isHere: false,
+    host: other?.host ?? '',
+    state: other?.state ?? 'unknown',
+    vm: other?.vm ?? 'unknown',
+    trouble: other?.trouble ?? '',
+    network: [],
+  };
+  const network = networkWords(status);
+  const common = { pulse: peer.pulse, silentMs: peer.silentMs, epoch };
+  const { host, state } = status;
+  if (status.role === 'primary') {
+    const { primaryVm: vm, primaryVmTrouble, seed } = status;
+    const links = { whole: 'connected', none: 'none', lost: 'lost' } as const;
+    return {
+      ...common,
+      primary: {
+        role: 'primary',
+        isHere: true,
+        host,
+        state,
+        vm,
+        trouble: primaryVmTrouble ?? '',
+        network,
+      },
+      secondary: { ...there, role: 'secondary' },
+      link: other ? links[other.link] : 'unknown',
+      mayFailOver: other?.mayFailOver,
+      buffers: other?.buffers,
+      seed,
+    };
+  }
+  const { secondaryVm: vm, secondaryVmTrouble, baseTrouble, link, mayFailOver, buffers } = status;
+  const trouble = secondaryVmTrouble ?? baseTrouble ?? '';
+  return {
+    ...common,
+    primary: { ...there, role: 'primary' },
+    secondary: { role: 'secondary', isHere: true, host, state, vm, trouble, network },
+    link,
+    mayFailOver,
+    buffers,
+    seed: other?.seed,
+  };
+}
+
+const CARD: Readonly<Record<string, string>> = {
+  direct: 'packets go straight out',
+  compared: 'packets wait until both guests have sent the same',
+  walled: 'no packets of its own go out before a failover',
+  open: 'packets go out here',
+  unknown: 'not known',
+};
+
+function networkWords({ network = [] }: Status): string[] {
+  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state] ?? state}`);
+}
+
+/** What was moved to a file for want of memory, in words; undefined where that is not done. */
+export function spillWords({ onFull, spilled = 0, spillTrouble }: Buffers): string | undefined {
+  if (onFull !== 'spill' && spilled === 0) return undefined;
+  const trouble = spillTrouble == null ? '' : `; nothing more can be: ${spillTrouble}`;
+  return `${spilled === 0 ? 'nothing' : formatBytes(spilled)} in the spill file${trouble}`;
+}

@@ -1,0 +1,207 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { METRICS } from '../../../src/daemon/metrics/catalogue.js';
+import { Metrics } from '../../../src/daemon/metrics/metrics.js';
+import type { DaemonEvent, PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+
+const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
+const MIB = 2 ** 20;
+
+const head = { schema: 1, vm: 'web', host: 'h', heartbeatMs: 500 } as const;
+const PRIMARY: PrimaryStatus = {
+  ...head,
+  ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },
+  ...{ primaryVmTrouble: null, link: 'nbd', checkpointPeriodMs: 2000, epoch: 0 },
+  ...{ lastCheckpoint: null, peer: { pulse: 'unknown' } },
+};
+const SECONDARY: SecondaryStatus = {
+  ...head,
+  ...{ role: 'secondary', state: 'protected', reason: '', mayFailOver: true, epoch: 3 },
+  ...{ secondaryVm: 'hung', secondaryVmTrouble: null, link: 'connected', coloExit: null },
+  ...{ baseTrouble: null, checkpoints: 3, lastCheckpoint: null, exports: [], uuid: 'u' },
+  buffers: {
+    ...{ primary: 1 * MIB, secondary: 2 * MIB, committed: 3 * MIB },
+    ...{ softBytes: 512 * MIB, hardBytes: 1024 * MIB, slowedWrites: 4 },
+  },
+  disks: [
+    { name: 'a', sizeBytes: 9, epochsToWriteBack: 1, backlogBytes: 3 * MIB, requests: 40 },
+    { name: 'b', sizeBytes: 9, epochsToWriteBack: 0, backlogBytes: 0, requests: 2 },
+  ],
+  peer: { pulse: 'up', silentMs: 250 },
+};
+
+function event(role: Status['role'], kind: string, details: object = {}): DaemonEvent {
+  return { at: '2026-01-01T00:00:10.500Z', role, kind, ...details };
+}
+
+const COMMIT = {
+  epoch: 3,
+  committedPages: 70,
+  droppedPages: 8,
+  gateClosedMs: 0.4,
+  checkpointMs: 12,
+};
+
+/** Samples of the exposition format, by name and labels. */
+async function scrape(metrics: Metrics): Promise<Map<string, number>> {
+  const lines = (await metrics.text()).split('\n').filter((line) => /^[a-z]/.test(line));
+  return new Map(
+    lines.map((line): [string, number] => {
+      const at = line.lastIndexOf(' ');
+      return [line.slice(0, at), Number(line.slice(at + 1))];
+    }),
+  );
+}
+
+describe('a secondary', () => {
+  test('tells of its memory, backlog and fitness', async () => {
+    const samples = await scrape(new Metrics('web', () => Promise.resolve(SECONDARY)));
+    const own = 'vm="web",role="secondary"';
+    expect(Object.fromEntries(samples)).toMatchObject({
+      [`gannet_up{${own}}`]: 0,
+      [`gannet_state{${own},state="protected"}`]: 1,
+      [`gannet_state{${own},state="diverged"}`]: 0,
+      [`gannet_epoch{${own}}`]: 3,
+      [`gannet_may_failover{${own}}`]: 1,
+      [`gannet_buffer_bytes{${own},side="primary"}`]: 1 * MIB,
+      [`gannet_buffer_bytes{${own},side="committed"}`]: 3 * MIB,
+      [`gannet_buffer_limit_bytes{${own},limit="hard"}`]: 1024 * MIB,
+      [`gannet_writeback_backlog_bytes{${own},disk="a"}`]: 3 * MIB,
+      [`gannet_nbd_requests_total{${own},disk="b"}`]: 2,
+      [`gannet_slowed_writes_total{${own}}`]: 4,
+      [`gannet_peer_silence_seconds{${own}}`]: 0.25,
+      [`gannet_failover_total{${own},reason="proof"}`]: 0,
+      [`gannet_link_lost_total{${own},link="replica"}`]: 0,
+    });
+    expect(samples.has(`gannet_last_checkpoint_timestamp_seconds{${own}}`)).toBe(false);
+  });
+
+  test('counts commits in seconds, once each', async () => {
+    const metrics = new Metrics('web', () => Promise.resolve(SECONDARY));
+    metrics.observe(event('secondary', 'commit', COMMIT));
+    metrics.observe(event('secondary', 'checkpoint', { ...COMMIT, cause: 'demand', pausedMs: 9 }));
+    metrics.observe(event('secondary', 'commit', { ...COMMIT, epoch: 4, checkpointMs: null }));
+    const samples = await scrape(metrics);
+    const own = 'vm="web",role="secondary"';
+    expect(Object.fromEntries(samples)).toMatchObject({
+      [`gannet_gate_closed_seconds_count{${own}}`]: 2,
+      [`gannet_gate_closed_seconds_sum{${own}}`]: 0.0008,
+      [`gannet_gate_closed_seconds_bucket{le="0.0002",${own}}`]: 0,
+      [`gannet_gate_closed_seconds_bucket{le="0.0005",${own}}`]: 2,
+      [`gannet_checkpoint_duration_seconds_count{${own}}`]: 1,
+      [`gannet_checkpoint_duration_seconds_sum{${own}}`]: 0.012,
+      [`gannet_committed_pages_total{${own}}`]: 140,
+      [`gannet_dropped_pages_total{${own}}`]: 16,
+      [`gannet_last_checkpoint_timestamp_seconds{${own}}`]: 1767225610.5,
+    });
+  });
+
+  test.each([
+    ["the primary's daemon says that its QEMU has ended", 'proof'],
+    ['the primary is fenced', 'fence'],
+    ['an operator says so', 'operator'],
+  ])('counts a failover: %s', async (evidence, reason) => {
+    const metrics = new Metrics('web', () => Promise.resolve(SECONDARY));
+    metrics.observe(event('secondary', 'failover-done', { evidence }));
+    metrics.observe(event('secondary', 'link-lost'));
+    metrics.observe(event('secondary', 'peer', { pulse: 'late' }));
+    metrics.observe(event('secondary', 'peer', { pulse: 'lost' }));
+    const samples = await scrape(metrics);
+    const own = 'vm="web",role="secondary"';
+    expect(samples.get(`gannet_failover_total{${own},reason="${reason}"}`)).toBe(1);
+    expect(samples.get(`gannet_link_lost_total{${own},link="replica"}`)).toBe(1);
+    expect(samples.get(`gannet_link_lost_total{${own},link="peer"}`)).toBe(1);
+  });
+
+  test('that becomes a primary begins anew', async () => {
+    let status: Status = SECONDARY;
+    const metrics = new Metrics('web', () => Promise.resolve(status));
+    metrics.observe(event('secondary', 'commit', COMMIT));
+    await metrics.text();
+    status = PRIMARY;
+    const text = await metrics.text();
+    expect(text).toContain('role="primary"');
+    expect(text).not.toContain('role="secondary"');
+  });
+});
+
+describe('a primary', () => {
+  test('tells of the copy, of pauses and of their causes', async () => {
+    const seed = {
+      ...{ doneBytes: 10, totalBytes: 30, bytesPerSec: 1, secondsLeft: 20 },
+      ...{ limitBytesPerSec: 0, down: null },
+    };
+    const status = { ...PRIMARY, seed: { ...seed, disks: { vb0: seed } } };
+    const metrics = new Metrics('web', () => Promise.resolve(status));
+    const record = { ...COMMIT, cause: 'memory', pausedMs: 30 };
+    metrics.observe(event('primary', 'checkpoint', record));
+    metrics.observe(event('primary', 'alone', { reason: 'the link to the replica broke' }));
+    const own = 'vm="web",role="primary"';
+    expect(Object.fromEntries(await scrape(metrics))).toMatchObject({
+      [`gannet_seed_remaining_bytes{${own},disk="vb0"}`]: 20,
+      [`gannet_checkpoints_total{${own},cause="memory"}`]: 1,
+      [`gannet_checkpoints_total{${own},cause="period"}`]: 0,
+      [`gannet_checkpoint_duration_seconds_sum{${own}}`]: 0.03,
+      [`gannet_failover_total{${own},reason="secondary-lost"}`]: 1,
+    });
+  });
+});
+
+test('each metric is exported by whom the catalogue says, under its name and type', async () => {
+  for (const status of [PRIMARY, SECONDARY]) {
+    const metrics = new Metrics('web', () => Promise.resolve(status));
+    metrics.observe(event(status.role, 'commit', COMMIT));
+    const text = await metrics.text();
+    for (const { name, type, roles } of METRICS) {
+      expect(text).toContain(`# TYPE ${name} ${type}`);
+      if (roles !== 'both' && roles !== status.role) continue;
+      const { pulse } = status.peer;
+      if (name === 'gannet_peer_silence_seconds' && pulse === 'unknown') continue;
+      const sample = type === 'histogram' ? `${name}_count` : name;
+      expect(text).toMatch(new RegExp(`^${sample}\\{[^}]*role="${status.role}"`, 'm'));
+    }
+  }
+});
+
+test('names have base units and the words that Prometheus wants', () => {
+  for (const { name, type, help } of METRICS) {
+    expect(name).toMatch(/^gannet_[a-z_]+$/);
+    expect(name).not.toMatch(/_(ms|milliseconds|mib|kib|mb)(_|$)/);
+    expect(name.endsWith('_total')).toBe(type === 'counter');
+    if (type === 'histogram') expect(name).toMatch(/_seconds$/);
+    expect(help).not.toMatch(/\.$/);
+  }
+});
+
+describe('what stands beside the code', () => {
+  const read = (file: string): Promise<string> => readFile(path.join(ROOT, file), 'utf8');
+  const names = METRICS.map(({ name }) => name);
+  const isExported = (name: string): boolean =>
+    names.includes(name.replace(/_(bucket|sum|count)$/, '')) || names.includes(name);
+
+  test('docs/metrics.md has the catalogue, row by row', async () => {
+    const rows = METRICS.map(({ name, type, labels, roles, help }) => {
+      const more = labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ');
+      return `| \`${name}\` | ${type} | ${more} | ${roles} | ${help} |`;
+    });
+    const text = await read('docs/metrics.md');
+    const found = text.split('\n').filter((line) => line.startsWith('| `gannet_'));
+    expect(found).toEqual(rows);
+  });
+
+  test.each(['monitoring/dashboard.json', 'monitoring/alerts.yml', 'monitoring/alerts.test.yml'])(
+    '%s asks for nothing that is not exported',
+    async (file) => {
+      const asked = (await read(file)).match(/\bgannet_[a-z_]+/g) ?? [];
+      expect(asked.length).toBeGreaterThan(5);
+      expect([...new Set(asked)].filter((name) => !isExported(name))).toEqual([]);
+    },
+  );
+
+  test('the dashboard has a panel for each metric that the issue of a VM can show in', async () => {
+    const text = await read('monitoring/dashboard.json');
+    const missing = names.filter((name) => !text.includes(name));
+    expect(missing).toEqual([]);
+  });
+});

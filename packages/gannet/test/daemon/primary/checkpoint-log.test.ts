@@ -1,0 +1,162 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { CheckpointLog } from '../../../src/daemon/primary/checkpoint-log.js';
+import { History } from '../../../src/daemon/history.js';
+import { RequestTally } from '../../../src/daemon/secondary/request-tally.js';
+import { createLogger } from '../../../src/daemon/log.js';
+import type { CheckpointRecord } from '@gannet/contract';
+
+const commitOf = (epoch: number) => ({
+  ...{ epoch, committedPages: 10 * epoch, droppedPages: epoch, gateClosedMs: 1, checkpointMs: 5 },
+});
+
+describe('the log of checkpoints', () => {
+  let records: CheckpointRecord[];
+  let log: CheckpointLog;
+  beforeEach(() => {
+    records = [];
+    log = new CheckpointLog((record) => records.push(record));
+  });
+
+  test('joins the pause of the guest with what the secondary says, whichever comes first', () => {
+    log.stopped(100);
+    log.resumed(112);
+    expect(records).toEqual([]);
+    log.committed(commitOf(1));
+    log.stopped(200);
+    log.committed(commitOf(2));
+    expect(records).toHaveLength(1);
+    log.resumed(207);
+    expect(records).toMatchObject([
+      { epoch: 1, pausedMs: 12, cause: 'period', committedPages: 10 },
+      { epoch: 2, pausedMs: 7, cause: 'period', droppedPages: 2 },
+    ]);
+    expect(log.last).toBe(records[1]);
+  });
+
+  test('hears of each commit once, however often a heartbeat repeats it', () => {
+    for (let beat = 0; beat < 3; beat++) log.committed(commitOf(1));
+    log.stopped(0);
+    log.resumed(5);
+    for (let beat = 0; beat < 3; beat++) log.committed(commitOf(1));
+    expect(records).toMatchObject([{ epoch: 1, pausedMs: 5 }]);
+  });
+
+  test('gives the cause to the checkpoint that follows, and to no other', () => {
+    log.stopped(0);
+    log.asked('memory');
+    log.resumed(5);
+    log.committed(commitOf(1));
+    log.stopped(10);
+    log.resumed(15);
+    log.committed(commitOf(2));
+    log.stopped(20);
+    log.resumed(25);
+    log.committed(commitOf(3));
+    expect(records.map(({ cause }) => cause)).toEqual(['period', 'memory', 'period']);
+  });
+
+  describe('where packets are compared', () => {
+    const PERIOD_MS = 2000;
+    let periodMs: number | undefined;
+    let epoch: number;
+    beforeEach(() => {
+      periodMs = PERIOD_MS;
+      epoch = 0;
+      log = new CheckpointLog(
+        (record) => records.push(record),
+        () => periodMs,
+      );
+    });
+    const checkpoint = (atMs: number): string | undefined => {
+      log.stopped(atMs);
+      log.resumed(atMs + 10);
+      log.committed(commitOf(++epoch));
+      return records.at(-1)?.cause;
+    };
+
+    test('one that comes before its period, and that nobody asked for, is for the output', () => {
+      expect([0, 2000, 2300, 2320, 4320].map(checkpoint)).toEqual([
+        ...['period', 'period', 'output', 'output', 'period'],
+      ]);
+      log.asked('demand');
+      expect(checkpoint(4500)).toBe('demand');
+      log.asked('memory');
+      expect(checkpoint(4600)).toBe('memory');
+      expect(checkpoint(6600)).toBe('period');
+    });
+
+    test('a period that comes out somewhat short is one all the same', () => {
+      expect([0, 1801, 3600, 5399].map(checkpoint)).toEqual([
+        ...['period', 'period', 'output', 'output'],
+      ]);
+      periodMs = 100;
+      expect([5450, 5499].map(checkpoint)).toEqual(['period', 'output']);
+    });
+
+    test('a pause that was none does not begin a period', () => {
+      checkpoint(0);
+      // Somebody's stop and cont: there is no commit.
+      log.stopped(1500);
+      log.resumed(1600);
+      expect(checkpoint(2000)).toBe('period');
+    });
+
+    test('nor is anything early where they are not compared', () => {
+      periodMs = undefined;
+      expect([0, 100, 200].map(checkpoint)).toEqual(['period', 'period', 'period']);
+    });
+  });
+
+  test('says that it does not know a pause that it has not seen', () => {
+    log.committed(commitOf(1));
+    log.committed(commitOf(2));
+    expect(records).toMatchObject([{ epoch: 1, pausedMs: null }]);
+  });
+});
+
+test('routine does not drive what matters out of the history', () => {
+  const log = createLogger({ role: 'test', level: 'error' });
+  const history = new History(log, () => undefined);
+  history.add('link-lost', { reason: 'cable' });
+  for (let epoch = 1; epoch <= 3000; epoch++) {
+    history.add('commit', { epoch });
+    history.add('write-back', { epoch });
+  }
+  const { events } = history;
+  expect(events[0]).toMatchObject({ kind: 'link-lost', reason: 'cable' });
+  expect(events).toHaveLength(501);
+  expect(events.at(-1)).toMatchObject({ kind: 'write-back', epoch: 3000 });
+  for (let turn = 0; turn < 2000; turn++) history.add('peer', { pulse: 'late' });
+  expect(events).toHaveLength(1000);
+  expect(events.at(-1)).toMatchObject({ kind: 'peer' });
+});
+
+describe('the tally of NBD requests', () => {
+  const connection = (id: number, exportName: string, requests: number) => ({
+    ...{ peer: { id, address: 'unix:' }, state: 'transmission' as const, exportName, requests },
+    ...{ requestsInFlight: 0, receivedBytes: 0, queuedBytes: 0 },
+  });
+
+  test('goes on where a connection has ended, and never back', () => {
+    const live = [connection(1, 'pvm-seed', 10), connection(2, 'svm', 3)];
+    const tally = new RequestTally([{ name: 'disk0' }], () => live);
+    expect(tally.of('disk0')).toBe(13);
+    const end = { kind: 'disconnect' } as const;
+    tally.note({ kind: 'ended', peer: { id: 1, address: '' }, end });
+    expect(tally.of('disk0')).toBe(13);
+    live.shift();
+    expect(tally.of('disk0')).toBe(13);
+    live.push(connection(3, 'pvm-link', 5));
+    expect(tally.of('disk0')).toBe(18);
+  });
+
+  test('tells disks apart whose names begin alike', () => {
+    const live = [
+      connection(1, 'a-pvm', 1),
+      connection(2, 'a-b-pvm', 20),
+      connection(3, 'a-b-svm', 300),
+    ];
+    const tally = new RequestTally([{ name: 'a' }, { name: 'a-b' }], () => live);
+    expect([tally.of('a'), tally.of('a-b')]).toEqual([1, 320]);
+  });
+});

@@ -1,0 +1,47 @@
+/** `make demo`: the demonstration's command line. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { describeError, EXIT } from '@gannet/contract/errors';
+import { type DemoOptions, runDemo } from './demo.js';
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) {
+    throw new InvalidArgumentError('Give a whole number of at least 1.');
+  }
+  return value;
+}
+
+const program = new Command('demo')
+  .description('Protects a real VM on this machine, kills it, and watches the other carry on.')
+  .exitOverride()
+  .option('--json', 'print one JSON document at the end', false)
+  .option('--checkpoints <n>', 'checkpoints before the kill', positive, 12)
+  .option('--period <ms>', 'time between checkpoints', positive, 1000)
+  .option('--disks <n>', 'disks of the VM', positive, 1)
+  .addOption(
+    new Option('--link <kind>', "how the primary's writes reach the replica")
+      .choices(['replication', 'nbd'])
+      .default('replication'),
+  )
+  .option('--seed <n>', 'kill at the same moment as the run that printed this seed', positive)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  make demo                                              a minute
+  node packages/lab/dist/demo/main.js --disks 2 --seed 7   two disks, killed at the moment of seed 7`,
+  );
+
+async function main(): Promise<number> {
+  try {
+    program.parse();
+    return await runDemo(program.opts<DemoOptions>());
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const { message, remedy, exit } = describeError(error);
+    process.stderr.write(`demo: ${message}\n${remedy}\n`);
+    return EXIT[exit];
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,406 @@
+import { execFile } from 'node:child_process';
+import { randomFillSync } from 'node:crypto';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { QmpClient } from 'qemu-qmp-client';
+import type { DaemonEvent, FailoverReport } from '@gannet/contract';
+import type { ClientNetwork } from './hosts/client-network.js';
+import { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
+import { LabError } from './errors.js';
+import type { LabGuest } from './guest/guest.js';
+import { compareDigests, type DigestComparison } from './guest/oracle.js';
+import {
+  diskNames,
+  type LabMachine,
+  type LocalDisk,
+  primaryCommand,
+  type QemuCommand,
+  secondaryCommand,
+} from './guest/qemu-command.js';
+import { defaultRegions, guestDiskName } from './guest/regions.js';
+import { LabVm } from './guest/vm.js';
+
+const run = promisify(execFile);
+const MIB = 1024 * 1024;
+const VM = 'lab';
+const PEER = { heartbeatMs: 100, lowMs: 1000, highMs: 3000 };
+
+export interface LabPairOptions {
+  readonly guest: LabGuest;
+  readonly disks?: number;
+  readonly diskMb?: number;
+  /** Fills this much of each disk, from its end, with random data, so that there is something to copy. */
+  readonly fillMb?: number;
+  readonly link?: string;
+  /** Of the primary's disks at the beginning. Default: raw, under a quorum. */
+  readonly local?: Pick<LocalDisk, 'format' | 'quorum'> | undefined;
+  /** Of the secondaries' bases. Default raw. */
+  readonly baseFormat?: string | undefined;
+  /** Makes the base of a disk, unless the daemon is to. @returns its path */
+  readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
+  readonly iothreads?: boolean | undefined;
+  /** How long each oracle rests after each request. Default 0: as fast as it can. */
+  readonly thinkUs?: number | undefined;
+  readonly periodMs?: number;
+  /** The compiled command. Default: this package's. */
+  readonly bin?: string | undefined;
+  readonly onEvent?: ((event: DaemonEvent) => void) | undefined;
+  /** Keys to put over those of `secondary` in its configuration. */
+  readonly secondary?: Record<string, unknown> | undefined;
+  /** What the daemons find in their environment beside ours. */
+  readonly env?: (() => NodeJS.ProcessEnv) | undefined;
+  /** A network card for the guest, whose connections are to outlive failovers. Wants findNetworkGuest(). */
+  readonly network?: ClientNetwork | undefined;
+  /** Keys to put over those of a daemon's configuration. */
+  readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
+}
+
+/**
+ * A VM, the twin that protects it, and both daemons, on one machine: what the demonstration and the end-to-end tests
+ * are made of. Everything lives in one folder, and is gone after dispose().
+ */
+export class LabPair {
+  /** How many times a secondary has been made. */
+  #generation = 0;
+  /** Of bases that were made by the caller. */
+  readonly #bases = new Map<string, string>();
+  #primary: LabVm | undefined;
+  #secondary: LabVm | undefined;
+  #primaryDaemon: LabDaemon | undefined;
+  #secondaryDaemon: LabDaemon | undefined;
+
+  private constructor(
+    readonly dir: string,
+    private readonly options: LabPairOptions,
+    private readonly machine: LabMachine,
+  ) {}
+
+  /** Makes the primary's disks; nothing runs yet. */
+  static async create(options: LabPairOptions): Promise<LabPair> {
+    const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
+    const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
+    const { guest, iothreads = false, thinkUs = 0 } = options;
+    const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
+    const pair = new LabPair(dir, options, machine);
+    for (const disk of pair.#disks()) await makeImage(disk.local, options);
+    return pair;
+  }
+
+  get primary(): LabVm {
+    return expectStarted(this.#primary, 'the primary VM');
+  }
+
+  get secondary(): LabVm {
+    return expectStarted(this.#secondary, 'the secondary VM');
+  }
+
+  get primaryDaemon(): LabDaemon {
+    return expectStarted(this.#primaryDaemon, 'the primary daemon');
+  }
+
+  get secondaryDaemon(): LabDaemon {
+    return expectStarted(this.#secondaryDaemon, 'the secondary daemon');
+  }
+
+  get regionCount(): number {
+    return this.machine.regions?.length ?? 0;
+  }
+
+  /** What the replicator has said of each commit. */
+  get commits(): DaemonEvent[] {
+    return this.secondaryDaemon.eventsOf('commit');
+  }
+
+  /** Boots the primary on its own, as any VM would run, until its oracles are at work. */
+  async bootPrimary(): Promise<void> {
+    const disks = this.#disks().map(({ local }) => ({ ...this.options.local, path: local }));
+    this.#primary = await LabVm.start({
+      name: 'pvm',
+      dir: this.dir,
+      ...this.#wired(0, (machine) => primaryCommand(machine, disks)),
+    });
+    await this.#primary.oracle.waitForStart(this.regionCount, { signal: this.#primary.gone });
+    await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
+  }
+
+  /** Starts a secondary host: daemon first, then its VM, which waits for the primary's state. */
+  async startSecondary(): Promise<void> {
+    await this.makeBases();
+    this.#secondaryDaemon = await this.startDaemon('secondary');
+    await this.startSecondaryVm();
+  }
+
+  /** The QEMU of a secondary whose daemon is there. */
+  async startSecondaryVm(): Promise<void> {
+    const { nbd, incoming, svm } = this.#paths();
+    const disks = this.#disks();
+    const exports = disks.map(({ name }) => ({
+      socketPath: nbd,
+      exportName: disks.length === 1 ? 'svm' : `${name}-svm`,
+    }));
+    this.#secondary = await LabVm.start({
+      name: svm,
+      dir: this.dir,
+      ...this.#wired(this.#generation + 1, (machine) =>
+        secondaryCommand(machine, exports, incoming),
+      ),
+    });
+  }
+
+  /** For those secondaries whose daemon does not make its own. */
+  async makeBases(): Promise<void> {
+    const { makeBase } = this.options;
+    if (!makeBase) return;
+    for (const [disk, { sizeBytes }] of this.#disks().entries()) {
+      this.#bases.set(this.#baseKey(disk), await makeBase(disk, sizeBytes));
+    }
+  }
+
+  /** Starts the daemon that stands beside the running primary. */
+  async startPrimaryDaemon(): Promise<void> {
+    this.#primaryDaemon = await this.startDaemon('primary');
+    const deadline = Date.now() + 10_000;
+    while (!this.#primaryDaemon.eventsOf('vm').some(({ state }) => state === 'ready')) {
+      if (Date.now() > deadline) throw new LabError('the primary daemon found no VM');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** A daemon of the present generation, ours to keep track of or the caller's. */
+  startDaemon(role: 'primary' | 'secondary'): Promise<LabDaemon> {
+    return LabDaemon.start({
+      role,
+      dir: this.dir,
+      config: this.configOf(role),
+      bin: this.options.bin,
+      onEvent: this.options.onEvent,
+      env: this.options.env?.(),
+    });
+  }
+
+  /** As in a configuration file. A secondary's says too how it is protected once it has taken over. */
+  configOf(role: 'primary' | 'secondary'): LabDaemonOptions['config'] {
+    const { control, nbd, peer, svm } = this.#paths();
+    const next = this.#paths(this.#generation + 1);
+    const own = role === 'primary' ? { name: this.primary.name, at: this.#paths() } : undefined;
+    const towards = own?.at ?? next;
+    return {
+      vm: VM,
+      control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
+      qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
+      disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
+        if (own) return { name, device };
+        return { name, device, base, format: this.#baseFormat, size: sizeBytes };
+      }),
+      peer: PEER,
+      primary: {
+        link: this.options.link ?? 'replication',
+        nbd: `unix:${towards.nbd}`,
+        migrate: `unix:${towards.incoming}`,
+        peer: `unix:${towards.peer}`,
+        checkpointPeriodMs: this.options.periodMs ?? 1000,
+      },
+      ...(this.options.network ? { network: [this.#card(towards)] } : {}),
+      ...(own
+        ? {}
+        : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}`, ...this.options.secondary } }),
+      ...this.options.config?.(role),
+    };
+  }
+
+  /**
+   * After a failover: what was the secondary is the primary now, the dead one is cleared away, and the next
+   * startSecondary() makes a new twin for it.
+   */
+  async advance(): Promise<void> {
+    await this.#primaryDaemon?.kill();
+    await this.#primary?.dispose();
+    this.#primary = this.#secondary;
+    this.#primaryDaemon = this.#secondaryDaemon;
+    this.#secondary = undefined;
+    this.#secondaryDaemon = undefined;
+    this.#generation++;
+  }
+
+  /** After the loss of a secondary: clears it away and starts a new one in its place. */
+  async replaceSecondary(): Promise<void> {
+    await this.#secondary?.dispose();
+    await this.#secondaryDaemon?.kill('SIGKILL');
+    await this.startSecondary();
+  }
+
+  /** `gannet reprotect`. */
+  async reprotect(progress?: (value: unknown) => void): Promise<void> {
+    await this.primaryDaemon.client.call('reprotect', {}, progress);
+  }
+
+  /** `gannet protect`. */
+  async protect(progress?: (value: unknown) => void): Promise<void> {
+    await this.primaryDaemon.client.call('protect', {}, progress);
+  }
+
+  /** Waits until `count` commits have been made in all; a divergence or the end of a VM ends the wait. */
+  async waitForCommits(count: number, timeoutMs = 120_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (this.commits.length < count) {
+      const diverged = this.secondaryDaemon.eventsOf('diverged')[0];
+      if (diverged) throw new LabError(`the replica diverged: ${String(diverged['reason'])}`);
+      for (const vm of [this.primary, this.secondary]) {
+        if (!vm.running) throw new LabError(`${vm.name} has ended\n${vm.stderrTail}`);
+      }
+      if (Date.now() > deadline) {
+        throw new LabError(`only ${this.commits.length} of ${count} commits in ${timeoutMs} ms`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** `gannet failover` on the secondary host, as soon as the primary's daemon says that its QEMU has ended. */
+  async failOver(force = false): Promise<FailoverReport> {
+    const { secondaryDaemon } = this;
+    const deadline = Date.now() + 10_000;
+    const hasNoticed = (): boolean =>
+      secondaryDaemon.eventsOf('peer').some(({ vm }) => vm === 'lost');
+    while (!force && !hasNoticed() && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return (await secondaryDaemon.client.call('failover', { force })) as FailoverReport;
+  }
+
+  /**
+   * Stops the oracles of the surviving guest, compares the base images with what its memory says, and has it read
+   * everything again.
+   */
+  async compare(): Promise<{ digests: DigestComparison[]; isClean: boolean }> {
+    const { oracle } = this.secondary;
+    const options = { signal: this.secondary.gone };
+    await this.secondary.command('stop');
+    const digests = await oracle.waitForDigests(this.regionCount, options);
+    const comparisons = await this.#quiesced(async () =>
+      compareDigests(digests, await this.baseImages()),
+    );
+    await this.secondary.command('scan');
+    await oracle.waitForScans(this.regionCount, options);
+    return { digests: comparisons, isClean: oracle.clean };
+  }
+
+  /** The files of the secondary's bases, in the order of the disks. */
+  get bases(): string[] {
+    return this.#disks().map(({ base }) => base);
+  }
+
+  /** The secondary's bases as raw images, by the guest's names of its disks. */
+  async baseImages(): Promise<Record<string, string>> {
+    const images = await Promise.all(this.#disks().map(({ base }) => this.#asRaw(base)));
+    return Object.fromEntries(images.map((image, disk) => [guestDiskName(disk), image]));
+  }
+
+  /** Ends everything, in the order in which nobody misses anybody. May be called again. */
+  async dispose(): Promise<void> {
+    await this.#primaryDaemon?.kill();
+    await this.#primary?.dispose();
+    await this.#secondary?.dispose();
+    await this.#secondaryDaemon?.kill();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  /** With the guest stopped QEMU has written what it knows of an image into it. */
+  async #quiesced<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#baseFormat === 'raw') return work();
+    const target = { kind: 'unix', path: this.secondary.qmpPaths[0] } as const;
+    const qmp = await QmpClient.connect({ target });
+    try {
+      await qmp.execute('stop');
+      const result = await work();
+      await qmp.execute('cont');
+      return result;
+    } finally {
+      await qmp.close();
+    }
+  }
+
+  async #asRaw(image: string): Promise<string> {
+    if (this.#baseFormat === 'raw') return image;
+    const raw = `${image}.raw`;
+    await run('qemu-img', ['convert', '-U', '-f', this.#baseFormat, '-O', 'raw', image, raw]);
+    return raw;
+  }
+
+  /** Number `index` of the VMs that there have been, in the network if there is one. */
+  #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
+    const { network } = this.options;
+    if (!network) return command(this.machine);
+    const card = { tap: network.tap(index), address: network.guestAddress };
+    return { ...command({ ...this.machine, card }), qemu: network.inside('qemu-system-x86_64') };
+  }
+
+  #card(towards: { readonly packets: string }): Record<string, unknown> {
+    const sockets = ({ packets }: { readonly packets: string }) => ({
+      mirror: `unix:${packets}.mirror`,
+      compare: `unix:${packets}.compare`,
+    });
+    return { netdev: 'net0', primary: sockets(towards), secondary: sockets(this.#paths()) };
+  }
+
+  get #baseFormat(): string {
+    return this.options.baseFormat ?? 'raw';
+  }
+
+  #baseKey(disk: number): string {
+    return `base${this.#generation}-${disk}.${this.#baseFormat}`;
+  }
+
+  #paths(generation = this.#generation) {
+    return {
+      control: this.#path(`secondary${generation}.ctl`),
+      nbd: this.#path(`replica${generation}.nbd`),
+      incoming: this.#path(`incoming${generation}.sock`),
+      peer: this.#path(`peer${generation}.sock`),
+      packets: this.#path(`net${generation}`),
+      svm: `svm${generation}`,
+    };
+  }
+
+  #disks() {
+    return Array.from({ length: this.options.disks ?? 1 }, (_, disk) => ({
+      name: `disk${disk}`,
+      device: diskNames(disk).device,
+      local: this.#path(`primary${disk}.img`),
+      base: this.#bases.get(this.#baseKey(disk)) ?? this.#path(this.#baseKey(disk)),
+      sizeBytes: (this.options.diskMb ?? 64) * MIB,
+    }));
+  }
+
+  #path(name: string): string {
+    return path.join(this.dir, name);
+  }
+}
+
+async function makeImage(file: string, options: LabPairOptions): Promise<void> {
+  const { diskMb = 64, fillMb = 0, local: { format = 'raw' } = {} } = options;
+  const raw = format === 'raw' ? file : `${file}.raw`;
+  const image = await open(raw, 'wx', 0o600);
+  try {
+    await image.truncate(diskMb * MIB);
+    const chunk = Buffer.allocUnsafe(MIB);
+    for (let mb = 0; mb < fillMb; mb++) {
+      await image.write(randomFillSync(chunk), 0, MIB, (diskMb - fillMb + mb) * MIB);
+    }
+  } finally {
+    await image.close();
+  }
+  if (raw === file) return;
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', format, raw, file]);
+  await rm(raw);
+}
+
+function expectStarted<T>(part: T | undefined, what: string): T {
+  if (part === undefined) throw new LabError(`${what} has not been started`);
+  return part;
+}
