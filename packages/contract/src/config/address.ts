@@ -65,6 +65,7 @@ function hostAndPort(text: string): { host: string; port: number } | undefined {
   return host && port >= 1 && port <= 65535 ? { host, port } : undefined;
 }
 
+/** Whether an address is reached without leaving this host. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

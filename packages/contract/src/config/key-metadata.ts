@@ -19,10 +19,12 @@ export type KeyNotes = {
 
 type MoreNotes = Omit<KeyNotes, 'description' | 'example'>;
 
+/** Attaches to a key's schema what pages and completion say of it. */
 export function key(description: string, example: unknown, more: MoreNotes = {}): KeyNotes {
   return { description, example, ...more };
 }
 
+/** As `key`, for a section: a key that holds others. */
 export function section(description: string, more: MoreNotes = {}): KeyNotes {
   return { description, ...more };
 }

@@ -127,6 +127,7 @@ function withToken(http: NonNullable<ConfigFile['http']>, usual: string, file: s
   );
 }
 
+/** Narrows a configuration to one with a section `primary`. @throws GannetError CONFIG */
 export function asPrimary(config: Config): PrimaryConfig {
   const card = config.network.find(({ primary }) => !primary);
   if (config.primary && card) {
@@ -138,6 +139,7 @@ export function asPrimary(config: Config): PrimaryConfig {
   throw configError('the configuration has no section `primary`', 'Add it: nbd, migrate, peer.');
 }
 
+/** Narrows a configuration to one with a section `secondary`. @throws GannetError CONFIG */
 export function asSecondary(config: Config): SecondaryConfig {
   if (!config.secondary) {
     throw configError(

@@ -20,6 +20,7 @@ export interface Measured {
   readonly note?: string;
 }
 
+/** One line that redraws itself at a terminal; elsewhere a line a second. */
 export class ProgressBar {
   #startMs = performance.now();
   #lastLineMs = -Infinity;

@@ -1,6 +1,8 @@
-/** Figures for people. No module of this folder needs Node.js: the web page runs them too. */
+// Figures for people. No module of this folder needs Node.js: the web page runs them too.
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
+/** Bytes with a unit, such as `1.5 GiB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -160,6 +160,8 @@ test('the command starts without what only its work needs', async () => {
       ...stderr.matchAll(/node_modules\/((?:@[^/]+\/)?[^/.][^/]*)\/(?!node_modules)/g),
     ];
     expect(new Set(packages.map(([, name]) => name))).toEqual(new Set(['commander']));
-    expect(stderr).not.toMatch(/packages\/(?!gannet)/);
+    expect(stderr).not.toMatch(/packages\/(?!gannet|contract)/);
+    // Of the contract only what needs no other package.
+    expect(stderr).not.toContain('packages/contract/dist/index.js');
   }
 });
