@@ -3,7 +3,7 @@
 #
 #   scripts/fetch-qemu.sh RELEASE DIRECTORY
 #
-# RELEASE is trixie or bookworm-backports. DIRECTORY/bin then holds qemu-system-x86_64, qemu-img, qemu-io, qemu-nbd and
+# RELEASE is trixie, trixie-backports or bookworm-backports. DIRECTORY/bin then holds qemu-system-x86_64, qemu-img, qemu-io, qemu-nbd and
 # qemu-storage-daemon: small scripts that run the unpacked programs through their own loader, so that they get their own
 # C library, modules and firmware. With DIRECTORY/bin in front of PATH everything uses them.
 #
@@ -17,7 +17,7 @@ PACKAGES=(qemu-system-x86 qemu-system-common qemu-utils seabios ipxe-qemu libc6)
 MULTIARCH=x86_64-linux-gnu
 
 usage() {
-  echo "usage: $0 trixie|bookworm-backports DIRECTORY" >&2
+  echo "usage: $0 trixie|trixie-backports|bookworm-backports DIRECTORY" >&2
   exit 2
 }
 
@@ -27,6 +27,7 @@ say() { echo "$release: $*"; }
 release=$1
 case $release in
   trixie) suites=(trixie trixie-updates) security=trixie-security ;;
+  trixie-backports) suites=(trixie trixie-updates trixie-backports) security=trixie-security ;;
   bookworm-backports) suites=(bookworm bookworm-backports) security=bookworm-security ;;
   *) usage ;;
 esac
@@ -35,7 +36,7 @@ directory=$(cd "$2" && pwd -P)
 
 exec 9>"$directory/lock"
 flock 9
-# The scripts in bin hold the directory's name, so a copy elsewhere has to be made anew.
+# The scripts in bin hold the directory's name, so a copy elsewhere has to be made again.
 stamp="$release $directory $(sha256sum <"${BASH_SOURCE[0]}" | cut -d' ' -f1)"
 if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
   say "$("$directory/bin/qemu-img" --version | head -n 1), there already in $directory"

@@ -2,10 +2,10 @@
 //
 //   node scripts/matrix.mjs [--version NAME]... [SUITE...]
 //
-// Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 350 MB below .cache, the first
+// Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in .cache, the first
 // time. What a version is, is a folder in front of PATH: all programs of the tests, and all that they start, use it.
 // Every version runs every suite: the interop tests of each package, and each file of test/e2e that is not about the
-// tests themselves. A version that is to be refused runs test/matrix/refused instead. Not part of CI: about 20 minutes.
+// tests themselves. A version that is to be refused runs test/matrix/refused instead. Not part of CI: about 40 minutes.
 import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,6 +24,7 @@ const run = promisify(execFile);
 const VERSIONS = [
   { name: 'system' },
   { name: 'trixie', release: 'trixie', folder: 'qemu-10.0' },
+  { name: 'trixie-backports', release: 'trixie-backports', folder: 'qemu-11.1' },
   {
     name: 'trixie-strict',
     release: 'trixie',
@@ -45,16 +46,17 @@ const REFUSED = { name: 'refused', project: 'matrix', pattern: 'test/matrix/refu
 async function allSuites() {
   const interop = [];
   for (const name of (await readdir(path.join(root, 'packages'))).sort()) {
-    const files = await readdir(path.join(root, 'packages', name, 'test')).catch(() => []);
+    const folder = path.join(root, 'packages', name, 'test');
+    const files = await readdir(folder, { recursive: true }).catch(() => []);
     if (!files.some((file) => file.endsWith('.interop.test.ts'))) continue;
     interop.push({ name, project: 'interop', pattern: `packages/${name}/` });
   }
-  const files = await readdir(path.join(root, 'test/e2e'));
+  const files = await readdir(path.join(root, 'test/e2e'), { recursive: true });
   const e2e = files
-    .flatMap((file) => /^(.+)\.test\.ts$/.exec(file)?.slice(1) ?? [])
+    .flatMap((file) => /([^/]+)\.test\.ts$/.exec(file)?.slice(1) ?? [])
     .filter((name) => !NOT_OURS.has(name))
     .sort()
-    .map((name) => ({ name, project: 'e2e', pattern: `test/e2e/${name}\\.test` }));
+    .map((name) => ({ name, project: 'e2e', pattern: `test/e2e/.*/${name}\\.test` }));
   return [...interop, ...e2e];
 }
 

@@ -5,7 +5,7 @@
  * without a trace until something flushes the TLB. At each checkpoint the secondary then keeps old contents of such
  * pages, and its kernel soon crashes; least often where the guest switches between address spaces all the time. Here
  * memory_global_after_dirty_log_sync(), which follows every collection and comes before the pages are sent, is replaced
- * by one that flushes the TLBs first. 10.0 needs that as well (seen: without it the secondary ends); why was not looked into.
+ * by one that flushes the TLBs first. 10.0 and 11.1 need that as well (seen: without it the secondary ends); why was not looked into.
  *
  * Waits without the lock. The COLO thread reaches run_on_cpu() without the big lock (by that very function, in 7.2 and
  * 10.0). Two things go wrong there:
@@ -115,20 +115,20 @@ static void *(*qemu_get_cpu)(int index);
 static void (*qemu_tlb_flush)(void *cpu);
 static void (*qemu_run_on_cpu)(void *cpu, void (*work)(void *cpu, void *data), void *data);
 
-static void nothing(void *cpu, void *data)
+static void flush(void *cpu, void *data)
 {
-    (void)cpu;
     (void)data;
+    qemu_tlb_flush(cpu);
 }
 
-/* Both are queued to the vCPU's thread, in this order, and run_on_cpu() waits: on return no stale TLB entry is left, and
- * what was written through one is in memory and will be sent. */
+/* The flush runs on the vCPU's own thread, and run_on_cpu() waits for it: on return no stale TLB entry is left, and what
+ * was written through one is in memory and will be sent. Called from here for a running vCPU, tlb_flush() is safe in 7.2
+ * alone, which queues it for that thread; 10.0 and later flush at once and corrupt the TLB (SIGSEGV, SIGABRT). */
 static void after_dirty_log_sync(void)
 {
     void *cpu;
     for (int i = 0; (cpu = qemu_get_cpu(i)); i++) {
-        qemu_tlb_flush(cpu);
-        qemu_run_on_cpu(cpu, nothing, NULL);
+        qemu_run_on_cpu(cpu, flush, NULL);
     }
 }
 
