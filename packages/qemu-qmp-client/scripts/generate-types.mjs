@@ -10,7 +10,7 @@ import { typesOf } from './schema-to-types.mjs';
 
 const HELP = `Usage: generate-types.mjs [options]
 
-Asks a QEMU for its schema and writes src/generated/qemu-RELEASE.ts.
+Asks a QEMU for its schema, writes src/generated/qemu-RELEASE.ts and exports it from the package.
 
   --qemu BINARY     the QEMU to ask (qemu-system-x86_64)
   --schema FILE     no QEMU: a file with what query-qmp-schema returned
@@ -56,8 +56,20 @@ async function generate() {
   } else {
     await mkdir(FOLDER, { recursive: true });
     await writeFile(path, formatted);
+    await exportRelease(release);
   }
   console.log(`QEMU ${release}: ${commands} commands, ${events} events`);
+}
+
+/** Adds the release to the package's exports, behind the ones before it. */
+async function exportRelease(release) {
+  const path = join(import.meta.dirname, '../package.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  const { './testing': testing, ...others } = manifest.exports;
+  const file = `./dist/generated/qemu-${release}`;
+  const entry = { types: `${file}.d.ts`, default: `${file}.js` };
+  manifest.exports = { ...others, [`./qemu-${release}`]: entry, './testing': testing };
+  await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 async function source() {

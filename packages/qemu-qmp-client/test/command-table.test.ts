@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { QmpClient, type QmpEvent, type ReturnOf } from '../src/index.js';
 import { FakeQemu } from '../src/testing/index.js';
 import type { Qemu100 } from '../src/generated/qemu-10.0.js';
+import type { Qemu111 } from '../src/generated/qemu-11.1.js';
 import type { Qemu72, QueryStatusStatus } from '../src/generated/qemu-7.2.js';
 
 // Checked by the compiler; calling them is not the point.
@@ -86,6 +87,12 @@ const generated = {
     // @ts-expect-error -- gone since 7.2
     const gone: keyof ReturnOf<'query-status', Qemu100> = 'singlestep';
     return had + gone;
+  },
+
+  async newest(old: QmpClient<Qemu100>, young: QmpClient<Qemu111>): Promise<void> {
+    await young.execute('query-accelerators');
+    // @ts-expect-error -- new since 10.0
+    await old.execute('query-accelerators');
   },
 
   events(client: QmpClient<Qemu72>): void {
