@@ -8,7 +8,7 @@ import { SpillFile } from '../../src/memory/spill-file.js';
 import { Spill } from '../../src/disk/spill.js';
 import { spillOf } from '../../src/replica-options.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds, Random } from '../support/random.js';
+import { forSeeds, Random } from '@gannet/test-support/random.js';
 import { SlowBase } from '../support/slow-base.js';
 import { SlowStore } from '../support/slow-store.js';
 import { LEFT, TestVm } from '../support/vm.js';

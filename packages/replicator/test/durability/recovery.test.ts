@@ -5,7 +5,7 @@ import { recoverBases } from '../../src/durability/recovery.js';
 import { readStateFile, writeStateFile } from '../../src/durability/state-file.js';
 import type { ReplicaState } from '../../src/replica-state.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds, Random } from '../support/random.js';
+import { forSeeds, Random } from '@gannet/test-support/random.js';
 import { DISK_BYTES, TestVm } from '../support/vm.js';
 
 const at = temporaryFiles();
