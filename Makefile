@@ -14,13 +14,13 @@ demo: setup ## Protect a VM, kill its host, watch it run on
 test: setup ## Lint, type check and run all tests
 	@node scripts/run-tests.mjs
 
-bench: setup ## Measure everything beside its rivals, rewrite docs/performance.md (as root, 30 minutes)
+bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js
 
 matrix: setup ## Run the tests with other versions of QEMU too (20 minutes, downloads 80 MB)
 	@node scripts/matrix.mjs
 
-faults: setup ## Run the fault matrix on real QEMU, rewrite docs/reliability.md (as root, an hour; ONLY=RE SEED=N)
+faults: setup ## Run the fault matrix on real QEMU, rewrite docs/explanation/reliability.md (as root, an hour; ONLY=RE SEED=N)
 	@node test/faults/dist/main.js $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
 
 soak: setup ## Hurt and mend a real pair for an hour, watch what the daemons hold (SOAK_MINUTES=N)

@@ -1,4 +1,4 @@
-/* What QEMU does (docs/architecture.md, migration/colo.c of QEMU), what the network does, and what people do. */
+/* QEMU (docs/explanation/architecture.md; migration/colo.c in QEMU), the network, and people. */
 
 #define pvmValue (2 * pvmEpoch + 2)
 #define svmValue (2 * svmEpoch + 3)

@@ -1,4 +1,4 @@
-/** `pnpm bench [NAME...]`: runs benchmarks, writes bench/results and docs/performance.md. */
+/** `pnpm bench [NAME...]`: runs benchmarks, writes their results and the performance page. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,7 +27,7 @@ const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--only PATTERN] [--j
   --only P    only points whose name matches this regular expression; no result is kept
   --json      results on standard output
   --list      what there is, and how long it takes
-  --render    writes docs/performance.md and its charts anew, from the results that are there`;
+  --render    rewrites docs/explanation/performance.md and its charts from existing results`;
 
 interface Options {
   readonly names: readonly string[];
@@ -147,7 +147,7 @@ async function renderAll(): Promise<void> {
     const text = await readFile(path.join(RESULTS, `${name}.json`), 'utf8').catch(() => undefined);
     if (text !== undefined) results.push(JSON.parse(text) as Result);
   }
-  await render(results, path.join(ROOT, 'docs'));
+  await render(results, path.join(ROOT, 'docs', 'explanation'));
 }
 
 function list(rounds: number): void {

@@ -1,5 +1,5 @@
-// Writes docs/reference/config.md from the schema that checks a configuration: every key with its type, range, unit,
-// default and host, what it is for, and an example.
+// Writes docs/reference/config.md from the schema that checks a configuration: every key with its
+// type, range, unit, default and host, what it is for, and an example.
 //
 //   node scripts/docs/config.mjs [--json]
 //
@@ -63,8 +63,9 @@ function meaningOf({ text, see, reloads }) {
   return notes.length === 0 ? text : `${text} (${notes.join('; ')})`;
 }
 
+/** @param page its path below docs/ */
 function linkTo(page) {
-  return `[${path.basename(page)}](../${page})`;
+  return `[${path.basename(page)}](${path.posix.relative('reference', page)})`;
 }
 
 function rowOf(key) {
@@ -102,7 +103,7 @@ each command; a daemon reads it when it starts, and the keys marked *SIGHUP* whe
 - **address**: \`unix:PATH\`, \`tls:HOST:PORT\` (with [\`tls\`](#tls)), or \`HOST:PORT\`, which is for loopback unless
   \`dangerouslyAllowPlaintextBeyondLoopback\` is set; a socket's path may have 107 bytes.
 - \`VM\` and \`NETDEV\` in a default stand for \`vm\` and \`network[].netdev\`; other folders than \`/run/gannet\` and
-  \`/var/lib/gannet\`: [places](../commands.md#places).
+  \`/var/lib/gannet\`: [places](commands.md#places).
 
 This page is made from the schema that checks the file, by \`node scripts/docs/config.mjs\`.
 

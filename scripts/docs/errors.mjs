@@ -1,4 +1,4 @@
-// Writes docs/errors.md from the code: every code that an error of ours can carry, what it means and what to do.
+// Writes docs/reference/errors.md from the code: every error code, what it means and what to do.
 //
 //   node scripts/docs/errors.mjs [--json]
 //
@@ -9,7 +9,7 @@ import path from 'node:path';
 import ts from 'typescript';
 
 const root = path.resolve(import.meta.dirname, '..', '..');
-const PAGE = path.join(root, 'docs', 'errors.md');
+const PAGE = path.join(root, 'docs', 'reference', 'errors.md');
 /** Longest text that an expression stands for; more is a paragraph, and not a remedy. */
 const HOPS_MAX = 6;
 

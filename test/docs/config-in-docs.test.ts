@@ -52,7 +52,7 @@ describe('YAML in the documentation', () => {
     const found = new Set(ours.map(({ name }) => name.split(' ')[0]));
     expect([...found]).toEqual(
       expect.arrayContaining([
-        ...['README.md', 'docs/security.md', 'docs/reference/config.md'],
+        ...['README.md', 'docs/how-to/tls.md', 'docs/reference/config.md'],
         ...['libvirt', 'memory', 'network', 'qcow2'].map((page) => `docs/how-to/${page}.md`),
       ]),
     );

@@ -13,7 +13,7 @@ interface Entry {
 const root = path.resolve(import.meta.dirname, '../..');
 const script = path.join(root, 'scripts', 'docs', 'errors.mjs');
 
-describe('docs/errors.md', () => {
+describe('docs/reference/errors.md', () => {
   let found: { page: string; errors: Entry[]; findings: [string, string][]; unlisted: string[] };
   beforeAll(() => {
     const text = execFileSync(process.execPath, [script, '--json'], { maxBuffer: 2 ** 24 });
@@ -21,7 +21,7 @@ describe('docs/errors.md', () => {
   });
 
   test('is what the code says: node scripts/docs/errors.mjs writes it', () => {
-    expect(readFileSync(path.join(root, 'docs', 'errors.md'), 'utf8')).toBe(found.page);
+    expect(readFileSync(path.join(root, 'docs/reference/errors.md'), 'utf8')).toBe(found.page);
   });
 
   test('has a sentence and a remedy for every code', () => {

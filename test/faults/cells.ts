@@ -1,6 +1,6 @@
 /**
  * The fault matrix: what is to come of each fault, at each part, in each phase. Written before it was run; the runner
- * compares, and docs/reliability.md is made from this and from what was seen.
+ * compares, and docs/explanation/reliability.md is made from this and from what was seen.
  */
 
 export const PHASES = {

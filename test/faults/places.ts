@@ -4,7 +4,7 @@ import path from 'node:path';
 /** The same from the sources and from what they are compiled to. */
 export const ROOT = above(import.meta.dirname);
 export const BIN = path.join(ROOT, 'packages/gannet/dist/bin.js');
-export const RELIABILITY = path.join(ROOT, 'docs/reliability.md');
+export const RELIABILITY = path.join(ROOT, 'docs/explanation/reliability.md');
 export const SOAK = path.join(ROOT, 'test/faults/soak.json');
 export const RESULTS = path.join(ROOT, 'test/faults/results.json');
 

@@ -1,4 +1,7 @@
-/** docs/reliability.md: what is expected of each fault (cells.ts) beside what came of it (results.json, soak.json). */
+/**
+ * docs/explanation/reliability.md: what is expected of each fault (cells.ts) beside what was seen
+ * (results.json, soak.json).
+ */
 import { readFile } from 'node:fs/promises';
 import { type Cell, CELLS, type Fault, FAULTS, OUTCOMES, PHASES, TARGETS } from './cells.js';
 import { RESULTS, SOAK } from './places.js';

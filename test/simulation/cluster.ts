@@ -31,7 +31,7 @@ export interface Outcome {
   readonly endState: string;
   /** The most that was in the spill file at once. */
   readonly spilledBytes: number;
-  /** It went wrong in the one way that is known and written down (docs/architecture.md, "provisional"). */
+  /** The known gap of provisional commits: docs/explanation/architecture.md, "The gate". */
   readonly isResidual: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** docs/performance.md and its charts, from results. What people wrote around the generated part stays. */
+/** Writes the generated part of docs/explanation/performance.md, and its charts, from results. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chart } from './chart.js';

@@ -1,6 +1,6 @@
 import { A_BUG, REMEDIES } from './remedies.js';
 
-/** Exit codes of the command (docs/commands.md). */
+/** Exit codes of the command (docs/reference/commands.md). */
 export const EXIT = { done: 0, failed: 1, usage: 2, degraded: 3, refused: 4, timeout: 5 } as const;
 export type ExitName = keyof typeof EXIT;
 

@@ -8,8 +8,8 @@ import { type DiskFault, DiskFaults, findGuest, LabPair, type LabVm } from '@gan
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '@gannet/test-support/waiting.js';
 
-// What the policy in docs/integrity.md, "Disk trouble", says, on one real pair under load whose secondary has a disk that
-// fails on command. The tests are one life of it, in this order.
+// The policy of docs/internals/integrity.md, "Disk trouble", on one real pair under load. The
+// secondary's disk fails on command. The tests are one life of the pair, in this order.
 
 const MIB = 1024 * 1024;
 const BIN = path.resolve(import.meta.dirname, '../../../packages/gannet/dist/bin.js');

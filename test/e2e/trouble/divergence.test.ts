@@ -40,7 +40,10 @@ async function expectPrimaryServes({ primary }: LabPair): Promise<void> {
   expect(primary.oracle.clean).toBe(true);
 }
 
-/** One that was under way when the link broke may still count, provisionally: docs/architecture.md, "The gate". */
+/**
+ * A checkpoint that was under way when the link broke may still commit, provisionally:
+ * docs/explanation/architecture.md, "The gate".
+ */
 const commitsOf = (pair: LabPair): number =>
   pair.commits.filter(({ provisional }) => provisional !== true).length;
 

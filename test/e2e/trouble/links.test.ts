@@ -4,7 +4,7 @@ import type { Cut, LabPair } from '@gannet/lab';
 import { executes } from '../../faults/processes.js';
 import { FENCE, PEER, TwoHostPair, type TwoHostPairOptions } from '../../faults/two-host-pair.js';
 
-// docs/failover.md says what is to come of each fault; this is that table, on two hosts with a cable between them.
+// The table of docs/explanation/failover.md, run on two hosts with a cable between them.
 
 const PERIOD_MS = 300;
 const PATIENCE_MS = 30_000;

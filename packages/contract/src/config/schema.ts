@@ -85,7 +85,7 @@ const peerSchema = z
         key(
           'silence that is acted upon, by a secondary after twice as long; longer than `lowMs`',
           5000,
-          { unit: 'ms', see: 'failover.md' },
+          { unit: 'ms', see: 'explanation/failover.md' },
         ),
       ),
   })
@@ -178,7 +178,7 @@ const primarySchema = z.strictObject({
     .meta(
       key('the guest runs on alone, or stands still until an operator has decided', 'run-on', {
         reloads: true,
-        see: 'failover.md',
+        see: 'explanation/failover.md',
       }),
     ),
   seedBytesPerSec: bytes.optional().meta(
@@ -312,7 +312,7 @@ const secondarySchema = z.strictObject({
     .meta(
       key('on command, or also by itself behind a `fence`', 'manual', {
         reloads: true,
-        see: 'failover.md',
+        see: 'explanation/failover.md',
       }),
     ),
   source: z
@@ -370,7 +370,7 @@ export const fileSchema = z.strictObject({
         'lets plain `HOST:PORT` of other hosts through, which is refused otherwise: anybody on the way may read and ' +
           "change the VM's disks and memory",
         false,
-        { see: 'security.md' },
+        { see: 'explanation/security.md' },
       ),
     ),
   disks: z.array(disk).min(1).meta(section('the disks that are protected, all of them together')),
@@ -385,14 +385,16 @@ export const fileSchema = z.strictObject({
     ),
   http: httpSchema
     .optional()
-    .meta(section('web page and metrics; nobody listens without it', { see: 'metrics.md' })),
+    .meta(
+      section('web page and metrics; nobody listens without it', { see: 'reference/metrics.md' }),
+    ),
   tls: tlsSchema
     .optional()
-    .meta(section('credentials of every `tls:HOST:PORT`', { see: 'security.md' })),
+    .meta(section('credentials of every `tls:HOST:PORT`', { see: 'how-to/tls.md' })),
   fence: fenceSchema.optional().meta(
     section('makes sure that the other host no longer runs the VM', {
       reloads: true,
-      see: 'failover.md',
+      see: 'explanation/failover.md',
     }),
   ),
   primary: primarySchema

@@ -53,7 +53,7 @@ const NO_PLAIN_TCP =
   'plain TCP is for loopback only: write tls:HOST:PORT, use a unix socket or a tunnel between hosts';
 const NO_PLAIN_MIGRATION =
   'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
-const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
+const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/how-to/tls.md';
 
 interface Addressed {
   readonly tls?: TlsConfig | undefined;

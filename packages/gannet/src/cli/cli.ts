@@ -25,7 +25,7 @@ interface Options extends ServeOptions {
   readonly follow?: boolean;
 }
 
-/** Runs the command. @returns the exit code (docs/commands.md) */
+/** Runs the command. @returns the exit code (docs/reference/commands.md) */
 export async function main(argv: readonly string[]): Promise<number> {
   const json = argv.includes('--json');
   let exitCode: number = EXIT.done;

@@ -16,7 +16,7 @@ const CA_FILE = 'ca-cert.pem';
 /** With forward secrecy, both. The first is GnuTLS's choice too. */
 const PSK_CIPHERS = 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384';
 const OTHERS_MAY_READ = 0o004;
-const HOW = 'docs/security.md says how to make them.';
+const HOW = 'docs/how-to/tls.md says how to make them.';
 
 /**
  * Who we are to the other host, and whom we believe. Certificates are TLS 1.3 alone; a pre-shared key is TLS 1.2, which

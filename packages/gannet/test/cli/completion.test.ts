@@ -124,8 +124,8 @@ test('the manual page has every command, option, choice and exit code', () => {
   expect(page).toContain('.SH EXAMPLES\n.nf\ngannet secondary web');
 });
 
-test('docs/commands.md names every command and option', async () => {
-  const docs = await readFile(path.join(PACKAGE, '../../docs/commands.md'), 'utf8');
+test('docs/reference/commands.md names every command and option', async () => {
+  const docs = await readFile(path.join(PACKAGE, '../../docs/reference/commands.md'), 'utf8');
   const everywhere = ['--help', '--config'];
   const missing = table.flatMap(({ name, options }) => {
     const flags = options.map(({ long }) => long).filter((long) => !everywhere.includes(long));

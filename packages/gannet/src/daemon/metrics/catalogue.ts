@@ -1,4 +1,7 @@
-/** Every metric, for the registry, docs/metrics.md, the dashboard and the alert rules. Base units only. */
+/**
+ * Every metric, for the registry, docs/reference/metrics.md, the dashboard and the alert rules.
+ * Base units only.
+ */
 export interface MetricEntry {
   readonly name: string;
   readonly type: 'gauge' | 'counter' | 'histogram';

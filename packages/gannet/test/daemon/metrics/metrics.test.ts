@@ -180,12 +180,12 @@ describe('what stands beside the code', () => {
   const isExported = (name: string): boolean =>
     names.includes(name.replace(/_(bucket|sum|count)$/, '')) || names.includes(name);
 
-  test('docs/metrics.md has the catalogue, row by row', async () => {
+  test('docs/reference/metrics.md has the catalogue, row by row', async () => {
     const rows = METRICS.map(({ name, type, labels, roles, help }) => {
       const more = labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ');
       return `| \`${name}\` | ${type} | ${more} | ${roles} | ${help} |`;
     });
-    const text = await read('docs/metrics.md');
+    const text = await read('docs/reference/metrics.md');
     const found = text.split('\n').filter((line) => line.startsWith('| `gannet_'));
     expect(found).toEqual(rows);
   });
