@@ -51,7 +51,7 @@ function push(map, key, value) {
 function textsOf(node, hops = 0) {
   if (!node || hops > HOPS_MAX) return [];
   if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return [node.text];
-  if (ts.isTemplateExpression(node)) return [template(node, hops)];
+  if (ts.isTemplateExpression(node)) return templates(node, hops);
   if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node))
     return textsOf(node.expression, hops);
   if (ts.isConditionalExpression(node)) {
@@ -70,12 +70,62 @@ function textsOf(node, hops = 0) {
   return [];
 }
 
-function template(node, hops) {
+/** One text, or as many as the one name in it that stands for several. */
+function templates(node, hops) {
+  let texts = [node.head.text];
+  for (const { expression, literal } of node.templateSpans) {
+    const found = ts.isIdentifier(expression) ? textsOf(expression, hops + 1) : [];
+    const isOne = found.length === 1 || (found.length > 1 && texts.length === 1);
+    const inserts = isOne ? found.map((text) => text || '…') : ['…'];
+    texts = texts.flatMap((text) => inserts.map((insert) => text + insert + literal.text));
+  }
+  // Nothing but what is put in: the names say more than dots.
+  return texts.some((text) => /[a-z]/.test(text)) ? texts : [namedTemplate(node)];
+}
+
+function namedTemplate(node) {
   const parts = node.templateSpans.map(({ expression, literal }) => {
-    const words = ts.isIdentifier(expression) ? textsOf(expression, hops + 1) : [];
-    return (words.length === 1 ? words[0] : '…') + literal.text;
+    return `<${nameOf(expression)}>${literal.text}`;
   });
   return node.head.text + parts.join('');
+}
+
+/** What a reader may call an expression whose text is known at run time only. */
+function nameOf(node) {
+  if (ts.isIdentifier(node)) return node.text;
+  if (ts.isPropertyAccessExpression(node)) return node.name.text.replace(/^#/, '');
+  if (ts.isCallExpression(node)) {
+    const { expression } = node;
+    // A method, such as join(), gives a form of what it is called on.
+    const named = ts.isPropertyAccessExpression(expression) ? expression.expression : expression;
+    return nameOf(named).replace(/Of$/, '');
+  }
+  return 'text';
+}
+
+/** The one call that a function's parameters stand for at the moment. */
+const boundCalls = new Map();
+
+function callsOf(name, scope, isExported) {
+  return (calls.get(name) ?? []).filter(
+    (call) => isExported || call.getSourceFile() === scope.getSourceFile(),
+  );
+}
+
+/** Pairs of texts where an error is made: for each call apart of a function that makes it. */
+function sitesOf(message, remedy) {
+  const scope = ts.findAncestor(message, ts.isFunctionLike);
+  const name = scope?.name?.getText() ?? scope?.parent?.name?.getText?.();
+  const isExported = scope && (ts.getCombinedModifierFlags(scope) & ts.ModifierFlags.Export) !== 0;
+  const found = scope ? callsOf(name, scope, isExported) : [];
+  const each = (call) => {
+    if (call) boundCalls.set(scope, call);
+    const says = textsOf(message);
+    const pairs = pairsOf(says.length > 0 ? says : [`<${nameOf(message)}>`], textsOf(remedy));
+    boundCalls.delete(scope);
+    return pairs;
+  };
+  return found.length > 0 ? found.flatMap(each) : each();
 }
 
 /** A constant, or a parameter: then what the function is called with. */
@@ -88,9 +138,11 @@ function namedTexts(name, hops) {
         // A name that is not exported may be another function's elsewhere.
         const isExported = (ts.getCombinedModifierFlags(scope) & ts.ModifierFlags.Export) !== 0;
         const usual = textsOf(scope.parameters[at].initializer, hops);
-        const given = (calls.get(called) ?? [])
-          .filter((call) => isExported || call.getSourceFile() === scope.getSourceFile())
-          .flatMap((call) => textsOf(call.arguments[at], hops));
+        const bound = boundCalls.get(scope);
+        if (bound) return bound.arguments[at] ? textsOf(bound.arguments[at], hops) : usual;
+        const given = callsOf(called, scope, isExported).flatMap((call) =>
+          textsOf(call.arguments[at], hops),
+        );
         return [...given, ...usual];
       }
     }
@@ -123,7 +175,7 @@ export function collectErrors() {
     for (const node of nodesOf(tree, ts.isNewExpression)) {
       const [code, message, remedy] = node.arguments ?? [];
       if (!/Error$/.test(node.expression.getText()) || !message) continue;
-      const sites = pairsOf(textsOf(message), textsOf(remedy));
+      const sites = sitesOf(message, remedy);
       for (const text of textsOf(code)) {
         const entry = pick(codes.get(text), name.split('/')[1]);
         entry?.sites.push(...sites);
@@ -193,7 +245,7 @@ function byName([a], [b]) {
 }
 
 const PACKAGES = [
-  ['gannet', 'The command and its daemons'],
+  ['contract', 'The command and its daemons'],
   ['replicator', 'Bases, journal and state files'],
   ['qmp-driver', 'What is done to QEMU'],
   ['checkpointer', 'Checkpoints'],
@@ -212,15 +264,16 @@ export function renderPage() {
   const findings = collectFindings().map(([code, why]) => `| \`${code}\` | ${why} |`);
   return `# Errors
 
-What can go wrong, by the code that \`--json\`, the log and the daemons' events carry. Codes are stable; the words around
-them are not. Each error also says what to do; below is what it may say. \`…\` stands for names, paths and numbers.
+What can go wrong, by the code that \`--json\`, the log and the daemons' events carry. Codes are stable; the texts are
+not. Each error also says what to do; below is what it may say. \`…\` and \`<name>\` stand for names, paths, numbers and
+messages that are known only at run time.
 
-This page is made from the code by \`node scripts/docs/errors.mjs\`.
+This page is generated from the code by \`node scripts/docs/errors.mjs\`.
 
 ${sections.join('\n')}
 ## What \`gannet check\` finds
 
-Each finding says what is wrong and what to do; this is why it matters.
+Each finding says what is wrong and what to do. This table says why it matters.
 
 | code | why |
 | --- | --- |
@@ -232,16 +285,25 @@ function entryText({ code, meaning, sites, remedies }) {
   const rows = new Set();
   const told = new Set();
   for (const site of sites) {
-    const says = site.says.length > 0 ? site.says.join('; or: ') : 'what failed';
+    const says = site.says.join('; or: ');
     for (const remedy of site.remedies) told.add(remedy);
     if (site.remedies.length > 0)
       rows.add(`| ${inCell(says)} | ${inCell(site.remedies.join(' Or: '))} |`);
   }
   const others = [...remedies].filter((remedy) => !told.has(remedy));
+  if (A_BUG.test(meaning)) others.forEach((remedy, at) => (others[at] = withoutBug(remedy)));
   if (rows.size === 0) return `### \`${code}\`\n\n${[meaning, ...others].join(' ')}\n`;
-  for (const remedy of others) rows.add(`| what failed | ${inCell(remedy)} |`);
+  for (const remedy of others) rows.add(`| any other message | ${inCell(remedy)} |`);
   const table = ['| it says | what to do |', '| --- | --- |', ...[...rows].sort()];
   return `### \`${code}\`\n\n${meaning}\n\n${table.join('\n')}\n`;
+}
+
+const A_BUG = /\b(?:mistake|bug) in Gannet\b/;
+
+/** The meaning has said so. */
+function withoutBug(remedy) {
+  const [, rest] = /^This is a (?:mistake|bug) in Gannet: (.*)$/.exec(remedy) ?? [];
+  return rest === undefined ? remedy : rest[0].toUpperCase() + rest.slice(1);
 }
 
 function inCell(text) {

@@ -1,5 +1,5 @@
 import type { NbdServerEvent } from '@gannet/nbd';
-import { describeError } from '../errors.js';
+import { describeError } from '@gannet/contract';
 
 /** Those who keep knocking are logged together. */
 const QUIET_MS = 10_000;
