@@ -67,7 +67,7 @@ test('npm install --global gives the command, its manual page and completion', a
     (error: unknown) => error as { code: number; stdout: string },
   );
   expect(failed).toMatchObject({ code: 2 });
-  expect(failed.stdout).toContain('"code":"CONFIG"');
+  expect(failed.stdout).toContain('"code":"GANNET_CONFIG"');
   const page = await readFile(path.join(prefix, 'share/man/man1/gannet.1'), 'utf8');
   expect(page).toContain('.SS failover');
   expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(

@@ -44,7 +44,7 @@ export class ControlClient {
 
   /**
    * @param silenceMs without a sign of life of the daemon for so long, connecting and calls fail
-   * @throws GannetError CONTROL_UNREACHABLE, TIMEOUT
+   * @throws GannetError GANNET_CONTROL_UNREACHABLE, GANNET_TIMEOUT
    */
   static connect(path: string, silenceMs = SILENCE_MS): Promise<ControlClient> {
     return new Promise((resolve, reject) => {
@@ -78,7 +78,7 @@ export class ControlClient {
     }
   }
 
-  /** @throws GannetError as the daemon chose it, with its code, remedy and exit; TIMEOUT when it is silent */
+  /** @throws GannetError as the daemon chose it, with its code, remedy and exit; GANNET_TIMEOUT when it is silent */
   call(
     method: string,
     params: Record<string, unknown> = {},
@@ -163,7 +163,7 @@ export class ControlClient {
 
 function silent(path: string, silenceMs: number): GannetError {
   return new GannetError(
-    'TIMEOUT',
+    'GANNET_TIMEOUT',
     `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
     'It is stopped or hangs: see its log and its process. What it was asked for it may still do; --timeout waits longer.',
     'timeout',
@@ -172,7 +172,7 @@ function silent(path: string, silenceMs: number): GannetError {
 
 function unreachable(path: string, why: string, cause?: unknown): GannetError {
   return new GannetError(
-    'CONTROL_UNREACHABLE',
+    'GANNET_CONTROL_UNREACHABLE',
     `no daemon on ${path}: ${why}`,
     'Start it with `gannet secondary` or `gannet primary`, with the same configuration.',
     'failed',

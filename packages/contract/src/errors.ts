@@ -22,28 +22,32 @@ export class GannetError extends Error {
 }
 
 export type GannetErrorCode =
-  /** The configuration, or a place that it names, can't be used as it is. */
-  | 'CONFIG'
-  /** The daemon that was to be asked is not there. */
-  | 'CONTROL_UNREACHABLE'
-  /** What came over the control socket is none of its messages. */
-  | 'CONTROL_PROTOCOL'
-  /** What is needed for this is not there yet. */
-  | 'NOT_READY'
-  /** It would, or could, destroy something; nothing was done. */
-  | 'REFUSED'
-  /** It can be done by one at a time, and somebody is at it. */
-  | 'BUSY'
-  /** A step of a longer operation failed; what had been begun was taken back. */
-  | 'STAGE_FAILED'
-  /** Somebody who owed an answer did not give it in time. */
-  | 'TIMEOUT'
-  /** It was given up because somebody asked for that, or the daemon ends. */
-  | 'INTERRUPTED'
-  /** The command was called in a way that it does not know. */
-  | 'USAGE'
-  /** A mistake in Gannet itself. */
-  | 'INTERNAL';
+  /** The configuration is wrong, or a file, folder or address that it names cannot be used. */
+  | 'GANNET_CONFIG'
+  /** No daemon answers on the control socket. */
+  | 'GANNET_CONTROL_UNREACHABLE'
+  /** A message on the control socket was not understood: command and daemon may differ in version. */
+  | 'GANNET_CONTROL_PROTOCOL'
+  /** The daemon on the other host did not answer over the peer link. */
+  | 'GANNET_PEER_UNREACHABLE'
+  /** The daemon on the other host answered a request with an error. */
+  | 'GANNET_PEER_FAILED'
+  /** Something that this operation needs has not started yet. */
+  | 'GANNET_NOT_READY'
+  /** Refused, because it would or could destroy data. Nothing was changed. */
+  | 'GANNET_REFUSED'
+  /** Another operation is in progress; only one may run at a time. */
+  | 'GANNET_BUSY'
+  /** A stage of a longer operation failed. The stages before it were rolled back. */
+  | 'GANNET_STAGE_FAILED'
+  /** No answer came in time. */
+  | 'GANNET_TIMEOUT'
+  /** The operation was cancelled, by a request or because the daemon is stopping. */
+  | 'GANNET_INTERRUPTED'
+  /** The arguments of the command are wrong. */
+  | 'GANNET_USAGE'
+  /** A bug in Gannet. */
+  | 'GANNET_INTERNAL';
 
 const SYSTEM = /^E[A-Z0-9]+$/;
 
@@ -69,7 +73,7 @@ export function describeError(error: unknown): {
 } {
   const { code, message, remedy, exit } = (error ?? {}) as Partial<GannetError>;
   return {
-    code: typeof code === 'string' ? code : 'INTERNAL',
+    code: typeof code === 'string' ? code : 'GANNET_INTERNAL',
     message: typeof message === 'string' ? message : String(error),
     remedy: typeof remedy === 'string' && remedy !== '' ? remedy : remedyOf(code),
     exit: exit !== undefined && Object.hasOwn(EXIT, exit) ? exit : exitOf(code),

@@ -10,9 +10,9 @@ const HANGS = 'See whether QEMU hangs or is stopped; `gannet status` says what i
 
 /** What to do about errors that do not say so themselves: the packages that know of no operator. */
 export const REMEDIES: Readonly<
-  Record<NbdErrorCode | QmpErrorCode | CheckpointerErrorCode | 'INTERNAL', string>
+  Record<NbdErrorCode | QmpErrorCode | CheckpointerErrorCode | 'GANNET_INTERNAL', string>
 > = {
-  INTERNAL: A_BUG,
+  GANNET_INTERNAL: A_BUG,
   NBD_PROTOCOL:
     'See that the program at this address is an NBD server or client, and of which version.',
   NBD_COMMAND: 'See the message and log of the other side: it failed there.',

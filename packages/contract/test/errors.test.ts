@@ -3,11 +3,11 @@ import { describeError, EXIT, type ExitName, GannetError } from '../src/errors.j
 
 describe('describeError', () => {
   test('keeps what an error of ours says', () => {
-    const error = new GannetError('REFUSED', 'no', 'Ask again.', 'refused', { cause: 'x' });
+    const error = new GannetError('GANNET_REFUSED', 'no', 'Ask again.', 'refused', { cause: 'x' });
     expect(describeError(error)).toEqual({
-      ...{ code: 'REFUSED', message: 'no', remedy: 'Ask again.', exit: 'refused' },
+      ...{ code: 'GANNET_REFUSED', message: 'no', remedy: 'Ask again.', exit: 'refused' },
     });
-    expect(new GannetError('TIMEOUT', 'late', '').exit).toBe('failed');
+    expect(new GannetError('GANNET_TIMEOUT', 'late', '').exit).toBe('failed');
   });
 
   test("keeps the code and remedy of another package's error", () => {
@@ -26,7 +26,12 @@ describe('describeError', () => {
     [{ code: 7, message: 8, remedy: 9, exit: 'toString' }, '[object Object]'],
   ])('makes something to show of %p', (error, message) => {
     const remedy = expect.stringContaining('a mistake in Gannet: report it');
-    expect(describeError(error)).toEqual({ code: 'INTERNAL', message, remedy, exit: 'failed' });
+    expect(describeError(error)).toEqual({
+      code: 'GANNET_INTERNAL',
+      message,
+      remedy,
+      exit: 'failed',
+    });
   });
 
   test.each([
@@ -40,7 +45,7 @@ describe('describeError', () => {
   });
 
   test.each(Object.entries(EXIT))('knows the exit %s', (name, code) => {
-    const error = new GannetError('INTERNAL', '', '', name as ExitName);
+    const error = new GannetError('GANNET_INTERNAL', '', '', name as ExitName);
     expect(EXIT[describeError(error).exit]).toBe(code);
   });
 });

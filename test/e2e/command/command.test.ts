@@ -208,7 +208,7 @@ describe('the commands along the life of a pair', () => {
       await gannet('failover', '--force', ...onSecondary),
     ]) {
       expect(early.code).toBe(4);
-      expect(errorOf(early)).toMatchObject({ code: 'REFUSED' });
+      expect(errorOf(early)).toMatchObject({ code: 'GANNET_REFUSED' });
     }
 
     const both = await Promise.all([
@@ -220,7 +220,7 @@ describe('the commands along the life of a pair', () => {
     const stages = ['check', 'seed', 'attach', 'colo', 'first checkpoint', 'finish'];
     expect(stagesOf(done)).toEqual(stages);
     expect(late.code).toBe(4);
-    expect(errorOf(late)).toMatchObject({ code: 'BUSY' });
+    expect(errorOf(late)).toMatchObject({ code: 'GANNET_BUSY' });
     expect((await gannet('protect', ...onPrimary)).code).toBe(4);
     expect(await gannet('status', ...onPrimary)).toMatchObject({
       code: 0,
@@ -243,7 +243,7 @@ describe('the commands along the life of a pair', () => {
     for (const where of [onSecondary, onPrimary]) {
       const refused = await gannet('failover', ...where);
       expect(refused.code).toBe(4);
-      expect(errorOf(refused)['code']).toBe('REFUSED');
+      expect(errorOf(refused)['code']).toBe('GANNET_REFUSED');
       expect(errorOf(refused)['remedy']).toContain('--force');
     }
     expect((await secondaryStatus()).json['state']).toBe('protected');
@@ -499,7 +499,7 @@ describe('protect that fails', () => {
       expect(failed.code).toBe(1);
       expect(stagesOf(failed)[0]).toBe('check');
       expect(errorOf(failed)).toMatchObject({
-        code: 'STAGE_FAILED',
+        code: 'GANNET_STAGE_FAILED',
         message: expect.stringMatching(message),
         remedy: expect.stringMatching(remedy),
       });
@@ -580,10 +580,10 @@ describe('an external source', () => {
     const [pvm, svm] = [await connect('pvm'), await connect('svm')];
     await pvm.write(0, block(1));
     expect(await call('seal')).toMatchObject({ state: 'seeding' });
-    expect(await refusal('seal')).toMatchObject({ code: 'REFUSED', exit: 'refused' });
+    expect(await refusal('seal')).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     expect(await call('commit')).toMatchObject({ state: 'protected', epoch: 1 });
-    expect(await refusal('commit')).toMatchObject({ code: 'REFUSED', exit: 'refused' });
-    expect(await refusal('abort')).toMatchObject({ code: 'REFUSED', exit: 'refused' });
+    expect(await refusal('commit')).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
+    expect(await refusal('abort')).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     expect(await svm.read(0, 4096)).toEqual(block(1));
 
     await pvm.write(0, block(2));
@@ -617,7 +617,7 @@ describe('an external source', () => {
     expect(await svm.read(0, 4096)).toEqual(block(2));
     expect(await svm.read(12288, 4096)).toEqual(block(5));
     await expect(connect('pvm')).rejects.toThrow(/not taking a new primary/);
-    expect(await refusal('seal')).toMatchObject({ code: 'REFUSED', exit: 'refused' });
+    expect(await refusal('seal')).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     await svm.write(16384, block(6), { fua: true });
     expect(await daemon.kill('SIGKILL')).toBeNull();
 
@@ -642,7 +642,7 @@ describe('an external source', () => {
       ({ link }) => link !== 'connected',
     );
     await call('seal');
-    expect(await refusal('commit')).toMatchObject({ code: 'STAGE_FAILED' });
+    expect(await refusal('commit')).toMatchObject({ code: 'GANNET_STAGE_FAILED' });
     expect(await gannet('status', '-c', daemon.configPath)).toMatchObject({
       code: 3,
       json: { state: 'diverged' },
@@ -655,7 +655,7 @@ describe('an external source', () => {
     const daemon = await startDaemon('secondary', dir, secondaryConfig(diskOf()));
     for (const method of ['seal', 'commit', 'abort']) {
       const error: unknown = await daemon.client.call(method).catch((reason: unknown) => reason);
-      expect(error).toMatchObject({ code: 'REFUSED', exit: 'refused' });
+      expect(error).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     }
   });
 });

@@ -94,7 +94,7 @@ describe('a daemon outlives its QEMU', () => {
     const diverged = await statusOf(secondaryDaemon, ({ state }) => state === 'diverged');
     expect(diverged['needs']).toContain('Restart this daemon, then its QEMU with -incoming');
     await expect(pair.protect()).rejects.toMatchObject({
-      code: 'STAGE_FAILED',
+      code: 'GANNET_STAGE_FAILED',
       remedy: expect.stringContaining('Start the secondary anew'),
     });
     await pair.replaceSecondary();

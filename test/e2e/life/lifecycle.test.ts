@@ -154,7 +154,7 @@ describe('detach', () => {
     expect(await statusOf(pair.secondaryDaemon)).toMatchObject({ state: 'diverged' });
     await expect(
       pair.secondaryDaemon.client.call('failover', { force: true }),
-    ).rejects.toMatchObject({ code: 'REFUSED' });
+    ).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
   });
 });
 
@@ -170,7 +170,7 @@ describe('never both', () => {
       return peer.pulse === 'lost';
     });
     const refused = secondaryDaemon.client.call('failover', { force: false });
-    await expect(refused).rejects.toMatchObject({ code: 'REFUSED', exit: 'refused' });
+    await expect(refused).rejects.toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     expect(secondaryDaemon.eventsOf('failover')).toEqual([]);
   });
 

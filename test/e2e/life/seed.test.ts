@@ -534,7 +534,7 @@ describe('gannet protect', () => {
     expect(seeds.some(({ bytesPerSec }) => Number(bytesPerSec) > 0)).toBe(true);
     expect(seeds.some(({ down }) => down !== null)).toBe(true);
     await expect(client.call('seed-rate', { bytesPerSec: 0 })).rejects.toMatchObject({
-      code: 'REFUSED',
+      code: 'GANNET_REFUSED',
     });
     await pair.waitForCommits(3);
     await pair.primary.kill();

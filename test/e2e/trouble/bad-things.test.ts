@@ -339,7 +339,7 @@ describe('while it seeds', () => {
       gannet('failover', '--force', ...onPrimary),
     ]);
     for (const { code, error } of [again, failover]) {
-      expect({ code, kind: error['code'] }).toEqual({ code: 4, kind: 'BUSY' });
+      expect({ code, kind: error['code'] }).toEqual({ code: 4, kind: 'GANNET_BUSY' });
     }
     expect(await gannet('detach', ...onPrimary)).toMatchObject({
       ...{ code: 0, json: { state: 'unprotected' } },

@@ -113,7 +113,7 @@ async function isWritten(): Promise<void> {
 it('EIO while it seeds: the copy is refused by name, the primary runs on as before', async () => {
   await faults.begin({ file: BASE, error: 'EIO' });
   await expect(pair.protect()).rejects.toMatchObject({
-    code: 'STAGE_FAILED',
+    code: 'GANNET_STAGE_FAILED',
     message: expect.stringMatching(
       new RegExp(`^stage seed: .*the secondary says: .*${BASE}: write at byte .*EIO`),
     ),

@@ -164,6 +164,6 @@ it('the replicator is started anew under a running secondary: it does not pass f
   await expectNeverTakesOver(anew);
   expect(anew.eventsOf('commit')).toEqual([]);
   // Nor is it protected by mistake: the remedy is another secondary VM.
-  await expect(pair.reprotect()).rejects.toMatchObject({ code: 'STAGE_FAILED' });
+  await expect(pair.reprotect()).rejects.toMatchObject({ code: 'GANNET_STAGE_FAILED' });
   await expectPrimaryServes(pair);
 });

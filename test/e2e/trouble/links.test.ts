@@ -149,13 +149,13 @@ describe('nobody acts', () => {
     expect(secondaryDaemon.eventsOf('failover-begins')).toEqual([]);
     expect(primaryDaemon.eventsOf('alone')).toEqual([]);
     const refused = secondaryDaemon.client.call('failover', {});
-    await expect(refused).rejects.toMatchObject({ code: 'REFUSED', exit: 'refused' });
+    await expect(refused).rejects.toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     expect(bench?.bothRan).toBeUndefined();
 
     // The operator sees to it, and says so.
     await pair.secondary.kill('SIGKILL');
     await expect(primaryDaemon.client.call('failover')).rejects.toMatchObject({
-      ...{ code: 'REFUSED', remedy: expect.stringContaining('--force') },
+      ...{ code: 'GANNET_REFUSED', remedy: expect.stringContaining('--force') },
     });
     await primaryDaemon.client.call('failover', { force: true });
     await expectPrimaryWell(pair);

@@ -117,7 +117,7 @@ it.each(['raw', 'qcow2'])(
     const before = await graphOf(primary);
 
     await expect(pair.protect()).rejects.toMatchObject({
-      code: 'STAGE_FAILED',
+      code: 'GANNET_STAGE_FAILED',
       message: expect.stringMatching(
         new RegExp(`^stage seed: .*vb0.* no space .*the secondary says: ${base}: `),
       ),

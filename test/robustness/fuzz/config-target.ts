@@ -94,7 +94,7 @@ const WORDS = [
   ...['unix:', 'tcp:', '127.0.0.1:1', 'GiB', '99999999TiB', '/'],
 ].map((word) => Buffer.from(word));
 
-/** A configuration file: it can be used, or it is an error that says CONFIG and what to do. */
+/** A configuration file: it can be used, or the error is GANNET_CONFIG with a remedy. */
 export const config: Target = {
   name: 'config',
   bytesMax: 3000,
@@ -115,7 +115,7 @@ export const config: Target = {
       if (error instanceof Finding) throw error;
       expectKnown(error, GannetError);
       const { code, remedy, message } = error as GannetError;
-      if (code !== 'CONFIG' || remedy === '' || message === '')
+      if (code !== 'GANNET_CONFIG' || remedy === '' || message === '')
         throw new Finding(`refused with ${code}`);
     }
   },

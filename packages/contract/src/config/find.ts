@@ -11,7 +11,7 @@ export interface ConfigChoice {
 }
 
 /**
- * @throws GannetError USAGE without a choice, CONFIG as loadConfig(), and for a file whose VM has another name than the
+ * @throws GannetError GANNET_USAGE without a choice, GANNET_CONFIG as loadConfig(), and for a file whose VM has another name than the
  *   file: `gannet failover web` must not be about `db`
  */
 export async function findConfig(
@@ -23,17 +23,17 @@ export async function findConfig(
   if (vm === undefined || named !== undefined) {
     const message = vm === undefined ? 'which VM?' : 'a VM or --config is wanted, not both';
     const remedy = `Name one of ${places.configDir} (${await namesIn(places.configDir)}), or a file with --config.`;
-    throw new GannetError('USAGE', message, remedy, 'usage');
+    throw new GannetError('GANNET_USAGE', message, remedy, 'usage');
   }
   if (vm !== path.basename(vm)) {
     const remedy = `A VM's name stands for ${places.configDir}/NAME.yaml; files go with --config.`;
-    throw new GannetError('USAGE', `${vm} is no name of a VM`, remedy, 'usage');
+    throw new GannetError('GANNET_USAGE', `${vm} is no name of a VM`, remedy, 'usage');
   }
   const file = path.join(places.configDir, `${vm}.yaml`);
   const config = await loadConfig(file, places);
   if (config.vm === vm) return config;
   throw new GannetError(
-    'CONFIG',
+    'GANNET_CONFIG',
     `${file}:\n  vm: it is ${config.vm}, but the file's name says ${vm}`,
     'Give both the same name, or name the file with --config.',
     'usage',

@@ -30,7 +30,7 @@ export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config[
 /**
  * Reads and checks a configuration file.
  *
- * @throws GannetError CONFIG that names the file, each key that is wrong, and what it wants
+ * @throws GannetError GANNET_CONFIG that names the file, each key that is wrong, and what it wants
  */
 export async function loadConfig(file: string, places?: Places): Promise<Config> {
   let text: string;
@@ -127,7 +127,7 @@ function withToken(http: NonNullable<ConfigFile['http']>, usual: string, file: s
   );
 }
 
-/** Narrows a configuration to one with a section `primary`. @throws GannetError CONFIG */
+/** Narrows a configuration to one with a section `primary`. @throws GannetError GANNET_CONFIG */
 export function asPrimary(config: Config): PrimaryConfig {
   const card = config.network.find(({ primary }) => !primary);
   if (config.primary && card) {
@@ -139,7 +139,7 @@ export function asPrimary(config: Config): PrimaryConfig {
   throw configError('the configuration has no section `primary`', 'Add it: nbd, migrate, peer.');
 }
 
-/** Narrows a configuration to one with a section `secondary`. @throws GannetError CONFIG */
+/** Narrows a configuration to one with a section `secondary`. @throws GannetError GANNET_CONFIG */
 export function asSecondary(config: Config): SecondaryConfig {
   if (!config.secondary) {
     throw configError(
@@ -180,5 +180,5 @@ export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[
 }
 
 function configError(message: string, remedy: string, cause?: unknown): GannetError {
-  return new GannetError('CONFIG', message, remedy, 'usage', { cause });
+  return new GannetError('GANNET_CONFIG', message, remedy, 'usage', { cause });
 }

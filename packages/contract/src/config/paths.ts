@@ -29,7 +29,7 @@ export function placesOf(env: NodeJS.ProcessEnv = process.env): Places {
 /**
  * Makes those folders that the files are to be in, for their owner alone. A folder anywhere else is its owner's affair.
  *
- * @throws GannetError CONFIG
+ * @throws GannetError GANNET_CONFIG
  */
 export async function makePlaces(
   files: readonly string[],
@@ -43,7 +43,7 @@ export async function makePlaces(
     } catch (cause) {
       const message = `the folder ${folder} can't be made: ${(cause as Error).message}`;
       const remedy = 'Run as root, or choose others: GANNET_RUN_DIR, GANNET_STATE_DIR.';
-      throw new GannetError('CONFIG', message, remedy, 'failed', { cause });
+      throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }
 }

@@ -302,7 +302,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
 
   test.each(cases)('%s: %s', (key, wants, document) => {
     const error = refusal(stringify(document));
-    expect(error).toMatchObject({ code: 'CONFIG', exit: 'usage' });
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG', exit: 'usage' });
     const [first, ...findings] = error.message.split('\n');
     expect(first).toBe(`${FILE}:`);
     expect(findings).toContainEqual(expect.stringContaining(`  ${key}: `));
@@ -375,7 +375,7 @@ describe('loadConfig', () => {
   ])('names %s when it cannot be read', async (name, why) => {
     const file = path.join(dir, name);
     const error = await loadConfig(file).catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: 'CONFIG', exit: 'usage' });
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG', exit: 'usage' });
     expect((error as Error).message).toContain(`the configuration ${file} can't be read: ${why}`);
   });
 });

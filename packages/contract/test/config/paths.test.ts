@@ -51,7 +51,7 @@ describe('makePlaces', () => {
     const places = { configDir: '/c', stateDir, runDir: '/r' };
     const error: unknown = await makePlaces([`${stateDir}/j`], places).catch((e: unknown) => e);
     expect(error).toMatchObject({
-      code: 'CONFIG',
+      code: 'GANNET_CONFIG',
       message: expect.stringContaining(`the folder ${stateDir} can't be made`),
       remedy: expect.stringContaining('GANNET_STATE_DIR'),
     });

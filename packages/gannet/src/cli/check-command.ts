@@ -88,7 +88,7 @@ function backendsOf(given: readonly string[]): Record<string, string> {
       const [, id, backend] = /^([^=]+)=(.+)$/.exec(text) ?? [];
       if (id !== undefined && backend !== undefined) return [id, backend];
       const message = `--backend ${text} is not ID=BACKEND`;
-      throw new GannetError('USAGE', message, 'For example net0=tap,ifname=tap7.', 'usage');
+      throw new GannetError('GANNET_USAGE', message, 'For example net0=tap,ifname=tap7.', 'usage');
     }),
   );
 }

@@ -37,7 +37,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (!(error instanceof CommanderError)) return reportError(error, json);
     if (error.exitCode === 0) return EXIT.done;
     const message = error.message.replace(/^error: /, '');
-    const usage = new GannetError('USAGE', message, 'Say --help for the options.', 'usage');
+    const usage = new GannetError('GANNET_USAGE', message, 'Say --help for the options.', 'usage');
     return json ? reportError(usage, json) : EXIT.usage;
   }
 }

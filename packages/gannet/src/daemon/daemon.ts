@@ -164,7 +164,7 @@ export class Daemon {
     const method = role.methods[name];
     if (method) return method(...call);
     throw new GannetError(
-      'REFUSED',
+      'GANNET_REFUSED',
       `this daemon is the ${role.name} of ${this.config.vm}: it has no ${name}`,
       `Ask the daemon of the other side, or say one of: ${Object.keys(role.methods).join(', ')}.`,
       'refused',
@@ -176,7 +176,7 @@ export class Daemon {
     if (this.#web) return { url: this.#web.pageUrl };
     const message = `the daemon of ${this.config.vm} serves no web page`;
     const remedy = 'Give its configuration `http.listen`, such as 127.0.0.1:9470, and restart it.';
-    throw new GannetError('REFUSED', message, remedy, 'refused');
+    throw new GannetError('GANNET_REFUSED', message, remedy, 'refused');
   }
 
   /** The survivor becomes the primary of a new secondary. */
@@ -203,7 +203,7 @@ function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
   for (const key of ['nbd', 'peer'] as const) {
     if (!isDeepStrictEqual(primary[key], secondary?.[key])) continue;
     throw new GannetError(
-      'REFUSED',
+      'GANNET_REFUSED',
       `${vm} can't be its own secondary: primary.${key} is secondary.${key}, where this daemon listens`,
       `Let primary.${key} lead to the new secondary's host, and start this daemon anew.`,
       'refused',

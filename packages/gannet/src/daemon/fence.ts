@@ -50,7 +50,7 @@ export function runFence(
 /** For a primary that must not run on before its secondary is harmless. */
 export function notFenced(vm: string, words: string): GannetError {
   return new GannetError(
-    'REFUSED',
+    'GANNET_REFUSED',
     `the secondary of ${vm} could not be fenced: ${words}`,
     'Make sure that it does not run, then say `gannet failover --force` here.',
     'refused',

@@ -2,11 +2,11 @@
 import { GannetError } from '@gannet/contract';
 
 function refusal(message: string, remedy: string): GannetError {
-  return new GannetError('REFUSED', message, remedy, 'refused');
+  return new GannetError('GANNET_REFUSED', message, remedy, 'refused');
 }
 
 export function busy(vm: string, state: string): GannetError {
-  return new GannetError('BUSY', `${vm} is ${state}`, 'See `gannet status`.', 'refused');
+  return new GannetError('GANNET_BUSY', `${vm} is ${state}`, 'See `gannet status`.', 'refused');
 }
 
 export function noCopy(vm: string): GannetError {
@@ -28,7 +28,7 @@ export function secondCopy(vm: string): GannetError {
 
 export function notTold(vm: string): GannetError {
   return new GannetError(
-    'REFUSED',
+    'GANNET_REFUSED',
     `the secondary of ${vm} can't be told that it is outdated`,
     'Make sure that it never takes over, then say --force.',
     'refused',
@@ -37,7 +37,7 @@ export function notTold(vm: string): GannetError {
 
 export function stillProtected(vm: string): GannetError {
   return new GannetError(
-    'REFUSED',
+    'GANNET_REFUSED',
     `the secondary of ${vm} is alive and protects it`,
     'If the protection may be given up all the same, say --force, or `gannet detach`.',
     'refused',

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GannetError } from '@gannet/contract';
 
-/** @throws GannetError TIMEOUT that names what was waited for */
+/** @throws GannetError GANNET_TIMEOUT that names what was waited for */
 export async function withinTime<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
   const timer = new AbortController();
   const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
     throw new GannetError(
-      'TIMEOUT',
+      'GANNET_TIMEOUT',
       `waited ${ms} ms in vain for ${what}`,
       'See the log of the daemon, and QEMU.',
       'timeout',

@@ -62,7 +62,7 @@ async function askOwn(config: Config): Promise<SideReport> {
   try {
     return await askDaemon(config.control);
   } catch (error) {
-    if (!(error instanceof GannetError && error.code === 'CONTROL_UNREACHABLE')) throw error;
+    if (!(error instanceof GannetError && error.code === 'GANNET_CONTROL_UNREACHABLE')) throw error;
     return inspectDirectly(config, hostname());
   }
 }
@@ -191,7 +191,7 @@ export interface PrintOptions {
   readonly backends?: Readonly<Record<string, string>>;
 }
 
-/** @throws GannetError NOT_READY when the primary VM or the secondary's daemon could not be asked */
+/** @throws GannetError GANNET_NOT_READY when the primary VM or the secondary's daemon could not be asked */
 export function printSecondary(
   config: Config,
   { primary, secondary }: CheckResult,
@@ -201,7 +201,7 @@ export function printSecondary(
   if (primary?.report === undefined || secondary?.nbd === undefined) {
     const message = "the secondary's command line needs the primary VM and the secondary's daemon";
     const remedy = 'Start both; the secondary QEMU comes after its daemon.';
-    throw new GannetError('NOT_READY', message, remedy);
+    throw new GannetError('GANNET_NOT_READY', message, remedy);
   }
   const exports = new Map(secondary.disks.map((disk) => [disk.name, disk.export]));
   const disks = primary.disks.map(({ name, device }) => {

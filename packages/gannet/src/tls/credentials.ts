@@ -35,7 +35,7 @@ export class Credentials {
   /**
    * Reads what is in the folder; what is not there is missed when it is wanted.
    *
-   * @throws GannetError CONFIG for what can't be used, or could be read by anybody
+   * @throws GannetError GANNET_CONFIG for what can't be used, or could be read by anybody
    */
   static async read(config: TlsConfig): Promise<Credentials> {
     return new Credentials(config, await readFiles(config));
@@ -54,7 +54,7 @@ export class Credentials {
     this.#listeners.add(listener);
   }
 
-  /** For a listener. @throws GannetError CONFIG */
+  /** For a listener. @throws GannetError GANNET_CONFIG */
   server(): TlsOptions {
     if (this.config.kind === 'psk') {
       const pskCallback = (_socket: TLSSocket, name: string): Buffer | null =>
@@ -64,7 +64,7 @@ export class Credentials {
     return { ...this.#x509('server'), requestCert: true, rejectUnauthorized: true };
   }
 
-  /** For a connection that we make, to the other host unless said otherwise. @throws GannetError CONFIG */
+  /** For a connection that we make, to the other host unless said otherwise. @throws GannetError GANNET_CONFIG */
   client({ serverName }: Pick<TlsConfig, 'serverName'> = this.config): ConnectionOptions {
     const { kind, username } = this.config;
     if (kind === 'x509') {
@@ -89,7 +89,7 @@ export class Credentials {
   /**
    * Who a client is that has been verified.
    *
-   * @throws GannetError REFUSED for one that is not among `tls.clients`
+   * @throws GannetError GANNET_REFUSED for one that is not among `tls.clients`
    */
   readonly identify = (socket: TLSSocket): string => {
     if (this.config.kind === 'psk') return 'who knows the key';
@@ -98,7 +98,7 @@ export class Credentials {
     const name = clients ? names.find((each) => clients.includes(each)) : names[0];
     if (name !== undefined) return name;
     const message = `a certificate of ${names.join(', ') || 'nobody'} is none of \`tls.clients\``;
-    throw new GannetError('REFUSED', message, 'Add the name if it may connect.', 'refused');
+    throw new GannetError('GANNET_REFUSED', message, 'Add the name if it may connect.', 'refused');
   };
 
   /** As an object of the QEMU beside us, which is a client. */
@@ -111,7 +111,7 @@ export class Credentials {
     return this.config.kind === 'x509' ? this.config.serverName : undefined;
   }
 
-  /** @throws GannetError CONFIG where these can't be used for that end */
+  /** @throws GannetError GANNET_CONFIG where these can't be used for that end */
   check(end: End): void {
     const options = end === 'server' ? this.server() : this.client();
     this.#ends.add(end);
@@ -189,5 +189,5 @@ function namesOf(socket: TLSSocket): string[] {
 }
 
 function missing(message: string, remedy: string, cause?: unknown): GannetError {
-  return new GannetError('CONFIG', message, remedy, 'usage', { cause });
+  return new GannetError('GANNET_CONFIG', message, remedy, 'usage', { cause });
 }

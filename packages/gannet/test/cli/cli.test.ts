@@ -110,7 +110,7 @@ describe('help and usage', () => {
       outcome.stderr === '' ? outcome : gannet(...args, '--json'),
     );
     expect(json).toMatchObject({ code: 2, stderr: '' });
-    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'USAGE' } });
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'GANNET_USAGE' } });
   });
 
   test('nothing at all shows the help, as a usage error', async () => {
@@ -137,7 +137,7 @@ describe('a configuration that is wrong', () => {
     const { code, stdout, stderr } = await gannet('status', '--json', '-c', '/no/such.yaml');
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     const { error } = JSON.parse(stdout) as { error: Record<string, string> };
-    expect(error).toMatchObject({ code: 'CONFIG', remedy: 'Name a file with --config.' });
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG', remedy: 'Name a file with --config.' });
     expect(error['message']).toContain('/no/such.yaml');
   });
 
@@ -195,7 +195,7 @@ describe('a caller', () => {
     }
     const { code, stdout, stderr } = await gannet('status', '--json', '-c', config);
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
-    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'CONTROL_UNREACHABLE' } });
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'GANNET_CONTROL_UNREACHABLE' } });
   });
 
   test.each([
@@ -205,7 +205,7 @@ describe('a caller', () => {
     ['refused', 4],
     ['timeout', 5],
   ] as const)('ends with the code of what the daemon calls %s', async (exit, code) => {
-    const error = new GannetError('REFUSED', 'not now', 'Later.', exit);
+    const error = new GannetError('GANNET_REFUSED', 'not now', 'Later.', exit);
     server = await ControlServer.listen(control, { failover: () => Promise.reject(error) });
     expect(await gannet('failover', '-c', config)).toEqual({
       ...{ code, stdout: '', stderr: 'gannet: not now\nLater.\n' },
@@ -213,7 +213,7 @@ describe('a caller', () => {
     const json = await gannet('failover', '--json', '-c', config);
     expect(json).toMatchObject({ code, stderr: '' });
     expect(JSON.parse(json.stdout)).toEqual({
-      error: { code: 'REFUSED', message: 'not now', remedy: 'Later.' },
+      error: { code: 'GANNET_REFUSED', message: 'not now', remedy: 'Later.' },
     });
   });
 

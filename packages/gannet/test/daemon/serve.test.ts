@@ -178,7 +178,7 @@ describe('SIGHUP', () => {
     await configure({ secondary: { failover: 'sometimes' } });
     service.kill('SIGHUP');
     expect(await eventOf('not-reloaded')).toMatchObject({
-      code: 'CONFIG',
+      code: 'GANNET_CONFIG',
       message: expect.stringContaining('secondary.failover: '),
     });
     // Right by itself, and yet not to be had: automatic failover needs a fence.

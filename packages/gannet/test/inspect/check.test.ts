@@ -234,7 +234,7 @@ describe('facts, from this host', () => {
       'warning peer-unreachable',
     ]);
     const print = () => printSecondary(CONFIG, { findings: [] }, {});
-    expect(print).toThrow(expect.objectContaining({ code: 'NOT_READY' }));
+    expect(print).toThrow(expect.objectContaining({ code: 'GANNET_NOT_READY' }));
   });
 });
 

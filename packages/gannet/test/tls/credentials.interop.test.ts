@@ -190,7 +190,7 @@ describe('the peer link', () => {
       path.join(strange, 'host-b', 'server-key.pem'),
       path.join(dir, 'server-key.pem'),
     );
-    await expect(credentials.reload()).rejects.toMatchObject({ code: 'CONFIG' });
+    await expect(credentials.reload()).rejects.toMatchObject({ code: 'GANNET_CONFIG' });
     const other = dialling(address, await credentialsOf(at('host-a')));
     await until('another link', () => other.link.state === 'up');
   });
@@ -233,7 +233,7 @@ describe('credentials', () => {
     await cp(at('host-a'), dir, { recursive: true });
     await chmod(path.join(dir, 'client-key.pem'), 0o644);
     await expect(credentialsOf(dir)).rejects.toMatchObject({
-      ...{ code: 'CONFIG', remedy: expect.stringContaining('chmod 600') },
+      ...{ code: 'GANNET_CONFIG', remedy: expect.stringContaining('chmod 600') },
     });
   });
 });

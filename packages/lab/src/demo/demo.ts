@@ -27,12 +27,14 @@ const DISMANTLE_MS = 5000;
  * its memory.
  *
  * @returns the exit code: 0 only if the verdict holds
- * @throws GannetError INTERRUPTED by a signal; LabError without a guest; whatever ends the demonstration
+ * @throws GannetError GANNET_INTERRUPTED by a signal; LabError without a guest; whatever ends the demonstration
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = (): void => {
-    interrupted.abort(new GannetError('INTERRUPTED', 'interrupted', 'Nothing of it is left.'));
+    interrupted.abort(
+      new GannetError('GANNET_INTERRUPTED', 'interrupted', 'Nothing of it is left.'),
+    );
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
   const say = (text: string): void => {

@@ -77,7 +77,11 @@ function parse(value: unknown): Status {
   const { data } = statusSchema.safeParse(value);
   if (data) return data;
   const remedy = 'Use the `gannet` that the daemon was started with.';
-  throw new GannetError('CONTROL_PROTOCOL', 'a status that this command does not know', remedy);
+  throw new GannetError(
+    'GANNET_CONTROL_PROTOCOL',
+    'a status that this command does not know',
+    remedy,
+  );
 }
 
 async function pause(signal: AbortSignal): Promise<void> {

@@ -25,7 +25,7 @@ export class ControlServer {
     this.#sockets.on('error', () => undefined);
   }
 
-  /** @throws GannetError BUSY when a daemon answers at that path already; CONFIG when it can't be had */
+  /** @throws GannetError GANNET_BUSY when a daemon answers at that path already; GANNET_CONFIG when it can't be had */
   static async listen(
     path: string,
     methods: Readonly<Record<string, ControlMethod>>,
@@ -33,14 +33,14 @@ export class ControlServer {
     const there = await lstat(path).catch(() => undefined);
     if (there && !there.isSocket()) {
       throw new GannetError(
-        'CONFIG',
+        'GANNET_CONFIG',
         `can't listen on ${path}: something that is no socket is there`,
         'Give `control` another path.',
       );
     }
     if (there && (await someoneAnswers(path))) {
       throw new GannetError(
-        'BUSY',
+        'GANNET_BUSY',
         `a daemon already listens on ${path}`,
         'Stop it first, or give this one another `control` in its configuration.',
       );
@@ -56,7 +56,7 @@ export class ControlServer {
     } catch (cause) {
       const why = (cause as Error).message;
       throw new GannetError(
-        'CONFIG',
+        'GANNET_CONFIG',
         `can't listen on ${path}: ${why}`,
         'Make its folder.',
         'failed',

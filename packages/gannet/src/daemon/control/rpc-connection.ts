@@ -44,7 +44,7 @@ export class Callers {
       if (!method) {
         const known = Object.keys(this.methods).join(', ');
         throw new GannetError(
-          'CONTROL_PROTOCOL',
+          'GANNET_CONTROL_PROTOCOL',
           `this daemon has no method ${request.method}`,
           `It knows: ${known}.`,
           'usage',
@@ -70,7 +70,7 @@ function parseRequest(text: string): ControlRequest {
     return requestSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new GannetError(
-      'CONTROL_PROTOCOL',
+      'GANNET_CONTROL_PROTOCOL',
       'a message that is no request { id, method, params }',
       'Call with a `gannet` of the same version as the daemon.',
       'usage',

@@ -7,7 +7,7 @@ const SHAPE = /^[A-Za-z0-9_-]{32,256}$/;
 /**
  * The secret that a browser or Prometheus has to know; made where there is none yet.
  *
- * @throws GannetError CONFIG for a file that others may read, or that holds no token
+ * @throws GannetError GANNET_CONFIG for a file that others may read, or that holds no token
  */
 export async function loadToken(file: string): Promise<string> {
   try {
@@ -44,5 +44,7 @@ export function isToken(given: unknown, token: string): boolean {
 }
 
 function refused(file: string, why: string, remedy: string, cause?: unknown): GannetError {
-  return new GannetError('CONFIG', `http.tokenFile ${file}: ${why}`, remedy, 'failed', { cause });
+  return new GannetError('GANNET_CONFIG', `http.tokenFile ${file}: ${why}`, remedy, 'failed', {
+    cause,
+  });
 }

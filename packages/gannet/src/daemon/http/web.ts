@@ -73,7 +73,7 @@ export class Web {
     this.#pings = setInterval(() => this.#ping(), PING_MS);
   }
 
-  /** @throws GannetError CONFIG: the token, the certificate or the address can't be used */
+  /** @throws GannetError GANNET_CONFIG: the token, the certificate or the address can't be used */
   static async listen(options: WebOptions): Promise<Web> {
     const { config } = options;
     const [assets, token] = await Promise.all([loadAssets(), loadToken(config.tokenFile)]);
@@ -87,7 +87,7 @@ export class Web {
       clearInterval(web.#pings);
       const why = (cause as Error).message;
       const remedy = 'Choose another HOST:PORT, or end who has it.';
-      throw new GannetError('CONFIG', `http.listen: ${why}`, remedy, 'failed', { cause });
+      throw new GannetError('GANNET_CONFIG', `http.listen: ${why}`, remedy, 'failed', { cause });
     }
     return web;
   }
@@ -229,6 +229,6 @@ async function serverOf({ tls }: HttpConfig): Promise<Server> {
   } catch (cause) {
     const why = (cause as Error).message;
     const remedy = 'Give a certificate and its key as PEM files that this daemon may read.';
-    throw new GannetError('CONFIG', `http.tls: ${why}`, remedy, 'failed', { cause });
+    throw new GannetError('GANNET_CONFIG', `http.tls: ${why}`, remedy, 'failed', { cause });
   }
 }

@@ -68,7 +68,7 @@ export class PeerLink {
     ];
   }
 
-  /** @throws GannetError CONFIG when the address can't be listened on */
+  /** @throws GannetError GANNET_CONFIG when the address can't be listened on */
   static async listen(address: Address, options: PeerLinkOptions): Promise<PeerLink> {
     const link = new PeerLink(options);
     try {
@@ -107,7 +107,12 @@ export class PeerLink {
     });
   }
 
-  /** @throws GannetError CONTROL_UNREACHABLE without a link or an answer in time, INTERNAL when it was refused */
+  /**
+   * Asks the other daemon for its `inspect` report.
+   *
+   * @throws GannetError GANNET_PEER_UNREACHABLE without a link or an answer in time
+   * @throws GannetError GANNET_PEER_FAILED when the other daemon answers with an error
+   */
   async ask(timeoutMs: number): Promise<unknown> {
     const number = this.#nextNumber++;
     const answered = new Promise<PeerMessage & { type: 'answer' }>((resolve) => {
@@ -121,9 +126,12 @@ export class PeerLink {
       if (!answer) {
         const message = `no answer over the peer link in ${timeoutMs} ms`;
         const remedy = "Start the other side's daemon, and see to `peer`.";
-        throw new GannetError('CONTROL_UNREACHABLE', message, remedy);
+        throw new GannetError('GANNET_PEER_UNREACHABLE', message, remedy);
       }
-      if (answer.error !== undefined) throw new GannetError('INTERNAL', answer.error, '');
+      if (answer.error !== undefined) {
+        const remedy = 'Read the log of the daemon on the other host: it says what failed.';
+        throw new GannetError('GANNET_PEER_FAILED', answer.error, remedy);
+      }
       return answer.value;
     } finally {
       this.#asked.delete(number);
@@ -166,7 +174,7 @@ export class PeerLink {
     } catch (cause) {
       const why = (cause as Error).message;
       throw new GannetError(
-        'CONFIG',
+        'GANNET_CONFIG',
         `the peer link can't listen: ${why}`,
         'See `secondary.peer`.',
         'failed',

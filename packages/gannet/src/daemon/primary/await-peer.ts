@@ -23,7 +23,7 @@ export interface PeerWait {
   readonly asked: AbortSignal;
 }
 
-/** @throws GannetError NOT_READY when it can't come any more, TIMEOUT, INTERRUPTED */
+/** @throws GannetError GANNET_NOT_READY when it can't come any more, GANNET_TIMEOUT, GANNET_INTERRUPTED */
 export async function awaitPeer(wait: PeerWait): Promise<void> {
   const { link, what, isThere, signal, asked } = wait;
   const startMs = performance.now();
@@ -37,15 +37,20 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
       peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
     if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-      throw new GannetError('NOT_READY', `waiting for ${what}: ${says}`, RESTART);
+      throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, RESTART);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
       const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
-      throw new GannetError('NOT_READY', message, 'Start it: `gannet secondary`.');
+      throw new GannetError('GANNET_NOT_READY', message, 'Start it: `gannet secondary`.');
     }
     if (signal.aborted) {
       const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
-      throw new GannetError('TIMEOUT', `waited in vain for ${what}; ${says}`, RESTART, 'timeout');
+      throw new GannetError(
+        'GANNET_TIMEOUT',
+        `waited in vain for ${what}; ${says}`,
+        RESTART,
+        'timeout',
+      );
     }
     await sleep(POLL_MS);
   }
@@ -63,7 +68,7 @@ export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<st
 }
 
 export function interrupted(why: string): GannetError {
-  return new GannetError('INTERRUPTED', why, 'Protect it again when it is wanted.');
+  return new GannetError('GANNET_INTERRUPTED', why, 'Protect it again when it is wanted.');
 }
 
 /** Why a secondary that says this of itself protects nothing any more. */

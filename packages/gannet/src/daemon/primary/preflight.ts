@@ -1,7 +1,7 @@
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import { GannetError } from '@gannet/contract';
 
-/** @throws GannetError NOT_READY with all that is in the way */
+/** @throws GannetError GANNET_NOT_READY with all that is in the way */
 export async function expectLinkable(
   driver: PrimaryDriver,
   links: readonly DiskLink[],
@@ -10,5 +10,5 @@ export async function expectLinkable(
   const bad = findings.filter(({ severity }) => severity === 'error');
   if (bad.length === 0) return;
   const message = bad.map((finding) => finding.message).join('; ');
-  throw new GannetError('NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
 }

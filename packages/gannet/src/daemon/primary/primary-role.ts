@@ -172,7 +172,7 @@ export class PrimaryRole implements Role {
   /**
    * Copies the disks, starts COLO and waits for its first commit; on failure takes back what it did.
    *
-   * @throws GannetError STAGE_FAILED that names the stage, what was said and what to do
+   * @throws GannetError GANNET_STAGE_FAILED that names the stage, what was said and what to do
    */
   protect(progress: Progress, bytesPerSec?: number): Promise<PrimaryStatus> {
     if (this.#protecting || this.#isProtected)
@@ -265,7 +265,7 @@ export class PrimaryRole implements Role {
   /**
    * Takes the protection away: everything as it was, the guest undisturbed.
    *
-   * @throws GannetError REFUSED when the secondary can't be told, unless forced: it might take over later
+   * @throws GannetError GANNET_REFUSED when the secondary can't be told, unless forced: it might take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
     if (this.#protecting) {

@@ -58,12 +58,12 @@ export class SeedStage {
   }
 }
 
-/** @throws GannetError USAGE for what is no rate */
+/** @throws GannetError GANNET_USAGE for what is no rate */
 export function rateOf(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const message = `bytesPerSec is ${JSON.stringify(value)}`;
-  throw new GannetError('USAGE', message, 'Give bytes a second, 0 for no limit.', 'usage');
+  throw new GannetError('GANNET_USAGE', message, 'Give bytes a second, 0 for no limit.', 'usage');
 }
 
 /** Of the guest's memory, which goes over after the disks. */

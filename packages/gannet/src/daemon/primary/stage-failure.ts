@@ -10,7 +10,9 @@ export function stageFailed(stage: string, cause: unknown, peerSays?: string): G
   const isSaid = peerSays === undefined || message.includes(peerSays);
   const words = isSaid ? message : `${message}; the secondary says: ${peerSays}`;
   const exit = isTimeout(cause) ? 'timeout' : 'failed';
-  return new GannetError('STAGE_FAILED', `stage ${stage}: ${words}`, remedy, exit, { cause });
+  return new GannetError('GANNET_STAGE_FAILED', `stage ${stage}: ${words}`, remedy, exit, {
+    cause,
+  });
 }
 
 /** Of what was asked, or of the whole stage. */

@@ -60,7 +60,7 @@ export class Takeover {
    * The secondary takes over, and moves to its local files. Asking again gives the same answer.
    *
    * @param progress hears the stages `fence` where there is one, `take over`, `journal`, `write back` with its bytes, and `local disks`
-   * @throws GannetError REFUSED without proof that the primary is dead, unless forced
+   * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
   failOver(force: boolean, progress: Progress = () => undefined): Promise<FailoverReport> {
     this.#listeners.add(progress);
@@ -127,7 +127,7 @@ export class Takeover {
     if (replica.state === 'failed-over' || replica.state === 'retired') return 'it has taken over';
     if (!replica.mayFailOver) {
       throw new GannetError(
-        'REFUSED',
+        'GANNET_REFUSED',
         `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
         replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
         'refused',
@@ -136,7 +136,7 @@ export class Takeover {
     // Before a fence kills the only guest that is left.
     if (this.context.vm() === 'lost') {
       const message = `${vm} can't fail over: the secondary VM has ended`;
-      throw new GannetError('REFUSED', message, 'Start a secondary anew.', 'refused');
+      throw new GannetError('GANNET_REFUSED', message, 'Start a secondary anew.', 'refused');
     }
     if (force) return 'an operator says so';
     const link = this.context.peer();
@@ -152,7 +152,7 @@ export class Takeover {
       if (succeeded) return 'the primary is fenced';
     }
     throw new GannetError(
-      'REFUSED',
+      'GANNET_REFUSED',
       `nothing proves that the primary of ${vm} is dead`,
       'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
       'refused',
@@ -190,7 +190,7 @@ export class Takeover {
     await withinTime(resumed, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
     if (replica.state === 'failed-over') return;
     const message = `failover failed: ${replica.reason}`;
-    throw new GannetError('STAGE_FAILED', message, 'Seed again.');
+    throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed again.');
   }
 
   /** A guest that nobody reaches must get to its disks all the same. @returns what went wrong */

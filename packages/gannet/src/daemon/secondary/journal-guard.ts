@@ -6,7 +6,7 @@ import { basesOf, GannetError, type SecondaryConfig } from '@gannet/contract';
  * A failover begins its journal anew. What lies at that path may be the journal of an earlier failover of this VM, to
  * other bases, that is still to be recovered: then it holds the only copy of what the guest had flushed (I4).
  *
- * @throws GannetError REFUSED unless the journal is that of these bases, whose own state says what they are worth
+ * @throws GannetError GANNET_REFUSED unless the journal is that of these bases, whose own state says what they are worth
  */
 export async function checkJournal(config: SecondaryConfig): Promise<void> {
   const { journal, overwrite } = config.secondary;
@@ -16,7 +16,7 @@ export async function checkJournal(config: SecondaryConfig): Promise<void> {
     if (record?.journal === journal) return;
   }
   throw new GannetError(
-    'REFUSED',
+    'GANNET_REFUSED',
     `${journal} is there, and none of the bases of ${config.vm} knows it: other bases may need it`,
     'Recover those with `gannet recover`. If it is of no more use, remove it, or say --overwrite.',
     'refused',

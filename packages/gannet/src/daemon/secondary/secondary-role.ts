@@ -237,12 +237,12 @@ export class SecondaryRole implements Role {
   /**
    * Gives the QEMU that has taken over to who will be its primary role.
    *
-   * @throws GannetError REFUSED while this is still a secondary
+   * @throws GannetError GANNET_REFUSED while this is still a secondary
    */
   async release(): Promise<VmWatch> {
     if (this.replica.state !== 'retired' || this.#vmState !== 'ready') {
       throw new GannetError(
-        'REFUSED',
+        'GANNET_REFUSED',
         `${this.config.vm} can't be a primary: the replica is ${this.replica.state}, its VM ${this.#vmState}`,
         'Fail over first: `gannet failover`.',
         'refused',
@@ -342,7 +342,7 @@ export class SecondaryRole implements Role {
 
   #spent(): GannetError {
     const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
-    return new GannetError('NOT_READY', message, SEED_ANEW);
+    return new GannetError('GANNET_NOT_READY', message, SEED_ANEW);
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -413,7 +413,7 @@ export class SecondaryRole implements Role {
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
     if (this.config.secondary.source !== 'external') {
       throw new GannetError(
-        'REFUSED',
+        'GANNET_REFUSED',
         'checkpoints of this VM come from COLO',
         'Set `secondary.source: external` to drive them by call.',
         'refused',
@@ -424,11 +424,11 @@ export class SecondaryRole implements Role {
     } catch (cause) {
       if (!(cause instanceof CheckpointerError)) throw cause;
       const remedy = 'The order is seal, then commit or abort; nothing follows a failover.';
-      throw new GannetError('REFUSED', cause.message, remedy, 'refused', { cause });
+      throw new GannetError('GANNET_REFUSED', cause.message, remedy, 'refused', { cause });
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('STAGE_FAILED', message, 'Seed it again.');
+      throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed it again.');
     }
     return this.status();
   }

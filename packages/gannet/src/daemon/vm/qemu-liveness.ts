@@ -15,7 +15,7 @@ export interface OwnVm {
  * they are cut, and it is asked again.
  *
  * @returns false where it has ended: there is nothing that could run on
- * @throws GannetError TIMEOUT where it hangs all the same
+ * @throws GannetError GANNET_TIMEOUT where it hangs all the same
  */
 export async function isAwake(vm: OwnVm): Promise<boolean> {
   const before = await ask(vm);
@@ -25,7 +25,7 @@ export async function isAwake(vm: OwnVm): Promise<boolean> {
   const health = await ask(vm);
   if (health !== 'hung') return health === 'alive';
   throw new GannetError(
-    'TIMEOUT',
+    'GANNET_TIMEOUT',
     `the QEMU of ${vm.name} did not answer query-status in ${vm.patienceMs} ms, its links cut`,
     'See what its process waits for. If it is lost, `gannet failover` on the secondary host.',
     'timeout',

@@ -71,11 +71,16 @@ export class VmWatch {
     if (this.#state === 'hung') {
       const why = this.#trouble ?? `no answer to query-status for ${this.silenceMs} ms`;
       const remedy = 'See what its process waits for; try again once it answers.';
-      return new GannetError('TIMEOUT', `the QEMU of ${vm} hangs: ${why}`, remedy, 'timeout');
+      return new GannetError(
+        'GANNET_TIMEOUT',
+        `the QEMU of ${vm} hangs: ${why}`,
+        remedy,
+        'timeout',
+      );
     }
     const why = this.#trouble ? `: ${this.#trouble}` : '';
     const message = `the QEMU of ${vm} is ${this.#state}${why}`;
-    return new GannetError('NOT_READY', message, why === '' ? START_QEMU : OWN_SOCKET);
+    return new GannetError('GANNET_NOT_READY', message, why === '' ? START_QEMU : OWN_SOCKET);
   }
 
   on(listener: (state: VmState, reason: string) => void): () => void {

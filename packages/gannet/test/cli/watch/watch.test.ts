@@ -388,6 +388,6 @@ describe('a daemon that is watched', () => {
     });
     printing.catch(() => undefined);
     await server?.close();
-    await expect(printing).rejects.toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+    await expect(printing).rejects.toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE' });
   });
 });

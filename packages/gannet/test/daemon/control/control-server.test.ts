@@ -92,7 +92,7 @@ describe('the socket', () => {
   test('is not taken from a daemon that answers', async () => {
     await serve({ who: () => 'first' });
     const error = await failure(ControlServer.listen(socketPath, {}));
-    expect(error).toMatchObject({ code: 'BUSY', exit: 'failed' });
+    expect(error).toMatchObject({ code: 'GANNET_BUSY', exit: 'failed' });
     expect((error as Error).message).toContain(socketPath);
     expect(await (await call()).call('who')).toBe('first');
   });
@@ -110,14 +110,14 @@ describe('the socket', () => {
   test('never replaces what is no socket', async () => {
     await writeFile(socketPath, 'precious');
     const error = await failure(ControlServer.listen(socketPath, {}));
-    expect(error).toMatchObject({ code: 'CONFIG' });
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG' });
     expect(await readFile(socketPath, 'utf8')).toBe('precious');
   });
 
   test('in a folder that is not there is an error that names it', async () => {
     const away = path.join(dir, 'no', 'daemon.ctl');
     const error = await failure(ControlServer.listen(away, {}));
-    expect(error).toMatchObject({ code: 'CONFIG', remedy: 'Make its folder.' });
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG', remedy: 'Make its folder.' });
     expect((error as Error).message).toContain(away);
   });
 
@@ -166,7 +166,7 @@ describe('a call', () => {
 
   test('gets an error with its code, remedy and exit', async () => {
     await serve({
-      fail: () => Promise.reject(new GannetError('REFUSED', 'not now', 'Later.', 'refused')),
+      fail: () => Promise.reject(new GannetError('GANNET_REFUSED', 'not now', 'Later.', 'refused')),
       crash: () => {
         throw new TypeError('a bug');
       },
@@ -175,10 +175,10 @@ describe('a call', () => {
     const refused = await failure(client.call('fail'));
     expect(refused).toBeInstanceOf(GannetError);
     expect(refused).toMatchObject({
-      ...{ code: 'REFUSED', message: 'not now', remedy: 'Later.', exit: 'refused' },
+      ...{ code: 'GANNET_REFUSED', message: 'not now', remedy: 'Later.', exit: 'refused' },
     });
     expect(await failure(client.call('crash'))).toMatchObject({
-      ...{ code: 'INTERNAL', message: 'a bug', exit: 'failed' },
+      ...{ code: 'GANNET_INTERNAL', message: 'a bug', exit: 'failed' },
       remedy: expect.stringContaining('a mistake in Gannet'),
     });
   });
@@ -188,7 +188,7 @@ describe('a call', () => {
     async (method) => {
       await serve({ status: () => 1, events: () => 2 });
       const error = await failure((await call()).call(method));
-      expect(error).toMatchObject({ code: 'CONTROL_PROTOCOL', exit: 'usage' });
+      expect(error).toMatchObject({ code: 'GANNET_CONTROL_PROTOCOL', exit: 'usage' });
       expect(error).toMatchObject({ remedy: 'It knows: status, events.' });
     },
   );
@@ -220,9 +220,11 @@ describe('a call', () => {
     const waiting = failure(client.call('never'));
     await server.close();
     const error = await waiting;
-    expect(error).toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+    expect(error).toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE' });
     expect((error as Error).message).toContain('the daemon ended the connection');
-    expect(await failure(client.call('never'))).toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+    expect(await failure(client.call('never'))).toMatchObject({
+      code: 'GANNET_CONTROL_UNREACHABLE',
+    });
   });
 });
 
@@ -243,7 +245,7 @@ describe('what is no request', () => {
     socket.send(text);
     expect(await answer).toMatchObject({
       id: -1,
-      error: { code: 'CONTROL_PROTOCOL', exit: 'usage' },
+      error: { code: 'GANNET_CONTROL_PROTOCOL', exit: 'usage' },
     });
     const next = reply(socket);
     socket.send(Buffer.from(JSON.stringify({ id: 9, method: 'status' })));
@@ -320,7 +322,7 @@ describe('a watcher', () => {
 describe('a client', () => {
   test('without a daemon says so, and how to start one', async () => {
     const error = await failure(ControlClient.connect(socketPath));
-    expect(error).toMatchObject({ code: 'CONTROL_UNREACHABLE', exit: 'failed' });
+    expect(error).toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE', exit: 'failed' });
     expect((error as GannetError).message).toContain(`no daemon on ${socketPath}: `);
     expect((error as GannetError).remedy).toContain('gannet secondary');
   });
@@ -334,7 +336,7 @@ describe('a client', () => {
     client.close();
     const nowhere = path.join(dir, 'nowhere');
     expect(await failure(ControlClient.connectWithin(nowhere, 60))).toMatchObject({
-      code: 'CONTROL_UNREACHABLE',
+      code: 'GANNET_CONTROL_UNREACHABLE',
     });
   });
 
@@ -343,7 +345,7 @@ describe('a client', () => {
     const mute = createPlainServer((socket) => held.push(socket));
     await listenPlain(mute);
     const error = await failure(ControlClient.connect(socketPath, 50));
-    expect(error).toMatchObject({ code: 'TIMEOUT', exit: 'timeout' });
+    expect(error).toMatchObject({ code: 'GANNET_TIMEOUT', exit: 'timeout' });
     for (const socket of held) socket.destroy();
   });
 
@@ -351,7 +353,7 @@ describe('a client', () => {
     const other = createPlainServer((socket) => socket.resume().end('NBDMAGICIHAVEOPT'));
     await listenPlain(other);
     expect(await failure(ControlClient.connect(socketPath))).toMatchObject({
-      code: 'CONTROL_UNREACHABLE',
+      code: 'GANNET_CONTROL_UNREACHABLE',
     });
   });
 
@@ -363,7 +365,7 @@ describe('a client', () => {
       sockets.on('connection', (socket) => socket.on('message', () => socket.send(text)));
       await listenPlain(http);
       expect(await failure((await call()).call('status'))).toMatchObject({
-        code: 'CONTROL_UNREACHABLE',
+        code: 'GANNET_CONTROL_UNREACHABLE',
       });
     },
   );
@@ -371,7 +373,7 @@ describe('a client', () => {
 
 describe('a daemon that gives no sign of life', () => {
   const TIMEOUT = {
-    code: 'TIMEOUT',
+    code: 'GANNET_TIMEOUT',
     exit: 'timeout',
     remedy: expect.stringContaining('--timeout'),
   };
@@ -384,7 +386,7 @@ describe('a daemon that gives no sign of life', () => {
     const client = await ControlClient.connect(socketPath, 100);
     const both = await Promise.all([failure(client.call('a')), failure(client.call('b'))]);
     expect(both).toMatchObject([TIMEOUT, TIMEOUT]);
-    expect(await failure(client.call('c'))).toMatchObject({ code: 'CONTROL_UNREACHABLE' });
+    expect(await failure(client.call('c'))).toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE' });
   });
 
   test('is not one that takes its time', async () => {
@@ -395,6 +397,6 @@ describe('a daemon that gives no sign of life', () => {
     undo.push(() => client.close());
     setTimeout(done, 400);
     expect(await client.call('protect')).toBe('protected');
-    expect(await failure(client.call('no'))).toMatchObject({ code: 'CONTROL_PROTOCOL' });
+    expect(await failure(client.call('no'))).toMatchObject({ code: 'GANNET_CONTROL_PROTOCOL' });
   });
 });

@@ -179,7 +179,7 @@ describe('the WebSocket', () => {
     const params: unknown[] = [];
     const failover = (given: Record<string, unknown>): never => {
       params.push(given);
-      throw new GannetError('REFUSED', 'nothing proves it', 'Make sure.', 'refused');
+      throw new GannetError('GANNET_REFUSED', 'nothing proves it', 'Make sure.', 'refused');
     };
     const { port, token } = await serve({}, { failover, protect: () => 'done' });
     const forced = { id: 2, method: 'failover', params: { force: true } };
@@ -191,12 +191,12 @@ describe('the WebSocket', () => {
     expect(answers[1]).toEqual({
       id: 2,
       error: {
-        ...{ code: 'REFUSED', message: 'nothing proves it', remedy: 'Make sure.' },
+        ...{ code: 'GANNET_REFUSED', message: 'nothing proves it', remedy: 'Make sure.' },
         exit: 'refused',
       },
     });
     expect(params).toEqual([{}]);
-    expect(answers[2]).toMatchObject({ id: 3, error: { code: 'CONTROL_PROTOCOL' } });
+    expect(answers[2]).toMatchObject({ id: 3, error: { code: 'GANNET_CONTROL_PROTOCOL' } });
   });
 
   test('tells who watches of events', async () => {
@@ -260,7 +260,7 @@ describe('the token', () => {
     await writeFile(file, text);
     await chmod(file, mode);
     await expect(serve()).rejects.toMatchObject({
-      ...{ code: 'CONFIG', message: expect.stringMatching(message) },
+      ...{ code: 'GANNET_CONFIG', message: expect.stringMatching(message) },
       remedy: expect.stringMatching(remedy),
     });
   });
@@ -270,7 +270,7 @@ test('an address that is taken is an error that names the key', async () => {
   const { port } = await serve();
   const listen = { type: 'inet', host: '127.0.0.1', port } as const;
   await expect(serve({ listen })).rejects.toMatchObject({
-    ...{ code: 'CONFIG', message: expect.stringMatching(/^http.listen: .*EADDRINUSE/) },
+    ...{ code: 'GANNET_CONFIG', message: expect.stringMatching(/^http.listen: .*EADDRINUSE/) },
   });
 });
 
@@ -288,7 +288,7 @@ test('TLS: with a certificate and its key, and not without', async () => {
   await writeFile(key, 'no key');
   expect(await readFile(key, 'utf8')).toBe('no key');
   await expect(serve({ tls: { cert, key } })).rejects.toMatchObject({
-    ...{ code: 'CONFIG', message: expect.stringMatching(/^http.tls: /) },
+    ...{ code: 'GANNET_CONFIG', message: expect.stringMatching(/^http.tls: /) },
   });
 });
 
