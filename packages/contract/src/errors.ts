@@ -5,8 +5,8 @@ export const EXIT = { done: 0, failed: 1, usage: 2, degraded: 3, refused: 4, tim
 export type ExitName = keyof typeof EXIT;
 
 /**
- * Something that an operator has to know: what is wrong and what to do. It crosses the control socket whole, so the
- * command can end with the code that the daemon chose.
+ * An error for an operator: what is wrong, and what to do about it. The control socket carries all
+ * of its fields, so the command ends with the exit code that the daemon chose.
  */
 export class GannetError extends Error {
   override readonly name = 'GannetError';
@@ -26,7 +26,7 @@ export type GannetErrorCode =
   | 'GANNET_CONFIG'
   /** No daemon answers on the control socket. */
   | 'GANNET_CONTROL_UNREACHABLE'
-  /** A message on the control socket was not understood: command and daemon may differ in version. */
+  /** A message on the control socket was not understood: the versions may differ. */
   | 'GANNET_CONTROL_PROTOCOL'
   /** The daemon on the other host did not answer over the peer link. */
   | 'GANNET_PEER_UNREACHABLE'
@@ -56,15 +56,18 @@ function remedyOf(code: unknown): string {
     return REMEDIES[code as keyof typeof REMEDIES];
   }
   const isSystems = typeof code === 'string' && SYSTEM.test(code);
-  return isSystems ? 'The system refused it: see to the file or address that it names.' : A_BUG;
+  return isSystems ? 'Check the file or address in the message: the system refused it.' : A_BUG;
 }
 
-/** An answer that QEMU owes is a time that ran out, as any other. */
+/** A missing QEMU reply counts as a timeout. */
 function exitOf(code: unknown): ExitName {
   return code === 'DRIVER_DEADLINE' ? 'timeout' : 'failed';
 }
 
-/** Any error as one that can be shown; codes and remedies of the packages' own errors are kept. */
+/**
+ * Turns anything that was thrown into fields to show. Errors of Gannet's packages keep their code
+ * and remedy; anything else is `GANNET_INTERNAL`.
+ */
 export function describeError(error: unknown): {
   readonly code: string;
   readonly message: string;
@@ -80,5 +83,5 @@ export function describeError(error: unknown): {
   };
 }
 
-/** A daemon that gives no sign of life for this long is stopped, or hangs. */
+/** How long a command waits for a sign of life of the daemon, in ms. */
 export const SILENCE_MS = 10_000;

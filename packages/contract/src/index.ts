@@ -1,4 +1,4 @@
-/** What Gannet's daemons say and are told: events, methods, status, errors, configuration; a client of both sockets. */
+/** Gannet's contract: events, methods, status, errors, configuration, and a control client. */
 export * from './client.js';
 export * from './config/address.js';
 export * from './config/bytes.js';

@@ -2,28 +2,31 @@ import type { CheckpointerErrorCode } from '@gannet/checkpointer';
 import type { NbdErrorCode } from '@gannet/nbd';
 import type { QmpErrorCode } from 'qemu-qmp-client';
 
-export const A_BUG = 'This is a mistake in Gannet: report it, with the log of the daemon.';
+/** The remedy of errors that only a bug in Gannet can cause. */
+export const A_BUG = 'This is a bug in Gannet: please report it, with the log of the daemon.';
 
-const SEE_QMP = 'See that the program at `qmp` is a QEMU, and that nobody else uses this socket.';
-const QEMU_ENDED = 'See whether QEMU still runs. Started anew, it is found again at its socket.';
-const HANGS = 'See whether QEMU hangs or is stopped; `gannet status` says what is known of it.';
+const SEE_QMP = 'Check that `qmp` is the QMP socket of a QEMU, and that no other program uses it.';
+const QEMU_ENDED =
+  'Check whether QEMU still runs. If you start it again, the daemon reconnects by itself.';
+const HANGS = 'Check whether the QEMU process hangs or was stopped (SIGSTOP, a debugger).';
 
-/** What to do about errors that do not say so themselves: the packages that know of no operator. */
+/** Remedies for errors of packages that are used without an operator, and so carry none. */
 export const REMEDIES: Readonly<
   Record<NbdErrorCode | QmpErrorCode | CheckpointerErrorCode | 'GANNET_INTERNAL', string>
 > = {
   GANNET_INTERNAL: A_BUG,
-  NBD_PROTOCOL:
-    'See that the program at this address is an NBD server or client, and of which version.',
-  NBD_COMMAND: 'See the message and log of the other side: it failed there.',
-  NBD_REFUSED: 'See `gannet status` on the other side: it says why nothing may be written there.',
-  NBD_CONNECTION: 'See that the other side runs, and that the way to it is open.',
-  NBD_LISTEN: 'Stop who listens there, or choose another address: `secondary.nbd`.',
-  CHECKPOINT_NOT_SEALED: 'The order is seal, then commit or abort.',
-  CHECKPOINT_ALREADY_SEALED: 'Commit or abort what is sealed.',
-  CHECKPOINT_ENDED: 'Nothing follows a failover: protect the VM again.',
-  CHECKPOINT_WRITE_BACK_STOPPED: 'Nothing is lost: it is in memory, or in the journal.',
-  QMP_DIAL_FAILED: 'Start QEMU with the QMP socket that the configuration names as `qmp`.',
+  NBD_PROTOCOL: 'Check that the program at this address speaks NBD, and update it if it is old.',
+  NBD_COMMAND: 'Read the log of the NBD server on the other host: the request failed there.',
+  NBD_REFUSED: 'Run `gannet status` on the other host: it says why writes are refused there.',
+  NBD_CONNECTION: 'Check that the other side runs, and the network or tunnel to it.',
+  NBD_LISTEN: 'Stop the program that uses this address, or set `secondary.nbd` to another.',
+  CHECKPOINT_NOT_SEALED: 'Call `seal` first, then `commit` or `abort`.',
+  CHECKPOINT_ALREADY_SEALED: 'Call `commit` or `abort` for the sealed epoch first.',
+  CHECKPOINT_ENDED:
+    'There are no checkpoints after a failover: run `gannet reprotect` to protect the VM again.',
+  CHECKPOINT_WRITE_BACK_STOPPED:
+    'Nothing is lost: the data is in memory or in the journal. Fix the storage that the log names.',
+  QMP_DIAL_FAILED: 'Start QEMU with the QMP socket that the configuration names under `qmp`.',
   QMP_EARLY_CLOSE: SEE_QMP,
   QMP_NEGOTIATION_REFUSED: SEE_QMP,
   QMP_CONNECTION_LOST: QEMU_ENDED,
@@ -37,12 +40,13 @@ export const REMEDIES: Readonly<
   QMP_GREETING_REPEATED: SEE_QMP,
   QMP_RESPONSE_WITHOUT_ID: SEE_QMP,
   QMP_UNKNOWN_ID: SEE_QMP,
-  QMP_COMMAND_FAILED: 'QEMU says why; `gannet check` finds most reasons beforehand.',
-  QMP_CONNECT_TIMEOUT: 'Give Gannet a QMP socket of its own: it serves one client at a time.',
+  QMP_COMMAND_FAILED:
+    'Read the reason that QEMU gives; `gannet check` finds most such problems in advance.',
+  QMP_CONNECT_TIMEOUT: 'Give Gannet a QMP socket of its own: QEMU serves one client at a time.',
   QMP_COMMAND_TIMEOUT: HANGS,
   QMP_WAIT_TIMEOUT: HANGS,
-  QMP_ABORTED: 'Ask again when it is wanted.',
-  QMP_OOB_NOT_NEGOTIATED: 'Use a QEMU of version 2.12 or later.',
+  QMP_ABORTED: 'Run the command again if you still need it.',
+  QMP_OOB_NOT_NEGOTIATED: 'Use QEMU 7.2 or later.',
   QMP_TOO_MANY_COMMANDS: HANGS,
   QMP_UNSERIALIZABLE_ARGUMENTS: A_BUG,
   QMP_INVALID_OPTION: A_BUG,

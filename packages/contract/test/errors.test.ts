@@ -11,7 +11,10 @@ describe('describeError', () => {
   });
 
   test("keeps the code and remedy of another package's error", () => {
-    const error = Object.assign(new Error('small'), { code: 'REPLICA_BASE_SIZE', remedy: 'Grow it.' });
+    const error = Object.assign(new Error('small'), {
+      code: 'REPLICA_BASE_SIZE',
+      remedy: 'Grow it.',
+    });
     expect(describeError(error)).toEqual({
       ...{ code: 'REPLICA_BASE_SIZE', message: 'small', remedy: 'Grow it.', exit: 'failed' },
     });
@@ -25,7 +28,7 @@ describe('describeError', () => {
     [42, '42'],
     [{ code: 7, message: 8, remedy: 9, exit: 'toString' }, '[object Object]'],
   ])('makes something to show of %p', (error, message) => {
-    const remedy = expect.stringContaining('a mistake in Gannet: report it');
+    const remedy = expect.stringContaining('a bug in Gannet: please report it');
     expect(describeError(error)).toEqual({
       code: 'GANNET_INTERNAL',
       message,
@@ -35,10 +38,10 @@ describe('describeError', () => {
   });
 
   test.each([
-    ['NBD_LISTEN', 'choose another address'],
-    ['QMP_CONNECTION_LOST', 'See whether QEMU still runs'],
-    ['EACCES', 'The system refused it'],
-    ['SOMETHING', 'a mistake in Gannet'],
+    ['NBD_LISTEN', 'set `secondary.nbd` to another'],
+    ['QMP_CONNECTION_LOST', 'Check whether QEMU still runs'],
+    ['EACCES', 'the system refused it'],
+    ['SOMETHING', 'a bug in Gannet'],
   ])('has a remedy where an error %s has none', (code, words) => {
     const error = Object.assign(new Error('no'), { code });
     expect(describeError(error)).toMatchObject({ code, remedy: expect.stringContaining(words) });

@@ -2,28 +2,31 @@ import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { looks } from './key-metadata.js';
 
-/** Where something listens. */
+/** Where something listens: a unix socket, or a TCP port with or without TLS. */
 export type Address = { readonly type: 'unix'; readonly path: string } | InetAddress;
 
+/** A TCP port. */
 export interface InetAddress {
   readonly type: 'inet';
   readonly host: string;
   readonly port: number;
-  /** Present where the connection is one of TLS. */
+  /** Present if connections use TLS. */
   readonly tls?: true;
 }
 
 /** Longest path that fits a socket address on Linux. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
+/** An absolute path that fits a socket address. */
 export const socketPath = z
   .string()
-  .startsWith('/', 'give the socket an absolute path')
+  .startsWith('/', 'a socket needs an absolute path')
   .refine((path) => Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX, {
-    error: `a socket's path may have ${SOCKET_PATH_BYTES_MAX} bytes at most`,
+    error: `the path of a socket may have at most ${SOCKET_PATH_BYTES_MAX} bytes`,
   })
-  .meta(looks(`absolute path of ${SOCKET_PATH_BYTES_MAX} bytes at most`));
+  .meta(looks(`absolute path of at most ${SOCKET_PATH_BYTES_MAX} bytes`));
 
+/** `unix:PATH`, `tls:HOST:PORT` or `HOST:PORT`. */
 export const address = z
   .string()
   .transform((text, context): Address => {
@@ -43,7 +46,7 @@ export const address = z
   })
   .meta(looks('address'));
 
-/** A URI of QEMU's `migrate`. The guest's memory goes there in the clear. */
+/** A URI of QEMU's `migrate` command. QEMU sends the guest's memory there unencrypted. */
 export const migrateUri = z
   .string()
   .superRefine((text, context) => {
@@ -54,7 +57,7 @@ export const migrateUri = z
   })
   .meta(looks('`unix:PATH` or `tcp:HOST:PORT`'));
 
-/** Where a migration URI leads, unless that is a unix socket. */
+/** Host and port of a migration URI; undefined for a unix socket. */
 export function tcpOf(uri: string): { host: string; port: number } | undefined {
   return uri.startsWith('tcp:') ? hostAndPort(uri.slice('tcp:'.length)) : undefined;
 }
@@ -65,7 +68,7 @@ function hostAndPort(text: string): { host: string; port: number } | undefined {
   return host && port >= 1 && port <= 65535 ? { host, port } : undefined;
 }
 
-/** Whether an address is reached without leaving this host. */
+/** Whether connections to a host stay on this machine. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

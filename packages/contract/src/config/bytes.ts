@@ -6,7 +6,7 @@ const UNITS: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 };
 
-/** Undefined unless it is a size above 0. */
+/** Parses a size: bytes, or a whole number with a unit. Undefined unless it is above 0. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d+)\s*(KiB|MiB|GiB|TiB|)$/.exec(text);
   const size = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? 1);

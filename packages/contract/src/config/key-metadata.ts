@@ -1,35 +1,35 @@
 /**
- * What is told of a key of the configuration besides what its schema checks. zod keeps it beside the schema, and
- * z.toJSONSchema() hands it on: docs/reference/config.md and the manual page are made from that.
+ * Documentation of a configuration key. zod stores it with the schema and z.toJSONSchema() returns
+ * it: docs/reference/config.md and the manual page are generated from it.
  */
 export type KeyNotes = {
   readonly description: string;
-  /** As a file may have it. */
+  /** A value as it may be written in a file. */
   readonly example?: unknown;
   readonly unit?: 'ms' | 'µs' | 'bytes' | 'bytes a second';
-  /** Whose daemon reads it, where that does not follow from the section. */
+  /** Which daemon reads it, if the section does not already say so. */
   readonly host?: 'primary' | 'secondary';
-  /** What holds for a file without it, where that is no constant of the schema. */
+  /** The default in words, if it is not a constant of the schema. */
   readonly fallback?: string;
-  /** A daemon that runs takes a change of it at SIGHUP. */
+  /** A running daemon applies a change of it at SIGHUP. */
   readonly reloads?: true;
-  /** The page of docs/ that has more. */
+  /** A page in docs/ that explains more. */
   readonly see?: string;
 };
 
 type MoreNotes = Omit<KeyNotes, 'description' | 'example'>;
 
-/** Attaches to a key's schema what pages and completion say of it. */
+/** Documents a key: the result goes into its schema's `meta()`. */
 export function key(description: string, example: unknown, more: MoreNotes = {}): KeyNotes {
   return { description, example, ...more };
 }
 
-/** As `key`, for a section: a key that holds others. */
+/** Documents a section, that is, a key that holds other keys. */
 export function section(description: string, more: MoreNotes = {}): KeyNotes {
   return { description, ...more };
 }
 
-/** What a text has to look like, in words: the schema only has an expression, or a function, for it. */
+/** Describes the form of a value in words, where the schema has only a pattern or a function. */
 export function looks(form: string): { readonly form: string } {
   return { form };
 }

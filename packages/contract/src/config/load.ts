@@ -8,90 +8,125 @@ import { GannetError } from '../errors.js';
 import type { NetworkCard } from './network-card.js';
 import { type Places, placesOf } from './paths.js';
 
+/** Section `http`, with its defaults filled in. */
 export type HttpConfig = Omit<NonNullable<ConfigFile['http']>, 'tokenFile'> & {
   readonly tokenFile: string;
 };
 type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm' | 'journal'> & {
   readonly nbd: Address;
-  /** Path of the unix socket at which its own VM finds its disks. */
+  /** Path of the unix socket that serves the disks to the secondary VM. */
   readonly svm: string;
   readonly journal: string;
 };
-/** A configuration file, and where it says nothing, the usual places. */
+/** A configuration file in which every path that it leaves out has its default. */
 export type Config = Omit<ConfigFile, 'control' | 'secondary' | 'network' | 'http'> & {
   readonly control: string;
   readonly network: readonly NetworkCard[];
   readonly http?: HttpConfig | undefined;
   readonly secondary?: SecondarySection | undefined;
 };
+/** A configuration that a primary's daemon can use. */
 export type PrimaryConfig = Config & { readonly primary: NonNullable<Config['primary']> };
+/** A configuration that a secondary's daemon can use. */
 export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config['secondary']> };
 
 /**
  * Reads and checks a configuration file.
  *
- * @throws GannetError GANNET_CONFIG that names the file, each key that is wrong, and what it wants
+ * @throws GannetError GANNET_CONFIG that names the file and, for each wrong key, what to write
  */
 export async function loadConfig(file: string, places?: Places): Promise<Config> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    const why = (cause as Error).message;
-    throw configError(
-      `the configuration ${file} can't be read: ${why}`,
-      'Name a file with --config.',
-      cause,
-    );
+    const message = `the configuration ${file} cannot be read: ${(cause as Error).message}`;
+    const remedy =
+      'Check the name of the VM and the permissions of the file, or pass another with --config.';
+    throw configError(message, remedy, cause);
   }
   return parseConfig(text, file, places);
 }
 
-/** As loadConfig, of a text; `file` is for messages. */
+/**
+ * Checks a configuration that was read already.
+ *
+ * @param file its name, for messages
+ * @throws GannetError GANNET_CONFIG as loadConfig()
+ */
 export function parseConfig(text: string, file: string, places: Places = placesOf()): Config {
   let document: unknown;
   try {
     const yaml = parseDocument(text, { logLevel: 'error' });
-    // Of a warning nobody would hear, and what it is about, a tag say, would count for nothing.
+    // Warnings count as errors: an unknown tag, for example, would be ignored silently.
     const [flaw] = [...yaml.errors, ...yaml.warnings];
     if (flaw) throw flaw;
     document = yaml.toJS();
   } catch (cause) {
-    throw configError(`${file} is not YAML: ${(cause as Error).message}`, 'Mend the line.', cause);
+    const message = `${file} is not valid YAML: ${(cause as Error).message}`;
+    throw configError(message, 'Correct the line that the message names.', cause);
   }
-  const result = configSchema.safeParse(document);
+  const result = configSchema.safeParse(document, { error: plainMessage });
   if (!result.success) {
     const findings = result.error.issues.map(({ path, message }) => {
       const key = path.length > 0 ? path.join('.') : 'the file';
       return `  ${key}: ${message}`;
     });
-    throw configError(`${file}:\n${findings.join('\n')}`, 'Mend these keys.', result.error);
+    const remedy = 'Correct these keys in the file. docs/reference/config.md describes every key.';
+    throw configError(`${file}:\n${findings.join('\n')}`, remedy, result.error);
   }
   const names = result.data.disks.map(({ name }) => name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) {
-    throw configError(
-      `${file}:\n  disks: the name ${twice} is there twice`,
-      'Name each disk once.',
-    );
+    const message = `${file}:\n  disks: two disks have the name ${twice}`;
+    throw configError(message, 'Give each disk a name of its own.');
   }
   const cards = result.data.network.map(({ netdev }) => netdev);
   const double = cards.find((netdev, at) => cards.indexOf(netdev) !== at);
   if (double !== undefined) {
-    const words = `${file}:\n  network: the netdev ${double} is there twice`;
-    throw configError(words, 'Name each netdev once.');
+    const message = `${file}:\n  network: the netdev ${double} is listed twice`;
+    throw configError(message, 'List each netdev once.');
   }
   return withPlaces(result.data, file, places);
 }
 
-/** Puts in what follows from the VM's name. Where a tunnel from the other host ends is for the file to say. */
+/** Words for zod's own messages; undefined keeps the message of the schema. */
+function plainMessage(issue: {
+  readonly code?: string;
+  readonly input?: unknown;
+  readonly expected?: unknown;
+  readonly keys?: readonly string[];
+  readonly origin?: string;
+}): string | undefined {
+  const { code, input, expected, keys = [], origin } = issue;
+  if (code === 'unrecognized_keys') {
+    return `there is no key ${keys.map((one) => `"${one}"`).join(', ')} here`;
+  }
+  if (code === 'too_small' && origin !== 'number') return 'must not be empty';
+  if (code !== 'invalid_type') return undefined;
+  const what = TYPES[String(expected)] ?? String(expected);
+  if (input === undefined || input === null) return `is missing: write ${what}`;
+  if (expected === 'int' && typeof input === 'number') return `must be ${what}`;
+  return `must be ${what}, but is ${TYPES[Array.isArray(input) ? 'array' : typeof input]}`;
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping of keys to values',
+};
+
+/** Fills in the paths that follow from the VM's name. A tunnel's address has no default. */
 function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Places): Config {
   const socket = (key: string, suffix: string): string => {
     const result = socketPath.safeParse(path.join(runDir, `${given.vm}.${suffix}`));
     if (result.success) return result.data;
     const why = result.error.issues[0]?.message ?? 'not a socket path';
-    const words = `${file}:\n  ${key}: by default it is in ${runDir}, but ${why}`;
-    throw configError(words, 'Name a shorter path.');
+    const message = `${file}:\n  ${key}: its default is in ${runDir}, but ${why}`;
+    throw configError(message, `Set \`${key}\` to a shorter path.`);
   };
   const control = given.control ?? socket('control', 'sock');
   const network = given.network.map((card, at): NetworkCard => {
@@ -116,59 +151,77 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
   return { ...given, control, network, http, secondary: { ...secondary, nbd, svm, peer, journal } };
 }
 
-/** Beyond loopback nothing is taken for granted. */
+/** Off loopback, TLS and a token file must be named explicitly. */
 function withToken(http: NonNullable<ConfigFile['http']>, usual: string, file: string): HttpConfig {
   const { listen, tls, tokenFile = usual } = http;
   const missing = [...(tls ? [] : ['http.tls']), ...(http.tokenFile ? [] : ['http.tokenFile'])];
   if (isLoopback(listen.host) || missing.length === 0) return { ...http, tokenFile };
-  throw configError(
-    `${file}:\n  http.listen: ${listen.host} is beyond loopback, and ${missing.join(' and ')} not there`,
-    'Give `http.tls.cert`, `http.tls.key` and `http.tokenFile`, or listen on 127.0.0.1 and use a tunnel.',
-  );
+  const message =
+    `${file}:\n  http.listen: ${listen.host} is not a loopback address, ` +
+    `so ${missing.join(' and ')} must be set`;
+  const remedy =
+    'Set `http.tls.cert`, `http.tls.key` and `http.tokenFile`, ' +
+    'or listen on 127.0.0.1 and use a tunnel.';
+  throw configError(message, remedy);
 }
 
-/** Narrows a configuration to one with a section `primary`. @throws GannetError GANNET_CONFIG */
+/**
+ * Narrows a configuration to what a primary's daemon needs.
+ *
+ * @throws GannetError GANNET_CONFIG if a section is missing
+ */
 export function asPrimary(config: Config): PrimaryConfig {
   const card = config.network.find(({ primary }) => !primary);
   if (config.primary && card) {
     const message = `network: ${card.netdev} has no section \`primary\``;
-    const remedy = "Add it: mirror and compare, the secondary's sockets as seen from the primary.";
+    const remedy =
+      "Add it, with `mirror` and `compare`: the secondary's sockets as the primary reaches them.";
     throw configError(message, remedy);
   }
   if (config.primary) return config as PrimaryConfig;
-  throw configError('the configuration has no section `primary`', 'Add it: nbd, migrate, peer.');
+  const message = 'the configuration has no section `primary`';
+  throw configError(message, 'Add it, with the keys `nbd`, `migrate` and `peer`.');
 }
 
-/** Narrows a configuration to one with a section `secondary`. @throws GannetError GANNET_CONFIG */
+/**
+ * Narrows a configuration to what a secondary's daemon needs.
+ *
+ * @throws GannetError GANNET_CONFIG if a key is missing, or the secondary VM is not on this host
+ */
 export function asSecondary(config: Config): SecondaryConfig {
   if (!config.secondary) {
     throw configError(
       'the configuration has no section `secondary`',
-      'Add it; `secondary: {}` will do.',
+      'Add it; `secondary: {}` is enough.',
     );
   }
   const without = config.disks.find(({ base }) => base === undefined);
   if (without) {
-    const key = `disks: ${without.name} has no base`;
-    throw configError(key, 'A secondary needs an image or block device for each disk.');
+    const message = `disks: ${without.name} has no base`;
+    const remedy = 'Set its `base`: the image file or block device that holds the replica.';
+    throw configError(message, remedy);
   }
   if (config.secondary.failover === 'automatic' && !config.fence) {
-    throw configError(
-      'secondary.failover: automatic failover needs a `fence`',
-      'Give `fence.command`, which exits with 0 when the other host is certain not to run the VM.',
-    );
+    const remedy =
+      'Set `fence.command` to a program that exits with 0 ' +
+      'once the other host no longer runs the VM.';
+    throw configError('secondary.failover: automatic failover needs a `fence`', remedy);
   }
   const { qmp } = config;
   if (qmp.type === 'inet' && !isLoopback(qmp.host)) {
-    throw configError(
-      'qmp: the secondary VM is on another host, and tells of its checkpoints too late from there',
-      "Run this daemon beside the secondary VM: its disks are this daemon's too.",
-    );
+    const message = 'qmp: the secondary VM is on another host; its events would arrive too late';
+    const remedy =
+      'Run this daemon on the host of the secondary VM, ' +
+      'and set `qmp` to a unix socket or a loopback address.';
+    throw configError(message, remedy);
   }
   return config as SecondaryConfig;
 }
 
-/** As the replicator wants them. What is in /dev does not outlive a restart, so a state file goes beside the journal. */
+/**
+ * The disks as the replicator's options. The state file of a base in /dev is put beside the
+ * journal, because files in /dev do not survive a reboot.
+ */
 export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[] {
   const folder = path.dirname(secondary.journal);
   return disks.map(({ name, base = '', format, size }) => {

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { type Address, address, isLoopback } from './address.js';
 import { key, looks, section } from './key-metadata.js';
 
-/** Packets cross in the clear: QEMU's filters know nothing of credentials. */
+/** QEMU's network filters support no TLS, so packets may only use local sockets. */
 const packets = address
   .refine(({ type, ...at }) => type === 'unix' || isPlainLoopback(at), {
-    error: "a guest's packets take a unix socket or loopback: between hosts, a tunnel",
+    error: 'must be a unix socket or a loopback address; use a tunnel between hosts',
   })
   .meta(looks('`unix:PATH` or loopback `HOST:PORT`'));
 
@@ -14,14 +14,14 @@ function isPlainLoopback(at: object): boolean {
   return host !== undefined && tls !== true && isLoopback(host);
 }
 
-/** A network card of the VM whose connections are to outlive a failover. */
+/** A network card whose connections survive a failover. */
 export const networkCard = z.strictObject({
   netdev: z
     .string()
-    .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,31}$/, 'the id that -netdev has in QEMU')
+    .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,31}$/, 'write the id of the -netdev of QEMU')
     .meta({
-      ...looks('id: a letter, then letters, digits, `_`, `.`, `-`; 32 at most'),
-      ...key("id of the card's back end in QEMU (-netdev), the same on both sides", 'net0'),
+      ...looks('a letter, then letters, digits, `_`, `.`, `-`; at most 32'),
+      ...key("id of the card's back end in QEMU (`-netdev`), the same on both hosts", 'net0'),
     }),
   compareTimeoutMs: z
     .number()
@@ -30,7 +30,7 @@ export const networkCard = z.strictObject({
     .max(60_000)
     .default(1000)
     .meta(
-      key('a packet that only one of the guests has sent waits so long for a checkpoint', 1000, {
+      key('how long to hold a packet that only one guest has sent before a checkpoint', 1000, {
         unit: 'ms',
       }),
     ),
@@ -38,41 +38,45 @@ export const networkCard = z.strictObject({
     .strictObject({
       mirror: packets.meta(
         key(
-          "the secondary's socket for packets to the guest, seen from here",
+          "the secondary's socket for packets to the guest, as the primary host reaches it",
           'unix:/run/gannet/web.net0.mirror',
         ),
       ),
       compare: packets.meta(
         key(
-          "the secondary's socket for packets from its guest, seen from here",
+          "the secondary's socket for packets from its guest, as the primary host reaches it",
           'unix:/run/gannet/web.net0.compare',
         ),
       ),
     })
     .optional()
-    .meta(section("the sockets of the secondary's QEMU, seen from the primary")),
+    .meta(section("the sockets of the secondary's QEMU, as the primary host reaches them")),
   secondary: z
     .strictObject({
       mirror: packets
         .optional()
         .meta(
           key(
-            'where its QEMU listens for packets to the guest',
+            "where the secondary's QEMU listens for packets to the guest",
             'unix:/run/gannet/web.net0.mirror',
             { fallback: '`unix:/run/gannet/VM.NETDEV.mirror`' },
           ),
         ),
       compare: packets.optional().meta(
-        key("where its QEMU gives its guest's packets", 'unix:/run/gannet/web.net0.compare', {
-          fallback: '`unix:/run/gannet/VM.NETDEV.compare`',
-        }),
+        key(
+          "where the secondary's QEMU serves the packets of its guest",
+          'unix:/run/gannet/web.net0.compare',
+          {
+            fallback: '`unix:/run/gannet/VM.NETDEV.compare`',
+          },
+        ),
       ),
     })
     .optional()
-    .meta(section("the same, where the secondary's QEMU listens")),
+    .meta(section("the sockets of the secondary's QEMU, on its own host")),
 });
 
-/** As a file says it, and where it says nothing, the usual places. */
+/** A card whose secondary sockets have their defaults filled in. */
 export type NetworkCard = Omit<z.output<typeof networkCard>, 'secondary'> & {
   readonly secondary: Readonly<Record<'mirror' | 'compare', Address>>;
 };

@@ -2,19 +2,20 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { GannetError } from '../errors.js';
 
-/** Where the files of all VMs of this host are, unless a configuration says otherwise. */
+/** The folders for the files of all VMs of this host. A configuration may name other paths. */
 export interface Places {
-  /** `VM.yaml` */
+  /** For `VM.yaml`. */
   readonly configDir: string;
-  /** What has to outlive a restart: journals. */
+  /** For journals, which must survive a reboot. */
   readonly stateDir: string;
-  /** Sockets. */
+  /** For sockets. */
   readonly runDir: string;
 }
 
 /**
- * Ours first, so that somebody who calls the command can say where a daemon has its files; then what systemd tells a
- * service (systemd.exec(5), RuntimeDirectory=; the first of several); then where such files belong (FHS 3.0).
+ * The folders, from the first of these that is set: Gannet's own variables, so that a command can
+ * find a daemon's files; systemd's (systemd.exec(5), RuntimeDirectory=; the first of several); the
+ * defaults of the Filesystem Hierarchy Standard 3.0.
  */
 export function placesOf(env: NodeJS.ProcessEnv = process.env): Places {
   const place = (ours: string, systemds: string, usual: string): string =>
@@ -27,9 +28,10 @@ export function placesOf(env: NodeJS.ProcessEnv = process.env): Places {
 }
 
 /**
- * Makes those folders that the files are to be in, for their owner alone. A folder anywhere else is its owner's affair.
+ * Creates the state and runtime folders if `files` are in them, with mode 0700. Other folders are
+ * not created.
  *
- * @throws GannetError GANNET_CONFIG
+ * @throws GannetError GANNET_CONFIG if a folder cannot be created
  */
 export async function makePlaces(
   files: readonly string[],
@@ -41,8 +43,8 @@ export async function makePlaces(
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     } catch (cause) {
-      const message = `the folder ${folder} can't be made: ${(cause as Error).message}`;
-      const remedy = 'Run as root, or choose others: GANNET_RUN_DIR, GANNET_STATE_DIR.';
+      const message = `the folder ${folder} cannot be created: ${(cause as Error).message}`;
+      const remedy = 'Run as root, or name other folders: GANNET_RUN_DIR, GANNET_STATE_DIR.';
       throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }

@@ -2,29 +2,29 @@ import { z } from 'zod';
 import { type Address, isLoopback, tcpOf } from './address.js';
 import { key, looks } from './key-metadata.js';
 
-/** What `tls:HOST:PORT` stands on, for NBD, the peer link and QMP alike. */
+/** Section `tls`: the credentials of NBD, the peer link and QMP. */
 export const tlsSchema = z.strictObject({
   dir: z
     .string()
-    .startsWith('/', 'give the folder an absolute path')
+    .startsWith('/', 'write an absolute path')
     .meta({
       ...looks('absolute path'),
       ...key(
-        "folder of the credentials, under QEMU's names for them; QEMU reads it too",
+        "folder of the credentials, with QEMU's file names; QEMU reads it too",
         '/etc/gannet/tls',
       ),
     }),
   kind: z
     .enum(['x509', 'psk'])
     .default('x509')
-    .meta(key('certificates, or a pre-shared key in `keys.psk`', 'x509')),
+    .meta(key('`x509`: certificates; `psk`: a pre-shared key in `keys.psk`', 'x509')),
   serverName: z
     .string()
     .min(1)
     .optional()
     .meta(
       key(
-        "whom the other host's certificate has to name, where that is not HOST (a tunnel, an address translation)",
+        "name in the other host's certificate, if that is not HOST (behind a tunnel or NAT)",
         'host-b',
         { fallback: 'HOST of the address' },
       ),
@@ -34,9 +34,13 @@ export const tlsSchema = z.strictObject({
     .min(1)
     .optional()
     .meta(
-      key('names (common name, DNS, IP) of the hosts that may connect here', ['host-a'], {
-        fallback: 'all that the authority has certified',
-      }),
+      key(
+        'names (common name, DNS or IP) in the certificates of hosts that may connect',
+        ['host-a'],
+        {
+          fallback: 'every host with a certificate of this CA',
+        },
+      ),
     ),
   username: z
     .string()
@@ -44,16 +48,18 @@ export const tlsSchema = z.strictObject({
     .default('gannet')
     .meta({
       ...looks('1 to 64 letters, digits, `_`, `.`, `-`'),
-      ...key('which line of `keys.psk` is ours', 'gannet'),
+      ...key('which line of `keys.psk` to use', 'gannet'),
     }),
 });
+
+/** Section `tls`, checked. */
 export type TlsConfig = z.output<typeof tlsSchema>;
 
 const NO_PLAIN_TCP =
-  'plain TCP is for loopback only: write tls:HOST:PORT, use a unix socket or a tunnel between hosts';
+  'plain TCP is allowed on loopback only: write tls:HOST:PORT, or use a unix socket and a tunnel';
 const NO_PLAIN_MIGRATION =
-  'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
-const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/how-to/tls.md';
+  'plain TCP is allowed on loopback only: use a unix socket or loopback address and a tunnel';
+const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
 
 interface Addressed {
   readonly tls?: TlsConfig | undefined;
@@ -76,7 +82,7 @@ function addressesOf({ qmp, primary, secondary }: Addressed): (readonly [string,
   return all.flatMap(([key, at]) => (at ? [[key, at] as const] : []));
 }
 
-/** The keys whose connections leave this host in the clear. */
+/** The keys whose connections leave this host unencrypted. */
 export function plaintextKeys(config: Addressed): string[] {
   const keys = addressesOf(config).flatMap(([key, at]) => {
     return at.type === 'unix' || at.tls || isLoopback(at.host) ? [] : [key];
@@ -85,7 +91,7 @@ export function plaintextKeys(config: Addressed): string[] {
   return migrate && !isLoopback(migrate.host) ? [...keys, 'primary.migrate'] : keys;
 }
 
-/** What is wrong with the addresses, taken together. */
+/** Rules that concern all addresses: no plain TCP off this host, no TLS without credentials. */
 export function addressIssues(config: Addressed): { path: string[]; message: string }[] {
   const issues = config.dangerouslyAllowPlaintextBeyondLoopback
     ? []

@@ -134,7 +134,7 @@ describe('a configuration', () => {
       primary: primary({ nbd: 'h:1', peer: 'h:2', migrate: 'tcp:h:3' }),
       secondary: secondary({ nbd: '0.0.0.0:10809', peer: '127.0.0.1:10810' }),
     };
-    expect(() => parsed(changes)).toThrow(/plain TCP is for loopback only/);
+    expect(() => parsed(changes)).toThrow(/plain TCP is allowed on loopback only/);
     const config = parsed({ ...changes, dangerouslyAllowPlaintextBeyondLoopback: true });
     const keys = ['qmp', 'primary.nbd', 'primary.peer', 'secondary.nbd', 'primary.migrate'];
     expect(plaintextKeys(config)).toEqual(keys);
@@ -169,7 +169,7 @@ describe('a configuration', () => {
   test('whose usual socket would have too long a path is refused, and the key named', () => {
     const places = { configDir: '/c', stateDir: '/s', runDir: LONG };
     expect(() => parseConfig(stringify(without('control')), FILE, places)).toThrow(
-      /control: by default it is in .* 107 bytes at most/,
+      /control: its default is in .* at most 107 bytes/,
     );
   });
 
@@ -182,24 +182,24 @@ describe('a configuration', () => {
 describe('a wrong key is named, with the file and what it wants', () => {
   const SIZE = 'write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB';
   const ADDRESS = 'write unix:/path/of.sock, tls:HOST:PORT or HOST:PORT';
-  const LOOPBACK = 'plain TCP is for loopback only: write tls:HOST:PORT, use a unix socket';
-  const NO_MEMORY = 'plain TCP is for loopback only; use a unix socket or a tunnel between hosts';
-  const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/how-to/tls.md';
+  const LOOPBACK = 'plain TCP is allowed on loopback only: write tls:HOST:PORT, or use a unix';
+  const NO_MEMORY = 'plain TCP is allowed on loopback only: use a unix socket or loopback address';
+  const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
   const MIGRATE = 'write unix:/path/of.sock or tcp:HOST:PORT';
   const NAME = 'letters, digits, "_", "." and "-" only';
-  const TOO_LONG = "a socket's path may have 107 bytes at most";
-  const ABSOLUTE = 'give the socket an absolute path';
+  const TOO_LONG = 'the path of a socket may have at most 107 bytes';
+  const ABSOLUTE = 'a socket needs an absolute path';
 
   const cases: readonly (readonly [key: string, wants: string, document: Document])[] = [
-    ['vm', 'expected string, received undefined', without('vm')],
+    ['vm', 'is missing: write a text', without('vm')],
     ['vm', NAME, whole({ vm: 'a b' })],
     ['vm', NAME, whole({ vm: '' })],
     ['vm', NAME, whole({ vm: 'v'.repeat(65) })],
-    ['vm', 'expected string, received number', whole({ vm: 7 })],
+    ['vm', 'must be a text, but is a number', whole({ vm: 7 })],
     ['control', ABSOLUTE, whole({ control: 'run/gannet.ctl' })],
     ['control', TOO_LONG, whole({ control: LONG })],
     ['control', TOO_LONG, whole({ control: `/${'é'.repeat(54)}` })],
-    ['qmp', 'expected string, received undefined', without('qmp')],
+    ['qmp', 'is missing: write a text', without('qmp')],
     ['qmp', ADDRESS, whole({ qmp: '/run/qmp.sock' })],
     ['qmp', ADDRESS, whole({ qmp: 'localhost' })],
     ['qmp', ADDRESS, whole({ qmp: 'localhost:65536' })],
@@ -210,22 +210,22 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['qmp', LOOPBACK, whole({ qmp: '0.0.0.0:4444' })],
     ['qmp', LOOPBACK, whole({ qmp: '127.0.0.1.example.org:4444' })],
     ['qmp', LOOPBACK, whole({ qmp: '127.0.0.999:4444' })],
-    ['disks', 'expected array, received undefined', without('disks')],
-    ['disks', '>=1 items', whole({ disks: [] })],
-    ['disks', 'the name root is there twice', whole({ disks: [disk(), disk({ device: 'vb1' })] })],
+    ['disks', 'is missing: write a list', without('disks')],
+    ['disks', 'must not be empty', whole({ disks: [] })],
+    ['disks', 'two disks have the name root', whole({ disks: [disk(), disk({ device: 'vb1' })] })],
     ['disks.0.name', NAME, whole({ disks: [disk({ name: 'a/b' })] })],
     [
       'disks.1.device',
-      '>=1 characters',
+      'must not be empty',
       whole({ disks: [disk(), disk({ name: 'b', device: '' })] }),
     ],
-    ['disks.0.base', 'must start with "/"', whole({ disks: [disk({ base: 'root.raw' })] })],
+    ['disks.0.base', 'write an absolute path', whole({ disks: [disk({ base: 'root.raw' })] })],
     ...[0, '0', '0 KiB', -1, 1.5, '1 GB', '1.5GiB', 'all', '9999999TiB', true, [1]].map(
       (size) => ['disks.0.size', SIZE, whole({ disks: [disk({ size })] })] as const,
     ),
     ['primary.link', '"replication"|"nbd"|"mirror"', whole({ primary: primary({ link: 'rbd' }) })],
     ['primary.nbd', LOOPBACK, whole({ primary: primary({ nbd: 'replica.example.org:10809' }) })],
-    ['primary.nbd', 'expected string', whole({ primary: primary({ nbd: undefined }) })],
+    ['primary.nbd', 'is missing: write a text', whole({ primary: primary({ nbd: undefined }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'exec:cat' }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'tcp:localhost' }) })],
     ['primary.migrate', NO_MEMORY, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
@@ -239,7 +239,11 @@ describe('a wrong key is named, with the file and what it wants', () => {
       whole({ primary: primary({ checkpointPeriodMs: 3_600_001 }) }),
     ],
     ['primary.stageTimeoutMs', '>0', whole({ primary: primary({ stageTimeoutMs: 0 }) })],
-    ['primary.seedTimeoutMs', 'expected int', whole({ primary: primary({ seedTimeoutMs: 0.5 }) })],
+    [
+      'primary.seedTimeoutMs',
+      'must be a whole number',
+      whole({ primary: primary({ seedTimeoutMs: 0.5 }) }),
+    ],
     ['secondary.nbd', LOOPBACK, whole({ secondary: secondary({ nbd: '192.168.1.2:10809' }) })],
     ['secondary.peer', LOOPBACK, whole({ secondary: secondary({ peer: '[::]:10810' }) })],
     ['primary.peer', LOOPBACK, whole({ primary: primary({ peer: 'host-b:10810' }) })],
@@ -247,13 +251,21 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['qmp', NO_TLS, whole({ qmp: 'tls:10.0.0.7:4444' })],
     ['primary.nbd', NO_TLS, whole({ primary: primary({ nbd: 'tls:127.0.0.1:10809' }) })],
     ['secondary.peer', NO_TLS, whole({ secondary: secondary({ peer: 'tls:[::]:10810' }) })],
-    ['tls.dir', 'give the folder an absolute path', whole({ tls: { dir: 'tls' } })],
+    ['tls.dir', 'write an absolute path', whole({ tls: { dir: 'tls' } })],
     ['tls.kind', '"x509"|"psk"', whole({ tls: { dir: '/t', kind: 'anon' } })],
     ['tls.username', NAME, whole({ tls: { dir: '/t', username: 'a:b' } })],
-    ['tls.clients', '>=1 items', whole({ tls: { dir: '/t', clients: [] } })],
+    ['tls.clients', 'must not be empty', whole({ tls: { dir: '/t', clients: [] } })],
     ['secondary.source', '"colo"|"external"', whole({ secondary: secondary({ source: 'xen' }) })],
-    ['secondary.journal', 'must start with "/"', whole({ secondary: secondary({ journal: 'j' }) })],
-    ['secondary.overwrite', 'expected boolean', whole({ secondary: secondary({ overwrite: 1 }) })],
+    [
+      'secondary.journal',
+      'write an absolute path',
+      whole({ secondary: secondary({ journal: 'j' }) }),
+    ],
+    [
+      'secondary.overwrite',
+      'must be true or false, but is a number',
+      whole({ secondary: secondary({ overwrite: 1 }) }),
+    ],
     [
       'secondary.memory.hard',
       SIZE,
@@ -271,7 +283,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ],
     [
       'secondary.memory.spillDirectory',
-      'must start with "/"',
+      'write an absolute path',
       whole({ secondary: secondary({ memory: { onFull: 'spill', spillDirectory: 'here' } }) }),
     ],
     [
@@ -284,18 +296,18 @@ describe('a wrong key is named, with the file and what it wants', () => {
       'are for `onFull: spill`',
       whole({ secondary: secondary({ memory: { spillLimit: '1GiB' } }) }),
     ],
-    ['the file', 'Unrecognized key: "diskz"', whole({ diskz: [] })],
-    ['disks.0', 'Unrecognized key: "formats"', whole({ disks: [disk({ formats: 'raw' })] })],
+    ['the file', 'there is no key "diskz" here', whole({ diskz: [] })],
+    ['disks.0', 'there is no key "formats" here', whole({ disks: [disk({ formats: 'raw' })] })],
     [
       'disks.0.format',
       'Invalid option: expected one of "raw"|"qcow2"|"qed"|"vdi"|"vhdx"|"vmdk"|"vpc"',
       whole({ disks: [disk({ format: 'iso' })] }),
     ],
-    ['primary', 'Unrecognized key: "period"', whole({ primary: primary({ period: 1 }) })],
-    ['secondary', 'Unrecognized key: "links"', whole({ secondary: secondary({ links: 1 }) })],
+    ['primary', 'there is no key "period" here', whole({ primary: primary({ period: 1 }) })],
+    ['secondary', 'there is no key "links" here', whole({ secondary: secondary({ links: 1 }) })],
     [
       'secondary.memory',
-      'Unrecognized key: "max"',
+      'there is no key "max" here',
       whole({ secondary: secondary({ memory: { max: 1 } }) }),
     ],
   ];
@@ -318,17 +330,19 @@ describe('a wrong key is named, with the file and what it wants', () => {
   });
 
   test.each(['', '- 1\n', 'text', '42'])('a document that is no mapping: %p', (text) => {
-    expect(refusal(text).message).toMatch(/\n {2}the file: .*expected object/);
+    expect(refusal(text).message).toMatch(
+      /\n {2}the file: (must be|is missing: write) a mapping of keys to values/,
+    );
   });
 
   test('what is not YAML, with its line', () => {
     const { message } = refusal('vm: web\ncontrol: [\n');
-    expect(message).toMatch(/^\/etc\/gannet\/web\.yaml is not YAML: .*line \d/s);
+    expect(message).toMatch(/^\/etc\/gannet\/web\.yaml is not valid YAML: .*line \d/s);
   });
 
   test.each([
-    ['a tag that nobody knows', 'vm: !other web', /is not YAML: Unresolved tag: !other/],
-    ['an alias of nothing', 'vm: *other', /is not YAML: Unresolved alias .*: other/],
+    ['a tag that nobody knows', 'vm: !other web', /is not valid YAML: Unresolved tag: !other/],
+    ['an alias of nothing', 'vm: *other', /is not valid YAML: Unresolved alias .*: other/],
   ])('%s', (_what, text, message) => {
     expect(refusal(text).message).toMatch(message);
   });
@@ -376,7 +390,7 @@ describe('loadConfig', () => {
     const file = path.join(dir, name);
     const error = await loadConfig(file).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'GANNET_CONFIG', exit: 'usage' });
-    expect((error as Error).message).toContain(`the configuration ${file} can't be read: ${why}`);
+    expect((error as Error).message).toContain(`the configuration ${file} cannot be read: ${why}`);
   });
 });
 
@@ -417,11 +431,17 @@ network: ${network}
   });
 
   test.each([
-    ['[{ netdev: net0 }, { netdev: net0 }]', 'the netdev net0 is there twice'],
-    ['[{ netdev: "a,b" }]', 'network.0.netdev: the id that -netdev has in QEMU'],
+    ['[{ netdev: net0 }, { netdev: net0 }]', 'the netdev net0 is listed twice'],
+    ['[{ netdev: "a,b" }]', 'network.0.netdev: write the id of the -netdev of QEMU'],
     ['[{ netdev: net0, compareTimeoutMs: 1 }]', 'network.0.compareTimeoutMs'],
-    ['[{ netdev: net0, primary: { mirror: "10.0.0.1:1" } }]', 'between hosts, a tunnel'],
-    ['[{ netdev: net0, secondary: { mirror: "tls:127.0.0.1:1" } }]', 'between hosts, a tunnel'],
+    [
+      '[{ netdev: net0, primary: { mirror: "10.0.0.1:1" } }]',
+      'must be a unix socket or a loopback address; use a tunnel',
+    ],
+    [
+      '[{ netdev: net0, secondary: { mirror: "tls:127.0.0.1:1" } }]',
+      'must be a unix socket or a loopback address; use a tunnel',
+    ],
   ])('%s is refused', (network, message) => {
     expect(() => parseConfig(text(network), 'web.yaml', places)).toThrow(message);
   });

@@ -52,7 +52,7 @@ describe('makePlaces', () => {
     const error: unknown = await makePlaces([`${stateDir}/j`], places).catch((e: unknown) => e);
     expect(error).toMatchObject({
       code: 'GANNET_CONFIG',
-      message: expect.stringContaining(`the folder ${stateDir} can't be made`),
+      message: expect.stringContaining(`the folder ${stateDir} cannot be created`),
       remedy: expect.stringContaining('GANNET_STATE_DIR'),
     });
   });

@@ -179,7 +179,7 @@ describe('a call', () => {
     });
     expect(await failure(client.call('crash'))).toMatchObject({
       ...{ code: 'GANNET_INTERNAL', message: 'a bug', exit: 'failed' },
-      remedy: expect.stringContaining('a mistake in Gannet'),
+      remedy: expect.stringContaining('a bug in Gannet'),
     });
   });
 
