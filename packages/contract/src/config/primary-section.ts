@@ -43,7 +43,7 @@ export const primarySchema = z.strictObject({
         'run-on',
         {
           reloads: true,
-          see: 'failover.md',
+          see: 'explanation/failover.md',
         },
       ),
     ),

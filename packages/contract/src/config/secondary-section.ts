@@ -91,7 +91,7 @@ export const secondarySchema = z.strictObject({
     .meta(
       key('`automatic`: take over without an operator once the `fence` has succeeded', 'manual', {
         reloads: true,
-        see: 'failover.md',
+        see: 'explanation/failover.md',
       }),
     ),
   source: z
