@@ -1,7 +1,6 @@
 // What a connection tells others of itself, and what it is given.
 
 import type { BusyPoll } from './busy-poll.js';
-import type { Connection } from './connection.js';
 import type { NbdRefusal } from '../errors.js';
 import type { Admission, NbdExport, PeerInfo, SessionEnd } from '../export.js';
 import type { NbdLimits } from '../limits.js';
@@ -52,5 +51,5 @@ export interface ConnectionContext {
   readonly mayOpen: () => boolean;
   readonly onEvent: (event: NbdServerEvent) => void;
   /** The stream is closed and the end has been applied. */
-  readonly onGone: (connection: Connection) => void;
+  readonly onGone: () => void;
 }

@@ -452,6 +452,6 @@ export class Connection {
   #leaveIfDone(): void {
     if (!this.#streamClosed || this.#state !== 'closed' || this.#gone) return;
     this.#gone = true;
-    this.#context.onGone(this);
+    this.#context.onGone();
   }
 }

@@ -175,8 +175,8 @@ export class NbdServer {
         tls,
         mayOpen: () => this.#inUse() < this.#limits.connections,
         onEvent: this.#options.onEvent ?? (() => undefined),
-        onGone: (gone) => {
-          this.#connections.delete(gone);
+        onGone: () => {
+          this.#connections.delete(connection);
           if (this.#connections.size === 0) this.#idle?.();
         },
       },
