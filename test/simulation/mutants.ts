@@ -1,6 +1,6 @@
 // Mistakes on purpose: a simulation that does not find them proves nothing.
 
-import type { ColoEvent, ColoMonitor, ColoStatus } from '@gannet/checkpointer';
+import type { ColoMonitorEvent, ColoMonitor, ColoModes } from '@gannet/checkpointer';
 import type { Replica } from '@gannet/replicator';
 
 export const MUTANTS = {
@@ -52,12 +52,12 @@ function portsOf(monitor: ColoMonitor): ColoMonitor {
   };
 }
 
-function late(listener: (event: ColoEvent) => void): (event: ColoEvent) => void {
+function late(listener: (event: ColoMonitorEvent) => void): (event: ColoMonitorEvent) => void {
   return (event) => {
     setTimeout(() => listener(event), 2);
   };
 }
 
-function always(callback: (status: ColoStatus | Error) => void): typeof callback {
+function always(callback: (status: ColoModes | Error) => void): typeof callback {
   return () => callback({ mode: 'secondary', lastMode: 'none' });
 }

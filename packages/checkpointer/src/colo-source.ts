@@ -1,22 +1,22 @@
 import type { CheckpointSignal, CheckpointSource } from './ports.js';
 
 /** What a secondary's QMP socket tells, in the order of its bytes. */
-export type ColoEvent =
+export type ColoMonitorEvent =
   | { readonly kind: 'stop'; readonly atUs?: number }
   /** `atUs`: QEMU's own timestamp, in microseconds, where the monitor passes it on. */
   | { readonly kind: 'resume'; readonly atUs?: number }
   | { readonly kind: 'colo-exit'; readonly reason: string }
   | { readonly kind: 'end'; readonly error: Error | undefined };
 
-export interface ColoStatus {
+export interface ColoModes {
   readonly mode: string;
   readonly lastMode: string;
 }
 
 /** The secondary's QMP socket. Callbacks and listeners run in the order of the bytes on that socket. */
 export interface ColoMonitor {
-  subscribe(listener: (event: ColoEvent) => void): () => void;
-  queryColoStatus(callback: (status: ColoStatus | Error) => void): void;
+  subscribe(listener: (event: ColoMonitorEvent) => void): () => void;
+  queryColoStatus(callback: (status: ColoModes | Error) => void): void;
   queryRunState(callback: (state: string | Error) => void): void;
 }
 
@@ -27,7 +27,7 @@ interface Stop {
 
 interface Resume {
   readonly kind: 'resume';
-  status: ColoStatus | undefined;
+  status: ColoModes | undefined;
   /** A STOP came before the answer about this RESUME. */
   stoppedBeforeAnswer: boolean;
   /** So soon after STOP that nothing can have happened in between. */
@@ -90,7 +90,7 @@ export class ColoSource implements CheckpointSource {
     };
   }
 
-  #hear(event: ColoEvent): void {
+  #hear(event: ColoMonitorEvent): void {
     if (this.#hasEnded) return;
     switch (event.kind) {
       case 'stop':
@@ -205,7 +205,7 @@ export class ColoSource implements CheckpointSource {
 
   #judge(
     { isImmediate, isAfterExit }: Resume,
-    status: ColoStatus,
+    status: ColoModes,
     behind: Exclude<Behind, 'unknown'>,
   ): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
@@ -255,6 +255,6 @@ function isBlocked(item: Stop | Resume): boolean {
   return item.kind === 'resume' && item.stoppedBeforeAnswer;
 }
 
-function hasFailedOver({ mode, lastMode }: ColoStatus): boolean {
+function hasFailedOver({ mode, lastMode }: ColoModes): boolean {
   return mode === 'none' && lastMode === 'secondary';
 }

@@ -50,14 +50,14 @@ export interface CommitSummary {
 /** Committed epochs on their way to the base images. */
 export interface WriteBackPort {
   /** All that is committed now, merged; undefined when there is nothing. One batch at a time. */
-  nextBatch(): WriteBackBatch | undefined;
+  nextBatch(): BatchPort | undefined;
 }
 
-export interface WriteBackBatch {
+export interface BatchPort {
   readonly epochs: readonly number[];
   ready(): Promise<void>;
   /** From the beginning at each call. They overlap nowhere: any order will do. */
-  runs(): Iterable<WriteBackRun>;
+  runs(): Iterable<RunPort>;
   sync(): Promise<void>;
   /** Its memory may go: everything is in the base, on stable storage. */
   finish(): void;
@@ -65,7 +65,7 @@ export interface WriteBackBatch {
   abandon(): void;
 }
 
-export interface WriteBackRun {
+export interface RunPort {
   readonly disk: string;
   readonly offset: number;
   /** 0 where it is a pause, for others to have their turn. */
@@ -75,7 +75,7 @@ export interface WriteBackRun {
 }
 
 /** Time, in milliseconds; monotonic. */
-export interface Clock {
+export interface WriteBackClock {
   now(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }

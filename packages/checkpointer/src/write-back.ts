@@ -1,9 +1,9 @@
 import { CheckpointerError } from './errors.js';
-import type { Clock, WriteBackBatch, WriteBackPort, WriteBackRun } from './ports.js';
+import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from './ports.js';
 
 export interface WriteBackOptions {
   readonly target: WriteBackPort;
-  readonly clock: Clock;
+  readonly clock: WriteBackClock;
   /** Writes under way at once. */
   readonly depth?: number;
   /** Pause before a failed write or sync is tried again. */
@@ -32,7 +32,7 @@ const RETRY_MS = 1000;
  */
 export class WriteBack {
   readonly #target: WriteBackPort;
-  readonly #clock: Clock;
+  readonly #clock: WriteBackClock;
   readonly #depth: number;
   readonly #retryMs: number;
   readonly #onEvent: (event: WriteBackEvent) => void;
@@ -84,12 +84,12 @@ export class WriteBack {
     }
   }
 
-  #next(): WriteBackBatch | undefined {
+  #next(): BatchPort | undefined {
     return this.#abort.signal.aborted ? undefined : this.#target.nextBatch();
   }
 
   /** Writes a batch until all of it is on stable storage. @returns false when told to stop */
-  async #finish(batch: WriteBackBatch): Promise<boolean> {
+  async #finish(batch: BatchPort): Promise<boolean> {
     const startMs = this.#clock.now();
     for (let attempt = 1; !this.#abort.signal.aborted; attempt++) {
       try {
@@ -108,7 +108,7 @@ export class WriteBack {
     return false;
   }
 
-  async #write(batch: WriteBackBatch): Promise<{ writes: number; bytes: number }> {
+  async #write(batch: BatchPort): Promise<{ writes: number; bytes: number }> {
     let writes = 0;
     let bytes = 0;
     await batch.ready();
@@ -116,7 +116,7 @@ export class WriteBack {
     const runs = batch.runs()[Symbol.iterator]();
     const worker = async (): Promise<void> => {
       for (let next = runs.next(); !next.done; next = runs.next()) {
-        const run: WriteBackRun = next.value;
+        const run: RunPort = next.value;
         await this.#retrying(() => run.write());
         if (run.length > 0) writes++;
         bytes += run.length;

@@ -1,29 +1,29 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Checkpointer } from '../src/checkpointer.js';
 import {
-  type ColoEvent,
+  type ColoMonitorEvent,
   type ColoMonitor,
   ColoSource,
-  type ColoStatus,
+  type ColoModes,
 } from '../src/colo-source.js';
 import { FakeReplica } from './support/fake-replica.js';
 
-const COLO: ColoStatus = { mode: 'secondary', lastMode: 'none' };
-const FAILED_OVER: ColoStatus = { mode: 'none', lastMode: 'secondary' };
-const NO_COLO: ColoStatus = { mode: 'none', lastMode: 'none' };
+const COLO: ColoModes = { mode: 'secondary', lastMode: 'none' };
+const FAILED_OVER: ColoModes = { mode: 'none', lastMode: 'secondary' };
+const NO_COLO: ColoModes = { mode: 'none', lastMode: 'none' };
 
 /** A secondary's QMP socket: answers come when the test says so, in the order of the questions. */
 class FakeMonitor implements ColoMonitor {
-  #listener: ((event: ColoEvent) => void) | undefined;
-  readonly statusAnswers: ((status: ColoStatus | Error) => void)[] = [];
+  #listener: ((event: ColoMonitorEvent) => void) | undefined;
+  readonly statusAnswers: ((status: ColoModes | Error) => void)[] = [];
   readonly stateAnswers: ((state: string | Error) => void)[] = [];
 
-  subscribe(listener: (event: ColoEvent) => void): () => void {
+  subscribe(listener: (event: ColoMonitorEvent) => void): () => void {
     this.#listener = listener;
     return () => (this.#listener = undefined);
   }
 
-  queryColoStatus(callback: (status: ColoStatus | Error) => void): void {
+  queryColoStatus(callback: (status: ColoModes | Error) => void): void {
     this.statusAnswers.push(callback);
   }
 
@@ -31,11 +31,11 @@ class FakeMonitor implements ColoMonitor {
     this.stateAnswers.push(callback);
   }
 
-  event(event: ColoEvent): void {
+  event(event: ColoMonitorEvent): void {
     this.#listener?.(event);
   }
 
-  status(status: ColoStatus | Error): void {
+  status(status: ColoModes | Error): void {
     this.statusAnswers.shift()?.(status);
   }
 
@@ -258,10 +258,10 @@ describe('ColoSource, one RESUME', () => {
 interface Act {
   readonly event?: 'stop' | 'resume';
   readonly state: string;
-  readonly status: ColoStatus;
+  readonly status: ColoModes;
 }
 
-const act = (event: 'stop' | 'resume', state: string, status: ColoStatus): Act => ({
+const act = (event: 'stop' | 'resume', state: string, status: ColoModes): Act => ({
   event,
   state,
   status,

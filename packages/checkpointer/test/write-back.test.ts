@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Clock, WriteBackBatch, WriteBackPort, WriteBackRun } from '../src/ports.js';
+import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from '../src/ports.js';
 import { WriteBack, type WriteBackEvent } from '../src/write-back.js';
 
 /** Time that stands still until it is told to go on. */
-class FakeClock implements Clock {
+class FakeClock implements WriteBackClock {
   nowMs = 0;
   readonly sleeps: number[] = [];
   #sleepers: (() => void)[] = [];
@@ -33,7 +33,7 @@ class FakeClock implements Clock {
 class FakeTarget implements WriteBackPort {
   readonly log: string[] = [];
   readonly waiting: { name: string; end: (error?: Error) => void }[] = [];
-  readonly #batches: WriteBackBatch[] = [];
+  readonly #batches: BatchPort[] = [];
   #isOut = false;
   deepest = 0;
 
@@ -55,7 +55,7 @@ class FakeTarget implements WriteBackPort {
     });
   }
 
-  nextBatch(): WriteBackBatch | undefined {
+  nextBatch(): BatchPort | undefined {
     if (this.#isOut) throw new Error('a batch was begun before the last one was finished');
     const [batch] = this.#batches;
     if (batch) this.#isOut = true;
@@ -72,7 +72,7 @@ class FakeTarget implements WriteBackPort {
     while (this.waiting.length > 0) await this.end();
   }
 
-  #run(epoch: number, at: number): WriteBackRun {
+  #run(epoch: number, at: number): RunPort {
     const write = (): Promise<void> => this.#wait(`${epoch} write ${at}`);
     return { disk: 'disk', offset: at, length: 100, write };
   }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Doorkeeper, networkOf } from '@gannet/nbd';
+import { AcceptRateLimiter, networkOf } from '@gannet/nbd';
 
 /** Connections that have not said a right hello yet. */
 const GUESTS_MAX = 32;
@@ -16,7 +16,7 @@ interface Guest {
  * oldest of whichever address has most, so that a crowd keeps nobody else out.
  */
 export class Guests {
-  readonly #door = new Doorkeeper(DOOR);
+  readonly #door = new AcceptRateLimiter(DOOR);
   readonly #guests = new Map<string, Guest>();
 
   constructor(
@@ -30,7 +30,7 @@ export class Guests {
     // On a unix socket the file says who may come.
     if (remoteAddress === undefined) return;
     const network = networkOf(remoteAddress);
-    if (!this.#door.admits(network)) {
+    if (!this.#door.tryAccept(network)) {
       this.#turnAway(socket, 'too many new connections from this address');
       return;
     }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openSslReason } from '@gannet/nbd';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Address } from '../config.js';
 import { describeError, GannetError } from '../errors.js';
@@ -187,7 +188,7 @@ export class PeerLink {
       if (socket.remoteAddress === undefined) return;
       this.#guests.welcome(socket);
       const from = `${socket.remoteAddress}:${socket.remotePort}`;
-      this.options.onRefused(`no TLS: ${wordsOf(error)}`, from);
+      this.options.onRefused(`no TLS: ${openSslReason(error)}`, from);
     });
     credentials?.onReload(() => server.setSecureContext(credentials.server()));
     return server;
@@ -297,7 +298,7 @@ export class PeerLink {
     const { code } = error as NodeJS.ErrnoException;
     const isSecured = address.type === 'inet' && address.tls === true;
     if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
-    this.options.onRefused(`no TLS: ${wordsOf(error)}`, textOf(address));
+    this.options.onRefused(`no TLS: ${openSslReason(error)}`, textOf(address));
   }
 
   #refuse(socket: WebSocket, reason: string, from: string): void {
@@ -323,12 +324,6 @@ export class PeerLink {
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));
   }
-}
-
-/** OpenSSL puts addresses in memory and lines of its source around what it has to say. */
-function wordsOf(error: unknown): string {
-  const { message } = describeError(error);
-  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.trim();
 }
 
 function textOf(address: Address): string {

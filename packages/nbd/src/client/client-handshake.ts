@@ -15,14 +15,14 @@ export interface ByteStream {
 }
 
 /** What a client wants of the server. */
-export interface Wishes {
+export interface ClientHandshakeOptions {
   readonly export: string;
   readonly structured: boolean;
   readonly baseAllocation: boolean;
 }
 
 /** What it got; sizes in bytes, `flags` are transmission flags. */
-export interface Agreed {
+export interface HandshakeResult {
   readonly sizeBytes: number;
   readonly flags: number;
   readonly blockSize: BlockSize;
@@ -86,13 +86,13 @@ export async function startTls(stream: ByteStream): Promise<void> {
 export async function negotiate(
   stream: ByteStream,
   noZeroes: boolean,
-  wishes: Wishes,
-): Promise<Agreed> {
-  const structured = wishes.structured && (await askStructured(stream));
+  options: ClientHandshakeOptions,
+): Promise<HandshakeResult> {
+  const structured = options.structured && (await askStructured(stream));
   const contextId =
-    structured && wishes.baseAllocation ? await askContext(stream, wishes.export) : undefined;
-  const agreed = await go(stream, wishes.export);
-  const entered = agreed ?? (await exportName(stream, wishes.export, noZeroes));
+    structured && options.baseAllocation ? await askContext(stream, options.export) : undefined;
+  const agreed = await go(stream, options.export);
+  const entered = agreed ?? (await exportName(stream, options.export, noZeroes));
   return { ...entered, structured, contextId };
 }
 
@@ -132,10 +132,10 @@ async function askContext(stream: ByteStream, name: string): Promise<number | un
     : context.data.readUInt32BE(0);
 }
 
-type Entered = Pick<Agreed, 'sizeBytes' | 'flags' | 'blockSize'>;
+type ExportInfo = Pick<HandshakeResult, 'sizeBytes' | 'flags' | 'blockSize'>;
 
 /** NBD_OPT_GO; undefined where the server does not know it. */
-async function go(stream: ByteStream, name: string): Promise<Entered | undefined> {
+async function go(stream: ByteStream, name: string): Promise<ExportInfo | undefined> {
   const wanted = Buffer.from([0, 1, 0, nbd.NBD_INFO_BLOCK_SIZE]);
   sendOption(stream, nbd.NBD_OPT_GO, Buffer.concat([lengthPrefixed(name), wanted]));
   const replies = await takeRepliesOr(stream, nbd.NBD_OPT_GO);
@@ -159,7 +159,11 @@ async function go(stream: ByteStream, name: string): Promise<Entered | undefined
   return { ...entered, blockSize };
 }
 
-async function exportName(stream: ByteStream, name: string, noZeroes: boolean): Promise<Entered> {
+async function exportName(
+  stream: ByteStream,
+  name: string,
+  noZeroes: boolean,
+): Promise<ExportInfo> {
   sendOption(stream, nbd.NBD_OPT_EXPORT_NAME, Buffer.from(name));
   const zeroes = noZeroes ? 0 : nbd.EXPORT_NAME_ZEROES;
   const data = await stream.take(nbd.EXPORT_NAME_REPLY_BYTES + zeroes);

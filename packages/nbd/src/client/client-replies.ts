@@ -8,7 +8,7 @@ import type { Extent } from '../export.js';
 import { readU64 } from '../wire/transmission-messages.js';
 
 /** A request that waits for its reply. */
-export interface PendingRequest {
+export interface SentRequest {
   /** Where a READ's data goes; empty for all else. */
   readonly target: Uint8Array;
   readonly offset: number;
@@ -25,13 +25,13 @@ const PAYLOAD_MAX_BYTES = 4 + 8 * nbd.EXTENTS_MAX;
 const HEADER_MAX_BYTES = nbd.OFFSET_DATA_HEADER_BYTES;
 
 export class ReplyReader {
-  readonly #pending: Map<number, PendingRequest>;
+  readonly #pending: Map<number, SentRequest>;
   readonly #contextId: number | undefined;
   readonly #header = Buffer.alloc(HEADER_MAX_BYTES);
   #headerFill = 0;
   #headerWanted = nbd.SIMPLE_REPLY_BYTES;
   /** The reply whose data or payload is being received. */
-  #request: PendingRequest | undefined;
+  #request: SentRequest | undefined;
   #cookie = 0;
   #dataLeft = 0;
   #dataAt = 0;
@@ -40,7 +40,7 @@ export class ReplyReader {
   #payloadFill = 0;
 
   /** `pending` maps the low half of a cookie to its request; those answered are taken out. */
-  constructor(pending: Map<number, PendingRequest>, contextId: number | undefined) {
+  constructor(pending: Map<number, SentRequest>, contextId: number | undefined) {
     this.#pending = pending;
     this.#contextId = contextId;
   }
@@ -79,7 +79,7 @@ export class ReplyReader {
     this.#headerWanted = nbd.SIMPLE_REPLY_BYTES;
   }
 
-  #find(): PendingRequest {
+  #find(): SentRequest {
     this.#cookie = this.#header.readUInt32BE(12);
     const request =
       this.#header.readUInt32BE(8) === 0 ? this.#pending.get(this.#cookie) : undefined;
@@ -153,7 +153,7 @@ export class ReplyReader {
     return copied;
   }
 
-  #interpret(request: PendingRequest, payload: Buffer): void {
+  #interpret(request: SentRequest, payload: Buffer): void {
     const type = this.#header.readUInt16BE(6);
     if ((type & nbd.NBD_REPLY_TYPE_FLAG_ERROR) !== 0) {
       request.failure ??= parseError(payload);
@@ -182,7 +182,7 @@ export class ReplyReader {
   }
 }
 
-function checkWithin(request: PendingRequest, from: number, length: number): void {
+function checkWithin(request: SentRequest, from: number, length: number): void {
   if (from < 0 || length > request.target.length - from) {
     throw new NbdProtocolError('data that was not asked for');
   }

@@ -3,6 +3,7 @@ import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { ByteStream } from './client-handshake.js';
 import { NbdConnectionError, NbdError, NbdProtocolError } from '../errors.js';
+import { openSslReason } from '../openssl-reason.js';
 
 /** Where a server listens. */
 export type NbdServerAddress =
@@ -35,7 +36,7 @@ export class HandshakeStream implements ByteStream {
    * Shakes hands for TLS, behind the server's word that it is ready to. Rejects where the server is not who it should be,
    * and where something came in the clear behind that word, whoever put it there.
    */
-  async secure(options: ConnectionOptions): Promise<void> {
+  async upgradeToTls(options: ConnectionOptions): Promise<void> {
     if (this.#chunks.length > 0) {
       throw new NbdProtocolError('bytes in the clear behind the answer to NBD_OPT_STARTTLS');
     }
@@ -45,7 +46,9 @@ export class HandshakeStream implements ByteStream {
     raw.pause();
     const secured = await new Promise<TLSSocket>((resolve, reject) => {
       const fail = (cause: Error): void => {
-        reject(new NbdConnectionError(`no TLS with the server: ${cause.message}`, { cause }));
+        reject(
+          new NbdConnectionError(`TLS with the server failed: ${openSslReason(cause)}`, { cause }),
+        );
       };
       const socket = connectTls({ ...options, socket: raw }, () => resolve(socket));
       socket.on('error', fail);
@@ -97,7 +100,7 @@ export function tlsOptionsFor(
  * Connects and runs `talk`, which fails as soon as the connection does or `timeoutMs` have passed.
  * The socket is destroyed where it fails.
  */
-export async function converse<T>(
+export async function runHandshake<T>(
   address: NbdServerAddress,
   timeoutMs: number,
   talk: (stream: HandshakeStream) => Promise<T>,

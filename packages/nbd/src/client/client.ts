@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { abort, greet, list, negotiate, startTls } from './client-handshake.js';
-import type { Agreed, ListedExport } from './client-handshake.js';
-import { converse, tlsOptionsFor } from './client-socket.js';
+import type { HandshakeResult, ListedExport } from './client-handshake.js';
+import { runHandshake, tlsOptionsFor } from './client-socket.js';
 import type { HandshakeStream, NbdServerAddress } from './client-socket.js';
 import { ReplyReader } from './client-replies.js';
-import type { PendingRequest } from './client-replies.js';
+import type { SentRequest } from './client-replies.js';
 import * as nbd from '../constants.js';
 import { NbdConnectionError } from '../errors.js';
 import type { BlockSize, Extent } from '../export.js';
@@ -36,15 +36,15 @@ const TIMEOUT_MS = 10_000;
  */
 export class NbdClient {
   readonly #socket: Socket;
-  readonly #agreed: Agreed;
-  readonly #pending = new Map<number, PendingRequest>();
+  readonly #agreed: HandshakeResult;
+  readonly #pending = new Map<number, SentRequest>();
   readonly #closed: Promise<void>;
   #lastCookie = 0;
   /** The first cause of the end; what a caller gets from then on. */
   #dead: Error | undefined;
   #idle: (() => void) | undefined;
 
-  private constructor(socket: Socket, agreed: Agreed, handshake: HandshakeStream) {
+  private constructor(socket: Socket, agreed: HandshakeResult, handshake: HandshakeStream) {
     this.#socket = socket;
     this.#agreed = agreed;
     const reader = new ReplyReader(this.#pending, agreed.contextId);
@@ -72,8 +72,8 @@ export class NbdClient {
     address: NbdServerAddress,
     options: NbdClientOptions = {},
   ): Promise<NbdClient> {
-    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
-      const noZeroes = await begin(stream, address, options.tls);
+    return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      const noZeroes = await greetAndSecure(stream, address, options.tls);
       const agreed = await negotiate(stream, noZeroes, {
         export: options.export ?? '',
         structured: options.structured ?? true,
@@ -88,8 +88,8 @@ export class NbdClient {
     address: NbdServerAddress,
     options: Pick<NbdClientOptions, 'timeoutMs' | 'tls'> = {},
   ): Promise<ListedExport[]> {
-    return converse(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
-      await begin(stream, address, options.tls);
+    return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+      await greetAndSecure(stream, address, options.tls);
       const exports = await list(stream);
       abort(stream);
       const { socket } = stream;
@@ -197,12 +197,12 @@ export class NbdClient {
     offset: number,
     length: number,
     parts: { readonly target?: Uint8Array; readonly data?: Uint8Array } = {},
-  ): Promise<PendingRequest> {
+  ): Promise<SentRequest> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
     const cookie = this.#nextCookie();
-    return new Promise<PendingRequest>((resolve, reject) => {
+    return new Promise<SentRequest>((resolve, reject) => {
       const target = parts.target ?? NOTHING;
-      const request: PendingRequest = {
+      const request: SentRequest = {
         ...{ target, offset, filled: 0, extents: [], failure: undefined },
         resolve: () => resolve(request),
         reject,
@@ -256,7 +256,7 @@ export class NbdClient {
 const NOTHING = new Uint8Array(0);
 
 /** Up to where exports may be talked about. Returns whether zeroes will be left out. */
-async function begin(
+async function greetAndSecure(
   stream: HandshakeStream,
   address: NbdServerAddress,
   tls: ConnectionOptions | undefined,
@@ -264,7 +264,7 @@ async function begin(
   const noZeroes = await greet(stream);
   if (tls !== undefined) {
     await startTls(stream);
-    await stream.secure(tlsOptionsFor(address, tls));
+    await stream.upgradeToTls(tlsOptionsFor(address, tls));
   }
   return noZeroes;
 }

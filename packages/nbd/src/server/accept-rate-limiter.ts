@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net';
 /** Addresses that are remembered; beyond, those that were heard of least recently are forgotten. */
 const ADDRESSES_MAX = 4096;
 
-export interface DoorLimits {
+export interface AcceptRateLimits {
   /** At once. */
   readonly acceptBurst: number;
   /** From then on. */
@@ -18,17 +18,17 @@ interface Bucket {
 }
 
 /** A token bucket for each address. */
-export class Doorkeeper {
+export class AcceptRateLimiter {
   /** Least recently heard of first. */
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(
-    private readonly limits: DoorLimits,
+    private readonly limits: AcceptRateLimits,
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   /** Whether one more connection from there may come in now. */
-  admits(address: string): boolean {
+  tryAccept(address: string): boolean {
     const { acceptBurst, acceptsPerSecond } = this.limits;
     const nowMs = this.nowMs();
     const bucket = this.#buckets.get(address) ?? { tokens: acceptBurst, atMs: nowMs };

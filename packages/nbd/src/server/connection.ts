@@ -15,10 +15,10 @@ import type { ExportSession, NbdExport, PeerInfo, SessionEnd } from '../export.j
 import { encodeGreeting } from '../wire/handshake-messages.js';
 import { Negotiation, offeredBlockSize } from './negotiation.js';
 import { ReplyWriter } from '../wire/replies.js';
-import { secure } from './server-tls.js';
+import { upgradeToTls } from './server-tls.js';
 import { Transmission } from './transmission.js';
 
-export class Connection {
+export class ServerConnection {
   #peer: PeerInfo;
   #source: ByteSource;
   #stream: Duplex;
@@ -34,7 +34,7 @@ export class Connection {
 
   readonly #queue: Buffer[] = [];
   /** The first of them is not the source's, but what came behind the handshake. */
-  #restIsQueued = false;
+  #isRestQueued = false;
   /** How far the first batch has been applied. */
   #at = 0;
   #queuedBytes = 0;
@@ -42,9 +42,9 @@ export class Connection {
   #deferred = 0;
   /** Set when the end stands in the queue. */
   #end: SessionEnd | undefined;
-  #streamClosed = false;
-  #gone = false;
-  #flushScheduled = false;
+  #isStreamClosed = false;
+  #isGone = false;
+  #isFlushScheduled = false;
 
   constructor(source: ByteSource, peer: PeerInfo, context: ConnectionContext) {
     this.#peer = peer;
@@ -117,7 +117,7 @@ export class Connection {
   readonly #onError = (error: Error): void => this.#queueEnd(error);
   readonly #onDrain = (): void => this.#resumeApplying();
   readonly #onClose = (): void => {
-    this.#streamClosed = true;
+    this.#isStreamClosed = true;
     this.#queueEnd(undefined);
     this.#resumeApplying();
     this.#leaveIfDone();
@@ -172,7 +172,7 @@ export class Connection {
     if (this.#state === 'opening' || this.#state === 'securing') return true;
     // An unfinished payload must go on, or the request that fills the limit might never end.
     const transmission = this.#transmission;
-    return transmission !== undefined && !transmission.midRequest && transmission.full;
+    return transmission !== undefined && !transmission.midRequest && transmission.isFull;
   }
 
   #applyBatch(batch: Buffer): void {
@@ -211,8 +211,8 @@ export class Connection {
   }
 
   #release(batches: number): void {
-    const received = this.#restIsQueued ? batches - 1 : batches;
-    if (batches > 0) this.#restIsQueued = false;
+    const received = this.#isRestQueued ? batches - 1 : batches;
+    if (batches > 0) this.#isRestQueued = false;
     for (let i = 0; i < received; i++) this.#source.done();
   }
 
@@ -238,7 +238,7 @@ export class Connection {
           break;
         case 'starttls':
           this.#replies.push(step.bytes);
-          this.#secure();
+          this.#upgradeToTls();
           break;
         case 'abort':
           this.#replies.push(step.bytes);
@@ -262,7 +262,7 @@ export class Connection {
    * Behind the ACK the stream is TLS's. What the client has sent in the clear meanwhile would have
    * had to wait for the ACK: it is not the client's, or the client is none.
    */
-  #secure(): void {
+  #upgradeToTls(): void {
     const { tls } = this.#context;
     if (tls === undefined || this.#queue.length > 0) {
       this.#hangUp(new NbdProtocolError('bytes in the clear behind NBD_OPT_STARTTLS'));
@@ -274,7 +274,7 @@ export class Connection {
     this.#source.leave();
     raw.off('end', this.#onEnd);
     raw.off('drain', this.#onDrain);
-    secure(raw, tls, (result) => {
+    upgradeToTls(raw, tls, (result) => {
       if (this.#state !== 'securing') return;
       if (result instanceof NbdConnectionError) {
         this.#state = 'negotiating';
@@ -349,7 +349,7 @@ export class Connection {
   /** What came behind the handshake in its batch becomes a batch of its own, first in the queue. */
   #requeue(rest: Buffer): void {
     this.#queue.unshift(rest);
-    this.#restIsQueued = true;
+    this.#isRestQueued = true;
     this.#queuedBytes += rest.length;
     this.#context.admission.admit(this.#apply);
   }
@@ -377,7 +377,7 @@ export class Connection {
   }
 
   #unreadReplyBytes(): number {
-    return this.#streamClosed ? 0 : this.#stream.writableLength + this.#replies.pendingBytes;
+    return this.#isStreamClosed ? 0 : this.#stream.writableLength + this.#replies.pendingBytes;
   }
 
   #send(pieces: readonly Buffer[], taken: () => void): void {
@@ -395,10 +395,10 @@ export class Connection {
 
   /** Answers that come in the same turn leave with one write. */
   #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
     process.nextTick(() => {
-      this.#flushScheduled = false;
+      this.#isFlushScheduled = false;
       this.#replies.flush();
       this.#resumeApplying();
       this.#closeIfDrained();
@@ -426,7 +426,7 @@ export class Connection {
   }
 
   #closeIfDrained(): void {
-    if (this.#state !== 'closed' || this.#streamClosed) return;
+    if (this.#state !== 'closed' || this.#isStreamClosed) return;
     if (this.#stream.writableEnded || this.#stream.destroyed) return;
     if ((this.#transmission?.requestsInFlight ?? 0) > 0) return;
     // What the peer still sends must be taken, or the kernel would answer it with a reset that
@@ -450,8 +450,8 @@ export class Connection {
   }
 
   #leaveIfDone(): void {
-    if (!this.#streamClosed || this.#state !== 'closed' || this.#gone) return;
-    this.#gone = true;
+    if (!this.#isStreamClosed || this.#state !== 'closed' || this.#isGone) return;
+    this.#isGone = true;
     this.#context.onGone();
   }
 }

@@ -6,21 +6,21 @@ import type { RequestHeader } from '../wire/transmission-messages.js';
  * A request that its session answers later. Finishes once it is sealed and all of its parts have
  * settled.
  */
-export class Operation {
+export class PendingRequest {
   readonly type: number;
   readonly flags: number;
   readonly cookie: Buffer = Buffer.allocUnsafe(COOKIE_BYTES);
   /** The first failure of a part. */
   failure: NbdCommandError | undefined;
   #awaited = 0;
-  #sealed = false;
+  #isSealed = false;
   readonly #classify: (error: unknown) => NbdCommandError;
-  readonly #finish: (operation: Operation) => void;
+  readonly #finish: (pending: PendingRequest) => void;
 
   constructor(
     request: Readonly<RequestHeader>,
     classify: (error: unknown) => NbdCommandError,
-    finish: (operation: Operation) => void,
+    finish: (pending: PendingRequest) => void,
   ) {
     this.type = request.type;
     this.flags = request.flags;
@@ -40,7 +40,7 @@ export class Operation {
 
   /** No part will follow. */
   seal(): void {
-    this.#sealed = true;
+    this.#isSealed = true;
     this.#finishIfDone();
   }
 
@@ -56,6 +56,6 @@ export class Operation {
   };
 
   #finishIfDone(): void {
-    if (this.#sealed && this.#awaited === 0) this.#finish(this);
+    if (this.#isSealed && this.#awaited === 0) this.#finish(this);
   }
 }

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { TlsOptions, TLSSocket } from 'node:tls';
 import { createServer } from 'node:tls';
 import { NbdConnectionError } from '../errors.js';
+import { openSslReason } from '../openssl-reason.js';
 
 /** What a listener asks of its clients before it talks about exports. */
 export interface NbdServerTls {
@@ -19,7 +20,7 @@ export interface NbdServerTls {
 }
 
 /** A stream that has been secured, and who is at its other end. */
-export interface Secured {
+export interface TlsConnection {
   readonly stream: TLSSocket;
   readonly identity: string | undefined;
 }
@@ -28,13 +29,13 @@ export interface Secured {
  * Shakes hands on `raw`, which nobody else may read from now on. `done` is called once; where it gets an error, `raw`
  * has to be destroyed.
  */
-export function secure(
+export function upgradeToTls(
   raw: Duplex,
   { options, identify }: NbdServerTls,
-  done: (result: Secured | NbdConnectionError) => void,
+  done: (result: TlsConnection | NbdConnectionError) => void,
 ): void {
   let isDone = false;
-  const settle = (result: Secured | NbdConnectionError): void => {
+  const settle = (result: TlsConnection | NbdConnectionError): void => {
     raw.off('close', onClose);
     if (isDone) return;
     isDone = true;
@@ -62,11 +63,5 @@ export function secure(
 }
 
 function tlsFailure(cause: unknown): NbdConnectionError {
-  const words = cause instanceof Error ? wordsOf(cause) : String(cause);
-  return new NbdConnectionError(`no TLS with this client: ${words}`, { cause });
-}
-
-/** OpenSSL puts addresses in memory and lines of its source around what it has to say. */
-function wordsOf({ message }: Error): string {
-  return /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.trim();
+  return new NbdConnectionError(`TLS with this client failed: ${openSslReason(cause)}`, { cause });
 }

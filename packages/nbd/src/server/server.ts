@@ -4,9 +4,9 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
 import { BusyPoll } from './busy-poll.js';
-import { Connection } from './connection.js';
+import { ServerConnection } from './connection.js';
 import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
-import { Doorkeeper, networkOf } from './accept-rate-limiter.js';
+import { AcceptRateLimiter, networkOf } from './accept-rate-limiter.js';
 import { NbdConnectionError, NbdListenError } from '../errors.js';
 import type { Admission, NbdExport, PeerInfo } from '../export.js';
 import { DEFAULT_LIMITS } from '../limits.js';
@@ -41,7 +41,7 @@ export interface NbdServerOptions {
   readonly onEvent?: (event: NbdServerEvent) => void;
 }
 
-const AT_ONCE: Admission = { admit: (apply) => apply() };
+const IMMEDIATE: Admission = { admit: (apply) => apply() };
 
 let lastPeerId = 0;
 
@@ -50,17 +50,17 @@ export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdLimits;
   readonly #busyPoll: BusyPoll;
-  readonly #connections = new Set<Connection>();
-  readonly #door: Doorkeeper;
+  readonly #connections = new Set<ServerConnection>();
+  readonly #door: AcceptRateLimiter;
   readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
-  #closing = false;
+  #isClosing = false;
   #idle: (() => void) | undefined;
 
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#busyPoll = new BusyPoll(options.busyPollMs ?? 0);
-    this.#door = new Doorkeeper(this.#limits);
+    this.#door = new AcceptRateLimiter(this.#limits);
   }
 
   /** A snapshot of all connections. */
@@ -74,7 +74,7 @@ export class NbdServer {
    * is taken or cannot be used.
    */
   async listen(target: NbdListenTarget): Promise<NbdAddress> {
-    if (this.#closing) throw new NbdListenError('the server is closed');
+    if (this.#isClosing) throw new NbdListenError('the server is closed');
     const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
     // A client may shut down its side and still wait for replies, so the end is answered only when
     // it is applied.
@@ -109,7 +109,7 @@ export class NbdServer {
    * if that is after this has resolved.
    */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#isClosing = true;
     const listeners = [...this.#listeners];
     this.#listeners.clear();
     for (const [listener, unix] of listeners) {
@@ -137,7 +137,7 @@ export class NbdServer {
         : ({ address: `${remoteAddress}:${remotePort}`, transport: 'tcp' } as const);
     const origin = 'path' in target ? peer.address : networkOf(remoteAddress);
     // Who may open the socket's file is none of the network's crowd.
-    if (!('path' in target) && !this.#door.admits(origin)) {
+    if (!('path' in target) && !this.#door.tryAccept(origin)) {
       this.#turnAway(socket, peer.address, 'too many new connections from this address');
       return;
     }
@@ -157,18 +157,18 @@ export class NbdServer {
     origin: string = peer.address,
     tls?: NbdServerTls,
   ): void {
-    if (this.#closing) {
+    if (this.#isClosing) {
       this.#turnAway(source.stream, peer.address, 'the server is closing');
       return;
     }
     this.#makeRoom();
     const { exports } = this.#options;
-    const connection = new Connection(
+    const connection = new ServerConnection(
       source,
       { ...peer, id: ++lastPeerId },
       {
         exports: typeof exports === 'function' ? exports : () => exports,
-        admission: this.#options.admission ?? AT_ONCE,
+        admission: this.#options.admission ?? IMMEDIATE,
         limits: this.#limits,
         busyPoll: this.#busyPoll,
         origin,
@@ -192,7 +192,7 @@ export class NbdServer {
 
   /** One of those who have not come to an export yet goes: the oldest of the largest crowd. */
   #makeRoom(): void {
-    const crowds = new Map<string, Connection[]>();
+    const crowds = new Map<string, ServerConnection[]>();
     let greeting = 0;
     for (const connection of this.#connections) {
       if (connection.stage !== 'greeting') continue;
@@ -202,7 +202,7 @@ export class NbdServer {
       else crowd.push(connection);
     }
     if (greeting < this.#limits.handshakes) return;
-    let largest: Connection[] = [];
+    let largest: ServerConnection[] = [];
     for (const crowd of crowds.values()) if (crowd.length > largest.length) largest = crowd;
     largest[0]?.drop(new NbdConnectionError('too many connections were shaking hands'));
   }

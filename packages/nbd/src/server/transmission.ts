@@ -22,11 +22,11 @@ import {
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
 import type { ExportSession, Extent } from '../export.js';
 import { shapeExtents } from '../wire/extents.js';
-import { asCommandError, settleWireError } from '../wire/wire-errors.js';
+import { asCommandError, allowedWireError } from '../wire/wire-errors.js';
 import type { NbdLimits } from '../limits.js';
-import { Operation } from './pending-request.js';
+import { PendingRequest } from './pending-request.js';
 import type { ReplyWriter } from '../wire/replies.js';
-import type { Rejection, Rules } from '../wire/validate.js';
+import type { Rejection, RequestRules } from '../wire/validate.js';
 import { validate } from '../wire/validate.js';
 import { WritePayload } from './write-payload.js';
 import {
@@ -56,7 +56,7 @@ export type TransmissionEnd =
 
 export class Transmission {
   readonly #session: ExportSession;
-  readonly #rules: Rules;
+  readonly #rules: RequestRules;
   readonly #limits: NbdLimits;
   readonly #replies: ReplyWriter;
   readonly #host: TransmissionHost;
@@ -68,7 +68,7 @@ export class Transmission {
   #rejection: Rejection | undefined;
   #failure: NbdCommandError | undefined;
   /** Made for the first piece of a WRITE that the session answers with a promise. */
-  #operation: Operation | undefined;
+  #pending: PendingRequest | undefined;
 
   readonly #header = Buffer.alloc(REQUEST_BYTES);
   #headerFill = 0;
@@ -79,7 +79,7 @@ export class Transmission {
 
   constructor(
     session: ExportSession,
-    rules: Rules,
+    rules: RequestRules,
     limits: NbdLimits,
     replies: ReplyWriter,
     host: TransmissionHost,
@@ -109,7 +109,7 @@ export class Transmission {
   }
 
   /** Whether a limit keeps the next request from being begun. */
-  get full(): boolean {
+  get isFull(): boolean {
     return (
       this.#requestsInFlight >= this.#limits.requestsInFlight ||
       this.#bytesInFlight >= this.#limits.bytesInFlight ||
@@ -127,11 +127,11 @@ export class Transmission {
         at = this.#payload.take(bytes, at);
         if (this.#payload.left === 0) this.#endWrite();
       } else if (this.#headerFill === 0 && bytes.length - at >= REQUEST_BYTES) {
-        if (this.full) return at;
+        if (this.isFull) return at;
         this.#begin(bytes, at);
         at += REQUEST_BYTES;
       } else {
-        if (this.#headerFill === 0 && this.full) return at;
+        if (this.#headerFill === 0 && this.isFull) return at;
         at += this.#fillHeader(bytes, at);
       }
     }
@@ -143,11 +143,11 @@ export class Transmission {
    * more.
    */
   abandon(): void {
-    const operation = this.#operation;
-    this.#operation = undefined;
-    if (operation === undefined) return;
-    operation.failure ??= new NbdCommandError('EIO', 'the connection ended within the request');
-    operation.seal();
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending === undefined) return;
+    pending.failure ??= new NbdCommandError('EIO', 'the connection ended within the request');
+    pending.seal();
   }
 
   #fillHeader(bytes: Buffer, at: number): number {
@@ -216,7 +216,7 @@ export class Transmission {
     try {
       const result = command();
       if (result === undefined) this.#replies.simple(0, this.#request.cookie);
-      else this.#start(0, (operation) => this.#succeed(operation)).only(result);
+      else this.#start(0, (pending) => this.#succeed(pending)).only(result);
     } catch (error) {
       this.#fail(this.#request, error);
     }
@@ -241,12 +241,12 @@ export class Transmission {
         return;
       }
       const send = this.#replies.detach(reply);
-      this.#start(length, (operation) => {
-        if (operation.failure !== undefined) {
-          this.#fail(operation, operation.failure);
+      this.#start(length, (pending) => {
+        if (pending.failure !== undefined) {
+          this.#fail(pending, pending.failure);
           return;
         }
-        this.#encodeReadHeader(reply, operation.cookie, offset, length);
+        this.#encodeReadHeader(reply, pending.cookie, offset, length);
         send();
       }).only(result);
     } catch (error) {
@@ -301,7 +301,7 @@ export class Transmission {
     }
     this.#rejection = rejection;
     this.#failure = undefined;
-    this.#operation = undefined;
+    this.#pending = undefined;
     this.#payload.begin(offset, length, rejection === undefined);
     if (length === 0) this.#endWrite();
   }
@@ -311,10 +311,8 @@ export class Transmission {
     try {
       const result = this.#session.write(offset, data, fua);
       if (result === undefined) return;
-      this.#operation ??= this.#start(this.#request.length, (operation) =>
-        this.#succeed(operation),
-      );
-      this.#operation.add(result);
+      this.#pending ??= this.#start(this.#request.length, (pending) => this.#succeed(pending));
+      this.#pending.add(result);
     } catch (error) {
       this.#failure = this.#commandError(NBD_CMD_WRITE, error);
       this.#payload.discard();
@@ -322,11 +320,11 @@ export class Transmission {
   }
 
   #endWrite(): void {
-    const operation = this.#operation;
-    if (operation !== undefined) {
-      if (this.#failure !== undefined) operation.failure ??= this.#failure;
-      this.#operation = undefined;
-      operation.seal();
+    const pending = this.#pending;
+    if (pending !== undefined) {
+      if (this.#failure !== undefined) pending.failure ??= this.#failure;
+      this.#pending = undefined;
+      pending.seal();
     } else if (this.#rejection !== undefined) {
       this.#reject(this.#rejection);
     } else if (this.#failure !== undefined) {
@@ -353,12 +351,12 @@ export class Transmission {
         return;
       }
       let extents: readonly Extent[] = [];
-      this.#start(0, (operation) => {
+      this.#start(0, (pending) => {
         try {
-          if (operation.failure !== undefined) throw operation.failure;
-          answer(operation.cookie, extents);
+          if (pending.failure !== undefined) throw pending.failure;
+          answer(pending.cookie, extents);
         } catch (error) {
-          this.#fail(operation, error);
+          this.#fail(pending, error);
         }
       }).only(
         result.then((found) => {
@@ -372,25 +370,25 @@ export class Transmission {
 
   // Requests that the session answers later
 
-  #start(payload: number, finish: (operation: Operation) => void): Operation {
+  #start(payload: number, finish: (pending: PendingRequest) => void): PendingRequest {
     this.#requestsInFlight += 1;
     this.#bytesInFlight += payload;
     const { type } = this.#request;
-    return new Operation(
+    return new PendingRequest(
       this.#request,
       (error) => this.#commandError(type, error),
-      (operation) => {
+      (pending) => {
         this.#requestsInFlight -= 1;
         this.#bytesInFlight -= payload;
-        finish(operation);
+        finish(pending);
         this.#host.settled();
       },
     );
   }
 
-  #succeed(operation: Operation): void {
-    if (operation.failure === undefined) this.#replies.simple(0, operation.cookie);
-    else this.#fail(operation, operation.failure);
+  #succeed(pending: PendingRequest): void {
+    if (pending.failure === undefined) this.#replies.simple(0, pending.cookie);
+    else this.#fail(pending, pending.failure);
   }
 
   // Errors
@@ -409,7 +407,7 @@ export class Transmission {
 
   #fail(request: Pick<RequestHeader, 'type' | 'flags' | 'cookie'>, error: unknown): void {
     const failure = this.#commandError(request.type, error);
-    const wireError = settleWireError(failure.wireError, request);
+    const wireError = allowedWireError(failure.wireError, request);
     this.#sendError(request.cookie, COMMAND_ERRORS[wireError], failure.message);
   }
 

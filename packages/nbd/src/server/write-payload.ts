@@ -14,7 +14,7 @@ export class WritePayload {
   /** Where the next byte that was not handed over belongs on the disk. */
   #diskOffset = 0;
   #left = 0;
-  #wanted = false;
+  #isWanted = false;
   readonly #carry = Buffer.alloc(SPLIT_BYTES);
   #carryFill = 0;
 
@@ -31,20 +31,20 @@ export class WritePayload {
   begin(offset: number, length: number, wanted: boolean): void {
     this.#diskOffset = offset;
     this.#left = length;
-    this.#wanted = wanted;
+    this.#isWanted = wanted;
     this.#carryFill = 0;
   }
 
   /** Drops what is left of the payload. */
   discard(): void {
-    this.#wanted = false;
+    this.#isWanted = false;
   }
 
   /** Takes what there is of the payload from `at` on; returns where it ends. */
   take(bytes: Buffer, at: number): number {
     const end = at + Math.min(this.#left, bytes.length - at);
     this.#left -= end - at;
-    if (!this.#wanted) return end;
+    if (!this.#isWanted) return end;
     const from = this.#carryFill > 0 ? this.#completeCarry(bytes, at, end) : at;
     if (from < end) this.#split(bytes, from, end);
     return end;
@@ -78,6 +78,6 @@ export class WritePayload {
   #handOver(data: Buffer): void {
     const offset = this.#diskOffset;
     this.#diskOffset += data.length;
-    if (this.#wanted) this.#write(offset, data);
+    if (this.#isWanted) this.#write(offset, data);
   }
 }

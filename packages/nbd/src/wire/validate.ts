@@ -22,7 +22,7 @@ import type { ExportFeatures } from '../export.js';
 import type { RequestHeader } from './transmission-messages.js';
 
 /** What was agreed on, as far as it decides which requests are valid. Sizes in bytes. */
-export interface Rules {
+export interface RequestRules {
   readonly sizeBytes: number;
   readonly features: ExportFeatures;
   readonly minimumBlock: number;
@@ -37,7 +37,10 @@ export interface Rejection {
 }
 
 /** Returns why the request must be refused, or undefined. NBD_CMD_DISC is always valid. */
-export function validate(request: Readonly<RequestHeader>, rules: Rules): Rejection | undefined {
+export function validate(
+  request: Readonly<RequestHeader>,
+  rules: RequestRules,
+): Rejection | undefined {
   const { type } = request;
   if (type === NBD_CMD_DISC) return undefined;
   return (
@@ -51,7 +54,7 @@ function invalid(message: string): Rejection {
   return { wireError: 'EINVAL', message };
 }
 
-function checkOffered(type: number, rules: Rules): Rejection | undefined {
+function checkOffered(type: number, rules: RequestRules): Rejection | undefined {
   const { features } = rules;
   switch (type) {
     case NBD_CMD_READ:
@@ -77,7 +80,7 @@ function checkOffered(type: number, rules: Rules): Rejection | undefined {
 
 const READ_ONLY: Rejection = { wireError: 'EPERM', message: 'the export is read-only' };
 
-function checkFlags(request: Readonly<RequestHeader>, rules: Rules): Rejection | undefined {
+function checkFlags(request: Readonly<RequestHeader>, rules: RequestRules): Rejection | undefined {
   if (request.flags === 0) return undefined;
   const unknown = request.flags & ~allowedFlags(request.type, rules);
   return unknown === 0
@@ -85,7 +88,7 @@ function checkFlags(request: Readonly<RequestHeader>, rules: Rules): Rejection |
     : invalid(`flags 0x${unknown.toString(16)} are not valid for command ${request.type}`);
 }
 
-function allowedFlags(type: number, rules: Rules): number {
+function allowedFlags(type: number, rules: RequestRules): number {
   // FUA, once offered, must be accepted with every command ("Command flags").
   const fua = rules.features.fua ? NBD_CMD_FLAG_FUA : 0;
   switch (type) {
@@ -106,7 +109,7 @@ function checkFlush(request: Readonly<RequestHeader>): Rejection | undefined {
     : invalid('flush takes neither offset nor length');
 }
 
-function checkRange(request: Readonly<RequestHeader>, rules: Rules): Rejection | undefined {
+function checkRange(request: Readonly<RequestHeader>, rules: RequestRules): Rejection | undefined {
   const { type, offset, length } = request;
   const hasPayload = type === NBD_CMD_READ || type === NBD_CMD_WRITE;
   if (hasPayload && length > rules.payloadMax) {

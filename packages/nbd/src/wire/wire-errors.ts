@@ -30,7 +30,7 @@ function isCommandErrorName(name: string): name is CommandErrorName {
  * Keeps to what a command may be answered with (section "Error values"): ENOTSUP only to a fast
  * zero, EOVERFLOW only to a READ that must not be fragmented.
  */
-export function settleWireError(
+export function allowedWireError(
   wireError: CommandErrorName,
   request: Pick<RequestHeader, 'type' | 'flags'>,
 ): CommandErrorName {

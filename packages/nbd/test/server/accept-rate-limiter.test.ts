@@ -1,18 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { Doorkeeper, MemoryExport, NbdClient, NbdServer, networkOf } from '../../src/index.js';
+import {
+  AcceptRateLimiter,
+  MemoryExport,
+  NbdClient,
+  NbdServer,
+  networkOf,
+} from '../../src/index.js';
 import type { NbdLimits, NbdServerEvent } from '../../src/index.js';
 import * as bytes from '../support/bytes.js';
 import { WirePeer } from '../support/wire-peer.js';
 
-describe('Doorkeeper', () => {
+describe('AcceptRateLimiter', () => {
   it('lets a burst in, and then so many a second', () => {
     let nowMs = 0;
-    const door = new Doorkeeper({ acceptBurst: 3, acceptsPerSecond: 2 }, () => nowMs);
+    const door = new AcceptRateLimiter({ acceptBurst: 3, acceptsPerSecond: 2 }, () => nowMs);
     const count = (address: string): number => {
       let admitted = 0;
-      for (let at = 0; at < 10; at++) if (door.admits(address)) admitted += 1;
+      for (let at = 0; at < 10; at++) if (door.tryAccept(address)) admitted += 1;
       return admitted;
     };
     expect(count('a')).toBe(3);
@@ -24,12 +30,12 @@ describe('Doorkeeper', () => {
   });
 
   it('remembers no more than it can, the least recent go first', () => {
-    const door = new Doorkeeper({ acceptBurst: 1, acceptsPerSecond: 0 }, () => 0);
-    expect(door.admits('early')).toBe(true);
-    expect(door.admits('early')).toBe(false);
-    for (let at = 0; at < 4096; at++) door.admits(`other-${at}`);
-    expect(door.admits('other-4095')).toBe(false);
-    expect(door.admits('early')).toBe(true);
+    const door = new AcceptRateLimiter({ acceptBurst: 1, acceptsPerSecond: 0 }, () => 0);
+    expect(door.tryAccept('early')).toBe(true);
+    expect(door.tryAccept('early')).toBe(false);
+    for (let at = 0; at < 4096; at++) door.tryAccept(`other-${at}`);
+    expect(door.tryAccept('other-4095')).toBe(false);
+    expect(door.tryAccept('early')).toBe(true);
   });
 
   it.each([
