@@ -1,12 +1,12 @@
 export type CheckpointerErrorCode =
   /** A commit or an abort without a seal before it. */
-  | 'NOT_SEALED'
+  | 'CHECKPOINT_NOT_SEALED'
   /** A seal after a seal. */
-  | 'ALREADY_SEALED'
+  | 'CHECKPOINT_ALREADY_SEALED'
   /** A call after the failover. */
-  | 'ENDED'
+  | 'CHECKPOINT_ENDED'
   /** Write-back was told to stop; what was not written stays in memory. */
-  | 'WRITE_BACK_STOPPED';
+  | 'CHECKPOINT_WRITE_BACK_STOPPED';
 
 /** A step that makes no sense where the checkpointer stands. `code` is stable; `message` is for people. */
 export class CheckpointerError extends Error {

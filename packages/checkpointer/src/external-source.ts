@@ -53,10 +53,16 @@ export class ExternalSource implements CheckpointSource {
   #expect(state: 'open' | 'sealed'): void {
     if (this.#state === state) return;
     if (this.#state === 'ended') {
-      throw new CheckpointerError('ENDED', 'this source has failed over; nothing follows');
+      throw new CheckpointerError(
+        'CHECKPOINT_ENDED',
+        'this source has failed over; nothing follows',
+      );
     }
     throw state === 'sealed'
-      ? new CheckpointerError('NOT_SEALED', 'seal the epoch first')
-      : new CheckpointerError('ALREADY_SEALED', 'the epoch is sealed already: commit or abort it');
+      ? new CheckpointerError('CHECKPOINT_NOT_SEALED', 'seal the epoch first')
+      : new CheckpointerError(
+          'CHECKPOINT_ALREADY_SEALED',
+          'the epoch is sealed already: commit or abort it',
+        );
   }
 }

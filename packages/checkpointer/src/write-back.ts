@@ -150,5 +150,5 @@ export class WriteBack {
 }
 
 function stopped(): CheckpointerError {
-  return new CheckpointerError('WRITE_BACK_STOPPED', 'write-back was told to stop');
+  return new CheckpointerError('CHECKPOINT_WRITE_BACK_STOPPED', 'write-back was told to stop');
 }

@@ -187,13 +187,18 @@ describe('ExternalSource', () => {
   });
 
   test.each([
-    ['commit', [], 'NOT_SEALED', 'seal the epoch first'],
-    ['abort', [], 'NOT_SEALED', 'seal the epoch first'],
-    ['seal', ['seal'], 'ALREADY_SEALED', 'the epoch is sealed already: commit or abort it'],
-    ['seal', ['failOver'], 'ENDED', 'this source has failed over; nothing follows'],
-    ['commit', ['failOver'], 'ENDED', 'this source has failed over; nothing follows'],
-    ['abort', ['failOver'], 'ENDED', 'this source has failed over; nothing follows'],
-    ['failOver', ['failOver'], 'ENDED', 'this source has failed over; nothing follows'],
+    ['commit', [], 'CHECKPOINT_NOT_SEALED', 'seal the epoch first'],
+    ['abort', [], 'CHECKPOINT_NOT_SEALED', 'seal the epoch first'],
+    [
+      'seal',
+      ['seal'],
+      'CHECKPOINT_ALREADY_SEALED',
+      'the epoch is sealed already: commit or abort it',
+    ],
+    ['seal', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
+    ['commit', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
+    ['abort', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
+    ['failOver', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
   ] as const)('%s after %j is a mistake', (step, before, code, message) => {
     const { source, heard } = external();
     for (const one of before) source[one]();

@@ -26,6 +26,7 @@ export {
   NBD_FLAG_SEND_WRITE_ZEROES,
 } from './constants.js';
 export type { CommandErrorName } from './constants.js';
+export type { NbdAddress } from './address.js';
 export * from './errors.js';
 export type * from './export.js';
 export { DEFAULT_LIMITS } from './limits.js';
@@ -36,10 +37,9 @@ export { openSslReason } from './openssl-reason.js';
 export { NbdClient } from './client/client.js';
 export type { NbdClientOptions } from './client/client.js';
 export type { ListedExport } from './client/client-handshake.js';
-export type { NbdServerAddress } from './client/client-socket.js';
 export { AcceptRateLimiter, networkOf } from './server/accept-rate-limiter.js';
 export type { AcceptRateLimits } from './server/accept-rate-limiter.js';
 export type { ConnectionInfo, ConnectionState, NbdServerEvent } from './server/connection-info.js';
 export { NbdServer } from './server/server.js';
-export type { NbdAddress, NbdListenTarget, NbdServerOptions } from './server/server.js';
+export type { NbdListenTarget, NbdServerOptions } from './server/server.js';
 export type { NbdServerTls } from './server/server-tls.js';

@@ -1,4 +1,5 @@
 import type { NbdServerEvent } from '@gannet/nbd';
+import { describeError } from '../errors.js';
 
 /** Those who keep knocking are logged together. */
 const QUIET_MS = 10_000;
@@ -53,8 +54,8 @@ export class Strangers {
         return this.note('nbd', event.peer.address, end.error.message);
       }
       case 'failed': {
-        const { message } = event.error instanceof Error ? event.error : new Error('unknown');
-        this.tell('trouble', { code: 'NBD_EXPORT', message, remedy: '' });
+        const { code, message, remedy } = describeError(event.error);
+        this.tell('trouble', { code, message, remedy });
       }
     }
   };

@@ -22,7 +22,7 @@ export interface ClientHandshakeOptions {
 }
 
 /** What it got; sizes in bytes, `flags` are transmission flags. */
-export interface HandshakeResult {
+export interface NegotiatedExport {
   readonly sizeBytes: number;
   readonly flags: number;
   readonly blockSize: BlockSize;
@@ -87,7 +87,7 @@ export async function negotiate(
   stream: ByteStream,
   noZeroes: boolean,
   options: ClientHandshakeOptions,
-): Promise<HandshakeResult> {
+): Promise<NegotiatedExport> {
   const structured = options.structured && (await askStructured(stream));
   const contextId =
     structured && options.baseAllocation ? await askContext(stream, options.export) : undefined;
@@ -132,7 +132,7 @@ async function askContext(stream: ByteStream, name: string): Promise<number | un
     : context.data.readUInt32BE(0);
 }
 
-type ExportInfo = Pick<HandshakeResult, 'sizeBytes' | 'flags' | 'blockSize'>;
+type ExportInfo = Pick<NegotiatedExport, 'sizeBytes' | 'flags' | 'blockSize'>;
 
 /** NBD_OPT_GO; undefined where the server does not know it. */
 async function go(stream: ByteStream, name: string): Promise<ExportInfo | undefined> {

@@ -1,13 +1,10 @@
 import { connect } from 'node:net';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import type { NbdAddress } from '../address.js';
 import type { ByteStream } from './client-handshake.js';
 import { NbdConnectionError, NbdError, NbdProtocolError } from '../errors.js';
 import { openSslReason } from '../openssl-reason.js';
-
-/** Where a server listens. */
-export type NbdServerAddress =
-  { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** A socket as the handshake wants it: so many bytes at a time. */
 export class HandshakeStream implements ByteStream {
@@ -86,10 +83,7 @@ export class HandshakeStream implements ByteStream {
 }
 
 /** By default a server has to show a certificate for the host that was asked for. */
-export function tlsOptionsFor(
-  address: NbdServerAddress,
-  options: ConnectionOptions,
-): ConnectionOptions {
+export function tlsOptionsFor(address: NbdAddress, options: ConnectionOptions): ConnectionOptions {
   if ('path' in address) return options;
   const { host } = address;
   // A name that is an address must not be sent (RFC 6066, section 3), but is checked all the same.
@@ -101,7 +95,7 @@ export function tlsOptionsFor(
  * The socket is destroyed where it fails.
  */
 export async function runHandshake<T>(
-  address: NbdServerAddress,
+  address: NbdAddress,
   timeoutMs: number,
   talk: (stream: HandshakeStream) => Promise<T>,
 ): Promise<T> {

@@ -1,11 +1,12 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { abort, greet, list, negotiate, startTls } from './client-handshake.js';
-import type { HandshakeResult, ListedExport } from './client-handshake.js';
+import type { NegotiatedExport, ListedExport } from './client-handshake.js';
 import { runHandshake, tlsOptionsFor } from './client-socket.js';
-import type { HandshakeStream, NbdServerAddress } from './client-socket.js';
+import type { HandshakeStream } from './client-socket.js';
 import { ReplyReader } from './client-replies.js';
 import type { SentRequest } from './client-replies.js';
+import type { NbdAddress } from '../address.js';
 import * as nbd from '../constants.js';
 import { NbdConnectionError } from '../errors.js';
 import type { BlockSize, Extent } from '../export.js';
@@ -36,7 +37,7 @@ const TIMEOUT_MS = 10_000;
  */
 export class NbdClient {
   readonly #socket: Socket;
-  readonly #agreed: HandshakeResult;
+  readonly #agreed: NegotiatedExport;
   readonly #pending = new Map<number, SentRequest>();
   readonly #closed: Promise<void>;
   #lastCookie = 0;
@@ -44,7 +45,7 @@ export class NbdClient {
   #dead: Error | undefined;
   #idle: (() => void) | undefined;
 
-  private constructor(socket: Socket, agreed: HandshakeResult, handshake: HandshakeStream) {
+  private constructor(socket: Socket, agreed: NegotiatedExport, handshake: HandshakeStream) {
     this.#socket = socket;
     this.#agreed = agreed;
     const reader = new ReplyReader(this.#pending, agreed.contextId);
@@ -68,10 +69,7 @@ export class NbdClient {
    * Connects and negotiates. Throws `NbdRefusal` where the server refuses the export, `NbdProtocolError` where it is no
    * NBD server, `NbdConnectionError` where it cannot be reached in time.
    */
-  static async connect(
-    address: NbdServerAddress,
-    options: NbdClientOptions = {},
-  ): Promise<NbdClient> {
+  static async connect(address: NbdAddress, options: NbdClientOptions = {}): Promise<NbdClient> {
     return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
       const noZeroes = await greetAndSecure(stream, address, options.tls);
       const agreed = await negotiate(stream, noZeroes, {
@@ -85,7 +83,7 @@ export class NbdClient {
 
   /** The exports of a server (NBD_OPT_LIST). Throws as connect() does. */
   static async list(
-    address: NbdServerAddress,
+    address: NbdAddress,
     options: Pick<NbdClientOptions, 'timeoutMs' | 'tls'> = {},
   ): Promise<ListedExport[]> {
     return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
@@ -258,7 +256,7 @@ const NOTHING = new Uint8Array(0);
 /** Up to where exports may be talked about. Returns whether zeroes will be left out. */
 async function greetAndSecure(
   stream: HandshakeStream,
-  address: NbdServerAddress,
+  address: NbdAddress,
   tls: ConnectionOptions | undefined,
 ): Promise<boolean> {
   const noZeroes = await greet(stream);

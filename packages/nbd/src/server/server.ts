@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
+import type { NbdAddress } from '../address.js';
 import { BusyPoll } from './busy-poll.js';
 import { ServerConnection } from './connection.js';
 import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
@@ -22,9 +23,6 @@ export type NbdListenTarget = (
   | { readonly path: string; readonly mode?: number }
   | { readonly host: string; readonly port: number }
 ) & { readonly tls?: NbdServerTls };
-
-export type NbdAddress =
-  { readonly path: string } | { readonly host: string; readonly port: number };
 
 export interface NbdServerOptions {
   /** What is served; a function is asked anew for each option that names an export. */
