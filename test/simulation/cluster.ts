@@ -250,7 +250,7 @@ export class Cluster {
       plan.secondaryDiesAt !== undefined ||
       /seed(ing failed|ed may not)/.test(reason) ||
       // A failover before QEMU could answer, or before the checkpoint that would have settled it.
-      /stopped again before QEMU said|which RESUME it was is unknown/.test(reason) ||
+      /stopped again before QEMU answered|unknown which RESUME it was/.test(reason) ||
       // Writes come faster than a failing or slow disk takes what is spilled.
       (plan.spills && reason.includes('hard limit'));
     // Until the first checkpoint is over, nothing is protected, and nobody has been told so.

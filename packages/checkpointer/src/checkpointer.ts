@@ -1,12 +1,13 @@
 import type { CheckpointSignal, CheckpointSource, CommitSummary, ReplicaPort } from './ports.js';
 
-/** What has happened, for logs, metrics and people. Times in milliseconds. */
+/** What the checkpointer has done, for logs, metrics and status pages. Times in milliseconds. */
 export type CheckpointEvent =
   | ({
       readonly kind: 'commit';
       readonly gateClosedMs: number;
-      /** From the secondary's STOP until here; null where COLO has just started. */
+      /** From the secondary's STOP to the commit; null for the first one, when COLO has started. */
       readonly checkpointMs: number | null;
+      /** Good for a failover only: see `Checkpointer`. */
       readonly provisional: boolean;
     } & CommitSummary)
   | ({ readonly kind: 'failover'; readonly gateClosedMs: number } & CommitSummary)
@@ -14,28 +15,36 @@ export type CheckpointEvent =
   | { readonly kind: 'doubt'; readonly reason: string }
   | { readonly kind: 'diverged'; readonly reason: string };
 
+/** Options of `Checkpointer`. */
 export interface CheckpointerOptions {
   readonly source: CheckpointSource;
   readonly replica: ReplicaPort;
+  /** The time in milliseconds, monotonic. */
   readonly now: () => number;
+  /** Must not throw. */
   readonly onEvent?: (event: CheckpointEvent) => void;
 }
 
 /**
- * Turns what a source says into commits, and refuses those that would be wrong (invariants I2, I3, I5).
+ * Turns the signals of a source into commits, and refuses those that would be wrong (invariants I2,
+ * I3 and I5).
  *
- *     signal     primary's link whole   link lost before       link lost, clean, since    in doubt
- *                                       this stop              this stop
- *     commit     commit                 diverge                commit, provisionally      commit; doubt is over
- *     failover   fail over              fail over              fail over                  diverge
+ *     signal     link is up   link lost before   link lost cleanly    in doubt
+ *                             the last STOP      since the last STOP
+ *     commit     commit       diverge            commit provisionally commit; ends the doubt
+ *     failover   fail over    fail over          fail over            diverge
  *
- * A replica that refuses the step (it has given itself up already, or was never protected) is diverged.
+ * If the replica refuses a step (it has diverged already, or was never protected), it is diverged.
  *
- * The provisional commit is for a primary that dies in the last few milliseconds of a checkpoint: it had stopped and
- * flushed, its state had been sent, and the secondary goes on from that state, so the closing epoch is complete and
- * must count. A link that breaks at that very moment while the primary lives looks the same, and may have cost a write
- * that QEMU swallowed; but then the primary goes on to another checkpoint. So a provisional commit is good for a
- * failover, and the next commit after it is a divergence.
+ * The provisional commit covers a primary that dies in the last milliseconds of a checkpoint. It
+ * had stopped and flushed, and its state had been sent; the secondary continues from that state, so
+ * the closing epoch is complete and must count. If the link breaks at that moment while the primary
+ * lives, the secondary sees the same, and a write may be missing that QEMU has swallowed. But then
+ * the primary continues to another checkpoint. So a provisional commit is valid for a failover, and
+ * another commit after it is a divergence.
+ *
+ * @example const source = new ExternalSource(); new Checkpointer({ source, replica, now: () =>
+ *     performance.now() }).start(); source.seal(); source.commit();
  */
 export class Checkpointer {
   readonly #source: CheckpointSource;
@@ -45,7 +54,7 @@ export class Checkpointer {
   #unsubscribe: (() => void) | undefined;
   #sealedAt = 0;
   #stoppedAt: number | undefined;
-  /** The link was whole when the secondary last stopped, and nothing was committed since: one provisional commit. */
+  /** The link was up at the last STOP, and nothing was committed since: one provisional commit. */
   #wasWholeAtStop = false;
   #doubt: string | undefined;
   #hasEnded = false;
@@ -57,12 +66,12 @@ export class Checkpointer {
     this.#onEvent = options.onEvent ?? (() => undefined);
   }
 
-  /** Begins to listen; what the source said before is not made up for. */
+  /** Begins to listen. Earlier signals are not replayed. */
   start(): void {
     this.#unsubscribe ??= this.#source.subscribe((signal) => this.#handle(signal));
   }
 
-  /** Stops listening. A closed gate stays closed: who stops the checkpointer decides what becomes of it. */
+  /** Stops listening. A closed gate stays closed; the caller decides when to open it. */
   stop(): void {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
@@ -103,11 +112,11 @@ export class Checkpointer {
     const { loss, lossWasClean, isConnected } = this.#replica.link;
     const isProvisional = loss !== undefined;
     if (isProvisional && (!this.#wasWholeAtStop || !lossWasClean)) {
-      this.#diverge(`QEMU went on to a checkpoint though writes may be missing: ${loss}`);
+      this.#diverge(`a checkpoint followed although writes may be missing: ${loss}`);
       return;
     }
     if (!isProvisional && !isConnected) {
-      this.#diverge('COLO runs, but no primary is connected to this replica');
+      this.#diverge('a checkpoint was made, but no primary is connected to this replica');
       return;
     }
     const summary = this.#attempt(() => this.#replica.commit());
@@ -120,7 +129,7 @@ export class Checkpointer {
 
   #failOver(): void {
     if (this.#doubt !== undefined) {
-      this.#diverge(`failed over without knowing the last checkpoint: ${this.#doubt}`);
+      this.#diverge(`failover while the last checkpoint is unknown: ${this.#doubt}`);
       return;
     }
     const summary = this.#attempt(() => this.#replica.failOver());
@@ -129,7 +138,9 @@ export class Checkpointer {
     this.#onEvent({ kind: 'failover', gateClosedMs: this.#gateClosedMs(), ...summary });
   }
 
-  /** A replica that refuses, for instance because it gave itself up, must not leave its gate closed. */
+  /**
+   * If the replica refuses, for example because it has diverged, the gate must open all the same.
+   */
   #attempt(step: () => CommitSummary): CommitSummary | undefined {
     try {
       return step();
@@ -149,7 +160,7 @@ export class Checkpointer {
     return this.#now() - this.#sealedAt;
   }
 
-  /** The next one needs a STOP of its own. */
+  /** Consumes the STOP: the next checkpoint has its own. */
   #checkpointMs(): number | null {
     const stoppedAt = this.#stoppedAt;
     this.#stoppedAt = undefined;

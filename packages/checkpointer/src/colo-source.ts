@@ -1,22 +1,28 @@
 import type { CheckpointSignal, CheckpointSource } from './ports.js';
 
-/** What a secondary's QMP socket tells, in the order of its bytes. */
+/**
+ * An event of the secondary's QMP socket, in the order of its bytes. `atUs` is QEMU's timestamp in
+ * microseconds, if the monitor passes it on.
+ */
 export type ColoMonitorEvent =
   | { readonly kind: 'stop'; readonly atUs?: number }
-  /** `atUs`: QEMU's own timestamp, in microseconds, where the monitor passes it on. */
   | { readonly kind: 'resume'; readonly atUs?: number }
   | { readonly kind: 'colo-exit'; readonly reason: string }
   | { readonly kind: 'end'; readonly error: Error | undefined };
 
+/** QEMU's answer to query-colo-status. */
 export interface ColoModes {
   readonly mode: string;
   readonly lastMode: string;
 }
 
-/** The secondary's QMP socket. Callbacks and listeners run in the order of the bytes on that socket. */
+/** The secondary's QMP socket. Callbacks and listeners are called in the order of its bytes. */
 export interface ColoMonitor {
+  /** @returns a function that unsubscribes */
   subscribe(listener: (event: ColoMonitorEvent) => void): () => void;
+  /** Sends query-colo-status. */
   queryColoStatus(callback: (status: ColoModes | Error) => void): void;
+  /** Sends query-status; the answer is its `status`. */
   queryRunState(callback: (state: string | Error) => void): void;
 }
 
@@ -28,45 +34,48 @@ interface Stop {
 interface Resume {
   readonly kind: 'resume';
   status: ColoModes | undefined;
-  /** A STOP came before the answer about this RESUME. */
+  /** A STOP came before the answer to this RESUME's query. */
   stoppedBeforeAnswer: boolean;
-  /** So soon after STOP that nothing can have happened in between. */
+  /** It followed the STOP too soon for a checkpoint. */
   readonly isImmediate: boolean;
-  /** COLO had ended: the failover, or somebody's cont, but no checkpoint (QEMU says COLO_EXIT when its loop is left). */
+  /** After COLO_EXIT, which QEMU sends when it leaves COLO: a failover or a user's cont. */
   readonly isAfterExit: boolean;
 }
 
-/** What followed a RESUME before its answer came. */
-type Behind = 'nothing' | 'failover' | 'ambiguous' | 'unknown';
+/** What the STOP was that came between a RESUME and its answer. `unknown`: not yet answered. */
+type StopBeforeAnswer = 'none' | 'failover' | 'ambiguous' | 'unknown';
 
-/** A checkpoint takes messages to the primary and back between STOP and RESUME; vm_start() on a running VM none. */
+/** A checkpoint exchanges messages with the primary between STOP and RESUME: it takes longer. */
 const IMMEDIATE_US = 100;
 
 /**
- * QEMU drains a VM's disks when it stops the VM, and answers nothing meanwhile (QEMU migration/colo.c, softmmu/cpus.c,
- * do_vm_stop). Where a STOP comes before the answer about the RESUME before it, requests behind the gate that wait for the
- * answer, or for the one about that STOP, would so keep it from coming. This long they may take for another reason.
+ * When QEMU stops a VM it drains the disks, and answers nothing until that is done
+ * (migration/colo.c, softmmu/cpus.c, do_vm_stop). If it stops the VM again before answering our
+ * query about the previous RESUME, it waits for requests that the gate is holding, while the gate
+ * waits for that answer: a deadlock. Answers may be late for other reasons, so we wait this long
+ * before opening the gate.
  */
 const BLOCKED_MS = 250;
 
 /**
- * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as STOP and RESUME, and
- * so do a user's stop and cont, and a failover (QEMU 7.2 and 10.0, migration/colo.c). So each event is followed by a
- * question, and decided when its answer is there:
+ * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as
+ * STOP and RESUME, and so do a user's stop and cont, and a failover (QEMU 7.2 and 10.0,
+ * migration/colo.c). So each event is followed by a query, and decided when its answer arrives:
  *
- *     answers                                                      RESUME was
- *     mode secondary, no STOP before                               COLO's start
- *     mode secondary, stopped as `colo`, or running again before   a checkpoint
- *     the question about the STOP was answered
- *     mode secondary, STOP and RESUME in the same breath           not one: a cont on a running guest
- *     mode secondary, stopped otherwise (`paused`, `io-error` …)   in doubt: a user's cont, or a checkpoint under a
- *                                                                  user's stop
- *     mode none, last mode secondary                               the failover
- *     the same, but a STOP other than a user's before the answer   a checkpoint; that STOP belongs to the failover
- *     the same, and it can't be told which RESUME was which        in doubt
- *     mode none otherwise                                          not COLO's
- *     none, and the VM was stopped again                           in doubt: see BLOCKED_MS
- *     anything but the failover, after COLO_EXIT                   not a checkpoint: COLO's loop had been left
+ *     answers                                            RESUME was
+ *     mode secondary, no STOP before                     COLO's start: a commit
+ *     mode secondary, stopped as `colo`, or running      a checkpoint
+ *     again before the STOP's query was answered
+ *     mode secondary, RESUME within 100 µs of STOP       not one: a cont on a running guest
+ *     mode secondary, stopped as anything else           in doubt: a user's cont, or a checkpoint
+ *     (`paused`, `io-error` …)                           while a user has it stopped
+ *     mode none, last mode secondary                     the failover
+ *     the same, but a STOP that was not a user's         a checkpoint; the STOP belongs to the
+ *     came before the answer                             failover
+ *     the same, and it is unclear which RESUME was it    in doubt
+ *     mode none otherwise                                not COLO's
+ *     no answer, and the VM was stopped again            in doubt: see BLOCKED_MS
+ *     anything but the failover, after COLO_EXIT         not a checkpoint: QEMU had left COLO
  */
 export class ColoSource implements CheckpointSource {
   readonly #pending: (Stop | Resume)[] = [];
@@ -82,7 +91,7 @@ export class ColoSource implements CheckpointSource {
   /** One listener at a time. */
   subscribe(listener: (signal: CheckpointSignal) => void): () => void {
     this.#listener = listener;
-    const unsubscribe = this.monitor.subscribe((event) => this.#hear(event));
+    const unsubscribe = this.monitor.subscribe((event) => this.#onEvent(event));
     return () => {
       unsubscribe();
       this.#unblock();
@@ -90,7 +99,7 @@ export class ColoSource implements CheckpointSource {
     };
   }
 
-  #hear(event: ColoMonitorEvent): void {
+  #onEvent(event: ColoMonitorEvent): void {
     if (this.#hasEnded) return;
     switch (event.kind) {
       case 'stop':
@@ -113,10 +122,10 @@ export class ColoSource implements CheckpointSource {
     for (const item of this.#pending) {
       if (item.kind !== 'resume' || item.status) continue;
       item.stoppedBeforeAnswer = true;
-      this.#blocked ??= setTimeout(this.#giveUp, BLOCKED_MS).unref();
+      this.#blocked ??= setTimeout(this.#stopWaiting, BLOCKED_MS).unref();
     }
     this.#pending.push(stop);
-    this.#say({ kind: 'stop' });
+    this.#emit({ kind: 'stop' });
     this.monitor.queryRunState((state) => {
       if (state instanceof Error) return this.#lose(`query-status failed: ${state.message}`);
       stop.runState = state;
@@ -135,31 +144,31 @@ export class ColoSource implements CheckpointSource {
       isAfterExit: this.#hasExited,
     };
     this.#pending.push(resume);
-    this.#say({ kind: 'seal' });
+    this.#emit({ kind: 'seal' });
     this.monitor.queryColoStatus((status) => {
       if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
       resume.status = status;
       if (this.#pending.includes(resume)) this.#decide();
-      else this.#heedGivenUp(resume);
+      else this.#checkLateAnswer(resume);
     });
   }
 
-  /** What the RESUMEs before the last STOP were is not waited for any longer. */
-  readonly #giveUp = (): void => {
+  /** Stops waiting for answers about RESUMEs older than the last STOP: they are unknown. */
+  readonly #stopWaiting = (): void => {
     this.#blocked = undefined;
-    const given = this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
+    const unanswered = this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
     this.#lastStop = undefined;
-    this.#say({
+    this.#emit({
       kind: 'doubt',
-      reason: 'the secondary VM stopped again before QEMU said why it ran',
+      reason: 'the secondary VM was stopped again before QEMU answered why it had resumed',
     });
-    if (this.#isUndecided()) this.#say({ kind: 'seal' });
-    for (const item of given) if (item.kind === 'resume') this.#heedGivenUp(item);
+    if (this.#isUndecided()) this.#emit({ kind: 'seal' });
+    for (const item of unanswered) if (item.kind === 'resume') this.#checkLateAnswer(item);
     this.#decide();
   };
 
-  /** It was the failover: in doubt the replica can't follow, and must not wait for ever. */
-  #heedGivenUp({ status }: Resume): void {
+  /** A late answer that reports the failover: the replica is in doubt, but must learn of it. */
+  #checkLateAnswer({ status }: Resume): void {
     if (status && hasFailedOver(status) && !this.#isUndecided()) this.#end({ kind: 'failover' });
   }
 
@@ -167,7 +176,7 @@ export class ColoSource implements CheckpointSource {
     return this.#pending.some(({ kind }) => kind === 'resume');
   }
 
-  /** Works off, in order, all that can be decided by now. */
+  /** Decides, in order, everything whose answer has arrived. */
   #decide(): void {
     while (!this.#hasEnded && this.#decideNext());
     if (!this.#pending.some(isBlocked)) this.#unblock();
@@ -181,50 +190,50 @@ export class ColoSource implements CheckpointSource {
       this.#lastStop = item;
     } else {
       if (!item.status) return false;
-      const behind = this.#behind(item);
-      if (behind === 'unknown') return false;
-      if (this.#judge(item, item.status, behind) === 'ended') return false;
+      const stop = this.#stopBeforeAnswer(item);
+      if (stop === 'unknown') return false;
+      if (this.#classify(item, item.status, stop) === 'ended') return false;
     }
     this.#pending.shift();
-    // What is still undecided keeps the gate closed.
-    if (item.kind === 'resume' && this.#isUndecided()) this.#say({ kind: 'seal' });
+    // While another RESUME is undecided, the gate stays closed.
+    if (item.kind === 'resume' && this.#isUndecided()) this.#emit({ kind: 'seal' });
     return true;
   }
 
-  /** What a STOP that came before the answer about this RESUME was, if the answer says that there was a failover. */
-  #behind({ stoppedBeforeAnswer }: Resume): Behind {
-    if (!stoppedBeforeAnswer) return 'nothing';
+  /** What the STOP was that came before the answer, if the answer reports a failover. */
+  #stopBeforeAnswer({ stoppedBeforeAnswer }: Resume): StopBeforeAnswer {
+    if (!stoppedBeforeAnswer) return 'none';
     const at = this.#pending.findIndex((later) => later.kind === 'stop');
     const stop = this.#pending[at];
     if (stop?.kind !== 'stop' || stop.runState === undefined) return 'unknown';
     if (stop.runState !== 'paused') return 'failover';
-    // Continued before the answer: `paused` may tell of a later STOP than this one.
+    // It resumed before the answer, so `paused` may belong to a later STOP.
     const isContinued = this.#pending.slice(at).some((later) => later.kind === 'resume');
-    return isContinued ? 'ambiguous' : 'nothing';
+    return isContinued ? 'ambiguous' : 'none';
   }
 
-  #judge(
+  #classify(
     { isImmediate, isAfterExit }: Resume,
     status: ColoModes,
-    behind: Exclude<Behind, 'unknown'>,
+    stop: Exclude<StopBeforeAnswer, 'unknown'>,
   ): 'ended' | 'goes-on' {
     const isInColo = status.mode === 'secondary';
     const isFailover = hasFailedOver(status);
     const stoppedIn = this.#lastStop?.runState;
     this.#lastStop = undefined;
-    if (isFailover && behind === 'nothing') {
+    if (isFailover && stop === 'none') {
       this.#end({ kind: 'failover' });
       return 'ended';
     }
     if ((!isInColo && !isFailover) || isImmediate || isAfterExit) {
-      this.#say({ kind: 'abort' });
-    } else if (isFailover && (behind === 'ambiguous' || stoppedIn === 'running')) {
-      this.#say({ kind: 'doubt', reason: 'a failover, and which RESUME it was is unknown' });
+      this.#emit({ kind: 'abort' });
+    } else if (isFailover && (stop === 'ambiguous' || stoppedIn === 'running')) {
+      this.#emit({ kind: 'doubt', reason: 'a failover, but it is unknown which RESUME it was' });
     } else if (stoppedIn !== undefined && stoppedIn !== 'colo' && stoppedIn !== 'running') {
-      const reason = `the secondary VM was stopped (${stoppedIn}) and continued by somebody`;
-      this.#say({ kind: 'doubt', reason });
+      const reason = `the secondary VM was stopped (${stoppedIn}) and continued by a user`;
+      this.#emit({ kind: 'doubt', reason });
     } else {
-      this.#say({ kind: 'commit' });
+      this.#emit({ kind: 'commit' });
     }
     return 'goes-on';
   }
@@ -242,15 +251,15 @@ export class ColoSource implements CheckpointSource {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#unblock();
-    this.#say(signal);
+    this.#emit(signal);
   }
 
-  #say(signal: CheckpointSignal): void {
+  #emit(signal: CheckpointSignal): void {
     this.#listener?.(signal);
   }
 }
 
-/** Of what is pending: QEMU may have begun to drain its disks, and to answer nothing more. */
+/** QEMU may be draining its disks, and not answer until that is done. */
 function isBlocked(item: Stop | Resume): boolean {
   return item.kind === 'resume' && item.stoppedBeforeAnswer;
 }

@@ -2,13 +2,15 @@ import { CheckpointerError } from './errors.js';
 import type { CheckpointSignal, CheckpointSource } from './ports.js';
 
 /**
- * Checkpoints by call, for any active-active system that is not COLO: seal, then commit or abort; or fail over. The
- * caller has stopped both sides, or at least knows that no write is under way, when it seals.
+ * Checkpoints by call, for active-active systems other than COLO: seal, then commit or abort; or
+ * fail over. When the caller seals, both sides must be stopped, or at least no write may be under
+ * way.
  */
 export class ExternalSource implements CheckpointSource {
   #listener: ((signal: CheckpointSignal) => void) | undefined;
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
+  /** One listener at a time. */
   subscribe(listener: (signal: CheckpointSignal) => void): () => void {
     this.#listener = listener;
     return () => {
@@ -16,11 +18,16 @@ export class ExternalSource implements CheckpointSource {
     };
   }
 
+  /** `sealed` between seal() and commit() or abort(); `ended` after a failover. */
   get state(): 'open' | 'sealed' | 'ended' {
     return this.#state;
   }
 
-  /** The epoch is complete: nothing that comes from now on belongs to it. */
+  /**
+   * The epoch is complete: later writes belong to the next one.
+   *
+   * @throws CheckpointerError CHECKPOINT_ALREADY_SEALED, CHECKPOINT_ENDED
+   */
   seal(): void {
     this.#expect('open');
     this.#state = 'sealed';
@@ -28,21 +35,34 @@ export class ExternalSource implements CheckpointSource {
     this.#listener?.({ kind: 'seal' });
   }
 
-  /** Both sides agree: the sealed epoch becomes the state of both. */
+  /**
+   * Both sides agree: the sealed epoch becomes the state of both.
+   *
+   * @throws CheckpointerError CHECKPOINT_NOT_SEALED, CHECKPOINT_ENDED
+   */
   commit(): void {
     this.#expect('sealed');
     this.#state = 'open';
     this.#listener?.({ kind: 'commit' });
   }
 
-  /** The sealed epoch goes on as if nothing had been said. */
+  /**
+   * Takes the seal back: the epoch continues.
+   *
+   * @throws CheckpointerError CHECKPOINT_NOT_SEALED, CHECKPOINT_ENDED
+   */
   abort(): void {
     this.#expect('sealed');
     this.#state = 'open';
     this.#listener?.({ kind: 'abort' });
   }
 
-  /** The secondary takes over with the last commit and its own writes since; sealed or not. */
+  /**
+   * The secondary takes over, with the last commit and its own writes since then. Seals first if
+   * needed.
+   *
+   * @throws CheckpointerError CHECKPOINT_ENDED
+   */
   failOver(): void {
     if (this.#state === 'open') this.seal();
     this.#expect('sealed');
@@ -53,16 +73,13 @@ export class ExternalSource implements CheckpointSource {
   #expect(state: 'open' | 'sealed'): void {
     if (this.#state === state) return;
     if (this.#state === 'ended') {
-      throw new CheckpointerError(
-        'CHECKPOINT_ENDED',
-        'this source has failed over; nothing follows',
-      );
+      throw new CheckpointerError('CHECKPOINT_ENDED', 'this source has already failed over');
     }
     throw state === 'sealed'
       ? new CheckpointerError('CHECKPOINT_NOT_SEALED', 'seal the epoch first')
       : new CheckpointerError(
           'CHECKPOINT_ALREADY_SEALED',
-          'the epoch is sealed already: commit or abort it',
+          'the epoch is already sealed: commit or abort it',
         );
   }
 }

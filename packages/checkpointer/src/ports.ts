@@ -1,80 +1,94 @@
 /**
- * What the checkpointer needs of the world. It does no I/O of its own: everything comes through these ports, so that a
- * simulation can stand behind every one of them.
+ * What the checkpointer needs from outside. It does no I/O of its own: everything comes through
+ * these ports, so that a simulation can implement each of them.
  */
 
-/** What a source of checkpoints says. Listeners are called synchronously, in the order of events. */
+/** A signal of a checkpoint source. Listeners are called synchronously, in the order of events. */
 export type CheckpointSignal =
-  /** The secondary is stopped: what the primary writes now may never be part of a checkpoint. */
+  /** The secondary has stopped. What the primary writes now may never be part of a checkpoint. */
   | { readonly kind: 'stop' }
-  /** Something has happened of which it is not yet known what it was: nothing may be applied. */
+  /** An event was seen but not yet identified: hold all writes until it is. */
   | { readonly kind: 'seal' }
   /** It was a checkpoint. */
   | { readonly kind: 'commit' }
-  /** It was none. */
+  /** It was not a checkpoint. */
   | { readonly kind: 'abort' }
-  /** It may have been one; nobody can tell. The next certain commit settles it. */
+  /** It may have been a checkpoint; that cannot be known. The next certain commit settles it. */
   | { readonly kind: 'doubt'; readonly reason: string }
   /** The secondary has taken over. */
   | { readonly kind: 'failover' }
-  /** Nothing will ever be heard of the secondary again. */
+  /** No more signals will come: the connection to the secondary has ended. */
   | { readonly kind: 'lost'; readonly reason: string };
 
-/** Where checkpoints come from: COLO, or any other active-active system. */
+/** Where checkpoints come from: COLO, or another active-active system. */
 export interface CheckpointSource {
-  /** @returns unsubscribes */
+  /** @returns a function that unsubscribes */
   subscribe(listener: (signal: CheckpointSignal) => void): () => void;
 }
 
-/** The replicator, as the checkpointer sees it. */
+/** What the checkpointer uses of a replica. */
 export interface ReplicaPort {
+  /** Closed, it holds back all requests. */
   readonly gate: { readonly isClosed: boolean; close(): void; open(): void };
   readonly link: {
     readonly isConnected: boolean;
-    /** Why writes of the primary may be missing. */
+    /** Why writes of the primary may be missing; undefined if none are. */
     readonly loss: string | undefined;
+    /** The connection ended between two requests. */
     readonly lossWasClean: boolean;
   };
+  /** Makes the sealed epoch the state of both sides. Throws if the replica refuses. */
   commit(): CommitSummary;
+  /** The secondary takes over. Throws if the replica refuses. */
   failOver(): CommitSummary;
+  /** The replica cannot be used for a failover any more. */
   diverge(reason: string): void;
 }
 
+/** What a commit or a failover did. */
 export interface CommitSummary {
   readonly epoch: number;
+  /** Pages of the primary that became the replica's state. */
   readonly committedPages: number;
+  /** Pages of the secondary that were dropped. */
   readonly droppedPages: number;
+  /** Writes of the primary since its last flush. */
   readonly unflushedWrites: number;
 }
 
 /** Committed epochs on their way to the base images. */
 export interface WriteBackPort {
-  /** All that is committed now, merged; undefined when there is nothing. One batch at a time. */
+  /** Everything committed so far, merged, or undefined. One batch at a time. */
   nextBatch(): BatchPort | undefined;
 }
 
+/** Merged epochs that are written together and end with one sync. */
 export interface BatchPort {
   readonly epochs: readonly number[];
+  /** Resolves when the batch may be written: no read needs what it replaces. */
   ready(): Promise<void>;
-  /** From the beginning at each call. They overlap nowhere: any order will do. */
+  /** All runs, from the beginning at each call. They do not overlap, so any order will do. */
   runs(): Iterable<RunPort>;
+  /** Syncs everything written to stable storage. */
   sync(): Promise<void>;
-  /** Its memory may go: everything is in the base, on stable storage. */
+  /** Everything is in the base images, on stable storage: the memory may be freed. */
   finish(): void;
-  /** Not all is written, and nothing is under way any more: the next batch begins anew. */
+  /** The batch was not finished, and no write is under way. The next batch starts over. */
   abandon(): void;
 }
 
+/** A contiguous range of one disk. */
 export interface RunPort {
   readonly disk: string;
+  /** In bytes. */
   readonly offset: number;
-  /** 0 where it is a pause, for others to have their turn. */
+  /** In bytes; 0 for a pause that lets the event loop run. */
   readonly length: number;
-  /** Doing it twice does no harm. */
+  /** May be repeated. */
   write(): Promise<void>;
 }
 
-/** Time, in milliseconds; monotonic. */
+/** Time in milliseconds, monotonic. sleep() rejects when `signal` is aborted. */
 export interface WriteBackClock {
   now(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

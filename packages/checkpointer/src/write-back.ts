@@ -1,16 +1,18 @@
 import { CheckpointerError } from './errors.js';
 import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from './ports.js';
 
+/** Options of `WriteBack`. */
 export interface WriteBackOptions {
   readonly target: WriteBackPort;
   readonly clock: WriteBackClock;
-  /** Writes under way at once. */
+  /** Writes under way at a time; 4 by default. */
   readonly depth?: number;
-  /** Pause before a failed write or sync is tried again. */
+  /** Pause before a failed write or sync is retried, in milliseconds; 1000 by default. */
   readonly retryMs?: number;
   readonly onEvent?: (event: WriteBackEvent) => void;
 }
 
+/** What write-back has done: written a batch, or failed and about to retry. */
 export type WriteBackEvent =
   | {
       readonly kind: 'batch';
@@ -25,10 +27,11 @@ const DEPTH = 4;
 const RETRY_MS = 1000;
 
 /**
- * Brings committed epochs to the base images, in the background: whatever is committed when a batch begins is merged
- * into it, so pages that change in every epoch are written once; batches follow one another strictly, and each ends
- * with an fdatasync. A write that fails is tried again until it works, a batch whose sync fails is written again: the
- * pages stay in memory meanwhile, reads stay right, and who listens is told.
+ * Writes committed epochs to the base images in the background. Everything that is committed when a
+ * batch begins is merged into it, so a page that changes in every epoch is written once. Batches
+ * follow one another and each ends with a sync. A failed write is retried until it succeeds; a
+ * batch whose sync fails is written again. Until then the pages stay in memory and reads stay
+ * correct.
  */
 export class WriteBack {
   readonly #target: WriteBackPort;
@@ -48,11 +51,11 @@ export class WriteBack {
     this.#onEvent = options.onEvent ?? (() => undefined);
   }
 
-  /** There may be something to write. Cheap, and safe to call at any time. */
+  /** Starts writing if there is something to write. Cheap, and may be called at any time. */
   kick(): void {
     this.#isWanted = true;
     if (this.#abort.signal.aborted) return;
-    // Begun in a microtask, so that a kick from within the first step finds it running.
+    // Started in a microtask, so that a kick from within the first step finds it running.
     this.#running ??= Promise.resolve()
       .then(() => this.#run())
       .finally(() => {
@@ -61,12 +64,12 @@ export class WriteBack {
       });
   }
 
-  /** Settles when nothing is under way. */
+  /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
   }
 
-  /** Settles when the writes under way have ended. Nothing is lost: what is not in the base stays in memory. */
+  /** Resolves when the writes under way have ended. What was not written stays in memory. */
   async stop(): Promise<void> {
     this.#abort.abort();
     await this.#running;
@@ -88,7 +91,7 @@ export class WriteBack {
     return this.#abort.signal.aborted ? undefined : this.#target.nextBatch();
   }
 
-  /** Writes a batch until all of it is on stable storage. @returns false when told to stop */
+  /** Writes a batch until all of it is on stable storage. @returns false if stopped first */
   async #finish(batch: BatchPort): Promise<boolean> {
     const startMs = this.#clock.now();
     for (let attempt = 1; !this.#abort.signal.aborted; attempt++) {
@@ -100,8 +103,8 @@ export class WriteBack {
         return true;
       } catch (cause) {
         if (cause instanceof CheckpointerError) break;
-        // When a sync fails the kernel may have dropped what was written, and the next sync will not say so (fsync(2),
-        // "EIO"). So everything is written again.
+        // After a failed sync the kernel may have dropped what was written, and the next sync does
+        // not report it (fsync(2), "EIO"). So everything is written again.
         await this.#pause(cause, attempt);
       }
     }
@@ -112,7 +115,7 @@ export class WriteBack {
     let writes = 0;
     let bytes = 0;
     await batch.ready();
-    // All workers draw from the one iterator: a run is gathered only when it is about to be written.
+    // All workers share one iterator: a run is merged only when it is about to be written.
     const runs = batch.runs()[Symbol.iterator]();
     const worker = async (): Promise<void> => {
       for (let next = runs.next(); !next.done; next = runs.next()) {
@@ -122,7 +125,7 @@ export class WriteBack {
         bytes += run.length;
       }
     };
-    // Nothing may be under way any more when this returns, whatever became of it.
+    // No write may be under way when this ends, even if one has failed.
     const ends = await Promise.allSettled(Array.from({ length: this.#depth }, worker));
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
     if (this.#abort.signal.aborted) throw stopped();
@@ -150,5 +153,5 @@ export class WriteBack {
 }
 
 function stopped(): CheckpointerError {
-  return new CheckpointerError('CHECKPOINT_WRITE_BACK_STOPPED', 'write-back was told to stop');
+  return new CheckpointerError('CHECKPOINT_WRITE_BACK_STOPPED', 'write-back was stopped');
 }

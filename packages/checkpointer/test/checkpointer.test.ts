@@ -112,13 +112,13 @@ describe('Checkpointer', () => {
     expect(scene.events[0]).toMatchObject({ kind: 'commit', provisional: true, epoch: 1 });
   });
 
-  test('I5 no silent divergence: a commit after a provisional one shows that the primary lives', () => {
+  test('I5 no silent divergence: a commit after a provisional one diverges', () => {
     const scene = SITUATIONS['lost, clean, since this stop']().say('commit', 'stop', 'seal');
     scene.say('commit');
     expect(scene.did).toEqual(['commit', 'diverge']);
     expect(scene.events.at(-1)).toEqual({
       kind: 'diverged',
-      reason: 'QEMU went on to a checkpoint though writes may be missing: cable cut',
+      reason: 'a checkpoint followed although writes may be missing: cable cut',
     });
   });
 
@@ -193,12 +193,12 @@ describe('ExternalSource', () => {
       'seal',
       ['seal'],
       'CHECKPOINT_ALREADY_SEALED',
-      'the epoch is sealed already: commit or abort it',
+      'the epoch is already sealed: commit or abort it',
     ],
-    ['seal', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
-    ['commit', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
-    ['abort', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
-    ['failOver', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over; nothing follows'],
+    ['seal', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
+    ['commit', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
+    ['abort', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
+    ['failOver', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
   ] as const)('%s after %j is a mistake', (step, before, code, message) => {
     const { source, heard } = external();
     for (const one of before) source[one]();

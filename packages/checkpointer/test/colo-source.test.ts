@@ -103,7 +103,7 @@ describe('ColoSource, one RESUME', () => {
       return all;
     }
 
-    test('in doubt after a while, which lets the drain go on; the next checkpoint settles it', () => {
+    test('in doubt after BLOCKED_MS, so that QEMU can drain; the next commit settles it', () => {
       const { monitor, heard } = blocked();
       jest.advanceTimersByTime(249);
       expect(heard).toEqual('stop seal stop'.split(' '));
@@ -125,7 +125,7 @@ describe('ColoSource, one RESUME', () => {
       expect(heard).toEqual('stop seal stop commit'.split(' '));
     });
 
-    test('each has the whole while', () => {
+    test('each of them waits for BLOCKED_MS', () => {
       const { monitor, heard } = blocked();
       jest.advanceTimersByTime(200);
       monitor.status(COLO);
@@ -145,7 +145,7 @@ describe('ColoSource, one RESUME', () => {
       expect(heard).toEqual('stop seal stop seal doubt seal'.split(' '));
     });
 
-    test('it was the failover after all: said, so that the replica does not wait for ever', () => {
+    test('a late answer that reports the failover is passed on: the replica must not wait', () => {
       const { monitor, heard } = blocked();
       jest.advanceTimersByTime(250);
       monitor.status(FAILED_OVER);
@@ -169,7 +169,7 @@ describe('ColoSource, one RESUME', () => {
       },
     );
 
-    test('nothing is said once nobody listens, nor after the end', () => {
+    test('emits nothing without a listener, nor after the end', () => {
       const first = blocked();
       first.stop();
       const second = blocked();
@@ -198,8 +198,9 @@ describe('ColoSource, one RESUME', () => {
     expect(heard).toEqual(['stop', 'seal', 'lost']);
   });
 
-  // model/README.md, ANSWER_IN_FAILOVER: QEMU would have to answer between the failover's change of mode and its RESUME.
-  test("known limit: a checkpoint, a user's stop, and an answer that overtakes the failover's RESUME", () => {
+  // model/README.md, ANSWER_IN_FAILOVER: QEMU would have to answer between the failover's change of
+  // mode and its RESUME.
+  test("known limit: checkpoint, user's stop, answer before the failover's RESUME", () => {
     const { monitor, heard } = listen();
     monitor.event({ kind: 'stop' });
     monitor.state('colo');
@@ -208,12 +209,14 @@ describe('ColoSource, one RESUME', () => {
     monitor.status(FAILED_OVER);
     monitor.state('paused');
     monitor.event({ kind: 'resume' }); // the failover
-    // Right were: stop seal commit stop seal failover. It can't be told from a stop after the failover.
+    // Correct would be: stop seal commit stop seal failover. It looks the same as a stop after the
+    // failover.
     expect(heard).toEqual('stop seal stop failover'.split(' '));
   });
 
-  // model/README.md, STOP_BEFORE_ANSWER: it should commit provisionally, then fail over. Safe, but the last copy is given up.
-  test("known limit: a failover's STOP before the answer about a provisional commit diverges", () => {
+  // model/README.md, STOP_BEFORE_ANSWER: it should commit provisionally, then fail over. Safe, but
+  // the last copy is given up.
+  test("known limit: a failover's STOP before a provisional commit's answer diverges", () => {
     const monitor = new FakeMonitor();
     const replica = new FakeReplica();
     const source = new ColoSource(monitor);
@@ -230,7 +233,7 @@ describe('ColoSource, one RESUME', () => {
     expect(replica.calls).not.toContain('failOver');
   });
 
-  test('after COLO_EXIT a RESUME is no checkpoint, though COLO had stopped the VM: somebody continued it', () => {
+  test('after COLO_EXIT a RESUME is not a checkpoint, even if COLO stopped the VM', () => {
     const { monitor, heard } = listen();
     monitor.event({ kind: 'stop' });
     monitor.event({ kind: 'colo-exit', reason: 'error' });
@@ -254,7 +257,9 @@ describe('ColoSource, one RESUME', () => {
   });
 });
 
-/** What QEMU does, in its order; each item may be an event. `state` and `mode` hold from then on. */
+/**
+ * What QEMU does, in its order; each item may be an event. `state` and `mode` hold from then on.
+ */
 interface Act {
   readonly event?: 'stop' | 'resume';
   readonly state: string;
@@ -280,8 +285,9 @@ interface Outcome {
 }
 
 /**
- * Every way in which QEMU's answers can fall between its events: a question can be answered at any point after the
- * event that raised it, but in the order of the questions, and says what is true at that point.
+ * Every way in which QEMU's answers can fall between its events: a question can be answered at any
+ * point after the event that raised it, but in the order of the questions, and says what is true at
+ * that point.
  */
 function outcomes(acts: readonly Act[]): Outcome[] {
   const found: Outcome[] = [];
@@ -346,7 +352,7 @@ describe('ColoSource, every interleaving of events and answers', () => {
     [
       "failover, then a user's stop and cont",
       [START, FAILOVER, PAUSE_AFTER],
-      // Where the pause was there before QEMU answered, nobody can tell: then no takeover at all.
+      // If the pause came before QEMU answered, it is unknown: then there must be no takeover.
       ['commit failOver', 'commit diverge', 'diverge'],
     ],
     [

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from '../src/ports.js';
 import { WriteBack, type WriteBackEvent } from '../src/write-back.js';
 
-/** Time that stands still until it is told to go on. */
+/** Time that stands still until wake() is called. */
 class FakeClock implements WriteBackClock {
   nowMs = 0;
   readonly sleeps: number[] = [];
@@ -118,7 +118,7 @@ describe('WriteBack', () => {
     expect(events[0]).toEqual({ kind: 'batch', epochs: [1], writes: 2, bytes: 200, ms: 9 });
   });
 
-  test('keeps as many writes under way as it was told, no sync while one is', async () => {
+  test('keeps `depth` writes under way, and syncs when all are done', async () => {
     const { target, writeBack } = scene(3);
     target.add(1, 10);
     writeBack.kick();
@@ -134,7 +134,7 @@ describe('WriteBack', () => {
     await writeBack.idle();
   });
 
-  test('tries a failed write again until it works, and tells; the others go on meanwhile', async () => {
+  test('retries a failed write until it succeeds, with an event; others go on', async () => {
     const { target, clock, events, writeBack } = scene(2);
     target.add(1, 3);
     writeBack.kick();
@@ -180,7 +180,7 @@ describe('WriteBack', () => {
     ]);
   });
 
-  test('stop waits for the writes under way, begins no more, and gives the batch back', async () => {
+  test('stop waits for the writes under way, then abandons the batch', async () => {
     const { target, writeBack } = scene(2);
     target.add(1, 5);
     writeBack.kick();
@@ -210,7 +210,7 @@ describe('WriteBack', () => {
     expect(target.log.at(-1)).toBe('1 abandon');
   });
 
-  test('a kick during a run, or from within an event, is not lost and begins nothing twice', async () => {
+  test('a kick during a run is not lost, and starts nothing twice', async () => {
     const { target, writeBack } = scene(1);
     target.add(1, 1);
     writeBack.kick();
@@ -230,7 +230,7 @@ describe('WriteBack', () => {
     expect(target.log.at(-1)).toBe('3 finish');
   });
 
-  test('what goes wrong outside of a write is told and tried again, not thrown at the process', async () => {
+  test('a failure outside of a write is retried, not thrown at the process', async () => {
     const { target, clock, events, writeBack } = scene(1);
     target.add(1, 1);
     writeBack.kick();

@@ -1,5 +1,7 @@
-// The vocabulary of the wire, in the names and the order of the NBD protocol document (doc/proto.md
-// in the NetworkBlockDevice/nbd repository). Section names are given as headings.
+/**
+ * The vocabulary of the wire, in the names and the order of the NBD protocol document (doc/proto.md
+ * in the NetworkBlockDevice/nbd repository). The headings are its section names.
+ */
 
 // Newstyle negotiation
 /** "NBDMAGIC" */
@@ -143,15 +145,15 @@ export const SIMPLE_REPLY_BYTES = 16;
 export const CHUNK_HEADER_BYTES = 20;
 /** Chunk header and the offset that precedes the data of NBD_REPLY_TYPE_OFFSET_DATA. */
 export const OFFSET_DATA_HEADER_BYTES = 28;
-/** What NBD_OPT_EXPORT_NAME is answered with, before the 124 reserved zeroes. */
+/** The reply to NBD_OPT_EXPORT_NAME, without the 124 reserved zeroes behind it. */
 export const EXPORT_NAME_REPLY_BYTES = 10;
 export const EXPORT_NAME_ZEROES = 124;
 
-/** No string on the wire is longer (section "Conventions"), in bytes. */
+/** Longest string on the wire (section "Conventions"), in bytes. */
 export const STRING_MAX_BYTES = 4096;
-/** The payload that every peer may send ("Size constraints"), in bytes. */
+/** Largest payload that may be sent without negotiation ("Size constraints"), in bytes. */
 export const PAYLOAD_MAX_BYTES = 32 * 1024 * 1024;
 /** Largest minimum block size that may be advertised ("Size constraints"), in bytes. */
 export const MINIMUM_BLOCK_MAX_BYTES = 65536;
-/** No NBD_REPLY_TYPE_BLOCK_STATUS chunk should carry more descriptors. */
+/** Most descriptors that one block status chunk should carry. */
 export const EXTENTS_MAX = 2 ** 20;

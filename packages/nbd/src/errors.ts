@@ -1,27 +1,31 @@
-// NbdError                 code
-//  ├─ NbdProtocolError     NBD_PROTOCOL     the peer broke the protocol; its connection is over
-//  ├─ NbdCommandError      NBD_COMMAND      one request failed; carries what goes over the wire
-//  ├─ NbdRefusal           NBD_REFUSED      the server does not let a client use an export or an option
-//  ├─ NbdConnectionError   NBD_CONNECTION   the connection was lost, timed out or was closed
-//  └─ NbdListenError       NBD_LISTEN       the server cannot take the address
+/**
+ * NbdError                 code
+ *  ├─ NbdProtocolError     NBD_PROTOCOL     the peer broke the protocol; its connection is over
+ *  ├─ NbdCommandError      NBD_COMMAND      one request failed; carries what goes over the wire
+ *  ├─ NbdRefusal           NBD_REFUSED      the server refuses an export or an option
+ *  ├─ NbdConnectionError   NBD_CONNECTION   the connection was lost, was closed, or timed out
+ *  └─ NbdListenError       NBD_LISTEN       the server cannot listen at its address
+ */
 
 import type { CommandErrorName } from './constants.js';
 import type { CommandFailure } from './export.js';
 
+/** The codes of all errors of this package. */
 export type NbdErrorCode =
-  /** The peer sent what the NBD protocol forbids. */
+  /** The peer sent something that the NBD protocol forbids. */
   | 'NBD_PROTOCOL'
   /** One request failed at the server. */
   | 'NBD_COMMAND'
-  /** The server does not let this client use an export. */
+  /** The server refuses to let this client use an export. */
   | 'NBD_REFUSED'
-  /** The connection was lost, was closed, or took too long to be made. */
+  /** The connection was lost, was closed, or could not be made in time. */
   | 'NBD_CONNECTION'
-  /** The server can't listen at its address. */
+  /** The server cannot listen at its address. */
   | 'NBD_LISTEN';
 
 /**
- * Everything that this package throws; `code` tells the kinds apart across copies of the package.
+ * The base class of everything that this package throws. Test `code`, not the class, where two
+ * copies of the package may be loaded.
  */
 export abstract class NbdError extends Error {
   abstract readonly code: NbdErrorCode;
@@ -32,15 +36,15 @@ export abstract class NbdError extends Error {
   }
 }
 
-/** The peer sent what the protocol forbids; the connection cannot go on. */
+/** The peer sent something that the protocol forbids; the connection cannot be used any more. */
 export class NbdProtocolError extends NbdError {
   readonly code = 'NBD_PROTOCOL';
 }
 
 /**
- * One request failed. Thrown by an `ExportSession` to choose the error on the wire, and by
- * `NbdClient` when the server answers with an error. The message goes over the wire where replies
- * are structured: it must hold no secrets.
+ * One request failed. An `ExportSession` throws it to choose the error on the wire; `NbdClient`
+ * throws it when the server answers with an error. With structured replies the message is sent to
+ * the client, so it must not hold secrets.
  */
 export class NbdCommandError extends NbdError implements CommandFailure {
   readonly code = 'NBD_COMMAND';
@@ -54,9 +58,7 @@ export class NbdCommandError extends NbdError implements CommandFailure {
   }
 }
 
-/**
- * Why a server turns an option down, after the NBD_REP_ERR_ values (section "Option reply types").
- */
+/** Why a server refuses an option: the NBD_REP_ERR_ values (section "Option reply types"). */
 export type RefusalReason =
   | 'unsupported'
   | 'policy'
@@ -69,9 +71,9 @@ export type RefusalReason =
   | 'too-big';
 
 /**
- * Thrown by `NbdExport.open` to turn a client away: NBD_OPT_GO is answered with the reason and the
- * message, NBD_OPT_EXPORT_NAME, which has no error reply, by hanging up. `NbdClient.connect` throws
- * it on the other side.
+ * Thrown by `NbdExport.open` to refuse a client. NBD_OPT_GO is answered with the reason and the
+ * message; NBD_OPT_EXPORT_NAME has no error reply, so the connection is closed. In the client,
+ * `NbdClient.connect` throws it.
  */
 export class NbdRefusal extends NbdError {
   readonly code = 'NBD_REFUSED';
@@ -85,12 +87,12 @@ export class NbdRefusal extends NbdError {
   }
 }
 
-/** The connection was lost, took too long to set up, or has been closed. */
+/** The connection was lost, was closed, or could not be made in time. */
 export class NbdConnectionError extends NbdError {
   readonly code = 'NBD_CONNECTION';
 }
 
-/** The server cannot listen there, for instance because somebody else does. */
+/** The server cannot listen at the address, for example because another one does. */
 export class NbdListenError extends NbdError {
   readonly code = 'NBD_LISTEN';
 }

@@ -4,54 +4,51 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /**
- * Everything that a peer could make grow has a maximum. Those with `Bytes` are in bytes, `Ms` in
- * milliseconds.
+ * Everything that a client could make grow has a maximum. Names that end in `Bytes` are in bytes,
+ * in `Ms` in milliseconds.
  */
 export interface NbdLimits {
-  /** Connections at a time that use an export; one more is refused it. */
+  /** Connections that use an export at a time; one more is refused the export. */
   readonly connections: number;
   /**
-   * Connections at a time that have not come to an export yet. One more takes the place of the
-   * oldest of whichever address has most of them, so that a crowd from one address keeps nobody
-   * else out.
+   * Connections in the handshake phase at a time. For one more, the oldest of the address that has
+   * most of them is dropped, so that many from one address do not keep others out.
    */
   readonly handshakes: number;
-  /** New connections that one address (a network's /64 in IPv6) may open at once and in a second. */
+  /** New connections that one address (in IPv6: one /64 network) may open at once. */
   readonly acceptBurst: number;
+  /** New connections per second that one address may open after that. */
   readonly acceptsPerSecond: number;
   /** From accepting a connection to the transmission phase. */
   readonly handshakeMs: number;
-  /** All that one connection may send before the transmission phase, TLS aside. */
+  /** Everything that one connection may send before the transmission phase, without TLS. */
   readonly handshakeBytes: number;
   /** Options that one connection may send. */
   readonly options: number;
-  /** Data of one option; longer data is skipped and answered with NBD_REP_ERR_TOO_BIG. */
+  /** Data of one option. Longer data is skipped and answered with NBD_REP_ERR_TOO_BIG. */
   readonly optionBytes: number;
   /** READ and WRITE payload; an export's own maximum may be lower. */
   readonly payloadBytes: number;
-  /** A refused WRITE's payload is read and dropped up to here; beyond, the connection is closed. */
+  /** The payload of a refused WRITE is read and dropped; if it is longer, we hang up. */
   readonly drainBytes: number;
   /** Requests that a session has not answered yet, per connection. */
   readonly requestsInFlight: number;
-  /**
-   * Payload of requests that a session has not answered yet, per connection. Exceeded by one
-   * request at most.
-   */
+  /** Payload of those requests, per connection. Exceeded by one request at most. */
   readonly bytesInFlight: number;
-  /** Replies that the client has not taken yet, per connection. Exceeded by one reply at most. */
+  /** Replies that the client has not read yet, per connection. Exceeded by one at most. */
   readonly unreadReplyBytes: number;
-  /** Received and not yet applied, per connection; above, the connection is not read from. */
+  /** Received and not yet applied, per connection. Above it, the socket is not read. */
   readonly queuedBytes: number;
   /** Batches received and not yet applied, per connection. */
   readonly queuedBatches: number;
   /**
-   * What close() gives connections to finish their requests, and what a leaving client has to take
-   * its replies.
+   * How long close() waits for requests to end, and how long a leaving client may take to read its
+   * replies.
    */
   readonly closeMs: number;
 }
 
-/** Limits where `NbdServer` is given none. */
+/** The limits that `NbdServer` uses unless told otherwise. */
 export const DEFAULT_LIMITS: NbdLimits = {
   connections: 64,
   handshakes: 64,

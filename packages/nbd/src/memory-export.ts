@@ -1,6 +1,6 @@
 import type { BlockSize, ExportFeatures, ExportSession, Extent, NbdExport } from './export.js';
 
-/** Everything that can be offered, for exports that hold their data in memory. */
+/** All features, for exports that hold their data in memory. */
 export const MEMORY_FEATURES: ExportFeatures = {
   readOnly: false,
   flush: true,
@@ -12,13 +12,14 @@ export const MEMORY_FEATURES: ExportFeatures = {
   multiConn: true,
 };
 
+/** What a `MemoryExport` offers; by default everything. */
 export interface MemoryExportOptions {
   readonly description?: string;
   readonly features?: Partial<ExportFeatures>;
   readonly blockSize?: Partial<BlockSize>;
 }
 
-/** An export in a plain buffer: for tests, examples and measurements. */
+/** An export whose data is one buffer: for tests, examples and measurements. */
 export class MemoryExport implements NbdExport {
   readonly name: string;
   readonly description: string;

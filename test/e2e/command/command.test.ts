@@ -376,7 +376,7 @@ describe('gannet secondary refuses', () => {
     },
     {
       name: 'an NBD socket where a file is',
-      message: 'replica.nbd exists and is no socket',
+      message: 'replica.nbd exists and is not a socket',
       remedy: '',
       prepare: async () => {
         await image('replica.nbd', 1);

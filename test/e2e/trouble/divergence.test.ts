@@ -156,7 +156,7 @@ it('the replicator is started anew under a running secondary: it does not pass f
   });
   // The secondary may have stood still in a checkpoint for want of its disk, and have come to its end since.
   expect(`${String(status['state'])}: ${String(status['reason'])}`).toMatch(
-    /^(seeding: .*|diverged: COLO runs, but no primary is connected to this replica)$/,
+    /^(seeding: .*|diverged: a checkpoint was made, but no primary is connected to this replica)$/,
   );
   await expectNeverTakesOver(anew);
   expect(anew.eventsOf('commit')).toEqual([]);

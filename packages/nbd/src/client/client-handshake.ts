@@ -1,5 +1,6 @@
-// The handshake as seen by the client: a conversation over `send` and `take`, which resolves once that many bytes have
-// come. Nothing here knows about sockets.
+/**
+ * The client's side of the handshake, over `send` and `take`. It does no I/O of its own.
+ */
 
 import * as nbd from '../constants.js';
 import { NbdProtocolError, NbdRefusal } from '../errors.js';
@@ -8,26 +9,28 @@ import type { BlockSize } from '../export.js';
 import { REFUSALS } from '../wire/handshake-messages.js';
 import { readU64 } from '../wire/transmission-messages.js';
 
+/** A byte stream that is read in exact lengths. */
 export interface ByteStream {
   send(bytes: Buffer): void;
-  /** Rejects where the connection ends first. */
+  /** Resolves when `length` bytes have been received. */
   take(length: number): Promise<Buffer>;
 }
 
-/** What a client wants of the server. */
+/** What the client asks the server for. */
 export interface ClientHandshakeOptions {
+  /** The name of the export. */
   readonly export: string;
   readonly structured: boolean;
   readonly baseAllocation: boolean;
 }
 
-/** What it got; sizes in bytes, `flags` are transmission flags. */
+/** The export, and what was agreed on. Sizes in bytes, `flags` are transmission flags. */
 export interface NegotiatedExport {
   readonly sizeBytes: number;
   readonly flags: number;
   readonly blockSize: BlockSize;
   readonly structured: boolean;
-  /** The id of base:allocation, or undefined where it was not selected. */
+  /** The id of base:allocation, or undefined if it was not selected. */
   readonly contextId: number | undefined;
 }
 
@@ -42,25 +45,30 @@ interface OptionReply {
   readonly data: Buffer;
 }
 
-/** Replies to an option, and the longest reply, that a server may send before the client gives up. */
+/** Most replies to one option, and the longest reply, that the client accepts. */
 const REPLIES_MAX = 10_000;
 const REPLY_MAX_BYTES = 64 * 1024;
 
-/** What holds where a server does not say ("Size constraints"). */
+/** The block size of a server that does not report one ("Size constraints"). */
 const DEFAULT_BLOCK_SIZE: BlockSize = {
   minimum: 1,
   preferred: 4096,
   maximum: nbd.PAYLOAD_MAX_BYTES,
 };
 
-/** Reads the greeting and answers with the client flags. Returns whether zeroes will be left out. */
+/**
+ * Reads the greeting and answers with the client flags.
+ *
+ * @returns whether both sides agreed on NBD_FLAG_NO_ZEROES
+ * @throws NbdProtocolError if the peer is not a fixed newstyle server
+ */
 export async function greet(stream: ByteStream): Promise<boolean> {
   const greeting = await stream.take(nbd.GREETING_BYTES);
   if (
     greeting.readBigUInt64BE(0) !== nbd.NBD_MAGIC ||
     greeting.readBigUInt64BE(8) !== nbd.NBD_OPTS_MAGIC
   ) {
-    throw new NbdProtocolError('the peer is no newstyle NBD server');
+    throw new NbdProtocolError('the peer is not a newstyle NBD server');
   }
   const flags = greeting.readUInt16BE(16);
   if ((flags & nbd.NBD_FLAG_FIXED_NEWSTYLE) === 0) {
@@ -73,15 +81,21 @@ export async function greet(stream: ByteStream): Promise<boolean> {
   return noZeroes;
 }
 
-/** Asks for TLS, which begins behind this. Throws `NbdRefusal` where the server does not have it. */
+/**
+ * Asks for TLS, whose handshake comes next.
+ *
+ * @throws NbdRefusal if the server does not offer TLS
+ */
 export async function startTls(stream: ByteStream): Promise<void> {
   sendOption(stream, nbd.NBD_OPT_STARTTLS, NO_DATA);
   await takeReplies(stream, nbd.NBD_OPT_STARTTLS);
 }
 
 /**
- * Negotiates up to the transmission phase, after greet(), which says `noZeroes`. Throws `NbdRefusal` where the server
- * refuses the export.
+ * Negotiates up to the transmission phase.
+ *
+ * @param noZeroes what greet() returned
+ * @throws NbdRefusal if the server refuses the export
  */
 export async function negotiate(
   stream: ByteStream,
@@ -96,7 +110,7 @@ export async function negotiate(
   return { ...entered, structured, contextId };
 }
 
-/** The server's exports (NBD_OPT_LIST); leaves the connection in the handshake phase. */
+/** Lists the server's exports (NBD_OPT_LIST). The connection stays in the handshake phase. */
 export async function list(stream: ByteStream): Promise<ListedExport[]> {
   sendOption(stream, nbd.NBD_OPT_LIST, NO_DATA);
   const replies = await takeReplies(stream, nbd.NBD_OPT_LIST);
@@ -109,7 +123,7 @@ export async function list(stream: ByteStream): Promise<ListedExport[]> {
     });
 }
 
-/** Says good-bye within the handshake. */
+/** Ends the handshake (NBD_OPT_ABORT). */
 export function abort(stream: ByteStream): void {
   sendOption(stream, nbd.NBD_OPT_ABORT, NO_DATA);
 }
@@ -134,7 +148,7 @@ async function askContext(stream: ByteStream, name: string): Promise<number | un
 
 type ExportInfo = Pick<NegotiatedExport, 'sizeBytes' | 'flags' | 'blockSize'>;
 
-/** NBD_OPT_GO; undefined where the server does not know it. */
+/** NBD_OPT_GO; undefined if the server does not know it. */
 async function go(stream: ByteStream, name: string): Promise<ExportInfo | undefined> {
   const wanted = Buffer.from([0, 1, 0, nbd.NBD_INFO_BLOCK_SIZE]);
   sendOption(stream, nbd.NBD_OPT_GO, Buffer.concat([lengthPrefixed(name), wanted]));
@@ -155,7 +169,7 @@ async function go(stream: ByteStream, name: string): Promise<ExportInfo | undefi
       };
     }
   }
-  if (entered === undefined) throw new NbdProtocolError('the server did not say NBD_INFO_EXPORT');
+  if (entered === undefined) throw new NbdProtocolError('the server did not send NBD_INFO_EXPORT');
   return { ...entered, blockSize };
 }
 
@@ -177,7 +191,7 @@ async function exportName(
 function checkedSize(data: Buffer, at: number): number {
   const sizeBytes = readU64(data, at);
   if (!Number.isSafeInteger(sizeBytes))
-    throw new NbdProtocolError('an export of 2^53 bytes or more');
+    throw new NbdProtocolError('the export has 2^53 bytes or more');
   return sizeBytes;
 }
 
@@ -189,7 +203,11 @@ function sendOption(stream: ByteStream, option: number, data: Buffer): void {
   stream.send(Buffer.concat([header, data]));
 }
 
-/** All replies up to the ACK. Throws `NbdRefusal` for an error reply. */
+/**
+ * Takes all replies up to the ACK.
+ *
+ * @throws NbdRefusal for an error reply
+ */
 async function takeReplies(stream: ByteStream, option: number): Promise<OptionReply[]> {
   const replies: OptionReply[] = [];
   while (replies.length < REPLIES_MAX) {
@@ -204,7 +222,7 @@ async function takeReplies(stream: ByteStream, option: number): Promise<OptionRe
   throw new NbdProtocolError(`more than ${REPLIES_MAX} replies to option ${option}`);
 }
 
-/** The same, but undefined where the server does not support the option. */
+/** The same, but undefined if the server does not support the option. */
 async function takeRepliesOr(
   stream: ByteStream,
   option: number,
@@ -221,7 +239,7 @@ async function takeReply(stream: ByteStream, option: number): Promise<OptionRepl
   const header = await stream.take(nbd.OPTION_REPLY_HEADER_BYTES);
   const length = header.readUInt32BE(16);
   if (header.readBigUInt64BE(0) !== nbd.NBD_REP_MAGIC || header.readUInt32BE(8) !== option) {
-    throw new NbdProtocolError(`no reply to option ${option}`);
+    throw new NbdProtocolError(`expected a reply to option ${option}`);
   }
   if (length > REPLY_MAX_BYTES) throw new NbdProtocolError(`an option reply of ${length} bytes`);
   return { type: header.readUInt32BE(12), data: await stream.take(length) };

@@ -1,5 +1,7 @@
-// Takes the server's replies apart, without I/O. The data of a READ is copied once, from where it was received to where
-// it was asked for.
+/**
+ * Parses the server's replies, without I/O. The data of a READ is copied once, from the receive
+ * buffer to its target.
+ */
 
 import * as nbd from '../constants.js';
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
@@ -7,12 +9,12 @@ import type { CommandErrorName } from '../constants.js';
 import type { Extent } from '../export.js';
 import { readU64 } from '../wire/transmission-messages.js';
 
-/** A request that waits for its reply. */
+/** A request that was sent and waits for its reply. */
 export interface SentRequest {
-  /** Where a READ's data goes; empty for all else. */
+  /** Where the data of a READ goes; empty for other requests. */
   readonly target: Uint8Array;
   readonly offset: number;
-  /** Bytes of `target` that have come. */
+  /** Bytes of `target` that have been received. */
   filled: number;
   extents: Extent[];
   failure: NbdCommandError | undefined;
@@ -20,10 +22,11 @@ export interface SentRequest {
   readonly reject: (error: Error) => void;
 }
 
-/** Structured payloads other than data that a server may send, in bytes. */
+/** Longest chunk payload, other than data, that is accepted, in bytes. */
 const PAYLOAD_MAX_BYTES = 4 + 8 * nbd.EXTENTS_MAX;
 const HEADER_MAX_BYTES = nbd.OFFSET_DATA_HEADER_BYTES;
 
+/** Parses replies, and settles the requests that they answer. */
 export class ReplyReader {
   readonly #pending: Map<number, SentRequest>;
   readonly #contextId: number | undefined;
@@ -39,13 +42,17 @@ export class ReplyReader {
   #payload: Buffer | undefined;
   #payloadFill = 0;
 
-  /** `pending` maps the low half of a cookie to its request; those answered are taken out. */
+  /** @param pending requests by the low half of their cookie; answered ones are removed */
   constructor(pending: Map<number, SentRequest>, contextId: number | undefined) {
     this.#pending = pending;
     this.#contextId = contextId;
   }
 
-  /** Throws `NbdProtocolError`, after which the connection is of no more use. */
+  /**
+   * Parses what was received.
+   *
+   * @throws NbdProtocolError after which the connection must not be used
+   */
   push(bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length) {
@@ -65,7 +72,7 @@ export class ReplyReader {
       this.#resetHeader();
       this.#simple();
     } else if (magic !== nbd.NBD_STRUCTURED_REPLY_MAGIC) {
-      throw new NbdProtocolError('a reply begins with neither magic');
+      throw new NbdProtocolError('a reply does not begin with a reply magic');
     } else if (this.#headerWanted < nbd.CHUNK_HEADER_BYTES) {
       this.#headerWanted = nbd.CHUNK_HEADER_BYTES;
     } else {
@@ -119,7 +126,7 @@ export class ReplyReader {
       if (length > PAYLOAD_MAX_BYTES) throw new NbdProtocolError(`a chunk of ${length} bytes`);
       this.#payload = Buffer.alloc(length);
       this.#payloadFill = 0;
-      // What kind of payload it is stays in the header until it is complete.
+      // The chunk's type stays in the header until the payload is complete.
       this.#headerFill = 0;
       this.#headerWanted = nbd.SIMPLE_REPLY_BYTES;
       return;

@@ -6,7 +6,7 @@ import type { ByteStream } from './client-handshake.js';
 import { NbdConnectionError, NbdError, NbdProtocolError } from '../errors.js';
 import { openSslReason } from '../openssl-reason.js';
 
-/** A socket as the handshake wants it: so many bytes at a time. */
+/** A socket that is read in exact lengths, for the handshake. */
 export class HandshakeStream implements ByteStream {
   #socket: Socket;
   #chunks: Buffer = Buffer.alloc(0);
@@ -22,7 +22,7 @@ export class HandshakeStream implements ByteStream {
     socket.on('data', this.#onData);
   }
 
-  /** What is sent and received from now on. */
+  /** The socket in use: the TLS socket after upgradeToTls(). */
   get socket(): Socket {
     return this.#socket;
   }
@@ -30,12 +30,15 @@ export class HandshakeStream implements ByteStream {
   readonly #onData = (bytes: Buffer): void => this.#receive(bytes);
 
   /**
-   * Shakes hands for TLS, behind the server's word that it is ready to. Rejects where the server is not who it should be,
-   * and where something came in the clear behind that word, whoever put it there.
+   * Does the TLS handshake, after the server has acknowledged NBD_OPT_STARTTLS.
+   *
+   * @throws NbdConnectionError if the handshake fails or the certificate is not accepted
+   * @throws NbdProtocolError if unencrypted bytes follow the acknowledgement: the server is broken,
+   *     or the bytes were injected
    */
   async upgradeToTls(options: ConnectionOptions): Promise<void> {
     if (this.#chunks.length > 0) {
-      throw new NbdProtocolError('bytes in the clear behind the answer to NBD_OPT_STARTTLS');
+      throw new NbdProtocolError('unencrypted bytes follow the answer to NBD_OPT_STARTTLS');
     }
     const raw = this.#socket;
     raw.off('data', this.#onData);
@@ -49,7 +52,7 @@ export class HandshakeStream implements ByteStream {
       };
       const socket = connectTls({ ...options, socket: raw }, () => resolve(socket));
       socket.on('error', fail);
-      socket.on('close', () => fail(new Error('it hung up')));
+      socket.on('close', () => fail(new Error('the server closed the connection')));
     });
     this.#socket = secured;
     secured.on('data', this.#onData);
@@ -66,7 +69,7 @@ export class HandshakeStream implements ByteStream {
     });
   }
 
-  /** What was received and not taken, and all that follows, goes to `receive` from now on. */
+  /** Passes what was received and not taken, and all that follows, to `receive`. */
   detach(receive: (bytes: Buffer) => void): void {
     this.#receive = receive;
     if (this.#chunks.length > 0) receive(this.#chunks);
@@ -82,17 +85,18 @@ export class HandshakeStream implements ByteStream {
   }
 }
 
-/** By default a server has to show a certificate for the host that was asked for. */
+/** Adds the default: the server must present a certificate for the host we connect to. */
 export function tlsOptionsFor(address: NbdAddress, options: ConnectionOptions): ConnectionOptions {
   if ('path' in address) return options;
   const { host } = address;
-  // A name that is an address must not be sent (RFC 6066, section 3), but is checked all the same.
+  // An IP address must not be sent as server name (RFC 6066, section 3), but is verified.
   return { host, ...(isIP(host) === 0 ? { servername: host } : {}), ...options };
 }
 
 /**
- * Connects and runs `talk`, which fails as soon as the connection does or `timeoutMs` have passed.
- * The socket is destroyed where it fails.
+ * Connects and runs `talk`. If it fails, the socket is destroyed.
+ *
+ * @throws NbdConnectionError if the connection fails, or `timeoutMs` pass, before `talk` ends
  */
 export async function runHandshake<T>(
   address: NbdAddress,
@@ -107,10 +111,10 @@ export async function runHandshake<T>(
   let fail: (error: Error) => void = () => undefined;
   const broken = new Promise<never>((_resolve, reject) => (fail = reject));
   const onError = (cause: Error): void => {
-    fail(new NbdConnectionError(`cannot talk to the server: ${cause.message}`, { cause }));
+    fail(new NbdConnectionError(`the connection failed: ${cause.message}`, { cause }));
   };
   const onClose = (): void =>
-    fail(new NbdConnectionError('the server hung up during the handshake'));
+    fail(new NbdConnectionError('the server closed the connection during the handshake'));
   const timer = setTimeout(
     () => fail(new NbdConnectionError(`no NBD handshake within ${timeoutMs} ms`)),
     timeoutMs,

@@ -12,8 +12,9 @@ import { NbdConnectionError } from '../errors.js';
 import type { BlockSize, Extent } from '../export.js';
 import { RequestHeader, encodeRequest } from '../wire/transmission-messages.js';
 
+/** Options of `NbdClient.connect`. */
 export interface NbdClientOptions {
-  /** The export's name; by default the empty one, the server's default export. */
+  /** The export's name. The empty one, which is the default, asks for the default export. */
   readonly export?: string;
   /** Ask for structured replies; true by default. */
   readonly structured?: boolean;
@@ -22,8 +23,8 @@ export interface NbdClientOptions {
   /** For connecting and negotiating together; 10000 by default. */
   readonly timeoutMs?: number;
   /**
-   * Insist on TLS, with these options of node:tls. The server's certificate has to be for the host that is connected to,
-   * or for `servername`.
+   * Require TLS, with these options of node:tls. The server's certificate must be for the host we
+   * connect to, or for `servername`.
    */
   readonly tls?: ConnectionOptions;
 }
@@ -31,9 +32,14 @@ export interface NbdClientOptions {
 const TIMEOUT_MS = 10_000;
 
 /**
- * One connection to an NBD server. Requests are pipelined: any number may be under way, and they are sent in the order
- * of the calls. A server's error rejects one request with `NbdCommandError`; a lost connection rejects all of them, and
- * all that follow, with the first cause.
+ * One connection to an NBD server. Requests are pipelined: any number may be under way, and they
+ * are sent in the order of the calls. An error reply rejects one request with `NbdCommandError`. A
+ * lost connection rejects all requests, and all later ones, with the first cause.
+ *
+ * @example
+ * const client = await NbdClient.connect({ path: '/run/nbd.sock' }, { export: 'disk' });
+ * await client.write(4096, Buffer.from('hello'), { fua: true });
+ * await client.disconnect();
  */
 export class NbdClient {
   readonly #socket: Socket;
@@ -41,7 +47,7 @@ export class NbdClient {
   readonly #pending = new Map<number, SentRequest>();
   readonly #closed: Promise<void>;
   #lastCookie = 0;
-  /** The first cause of the end; what a caller gets from then on. */
+  /** Why the connection ended; rejects every later request. */
   #dead: Error | undefined;
   #idle: (() => void) | undefined;
 
@@ -66,8 +72,11 @@ export class NbdClient {
   }
 
   /**
-   * Connects and negotiates. Throws `NbdRefusal` where the server refuses the export, `NbdProtocolError` where it is no
-   * NBD server, `NbdConnectionError` where it cannot be reached in time.
+   * Connects and negotiates.
+   *
+   * @throws NbdRefusal if the server refuses the export
+   * @throws NbdProtocolError if the peer is not an NBD server
+   * @throws NbdConnectionError if it cannot be reached in time
    */
   static async connect(address: NbdAddress, options: NbdClientOptions = {}): Promise<NbdClient> {
     return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
@@ -81,7 +90,7 @@ export class NbdClient {
     });
   }
 
-  /** The exports of a server (NBD_OPT_LIST). Throws as connect() does. */
+  /** Lists the exports of a server (NBD_OPT_LIST). Throws what connect() throws. */
   static async list(
     address: NbdAddress,
     options: Pick<NbdClientOptions, 'timeoutMs' | 'tls'> = {},
@@ -103,15 +112,17 @@ export class NbdClient {
     return this.#agreed.sizeBytes;
   }
 
-  /** "Transmission flags", the NBD_FLAG_ constants. */
+  /** The export's transmission flags: the NBD_FLAG_ constants. */
   get flags(): number {
     return this.#agreed.flags;
   }
 
+  /** The export's block size constraints, in bytes. */
   get blockSize(): BlockSize {
     return this.#agreed.blockSize;
   }
 
+  /** Whether replies are structured. */
   get structured(): boolean {
     return this.#agreed.structured;
   }
@@ -128,25 +139,27 @@ export class NbdClient {
     return target;
   }
 
-  /** Fills `target` with the bytes from `offset` on; after an error its contents are undefined. */
+  /** Fills `target` with the bytes from `offset` on. After an error its contents are undefined. */
   async readInto(offset: number, target: Uint8Array): Promise<void> {
     await this.#request(nbd.NBD_CMD_READ, 0, offset, target.length, { target });
   }
 
-  /** Writes `data`, which must not change until the promise has settled. */
+  /** Writes `data`, which must not change before the promise has settled. */
   async write(offset: number, data: Uint8Array, options: { fua?: boolean } = {}): Promise<void> {
     await this.#request(nbd.NBD_CMD_WRITE, fuaFlag(options), offset, data.length, { data });
   }
 
-  /** Waits until all writes that have been answered are on stable storage. */
+  /** Resolves when all writes that were answered before are on stable storage. */
   async flush(): Promise<void> {
     await this.#request(nbd.NBD_CMD_FLUSH, 0, 0, 0);
   }
 
+  /** Tells the server that the range is not needed. Later reads of it may return anything. */
   async trim(offset: number, length: number, options: { fua?: boolean } = {}): Promise<void> {
     await this.#request(nbd.NBD_CMD_TRIM, fuaFlag(options), offset, length);
   }
 
+  /** Zeroes a range. `fast`: fail with ENOTSUP rather than write zeros. */
   async writeZeroes(
     offset: number,
     length: number,
@@ -159,11 +172,12 @@ export class NbdClient {
     await this.#request(nbd.NBD_CMD_WRITE_ZEROES, flags, offset, length);
   }
 
+  /** Asks the server to prepare for reads of the range. */
   async cache(offset: number, length: number): Promise<void> {
     await this.#request(nbd.NBD_CMD_CACHE, 0, offset, length);
   }
 
-  /** Extents from `offset` on, at least one; they may end before or after `offset + length`. */
+  /** Extents from `offset` on, at least one. They may end before or after the range. */
   async blockStatus(
     offset: number,
     length: number,
@@ -173,7 +187,7 @@ export class NbdClient {
     return (await this.#request(nbd.NBD_CMD_BLOCK_STATUS, flags, offset, length)).extents;
   }
 
-  /** Waits for the requests under way, says good-bye (NBD_CMD_DISC) and closes. */
+  /** Waits for the requests under way, sends NBD_CMD_DISC and closes the connection. */
   async disconnect(): Promise<void> {
     if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     if (this.#dead === undefined) {
@@ -184,7 +198,7 @@ export class NbdClient {
     await this.#closed;
   }
 
-  /** Closes at once; requests under way are rejected. */
+  /** Closes the connection at once. Requests under way are rejected. */
   destroy(): void {
     this.#die(new NbdConnectionError('the client was destroyed'));
   }
@@ -253,7 +267,11 @@ export class NbdClient {
 
 const NOTHING = new Uint8Array(0);
 
-/** Up to where exports may be talked about. Returns whether zeroes will be left out. */
+/**
+ * The handshake up to the options, with TLS if required.
+ *
+ * @returns whether both sides agreed on NBD_FLAG_NO_ZEROES
+ */
 async function greetAndSecure(
   stream: HandshakeStream,
   address: NbdAddress,

@@ -1,14 +1,17 @@
-// Bounds how fast one network address may open connections, so that a stranger who does nothing else costs little.
+/**
+ * Limits how fast one network address may open connections, so that such a client costs little.
+ */
 
 import { isIPv6 } from 'node:net';
 
-/** Addresses that are remembered; beyond, those that were heard of least recently are forgotten. */
+/** Addresses that are remembered. For one more, the least recently used one is forgotten. */
 const ADDRESSES_MAX = 4096;
 
+/** How fast one address may connect. */
 export interface AcceptRateLimits {
-  /** At once. */
+  /** New connections at once. */
   readonly acceptBurst: number;
-  /** From then on. */
+  /** New connections per second after that. */
   readonly acceptsPerSecond: number;
 }
 
@@ -17,9 +20,9 @@ interface Bucket {
   atMs: number;
 }
 
-/** A token bucket for each address. */
+/** One token bucket per address. */
 export class AcceptRateLimiter {
-  /** Least recently heard of first. */
+  /** Least recently used first. */
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(
@@ -27,18 +30,18 @@ export class AcceptRateLimiter {
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  /** Whether one more connection from there may come in now. */
+  /** Takes a token for one more connection. @returns false if there is none: refuse it */
   tryAccept(address: string): boolean {
     const { acceptBurst, acceptsPerSecond } = this.limits;
     const nowMs = this.nowMs();
     const bucket = this.#buckets.get(address) ?? { tokens: acceptBurst, atMs: nowMs };
     const earned = ((nowMs - bucket.atMs) / 1000) * acceptsPerSecond;
     const tokens = Math.min(acceptBurst, bucket.tokens + earned);
-    const isAdmitted = tokens >= 1;
+    const isAccepted = tokens >= 1;
     this.#buckets.delete(address);
-    this.#buckets.set(address, { tokens: isAdmitted ? tokens - 1 : tokens, atMs: nowMs });
+    this.#buckets.set(address, { tokens: isAccepted ? tokens - 1 : tokens, atMs: nowMs });
     if (this.#buckets.size > ADDRESSES_MAX) this.#forgetOldest();
-    return isAdmitted;
+    return isAccepted;
   }
 
   #forgetOldest(): void {
@@ -49,7 +52,7 @@ export class AcceptRateLimiter {
   }
 }
 
-/** Whom an address stands for: in IPv6 a network of 64 bits is one customer, who has all of its addresses. */
+/** The address itself, or for IPv6 its /64 network: one customer has all addresses of it. */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;

@@ -1,27 +1,29 @@
-// Where a connection's bytes come from.
-//
-// A socket that Node.js hands to a server allocates 64 KiB for each read. One that is constructed
-// with `onread` receives into memory of its owner, as much as there is with one system call, and
-// wastes none of it; only, `net.Server` constructs its sockets itself. So the handle of the accepted
-// socket is given to a new one. That handle is not part of the documented interface: where it is not
-// as expected, or cannot be moved, the socket is read as any other stream is.
+/**
+ * Where the bytes of a connection come from.
+ *
+ * A socket that Node.js passes to a server allocates 64 KiB for each read. A socket made with
+ * `onread` receives into memory that we provide, as much as there is with one system call. But
+ * `net.Server` makes its sockets itself, so the handle of the accepted socket is moved to a new
+ * one. The handle is not part of the documented interface: if it is not as expected, the socket is
+ * read like any other stream.
+ */
 
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ReceiveBlocks } from './receive-blocks.js';
 
-/** A stream, and the batches of bytes that it delivers. */
+/** A stream, and the batches of bytes that were received from it. */
 export interface ByteSource {
   readonly stream: Duplex;
-  /** Called once, before anything is delivered. Its bytes are valid until `done` is called. */
+  /** Called once, before anything is delivered. A batch is valid until it is released. */
   listen(deliver: (batch: Buffer) => void): void;
-  /** Delivers no more: the stream, which is paused, is for somebody else to read. */
-  leave(): void;
-  /** The oldest batch that was delivered is needed no more. */
-  done(): void;
+  /** Pauses the stream and delivers no more: another reader takes over. */
+  detach(): void;
+  /** Releases the oldest batch that was delivered. */
+  release(): void;
 }
 
-/** Any stream: its chunks are its own. */
+/** Any stream. Its chunks need not be released. */
 export class StreamSource implements ByteSource {
   #deliver: (batch: Buffer) => void = () => undefined;
 
@@ -33,17 +35,17 @@ export class StreamSource implements ByteSource {
     this.stream.resume();
   }
 
-  leave(): void {
+  detach(): void {
     this.stream.off('data', this.#deliver);
     this.stream.pause();
   }
 
-  done(): void {
+  release(): void {
     return;
   }
 }
 
-/** An accepted socket that receives into blocks that are used again and again. */
+/** An accepted socket that receives into blocks that are reused. */
 class BlockSource implements ByteSource {
   readonly stream: Socket;
   readonly #blocks = new ReceiveBlocks();
@@ -68,23 +70,23 @@ class BlockSource implements ByteSource {
     this.#deliver = deliver;
   }
 
-  leave(): void {
+  detach(): void {
     this.stream.pause();
     this.#deliver = () => undefined;
   }
 
-  done(): void {
+  release(): void {
     this.#blocks.release();
   }
 }
 
-/** The best way to receive from a socket that a server accepted with `pauseOnConnect`. */
+/** The fastest source for a socket that a server has accepted with `pauseOnConnect`. */
 export function sourceOf(accepted: Socket): ByteSource {
   const handle = takeHandle(accepted);
   return handle === undefined ? new StreamSource(accepted) : new BlockSource(handle);
 }
 
-/** Takes the handle from its socket, which is closed then as far as its server counts. */
+/** Takes the handle from its socket, which then counts as closed for its server. */
 function takeHandle(socket: Socket): object | undefined {
   const owner = socket as unknown as { _handle?: unknown };
   const handle = owner._handle;

@@ -1,4 +1,6 @@
-// What a connection tells others of itself, and what it is given.
+/**
+ * What a connection reports about itself, and what it gets from its server.
+ */
 
 import type { BusyPoll } from './busy-poll.js';
 import type { NbdRefusal } from '../errors.js';
@@ -10,21 +12,21 @@ import type { NbdServerTls } from './server-tls.js';
 export type NbdServerEvent =
   | { readonly kind: 'connected'; readonly peer: PeerInfo }
   | { readonly kind: 'turned-away'; readonly address: string; readonly reason: string }
-  /** TLS is there; `peer` says who it is, where the listener does. */
+  /** TLS was established. `peer.identity` is set if the listener identifies its clients. */
   | { readonly kind: 'secured'; readonly peer: PeerInfo }
   | { readonly kind: 'opened'; readonly peer: PeerInfo; readonly exportName: string }
   | { readonly kind: 'refused'; readonly peer: PeerInfo; readonly error: NbdRefusal }
-  /** A session threw something other than an NbdCommandError; the client was told EIO. */
+  /** A session threw something other than an NbdCommandError; the client received EIO. */
   | {
       readonly kind: 'failed';
       readonly peer: PeerInfo;
-      /** Undefined where it was the export's open(). */
+      /** The request type, one of the NBD_CMD_ constants; undefined if open() threw. */
       readonly command: number | undefined;
       readonly error: unknown;
     }
   | { readonly kind: 'ended'; readonly peer: PeerInfo; readonly end: SessionEnd };
 
-/** What a connection is doing; `closed` once nothing more of it will be applied. */
+/** What a connection is doing. `closed`: nothing more that it sent will be applied. */
 export type ConnectionState = 'negotiating' | 'securing' | 'opening' | 'transmission' | 'closed';
 
 /** A snapshot of one connection, for status pages. */
@@ -38,18 +40,19 @@ export interface ConnectionInfo {
   readonly queuedBytes: number;
 }
 
+/** What a connection gets from its server. */
 export interface ConnectionContext {
   readonly exports: () => readonly NbdExport[];
   readonly admission: Admission;
   readonly limits: NbdLimits;
   readonly busyPoll: BusyPoll;
-  /** Who counts as one crowd. */
+  /** Connections of one origin are counted together. */
   readonly origin: string;
-  /** Asked of the client before anything else. */
+  /** If set, the client must use TLS. */
   readonly tls: NbdServerTls | undefined;
-  /** Whether there is room for one more connection that uses an export. */
+  /** Whether one more connection may use an export. */
   readonly mayOpen: () => boolean;
   readonly onEvent: (event: NbdServerEvent) => void;
-  /** The stream is closed and the end has been applied. */
+  /** Called once, when the stream is closed and its end has been applied. */
   readonly onGone: () => void;
 }

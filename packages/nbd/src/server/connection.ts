@@ -1,11 +1,12 @@
-// One connection to the server. What it receives is queued in batches, one for each chunk that the
-// socket delivers; the admission decides when each is applied, and the connection's end stands in
-// the same line behind them.
-//
-// A batch can be held up: an export is being opened, a limit is reached. Then the calls of `apply`
-// that come are only counted (`#deferred`), and once the cause is gone the admission is asked again
-// for as many: whatever has become of the gate meanwhile is respected, and no batch overtakes
-// another.
+/**
+ * One connection to the server. Received bytes are queued in batches, one per chunk that the socket
+ * delivers. The admission decides when each batch is applied; the end of the connection is queued
+ * behind them.
+ *
+ * A batch must wait while an export is being opened or a limit is reached. Calls of `apply` are
+ * then only counted (`#deferred`). When the cause is gone, the admission is asked again for that
+ * many: it may have closed in the meantime, and no batch overtakes another.
+ */
 
 import type { Duplex } from 'node:stream';
 import { type ByteSource, StreamSource } from './byte-source.js';
@@ -16,8 +17,10 @@ import { encodeGreeting } from '../wire/handshake-messages.js';
 import { Negotiation, offeredBlockSize } from './negotiation.js';
 import { ReplyWriter } from '../wire/replies.js';
 import { upgradeToTls } from './server-tls.js';
+import { endAndDrain, writePieces } from './stream-output.js';
 import { Transmission } from './transmission.js';
 
+/** One client's connection, from the greeting to its end. See the top of the file. */
 export class ServerConnection {
   #peer: PeerInfo;
   #source: ByteSource;
@@ -33,14 +36,14 @@ export class ServerConnection {
   #transmission: Transmission | undefined;
 
   readonly #queue: Buffer[] = [];
-  /** The first of them is not the source's, but what came behind the handshake. */
+  /** The first batch is not the source's, but what followed the handshake. */
   #isRestQueued = false;
   /** How far the first batch has been applied. */
   #at = 0;
   #queuedBytes = 0;
   #receivedBytes = 0;
   #deferred = 0;
-  /** Set when the end stands in the queue. */
+  /** Set when the end has been queued. */
   #end: SessionEnd | undefined;
   #isStreamClosed = false;
   #isGone = false;
@@ -52,7 +55,7 @@ export class ServerConnection {
     this.#stream = source.stream;
     this.#context = context;
     this.#negotiation = new Negotiation(context.exports, context.limits, context.tls !== undefined);
-    this.#replies = new ReplyWriter((pieces, taken) => this.#send(pieces, taken));
+    this.#replies = new ReplyWriter((pieces, taken) => writePieces(this.#stream, pieces, taken));
     this.#handshakeTimer = setTimeout(() => {
       this.drop(new NbdConnectionError('the handshake took too long'));
     }, context.limits.handshakeMs);
@@ -62,21 +65,23 @@ export class ServerConnection {
     this.#stream.write(encodeGreeting());
   }
 
-  /** Who is at the other end, as far as that is known by now. */
+  /** The client, as far as it is known. */
   get peer(): PeerInfo {
     return this.#peer;
   }
 
+  /** Connections of one origin are counted together. */
   get origin(): string {
     return this.#context.origin;
   }
 
-  /** `in-use` from the moment at which an export is being opened. */
-  get stage(): 'greeting' | 'in-use' | 'ending' {
+  /** Which limit it counts for. `in-use` begins when an export is being opened. */
+  get phase(): 'handshake' | 'in-use' | 'ending' {
     if (this.#state === 'closed' || this.#end !== undefined) return 'ending';
-    return this.#state === 'negotiating' || this.#state === 'securing' ? 'greeting' : 'in-use';
+    return this.#state === 'negotiating' || this.#state === 'securing' ? 'handshake' : 'in-use';
   }
 
+  /** A snapshot, for status pages. */
   get info(): ConnectionInfo {
     return {
       peer: this.#peer,
@@ -89,17 +94,14 @@ export class ServerConnection {
     };
   }
 
-  /**
-   * Ends the connection on the server's part: nothing more is read, requests in flight are still
-   * answered.
-   */
+  /** Ends the connection from our side: reads no more, but still answers requests in flight. */
   shutdown(): void {
     this.#stream.pause();
     this.#queueEnd(new NbdConnectionError('the server is closing'));
     if (this.#session === undefined) this.#stream.destroy();
   }
 
-  /** Closes the stream, whatever is in flight. */
+  /** Closes the stream at once. */
   destroy(): void {
     this.#stream.destroy();
   }
@@ -126,9 +128,9 @@ export class ServerConnection {
   // Receiving
 
   #receive(batch: Buffer): void {
-    if (this.#state === 'closed') this.#source.done();
+    if (this.#state === 'closed') this.#source.release();
     if (this.#end !== undefined || this.#state === 'closed') return;
-    if (this.#transmission !== undefined) this.#context.busyPoll.asked();
+    if (this.#transmission !== undefined) this.#context.busyPoll.received();
     this.#queue.push(batch);
     this.#queuedBytes += batch.length;
     this.#receivedBytes += batch.length;
@@ -149,11 +151,11 @@ export class ServerConnection {
 
   // Applying
 
-  /** Applies one batch, or the end behind them. Bound once: there is one call for each batch. */
+  /** Applies the next batch, or the end. Bound once: it is passed on for each batch. */
   readonly #apply = (): void => {
     if (this.#state === 'closed') return;
     const batch = this.#queue[0];
-    // The end must not wait for a limit: what would free it may be the session's close().
+    // The end must not wait for a limit: the session's close() may be what frees it.
     if (batch === undefined && this.#end !== undefined && this.#state !== 'opening') {
       this.#finish(this.#end);
       return;
@@ -170,14 +172,14 @@ export class ServerConnection {
 
   #isHeldUp(): boolean {
     if (this.#state === 'opening' || this.#state === 'securing') return true;
-    // An unfinished payload must go on, or the request that fills the limit might never end.
+    // A payload must be completed, or the request that fills the limit might never end.
     const transmission = this.#transmission;
     return transmission !== undefined && !transmission.midRequest && transmission.isFull;
   }
 
   #applyBatch(batch: Buffer): void {
     if (this.#state === 'negotiating') {
-      // What is left of it outlives the batch.
+      // Copied: the negotiation keeps what it has not parsed.
       this.#negotiation.push(Buffer.from(batch));
       this.#shiftBatch(batch);
       this.#negotiate();
@@ -193,7 +195,7 @@ export class ServerConnection {
     } else if (this.#at < batch.length) {
       this.#deferred += 1;
       this.#replies.flush();
-      // A stream that took everything at once never says 'drain'.
+      // A stream that took everything at once never emits 'drain'.
       this.#resumeApplying();
     } else {
       this.#at = 0;
@@ -213,7 +215,7 @@ export class ServerConnection {
   #release(batches: number): void {
     const received = this.#isRestQueued ? batches - 1 : batches;
     if (batches > 0) this.#isRestQueued = false;
-    for (let i = 0; i < received; i++) this.#source.done();
+    for (let i = 0; i < received; i++) this.#source.release();
   }
 
   #resumeApplying(): void {
@@ -259,19 +261,19 @@ export class ServerConnection {
   }
 
   /**
-   * Behind the ACK the stream is TLS's. What the client has sent in the clear meanwhile would have
-   * had to wait for the ACK: it is not the client's, or the client is none.
+   * TLS takes the stream over after our ACK. A correct client sends nothing between STARTTLS and
+   * the ACK. Any such bytes were injected, or the client is broken.
    */
   #upgradeToTls(): void {
     const { tls } = this.#context;
     if (tls === undefined || this.#queue.length > 0) {
-      this.#hangUp(new NbdProtocolError('bytes in the clear behind NBD_OPT_STARTTLS'));
+      this.#hangUp(new NbdProtocolError('unencrypted bytes follow NBD_OPT_STARTTLS'));
       return;
     }
     this.#state = 'securing';
     this.#replies.flush();
     const raw = this.#stream;
-    this.#source.leave();
+    this.#source.detach();
     raw.off('end', this.#onEnd);
     raw.off('drain', this.#onDrain);
     upgradeToTls(raw, tls, (result) => {
@@ -346,7 +348,7 @@ export class ServerConnection {
     if (rest.length > 0) this.#requeue(rest);
   }
 
-  /** What came behind the handshake in its batch becomes a batch of its own, first in the queue. */
+  /** What followed the handshake in its batch becomes a batch of its own, first in the queue. */
   #requeue(rest: Buffer): void {
     this.#queue.unshift(rest);
     this.#isRestQueued = true;
@@ -380,20 +382,7 @@ export class ServerConnection {
     return this.#isStreamClosed ? 0 : this.#stream.writableLength + this.#replies.pendingBytes;
   }
 
-  #send(pieces: readonly Buffer[], taken: () => void): void {
-    const stream = this.#stream;
-    if (!stream.writable) {
-      taken();
-      return;
-    }
-    const last = pieces.length - 1;
-    if (last > 0) stream.cork();
-    for (let at = 0; at < last; at++) stream.write(pieces[at]);
-    stream.write(pieces[last], taken);
-    if (last > 0) stream.uncork();
-  }
-
-  /** Answers that come in the same turn leave with one write. */
+  /** Replies of one turn of the event loop are sent with one write. */
   #scheduleFlush(): void {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -407,19 +396,20 @@ export class ServerConnection {
 
   // Ending
 
-  /** Nothing more is applied. Requests in flight are still answered, then the stream is closed. */
+  /** Applies nothing more. Requests in flight are answered, then the stream is closed. */
   #finish(end: SessionEnd): void {
     if (this.#state === 'closed') return;
     clearTimeout(this.#handshakeTimer);
     const midRequest = this.#transmission?.midRequest ?? false;
-    const told = end.kind === 'lost' ? { ...end, midRequest: end.midRequest || midRequest } : end;
+    const reported =
+      end.kind === 'lost' ? { ...end, midRequest: end.midRequest || midRequest } : end;
     this.#state = 'closed';
     this.#release(this.#queue.length);
     this.#queue.length = 0;
     this.#queuedBytes = 0;
     this.#transmission?.abandon();
-    this.#session?.close(told);
-    this.#context.onEvent({ kind: 'ended', peer: this.#peer, end: told });
+    this.#session?.close(reported);
+    this.#context.onEvent({ kind: 'ended', peer: this.#peer, end: reported });
     this.#replies.flush();
     this.#closeIfDrained();
     this.#leaveIfDone();
@@ -429,19 +419,10 @@ export class ServerConnection {
     if (this.#state !== 'closed' || this.#isStreamClosed) return;
     if (this.#stream.writableEnded || this.#stream.destroyed) return;
     if ((this.#transmission?.requestsInFlight ?? 0) > 0) return;
-    // What the peer still sends must be taken, or the kernel would answer it with a reset that
-    // overtakes the replies.
-    this.#stream.resume();
-    this.#stream.end(() => this.#stream.destroy());
-    const linger = setTimeout(() => this.#stream.destroy(), this.#context.limits.closeMs);
-    linger.unref();
-    this.#stream.once('close', () => clearTimeout(linger));
+    endAndDrain(this.#stream, this.#context.limits.closeMs);
   }
 
-  /**
-   * Breaks off. A client that has come to no export stands in nobody's order: it goes at once, whatever
-   * the admission waits for.
-   */
+  /** Breaks the connection. Without a session there is no order to keep: it ends at once. */
   drop(error: Error): void {
     this.#queueEnd(error);
     this.#stream.destroy();

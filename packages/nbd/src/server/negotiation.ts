@@ -1,19 +1,20 @@
-// The handshake phase as seen by the server, without I/O: bytes are pushed in, next() says what to
-// do about them.
-//
-//   client-flags ──► options ──► opening ──► transmission
-//                    │  ▲ │ ▲       │
-//                    ▼  │ │ │       ▼ refused, NBD_OPT_GO
-//                 skipping│ │    options
-//                         ▼ │
-//                       securing
-//
-// and `ended` from any of them. In `opening` it waits for the owner, who opens the export and
-// reports back with opened() or refused(); in `securing` for the TLS handshake and secured().
-//
-// Where TLS is required nothing but STARTTLS and ABORT is answered before it is there ("FORCEDTLS
-// mode"), and nothing that came in the clear is believed afterwards: bytes behind the STARTTLS end
-// the connection, whoever put them there.
+/**
+ * The server's side of the handshake, without I/O: push() adds bytes, next() returns what to do.
+ *
+ *   client-flags ──► options ──► opening ──► transmission
+ *                    │  ▲ │ ▲       │
+ *                    ▼  │ │ │       ▼ refused, NBD_OPT_GO
+ *                 skipping│ │    options
+ *                         ▼ │
+ *                       securing
+ *
+ * and `ended` from any of them. In `opening` it waits for its owner, who opens the export and calls
+ * opened() or refused(). In `securing` it waits for the TLS handshake and secured().
+ *
+ * If TLS is required, only STARTTLS and ABORT are answered before ("FORCEDTLS mode"), and nothing
+ * that was negotiated before counts afterwards. Bytes that follow the STARTTLS end the connection:
+ * they may have been injected.
+ */
 
 import * as nbd from '../constants.js';
 import { NbdProtocolError, NbdRefusal } from '../errors.js';
@@ -23,19 +24,20 @@ import * as wire from '../wire/handshake-messages.js';
 import type { NbdLimits } from '../limits.js';
 import { META_CONTEXTS } from '../wire/transmission-messages.js';
 
+/** The states; see the top of the file. */
 export type NegotiationState =
   'client-flags' | 'options' | 'skipping' | 'securing' | 'opening' | 'transmission' | 'ended';
 
-/** What the owner of the connection has to do. */
+/** What the owner of the connection must do next. */
 export type NegotiationStep =
   | { readonly kind: 'reply'; readonly bytes: Buffer }
   /** Open a session, then call opened() or refused(). */
   | { readonly kind: 'open'; readonly target: NbdExport }
-  /** Send the bytes, shake hands, then call secured(). */
+  /** Send the bytes, do the TLS handshake, then call secured(). */
   | { readonly kind: 'starttls'; readonly bytes: Buffer }
-  /** The client leaves: send the bytes and close. */
+  /** The client aborts: send the bytes and close. */
   | { readonly kind: 'abort'; readonly bytes: Buffer }
-  /** Close at once: the client broke the protocol, or cannot be told in any other way. */
+  /** Close at once: the client broke the protocol, or there is no reply for this error. */
   | { readonly kind: 'hangup'; readonly error: NbdProtocolError | NbdRefusal };
 
 type NegotiationLimits = Pick<
@@ -43,42 +45,43 @@ type NegotiationLimits = Pick<
   'options' | 'optionBytes' | 'payloadBytes' | 'handshakeBytes'
 >;
 
-interface Pending {
+interface PendingOpen {
   readonly option: number;
   readonly target: NbdExport;
   readonly wanted: ReadonlySet<number>;
 }
 
-/** Server side of one handshake; see the top of the file. */
+/** The server's side of one handshake. See the top of the file. */
 export class Negotiation {
   #state: NegotiationState = 'client-flags';
   #bytes: Buffer = Buffer.alloc(0);
   #noZeroes = false;
   #structured = false;
-  /** Name of the export for which base:allocation was selected last. */
+  /** The export for which base:allocation was last selected. */
   #contextExport: string | undefined;
   #baseAllocation = false;
   #options = 0;
   #receivedBytes = 0;
   #skip = { option: 0, left: 0 };
-  #pending: Pending | undefined;
+  #pending: PendingOpen | undefined;
   readonly #exports: () => readonly NbdExport[];
   readonly #limits: NegotiationLimits;
 
   #tls: 'none' | 'required' | 'done';
 
-  /** @param needsTls whether exports are talked about behind TLS only */
+  /** @param needsTls whether TLS is required before anything about exports is answered */
   constructor(exports: () => readonly NbdExport[], limits: NegotiationLimits, needsTls = false) {
     this.#exports = exports;
     this.#limits = limits;
     this.#tls = needsTls ? 'required' : 'none';
   }
 
+  /** The current state. */
   get state(): NegotiationState {
     return this.#state;
   }
 
-  /** Whether structured replies were agreed on. */
+  /** Whether structured replies were negotiated. */
   get structured(): boolean {
     return this.#structured;
   }
@@ -88,13 +91,13 @@ export class Negotiation {
     return this.#baseAllocation;
   }
 
-  /** Adds what was received. */
+  /** Adds received bytes. */
   push(bytes: Buffer): void {
     this.#receivedBytes += bytes.length;
     this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
   }
 
-  /** The next thing to do, or undefined where more bytes (or the outcome of an open) are needed. */
+  /** What to do next, or undefined if more bytes or a call of the owner are needed. */
   next(): NegotiationStep | undefined {
     switch (this.#state) {
       case 'client-flags':
@@ -111,7 +114,7 @@ export class Negotiation {
     }
   }
 
-  /** TLS has been established: whatever was negotiated before counts no more. */
+  /** TLS has been established. What was negotiated before does not count. */
   secured(): void {
     this.#tls = 'done';
     this.#structured = false;
@@ -119,12 +122,12 @@ export class Negotiation {
     this.#setState('options');
   }
 
-  /** What was received after the handshake; call once, in state `transmission`. */
+  /** What was received after the handshake. Call it once, in state `transmission`. */
   takeRest(): Buffer {
     return this.#take(this.#bytes.length);
   }
 
-  /** The export is open: returns what to send; the transmission phase has begun. */
+  /** The export is open, and the transmission phase begins. @returns what to send */
   opened(): Buffer {
     const { option, target, wanted } = this.#takePending();
     this.#baseAllocation = this.#contextExport === target.name;
@@ -136,7 +139,7 @@ export class Negotiation {
     return Buffer.concat([this.#describe(option, target, wanted), ack(option)]);
   }
 
-  /** The export will not be opened. */
+  /** The export was refused to the client. */
   refused(refusal: NbdRefusal): NegotiationStep {
     const { option } = this.#takePending();
     if (option === nbd.NBD_OPT_EXPORT_NAME) return this.#hangup(refusal);
@@ -162,7 +165,7 @@ export class Negotiation {
     return taken;
   }
 
-  #takePending(): Pending {
+  #takePending(): PendingOpen {
     const pending = this.#pending;
     if (pending === undefined) throw new Error('no export is being opened');
     this.#pending = undefined;
@@ -182,7 +185,7 @@ export class Negotiation {
   }
 
   #takeOption(): NegotiationStep | undefined {
-    // Only what must still be told apart counts: a request that came with NBD_OPT_GO may be large.
+    // Only parsed bytes count: a large request may have followed NBD_OPT_GO.
     const usedBytes = this.#receivedBytes - this.#bytes.length;
     if (usedBytes > this.#limits.handshakeBytes) {
       const message = `more than ${this.#limits.handshakeBytes} bytes of options`;
@@ -220,7 +223,7 @@ export class Negotiation {
     this.#skip.left -= this.#take(Math.min(this.#skip.left, this.#bytes.length)).length;
     if (this.#skip.left > 0) return undefined;
     this.#setState('options');
-    const message = `no more than ${this.#limits.optionBytes} bytes of option data`;
+    const message = `at most ${this.#limits.optionBytes} bytes of option data are accepted`;
     return reply(wire.encodeOptionError(this.#skip.option, 'too-big', message));
   }
 
@@ -253,17 +256,17 @@ export class Negotiation {
   }
 
   #startTls(option: number): NegotiationStep {
-    if (this.#tls === 'none') return refuse(option, 'unsupported', 'no TLS here');
-    if (this.#tls === 'done') return refuse(option, 'invalid', 'TLS is there already');
+    if (this.#tls === 'none') return refuse(option, 'unsupported', 'TLS is not offered');
+    if (this.#tls === 'done') return refuse(option, 'invalid', 'TLS is already in use');
     if (this.#bytes.length > 0) {
-      return this.#hangup(new NbdProtocolError('bytes in the clear behind NBD_OPT_STARTTLS'));
+      return this.#hangup(new NbdProtocolError('unencrypted bytes follow NBD_OPT_STARTTLS'));
     }
     this.#setState('securing');
     return { kind: 'starttls', bytes: ack(option) };
   }
 
   #refuseInTheClear(option: number): NegotiationStep {
-    const message = 'TLS is required here: send NBD_OPT_STARTTLS first';
+    const message = 'TLS is required: send NBD_OPT_STARTTLS first';
     if (option !== nbd.NBD_OPT_EXPORT_NAME) return refuse(option, 'tls-required', message);
     return this.#hangup(new NbdRefusal('tls-required', message));
   }
@@ -275,7 +278,7 @@ export class Negotiation {
     return this.#open({ option: nbd.NBD_OPT_EXPORT_NAME, target, wanted: new Set() });
   }
 
-  #open(pending: Pending): NegotiationStep {
+  #open(pending: PendingOpen): NegotiationStep {
     this.#pending = pending;
     this.#setState('opening');
     return { kind: 'open', target: pending.target };
@@ -300,7 +303,7 @@ export class Negotiation {
     return reply(Buffer.concat([this.#describe(option, target, request.wanted), ack(option)]));
   }
 
-  /** The NBD_REP_INFO replies about an export; the rest only where asked for. */
+  /** The NBD_REP_INFO replies about an export: NBD_INFO_EXPORT, and what was asked for. */
   #describe(option: number, target: NbdExport, wanted: ReadonlySet<number>): Buffer {
     const flags = wire.transmissionFlags(target.features, this.#structured);
     const infos = [wire.encodeInfoExport(option, target.sizeBytes, flags)];
@@ -318,7 +321,7 @@ export class Negotiation {
 
   #metaContext(option: number, data: Buffer): NegotiationStep {
     const set = option === nbd.NBD_OPT_SET_META_CONTEXT;
-    // Whatever comes of it, a SET replaces what was selected before.
+    // A SET replaces what was selected before, even if it fails.
     if (set) this.#contextExport = undefined;
     const request = wire.parseMetaContextRequest(data);
     if (request === undefined) return malformed(option);
@@ -339,7 +342,7 @@ export class Negotiation {
     return reply(Buffer.concat([...contexts, ack(option)]));
   }
 
-  /** The empty name stands for the export of that name, or else for the only one. */
+  /** The empty name selects the export of that name, or else the only one. */
   #find(name: string): NbdExport | undefined {
     const exports = this.#exports();
     const named = exports.find((each) => each.name === name);
@@ -348,7 +351,7 @@ export class Negotiation {
   }
 }
 
-/** An export's block size, its maximum cut to what the server takes. */
+/** An export's block size, its maximum limited to what the server accepts. */
 export function offeredBlockSize(
   target: NbdExport,
   limits: Pick<NbdLimits, 'payloadBytes'>,

@@ -3,8 +3,8 @@ import { COOKIE_BYTES, copyCookie } from '../wire/transmission-messages.js';
 import type { RequestHeader } from '../wire/transmission-messages.js';
 
 /**
- * A request that its session answers later. Finishes once it is sealed and all of its parts have
- * settled.
+ * A request that its session answers with promises. It finishes when it is sealed and all of its
+ * parts have settled.
  */
 export class PendingRequest {
   readonly type: number;
@@ -29,7 +29,7 @@ export class PendingRequest {
     this.#finish = finish;
   }
 
-  /** Waits for one more part. */
+  /** Adds a part to wait for. */
   add(part: Promise<void>): void {
     this.#awaited += 1;
     part.then(this.#settled, (error: unknown) => {
@@ -38,13 +38,13 @@ export class PendingRequest {
     });
   }
 
-  /** No part will follow. */
+  /** Called when all parts have been added. */
   seal(): void {
     this.#isSealed = true;
     this.#finishIfDone();
   }
 
-  /** The only part. */
+  /** Adds the only part. */
   only(part: Promise<void>): void {
     this.add(part);
     this.seal();

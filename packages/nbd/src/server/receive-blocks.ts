@@ -1,25 +1,25 @@
-/** Large enough that a socket's buffer is emptied with one read, small enough to stay in a cache. */
+/** One read can empty a socket's buffer, and the block still fits the CPU's cache. */
 const BLOCK_BYTES = 256 * 1024;
-/** With less room than this at its end, a block is left for the next. */
+/** With less room than this at its end, the next block is used. */
 const ROOM_MIN_BYTES = 64 * 1024;
-/** Blocks kept for the next reads; beyond, those that a closed gate has filled are given up. */
+/** Unused blocks that are kept. A closed gate fills more of them; the rest are freed. */
 const FREE_BLOCKS_MAX = 2;
 
 interface Block {
   readonly bytes: Buffer;
   /** How far it has been filled. */
   fill: number;
-  /** Batches taken from it that are still needed. */
+  /** Batches taken from it that have not been released. */
   batches: number;
 }
 
 /**
- * Memory that a socket receives into, in blocks: one batch behind the other, so that what has been
- * received stays where it is until it is applied. Batches are released in the order in which they
- * were taken, and a block that none is left of is filled anew.
+ * Memory that a socket receives into. Batches lie one behind the other in blocks, and stay there
+ * until they are applied. They are released in the order in which they were taken; a block without
+ * batches is reused.
  */
 export class ReceiveBlocks {
-  /** Oldest first; the last one is being filled, all others have batches. */
+  /** Oldest first. The last one is being filled, all others have batches. */
   readonly #blocks: Block[] = [newBlock()];
   readonly #free: Block[] = [];
 
@@ -32,7 +32,7 @@ export class ReceiveBlocks {
     return this.#filling.bytes;
   }
 
-  /** What a read has put at the start of the room that was given last. */
+  /** Returns what a read has put at the start of the last room. */
   take(length: number): Buffer {
     const block = this.#filling;
     const batch = block.bytes.subarray(block.fill, block.fill + length);
@@ -41,7 +41,7 @@ export class ReceiveBlocks {
     return batch;
   }
 
-  /** Lets go of the oldest batch. */
+  /** Releases the oldest batch. */
   release(): void {
     const oldest = this.#blocks[0] as Block;
     oldest.batches -= 1;

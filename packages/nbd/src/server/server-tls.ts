@@ -1,6 +1,8 @@
-// The server's end of TLS: what begins after NBD_OPT_STARTTLS was acknowledged ("STARTTLS" and "TLS versions" in
-// proto.md). A `tls.Server` that listens nowhere does it, one for each client: it is the part of Node.js that verifies
-// client certificates, and credentials that have changed hold for the next client.
+/**
+ * The server's side of TLS, after NBD_OPT_STARTTLS was acknowledged ("STARTTLS" and "TLS
+ * versions"). It uses one `tls.Server` per client, which does not listen: that is the part of
+ * Node.js that verifies client certificates, and changed credentials apply to the next client.
+ */
 
 import type { Duplex } from 'node:stream';
 import type { TlsOptions, TLSSocket } from 'node:tls';
@@ -8,26 +10,26 @@ import { createServer } from 'node:tls';
 import { NbdConnectionError } from '../errors.js';
 import { openSslReason } from '../openssl-reason.js';
 
-/** What a listener asks of its clients before it talks about exports. */
+/** How a listener authenticates its clients, before it answers anything about exports. */
 export interface NbdServerTls {
   /**
-   * Options of node:tls, asked for anew for each client. A client certificate is asked for and verified unless
-   * `requestCert` is false; with `pskCallback` clients show a pre-shared key in its place.
+   * Options of node:tls, called for each client. A client certificate is requested and verified
+   * unless `requestCert` is false; with `pskCallback`, clients use a pre-shared key instead.
    */
   readonly options: () => TlsOptions;
-  /** Says who a client is, after it has been verified, for logs and exports; throws to turn it away. */
+  /** Identifies a verified client, for logs and exports. May throw to refuse it. */
   readonly identify?: (socket: TLSSocket) => string;
 }
 
-/** A stream that has been secured, and who is at its other end. */
+/** An encrypted stream, and the identity of its client. */
 export interface TlsConnection {
   readonly stream: TLSSocket;
   readonly identity: string | undefined;
 }
 
 /**
- * Shakes hands on `raw`, which nobody else may read from now on. `done` is called once; where it gets an error, `raw`
- * has to be destroyed.
+ * Does the TLS handshake on `raw`, which only TLS may read from now on. `done` is called once;
+ * if it gets an error, `raw` must be destroyed.
  */
 export function upgradeToTls(
   raw: Duplex,
@@ -42,12 +44,12 @@ export function upgradeToTls(
     done(result);
   };
   const fail = (cause: unknown): void => settle(tlsFailure(cause));
-  const onClose = (): void => fail(new Error('the client hung up'));
+  const onClose = (): void => fail(new Error('the client closed the connection'));
   raw.on('close', onClose);
   try {
     const server = createServer({ requestCert: true, rejectUnauthorized: true, ...options() });
     server.on('secureConnection', (stream) => {
-      // Before anything else: what goes wrong from here on is the connection's.
+      // First of all: every error from here on belongs to the connection.
       stream.on('error', fail);
       try {
         settle({ stream, identity: identify?.(stream) });

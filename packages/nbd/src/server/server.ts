@@ -16,26 +16,28 @@ import type { NbdServerTls } from './server-tls.js';
 import { UnixSocketPath } from './unix-socket.js';
 
 /**
- * Where to listen, and where it does. A unix socket is created with `mode`, by default 0600. With
- * `tls` nobody who comes in there is told of exports, let alone given one, before TLS is agreed on.
+ * Where to listen. A unix socket is created with `mode`, by default 0600. With `tls`, a client must
+ * use TLS before anything about exports is answered.
  */
 export type NbdListenTarget = (
   | { readonly path: string; readonly mode?: number }
   | { readonly host: string; readonly port: number }
 ) & { readonly tls?: NbdServerTls };
 
+/** Options of `NbdServer`. */
 export interface NbdServerOptions {
-  /** What is served; a function is asked anew for each option that names an export. */
+  /** What is served. A function is called for each option that names an export. */
   readonly exports: readonly NbdExport[] | (() => readonly NbdExport[]);
-  /** When bytes received may be acted upon; at once where left out. */
+  /** Decides when received bytes may be processed; by default at once. */
   readonly admission?: Admission;
   readonly limits?: Partial<NbdLimits>;
   /**
-   * For how long after an answer the event loop polls for the next request instead of sleeping, in milliseconds, while
-   * they come that fast: doubles what a client gets done who sends one at a time. Default 0, never.
+   * How long the event loop polls for the next request after a reply, in milliseconds, as long as
+   * requests arrive that fast. Doubles the throughput of a client with one request in flight.
+   * Default 0: never.
    */
   readonly busyPollMs?: number;
-  /** Told about connections, for logs; must not throw. */
+  /** Called with events of connections, for logs. Must not throw. */
   readonly onEvent?: (event: NbdServerEvent) => void;
 }
 
@@ -43,13 +45,19 @@ const IMMEDIATE: Admission = { admit: (apply) => apply() };
 
 let lastPeerId = 0;
 
-/** Serves exports to NBD clients over fixed newstyle connections. */
+/**
+ * Serves exports to NBD clients over fixed newstyle connections.
+ *
+ * @example
+ * const server = new NbdServer({ exports: [new MemoryExport('disk', 64 * 1024 * 1024)] });
+ * await server.listen({ path: '/run/nbd.sock' });
+ */
 export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdLimits;
   readonly #busyPoll: BusyPoll;
   readonly #connections = new Set<ServerConnection>();
-  readonly #door: AcceptRateLimiter;
+  readonly #acceptRate: AcceptRateLimiter;
   readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
   #isClosing = false;
   #idle: (() => void) | undefined;
@@ -58,7 +66,7 @@ export class NbdServer {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#busyPoll = new BusyPoll(options.busyPollMs ?? 0);
-    this.#door = new AcceptRateLimiter(this.#limits);
+    this.#acceptRate = new AcceptRateLimiter(this.#limits);
   }
 
   /** A snapshot of all connections. */
@@ -67,15 +75,17 @@ export class NbdServer {
   }
 
   /**
-   * Takes connections at a unix socket or a TCP port (0 for any); may be called for several. A unix
-   * socket that nobody answers on any more is replaced. Throws `NbdListenError` where the address
-   * is taken or cannot be used.
+   * Listens on a unix socket or a TCP port (0 for any). May be called several times. A unix socket
+   * on which no server answers is replaced.
+   *
+   * @returns the address, with the port that was chosen
+   * @throws NbdListenError if the address is in use or cannot be used
    */
   async listen(target: NbdListenTarget): Promise<NbdAddress> {
     if (this.#isClosing) throw new NbdListenError('the server is closed');
     const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
-    // A client may shut down its side and still wait for replies, so the end is answered only when
-    // it is applied.
+    // A client may shut down its side and still wait for replies, so our side is closed only when
+    // the end is applied.
     const listener = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     listener.on('connection', (socket: Socket) => this.#accept(socket, target));
     try {
@@ -96,15 +106,15 @@ export class NbdServer {
     return { host: address, port };
   }
 
-  /** Serves one connection that was made elsewhere; `address` is what logs show. */
+  /** Serves a connection that was made elsewhere. `address` is shown in logs. */
   handle(stream: Duplex, address = 'injected'): void {
     this.#serve(new StreamSource(stream), { address });
   }
 
   /**
-   * Stops listening, removes the unix socket and ends all connections. Requests in flight have
-   * `limits.closeMs` to be answered. Sessions learn of the end as ever, through the admission, even
-   * if that is after this has resolved.
+   * Stops listening, removes the unix sockets and ends all connections. Requests in flight have
+   * `limits.closeMs` to be answered. The ends of sessions pass the admission as always, so they may
+   * be applied after this has resolved.
    */
   async close(): Promise<void> {
     this.#isClosing = true;
@@ -134,12 +144,12 @@ export class NbdServer {
         ? ({ address: `unix:${target.path}`, transport: 'unix' } as const)
         : ({ address: `${remoteAddress}:${remotePort}`, transport: 'tcp' } as const);
     const origin = 'path' in target ? peer.address : networkOf(remoteAddress);
-    // Who may open the socket's file is none of the network's crowd.
-    if (!('path' in target) && !this.#door.tryAccept(origin)) {
+    // Access to a unix socket is limited by its mode, so there is no rate limit.
+    if (!('path' in target) && !this.#acceptRate.tryAccept(origin)) {
       this.#turnAway(socket, peer.address, 'too many new connections from this address');
       return;
     }
-    // TLS takes the socket over as it is.
+    // TLS needs the socket itself.
     this.#serve(tls ? new StreamSource(socket) : sourceOf(socket), peer, origin, tls);
   }
 
@@ -184,24 +194,24 @@ export class NbdServer {
 
   #inUse(): number {
     let count = 0;
-    for (const { stage } of this.#connections) if (stage === 'in-use') count += 1;
+    for (const { phase } of this.#connections) if (phase === 'in-use') count += 1;
     return count;
   }
 
-  /** One of those who have not come to an export yet goes: the oldest of the largest crowd. */
+  /** At the limit, drops a connection in its handshake: the oldest of the largest origin. */
   #makeRoom(): void {
-    const crowds = new Map<string, ServerConnection[]>();
-    let greeting = 0;
+    const origins = new Map<string, ServerConnection[]>();
+    let handshakes = 0;
     for (const connection of this.#connections) {
-      if (connection.stage !== 'greeting') continue;
-      greeting += 1;
-      const crowd = crowds.get(connection.origin);
-      if (crowd === undefined) crowds.set(connection.origin, [connection]);
+      if (connection.phase !== 'handshake') continue;
+      handshakes += 1;
+      const crowd = origins.get(connection.origin);
+      if (crowd === undefined) origins.set(connection.origin, [connection]);
       else crowd.push(connection);
     }
-    if (greeting < this.#limits.handshakes) return;
+    if (handshakes < this.#limits.handshakes) return;
     let largest: ServerConnection[] = [];
-    for (const crowd of crowds.values()) if (crowd.length > largest.length) largest = crowd;
-    largest[0]?.drop(new NbdConnectionError('too many connections were shaking hands'));
+    for (const crowd of origins.values()) if (crowd.length > largest.length) largest = crowd;
+    largest[0]?.drop(new NbdConnectionError('too many connections in the handshake phase'));
   }
 }

@@ -1,5 +1,7 @@
-// The transmission phase of one connection: takes bytes apart where they lie, calls the session,
-// encodes the replies.
+/**
+ * The transmission phase of one connection: parses requests in the receive buffer, calls the
+ * session and encodes the replies.
+ */
 
 import {
   COMMAND_ERRORS,
@@ -41,19 +43,21 @@ import {
 
 const CHANGING: ReadonlySet<number> = new Set([NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES]);
 
+/** What the transmission phase needs from its connection. */
 export interface TransmissionHost {
-  /** False stops before the next request: the client must take replies first. */
+  /** False holds back the next request: the client must read replies first. */
   mayReply(): boolean;
-  /** A request has been answered out of turn: there is something to flush. */
+  /** A reply was queued outside process(): it must be flushed. */
   settled(): void;
-  /** A session threw what was not meant for the client. */
+  /** A session threw something other than an NbdCommandError. */
   failed(command: number, error: unknown): void;
 }
 
-/** How the phase ended, as far as the bytes tell. */
+/** How the phase ended, as far as the bytes show. */
 export type TransmissionEnd =
   { readonly kind: 'disconnect' } | { readonly kind: 'broken'; readonly error: NbdProtocolError };
 
+/** Serves the requests of one connection. */
 export class Transmission {
   readonly #session: ExportSession;
   readonly #rules: RequestRules;
@@ -62,7 +66,7 @@ export class Transmission {
   readonly #host: TransmissionHost;
 
   #ended: TransmissionEnd | undefined;
-  /** The request being taken apart. */
+  /** The request that is being processed. */
   readonly #request = new RequestHeader();
   readonly #payload = new WritePayload((offset, data) => this.#writePiece(offset, data));
   #rejection: Rejection | undefined;
@@ -91,6 +95,7 @@ export class Transmission {
     this.#host = host;
   }
 
+  /** How the phase ended, or undefined. */
   get ended(): TransmissionEnd | undefined {
     return this.#ended;
   }
@@ -100,15 +105,17 @@ export class Transmission {
     return this.#headerFill > 0 || this.#payload.left > 0;
   }
 
+  /** Requests so far. */
   get requests(): number {
     return this.#requests;
   }
 
+  /** Requests that the session has not answered yet. */
   get requestsInFlight(): number {
     return this.#requestsInFlight;
   }
 
-  /** Whether a limit keeps the next request from being begun. */
+  /** Whether the next request must wait for a limit. */
   get isFull(): boolean {
     return (
       this.#requestsInFlight >= this.#limits.requestsInFlight ||
@@ -118,8 +125,10 @@ export class Transmission {
   }
 
   /**
-   * Handles the bytes from `at` on and returns how far it came: to the end, or to the header of a
-   * request that must wait because of a limit, or past the request that ended the phase.
+   * Processes the bytes from `at` on.
+   *
+   * @returns where it stopped: at the end, at a request that must wait for a limit, or behind the
+   *     request that ended the phase
    */
   process(bytes: Buffer, at: number): number {
     while (at < bytes.length && this.#ended === undefined) {
@@ -138,10 +147,7 @@ export class Transmission {
     return at;
   }
 
-  /**
-   * The rest of a request that was being received will not come: waits for its parts, no longer for
-   * more.
-   */
+  /** The rest of an incomplete WRITE will not arrive: waits only for the parts it has. */
   abandon(): void {
     const pending = this.#pending;
     this.#pending = undefined;
@@ -254,7 +260,7 @@ export class Transmission {
     }
   }
 
-  /** Returns whether the request is answered. */
+  /** Tries to answer a READ without a copy. @returns whether it was answered */
   #lend(header: number, offset: number, length: number): boolean {
     const { cookie } = this.#request;
     try {
@@ -275,10 +281,7 @@ export class Transmission {
     else encodeSimpleReply(reply, 0, 0, cookie);
   }
 
-  /**
-   * A content chunk must hold at least one byte, so structured success without data is
-   * NBD_REPLY_TYPE_NONE.
-   */
+  /** A content chunk must not be empty, so the structured reply is NBD_REPLY_TYPE_NONE. */
   #readNothing(cookie: Uint8Array): void {
     if (!this.#rules.structured) {
       this.#replies.simple(0, cookie);
@@ -294,7 +297,7 @@ export class Transmission {
   #beginWrite(rejection: Rejection | undefined): void {
     const { offset, length } = this.#request;
     if (length > this.#limits.drainBytes) {
-      // Nobody sends that much by mistake ("Size constraints").
+      // Far beyond what we offered ("Size constraints"): not worth reading.
       const error = new NbdProtocolError(`a WRITE of ${length} bytes`);
       this.#ended = { kind: 'broken', error };
       return;

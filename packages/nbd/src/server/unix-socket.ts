@@ -7,8 +7,8 @@ import { NbdListenError } from '../errors.js';
 const SUN_PATH_MAX_BYTES = 107;
 
 /**
- * A unix socket that nobody can connect to before its mode is set: it is bound inside a directory
- * of mode 0700, given its mode there and then moved into place.
+ * The path of a unix socket. Nobody can connect before its mode is set: it is bound in a directory
+ * of mode 0700, gets its mode there, and is then moved to its path.
  */
 export class UnixSocketPath {
   readonly bindPath: string;
@@ -22,7 +22,7 @@ export class UnixSocketPath {
     this.bindPath = join(directory, 's');
   }
 
-  /** Throws `NbdListenError` where something other than an abandoned socket is in the way. */
+  /** @throws NbdListenError if something other than an unused socket exists at the path */
   static async claim(path: string): Promise<UnixSocketPath> {
     await assertFree(path);
     let directory: string;
@@ -39,7 +39,7 @@ export class UnixSocketPath {
     return claimed;
   }
 
-  /** Gives the bound socket its mode and its name. */
+  /** Sets the mode of the bound socket and moves it to its path. */
   async publish(mode: number): Promise<void> {
     await chmod(this.bindPath, mode);
     this.#inode = (await lstat(this.bindPath)).ino;
@@ -47,18 +47,18 @@ export class UnixSocketPath {
     await rmdir(this.#directory);
   }
 
-  /** Removes the socket, unless somebody else has put theirs in its place. */
+  /** Removes the socket, unless another one has replaced it. */
   async withdraw(): Promise<void> {
     await rm(this.#directory, { recursive: true, force: true });
-    const there = await lstat(this.#path).catch(() => undefined);
-    if (there?.ino === this.#inode && there?.isSocket() === true) await unlink(this.#path);
+    const found = await lstat(this.#path).catch(() => undefined);
+    if (found?.ino === this.#inode && found?.isSocket() === true) await unlink(this.#path);
   }
 }
 
 async function assertFree(path: string): Promise<void> {
-  const there = await lstat(path).catch(() => undefined);
-  if (there === undefined) return;
-  if (!there.isSocket()) throw new NbdListenError(`${path} exists and is no socket`);
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new NbdListenError(`${path} exists and is not a socket`);
   if (await answers(path)) throw new NbdListenError(`another server answers on ${path}`);
 }
 
@@ -69,7 +69,7 @@ function answers(path: string): Promise<boolean> {
       probe.destroy();
       resolve(true);
     });
-    // Anything but a refusal may be a server that is merely busy.
+    // Any other error may come from a server that is busy.
     probe.once('error', (error: NodeJS.ErrnoException) => {
       resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });

@@ -1,17 +1,17 @@
-// A WRITE's payload is not assembled. It goes to the session straight from the receive buffer, as
-// far as it has come; where a payload spans buffers it is split at a multiple of 4096 on the disk,
-// and what is short of one is carried over in a small buffer until the page is complete. So a
-// session sees whole pages wherever the client sent whole pages.
+/**
+ * The payload of a WRITE is passed to the session from the receive buffer, as far as it has been
+ * received. A payload that spans buffers is split at a disk offset that is a multiple of 4096; the
+ * incomplete page is carried over in a small buffer. So a session gets whole pages if the client
+ * sent whole pages.
+ */
 
-/** A long WRITE is split where the disk offset is a multiple of this. */
+/** A long WRITE is split at disk offsets that are multiples of this. */
 export const SPLIT_BYTES = 4096;
 
-/**
- * Splits one payload at a time; `write` gets the pieces, whose data is valid only during the call.
- */
+/** Splits one payload at a time. `write` gets the pieces; their data is valid during the call. */
 export class WritePayload {
   readonly #write: (offset: number, data: Buffer) => void;
-  /** Where the next byte that was not handed over belongs on the disk. */
+  /** The disk offset of the next byte that was not passed on. */
   #diskOffset = 0;
   #left = 0;
   #isWanted = false;
@@ -22,25 +22,25 @@ export class WritePayload {
     this.#write = write;
   }
 
-  /** Bytes still to be received. */
+  /** Bytes of the payload still to be received. */
   get left(): number {
     return this.#left;
   }
 
-  /** Begins a payload; one that is not wanted is received and dropped. */
-  begin(offset: number, length: number, wanted: boolean): void {
+  /** Begins a payload. If it is not wanted, it is received and dropped. */
+  begin(offset: number, length: number, isWanted: boolean): void {
     this.#diskOffset = offset;
     this.#left = length;
-    this.#isWanted = wanted;
+    this.#isWanted = isWanted;
     this.#carryFill = 0;
   }
 
-  /** Drops what is left of the payload. */
+  /** Drops the rest of the payload. */
   discard(): void {
     this.#isWanted = false;
   }
 
-  /** Takes what there is of the payload from `at` on; returns where it ends. */
+  /** Takes the part of the payload that begins at `at`. @returns where it ends */
   take(bytes: Buffer, at: number): number {
     const end = at + Math.min(this.#left, bytes.length - at);
     this.#left -= end - at;
@@ -50,7 +50,7 @@ export class WritePayload {
     return end;
   }
 
-  /** Adds to the page that was begun in an earlier buffer; returns what is used up to. */
+  /** Adds to the page that began in an earlier buffer. @returns how far `bytes` was used */
   #completeCarry(bytes: Buffer, at: number, end: number): number {
     const pageLeft = SPLIT_BYTES - ((this.#diskOffset + this.#carryFill) % SPLIT_BYTES);
     const copied = Math.min(pageLeft, end - at);

@@ -1,17 +1,16 @@
 import { EXTENTS_MAX, MINIMUM_BLOCK_MAX_BYTES } from '../constants.js';
 import type { Extent } from '../export.js';
 
-/**
- * Longest extent that fits the 32 bits of a descriptor and is a multiple of every minimum block
- * size.
- */
+/** Longest extent that fits a 32-bit descriptor and is a multiple of every minimum block size. */
 const EXTENT_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
 
 /**
- * Makes what a session reports fit NBD_REPLY_TYPE_BLOCK_STATUS: neighbours of the same state
- * merged, nothing beyond the end of the export, only the last one reaching past `length`, and with
- * `one` a single extent within `length`. `roomBytes` is what lies between the request's offset and
- * the end of the export. Returns none where `extents` covers nothing.
+ * Makes the extents of a session fit one NBD_REPLY_TYPE_BLOCK_STATUS chunk: neighbours of the same
+ * state are merged, nothing lies beyond the end of the export, only the last extent ends beyond
+ * `length`, and with `one` there is a single extent that ends within `length`.
+ *
+ * @param roomBytes from the request's offset to the end of the export
+ * @returns an empty list if `extents` covers nothing
  */
 export function shapeExtents(
   extents: readonly Extent[],
@@ -29,7 +28,7 @@ export function shapeExtents(
     const fits = Math.min(wanted, EXTENT_MAX_BYTES);
     shaped.push({ ...extent, length: fits });
     covered += fits;
-    // What follows would no longer be consecutive.
+    // The next extent would not be adjacent.
     if (fits < wanted) break;
   }
   return shaped;

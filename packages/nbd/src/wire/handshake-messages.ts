@@ -1,5 +1,6 @@
-// Messages of the handshake phase, bytes in and bytes out. Parsers return undefined for malformed
-// data.
+/**
+ * Messages of the handshake phase, from and to bytes. Parsers return undefined for malformed data.
+ */
 
 import {
   EXPORT_NAME_REPLY_BYTES,
@@ -40,7 +41,7 @@ import type { RefusalReason } from '../errors.js';
 import type { BlockSize, ExportFeatures } from '../export.js';
 import { writeU64 } from './transmission-messages.js';
 
-/** Refusals to the reply types that say them ("Option reply types"). */
+/** The option reply type of each refusal ("Option reply types"). */
 export const REFUSALS: Readonly<Record<RefusalReason, number>> = {
   unsupported: NBD_REP_ERR_UNSUP,
   policy: NBD_REP_ERR_POLICY,
@@ -53,7 +54,7 @@ export const REFUSALS: Readonly<Record<RefusalReason, number>> = {
   'too-big': NBD_REP_ERR_TOO_BIG,
 };
 
-/** What the server says first ("Newstyle negotiation"), 18 bytes. */
+/** The server's first message ("Newstyle negotiation"), 18 bytes. */
 export function encodeGreeting(): Buffer {
   const greeting = Buffer.alloc(18);
   greeting.writeBigUInt64BE(NBD_MAGIC, 0);
@@ -130,7 +131,7 @@ export function encodeInfoText(option: number, type: number, text: string): Buff
   return encodeOptionReply(option, NBD_REP_INFO, Buffer.concat([info, Buffer.from(text)]));
 }
 
-/** The answer to NBD_OPT_EXPORT_NAME. */
+/** The reply to NBD_OPT_EXPORT_NAME. */
 export function encodeExportNameReply(sizeBytes: number, flags: number, zeroes: boolean): Buffer {
   const reply = Buffer.alloc(EXPORT_NAME_REPLY_BYTES + (zeroes ? EXPORT_NAME_ZEROES : 0));
   writeU64(reply, 0, sizeBytes);
@@ -138,7 +139,7 @@ export function encodeExportNameReply(sizeBytes: number, flags: number, zeroes: 
   return reply;
 }
 
-/** "Transmission flags" of an export; SEND_DF goes with structured replies. */
+/** The transmission flags of an export. NBD_FLAG_SEND_DF needs structured replies. */
 export function transmissionFlags(features: ExportFeatures, structured: boolean): number {
   const writable = !features.readOnly;
   let flags = NBD_FLAG_HAS_FLAGS;
@@ -162,7 +163,7 @@ export interface InfoRequest {
   readonly wanted: ReadonlySet<number>;
 }
 
-/** Undefined where the lengths in it do not add up. */
+/** Undefined if the lengths in it do not add up. */
 export function parseInfoRequest(data: Buffer): InfoRequest | undefined {
   const name = parseString(data, 0);
   if (name === undefined || data.length < name.end + 2) return undefined;
@@ -179,14 +180,14 @@ export interface MetaContextRequest {
   readonly queries: readonly string[];
 }
 
-/** As parseInfoRequest(). */
+/** Undefined if the lengths in it do not add up. */
 export function parseMetaContextRequest(data: Buffer): MetaContextRequest | undefined {
   const name = parseString(data, 0);
   if (name === undefined || data.length < name.end + 4) return undefined;
   const count = data.readUInt32BE(name.end);
   let at = name.end + 4;
   const queries: string[] = [];
-  // Each query has at least its length: a count beyond that fails at once, whatever it claims.
+  // Each query takes at least the 4 bytes of its length, so a false count fails early.
   for (let i = 0; i < count; i++) {
     const query = parseString(data, at);
     if (query === undefined) return undefined;
@@ -196,7 +197,7 @@ export function parseMetaContextRequest(data: Buffer): MetaContextRequest | unde
   return at === data.length ? { name: name.text, queries } : undefined;
 }
 
-/** A string after its length in 32 bits. */
+/** A string that is preceded by its length in 32 bits. */
 function parseString(data: Buffer, at: number): { text: string; end: number } | undefined {
   if (data.length < at + 4) return undefined;
   const length = data.readUInt32BE(at);

@@ -2,45 +2,46 @@ import { SIMPLE_REPLY_BYTES } from '../constants.js';
 import type { ReadView } from '../export.js';
 import { encodeSimpleReply } from './transmission-messages.js';
 
+/** Size of the blocks that replies are built in. */
 const BLOCK_BYTES = 256 * 1024;
-/** Larger replies get a block of their own: they would waste too much of a block's end. */
+/** Larger replies get a block of their own: at the end of a shared one too much would be lost. */
 const SHARED_MAX_BYTES = 72 * 1024;
-/** So much is handed to the socket at once: what has just been filled is still in a cache. */
+/** Replies are passed to the socket at this size, while they are still in the CPU's cache. */
 const EAGER_BYTES = 256 * 1024;
-/** From here on a reply is sent from where its data lies, if that can be had: it fits no cache. */
+/** Replies of at least this size do not fit the cache: they are sent without a copy if possible. */
 const LENT_MIN_BYTES = 256 * 1024;
-/** Of the session's memory, this much at most is held up by a client that takes no replies. */
+/** Most memory of the session that a client which reads no replies can hold. */
 const LENT_MAX_BYTES = 8 * 1024 * 1024;
-/** What is kept of unused blocks, together. */
+/** Most memory that is kept in unused blocks. */
 const FREE_MAX_BYTES = 4 * 1024 * 1024;
 
-/** Takes pieces in order, and tells when their memory may be used again, whether they were sent or can't be. */
+/** Sends pieces in order; calls `taken` when they were sent, or cannot be, and may be reused. */
 export type SendReplies = (pieces: readonly Buffer[], taken: () => void) => void;
 
 interface Block {
   readonly bytes: Buffer;
-  /** Sends under way, pieces that wait to be sent, and rooms that are filled later. */
+  /** Sends under way, pieces that wait to be sent, and detached rooms. */
   holders: number;
 }
 
 /**
- * Collects the replies of one batch, to be sent with one write. Replies are placed one after another
- * in blocks of memory; a block is used again when the socket has taken all that was in it, so that
- * replies of any size are built in memory that is neither fresh nor cold.
+ * Collects the replies of one batch and sends them with one write. Replies are built one after
+ * another in blocks of memory. A block is reused when the socket has taken everything in it, so
+ * that no reply needs fresh or cold memory.
  */
 export class ReplyWriter {
   #block: Block = newBlock(BLOCK_BYTES);
-  /** What of the block is to be sent with the next piece. */
+  /** The part of the block that the next piece will hold. */
   #from = 0;
   #to = 0;
   #pieces: Buffer[] = [];
-  /** Held by the pieces that wait for flush(). */
+  /** Blocks of the pieces that wait for flush(). */
   #waiting: Block[] = [];
   #pendingBytes = 0;
   readonly #free: Block[] = [];
   #freeBytes = 0;
   #lentBytes = 0;
-  /** Of the room that reserve() gave last, where it is not in the current block. */
+  /** The block of the last room that reserve() returned, if it is not the current one. */
   #ownBlock: Block | undefined;
   readonly #send: SendReplies;
 
@@ -69,9 +70,8 @@ export class ReplyWriter {
   }
 
   /**
-   * Room for a reply that is filled before it is sent. It must be given to commit() or, where it is
-   * filled later, to detach() before anything else is called; where it is given to neither it is
-   * used again.
+   * Returns room for a reply. Before any other call it must be passed to commit(), or to detach()
+   * if it is filled later; otherwise it is reused.
    */
   reserve(length: number): Buffer {
     if (length > SHARED_MAX_BYTES) {
@@ -83,7 +83,7 @@ export class ReplyWriter {
     return this.#block.bytes.subarray(this.#to, this.#to + length);
   }
 
-  /** Sends what reserve() gave, after all that came before. */
+  /** Queues the room that reserve() returned. */
   commit(room: Buffer): void {
     if (this.#ownBlock === undefined) {
       this.#to += room.length;
@@ -95,7 +95,7 @@ export class ReplyWriter {
     if (this.#pendingBytes >= EAGER_BYTES) this.flush();
   }
 
-  /** Leaves what reserve() gave to its user; returns what sends it. */
+  /** Keeps the room that reserve() returned. @returns a function that queues it */
   detach(room: Buffer): () => void {
     const block = this.#ownBlock ?? this.#block;
     block.holders += 1;
@@ -109,12 +109,12 @@ export class ReplyWriter {
     };
   }
 
-  /** Whether data of that length would better be lent than copied. */
+  /** Whether data of this length should be sent without a copy. */
   mayLend(length: number): boolean {
     return length >= LENT_MIN_BYTES && this.#lentBytes + length <= LENT_MAX_BYTES;
   }
 
-  /** Sends the data from where it lies, after all that came before. */
+  /** Sends a view without a copy, after everything queued before. */
   lend(view: ReadView, length: number): void {
     this.#cut();
     for (const piece of view.pieces) this.#pieces.push(piece);
@@ -125,7 +125,7 @@ export class ReplyWriter {
     });
   }
 
-  /** Hands everything collected to the socket. */
+  /** Passes everything queued to the socket. */
   flush(): void {
     this.#cut();
     if (this.#pieces.length > 0) this.#flush();
@@ -144,7 +144,7 @@ export class ReplyWriter {
     });
   }
 
-  /** Until the next flush has been taken. */
+  /** Keeps a block until the next flush has been taken. */
   #hold(block: Block): void {
     block.holders += 1;
     this.#waiting.push(block);

@@ -1,6 +1,8 @@
-// Messages of the transmission phase, bytes in and bytes out. Nothing here does I/O, and what is
-// needed for every request allocates nothing: headers are decoded into an object that the caller
-// keeps, replies are encoded in place.
+/**
+ * Messages of the transmission phase, from and to bytes. Nothing here does I/O, and what every
+ * request needs allocates nothing: headers are decoded into an object that the caller keeps, and
+ * replies are encoded in place.
+ */
 
 import {
   CHUNK_HEADER_BYTES,
@@ -21,13 +23,14 @@ import {
 import type { Extent } from '../export.js';
 
 const U32 = 2 ** 32;
+/** Length of a cookie, which a reply copies from its request. */
 export const COOKIE_BYTES = 8;
 /** The id under which this server offers base:allocation. */
 export const BASE_ALLOCATION_ID = 1;
 
 /**
- * Reads 64 bits, big endian. Values from 2^53 on come out rounded: they lie beyond the end of any
- * export, so that the range check, which every offset goes through, refuses them all the same.
+ * Reads 64 bits, big endian. Values of 2^53 and more are rounded. They lie beyond the end of any
+ * export, so the range check refuses them.
  */
 export function readU64(from: Buffer, at: number): number {
   return from.readUInt32BE(at) * U32 + from.readUInt32BE(at + 4);
@@ -39,10 +42,7 @@ export function writeU64(to: Buffer, at: number, value: number): void {
   to.writeUInt32BE(value % U32, at + 4);
 }
 
-/**
- * One request header ("Request message"); offset and length in bytes. Reused from request to
- * request.
- */
+/** A request header ("Request message"), reused for all requests. Offset and length in bytes. */
 export class RequestHeader {
   flags = 0;
   type = 0;
@@ -52,7 +52,7 @@ export class RequestHeader {
   length = 0;
 }
 
-/** Decodes the 28 bytes at `at`. Returns false, with `into` untouched, where the magic is wrong. */
+/** Decodes the 28 bytes at `at`. @returns false, with `into` unchanged, if the magic is wrong */
 export function decodeRequest(from: Buffer, at: number, into: RequestHeader): boolean {
   if (from.readUInt32BE(at) !== NBD_REQUEST_MAGIC) return false;
   into.flags = from.readUInt16BE(at + 4);
@@ -73,7 +73,7 @@ export function encodeRequest(to: Buffer, request: Readonly<RequestHeader>): voi
   to.writeUInt32BE(request.length, REQUEST_BYTES - 4);
 }
 
-/** Copies the 8 bytes of a cookie; a loop, because a call into the runtime costs more. */
+/** Copies the 8 bytes of a cookie. A loop is faster than a call into the runtime. */
 export function copyCookie(to: Uint8Array, toAt: number, from: Uint8Array, fromAt: number): void {
   for (let i = 0; i < COOKIE_BYTES; i++) to[toAt + i] = from[fromAt + i] ?? 0;
 }
@@ -117,7 +117,7 @@ export function encodeOffsetData(
   writeU64(to, at + CHUNK_HEADER_BYTES, offset);
 }
 
-/** A complete NBD_REPLY_TYPE_ERROR chunk; the message is cut to the longest string allowed. */
+/** A complete NBD_REPLY_TYPE_ERROR chunk. The message is cut to the longest string allowed. */
 export function encodeErrorChunk(cookie: Uint8Array, error: number, message: string): Buffer {
   const text = Buffer.from(message).subarray(0, STRING_MAX_BYTES);
   const chunk = Buffer.alloc(CHUNK_HEADER_BYTES + 6 + text.length);
@@ -143,10 +143,10 @@ export function encodeBlockStatus(cookie: Uint8Array, extents: readonly Extent[]
   return chunk;
 }
 
-/** Status flags of an extent for the context NBD_BASE_ALLOCATION. */
+/** The status flags of an extent in the context base:allocation. */
 export function stateFlags(extent: Extent): number {
   return (extent.hole ? NBD_STATE_HOLE : 0) | (extent.zero ? NBD_STATE_ZERO : 0);
 }
 
-/** Metadata contexts that the server knows: id and name. */
+/** The metadata contexts that the server knows. */
 export const META_CONTEXTS = [{ id: BASE_ALLOCATION_ID, name: NBD_BASE_ALLOCATION }] as const;

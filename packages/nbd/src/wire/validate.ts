@@ -1,6 +1,7 @@
-// The one gate that every request passes: what comes through is within the export, offered and
-// well-formed, so that what follows need not ask again. Answers follow section "Error values" and
-// the sections of the commands.
+/**
+ * Every request is validated here, once: after that it is known to be within the export, offered
+ * and well-formed. The errors follow section "Error values" and the sections of the commands.
+ */
 
 import {
   NBD_CMD_BLOCK_STATUS,
@@ -21,7 +22,7 @@ import type { CommandErrorName } from '../constants.js';
 import type { ExportFeatures } from '../export.js';
 import type { RequestHeader } from './transmission-messages.js';
 
-/** What was agreed on, as far as it decides which requests are valid. Sizes in bytes. */
+/** What decides which requests are valid on a connection. Sizes in bytes. */
 export interface RequestRules {
   readonly sizeBytes: number;
   readonly features: ExportFeatures;
@@ -31,12 +32,13 @@ export interface RequestRules {
   readonly baseAllocation: boolean;
 }
 
+/** Why a request is refused: the error on the wire, and a message for people. */
 export interface Rejection {
   readonly wireError: CommandErrorName;
   readonly message: string;
 }
 
-/** Returns why the request must be refused, or undefined. NBD_CMD_DISC is always valid. */
+/** @returns why the request must be refused, or undefined. NBD_CMD_DISC is always valid. */
 export function validate(
   request: Readonly<RequestHeader>,
   rules: RequestRules,
@@ -114,7 +116,7 @@ function checkRange(request: Readonly<RequestHeader>, rules: RequestRules): Reje
   const hasPayload = type === NBD_CMD_READ || type === NBD_CMD_WRITE;
   if (hasPayload && length > rules.payloadMax) {
     const message = `${length} bytes are more than the maximum payload of ${rules.payloadMax}`;
-    // EOVERFLOW is only for reads, and only where DF is supported ("Error values").
+    // EOVERFLOW is only for reads, and only if DF is supported ("Error values").
     if (type === NBD_CMD_READ && rules.structured) return { wireError: 'EOVERFLOW', message };
     return invalid(message);
   }
@@ -130,7 +132,7 @@ function checkRange(request: Readonly<RequestHeader>, rules: RequestRules): Reje
   ) {
     return invalid(`offset and length must be multiples of ${rules.minimumBlock}`);
   }
-  // A descriptor covers at least one byte, so there is no valid answer.
+  // A descriptor covers at least one byte, so there would be no valid reply.
   if (type === NBD_CMD_BLOCK_STATUS && length === 0) return invalid('block status of no bytes');
   return undefined;
 }

@@ -1,4 +1,6 @@
-// Where what a session threw becomes an error on the wire: one place, passed last.
+/**
+ * Turns what a session has thrown into an error on the wire.
+ */
 
 import {
   COMMAND_ERRORS,
@@ -11,8 +13,8 @@ import { NbdCommandError } from '../errors.js';
 import type { RequestHeader } from './transmission-messages.js';
 
 /**
- * What a session meant to say, also where it was made by another copy of this package; undefined
- * for all else.
+ * The error as an `NbdCommandError`, also if it was made by another copy of this package; undefined
+ * for any other error.
  */
 export function asCommandError(thrown: unknown): NbdCommandError | undefined {
   if (thrown instanceof NbdCommandError) return thrown;
@@ -27,8 +29,8 @@ function isCommandErrorName(name: string): name is CommandErrorName {
 }
 
 /**
- * Keeps to what a command may be answered with (section "Error values"): ENOTSUP only to a fast
- * zero, EOVERFLOW only to a READ that must not be fragmented.
+ * Replaces an error that the command may not be answered with (section "Error values"): ENOTSUP is
+ * only for fast zeroes, EOVERFLOW only for a READ that must not be fragmented.
  */
 export function allowedWireError(
   wireError: CommandErrorName,

@@ -169,7 +169,7 @@ describe('the client against this server', () => {
 });
 
 describe('the unix socket', () => {
-  it('is replaced where nobody answers on it, and only there', () =>
+  it('is replaced if no server answers on it, and only then', () =>
     withDirectory(async (directory) => {
       const path = join(directory, 's');
       const stale = start('nbdkit', '-f', '-U', path, 'null', '1M');
@@ -184,7 +184,7 @@ describe('the unix socket', () => {
       await second.close();
       await writeFile(path, 'precious');
       const third = new NbdServer({ exports: [] });
-      await expect(third.listen({ path })).rejects.toThrow('is no socket');
+      await expect(third.listen({ path })).rejects.toThrow('is not a socket');
       expect(await readFile(path, 'utf8')).toBe('precious');
     }));
 });

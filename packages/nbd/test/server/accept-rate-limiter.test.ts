@@ -81,7 +81,7 @@ describe('a server with strangers', () => {
     return socket;
   }
 
-  it('takes the oldest of the largest crowd off when handshakes become too many', () =>
+  it('drops the oldest connection of the largest origin when there are too many', () =>
     serving({ handshakes: 4 }, async ({ port, events }) => {
       const lone = await stranger(port, '127.0.0.2');
       const crowd = [];
@@ -90,7 +90,7 @@ describe('a server with strangers', () => {
       const client = await NbdClient.connect({ host: '127.0.0.1', port }, { export: 'disk' });
       if (crowd[0]?.closed === false) await once(crowd[0], 'close');
       expect(events.filter(({ kind }) => kind === 'ended')).toMatchObject([
-        { end: { error: { message: 'too many connections were shaking hands' } } },
+        { end: { error: { message: 'too many connections in the handshake phase' } } },
       ]);
       expect([lone, ...crowd.slice(1)].map(({ destroyed }) => destroyed)).toEqual([
         false,
@@ -102,7 +102,7 @@ describe('a server with strangers', () => {
       for (const socket of [lone, ...crowd]) socket.destroy();
     }));
 
-  it('bounds how fast one address comes in, and nobody else', () =>
+  it('limits how fast one address connects, without effect on others', () =>
     serving({ acceptBurst: 2, acceptsPerSecond: 0 }, async ({ port, events }) => {
       await stranger(port, '127.0.0.2');
       await stranger(port, '127.0.0.2');
@@ -122,7 +122,7 @@ describe('a server with strangers', () => {
       await first.disconnect();
     }));
 
-  it('hangs up on whoever sends more options than can be meant', async () => {
+  it('hangs up on a client that sends too many options', async () => {
     const peer = new WirePeer({
       exports: [new MemoryExport('disk', 65536)],
       limits: { handshakeBytes: 1000 },

@@ -22,7 +22,10 @@ function pollFor(ms: number): BusyPoll {
   );
 }
 
-/** The event loop as long as it is kept awake, at most `ms`. Returns how often it looked at its sockets. */
+/**
+ * The event loop as long as it is kept awake, at most `ms`. Returns how often it looked at its
+ * sockets.
+ */
 function looksIn(ms: number): number {
   const endMs = nowMs + ms;
   let looks = 0;
@@ -39,12 +42,12 @@ function looksIn(ms: number): number {
 function exchange(ms: number): number {
   poll.answered();
   const looks = looksIn(ms);
-  poll.asked();
+  poll.received();
   return looks;
 }
 
 describe('BusyPoll', () => {
-  it('stays awake for who asks again at once, and for as long as it was told', () => {
+  it('stays awake for a client that asks again at once, for the given interval', () => {
     expect(exchange(0.05)).toBe(0);
     expect(exchange(0.05)).toBeGreaterThanOrEqual(4);
     poll.answered();
@@ -58,7 +61,7 @@ describe('BusyPoll', () => {
     for (let i = 0; i < 10; i++) expect(exchange(0.2)).toBe(0);
   });
 
-  it('gives up after four late ones, and begins anew with one in time', () => {
+  it('stops after four late requests, and starts again with one in time', () => {
     exchange(0.05);
     const looks = [...Array(6).keys()].map(() => exchange(1));
     expect(looks.map((count) => count > 0)).toEqual([true, true, true, true, false, false]);
@@ -72,7 +75,7 @@ describe('BusyPoll', () => {
     expect(due).toHaveLength(1);
   });
 
-  it('never, where it was told so', () => {
+  it('never polls with an interval of 0', () => {
     poll = pollFor(0);
     exchange(0.01);
     expect(exchange(0.01)).toBe(0);

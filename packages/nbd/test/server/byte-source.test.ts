@@ -56,7 +56,7 @@ describe.each([
     const check = (batch: Buffer): void => {
       expect(batch.equals(sent.subarray(checked, checked + batch.length))).toBe(true);
       checked += batch.length;
-      source.done();
+      source.release();
     };
     source.listen((batch) => {
       held.push(batch);
@@ -69,12 +69,12 @@ describe.each([
     expect(checked).toBe(sent.length);
   });
 
-  it('and stops when paused, goes on when resumed, and can still be written to at its end', async () => {
+  it('pauses, resumes, and can still be written to after its end', async () => {
     const { source, client } = ends;
     let received = 0;
     source.listen((batch) => {
       received += batch.length;
-      source.done();
+      source.release();
       source.stream.pause();
     });
     client.write('one');

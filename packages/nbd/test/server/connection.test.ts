@@ -122,7 +122,7 @@ describe('admission', () => {
     expect(peer.closed).toBe(true);
   });
 
-  it('closes the stream of a client that leaves within a WRITE, once its pieces are done', async () => {
+  it('closes the stream of a client that left within a WRITE after its parts', async () => {
     let release: () => void = () => undefined;
     const write = (): Promise<void> => new Promise((resolve) => (release = resolve));
     const { peer, ends } = await scene({ write });
@@ -171,7 +171,7 @@ describe('admission', () => {
     expect(gate.waiting).toHaveLength(5);
   });
 
-  it('asks again for what a limit held up, so that a closed gate holds', async () => {
+  it('asks the admission again for what a limit held up', async () => {
     const release: (() => void)[] = [];
     const flush = (): Promise<void> => new Promise((resolve) => release.push(resolve));
     const { peer, gate, log } = await scene({ flush }, { requestsInFlight: 1 });

@@ -56,7 +56,7 @@ describe('options', () => {
     ]);
   });
 
-  it('gives no block size to who does not ask', async () => {
+  it('sends no block size to a client that does not ask', async () => {
     const { replies } = await ask([bytes.go('disk', [])]);
     expect(replies.map(({ data }) => data.length)).toEqual([12, 0]);
   });

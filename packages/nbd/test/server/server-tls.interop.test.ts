@@ -137,7 +137,7 @@ describe('with certificates', () => {
     }));
 
   it.each([
-    ['nobody certified', async () => ({ ca: await readFile(at('host-a', 'ca-cert.pem')) })],
+    ['without a certificate', async () => ({ ca: await readFile(at('host-a', 'ca-cert.pem')) })],
     ['another authority certified', () => clientOf(join(stranger, 'host-a')).then(trusting)],
     [
       'certified as a server only',
@@ -152,7 +152,7 @@ describe('with certificates', () => {
     }),
   );
 
-  it('turns a real client away without a certificate, and one in the clear', () =>
+  it('refuses a real client without a certificate, and one without TLS', () =>
     withCertificates(async ({ port, image, events }) => {
       const ofStranger = ['--object', creds(join(stranger, 'host-a')), '--image-opts', image];
       await expect(run('qemu-img', 'info', ...ofStranger)).rejects.toThrow();
@@ -212,7 +212,7 @@ describe('with a pre-shared key', () => {
       expect(disk.data[MIB]).toBe(9);
     }));
 
-  it('our client comes in with the key, and not with another', () =>
+  it('accepts our client with the key, and not with another', () =>
     withKey(async ({ port, key, events }) => {
       const tlsWith = (psk: Buffer): ConnectionOptions => ({
         ...{ ciphers: CIPHERS, maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined },
@@ -226,7 +226,7 @@ describe('with a pre-shared key', () => {
     }));
 });
 
-describe('what is in the clear', () => {
+describe('unencrypted bytes', () => {
   async function answerTo(port: number, ...parts: Buffer[]): Promise<Buffer> {
     const socket = connect(port, HOST);
     const received: Buffer[] = [];
@@ -260,11 +260,11 @@ describe('what is in the clear', () => {
       const reply = await answerTo(port, bytes.clientFlags(), bytes.option(5), bytes.go('disk'));
       expect(reply).toHaveLength(0);
       expect(events.at(-1)).toMatchObject({
-        end: { error: { message: 'bytes in the clear behind NBD_OPT_STARTTLS' } },
+        end: { error: { message: 'unencrypted bytes follow NBD_OPT_STARTTLS' } },
       });
     }));
 
-  it('is told that there is no TLS where there is none', () =>
+  it('is refused if TLS is not offered', () =>
     serving(undefined, async ({ port }) => {
       const tls = await clientOf(at('host-a'));
       const attempt = NbdClient.connect({ host: HOST, port }, { export: 'disk', tls });

@@ -39,7 +39,7 @@ async function exchange(
 /** A WRITE's payload is part of the request even where it is refused. */
 const payload = Buffer.alloc(512, 'p');
 
-it('a session hears of what would have changed its data and was refused before it', async () => {
+it('a session is notified of refused requests that would have changed data', async () => {
   const heard: string[] = [];
   const peer = await entered(altered({ refused: (message) => heard.push(message) }));
   await exchange(peer, [
@@ -141,7 +141,7 @@ describe.each([false, true])('misuse, structured %p', (structured) => {
     );
   });
 
-  it('accepts FUA with every command where it is offered', async () => {
+  it('accepts FUA with every command if it is offered', async () => {
     const peer = await entered(undefined, { structured });
     const types = [READ, FLUSH, TRIM, CACHE, ZERO];
     const sent = types.map((type) => R(type, `c${type}`, 0, type === FLUSH ? 0 : 1, FUA));
@@ -207,7 +207,7 @@ describe.each([false, true])('misuse, structured %p', (structured) => {
 const hex0 = Buffer.alloc(1);
 
 describe('replies', () => {
-  it('come out of order where a session answers later, with the right cookies', async () => {
+  it('come out of order if a session answers later, with the right cookies', async () => {
     const release: (() => void)[] = [];
     const flush = (): Promise<void> => new Promise((resolve) => release.push(resolve));
     const read = (_offset: number, target: Uint8Array): Promise<void> =>
@@ -315,7 +315,7 @@ describe('block status', () => {
     expect(await ask(0, SIZE, REQ_ONE)).toEqual([1, 8192, 0]);
   });
 
-  it('answers EIO where a session reports nothing, EINVAL for no bytes', async () => {
+  it('answers EIO if a session reports nothing, EINVAL for no bytes', async () => {
     const none = altered({ blockStatus: () => Promise.resolve([]) });
     const peer = await entered(none, { structured: true, meta: true });
     const replies = await exchange(peer, [

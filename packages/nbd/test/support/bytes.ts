@@ -1,4 +1,5 @@
-// Wire bytes written a second time, from the protocol document alone: nothing here is shared with the sources.
+// Wire bytes written a second time, from the protocol document alone: nothing here is shared with
+// the sources.
 
 export const hex = (text: string): Buffer => Buffer.from(text.replace(/\s/g, ''), 'hex');
 

@@ -9,7 +9,10 @@ const MIB = 1024 * 1024;
 const SIZE = 32 * MIB;
 const [READ, FLUSH] = [0, 3];
 
-/** An export that counts which of its views are out, each of two pieces, filled with the number of the view. */
+/**
+ * An export that counts which of its views are out, each of two pieces, filled with the number of
+ * the view.
+ */
 async function lender(structured: boolean, changes: Partial<ExportSession> = {}) {
   const lent = new Set<number>();
   const asked: number[] = [];
@@ -41,7 +44,7 @@ const lengthsOf = (count: number, length: number): Record<string, number> =>
   Object.fromEntries(Array.from({ length: count }, (_, at) => [`r${at}`, length]));
 
 describe.each([false, true])('long reads, structured %p', (structured) => {
-  it('are sent from where they lie, in order, and held until they are taken', async () => {
+  it('are sent without a copy, in order, and held until they are taken', async () => {
     const { peer, lent } = await lender(structured);
     peer.stuck = true;
     peer.send(...reads(3, MIB), bytes.request(FLUSH, 'f', 0, 0));
@@ -69,7 +72,7 @@ describe.each([false, true])('long reads, structured %p', (structured) => {
     expect(lent.size).toBe(0);
   });
 
-  it('are let go where the stream takes nothing any more', async () => {
+  it('are released if the stream takes nothing any more', async () => {
     const { peer, lent } = await lender(structured);
     peer.stream.end();
     peer.send(...reads(1, MIB));
@@ -77,7 +80,7 @@ describe.each([false, true])('long reads, structured %p', (structured) => {
     expect(lent.size).toBe(0);
   });
 
-  it('are copied where too much is lent already', async () => {
+  it('are copied if too much is lent already', async () => {
     const { peer, lent } = await lender(structured);
     peer.stuck = true;
     peer.send(...reads(12, MIB));
@@ -101,7 +104,7 @@ describe.each([false, true])('long reads, structured %p', (structured) => {
     expect(reply).toMatchObject({ cookie: 'r0', error: 108 });
   });
 
-  it('are read where there is no view, and short ones always', async () => {
+  it('are read if there is no view; short ones always', async () => {
     const { peer, asked } = await lender(structured);
     peer.send(...reads(1, 64 * 1024));
     await peer.received();

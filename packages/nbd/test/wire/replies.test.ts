@@ -86,7 +86,7 @@ describe('ReplyWriter', () => {
     }
   });
 
-  it('builds reply after reply in the same memory where the socket keeps up', () => {
+  it('builds all replies in the same memory if the socket keeps up', () => {
     for (const length of [16, 65_564, 1024 * 1024 + 28]) {
       const socket = new LateSocket();
       const writer = new ReplyWriter(socket.send);
