@@ -87,7 +87,7 @@ describe('a QEMU that cannot enter COLO', () => {
     await driver.seed(links);
     await driver.attach(links);
     const starting = driver.startColo({ uri: primary.migrate, periodMs: 1000, timeoutMs: 60_000 });
-    await expect(starting).rejects.toMatchObject({ code: 'colo-not-entered' });
+    await expect(starting).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
     expect((await client.execute('query-status')).status).toBe('postmigrate');
   });
 });

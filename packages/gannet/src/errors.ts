@@ -57,7 +57,7 @@ function remedyOf(code: unknown): string {
 
 /** An answer that QEMU owes is a time that ran out, as any other. */
 function exitOf(code: unknown): ExitName {
-  return code === 'deadline' ? 'timeout' : 'failed';
+  return code === 'DRIVER_DEADLINE' ? 'timeout' : 'failed';
 }
 
 /** Any error as one that can be shown; codes and remedies of the packages' own errors are kept. */

@@ -31,7 +31,7 @@ describe('describeError', () => {
 
   test.each([
     ['NBD_LISTEN', 'choose another address'],
-    ['connection-lost', 'See whether QEMU still runs'],
+    ['QMP_CONNECTION_LOST', 'See whether QEMU still runs'],
     ['EACCES', 'The system refused it'],
     ['SOMETHING', 'a mistake in Gannet'],
   ])('has a remedy where an error %s has none', (code, words) => {

@@ -103,9 +103,9 @@ export class QmpClient<T extends QmpTables = CommonTables> {
 
   /**
    * Connects and negotiates. On failure nothing is left open.
-   * @throws QmpConnectionError `dial-failed`, `early-close`, `negotiation-refused`; QmpProtocolError;
-   *   QmpTimeoutError `connect-timeout`, also where another client holds the monitor; QmpAbortError;
-   *   QmpOverflowError `early-overflow`; QmpUsageError `invalid-option`
+   * @throws QmpConnectionError `QMP_DIAL_FAILED`, `QMP_EARLY_CLOSE`, `QMP_NEGOTIATION_REFUSED`; QmpProtocolError;
+   *   QmpTimeoutError `QMP_CONNECT_TIMEOUT`, also where another client holds the monitor; QmpAbortError;
+   *   QmpOverflowError `QMP_EARLY_OVERFLOW`; QmpUsageError `QMP_INVALID_OPTION`
    */
   static async connect<T extends QmpTables = CommonTables>(
     options: ConnectOptions,
@@ -126,9 +126,9 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   /**
    * Executes a command. At most eight in-band commands are with QEMU at a time, so that it always reads
    * its socket for an out-of-band one; further ones wait here, their deadline running.
-   * @throws QmpCommandError; QmpTimeoutError `command-timeout`; QmpAbortError; QmpUsageError
-   *   `oob-not-negotiated`, `too-many-commands`, `unserializable-arguments`, `invalid-option`;
-   *   QmpConnectionError `closed`, `not-open`; what killed the client
+   * @throws QmpCommandError; QmpTimeoutError `QMP_COMMAND_TIMEOUT`; QmpAbortError; QmpUsageError
+   *   `QMP_OOB_NOT_NEGOTIATED`, `QMP_TOO_MANY_COMMANDS`, `QMP_UNSERIALIZABLE_ARGUMENTS`, `QMP_INVALID_OPTION`;
+   *   QmpConnectionError `QMP_CLOSED`, `QMP_NOT_OPEN`; what killed the client
    */
   execute<C extends CommandName<T>>(
     command: C,
@@ -219,7 +219,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
 
   /**
    * Events as a stream of bounded length, subscribed from this call on; see QmpEventStream for its ends.
-   * @throws QmpUsageError `invalid-option` for a limit below 1
+   * @throws QmpUsageError `QMP_INVALID_OPTION` for a limit below 1
    */
   events(options?: EventStreamOptions): QmpEventStream<AnyEventIn<T>> {
     return new QmpEventStream<AnyEventIn<T>>(this, options);
@@ -228,7 +228,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   /**
    * The next event of that name, or the next for which `predicate` holds, counted from this call: ask
    * before you execute what brings it about. The promise may be dropped: its rejection is never unhandled.
-   * @throws QmpTimeoutError `wait-timeout`; QmpAbortError; QmpConnectionError `closed`, `not-open`; what
+   * @throws QmpTimeoutError `QMP_WAIT_TIMEOUT`; QmpAbortError; QmpConnectionError `QMP_CLOSED`, `QMP_NOT_OPEN`; what
    *   killed the client; what `predicate` throws
    */
   waitForEvent<E extends EventName<T>>(name: E, options?: WaitOptions): Promise<EventIn<T, E>>;
@@ -249,7 +249,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Closes: pending commands are rejected with `closed`, no listener hears of an event any more. Resolves
+   * Closes: pending commands are rejected with `QMP_CLOSED`, no listener hears of an event any more. Resolves
    * when the socket is closed. Calling it again, or on a dead client, is harmless.
    */
   close(): Promise<void> {
@@ -269,7 +269,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
     checkTimeoutMs('timeoutMs', timeoutMs);
     if (oob && !this.capabilities.includes(CAPABILITY_OOB)) {
       const message = `${command}: out-of-band execution was not negotiated on this connection`;
-      throw new QmpUsageError('oob-not-negotiated', message);
+      throw new QmpUsageError('QMP_OOB_NOT_NEGOTIATED', message);
     }
     return { command, args, oob, timeoutMs, signal, settle };
   }
@@ -291,7 +291,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
       if (signal?.aborted === true) throw waitAborted(what, signal);
       if (timeoutMs > 0) {
         const message = `${what} did not come within ${timeoutMs} ms`;
-        const onTimeout = (): void => fail(new QmpTimeoutError('wait-timeout', message));
+        const onTimeout = (): void => fail(new QmpTimeoutError('QMP_WAIT_TIMEOUT', message));
         undo.push(this.#settings.clock.after(timeoutMs, onTimeout));
       }
       undo.push(
@@ -324,7 +324,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
         if (message.kind === 'error' && message.id === undefined) {
           // One of ours it may be, but which? Rather fail all than let that one hang.
           const text = `QEMU could not read a command: ${message.desc}`;
-          this.#die(new QmpProtocolError('response-without-id', text));
+          this.#die(new QmpProtocolError('QMP_RESPONSE_WITHOUT_ID', text));
         } else {
           this.#settings.onWarning(unknownId(message.id));
         }
@@ -353,12 +353,12 @@ export class QmpClient<T extends QmpTables = CommonTables> {
 
   #notOpen(what: string): QmpConnectionError {
     const message = `${what}: the client is ${this.#state}`;
-    return new QmpConnectionError('not-open', message, this.#cause && { cause: this.#cause });
+    return new QmpConnectionError('QMP_NOT_OPEN', message, this.#cause && { cause: this.#cause });
   }
 }
 
 function closedWhile(what: string): QmpConnectionError {
-  return new QmpConnectionError('closed', `the client was closed while ${what} was awaited`);
+  return new QmpConnectionError('QMP_CLOSED', `the client was closed while ${what} was awaited`);
 }
 
 function waitAborted(what: string, signal: AbortSignal | undefined): QmpAbortError {

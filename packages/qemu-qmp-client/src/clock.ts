@@ -16,21 +16,24 @@ export const systemClock: Clock = {
 
 /**
  * A whole number of milliseconds that a timer can take.
- * @throws QmpUsageError `invalid-option`
+ * @throws QmpUsageError `QMP_INVALID_OPTION`
  */
 export function checkTimeoutMs(name: string, value: number): number {
   if (Number.isInteger(value) && value >= 0 && value <= MAX_TIMEOUT_MS) return value;
   const message = `${name} must be a whole number from 0 to ${MAX_TIMEOUT_MS}, not ${value}`;
-  throw new QmpUsageError('invalid-option', message);
+  throw new QmpUsageError('QMP_INVALID_OPTION', message);
 }
 
 /**
  * A whole number, at least 1.
- * @throws QmpUsageError `invalid-option`
+ * @throws QmpUsageError `QMP_INVALID_OPTION`
  */
 export function checkCount(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new QmpUsageError('invalid-option', `${name} must be a whole number above 0, not ${value}`);
+  throw new QmpUsageError(
+    'QMP_INVALID_OPTION',
+    `${name} must be a whole number above 0, not ${value}`,
+  );
 }
 
 /** Runs `onAbort` once if `signal` fires; the function that it returns takes that back. */

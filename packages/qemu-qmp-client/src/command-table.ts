@@ -60,13 +60,13 @@ export class CommandTable {
     this.#options = options;
   }
 
-  /** @throws QmpUsageError `too-many-commands`, `unserializable-arguments`; QmpAbortError */
+  /** @throws QmpUsageError `QMP_TOO_MANY_COMMANDS`, `QMP_UNSERIALIZABLE_ARGUMENTS`; QmpAbortError */
   add(request: CommandRequest): void {
     const { command, args, oob, timeoutMs, signal } = request;
     if (signal?.aborted === true) throw aborted(command, signal.reason, false);
     if (this.#entries.size >= MAX_COMMANDS_HELD) {
       const message = `${command}: ${MAX_COMMANDS_HELD} commands await an answer already`;
-      throw new QmpUsageError('too-many-commands', message);
+      throw new QmpUsageError('QMP_TOO_MANY_COMMANDS', message);
     }
     this.#lastId += 1;
     const id = `${this.#options.idPrefix}-${this.#lastId}`;
@@ -114,7 +114,7 @@ export class CommandTable {
     const onTimeout = (): void => {
       const how = sent() ? 'was not answered' : 'could not be sent (QEMU answers none before it)';
       const message = `${command} ${how} within ${timeoutMs} ms`;
-      this.#giveUp(entry, new QmpTimeoutError('command-timeout', message, { sent: sent() }));
+      this.#giveUp(entry, new QmpTimeoutError('QMP_COMMAND_TIMEOUT', message, { sent: sent() }));
     };
     const disarm = timeoutMs === 0 ? undefined : this.#options.clock.after(timeoutMs, onTimeout);
     const forget = whenAborted(signal, () => {
@@ -157,7 +157,7 @@ function encode(command: string, args: object | undefined, id: string, oob: bool
     return encodeCommand(command, args, id, oob);
   } catch (cause) {
     const message = `${command}: its arguments cannot be written as JSON`;
-    throw new QmpUsageError('unserializable-arguments', message, { cause });
+    throw new QmpUsageError('QMP_UNSERIALIZABLE_ARGUMENTS', message, { cause });
   }
 }
 

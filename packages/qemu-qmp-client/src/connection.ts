@@ -96,7 +96,7 @@ export class Connection {
   }
 
   #lost(message: string, cause?: Error): void {
-    this.#end(new QmpConnectionError('connection-lost', message, cause && { cause }));
+    this.#end(new QmpConnectionError('QMP_CONNECTION_LOST', message, cause && { cause }));
   }
 
   #end(error: QmpError): void {
@@ -123,5 +123,5 @@ export class Connection {
 /** Anything else would be a bug of ours: it ends the connection too, rather than leave it half-read. */
 function asQmpError(error: unknown): QmpError {
   if (error instanceof QmpError) return error;
-  return new QmpProtocolError('malformed-message', 'cannot read a message', { cause: error });
+  return new QmpProtocolError('QMP_MALFORMED_MESSAGE', 'cannot read a message', { cause: error });
 }

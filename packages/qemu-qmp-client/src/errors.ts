@@ -11,75 +11,75 @@
  *   └── QmpOverflowError     a bounded queue of messages ran over
  *
  * A fatal error ends the client once: every pending command is rejected with that very error, and
- * what is asked later with `not-open`, whose `cause` it is.
+ * what is asked later with `QMP_NOT_OPEN`, whose `cause` it is.
  */
 
 /** Ways to have no connection. */
 export type QmpConnectionErrorCode =
   /** The socket could not be opened; `cause` is the system's error (ENOENT, ECONNREFUSED, TLS). */
-  | 'dial-failed'
+  | 'QMP_DIAL_FAILED'
   /** The peer hung up before negotiation was done. */
-  | 'early-close'
+  | 'QMP_EARLY_CLOSE'
   /** QEMU answered qmp_capabilities with an error; `cause` is the QmpCommandError. */
-  | 'negotiation-refused'
+  | 'QMP_NEGOTIATION_REFUSED'
   /** The peer hung up, or the socket failed, on an open client. */
-  | 'connection-lost'
+  | 'QMP_CONNECTION_LOST'
   /** close() was called while this was pending. */
-  | 'closed'
+  | 'QMP_CLOSED'
   /** Asked after the end; `cause` is what ended the client, if not close(). */
-  | 'not-open';
+  | 'QMP_NOT_OPEN';
 
 /** Ways to break the protocol. */
 export type QmpProtocolErrorCode =
   /** A line that is not UTF-8 or not JSON. */
-  | 'malformed-json'
+  | 'QMP_MALFORMED_JSON'
   /** JSON, but none of greeting, return, error and event. */
-  | 'malformed-message'
+  | 'QMP_MALFORMED_MESSAGE'
   /** A line longer than `maxLineBytes`. */
-  | 'line-too-long'
+  | 'QMP_LINE_TOO_LONG'
   /** The first thing that came was no QMP at all: some other server. */
-  | 'greeting-missing'
+  | 'QMP_GREETING_MISSING'
   /** A greeting without version or capabilities. */
-  | 'greeting-invalid'
+  | 'QMP_GREETING_INVALID'
   /** A second greeting on the same connection. */
-  | 'greeting-repeated'
+  | 'QMP_GREETING_REPEATED'
   /** An error reply without id: QEMU could not read a command of ours, and cannot say which. */
-  | 'response-without-id'
+  | 'QMP_RESPONSE_WITHOUT_ID'
   /** A reply to no command of ours. Never fatal: dropped, and reported to `onWarning`. */
-  | 'unknown-id';
+  | 'QMP_UNKNOWN_ID';
 
 export type QmpTimeoutErrorCode =
   /** No greeting, or no end of the negotiation, in time. */
-  | 'connect-timeout'
+  | 'QMP_CONNECT_TIMEOUT'
   /** No answer to a command in time. */
-  | 'command-timeout'
+  | 'QMP_COMMAND_TIMEOUT'
   /** An event that was waited for did not come in time. */
-  | 'wait-timeout';
+  | 'QMP_WAIT_TIMEOUT';
 
 export type QmpUsageErrorCode =
   /** `oob: true` on a connection that did not negotiate it. */
-  | 'oob-not-negotiated'
+  | 'QMP_OOB_NOT_NEGOTIATED'
   /** More than MAX_COMMANDS_HELD commands await an answer. */
-  | 'too-many-commands'
+  | 'QMP_TOO_MANY_COMMANDS'
   /** Arguments that JSON cannot express (a bigint, a cycle). */
-  | 'unserializable-arguments'
+  | 'QMP_UNSERIALIZABLE_ARGUMENTS'
   /** An option out of its range. */
-  | 'invalid-option';
+  | 'QMP_INVALID_OPTION';
 
 export type QmpOverflowErrorCode =
   /** The reader of events() fell `limit` events behind. */
-  | 'event-overflow'
+  | 'QMP_EVENT_OVERFLOW'
   /** More than MAX_EARLY_MESSAGES came before negotiation was done; fatal. */
-  | 'early-overflow';
+  | 'QMP_EARLY_OVERFLOW';
 
 export type QmpErrorCode =
   | QmpConnectionErrorCode
   | QmpProtocolErrorCode
   /** QEMU refused one command; the connection goes on. */
-  | 'command-failed'
+  | 'QMP_COMMAND_FAILED'
   | QmpTimeoutErrorCode
   /** The caller's AbortSignal fired. */
-  | 'aborted'
+  | 'QMP_ABORTED'
   | QmpUsageErrorCode
   | QmpOverflowErrorCode;
 
@@ -104,7 +104,7 @@ export class QmpConnectionError extends QmpError {
   }
 }
 
-/** The peer broke the protocol. Fatal, but for `unknown-id`. */
+/** The peer broke the protocol. Fatal, but for `QMP_UNKNOWN_ID`. */
 export class QmpProtocolError extends QmpError {
   constructor(
     readonly code: QmpProtocolErrorCode,
@@ -117,7 +117,7 @@ export class QmpProtocolError extends QmpError {
 
 /** QEMU refused a command. `class` and `desc` are QEMU's own; only `class` is meant to be matched. */
 export class QmpCommandError extends QmpError {
-  readonly code = 'command-failed';
+  readonly code = 'QMP_COMMAND_FAILED';
 
   constructor(
     readonly command: string,
@@ -134,7 +134,7 @@ export class QmpCommandError extends QmpError {
 }
 
 /**
- * A deadline passed. For `command-timeout`, `sent` tells whether the command left this process: QEMU
+ * A deadline passed. For `QMP_COMMAND_TIMEOUT`, `sent` tells whether the command left this process: QEMU
  * may still execute what was sent, and its late reply is ignored; what was not sent never will be.
  */
 export class QmpTimeoutError extends QmpError {
@@ -152,7 +152,7 @@ export class QmpTimeoutError extends QmpError {
 
 /** The caller's AbortSignal fired; `cause` is its reason, `sent` as in QmpTimeoutError. */
 export class QmpAbortError extends QmpError {
-  readonly code = 'aborted';
+  readonly code = 'QMP_ABORTED';
   readonly sent: boolean;
 
   constructor(message: string, options: { cause: unknown; sent?: boolean }) {

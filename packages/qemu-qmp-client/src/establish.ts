@@ -12,7 +12,7 @@ export interface Established extends HandshakeResult {
 
 /**
  * Dials and negotiates, within one deadline. On failure nothing is left open, a given stream included.
- * @throws what dial() and shakeHands() throw; QmpTimeoutError `connect-timeout`; QmpAbortError
+ * @throws what dial() and shakeHands() throw; QmpTimeoutError `QMP_CONNECT_TIMEOUT`; QmpAbortError
  */
 export async function establish(settings: Settings): Promise<Established> {
   const attempt = new AbortController();
@@ -21,7 +21,7 @@ export async function establish(settings: Settings): Promise<Established> {
   const onTimeout = (): void => {
     const message = `${stage} took more than ${settings.connectTimeoutMs} ms`;
     giveUp(
-      new QmpTimeoutError('connect-timeout', `${describeTarget(settings.target)}: ${message}`),
+      new QmpTimeoutError('QMP_CONNECT_TIMEOUT', `${describeTarget(settings.target)}: ${message}`),
     );
   };
   const onAbort = (): void => {

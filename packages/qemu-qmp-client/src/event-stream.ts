@@ -25,7 +25,7 @@ interface Waiter<Event> {
 /**
  * Events in order, through a queue of bounded length. Subscribed from its making, not from the first
  * next(). It ends in one of these ways, each after the events already queued were read:
- * - overflow: next() rejects with QmpOverflowError `event-overflow`. What is queued is the oldest, without
+ * - overflow: next() rejects with QmpOverflowError `QMP_EVENT_OVERFLOW`. What is queued is the oldest, without
  *   gaps; what came after the overflow is lost.
  * - the client died: next() rejects with the cause; it was closed: done.
  * - `signal`: next() rejects with QmpAbortError.
@@ -43,7 +43,7 @@ export class QmpEventStream<
   #error: QmpError | undefined;
   #unsubscribe: () => void;
 
-  /** @throws QmpUsageError `invalid-option` for a limit below 1 */
+  /** @throws QmpUsageError `QMP_INVALID_OPTION` for a limit below 1 */
   constructor(source: EventSource<Event>, options: EventStreamOptions = {}) {
     this.#limit = checkCount('limit', options.limit ?? DEFAULT_EVENT_LIMIT);
     this.#names = options.names && new Set(options.names);
@@ -95,7 +95,7 @@ export class QmpEventStream<
       this.#queue.push(event);
     } else {
       const message = `the reader is more than ${this.#limit} events behind`;
-      this.#end(new QmpOverflowError('event-overflow', message));
+      this.#end(new QmpOverflowError('QMP_EVENT_OVERFLOW', message));
     }
   }
 

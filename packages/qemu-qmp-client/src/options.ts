@@ -26,7 +26,7 @@ export interface ConnectOptions {
    * exception. Either way the other listeners get their event and the connection goes on.
    */
   readonly onListenerError?: ReportListenerError | undefined;
-  /** Gets what is odd but not fatal: a reply to no command of ours (`unknown-id`). */
+  /** Gets what is odd but not fatal: a reply to no command of ours (`QMP_UNKNOWN_ID`). */
   readonly onWarning?: ((warning: QmpProtocolError) => void) | undefined;
   /** Timers; the system's by default. */
   readonly clock?: Clock | undefined;
@@ -53,7 +53,7 @@ export interface Settings {
 
 const ID_BYTES = 6;
 
-/** @throws QmpUsageError `invalid-option` */
+/** @throws QmpUsageError `QMP_INVALID_OPTION` */
 export function complete(options: ConnectOptions): Settings {
   const { connectTimeoutMs, commandTimeoutMs, maxLineBytes } = options;
   return {

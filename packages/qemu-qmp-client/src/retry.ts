@@ -37,7 +37,7 @@ const TRANSIENT = new Set([
  * that lost the connection. Tries again after what time may heal (no socket yet, connection refused, hung
  * up early, no greeting within `connectTimeoutMs`); anything else, such as a server that speaks no QMP or a
  * certificate that does not hold, fails at once.
- * @throws as QmpClient.connect(); QmpTimeoutError `connect-timeout` at the deadline, whose `cause` is the
+ * @throws as QmpClient.connect(); QmpTimeoutError `QMP_CONNECT_TIMEOUT` at the deadline, whose `cause` is the
  *   last attempt's error; QmpAbortError
  */
 export async function connectWithRetry<T extends QmpTables = CommonTables>(
@@ -69,7 +69,7 @@ export async function connectWithRetry<T extends QmpTables = CommonTables>(
     throw new QmpAbortError('connecting was aborted', { cause: signal.reason });
   }
   const message = `nobody to connect to at ${describeTarget(options.target)} for ${deadlineMs} ms`;
-  throw new QmpTimeoutError('connect-timeout', message, { cause: last });
+  throw new QmpTimeoutError('QMP_CONNECT_TIMEOUT', message, { cause: last });
 }
 
 /** A client, or an error after which another attempt makes sense. */
@@ -89,8 +89,8 @@ async function attempt<T extends QmpTables>(
 function isTransient(error: QmpError): boolean {
   if (error instanceof QmpTimeoutError || error instanceof QmpAbortError) return true;
   if (!(error instanceof QmpConnectionError)) return false;
-  if (error.code === 'early-close') return true;
-  if (error.code !== 'dial-failed') return false;
+  if (error.code === 'QMP_EARLY_CLOSE') return true;
+  if (error.code !== 'QMP_DIAL_FAILED') return false;
   const { cause } = error;
   return (
     typeof cause === 'object' &&

@@ -48,7 +48,7 @@ export function describeTarget(target: QmpTarget): string {
 /**
  * Connects. When `signal` fires, whatever was begun is destroyed, and the promise rejects with the
  * signal's reason.
- * @throws QmpConnectionError `dial-failed`, with the system's error as `cause`
+ * @throws QmpConnectionError `QMP_DIAL_FAILED`, with the system's error as `cause`
  */
 export function dial(target: QmpTarget, signal: AbortSignal): Promise<Duplex> {
   if (signal.aborted) {
@@ -74,7 +74,7 @@ export function dial(target: QmpTarget, signal: AbortSignal): Promise<Duplex> {
       settle();
       socket.destroy();
       const message = `cannot connect to ${describeTarget(target)}: ${cause.message}`;
-      reject(new QmpConnectionError('dial-failed', message, { cause }));
+      reject(new QmpConnectionError('QMP_DIAL_FAILED', message, { cause }));
     };
     const onReady = (): void => {
       settle();

@@ -41,7 +41,7 @@ describe('events()', () => {
     expect(nameOf(await stream.next())).toBe('RESUME');
     expect(await rejection(stream.next())).toMatchObject({
       name: 'QmpOverflowError',
-      code: 'event-overflow',
+      code: 'QMP_EVENT_OVERFLOW',
     });
     expect((await stream.next()).done).toBe(true);
     expect(client.state).toBe('open');
@@ -64,7 +64,7 @@ describe('events()', () => {
     server.send(`${event('STOP')}?\n`);
     await turns();
     expect(nameOf(await stream.next())).toBe('STOP');
-    expect((await rejection(stream.next())).code).toBe('malformed-json');
+    expect((await rejection(stream.next())).code).toBe('QMP_MALFORMED_JSON');
     expect((await stream.next()).done).toBe(true);
   });
 
@@ -73,9 +73,9 @@ describe('events()', () => {
     const controller = new AbortController();
     const waiting = rejection(client.events({ signal: controller.signal }).next());
     controller.abort('enough');
-    expect(await waiting).toMatchObject({ code: 'aborted', cause: 'enough' });
+    expect(await waiting).toMatchObject({ code: 'QMP_ABORTED', cause: 'enough' });
     const late = client.events({ signal: controller.signal });
-    expect((await rejection(late.next())).code).toBe('aborted');
+    expect((await rejection(late.next())).code).toBe('QMP_ABORTED');
     await client.close();
   });
 
@@ -117,13 +117,13 @@ describe('waitForEvent()', () => {
     const { client, server } = await open({ clock });
     const timeout = rejection(client.waitForEvent('STOP', { timeoutMs: 10 }));
     clock.advance(10);
-    expect((await timeout).code).toBe('wait-timeout');
+    expect((await timeout).code).toBe('QMP_WAIT_TIMEOUT');
     const controller = new AbortController();
     const { signal } = controller;
     const aborted = rejection(client.waitForEvent('STOP', { signal }));
     controller.abort();
-    expect((await aborted).code).toBe('aborted');
-    expect((await rejection(client.waitForEvent('STOP', { signal }))).code).toBe('aborted');
+    expect((await aborted).code).toBe('QMP_ABORTED');
+    expect((await rejection(client.waitForEvent('STOP', { signal }))).code).toBe('QMP_ABORTED');
     const broken = client.waitForEvent(() => {
       throw new Error('predicate');
     });
@@ -131,7 +131,7 @@ describe('waitForEvent()', () => {
     server.send(event('STOP'));
     await expect(broken).rejects.toThrow('predicate');
     await client.close();
-    expect((await closed).code).toBe('closed');
+    expect((await closed).code).toBe('QMP_CLOSED');
     expect(clock.pending).toBe(0);
   });
 

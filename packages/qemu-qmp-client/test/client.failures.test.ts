@@ -11,15 +11,19 @@ const LONG = `"${'x'.repeat(200)}"\r\n`;
 
 describe('connect() fails with', () => {
   it.each<[string, string, string]>([
-    ['greeting-missing', 'SSH-2.0-OpenSSH_9.2\r\n', 'QmpProtocolError'],
-    ['greeting-missing', '{"jsonrpc": "2.0"}\r\n', 'QmpProtocolError'],
-    ['greeting-invalid', '{"QMP": {"version": 7}}\r\n', 'QmpProtocolError'],
-    ['greeting-repeated', GREETING + GREETING, 'QmpProtocolError'],
-    ['malformed-json', `${GREETING}{]\r\n`, 'QmpProtocolError'],
-    ['malformed-message', `${GREETING}{}\r\n`, 'QmpProtocolError'],
-    ['line-too-long', GREETING + LONG, 'QmpProtocolError'],
-    ['early-overflow', event('X').repeat(MAX_EARLY_MESSAGES + 1), 'QmpOverflowError'],
-    ['negotiation-refused', GREETING + failed('c-0', 'GenericError', 'no'), 'QmpConnectionError'],
+    ['QMP_GREETING_MISSING', 'SSH-2.0-OpenSSH_9.2\r\n', 'QmpProtocolError'],
+    ['QMP_GREETING_MISSING', '{"jsonrpc": "2.0"}\r\n', 'QmpProtocolError'],
+    ['QMP_GREETING_INVALID', '{"QMP": {"version": 7}}\r\n', 'QmpProtocolError'],
+    ['QMP_GREETING_REPEATED', GREETING + GREETING, 'QmpProtocolError'],
+    ['QMP_MALFORMED_JSON', `${GREETING}{]\r\n`, 'QmpProtocolError'],
+    ['QMP_MALFORMED_MESSAGE', `${GREETING}{}\r\n`, 'QmpProtocolError'],
+    ['QMP_LINE_TOO_LONG', GREETING + LONG, 'QmpProtocolError'],
+    ['QMP_EARLY_OVERFLOW', event('X').repeat(MAX_EARLY_MESSAGES + 1), 'QmpOverflowError'],
+    [
+      'QMP_NEGOTIATION_REFUSED',
+      GREETING + failed('c-0', 'GenericError', 'no'),
+      'QmpConnectionError',
+    ],
   ])('%s for %.60j', async (code, bytes, name) => {
     const server = new RawServer();
     server.send(bytes);
@@ -27,22 +31,25 @@ describe('connect() fails with', () => {
     expect(server.near.destroyed).toBe(true);
   });
 
-  it.each(['', GREETING.slice(0, 20), GREETING])('early-close after %.30j', async (bytes) => {
+  it.each(['', GREETING.slice(0, 20), GREETING])('QMP_EARLY_CLOSE after %.30j', async (bytes) => {
     const server = new RawServer();
     if (bytes !== '') server.send(bytes);
     server.stream.end();
     const error = await rejection(server.connect());
-    expect(error).toMatchObject({ code: 'early-close', cause: { code: 'connection-lost' } });
+    expect(error).toMatchObject({
+      code: 'QMP_EARLY_CLOSE',
+      cause: { code: 'QMP_CONNECTION_LOST' },
+    });
   });
 
-  it.each(['', GREETING])('connect-timeout after %.30j', async (bytes) => {
+  it.each(['', GREETING])('QMP_CONNECT_TIMEOUT after %.30j', async (bytes) => {
     const clock = new ManualClock();
     const server = new RawServer();
     if (bytes !== '') server.send(bytes);
     const failing = rejection(server.connect({ clock }));
     await turns();
     clock.advance(5_000);
-    expect((await failing).code).toBe('connect-timeout');
+    expect((await failing).code).toBe('QMP_CONNECT_TIMEOUT');
     expect(server.near.destroyed).toBe(true);
     expect(clock.pending).toBe(0);
   });
@@ -54,31 +61,31 @@ describe('connect() fails with', () => {
     const failing = rejection(server.connect({ signal: controller.signal, clock }));
     await turns();
     controller.abort('enough');
-    expect(await failing).toMatchObject({ code: 'aborted', cause: 'enough' });
+    expect(await failing).toMatchObject({ code: 'QMP_ABORTED', cause: 'enough' });
     const another = new RawServer();
     expect((await rejection(another.connect({ signal: controller.signal, clock }))).code).toBe(
-      'aborted',
+      'QMP_ABORTED',
     );
     expect([server.near.destroyed, another.near.destroyed]).toEqual([true, true]);
     expect(clock.pending).toBe(0);
   });
 
-  it('dial-failed, where there is no socket, with the cause', async () => {
+  it('QMP_DIAL_FAILED, where there is no socket, with the cause', async () => {
     const target = { kind: 'unix', path: join(tmpdir(), 'no-such-socket') } as const;
     const error = await rejection(QmpClient.connect({ target }));
-    expect(error).toMatchObject({ code: 'dial-failed', cause: { code: 'ENOENT' } });
+    expect(error).toMatchObject({ code: 'QMP_DIAL_FAILED', cause: { code: 'ENOENT' } });
   });
 
-  it('connect-timeout and aborted, where a socket takes the connection and says nothing', async () => {
+  it('QMP_CONNECT_TIMEOUT and QMP_ABORTED, where a socket takes the connection and says nothing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'qmp-silent-'));
     const path = join(folder, 'socket');
     const server = createServer((socket) => socket.on('error', () => undefined).resume());
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const target = { kind: 'unix', path } as const;
     const timeout = await rejection(QmpClient.connect({ target, connectTimeoutMs: 20 }));
-    expect(timeout.code).toBe('connect-timeout');
+    expect(timeout.code).toBe('QMP_CONNECT_TIMEOUT');
     const signal = AbortSignal.timeout(20);
-    expect((await rejection(QmpClient.connect({ target, signal }))).code).toBe('aborted');
+    expect((await rejection(QmpClient.connect({ target, signal }))).code).toBe('QMP_ABORTED');
     await new Promise((resolve) => server.close(resolve));
     await rm(folder, { recursive: true });
   });
@@ -88,18 +95,21 @@ describe('connect() fails with', () => {
     { commandTimeoutMs: 1.5 },
     { commandTimeoutMs: 2 ** 31 },
     { maxLineBytes: 0 },
-  ])('invalid-option for %j', async (options) => {
-    expect((await rejection(new RawServer().connect(options))).code).toBe('invalid-option');
+  ])('QMP_INVALID_OPTION for %j', async (options) => {
+    expect((await rejection(new RawServer().connect(options))).code).toBe('QMP_INVALID_OPTION');
   });
 });
 
 describe('an open client dies of', () => {
   it.each<[string, string]>([
-    ['malformed-json', '{"return": \r\n'],
-    ['malformed-message', '[]\r\n'],
-    ['line-too-long', LONG.repeat(1).slice(0, 200)],
-    ['greeting-repeated', GREETING],
-    ['response-without-id', '{"error": {"class": "GenericError", "desc": "JSON parse error"}}\r\n'],
+    ['QMP_MALFORMED_JSON', '{"return": \r\n'],
+    ['QMP_MALFORMED_MESSAGE', '[]\r\n'],
+    ['QMP_LINE_TOO_LONG', LONG.repeat(1).slice(0, 200)],
+    ['QMP_GREETING_REPEATED', GREETING],
+    [
+      'QMP_RESPONSE_WITHOUT_ID',
+      '{"error": {"class": "GenericError", "desc": "JSON parse error"}}\r\n',
+    ],
   ])('%s', async (code, bytes) => {
     const { client, server } = await open({ maxLineBytes: 190 });
     const pending = rejection(client.execute('stop'));
@@ -109,21 +119,21 @@ describe('an open client dies of', () => {
     expect(await client.closed).toBe(error);
   });
 
-  it.each(['', '{"return'])('connection-lost, after %j', async (bytes) => {
+  it.each(['', '{"return'])('QMP_CONNECTION_LOST, after %j', async (bytes) => {
     const { client, server } = await open();
     const pending = rejection(client.execute('stop'));
     if (bytes !== '') server.send(bytes);
     server.stream.end();
     const error = await pending;
-    expect(error.code).toBe('connection-lost');
+    expect(error.code).toBe('QMP_CONNECTION_LOST');
     expect(error.message.includes(`${bytes.length} bytes into a message`)).toBe(bytes !== '');
   });
 
-  it('connection-lost, with the cause where the socket fails', async () => {
+  it('QMP_CONNECTION_LOST, with the cause where the socket fails', async () => {
     const { client, server } = await open();
     const cause = new Error('ECONNRESET');
     server.near.destroy(cause);
-    expect(await client.closed).toMatchObject({ code: 'connection-lost', cause });
+    expect(await client.closed).toMatchObject({ code: 'QMP_CONNECTION_LOST', cause });
   });
 });
 
@@ -131,7 +141,7 @@ describe('execute() refuses', () => {
   it('arguments that JSON cannot express', async () => {
     const { client, server } = await open();
     const refused = await rejection(client.executeRaw('x', { big: 1n }));
-    expect(refused).toMatchObject({ name: 'QmpUsageError', code: 'unserializable-arguments' });
+    expect(refused).toMatchObject({ name: 'QmpUsageError', code: 'QMP_UNSERIALIZABLE_ARGUMENTS' });
     expect(server.lines).toHaveLength(1);
     await client.close();
   });
@@ -139,9 +149,9 @@ describe('execute() refuses', () => {
   it('a deadline out of range', async () => {
     const { client } = await open();
     const refused = await rejection(client.execute('stop', {}, { timeoutMs: Number.NaN }));
-    expect(refused.code).toBe('invalid-option');
+    expect(refused.code).toBe('QMP_INVALID_OPTION');
     expect((await rejection(client.waitForEvent('STOP', { timeoutMs: -1 }))).code).toBe(
-      'invalid-option',
+      'QMP_INVALID_OPTION',
     );
     await client.close();
   });
@@ -149,9 +159,9 @@ describe('execute() refuses', () => {
   it('more commands than it can hold', async () => {
     const { client } = await open();
     const held = Array.from({ length: MAX_COMMANDS_HELD }, () => rejection(client.execute('stop')));
-    expect((await rejection(client.execute('stop'))).code).toBe('too-many-commands');
+    expect((await rejection(client.execute('stop'))).code).toBe('QMP_TOO_MANY_COMMANDS');
     await client.close();
-    for (const error of await Promise.all(held)) expect(error.code).toBe('closed');
+    for (const error of await Promise.all(held)) expect(error.code).toBe('QMP_CLOSED');
   });
 });
 

@@ -59,7 +59,7 @@ describe('QEMU, over a unix socket', () => {
     expect(client.version).toEqual({ ...qemu, package: packageText });
     expect(client.capabilities).toEqual(['oob']);
     const again = await rejection(client.execute('qmp_capabilities'));
-    expect(again).toMatchObject({ code: 'command-failed', class: 'CommandNotFound' });
+    expect(again).toMatchObject({ code: 'QMP_COMMAND_FAILED', class: 'CommandNotFound' });
   });
 
   it('sends its whole schema, in which all typed commands and events are', async () => {
@@ -104,7 +104,7 @@ describe('QEMU, over a unix socket', () => {
   it('refuses a command, with class and desc', async () => {
     const client = await connect();
     const error = await rejection(client.execute('blockdev-del', { 'node-name': 'none' }));
-    expect(error).toMatchObject({ code: 'command-failed', class: 'GenericError' });
+    expect(error).toMatchObject({ code: 'QMP_COMMAND_FAILED', class: 'GenericError' });
     expect(error.message).toContain('Failed to find node with node-name');
   });
 
@@ -128,7 +128,7 @@ describe('QEMU, over a unix socket', () => {
     const shutdown = client.waitForEvent('SHUTDOWN');
     await client.execute('quit');
     expect((await shutdown).data.reason).toBe('host-qmp-quit');
-    expect((await client.closed)?.code).toBe('connection-lost');
+    expect((await client.closed)?.code).toBe('QMP_CONNECTION_LOST');
   });
 
   it('serves one client at a time: a second one runs into its deadline', async () => {
@@ -137,7 +137,7 @@ describe('QEMU, over a unix socket', () => {
     cleanups.push(() => first.close());
     const { target } = qemu;
     const error = await rejection(QmpClient.connect({ target, connectTimeoutMs: 200 }));
-    expect(error.code).toBe('connect-timeout');
+    expect(error.code).toBe('QMP_CONNECT_TIMEOUT');
     await first.close();
     const second = await qemu.connect();
     expect((await second.execute('query-status')).running).toBe(true);
@@ -150,7 +150,7 @@ describe('QEMU, over a unix socket', () => {
     cleanups.push(() => client.close());
     qemu.process.kill('SIGSTOP');
     const error = await rejection(client.execute('query-name', {}, { timeoutMs: 200 }));
-    expect(error).toMatchObject({ code: 'command-timeout', sent: true });
+    expect(error).toMatchObject({ code: 'QMP_COMMAND_TIMEOUT', sent: true });
     expect(client.state).toBe('open');
     qemu.process.kill('SIGCONT');
     expect((await client.execute('query-status')).running).toBe(true);
@@ -162,7 +162,7 @@ describe('QEMU, over a unix socket', () => {
     qemu.process.kill('SIGSTOP');
     const pending = rejection(client.execute('query-name'));
     qemu.process.kill('SIGKILL');
-    expect((await pending).code).toBe('connection-lost');
+    expect((await pending).code).toBe('QMP_CONNECTION_LOST');
     expect(client.state).toBe('dead');
   });
 });
@@ -189,7 +189,7 @@ describe('QEMU, out-of-band', () => {
   it('yanks the connection on which its main thread hangs', async () => {
     const { client, hung } = await hang();
     const inBand = client.execute('query-status', {}, { timeoutMs: 300 });
-    expect((await rejection(inBand)).code).toBe('command-timeout');
+    expect((await rejection(inBand)).code).toBe('QMP_COMMAND_TIMEOUT');
     const instances = await client.execute('query-yank', {}, { oob: true });
     expect(instances).toContainEqual({ type: 'block-node', 'node-name': 'hung' });
     await client.execute('yank', yank, { oob: true });
@@ -220,7 +220,7 @@ describe('QEMU, over TCP and TLS', () => {
     cleanups.push(() => client.close());
     expect((await client.execute('query-status')).running).toBe(true);
     const refused = { kind: 'tcp', host, port: 1 } as const;
-    expect((await rejection(QmpClient.connect({ target: refused }))).code).toBe('dial-failed');
+    expect((await rejection(QmpClient.connect({ target: refused }))).code).toBe('QMP_DIAL_FAILED');
   });
 
   it('speaks TLS, to who has a certificate of the right authority', async () => {
@@ -246,10 +246,12 @@ describe('QEMU, over TCP and TLS', () => {
     await client.close();
 
     const distrusted = { kind: 'tls', host, port, cert, key } as const;
-    expect((await rejection(QmpClient.connect({ target: distrusted }))).code).toBe('dial-failed');
+    expect((await rejection(QmpClient.connect({ target: distrusted }))).code).toBe(
+      'QMP_DIAL_FAILED',
+    );
     const unknown = { kind: 'tls', host, port, ca } as const;
     const turnedAway = await rejection(QmpClient.connect({ target: unknown }));
-    expect(['dial-failed', 'early-close']).toContain(turnedAway.code);
+    expect(['QMP_DIAL_FAILED', 'QMP_EARLY_CLOSE']).toContain(turnedAway.code);
   });
 });
 

@@ -30,7 +30,7 @@ describe('connect', () => {
     expect(client.offeredCapabilities).toEqual(offered);
     expect(server.lines).toEqual([{ execute: 'qmp_capabilities', id: 'c-0' }]);
     const refused = await rejection(client.execute('yank', { instances: [] }, { oob: true }));
-    expect(refused.code).toBe('oob-not-negotiated');
+    expect(refused.code).toBe('QMP_OOB_NOT_NEGOTIATED');
     await client.close();
   });
 
@@ -52,7 +52,7 @@ describe('connect', () => {
     server.send(event('RESUME'));
     await turns();
     expect(names).toEqual(['LEFT_BEFORE_GREETING', 'LEFT_BEFORE_REPLY', 'STOP', 'RESUME']);
-    expect(warnings.map(({ code }) => code)).toEqual(['unknown-id', 'unknown-id']);
+    expect(warnings.map(({ code }) => code)).toEqual(['QMP_UNKNOWN_ID', 'QMP_UNKNOWN_ID']);
     await client.close();
   });
 });
@@ -135,7 +135,7 @@ describe('commands', () => {
     server.send(failed('c-1', 'DeviceNotFound', "Device 'x' not found"));
     expect(await refused).toMatchObject({
       name: 'QmpCommandError',
-      code: 'command-failed',
+      code: 'QMP_COMMAND_FAILED',
       command: 'device_del',
       class: 'DeviceNotFound',
       desc: "Device 'x' not found",
@@ -196,9 +196,9 @@ describe('commands', () => {
     const never = client.execute('query-status', {}, { timeoutMs: 0 });
     clock.advance(49);
     clock.advance(1);
-    expect(await late).toMatchObject({ code: 'command-timeout', sent: true });
+    expect(await late).toMatchObject({ code: 'QMP_COMMAND_TIMEOUT', sent: true });
     clock.advance(9_950);
-    expect((await byDefault).code).toBe('command-timeout');
+    expect((await byDefault).code).toBe('QMP_COMMAND_TIMEOUT');
     clock.advance(2 ** 31);
     server.send(ok('c-1') + failed('c-2', 'GenericError', 'late') + ok('c-3', '{"running": true}'));
     expect(await never).toEqual({ running: true });
@@ -212,9 +212,9 @@ describe('commands', () => {
     const controller = new AbortController();
     const sent = rejection(client.execute('stop', {}, { signal: controller.signal }));
     controller.abort('enough');
-    expect(await sent).toMatchObject({ code: 'aborted', cause: 'enough', sent: true });
+    expect(await sent).toMatchObject({ code: 'QMP_ABORTED', cause: 'enough', sent: true });
     const unsent = await rejection(client.execute('cont', {}, { signal: controller.signal }));
-    expect(unsent).toMatchObject({ code: 'aborted', sent: false });
+    expect(unsent).toMatchObject({ code: 'QMP_ABORTED', sent: false });
     server.send(ok('c-1'));
     await turns();
     expect(client.state).toBe('open');
@@ -233,7 +233,7 @@ describe('commands', () => {
     await turns();
     expect(server.lines).toHaveLength(1 + 8 + 1);
     clock.advance(5);
-    expect(await unsent).toMatchObject({ code: 'command-timeout', sent: false });
+    expect(await unsent).toMatchObject({ code: 'QMP_COMMAND_TIMEOUT', sent: false });
     server.send(ok('c-12'));
     await oob;
     expect(server.lines).toHaveLength(10);
@@ -256,7 +256,7 @@ describe('commands', () => {
     const { client, server } = await open({ onWarning: ({ code }) => warnings.push(code) });
     server.send(ok('c-99') + '{"return": {}, "id": 7}\r\n' + '{"return": {}}\r\n');
     await turns();
-    expect(warnings).toEqual(['unknown-id', 'unknown-id', 'unknown-id']);
+    expect(warnings).toEqual(['QMP_UNKNOWN_ID', 'QMP_UNKNOWN_ID', 'QMP_UNKNOWN_ID']);
     expect(client.state).toBe('open');
     await client.close();
   });
@@ -337,13 +337,13 @@ describe('the end', () => {
     client.call('stop', {}, (result) => seen.push(result.ok ? 'ok' : result.error.code));
     client.onEnd((error) => seen.push(`end ${String(error)} ${client.state}`));
     const closing = client.close();
-    expect(seen).toEqual(['closed', 'end undefined closed']);
+    expect(seen).toEqual(['QMP_CLOSED', 'end undefined closed']);
     expect(await client.closed).toBeUndefined();
     await closing;
     await client.close();
     expect(clock.pending).toBe(0);
-    expect((await rejection(client.execute('stop'))).code).toBe('not-open');
-    expect((await rejection(client.waitForEvent('STOP'))).code).toBe('not-open');
+    expect((await rejection(client.execute('stop'))).code).toBe('QMP_NOT_OPEN');
+    expect((await rejection(client.waitForEvent('STOP'))).code).toBe('QMP_NOT_OPEN');
     const told = new Promise((resolve) => client.onEnd(resolve));
     expect(await told).toBeUndefined();
   });
@@ -361,13 +361,13 @@ describe('the end', () => {
     ];
     server.send('this is no JSON\nnor is this\n');
     const [cause, ...others] = await Promise.all(pending);
-    expect(cause).toMatchObject({ name: 'QmpProtocolError', code: 'malformed-json' });
+    expect(cause).toMatchObject({ name: 'QmpProtocolError', code: 'QMP_MALFORMED_JSON' });
     for (const other of others) expect(other).toBe(cause);
     expect(await client.closed).toBe(cause);
     expect(ends).toEqual([cause]);
     expect(client.state).toBe('dead');
     const later = await rejection(client.execute('stop'));
-    expect(later).toMatchObject({ code: 'not-open', cause });
+    expect(later).toMatchObject({ code: 'QMP_NOT_OPEN', cause });
     await client.close();
     expect(client.state).toBe('dead');
     expect(server.near.destroyed).toBe(true);
@@ -381,7 +381,7 @@ describe('the end', () => {
     const client = await server.connect();
     const events: QmpEvent[] = [];
     client.on((got) => events.push(got));
-    expect(await client.closed).toMatchObject({ code: 'connection-lost' });
+    expect(await client.closed).toMatchObject({ code: 'QMP_CONNECTION_LOST' });
     expect(events.map(({ event: name }) => name)).toEqual(['STOP']);
   });
 });

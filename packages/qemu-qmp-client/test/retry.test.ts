@@ -39,15 +39,18 @@ describe('connectWithRetry', () => {
       },
     });
     expect(client.state).toBe('open');
-    expect(failures[0]).toBe('dial-failed');
-    expect(failures).toContain('early-close');
+    expect(failures[0]).toBe('QMP_DIAL_FAILED');
+    expect(failures).toContain('QMP_EARLY_CLOSE');
     await client.close();
     await (await listening)?.close();
   });
 
   it('gives up at its deadline, with the last cause', async () => {
     const error = await rejection(connectWithRetry({ target, deadlineMs: 30, retryDelayMs: 1 }));
-    expect(error).toMatchObject({ code: 'connect-timeout', cause: { code: 'dial-failed' } });
+    expect(error).toMatchObject({
+      code: 'QMP_CONNECT_TIMEOUT',
+      cause: { code: 'QMP_DIAL_FAILED' },
+    });
   });
 
   it('gives up when its signal fires, before or later', async () => {
@@ -57,10 +60,10 @@ describe('connectWithRetry', () => {
     );
     await new Promise((resolve) => setTimeout(resolve, 20));
     controller.abort();
-    expect((await waiting).code).toBe('aborted');
+    expect((await waiting).code).toBe('QMP_ABORTED');
     const { signal } = controller;
     expect((await rejection(connectWithRetry({ target, deadlineMs: 0, signal }))).code).toBe(
-      'aborted',
+      'QMP_ABORTED',
     );
   });
 
@@ -71,11 +74,11 @@ describe('connectWithRetry', () => {
       onConnect: (peer) => peer.sendRaw('SSH-2.0\r\n'),
     });
     const error = await rejection(connectWithRetry({ target, deadlineMs: 60_000 }));
-    expect(error.code).toBe('greeting-missing');
+    expect(error.code).toBe('QMP_GREETING_MISSING');
     await close();
     await writeFile(join(folder, 'file'), '');
     const inAFile = { kind: 'unix', path: join(folder, 'file', 'x') } as const;
     const impossible = await rejection(connectWithRetry({ target: inAFile, deadlineMs: 60_000 }));
-    expect(impossible.code).toBe('dial-failed');
+    expect(impossible.code).toBe('QMP_DIAL_FAILED');
   });
 });

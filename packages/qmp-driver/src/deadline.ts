@@ -31,14 +31,18 @@ export class Deadline {
     return { timeoutMs: Math.max(1, Math.min(capMs, this.leftMs)), signal: this.signal };
   }
 
-  /** @throws WaitError `deadline`, `aborted` */
+  /** @throws WaitError `DRIVER_DEADLINE`, `DRIVER_ABORTED` */
   check(): void {
     if (this.signal?.aborted === true) {
       throw abortedBy(`${this.#what} was aborted`, this.signal.reason);
     }
     if (this.leftMs === 0) {
       const message = `${this.#what} took longer than ${this.#timeoutMs} ms`;
-      throw new WaitError('deadline', message, 'See whether the peer hangs, or allow more time.');
+      throw new WaitError(
+        'DRIVER_DEADLINE',
+        message,
+        'See whether the peer hangs, or allow more time.',
+      );
     }
   }
 

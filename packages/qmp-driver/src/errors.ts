@@ -17,66 +17,66 @@ import { QmpAbortError, QmpCommandError, QmpError, QmpTimeoutError } from 'qemu-
 
 export type GraphErrorCode =
   /** QEMU has no such disk, or it is not where it has to be. */
-  | 'disk-not-found'
+  | 'DRIVER_DISK_NOT_FOUND'
   /** The disk has no quorum, and the way that was asked for needs one. */
-  | 'no-quorum'
+  | 'DRIVER_NO_QUORUM'
   /** A disk and its replica differ in size. */
-  | 'size-mismatch'
+  | 'DRIVER_SIZE_MISMATCH'
   /** Somebody else changed the block graph meanwhile. */
-  | 'graph-unstable';
+  | 'DRIVER_GRAPH_UNSTABLE';
 export type SeedErrorCode =
   /** The copy of a disk did not get through. */
-  | 'seed-failed'
+  | 'DRIVER_SEED_FAILED'
   /** The copy of a disk was lost after it had been complete. */
-  | 'seed-lost';
+  | 'DRIVER_SEED_LOST';
 export type LinkErrorCode =
   /** A kind of link that this disk can't have. */
-  | 'bad-link'
+  | 'DRIVER_BAD_LINK'
   /** A link was asked for before the copy was complete. */
-  | 'not-seeded'
+  | 'DRIVER_NOT_SEEDED'
   /** The replicator does not answer on its socket. */
-  | 'peer-silent'
+  | 'DRIVER_PEER_SILENT'
   /** QEMU did not add the replica's node to the graph. */
-  | 'add-failed'
+  | 'DRIVER_ADD_FAILED'
   /** QEMU did not take the replica's node from the graph. */
-  | 'remove-failed';
+  | 'DRIVER_REMOVE_FAILED';
 export type ColoErrorCode =
   /** This QEMU has no COLO. */
-  | 'colo-unsupported'
+  | 'DRIVER_COLO_UNSUPPORTED'
   /** QEMU refused to start COLO. */
-  | 'colo-refused'
+  | 'DRIVER_COLO_REFUSED'
   /** The migration ended without entering COLO. */
-  | 'colo-not-entered'
+  | 'DRIVER_COLO_NOT_ENTERED'
   /** It needs a VM in COLO, and this one is not. */
-  | 'not-in-colo'
+  | 'DRIVER_NOT_IN_COLO'
   /** It needs a guest that runs, and this one stands still. */
-  | 'guest-stopped'
+  | 'DRIVER_GUEST_STOPPED'
   /** QEMU refused a command. */
-  | 'command-failed';
+  | 'DRIVER_COMMAND_FAILED';
 export type FailoverErrorCode =
   /** This QEMU does not wait for a primary. */
-  | 'not-incoming'
+  | 'DRIVER_NOT_INCOMING'
   /** This QEMU is no secondary in COLO. */
-  | 'not-secondary'
+  | 'DRIVER_NOT_SECONDARY'
   /** QEMU did not take over. */
-  | 'failover-failed';
+  | 'DRIVER_FAILOVER_FAILED';
 export type MoveErrorCode =
   /** The move to the local files failed, and everything is as it was. */
-  | 'move-undone'
+  | 'DRIVER_MOVE_UNDONE'
   /** The move to the local files failed, and so did taking it back. */
-  | 'move-stuck'
+  | 'DRIVER_MOVE_STUCK'
   /** The guest uses its local files; something of before is left over. */
-  | 'move-untidy';
+  | 'DRIVER_MOVE_UNTIDY';
 export type NetworkErrorCode =
   /** QEMU refused what leads a network card's packets to the peer. */
-  | 'network-refused'
+  | 'DRIVER_NETWORK_REFUSED'
   /** What leads a network card's packets to the peer could not be taken away. */
-  | 'network-stuck';
+  | 'DRIVER_NETWORK_STUCK';
 export type WaitErrorCode =
   /** QEMU did not answer, or get there, in time. */
-  | 'deadline'
+  | 'DRIVER_DEADLINE'
   /** It was given up because it was asked to be. */
-  | 'aborted';
+  | 'DRIVER_ABORTED';
 
 export type DriverErrorCode =
   | GraphErrorCode
@@ -165,8 +165,8 @@ export class FailoverError extends DriverError {
 
 /**
  * The disks could not be moved to their local files.
- * `move-undone`: the graph is the old one. `move-stuck`: undoing failed too; see `cause`.
- * `move-untidy`: the guest uses its local files, but a node of the old graph is left.
+ * `DRIVER_MOVE_UNDONE`: the graph is the old one. `DRIVER_MOVE_STUCK`: undoing failed too; see `cause`.
+ * `DRIVER_MOVE_UNTIDY`: the guest uses its local files, but a node of the old graph is left.
  */
 export class MoveError extends DriverError {
   constructor(
@@ -227,12 +227,12 @@ export async function step<T>(
     if (error instanceof QmpAbortError) throw abortedBy(error.message, error.cause);
     const wrapped = wrap(wordsOf(error), error);
     if (!(error instanceof QmpTimeoutError)) throw wrapped;
-    throw new WaitError('deadline', wrapped.message, wrapped.remedy, { cause: error });
+    throw new WaitError('DRIVER_DEADLINE', wrapped.message, wrapped.remedy, { cause: error });
   }
 }
 
 /** @param cause the reason of the caller's AbortSignal */
 export function abortedBy(message: string, cause: unknown): WaitError {
   const remedy = 'Undo what was begun with rollback(), or start again.';
-  return new WaitError('aborted', message, remedy, { cause });
+  return new WaitError('DRIVER_ABORTED', message, remedy, { cause });
 }

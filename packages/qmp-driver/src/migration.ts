@@ -19,7 +19,7 @@ export interface MigrationContext {
   readonly pollMs: number;
 }
 
-/** @throws ColoError `colo-unsupported` */
+/** @throws ColoError `DRIVER_COLO_UNSUPPORTED` */
 export async function setColoCapability(
   { qmp, deadline, commandTimeoutMs }: MigrationContext,
   state: boolean,
@@ -34,7 +34,7 @@ export async function setColoCapability(
     (words, cause) => {
       const message = `QEMU does not take the migration capability x-colo: ${words}`;
       const remedy = 'Use a QEMU built with --enable-replication, with no migration under way.';
-      return new ColoError('colo-unsupported', message, remedy, { cause });
+      return new ColoError('DRIVER_COLO_UNSUPPORTED', message, remedy, { cause });
     },
   );
 }
@@ -53,14 +53,19 @@ export async function setCheckpointDelay(
       ),
     (words, cause) => {
       const message = `the checkpoint period of ${periodMs} ms was refused: ${words}`;
-      return new ColoError('command-failed', message, 'Use a whole number of milliseconds.', {
-        cause,
-      });
+      return new ColoError(
+        'DRIVER_COMMAND_FAILED',
+        message,
+        'Use a whole number of milliseconds.',
+        {
+          cause,
+        },
+      );
     },
   );
 }
 
-/** @throws ColoError `command-failed` */
+/** @throws ColoError `DRIVER_COMMAND_FAILED` */
 export async function queryMigration(context: MigrationContext): Promise<MigrationInfo> {
   const { qmp, deadline, commandTimeoutMs } = context;
   return step(() => qmp.execute('query-migrate', {}, deadline.options(commandTimeoutMs)), unasked);
@@ -70,7 +75,7 @@ export async function queryMigration(context: MigrationContext): Promise<Migrati
  * Starts the migration and waits until COLO runs. `health` is called at every look and throws when
  * there is no point in going on. `onProgress` hears how much of the guest's memory is there; what the guest writes
  * meanwhile has to be sent again. Whatever goes wrong, the migration is told to stop.
- * @throws ColoError `colo-refused`, `colo-not-entered` with QEMU's error-desc; WaitError; what `health` throws
+ * @throws ColoError `DRIVER_COLO_REFUSED`, `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc; WaitError; what `health` throws
  */
 export async function migrateIntoColo(
   context: MigrationContext,
@@ -84,7 +89,7 @@ export async function migrateIntoColo(
     (words, cause) => {
       const message = `the migration to ${uri} was refused: ${words}`;
       const remedy = 'See that the secondary listens there and that no migration is under way.';
-      return new ColoError('colo-refused', message, remedy, { cause });
+      return new ColoError('DRIVER_COLO_REFUSED', message, remedy, { cause });
     },
   );
   try {
@@ -110,13 +115,13 @@ function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
     case 'failed':
     case 'cancelled':
       return new ColoError(
-        'colo-not-entered',
+        'DRIVER_COLO_NOT_ENTERED',
         `the migration to ${uri} ${info.status}: ${why}`,
         'See that the secondary waits there, with the same QEMU, devices and disk sizes.',
       );
     case 'completed':
       return new ColoError(
-        'colo-not-entered',
+        'DRIVER_COLO_NOT_ENTERED',
         `the migration to ${uri} completed without entering COLO, or COLO ended at once`,
         'If query-status says postmigrate this QEMU cannot enter COLO: stop the secondary, then cont.',
       );
@@ -128,7 +133,7 @@ function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
 /**
  * Ends COLO, or a migration on its way there, from the primary's side: the guest runs on. Harmless when
  * neither is under way.
- * @throws ColoError `command-failed`; WaitError
+ * @throws ColoError `DRIVER_COMMAND_FAILED`; WaitError
  */
 export async function leaveColo(context: MigrationContext): Promise<void> {
   const { qmp, deadline, commandTimeoutMs, pollMs } = context;
@@ -169,7 +174,12 @@ async function tolerate(run: () => Promise<unknown>, context: MigrationContext):
 
 function unasked(words: string, cause: unknown): ColoError {
   const remedy = 'See whether QEMU still runs, and connect to it again.';
-  return new ColoError('command-failed', `QEMU cannot be asked about COLO: ${words}`, remedy, {
-    cause,
-  });
+  return new ColoError(
+    'DRIVER_COMMAND_FAILED',
+    `QEMU cannot be asked about COLO: ${words}`,
+    remedy,
+    {
+      cause,
+    },
+  );
 }

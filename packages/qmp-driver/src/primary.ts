@@ -102,7 +102,7 @@ export class PrimaryDriver {
 
   /**
    * What stands in the way of protecting these disks; empty when nothing does.
-   * @throws LinkError `bad-link`; ColoError `command-failed`; GraphError `graph-unstable`; NetworkError
+   * @throws LinkError `DRIVER_BAD_LINK`; ColoError `DRIVER_COMMAND_FAILED`; GraphError `DRIVER_GRAPH_UNSTABLE`; NetworkError
    */
   async preflight(disks: readonly DiskLink[]): Promise<Finding[]> {
     checkLinks(disks);
@@ -113,14 +113,14 @@ export class PrimaryDriver {
   /**
    * Copies the disks to their replicas while the guest runs. Resolves when all of them are READY: from
    * then on each write is on both sides before the guest hears of it. After a failure call rollback().
-   * @throws SeedError with QEMU's words; LinkError `bad-link`, `peer-silent`, `add-failed`;
-   *   GraphError `disk-not-found`, `no-quorum`, `size-mismatch`; WaitError
+   * @throws SeedError with QEMU's words; LinkError `DRIVER_BAD_LINK`, `DRIVER_PEER_SILENT`, `DRIVER_ADD_FAILED`;
+   *   GraphError `DRIVER_DISK_NOT_FOUND`, `DRIVER_NO_QUORUM`, `DRIVER_SIZE_MISMATCH`; WaitError
    */
   async seed(disks: readonly DiskLink[], options: SeedOptions = {}): Promise<void> {
     checkLinks(disks);
     if (this.#linked.length > 0) {
       const message = `this driver has disks in its care: ${this.#deviceList()}`;
-      throw new SeedError('seed-failed', message, 'Call runAlone() or rollback() first.');
+      throw new SeedError('DRIVER_SEED_FAILED', message, 'Call runAlone() or rollback() first.');
     }
     const { signal, onProgress, speedBytesPerSec } = options;
     const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
@@ -153,14 +153,14 @@ export class PrimaryDriver {
   /**
    * Makes the replica a child of each disk's quorum; nothing to do for the link `mirror`. A plain NBD
    * child carries the writes at once, so its mirror ends here. After a failure call rollback().
-   * @throws LinkError `not-seeded`, `peer-silent`, `add-failed`; SeedError; GraphError; WaitError
+   * @throws LinkError `DRIVER_NOT_SEEDED`, `DRIVER_PEER_SILENT`, `DRIVER_ADD_FAILED`; SeedError; GraphError; WaitError
    */
   async attach(disks: readonly DiskLink[]): Promise<void> {
     const wanted = new Set(disks.map(({ id }) => id));
     const chosen = this.#linked.filter(({ disk }) => wanted.has(disk.id));
     if (chosen.length < wanted.size || chosen.length < this.#linked.length) {
       const message = `the seeded disks are ${this.#deviceList()}, which is not what to attach`;
-      throw new LinkError('not-seeded', message, 'Attach the very disks that were seeded.');
+      throw new LinkError('DRIVER_NOT_SEEDED', message, 'Attach the very disks that were seeded.');
     }
     // Before the first link opens: what breaks from here on is not resumed.
     for (const { mirror } of chosen) if (mirror.state !== 'ended') mirror.seal();
@@ -175,7 +175,7 @@ export class PrimaryDriver {
   /**
    * Changes the speed limit of a copy that is under way, for each disk.
    * @param bytesPerSec 0 for no limit
-   * @throws SeedError `seed-failed`
+   * @throws SeedError `DRIVER_SEED_FAILED`
    */
   async setSeedSpeed(bytesPerSec: number): Promise<void> {
     const { commandTimeoutMs: timeoutMs } = this.#options;
@@ -187,7 +187,7 @@ export class PrimaryDriver {
   /**
    * Cuts the links of copies that can be resumed, as when the replicator has gone silent: no write of the guest waits for
    * it any more, and seed() connects anew. Nothing else is touched.
-   * @throws ColoError `command-failed`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutSeeds(): Promise<void> {
     const nodes = this.#linked
@@ -199,14 +199,14 @@ export class PrimaryDriver {
   /**
    * Starts COLO; resolves when the primary's migration status is `colo`. Of the network cards' packets the secondary
    * knows all from the next checkpoint on. On failure the disks stay linked: try again, or call rollback().
-   * @throws ColoError `colo-unsupported`, `colo-refused`, `colo-not-entered` with QEMU's error-desc;
-   *   LinkError `not-seeded`; SeedError `seed-lost`; NetworkError; WaitError
+   * @throws ColoError `DRIVER_COLO_UNSUPPORTED`, `DRIVER_COLO_REFUSED`, `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc;
+   *   LinkError `DRIVER_NOT_SEEDED`; SeedError `DRIVER_SEED_LOST`; NetworkError; WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
     const { uri, periodMs, timeoutMs, signal, onProgress } = options;
     if (!this.#attached) {
       const message = 'no disks are attached: the secondary would run on stale ones';
-      throw new LinkError('not-seeded', message, 'Call seed() and attach() first.');
+      throw new LinkError('DRIVER_NOT_SEEDED', message, 'Call seed() and attach() first.');
     }
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
@@ -222,7 +222,7 @@ export class PrimaryDriver {
   /**
    * To be called once COLO runs: ends the mirrors that the links replace and deletes their nodes.
    * Harmless when done already.
-   * @throws SeedError `seed-lost`: writes are missing on the replica; LinkError `remove-failed`; WaitError
+   * @throws SeedError `DRIVER_SEED_LOST`: writes are missing on the replica; LinkError `DRIVER_REMOVE_FAILED`; WaitError
    */
   async finishSeed(): Promise<void> {
     for (const linked of this.#linked) {
@@ -232,7 +232,7 @@ export class PrimaryDriver {
 
   /**
    * Starts a checkpoint at once; resolves when QEMU has been told so, not when it is done.
-   * @throws ColoError `not-in-colo`, `command-failed`
+   * @throws ColoError `DRIVER_NOT_IN_COLO`, `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
     const context = this.#migration('asking for a checkpoint');
@@ -240,7 +240,7 @@ export class PrimaryDriver {
       () => this.#qmp.execute('query-migrate-parameters', {}, this.#commandOptions()),
       (words, cause) => {
         const message = `the checkpoint period cannot be read: ${words}`;
-        return new ColoError('command-failed', message, 'See whether QEMU still answers.', {
+        return new ColoError('DRIVER_COMMAND_FAILED', message, 'See whether QEMU still answers.', {
           cause,
         });
       },
@@ -250,7 +250,7 @@ export class PrimaryDriver {
 
   /**
    * Sets the time between checkpoints. In COLO, QEMU takes this as a wish for one at once, too.
-   * @throws ColoError `command-failed`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async setPeriod(periodMs: number): Promise<void> {
     await setCheckpointDelay(this.#migration('setting the period'), periodMs);
@@ -259,7 +259,7 @@ export class PrimaryDriver {
   /**
    * Takes over disks that an earlier process linked, as after a restart of the daemon: so that
    * runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in QEMU.
-   * @throws LinkError `bad-link`; GraphError; NetworkError
+   * @throws LinkError `DRIVER_BAD_LINK`; GraphError; NetworkError
    */
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
@@ -268,7 +268,7 @@ export class PrimaryDriver {
       () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
       (words, cause) => {
         const message = `the block jobs cannot be read: ${words}`;
-        return new GraphError('graph-unstable', message, 'See whether QEMU still answers.', {
+        return new GraphError('DRIVER_GRAPH_UNSTABLE', message, 'See whether QEMU still answers.', {
           cause,
         });
       },
@@ -288,7 +288,7 @@ export class PrimaryDriver {
    * The secondary is dead or hangs: cuts the connections first, so that no write of the guest waits for
    * it, takes the replicas out of the graph, and ends COLO. The guest runs on. Harmless when repeated.
    * Does as much as can be done before it throws the first error.
-   * @throws LinkError `remove-failed`; NetworkError; ColoError `command-failed`, `guest-stopped`; WaitError
+   * @throws LinkError `DRIVER_REMOVE_FAILED`; NetworkError; ColoError `DRIVER_COMMAND_FAILED`, `DRIVER_GUEST_STOPPED`; WaitError
    */
   async runAlone(): Promise<void> {
     await this.#letGo('letting the secondary go');
@@ -313,7 +313,7 @@ export class PrimaryDriver {
   /**
    * Cuts the connections to the secondary out-of-band, and nothing more: frees a QEMU that hangs on them. To be followed
    * by runAlone(). Should it come to nothing, link failures are news as before.
-   * @throws ColoError `command-failed`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutLinks(timeoutMs: number): Promise<void> {
     await yankAll(this.#qmp, { nodes: this.disks.flatMap(nbdNodesOf), migration: true }, timeoutMs);
@@ -358,7 +358,7 @@ export class PrimaryDriver {
     const { status } = await this.#qmp.execute('query-status', {}, options);
     if (status !== 'postmigrate') return;
     throw new ColoError(
-      'guest-stopped',
+      'DRIVER_GUEST_STOPPED',
       "the guest stands still: QEMU's status is postmigrate, its state may run on the secondary",
       'Stop the secondary for good, then continue the guest here with cont.',
     );
@@ -439,7 +439,7 @@ export class PrimaryDriver {
     const { status } = await queryMigration(context);
     if (status !== 'colo') {
       const message = `no checkpoint can be taken: the migration's status is ${status ?? 'none'}`;
-      throw new ColoError('not-in-colo', message, 'Protect the VM first.');
+      throw new ColoError('DRIVER_NOT_IN_COLO', message, 'Protect the VM first.');
     }
     await setCheckpointDelay(context, periodMs);
   }

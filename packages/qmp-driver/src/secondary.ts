@@ -52,7 +52,7 @@ export class SecondaryDriver {
 
   /**
    * Sees that this VM waits for a migration, and readies it and its network cards for COLO.
-   * @throws FailoverError `not-incoming`; ColoError `colo-unsupported`, `command-failed`; NetworkError
+   * @throws FailoverError `DRIVER_NOT_INCOMING`; ColoError `DRIVER_COLO_UNSUPPORTED`, `DRIVER_COMMAND_FAILED`; NetworkError
    */
   async prepare(): Promise<void> {
     const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
@@ -63,7 +63,7 @@ export class SecondaryDriver {
     );
     if (status !== 'inmigrate') {
       const message = `this VM does not wait for its primary: its status is ${status}, not inmigrate`;
-      throw new FailoverError('not-incoming', message, 'Start it with -incoming.');
+      throw new FailoverError('DRIVER_NOT_INCOMING', message, 'Start it with -incoming.');
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
     await setColoCapability(context, true);
@@ -73,7 +73,7 @@ export class SecondaryDriver {
 
   /**
    * After failOver(): the guest's packets take the way through this host's network. Harmless when repeated.
-   * @throws NetworkError `network-stuck`; WaitError
+   * @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError
    */
   async openNetwork(): Promise<void> {
     const { commandTimeoutMs, network } = this.#options;
@@ -86,7 +86,7 @@ export class SecondaryDriver {
    * The guest takes over here. Resolves when it runs and QEMU says that it was a secondary and is none
    * any more. If QEMU does not get there for `hungAfterMs`, its migration channel is cut. Harmless
    * when repeated. Whoever calls this has made sure that the primary is dead or fenced.
-   * @throws FailoverError `not-secondary`, `failover-failed`; ColoError `command-failed`; WaitError
+   * @throws FailoverError `DRIVER_NOT_SECONDARY`, `DRIVER_FAILOVER_FAILED`; ColoError `DRIVER_COMMAND_FAILED`; WaitError
    */
   async failOver(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
     const deadline = new Deadline('the failover', options);
@@ -135,7 +135,7 @@ export class SecondaryDriver {
       if (tookOver(status) || status.reason === 'processing') return;
       const message = `QEMU refused to fail over: ${wordsOf(error)}`;
       const remedy = 'Look at query-colo-status: another failover may be under way.';
-      throw new FailoverError('failover-failed', message, remedy, { cause: error });
+      throw new FailoverError('DRIVER_FAILOVER_FAILED', message, remedy, { cause: error });
     }
   }
 
@@ -176,7 +176,7 @@ function tookOver(status: ColoStatus): boolean {
 
 function notSecondary(status: ColoStatus): FailoverError {
   return new FailoverError(
-    'not-secondary',
+    'DRIVER_NOT_SECONDARY',
     `this VM is no secondary in COLO: its mode is ${status.mode}, its last ${status['last-mode']}`,
     'COLO never began here, so there is nothing to take over: start the VM from its disk.',
   );
@@ -184,7 +184,7 @@ function notSecondary(status: ColoStatus): FailoverError {
 
 function unasked(words: string, cause: unknown): ColoError {
   const remedy = 'See whether QEMU still runs, and connect to it again.';
-  return new ColoError('command-failed', `the secondary cannot be asked: ${words}`, remedy, {
+  return new ColoError('DRIVER_COMMAND_FAILED', `the secondary cannot be asked: ${words}`, remedy, {
     cause,
   });
 }

@@ -12,7 +12,7 @@ export type TlsCreds =
 
 /**
  * Has QEMU read the credentials anew, unless a link that uses them keeps them.
- * @throws LinkError `add-failed` with QEMU's words
+ * @throws LinkError `DRIVER_ADD_FAILED` with QEMU's words
  */
 export async function putTlsCreds(
   qmp: QmpClient,
@@ -31,7 +31,7 @@ export async function putTlsCreds(
     (words, cause) => {
       const message = `QEMU cannot use the credentials of TLS in ${creds.dir}: ${words}`;
       const remedy = 'See that its process may read them; docs/security.md says how to make them.';
-      return new LinkError('add-failed', message, remedy, { cause });
+      return new LinkError('DRIVER_ADD_FAILED', message, remedy, { cause });
     },
   );
 }

@@ -10,7 +10,7 @@ const ATTEMPTS_MAX = 5;
  * waits for one of them (QEMU qapi/yank.json, docs/COLO-FT.txt). The packets of network cards go with the migration:
  * a mirror whose peer takes nothing stops QEMU's main loop.
  * @returns what was cut
- * @throws ColoError `command-failed`
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
  */
 export async function yankAll(
   qmp: QmpClient,
@@ -40,7 +40,7 @@ export async function yankAll(
       const message = `the connections to the peer cannot be cut: ${words}`;
       const remedy =
         'See that the QMP connection lives and that QEMU offered out-of-band execution.';
-      return new ColoError('command-failed', message, remedy, { cause });
+      return new ColoError('DRIVER_COMMAND_FAILED', message, remedy, { cause });
     },
   );
 }

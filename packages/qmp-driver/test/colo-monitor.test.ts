@@ -77,10 +77,10 @@ test('a callback gets an error once, also after the end', async () => {
   const monitor = new QmpColoMonitor(qmp, { timeoutMs: 20 });
   vm.qemu.on('query-colo-status', () => 'silence');
   const late = await new Promise((resolve) => monitor.queryColoStatus(resolve));
-  expect(late).toMatchObject({ code: 'command-timeout' });
+  expect(late).toMatchObject({ code: 'QMP_COMMAND_TIMEOUT' });
   await qmp.close();
   const gone = await new Promise((resolve) => monitor.queryRunState(resolve));
-  expect(gone).toMatchObject({ code: 'not-open' });
+  expect(gone).toMatchObject({ code: 'QMP_NOT_OPEN' });
 });
 
 test.each(['drop', 'close'] as const)('the end after %s comes once, and last', async (how) => {

@@ -240,7 +240,7 @@ describe('seed, attach, roll back', () => {
     child.kill('SIGSTOP');
     const driver = new PrimaryDriver(qmp, { commandTimeoutMs: 500 });
     const seeding = driver.seed([linkTo(path, 'nbd')]);
-    await expect(seeding).rejects.toMatchObject({ code: 'peer-silent' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_PEER_SILENT' });
     await qmp.execute('query-status', {}, { timeoutMs: 500 });
   });
 
@@ -250,7 +250,7 @@ describe('seed, attach, roll back', () => {
     const { path } = await replica('full', DISK_BYTES, full);
     const driver = new PrimaryDriver(qmp);
     await expect(driver.seed([linkTo(path, 'nbd')])).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: 'the mirror of vb0 (job g0-seed) stands still: no space for the replica',
     });
     await driver.rollback();
@@ -262,11 +262,11 @@ describe('seed, attach, roll back', () => {
     const { path } = await replica('small', DISK_BYTES / 2);
     const driver = new PrimaryDriver(qmp);
     const small = driver.seed([linkTo(path, 'nbd')]);
-    await expect(small).rejects.toMatchObject({ code: 'size-mismatch' });
+    await expect(small).rejects.toMatchObject({ code: 'DRIVER_SIZE_MISMATCH' });
     await driver.rollback();
     const missing = driver.seed([linkTo(path, 'nbd', { export: 'nope' })]);
     await expect(missing).rejects.toMatchObject({
-      code: 'add-failed',
+      code: 'DRIVER_ADD_FAILED',
       message: 'node g0-seed cannot be added: Requested export not available',
     });
     await driver.rollback();
@@ -294,9 +294,9 @@ describe('the secondary', () => {
     expect(capabilities).toContainEqual({ capability: 'x-colo', state: true });
     const other = await machine();
     const prepared = new SecondaryDriver(other).prepare();
-    await expect(prepared).rejects.toMatchObject({ code: 'not-incoming' });
+    await expect(prepared).rejects.toMatchObject({ code: 'DRIVER_NOT_INCOMING' });
     const over = new SecondaryDriver(other).failOver({ timeoutMs: 1000 });
-    await expect(over).rejects.toMatchObject({ code: 'not-secondary' });
+    await expect(over).rejects.toMatchObject({ code: 'DRIVER_NOT_SECONDARY' });
   });
 
   test('moves to a local file, and back to the old graph when it cannot', async () => {
@@ -313,7 +313,7 @@ describe('the secondary', () => {
       [{ device: 'vb1', file: { driver: 'file', filename }, id: 'local1' }] as const;
     const drained = (): Promise<void> => Promise.resolve();
     const failing = driver.moveToLocal(to(join(folder, 'nope.raw')), drained);
-    await expect(failing).rejects.toMatchObject({ code: 'move-undone', guestStopped: true });
+    await expect(failing).rejects.toMatchObject({ code: 'DRIVER_MOVE_UNDONE', guestStopped: true });
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.0', node: 'svm0' },
     ]);

@@ -155,7 +155,7 @@ describe('a mirror that halts', () => {
     const { seeding: full } = await begin();
     vm.haltJob(JOB, 'nospace');
     await expect(full).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: `the mirror of drive1 (job ${JOB}) stands still: no space for the replica`,
     });
     expect(times('block-job-resume')).toBe(0);
@@ -183,7 +183,7 @@ describe('a mirror that halts', () => {
     vm.qemu.on('blockdev-add', () => refuse('Denied by server'));
     vm.haltJob(JOB);
     await expect(seeding).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: expect.stringContaining('does not go on with the copy of drive1') as unknown,
     });
     expect(times('block-job-resume')).toBe(0);
@@ -193,7 +193,7 @@ describe('a mirror that halts', () => {
     const { seeding } = await begin({ linkTimeoutMs: 100 });
     vm.qemu.on('blockdev-add', () => refuse('Connection refused'));
     vm.haltJob(JOB);
-    await expect(seeding).rejects.toMatchObject({ code: 'deadline' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
   });
 });
 
@@ -273,7 +273,10 @@ describe('the seal', () => {
     await until(() => failures.length > 0);
     expect(failures).toEqual([FAILED]);
     expect(times('block-job-resume')).toBe(0);
-    await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'seed-lost', message: FAILED });
+    await expect(driver.finishSeed()).rejects.toMatchObject({
+      code: 'DRIVER_SEED_LOST',
+      message: FAILED,
+    });
   });
 
   test('I5 no silent divergence: an error before it that nobody resumed does not pass', async () => {
@@ -281,7 +284,7 @@ describe('the seal', () => {
     vm.haltJob(JOB);
     await qmp.execute('query-status');
     await expect(driver.attach([DISK])).rejects.toMatchObject({
-      code: 'seed-lost',
+      code: 'DRIVER_SEED_LOST',
       message: FAILED,
     });
     expect(vm.sent('blockdev-add').some(({ export: name }) => name === 'pvm-link')).toBe(false);
@@ -291,7 +294,7 @@ describe('the seal', () => {
     await seeded();
     vm.onReopen = () => vm.haltJob(JOB);
     await expect(driver.attach([DISK])).rejects.toMatchObject({
-      code: 'seed-lost',
+      code: 'DRIVER_SEED_LOST',
       message: FAILED,
     });
   });

@@ -130,31 +130,33 @@ describe('the way in', () => {
 describe('seeding fails', () => {
   test('the disk is not there', async () => {
     const seeding = driver.seed([linkOf('nbd', { device: 'vdz' })]);
-    await expect(seeding).rejects.toMatchObject({ code: 'disk-not-found' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_DISK_NOT_FOUND' });
     expect(vm.sent('blockdev-add')).toEqual([]);
   });
 
   test('no quorum for a link that wants one', async () => {
     const seeding = driver.seed([linkOf('nbd', { device: 'drive1' })]);
     await expect(seeding).rejects.toMatchObject({
-      code: 'no-quorum',
+      code: 'DRIVER_NO_QUORUM',
       message: 'drive1 (node plainnode, raw) has no quorum for a link nbd',
     });
   });
 
   test.each(['', '0a', 'a b', 'x'.repeat(25)])('the id %j is refused', async (id) => {
-    await expect(driver.seed([linkOf('nbd', { id })])).rejects.toMatchObject({ code: 'bad-link' });
+    await expect(driver.seed([linkOf('nbd', { id })])).rejects.toMatchObject({
+      code: 'DRIVER_BAD_LINK',
+    });
   });
 
   test('one id for two links is refused', async () => {
     const disks = [linkOf('nbd'), linkOf('mirror', { device: 'drive1' })];
-    await expect(driver.preflight(disks)).rejects.toMatchObject({ code: 'bad-link' });
+    await expect(driver.preflight(disks)).rejects.toMatchObject({ code: 'DRIVER_BAD_LINK' });
   });
 
   test("QEMU's words when it cannot connect", async () => {
     vm.qemu.on('blockdev-add', () => refuse('Requested export not available'));
     await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
-      code: 'add-failed',
+      code: 'DRIVER_ADD_FAILED',
       message: 'node g0-seed cannot be added: Requested export not available',
     });
   });
@@ -162,7 +164,7 @@ describe('seeding fails', () => {
   test('the replica has another size', async () => {
     vm.replicaBytes = DISK_BYTES - 512;
     await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
-      code: 'size-mismatch',
+      code: 'DRIVER_SIZE_MISMATCH',
       message: `vb0 has ${DISK_BYTES} bytes, its replica (export pvm, node g0-seed) ${DISK_BYTES - 512}`,
     });
     expect(vm.sent('blockdev-mirror')).toEqual([]);
@@ -171,7 +173,7 @@ describe('seeding fails', () => {
   test('the mirror does not start', async () => {
     vm.qemu.on('blockdev-mirror', () => refuse('Need a root block node'));
     await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: 'the mirror of vb0 (job g0-seed) did not start: Need a root block node',
     });
   });
@@ -183,7 +185,7 @@ describe('seeding fails', () => {
     await handler;
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'No space left on device');
     await expect(seeding).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: 'the mirror of vb0 (job g0-seed) ended: No space left on device',
     });
     expect(failures).toHaveLength(1);
@@ -199,7 +201,7 @@ describe('seeding fails', () => {
     vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'ignore' });
     vm.qemu.emit('BLOCK_JOB_ERROR', { ...report, action: 'stop' });
     await expect(seeding).rejects.toMatchObject({
-      code: 'seed-failed',
+      code: 'DRIVER_SEED_FAILED',
       message: 'the mirror of vb0 (job g0-seed) has met an I/O error',
     });
     await patient.rollback();
@@ -248,7 +250,7 @@ describe('seeding fails', () => {
         signal: abort.signal,
         onProgress: () => abort.abort(),
       });
-      await expect(seeding).rejects.toMatchObject({ code: 'aborted' });
+      await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
       const begun = ['stop', 'blockdev-mirror', ASKED, ASKED, ASKED, 'cont'];
       const sent = stands ? begun : ['blockdev-mirror', ASKED];
       const at = old.commands().indexOf(sent[0] ?? '');
@@ -321,7 +323,7 @@ describe('seeding fails', () => {
     // Said by the wait, or by the question that was under way when the time was up.
     const seeded = driver.seed([linkOf('nbd')]);
     await expect(seeded).rejects.toMatchObject({
-      code: 'deadline',
+      code: 'DRIVER_DEADLINE',
       message: expect.stringMatching(
         /^(seeding vb0 \(job g0-seed\): one step of progress took longer than 1000 ms$|the mirror of vb0 \(job g0-seed\) cannot be watched: )/,
       ),
@@ -335,7 +337,7 @@ describe('seeding fails', () => {
     const seeding = driver.seed([linkOf('nbd')], { signal: controller.signal });
     await asked;
     controller.abort(new Error('enough'));
-    await expect(seeding).rejects.toMatchObject({ code: 'aborted' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
     await driver.rollback();
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
     expect(vm.jobs.size).toBe(0);
@@ -347,18 +349,22 @@ describe('seeding fails', () => {
     const seeding = driver.seed([linkOf('nbd')]);
     await asked;
     await vm.qemu.drop();
-    await expect(seeding).rejects.toMatchObject({ code: 'seed-failed' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_SEED_FAILED' });
   });
 
   test('twice', async () => {
     await driver.seed([linkOf('nbd')]);
-    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-failed' });
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'DRIVER_SEED_FAILED',
+    });
   });
 });
 
 describe('attaching fails', () => {
   test('before seeding', async () => {
-    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'not-seeded' });
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'DRIVER_NOT_SEEDED',
+    });
   });
 
   test('the mirror was lost since READY', async () => {
@@ -368,7 +374,7 @@ describe('attaching fails', () => {
     await new Promise(setImmediate);
     expect(failures).toHaveLength(1);
     await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
-      code: 'seed-lost',
+      code: 'DRIVER_SEED_LOST',
       message: 'the mirror of vb0 (job g0-seed) ended: Input/output error',
     });
     expect(vm.sent('x-blockdev-change')).toEqual([]);
@@ -379,7 +385,9 @@ describe('attaching fails', () => {
     const report = { device: 'g0-seed', operation: 'write', action: 'stop' };
     vm.qemu.emit('BLOCK_JOB_ERROR', report);
     await qmp.execute('query-status');
-    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-lost' });
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'DRIVER_SEED_LOST',
+    });
   });
 
   test('the mirror is lost while it is being replaced', async () => {
@@ -388,14 +396,16 @@ describe('attaching fails', () => {
       vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
       return DONE;
     });
-    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({ code: 'seed-lost' });
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'DRIVER_SEED_LOST',
+    });
   });
 
   test("QEMU's words when the quorum refuses", async () => {
     await driver.seed([linkOf('nbd')]);
     vm.qemu.on('x-blockdev-change', () => refuse('Conflicts with use by g0'));
     await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
-      code: 'add-failed',
+      code: 'DRIVER_ADD_FAILED',
       message: 'node g0-link cannot be added to quorum quorum0: Conflicts with use by g0',
     });
     await driver.rollback();
@@ -405,7 +415,7 @@ describe('attaching fails', () => {
 
 describe('entering COLO fails', () => {
   test('nothing is attached', async () => {
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'not-seeded' });
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_NOT_SEEDED' });
     expect(vm.sent('migrate')).toEqual([]);
   });
 
@@ -417,13 +427,13 @@ describe('entering COLO fails', () => {
   test('no such capability', async () => {
     await attached();
     vm.qemu.on('migrate-set-capabilities', () => refuse('Invalid parameter x-colo'));
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-unsupported' });
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_UNSUPPORTED' });
   });
 
   test('the migration is refused', async () => {
     await attached();
     vm.qemu.on('migrate', () => refuse('There is a migration process in progress'));
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-refused' });
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_REFUSED' });
     expect(vm.sent('migrate_cancel')).toEqual([]);
   });
 
@@ -432,7 +442,7 @@ describe('entering COLO fails', () => {
     vm.migrateTo = 'failed';
     vm.errorDesc = "Failed to connect to '/nowhere/mig.sock': No such file or directory";
     await expect(driver.startColo(COLO)).rejects.toMatchObject({
-      code: 'colo-not-entered',
+      code: 'DRIVER_COLO_NOT_ENTERED',
       message: `the migration to ${COLO.uri} failed: ${vm.errorDesc}`,
     });
   });
@@ -441,8 +451,8 @@ describe('entering COLO fails', () => {
     await attached();
     vm.migrateTo = 'completed';
     vm.status = 'postmigrate';
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'colo-not-entered' });
-    await expect(driver.rollback()).rejects.toMatchObject({ code: 'guest-stopped' });
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
+    await expect(driver.rollback()).rejects.toMatchObject({ code: 'DRIVER_GUEST_STOPPED' });
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
     expect(vm.sent('cont')).toEqual([]);
   });
@@ -451,7 +461,7 @@ describe('entering COLO fails', () => {
     await attached();
     vm.migrateTo = 'active';
     const starting = driver.startColo({ ...COLO, timeoutMs: 50 });
-    await expect(starting).rejects.toMatchObject({ code: 'deadline' });
+    await expect(starting).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
     expect(vm.migration).toBe('cancelled');
   });
 
@@ -462,7 +472,7 @@ describe('entering COLO fails', () => {
     const starting = driver.startColo({ ...COLO, signal: controller.signal });
     await vm.qemu.nextRequest('query-migrate');
     controller.abort();
-    await expect(starting).rejects.toMatchObject({ code: 'aborted' });
+    await expect(starting).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
     expect(vm.migration).toBe('cancelled');
   });
 
@@ -487,7 +497,7 @@ describe('entering COLO fails', () => {
     const starting = driver.startColo(COLO);
     await vm.qemu.nextRequest('query-migrate');
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
-    await expect(starting).rejects.toMatchObject({ code: 'seed-lost' });
+    await expect(starting).rejects.toMatchObject({ code: 'DRIVER_SEED_LOST' });
     expect(vm.migration).toBe('cancelled');
   });
 
@@ -495,7 +505,7 @@ describe('entering COLO fails', () => {
     await attached();
     await driver.startColo(COLO);
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
-    await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'seed-lost' });
+    await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'DRIVER_SEED_LOST' });
   });
 });
 
@@ -512,13 +522,13 @@ describe('in COLO', () => {
   });
 
   test('no checkpoint outside COLO', async () => {
-    await expect(driver.checkpointNow()).rejects.toMatchObject({ code: 'not-in-colo' });
+    await expect(driver.checkpointNow()).rejects.toMatchObject({ code: 'DRIVER_NOT_IN_COLO' });
     expect(vm.sent('migrate-set-parameters')).toEqual([]);
   });
 
   test('a period that QEMU refuses', async () => {
     vm.qemu.on('migrate-set-parameters', () => refuse('Invalid parameter'));
-    await expect(driver.setPeriod(-1)).rejects.toMatchObject({ code: 'command-failed' });
+    await expect(driver.setPeriod(-1)).rejects.toMatchObject({ code: 'DRIVER_COMMAND_FAILED' });
   });
 
   async function report(node: string, type: 'write' | 'flush'): Promise<void> {
@@ -629,7 +639,7 @@ describe('running alone', () => {
     await protect(linkOf('nbd'));
     vm.qemu.on('blockdev-del', () => refuse('Block device g0-link is in use'));
     await expect(driver.runAlone()).rejects.toMatchObject({
-      code: 'remove-failed',
+      code: 'DRIVER_REMOVE_FAILED',
       message: 'node g0-link cannot be deleted: Block device g0-link is in use',
     });
     expect(vm.sent('blockdev-del').length).toBeGreaterThan(5);
@@ -641,7 +651,7 @@ describe('running alone', () => {
     const before = vm.sent('blockdev-del').length;
     vm.qemu.on('blockdev-del', () => refuse('Node g0-link is not owned by the monitor'));
     await expect(driver.runAlone()).rejects.toMatchObject({
-      code: 'remove-failed',
+      code: 'DRIVER_REMOVE_FAILED',
       message: 'node g0-link cannot be deleted: Node g0-link is not owned by the monitor',
     });
     expect(vm.sent('blockdev-del')).toHaveLength(before + 1);
@@ -652,7 +662,7 @@ describe('running alone', () => {
     await protect(linkOf('nbd'));
     vm.qemu.on('x-blockdev-change', () => refuse('The number of children cannot be lower'));
     await expect(driver.runAlone()).rejects.toMatchObject({
-      code: 'remove-failed',
+      code: 'DRIVER_REMOVE_FAILED',
       message:
         'children.1 (node g0-link) cannot leave quorum quorum0: The number of children cannot be lower',
     });
@@ -663,7 +673,7 @@ describe('running alone', () => {
     const client = await plain.connect();
     const alone = new PrimaryDriver(client, FAST);
     await alone.seed([linkOf('nbd')]);
-    await expect(alone.runAlone()).rejects.toMatchObject({ code: 'command-failed' });
+    await expect(alone.runAlone()).rejects.toMatchObject({ code: 'DRIVER_COMMAND_FAILED' });
     expect([...plain.nodes.keys()]).toEqual(ORIGINAL);
     await client.close();
   });
@@ -755,8 +765,8 @@ describe('preflight', () => {
 
   test('QEMU does not answer', async () => {
     vm.qemu.on('query-migrate', () => 'silence');
-    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'deadline' });
+    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
     vm.qemu.on('query-migrate', () => refuse('no'));
-    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'command-failed' });
+    await expect(driver.preflight([])).rejects.toMatchObject({ code: 'DRIVER_COMMAND_FAILED' });
   });
 });

@@ -24,14 +24,14 @@ describe('prepare', () => {
 
   test.each(['running', 'paused', 'prelaunch'])('refuses one that is %s', async (status) => {
     vm.status = status;
-    await expect(driver.prepare()).rejects.toMatchObject({ code: 'not-incoming' });
+    await expect(driver.prepare()).rejects.toMatchObject({ code: 'DRIVER_NOT_INCOMING' });
     expect(vm.xColo).toBe(false);
   });
 
   test('QEMU does not know x-colo', async () => {
     vm.status = 'inmigrate';
     vm.qemu.on('migrate-set-capabilities', () => refuse('Parameter x-colo is unexpected'));
-    await expect(driver.prepare()).rejects.toMatchObject({ code: 'colo-unsupported' });
+    await expect(driver.prepare()).rejects.toMatchObject({ code: 'DRIVER_COLO_UNSUPPORTED' });
   });
 });
 
@@ -77,7 +77,7 @@ describe('failOver', () => {
       return { return: vm.colo };
     });
     const over = driver.failOver({ timeoutMs: 120 });
-    await expect(over).rejects.toMatchObject({ code: 'deadline' });
+    await expect(over).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
   });
 
   test('cuts a hung migration channel, out-of-band', async () => {
@@ -96,7 +96,7 @@ describe('failOver', () => {
   test('there is nothing to take over', async () => {
     vm.colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
     await expect(driver.failOver({ timeoutMs: 100 })).rejects.toMatchObject({
-      code: 'not-secondary',
+      code: 'DRIVER_NOT_SECONDARY',
       message: 'this VM is no secondary in COLO: its mode is none, its last none',
     });
     expect(vm.sent('x-colo-lost-heartbeat')).toEqual([]);
@@ -105,13 +105,13 @@ describe('failOver', () => {
   test('a primary does not take over', async () => {
     vm.colo = { mode: 'primary', 'last-mode': 'none', reason: 'none' };
     const over = driver.failOver({ timeoutMs: 100 });
-    await expect(over).rejects.toMatchObject({ code: 'not-secondary' });
+    await expect(over).rejects.toMatchObject({ code: 'DRIVER_NOT_SECONDARY' });
   });
 
   test('QEMU refuses', async () => {
     vm.qemu.on('x-colo-lost-heartbeat', () => refuse('no'));
     await expect(driver.failOver({ timeoutMs: 100 })).rejects.toMatchObject({
-      code: 'failover-failed',
+      code: 'DRIVER_FAILOVER_FAILED',
       message: 'QEMU refused to fail over: no',
     });
   });
@@ -128,7 +128,9 @@ describe('failOver', () => {
 
   test('it never gets there', async () => {
     vm.qemu.on('x-colo-lost-heartbeat', () => DONE);
-    await expect(driver.failOver({ timeoutMs: 80 })).rejects.toMatchObject({ code: 'deadline' });
+    await expect(driver.failOver({ timeoutMs: 80 })).rejects.toMatchObject({
+      code: 'DRIVER_DEADLINE',
+    });
   });
 
   test('the caller aborts', async () => {
@@ -137,7 +139,7 @@ describe('failOver', () => {
     const over = driver.failOver({ timeoutMs: 1000, signal: controller.signal });
     await vm.qemu.nextRequest('x-colo-lost-heartbeat');
     controller.abort();
-    await expect(over).rejects.toMatchObject({ code: 'aborted' });
+    await expect(over).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
   });
 
   test('QEMU dies', async () => {
@@ -213,7 +215,9 @@ describe('moveToLocal', () => {
 
   test('touches nothing without a quorum', async () => {
     const disks = [local, { ...local, device: 'drive1', id: 'local1' }];
-    await expect(driver.moveToLocal(disks, nothing)).rejects.toMatchObject({ code: 'no-quorum' });
+    await expect(driver.moveToLocal(disks, nothing)).rejects.toMatchObject({
+      code: 'DRIVER_NO_QUORUM',
+    });
     expect(vm.sent('stop')).toEqual([]);
   });
 
@@ -222,13 +226,13 @@ describe('moveToLocal', () => {
     const moving = impatient().moveToLocal([local], nothing);
     const error: unknown = await moving.catch((e: unknown) => e);
     expect(error).toBeInstanceOf(MoveError);
-    expect(error).toMatchObject({ code: 'move-undone', guestStopped: false });
+    expect(error).toMatchObject({ code: 'DRIVER_MOVE_UNDONE', guestStopped: false });
     expect(vm.commands().slice(-2)).toEqual(['stop', 'cont']);
   });
 
   async function undone(message: RegExp): Promise<void> {
     const error: unknown = await driver.moveToLocal([local], nothing).catch((e: unknown) => e);
-    expect(error).toMatchObject({ code: 'move-undone', guestStopped: true });
+    expect(error).toMatchObject({ code: 'DRIVER_MOVE_UNDONE', guestStopped: true });
     expect((error as MoveError).message).toMatch(message);
     expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['svm0']);
     expect(vm.nodes.has('local0')).toBe(false);
@@ -238,7 +242,7 @@ describe('moveToLocal', () => {
   test('draining fails', async () => {
     const failing = driver.moveToLocal([local], () => Promise.reject(new Error('disk full')));
     await expect(failing).rejects.toMatchObject({
-      code: 'move-undone',
+      code: 'DRIVER_MOVE_UNDONE',
       guestStopped: true,
       message: 'the disks stay on the replicator: the buffers could not be written: disk full',
     });
@@ -283,7 +287,7 @@ describe('moveToLocal', () => {
     vm.qemu.on('x-blockdev-change', () => refuse('no'));
     vm.qemu.on('blockdev-del', () => refuse('never'));
     await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
-      code: 'move-stuck',
+      code: 'DRIVER_MOVE_STUCK',
       guestStopped: true,
       message: expect.stringContaining('node local0 cannot be deleted: never'),
     });
@@ -292,7 +296,7 @@ describe('moveToLocal', () => {
   test('the old node stays: the guest goes on all the same', async () => {
     vm.qemu.on('blockdev-del', () => refuse('Block device svm0 is in use'));
     await expect(impatient().moveToLocal([local], nothing)).rejects.toMatchObject({
-      code: 'move-untidy',
+      code: 'DRIVER_MOVE_UNTIDY',
       guestStopped: false,
     });
     expect(vm.children('quorum0')).toEqual(['children.1=local0']);
@@ -302,7 +306,7 @@ describe('moveToLocal', () => {
   test('cont fails', async () => {
     vm.qemu.on('cont', () => refuse('Resetting the Virtual Machine is required'));
     await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
-      code: 'move-untidy',
+      code: 'DRIVER_MOVE_UNTIDY',
       guestStopped: true,
     });
   });

@@ -322,7 +322,7 @@ describe('a seed whose link breaks', () => {
     await cable.cut();
     await source.guest.write(0, Buffer.alloc(MIB, 1));
     await expect(seeding).rejects.toMatchObject({
-      code: 'deadline',
+      code: 'DRIVER_DEADLINE',
       message: 'reaching the replicator again for drive0 took longer than 600 ms',
     });
     await driver.rollback();
@@ -464,7 +464,7 @@ describe('a secondary daemon that is killed', () => {
     });
 
     const second = await startSecondary();
-    await expect(seeding).rejects.toMatchObject({ code: 'seed-failed' });
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_SEED_FAILED' });
     await driver.rollback();
     await driver.seed([direct]);
     await driver.attach([direct]);

@@ -136,7 +136,7 @@ export class VmWatch {
   /** What an attempt that failed says of QEMU. */
   async #judge(error: unknown, broke: string | undefined): Promise<'judged' | 'unclear'> {
     const code = systemCodeOf(error);
-    const isGoing = error instanceof QmpConnectionError && error.code === 'early-close';
+    const isGoing = error instanceof QmpConnectionError && error.code === 'QMP_EARLY_CLOSE';
     const isNobody = code === 'ENOENT' || code === 'ECONNREFUSED';
     const wasThere = broke !== undefined || this.#state === 'hung';
     if (isGoing || isNobody) {

@@ -4,12 +4,12 @@
  *   state          gets                      does
  *   greeting       greeting                  sends qmp_capabilities → negotiating
  *   negotiating    return with our id        done
- *   negotiating    error with our id         fails, negotiation-refused
+ *   negotiating    error with our id         fails, QMP_NEGOTIATION_REFUSED
  *   both           event                     keeps it, to be delivered first
  *   both           return/error, foreign id  drops it, warns
- *   greeting       anything else             fails, greeting-missing or greeting-invalid
- *   negotiating    greeting                  fails, greeting-repeated
- *   both           end                       fails, early-close
+ *   greeting       anything else             fails, QMP_GREETING_MISSING or QMP_GREETING_INVALID
+ *   negotiating    greeting                  fails, QMP_GREETING_REPEATED
+ *   both           end                       fails, QMP_EARLY_CLOSE
  *
  * By the specification no event is delivered before negotiation is done. But QEMU does not take back
  * what it had queued for the client before us (https://gitlab.com/qemu-project/qemu/-/issues/2176): its
@@ -45,7 +45,7 @@ export interface HandshakeResult {
 
 /**
  * Negotiates, and leaves the connection holding: first the early events, then what followed the reply.
- * @throws QmpProtocolError, QmpConnectionError (`early-close`, `negotiation-refused`), QmpOverflowError;
+ * @throws QmpProtocolError, QmpConnectionError (`QMP_EARLY_CLOSE`, `QMP_NEGOTIATION_REFUSED`), QmpOverflowError;
  *   the reason of `signal`
  */
 export function shakeHands(
@@ -103,7 +103,7 @@ class Handshake {
     this.#messages += 1;
     if (this.#messages > MAX_EARLY_MESSAGES) {
       const message = `more than ${MAX_EARLY_MESSAGES} messages before negotiation was done`;
-      throw new QmpOverflowError('early-overflow', message);
+      throw new QmpOverflowError('QMP_EARLY_OVERFLOW', message);
     }
     this.#accept(inbound.message);
   }
@@ -139,7 +139,7 @@ class Handshake {
     if (message.kind === 'error') {
       const cause = new QmpCommandError(NEGOTIATION_COMMAND, message.errorClass, message.desc);
       const text = `QEMU refused to negotiate: ${message.desc}`;
-      throw new QmpConnectionError('negotiation-refused', text, { cause });
+      throw new QmpConnectionError('QMP_NEGOTIATION_REFUSED', text, { cause });
     }
     const { version, capabilities: offered } = greeting;
     this.#done({ version, offered, enabled: this.#enabled }, this.#early);
@@ -148,12 +148,12 @@ class Handshake {
   #ended(error: QmpError): QmpError {
     if (error instanceof QmpConnectionError) {
       const message = `hung up before negotiation was done: ${error.message}`;
-      return new QmpConnectionError('early-close', message, { cause: error });
+      return new QmpConnectionError('QMP_EARLY_CLOSE', message, { cause: error });
     }
-    const isNoQmp = error.code === 'malformed-json' || error.code === 'malformed-message';
+    const isNoQmp = error.code === 'QMP_MALFORMED_JSON' || error.code === 'QMP_MALFORMED_MESSAGE';
     if (this.#greeting === undefined && isNoQmp) {
       const message = `no QMP greeting: ${error.message}`;
-      return new QmpProtocolError('greeting-missing', message, { cause: error });
+      return new QmpProtocolError('QMP_GREETING_MISSING', message, { cause: error });
     }
     return error;
   }
@@ -162,10 +162,10 @@ class Handshake {
 /** A reply to no command of ours, as a warning. */
 export function unknownId(id: unknown): QmpProtocolError {
   const what = id === undefined ? 'without id' : `with the unknown id ${JSON.stringify(id)}`;
-  return new QmpProtocolError('unknown-id', `dropped a reply ${what}`);
+  return new QmpProtocolError('QMP_UNKNOWN_ID', `dropped a reply ${what}`);
 }
 
 /** QEMU greets once. */
 export function repeatedGreeting(): QmpProtocolError {
-  return new QmpProtocolError('greeting-repeated', 'a second greeting on one connection');
+  return new QmpProtocolError('QMP_GREETING_REPEATED', 'a second greeting on one connection');
 }

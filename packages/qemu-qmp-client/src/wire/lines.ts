@@ -25,7 +25,7 @@ export class LineSplitter {
   /**
    * Takes a chunk, gives the lines that it completes, without their LF. A line is valid until the next
    * is asked for.
-   * @throws QmpProtocolError `line-too-long`, before the bytes in excess are kept
+   * @throws QmpProtocolError `QMP_LINE_TOO_LONG`, before the bytes in excess are kept
    */
   *push(chunk: Uint8Array): Generator<Uint8Array, void, void> {
     let start = 0;
@@ -34,7 +34,7 @@ export class LineSplitter {
       const stop = lineFeed === -1 ? chunk.length : lineFeed;
       if (this.#partialBytes + stop - start > this.#maxLineBytes) {
         throw new QmpProtocolError(
-          'line-too-long',
+          'QMP_LINE_TOO_LONG',
           `a line is longer than the limit of ${this.#maxLineBytes} bytes`,
         );
       }

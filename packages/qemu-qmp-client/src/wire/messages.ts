@@ -30,7 +30,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * Decodes one line, without its LF; undefined for a blank one. `id` is undefined where the server sent
  * none. Members that are not known are ignored, as qmp-spec asks ("Compatibility Considerations").
- * @throws QmpProtocolError `malformed-json`, `malformed-message`, `greeting-invalid`
+ * @throws QmpProtocolError `QMP_MALFORMED_JSON`, `QMP_MALFORMED_MESSAGE`, `QMP_GREETING_INVALID`
  */
 export function decodeMessage(line: Uint8Array): Message | undefined {
   const text = decodeText(line);
@@ -62,7 +62,7 @@ function decodeText(line: Uint8Array): string {
   try {
     return utf8.decode(line);
   } catch (cause) {
-    throw new QmpProtocolError('malformed-json', 'a line is not UTF-8', { cause });
+    throw new QmpProtocolError('QMP_MALFORMED_JSON', 'a line is not UTF-8', { cause });
   }
 }
 
@@ -72,13 +72,13 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     const hint = text.trim() === '{' ? ' (a monitor with pretty=on cannot be used)' : '';
     const message = `a line is not JSON${hint}: ${excerpt(text)}`;
-    throw new QmpProtocolError('malformed-json', message, { cause });
+    throw new QmpProtocolError('QMP_MALFORMED_JSON', message, { cause });
   }
 }
 
 function decodeGreeting(greeting: unknown, text: string): Message {
   const invalid = (what: string): QmpProtocolError =>
-    new QmpProtocolError('greeting-invalid', `the greeting has no ${what}: ${excerpt(text)}`);
+    new QmpProtocolError('QMP_GREETING_INVALID', `the greeting has no ${what}: ${excerpt(text)}`);
   if (!isObject(greeting) || !isObject(greeting['version'])) throw invalid('version');
   const { qemu, package: packageText } = greeting['version'];
   if (!isObject(qemu)) throw invalid('version');
@@ -129,7 +129,7 @@ function isCount(value: unknown): value is number {
 }
 
 function malformed(what: string, text: string): QmpProtocolError {
-  return new QmpProtocolError('malformed-message', `a message ${what}: ${excerpt(text)}`);
+  return new QmpProtocolError('QMP_MALFORMED_MESSAGE', `a message ${what}: ${excerpt(text)}`);
 }
 
 const EXCERPT_CHARS = 120;

@@ -27,7 +27,7 @@ describe('FakeQemu', () => {
     await client.execute('stop');
     expect((await rejection(client.execute('cont'))).message).toBe('cont: no (GenericError)');
     expect((await rejection(client.execute('quit', {}, { timeoutMs: 10 }))).code).toBe(
-      'command-timeout',
+      'QMP_COMMAND_TIMEOUT',
     );
     expect(await rejection(client.execute('query-name'))).toMatchObject({
       class: 'CommandNotFound',
@@ -67,7 +67,7 @@ describe('FakeQemu', () => {
     const client = await QmpClient.connect({ target: { kind: 'unix', path } });
     expect(await client.execute('query-name')).toEqual({ name: 'vm' });
     await close();
-    expect((await client.closed)?.code).toBe('connection-lost');
+    expect((await client.closed)?.code).toBe('QMP_CONNECTION_LOST');
     await expect(stat(dirname(path))).rejects.toThrow('ENOENT');
   });
 
@@ -75,11 +75,11 @@ describe('FakeQemu', () => {
     const qemu = new FakeQemu({ onConnect: (peer) => (peer.chunkBytes = 1) });
     const first = await connect(qemu);
     qemu.peers[0]!.halfClose();
-    expect((await first.closed)?.code).toBe('connection-lost');
+    expect((await first.closed)?.code).toBe('QMP_CONNECTION_LOST');
     await turns();
     expect(qemu.peers).toHaveLength(0);
     const second = await connect(qemu);
     await qemu.drop();
-    expect((await second.closed)?.code).toBe('connection-lost');
+    expect((await second.closed)?.code).toBe('QMP_CONNECTION_LOST');
   });
 });

@@ -50,22 +50,22 @@ describe('decodeMessage', () => {
   });
 
   it.each([
-    ['{"return": {}', 'malformed-json'],
-    ['HTTP/1.1 400 Bad Request', 'malformed-json'],
-    [Uint8Array.from([0x22, 0xff, 0x22]), 'malformed-json'],
-    ['[]', 'malformed-message'],
-    ['null', 'malformed-message'],
-    ['7', 'malformed-message'],
-    ['{"id": 1}', 'malformed-message'],
-    ['{"event": 1, "timestamp": {"seconds": 1, "microseconds": 1}}', 'malformed-message'],
-    ['{"event": "STOP"}', 'malformed-message'],
-    ['{"event": "STOP", "timestamp": {"seconds": 1}}', 'malformed-message'],
-    [event('STOP', '[]'), 'malformed-message'],
-    ['{"error": "no", "id": 1}', 'malformed-message'],
-    ['{"error": {"class": "GenericError"}, "id": 1}', 'malformed-message'],
-    ['{"QMP": {}}', 'greeting-invalid'],
-    ['{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}', 'greeting-invalid'],
-    [GREETING.replace('"capabilities": ["oob"]', '"capabilities": 1'), 'greeting-invalid'],
+    ['{"return": {}', 'QMP_MALFORMED_JSON'],
+    ['HTTP/1.1 400 Bad Request', 'QMP_MALFORMED_JSON'],
+    [Uint8Array.from([0x22, 0xff, 0x22]), 'QMP_MALFORMED_JSON'],
+    ['[]', 'QMP_MALFORMED_MESSAGE'],
+    ['null', 'QMP_MALFORMED_MESSAGE'],
+    ['7', 'QMP_MALFORMED_MESSAGE'],
+    ['{"id": 1}', 'QMP_MALFORMED_MESSAGE'],
+    ['{"event": 1, "timestamp": {"seconds": 1, "microseconds": 1}}', 'QMP_MALFORMED_MESSAGE'],
+    ['{"event": "STOP"}', 'QMP_MALFORMED_MESSAGE'],
+    ['{"event": "STOP", "timestamp": {"seconds": 1}}', 'QMP_MALFORMED_MESSAGE'],
+    [event('STOP', '[]'), 'QMP_MALFORMED_MESSAGE'],
+    ['{"error": "no", "id": 1}', 'QMP_MALFORMED_MESSAGE'],
+    ['{"error": {"class": "GenericError"}, "id": 1}', 'QMP_MALFORMED_MESSAGE'],
+    ['{"QMP": {}}', 'QMP_GREETING_INVALID'],
+    ['{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}', 'QMP_GREETING_INVALID'],
+    [GREETING.replace('"capabilities": ["oob"]', '"capabilities": 1'), 'QMP_GREETING_INVALID'],
   ])('refuses %j as %s', (bytes, code) => {
     expect(codeOf(bytes)).toBe(code);
   });

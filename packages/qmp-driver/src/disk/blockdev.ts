@@ -14,7 +14,7 @@ export interface BlockdevContext {
   readonly commandTimeoutMs: number;
 }
 
-/** @throws LinkError `add-failed` */
+/** @throws LinkError `DRIVER_ADD_FAILED` */
 export async function addNode(
   { qmp, deadline, commandTimeoutMs }: BlockdevContext,
   node: string,
@@ -25,7 +25,7 @@ export async function addNode(
     (words, cause) => {
       const message = `node ${node} cannot be added: ${words}`;
       const remedy = 'See whether its file or server is there, and no node has that name.';
-      return new LinkError('add-failed', message, remedy, { cause });
+      return new LinkError('DRIVER_ADD_FAILED', message, remedy, { cause });
     },
   );
 }
@@ -33,7 +33,7 @@ export async function addNode(
 /**
  * Deletes the node if it exists, and waits while it is still in use, as long as the deadline allows.
  * @returns whether there was one
- * @throws LinkError `remove-failed`
+ * @throws LinkError `DRIVER_REMOVE_FAILED`
  */
 export async function deleteNode(context: BlockdevContext, node: string): Promise<boolean> {
   const { qmp, deadline, commandTimeoutMs } = context;
@@ -54,10 +54,10 @@ export async function deleteNode(context: BlockdevContext, node: string): Promis
 function undeletable(node: string, cause: unknown): LinkError {
   const message = `node ${node} cannot be deleted: ${wordsOf(cause)}`;
   const remedy = 'See in x-debug-query-block-graph who uses it.';
-  return new LinkError('remove-failed', message, remedy, { cause });
+  return new LinkError('DRIVER_REMOVE_FAILED', message, remedy, { cause });
 }
 
-/** @throws LinkError `add-failed` */
+/** @throws LinkError `DRIVER_ADD_FAILED` */
 export async function addChild(
   { qmp, deadline, commandTimeoutMs }: BlockdevContext,
   quorum: string,
@@ -73,7 +73,7 @@ export async function addChild(
     (words, cause) => {
       const message = `node ${node} cannot be added to quorum ${quorum}: ${words}`;
       const remedy = 'See that the sizes are equal and that nothing else changes the quorum.';
-      return new LinkError('add-failed', message, remedy, { cause });
+      return new LinkError('DRIVER_ADD_FAILED', message, remedy, { cause });
     },
   );
 }
@@ -81,7 +81,7 @@ export async function addChild(
 /**
  * Takes `node` out of the quorum that has it, under the child's name that the graph shows.
  * @returns whether one had it
- * @throws LinkError `remove-failed`
+ * @throws LinkError `DRIVER_REMOVE_FAILED`
  */
 export async function removeChild(
   { qmp, deadline, commandTimeoutMs }: BlockdevContext,
@@ -97,7 +97,7 @@ export async function removeChild(
     (words, cause) => {
       const message = `${edge.child} (node ${node}) cannot leave quorum ${quorum}: ${words}`;
       const remedy = 'A quorum keeps at least as many children as its vote-threshold.';
-      return new LinkError('remove-failed', message, remedy, { cause });
+      return new LinkError('DRIVER_REMOVE_FAILED', message, remedy, { cause });
     },
   );
   return true;

@@ -91,20 +91,20 @@ export function nbdOptions(
   } as const;
 }
 
-/** @throws LinkError `bad-link` for an id that QEMU would not take, or one used twice */
+/** @throws LinkError `DRIVER_BAD_LINK` for an id that QEMU would not take, or one used twice */
 export function checkLinks(disks: readonly DiskLink[]): void {
   const seen = new Set<string>();
   for (const { id, device } of disks) {
     if (!ID_PATTERN.test(id)) {
       throw new LinkError(
-        'bad-link',
+        'DRIVER_BAD_LINK',
         `${JSON.stringify(id)} cannot be the id of the link of ${device}`,
         'Use a letter and then up to 23 letters, digits, dots, underscores or hyphens.',
       );
     }
     if (seen.has(id)) {
       const message = `the id ${id} is used for two links, the second of ${device}`;
-      throw new LinkError('bad-link', message, 'Give each disk an id of its own.');
+      throw new LinkError('DRIVER_BAD_LINK', message, 'Give each disk an id of its own.');
     }
     seen.add(id);
   }

@@ -44,7 +44,7 @@ const READS_MAX = 5;
 
 /**
  * The disk that goes by `device`: a qdev id or path, a drive id, or the name of a node on its top.
- * @throws GraphError `disk-not-found`, whose message lists the disks that exist; `graph-unstable`
+ * @throws GraphError `DRIVER_DISK_NOT_FOUND`, whose message lists the disks that exist; `DRIVER_GRAPH_UNSTABLE`
  */
 export async function findDisk(
   qmp: QmpClient,
@@ -54,19 +54,19 @@ export async function findDisk(
   return chooseDisk(await listDisks(qmp, options), device);
 }
 
-/** As findDisk(), of disks that were read before. @throws GraphError `disk-not-found` */
+/** As findDisk(), of disks that were read before. @throws GraphError `DRIVER_DISK_NOT_FOUND` */
 export function chooseDisk<Disk extends DiskGraph>(disks: readonly Disk[], device: string): Disk {
   const found = disks.find((disk) => disk.device === device || disk.names.includes(device));
   if (found !== undefined) return found;
   const known = disks.map((disk) => `${disk.device} (node ${disk.topNode})`).join(', ');
   throw new GraphError(
-    'disk-not-found',
+    'DRIVER_DISK_NOT_FOUND',
     `no disk ${JSON.stringify(device)}; QEMU has ${known === '' ? 'none' : known}`,
     'Name the disk by its device id, drive id or node name, as listed here.',
   );
 }
 
-/** All disks with a medium. @throws GraphError `graph-unstable` */
+/** All disks with a medium. @throws GraphError `DRIVER_GRAPH_UNSTABLE` */
 export async function listDisks(qmp: QmpClient, options?: QueryOptions): Promise<DiskGraph[]> {
   const { blocks, graph } = await readGraph(qmp, options);
   return blocks.flatMap((block) => describe(block, graph) ?? []);
@@ -142,7 +142,7 @@ export class NodeGraph {
   }
 }
 
-/** @throws GraphError `graph-unstable` */
+/** @throws GraphError `DRIVER_GRAPH_UNSTABLE` */
 export async function readGraph(
   qmp: QmpClient,
   options?: QueryOptions,
@@ -167,7 +167,7 @@ export async function readGraph(
 
 function unreadable(message: string, options?: { cause: unknown }): GraphError {
   const remedy = 'Try again; if it stays so, see whether another client is changing the graph.';
-  return new GraphError('graph-unstable', message, remedy, options);
+  return new GraphError('DRIVER_GRAPH_UNSTABLE', message, remedy, options);
 }
 
 function describe(block: BlockInfo, graph: NodeGraph): DiskGraph | undefined {

@@ -7,7 +7,7 @@ import { type DiskLink, namesOf, nbdNodesOf } from './disk-link.js';
 /**
  * Names of jobs and nodes that have the names which a PrimaryDriver gives; to be taken back with adopt() and rollback()
  * where COLO does not run. A copy that nobody watches would make each write of the guest wait for a peer that hangs.
- * @throws ColoError `command-failed`
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
  */
 export async function leftovers(
   qmp: QmpClient,
@@ -23,7 +23,7 @@ export async function leftovers(
     (words, cause) => {
       const message = `what an earlier daemon has left cannot be looked for: ${words}`;
       const remedy = 'See whether QEMU still answers.';
-      return new ColoError('command-failed', message, remedy, { cause });
+      return new ColoError('DRIVER_COMMAND_FAILED', message, remedy, { cause });
     },
   );
   const ours = new Set(disks.flatMap((disk) => [namesOf(disk).seedJob, ...nbdNodesOf(disk)]));

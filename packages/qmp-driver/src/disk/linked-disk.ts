@@ -23,7 +23,7 @@ export class LinkedDisk {
 
   /**
    * Connects to the replica, sees that it is as large as the disk, and starts the mirror.
-   * @throws LinkError; GraphError `size-mismatch`; SeedError
+   * @throws LinkError; GraphError `DRIVER_SIZE_MISMATCH`; SeedError
    */
   async startSeed(
     context: BlockdevContext,
@@ -39,7 +39,7 @@ export class LinkedDisk {
     const replicaBytes = info?.image['virtual-size'];
     if (replicaBytes !== sizeBytes) {
       throw new GraphError(
-        'size-mismatch',
+        'DRIVER_SIZE_MISMATCH',
         `${device} has ${sizeBytes} bytes, its replica (export ${exportName}, node ${node}) ${String(replicaBytes)}`,
         'Make the replica exactly as large as the disk.',
       );
@@ -52,7 +52,7 @@ export class LinkedDisk {
     const { mirror, disk } = this;
     if (!mirror.isReady() && mirror.state !== 'ended') {
       const message = `${disk.device} is not seeded: its mirror is ${mirror.state}`;
-      throw new LinkError('not-seeded', message, 'Wait for seed() to resolve.');
+      throw new LinkError('DRIVER_NOT_SEEDED', message, 'Wait for seed() to resolve.');
     }
     if (disk.link === 'mirror') {
       await this.#linkMirror(context);
@@ -69,7 +69,7 @@ export class LinkedDisk {
     if (disk.link === 'nbd') await this.endSeed(context);
   }
 
-  /** Ends the mirror, unless it is the link itself. @throws SeedError `seed-lost`; LinkError; WaitError */
+  /** Ends the mirror, unless it is the link itself. @throws SeedError `DRIVER_SEED_LOST`; LinkError; WaitError */
   async endSeed(context: BlockdevContext): Promise<void> {
     const { mirror, disk } = this;
     if (disk.link === 'mirror') {
@@ -120,7 +120,7 @@ export class LinkedDisk {
       const options = deadline.options(commandTimeoutMs);
       return (await findDisk(qmp, this.disk.device, options)).quorum?.node;
     } catch (error) {
-      if (error instanceof GraphError && error.code === 'disk-not-found') return undefined;
+      if (error instanceof GraphError && error.code === 'DRIVER_DISK_NOT_FOUND') return undefined;
       throw error;
     }
   }
@@ -131,13 +131,13 @@ export class LinkedDisk {
   }
 }
 
-/** @throws GraphError `no-quorum` */
+/** @throws GraphError `DRIVER_NO_QUORUM` */
 export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGraph['quorum']> {
   if (graph.quorum !== undefined) return graph.quorum;
   const { device, link } = disk;
   const message = `${device} (node ${graph.topNode}, ${graph.format}) has no quorum for a link ${link}`;
   const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
-  throw new GraphError('no-quorum', message, remedy);
+  throw new GraphError('DRIVER_NO_QUORUM', message, remedy);
 }
 
 /** What a mirror is given to end before its connection is cut. */

@@ -107,7 +107,7 @@ export class Mirror {
    * In an I/O thread the filter is there before the job has run for the first time, and a write of the guest in between
    * looks into a bitmap that is not allocated yet: QEMU 7.2 crashed (block/mirror.c, mirror_start_job, mirror_run). And
    * releases that may miss a write are given none until the job has begun.
-   * @throws SeedError `seed-failed`
+   * @throws SeedError `DRIVER_SEED_FAILED`
    */
   async start(speedBytesPerSec: number | undefined, options: WaitOptions): Promise<void> {
     const { device, job, node, target, threaded } = this.source;
@@ -129,7 +129,7 @@ export class Mirror {
         this.dispose();
         const message = `the mirror of ${device} (job ${job}) did not start: ${words}`;
         const remedy = 'See that no other job runs on this disk, and that its node is not in use.';
-        return new SeedError('seed-failed', message, remedy, { cause });
+        return new SeedError('DRIVER_SEED_FAILED', message, remedy, { cause });
       },
     );
     if (this.#state === 'new') this.#setState('running');
@@ -137,7 +137,7 @@ export class Mirror {
 
   /**
    * Waits for READY: from then on each write is on both disks before the guest hears of it.
-   * @throws SeedError `seed-failed` with QEMU's words; WaitError
+   * @throws SeedError `DRIVER_SEED_FAILED` with QEMU's words; WaitError
    */
   async ready(options: ReadyOptions): Promise<void> {
     const { device, job } = this.source;
@@ -182,14 +182,14 @@ export class Mirror {
 
   /**
    * From now on an error of the target is final. To be called before the link is opened whose loss counts.
-   * @throws SeedError `seed-failed`, `seed-lost`
+   * @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST`
    */
   seal(): void {
     this.check();
     this.#isSealed = true;
   }
 
-  /** @param bytesPerSec 0 for no limit @throws SeedError `seed-failed` */
+  /** @param bytesPerSec 0 for no limit @throws SeedError `DRIVER_SEED_FAILED` */
   async setSpeed(bytesPerSec: number, options: WaitOptions): Promise<void> {
     if (this.isOver()) return;
     await step(
@@ -269,7 +269,7 @@ export class Mirror {
     return this.#state === 'ready';
   }
 
-  /** Throws if the mirror has failed or is about to. @throws SeedError `seed-failed`, `seed-lost` */
+  /** Throws if the mirror has failed or is about to. @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST` */
   check(): void {
     if (this.#isHalted) throw this.#fail(FAILING);
     this.#checkFailed();
@@ -282,7 +282,7 @@ export class Mirror {
   /**
    * Ends the job and waits until it is gone. With `force`, at once, whatever is left to copy; without,
    * a READY job ends with both disks equal, and one that failed is an error here.
-   * @throws SeedError `seed-failed`, `seed-lost`; WaitError
+   * @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST`; WaitError
    */
   async end(options: EndOptions): Promise<void> {
     this.#ending = true;
@@ -411,7 +411,7 @@ export class Mirror {
     const { device, job } = this.source;
     const wasReady = this.#state === 'ready';
     return new SeedError(
-      wasReady ? 'seed-lost' : 'seed-failed',
+      wasReady ? 'DRIVER_SEED_LOST' : 'DRIVER_SEED_FAILED',
       `the mirror of ${device} (job ${job}) ${what}`,
       remedy,
       cause === undefined ? {} : { cause },

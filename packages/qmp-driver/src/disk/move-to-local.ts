@@ -72,7 +72,7 @@ export async function moveDisks(
   if (leftover !== undefined) {
     const message = `the guest is on its local files, but a node is left: ${wordsOf(leftover)}`;
     const remedy = 'Delete it with blockdev-del before the replicator goes.';
-    throw new MoveError('move-untidy', message, remedy, false, { cause: leftover });
+    throw new MoveError('DRIVER_MOVE_UNTIDY', message, remedy, false, { cause: leftover });
   }
 }
 
@@ -92,7 +92,11 @@ async function planAll(context: BlockdevContext, disks: readonly LocalDisk[]): P
     );
     if (quorum === undefined) {
       const message = `${disk.device} (node ${topNode}) has no quorum to which a local file could be added`;
-      throw new GraphError('no-quorum', message, 'Start the secondary with a quorum on its disk.');
+      throw new GraphError(
+        'DRIVER_NO_QUORUM',
+        message,
+        'Start the secondary with a quorum on its disk.',
+      );
     }
     const oldNodes = quorum.children.map(({ node }) => node).filter((node) => node !== disk.id);
     plans.push({ disk, quorum: quorum.node, oldNodes });
@@ -119,7 +123,7 @@ async function stop(context: BlockdevContext): Promise<boolean> {
     () => qmp.execute('query-status', {}, deadline.options(commandTimeoutMs)),
     (words, cause) => {
       const message = `the guest's status cannot be read: ${words}`;
-      return new MoveError('move-undone', message, 'Nothing was changed.', false, { cause });
+      return new MoveError('DRIVER_MOVE_UNDONE', message, 'Nothing was changed.', false, { cause });
     },
   );
   if (!running) return false;
@@ -131,7 +135,7 @@ async function stop(context: BlockdevContext): Promise<boolean> {
     await qmp.execute('cont', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
     const message = `the guest could not be stopped: ${wordsOf(cause)}`;
     const remedy = 'Nothing was changed. A write that hangs keeps a guest from stopping.';
-    throw new MoveError('move-undone', message, remedy, false, { cause });
+    throw new MoveError('DRIVER_MOVE_UNDONE', message, remedy, false, { cause });
   }
 }
 
@@ -140,12 +144,14 @@ async function cont({ qmp, deadline, commandTimeoutMs }: BlockdevContext): Promi
     () => qmp.execute('cont', {}, deadline.options(commandTimeoutMs)),
     (words, cause) => {
       const message = `the guest is on its local files, but does not go on: ${words}`;
-      return new MoveError('move-untidy', message, 'Continue it with cont.', true, { cause });
+      return new MoveError('DRIVER_MOVE_UNTIDY', message, 'Continue it with cont.', true, {
+        cause,
+      });
     },
   );
 }
 
-/** Puts the old children back and takes the local files out. @throws MoveError `move-stuck` */
+/** Puts the old children back and takes the local files out. @throws MoveError `DRIVER_MOVE_STUCK` */
 async function undo(
   context: BlockdevContext,
   plans: readonly Plan[],
@@ -166,7 +172,7 @@ async function undo(
   } catch (cause) {
     const message = `the move failed (${wordsOf(first)}), and so did undoing it: ${wordsOf(cause)}`;
     const remedy = 'Mend the quorums by hand with x-blockdev-change before cont.';
-    throw new MoveError('move-stuck', message, remedy, wasRunning, { cause });
+    throw new MoveError('DRIVER_MOVE_STUCK', message, remedy, wasRunning, { cause });
   }
 }
 
@@ -184,5 +190,5 @@ async function deleteOld(context: BlockdevContext, plans: readonly Plan[]): Prom
 function undone(words: string, guestStopped: boolean, cause: unknown): MoveError {
   const remedy = 'The disks are as they were: continue the guest with cont, and try again.';
   const message = `the disks stay on the replicator: ${words}`;
-  return new MoveError('move-undone', message, remedy, guestStopped, { cause });
+  return new MoveError('DRIVER_MOVE_UNDONE', message, remedy, guestStopped, { cause });
 }

@@ -22,7 +22,7 @@ export interface ProbeOptions {
 
 /**
  * Connects, waits for the server's greeting, and takes its leave.
- * @throws LinkError `peer-silent`
+ * @throws LinkError `DRIVER_PEER_SILENT`
  */
 export async function probeNbdServer(server: ServerAddress, options: ProbeOptions): Promise<void> {
   const socket =
@@ -35,7 +35,7 @@ export async function probeNbdServer(server: ServerAddress, options: ProbeOption
     socket.destroy();
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new LinkError(
-      'peer-silent',
+      'DRIVER_PEER_SILENT',
       `no NBD server answers at ${addressText(server)}: ${why}`,
       'Start the replicator, or free it if it hangs, before QEMU is told to connect.',
       { cause },

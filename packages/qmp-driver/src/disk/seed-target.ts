@@ -58,7 +58,7 @@ export class SeedTarget {
 
   /**
    * Puts a new connection in the place of a dead one, as soon as the replicator can be reached. The job stands still.
-   * @throws SeedError `seed-failed` when the replicator does not want to go on; WaitError
+   * @throws SeedError `DRIVER_SEED_FAILED` when the replicator does not want to go on; WaitError
    */
   async reconnect(context: BlockdevContext, onWait: () => void): Promise<void> {
     const { device, seedExports } = this.#disk;
@@ -90,7 +90,7 @@ export class SeedTarget {
   /**
    * Puts the NBD node `link` below the mirror. QEMU drains the mirror for that, but not the guest, whose writes go there
    * too: in an I/O thread one of them met a node without a child, and QEMU 7.2 crashed.
-   * @throws LinkError `add-failed`
+   * @throws LinkError `DRIVER_ADD_FAILED`
    */
   async swap(context: BlockdevContext, link: string): Promise<void> {
     const { qmp, deadline, commandTimeoutMs } = context;
@@ -101,12 +101,12 @@ export class SeedTarget {
       () => (this.#threaded ? standing(qmp, bounds, send) : send()),
       (words, cause) => {
         const message = `the mirror of ${this.#disk.device} can't be put on node ${link}: ${words}`;
-        return new LinkError('add-failed', message, 'Protect the VM anew.', { cause });
+        return new LinkError('DRIVER_ADD_FAILED', message, 'Protect the VM anew.', { cause });
       },
     );
   }
 
-  /** Deletes what is left of the copy's own nodes. @throws LinkError `remove-failed` */
+  /** Deletes what is left of the copy's own nodes. @throws LinkError `DRIVER_REMOVE_FAILED` */
   async delete(context: BlockdevContext): Promise<void> {
     const { seedNode, seedLinks } = namesOf(this.#disk);
     await deleteNode(context, seedNode);
@@ -144,7 +144,7 @@ export class SeedTarget {
 
 function refused(device: string, cause: LinkError): SeedError {
   return new SeedError(
-    'seed-failed',
+    'DRIVER_SEED_FAILED',
     `the replicator does not go on with the copy of ${device}: ${cause.message}`,
     'It was started anew, or has given the copy up: protect the VM again, from the beginning.',
     { cause },

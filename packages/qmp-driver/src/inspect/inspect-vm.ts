@@ -25,7 +25,7 @@ const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Reads a report of the VM. Some hundred small queries; the guest is not stopped.
- * @throws ColoError `command-failed`, GraphError `graph-unstable`, WaitError: QEMU could not be asked
+ * @throws ColoError `DRIVER_COMMAND_FAILED`, GraphError `DRIVER_GRAPH_UNSTABLE`, WaitError: QEMU could not be asked
  */
 export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Promise<VmReport> {
   const qom = new QomReader(qmp, options);
@@ -101,7 +101,7 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
 
 /**
  * The I/O thread that serves the disk: its own, or for a SCSI disk that of its controller.
- * @throws ColoError `command-failed`; WaitError
+ * @throws ColoError `DRIVER_COMMAND_FAILED`; WaitError
  */
 export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<string | undefined> {
   const place = disk.names.find((name) => name.startsWith('/machine/'));
@@ -115,7 +115,9 @@ export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<strin
 function asked<T>(run: () => Promise<T>): Promise<T> {
   return step(run, (words, cause) => {
     const message = `QEMU cannot be asked what it is able to do: ${words}`;
-    return new ColoError('command-failed', message, 'See whether QEMU still answers.', { cause });
+    return new ColoError('DRIVER_COMMAND_FAILED', message, 'See whether QEMU still answers.', {
+      cause,
+    });
   });
 }
 

@@ -9,7 +9,7 @@ import { MIGRATION_OVER } from '../migration.js';
 import { coloBrokenIn } from '../qemu-quirks.js';
 import type { DiskReport, VmFacts } from './vm-report.js';
 
-/** @throws ColoError `command-failed`, GraphError `graph-unstable`: QEMU could not be asked */
+/** @throws ColoError `DRIVER_COMMAND_FAILED`, GraphError `DRIVER_GRAPH_UNSTABLE`: QEMU could not be asked */
 export async function inspect(
   qmp: QmpClient,
   disks: readonly DiskLink[],
@@ -124,7 +124,7 @@ export function chooseOrReport(
   try {
     return chooseDisk(vm.disks, device);
   } catch (error) {
-    if (!(error instanceof GraphError && error.code === 'disk-not-found')) throw error;
+    if (!(error instanceof GraphError && error.code === 'DRIVER_DISK_NOT_FOUND')) throw error;
     findings.push(errorOf('disk-not-found', device, error.message, error.remedy));
     return undefined;
   }

@@ -21,7 +21,7 @@ export class QomReader {
     private readonly options: QueryOptions,
   ) {}
 
-  /** What QEMU answers, or undefined where it refuses. @throws ColoError `command-failed`, WaitError */
+  /** What QEMU answers, or undefined where it refuses. @throws ColoError `DRIVER_COMMAND_FAILED`, WaitError */
   ask(command: string, args: object = {}): Promise<unknown> {
     return step(
       async () => {
@@ -35,7 +35,7 @@ export class QomReader {
       (words, cause) => {
         const message = `QEMU cannot be asked what it is made of: ${words}`;
         const remedy = 'See whether QEMU still answers.';
-        return new ColoError('command-failed', message, remedy, { cause });
+        return new ColoError('DRIVER_COMMAND_FAILED', message, remedy, { cause });
       },
     );
   }

@@ -78,7 +78,7 @@ function legacy(address: ServerAddress) {
     : ({ type: 'inet', data: { host: address.host, port: String(address.port) } } as const);
 }
 
-/** @throws NetworkError `network-refused` with QEMU's words */
+/** @throws NetworkError `DRIVER_NETWORK_REFUSED` with QEMU's words */
 export async function addChardev(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
   { netdev }: NetworkLink,
@@ -91,12 +91,12 @@ export async function addChardev(
       const message = `the network card at ${netdev} cannot be connected: ${words}`;
       const remedy =
         'See that the addresses of `network` lead from the primary to where the secondary listens.';
-      return new NetworkError('network-refused', message, remedy, { cause });
+      return new NetworkError('DRIVER_NETWORK_REFUSED', message, remedy, { cause });
     },
   );
 }
 
-/** @throws NetworkError `network-refused` with QEMU's words */
+/** @throws NetworkError `DRIVER_NETWORK_REFUSED` with QEMU's words */
 export async function addObject(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
   { netdev }: NetworkLink,
@@ -110,14 +110,14 @@ export async function addObject(
     (words, cause) => {
       const message = `QEMU refuses a ${type} for the network card at ${netdev}: ${words}`;
       const remedy = `Start it with -netdev …,id=${netdev}, without vhost=on and with one queue.`;
-      return new NetworkError('network-refused', message, remedy, { cause });
+      return new NetworkError('DRIVER_NETWORK_REFUSED', message, remedy, { cause });
     },
   );
 }
 
 /**
  * Removes what is there of these, in this order; objects first, since they use the character devices.
- * @throws NetworkError `network-stuck`: with the first error, after all has been tried
+ * @throws NetworkError `DRIVER_NETWORK_STUCK`: with the first error, after all has been tried
  */
 export async function removeAll(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
@@ -129,7 +129,7 @@ export async function removeAll(
   const stuck = (words: string, cause: unknown): NetworkError => {
     const message = `the filters of the network card at ${netdev} cannot be removed: ${words}`;
     const remedy = 'Remove what begins with gannet- with object-del, then with chardev-remove.';
-    return new NetworkError('network-stuck', message, remedy, { cause });
+    return new NetworkError('DRIVER_NETWORK_STUCK', message, remedy, { cause });
   };
   const [present, connected] = await step(async () => {
     const there = await qmp.execute('qom-list', { path: '/objects' }, options());

@@ -29,7 +29,7 @@ const HEADERS = { vnet_hdr_support: true };
 
 /**
  * Whether the back ends take filters at all: those with vhost, or with several queues, do not.
- * @throws NetworkError `network-refused`; WaitError
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError
  */
 export async function probeNetwork(
   context: NetworkContext,
@@ -44,7 +44,7 @@ export async function probeNetwork(
   }
 }
 
-/** @throws NetworkError `network-refused`, and takes back what it did; WaitError */
+/** @throws NetworkError `DRIVER_NETWORK_REFUSED`, and takes back what it did; WaitError */
 export async function connectNetwork(
   context: NetworkContext,
   links: readonly NetworkLink[],
@@ -94,7 +94,7 @@ function loopback(name: string, server: boolean): ChardevBackend {
 /**
  * At the end of the chain: behind the rewriter of a card whose VM was a secondary once. Connections from before that
  * failover then have the guest's own sequence numbers here, as the new secondary knows them.
- * @throws NetworkError `network-refused`; WaitError
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError
  */
 export async function joinNetwork(
   context: NetworkContext,
@@ -116,7 +116,7 @@ export async function joinNetwork(
   }
 }
 
-/** The cards whose packets go through colo-compare. @throws NetworkError `network-stuck`; WaitError */
+/** The cards whose packets go through colo-compare. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function joinedNetwork(
   context: NetworkContext,
   links: readonly NetworkLink[],
@@ -127,7 +127,7 @@ export async function joinedNetwork(
     () => qmp.execute('qom-list', { path: '/objects' }, deadline.options(commandTimeoutMs)),
     (words, cause) => {
       const message = `the filters of the network cards cannot be read: ${words}`;
-      return new NetworkError('network-stuck', message, 'See whether QEMU still answers.', {
+      return new NetworkError('DRIVER_NETWORK_STUCK', message, 'See whether QEMU still answers.', {
         cause,
       });
     },
@@ -135,7 +135,7 @@ export async function joinedNetwork(
   return links.filter((link) => there.some(({ name }) => name === objectsOf(link).capture));
 }
 
-/** Harmless when there is nothing. @throws NetworkError `network-stuck`; WaitError */
+/** Harmless when there is nothing. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function leaveNetwork(
   context: NetworkContext,
   links: readonly NetworkLink[],

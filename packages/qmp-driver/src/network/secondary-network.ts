@@ -24,7 +24,7 @@ const HEADERS = { vnet_hdr_support: true };
 /** Gratuitous packets with the guest's addresses, so that switches know where it is: five within a second. */
 const ANNOUNCEMENTS = { initial: 50, max: 250, rounds: 5, step: 50 };
 
-/** @throws NetworkError `network-refused`; WaitError */
+/** @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError */
 export async function prepareNetwork(
   context: NetworkContext,
   links: readonly NetworkLink[],
@@ -55,7 +55,7 @@ export async function prepareNetwork(
   }
 }
 
-/** Harmless when repeated. @throws NetworkError `network-stuck`; WaitError */
+/** Harmless when repeated. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function openNetwork(
   context: NetworkContext,
   links: readonly NetworkLink[],
@@ -72,7 +72,7 @@ export async function openNetwork(
     (words, cause) => {
       const message = `the network cannot be told where the guest is: ${words}`;
       const remedy = 'It learns with the first packet that the guest sends.';
-      return new NetworkError('network-stuck', message, remedy, { cause });
+      return new NetworkError('DRIVER_NETWORK_STUCK', message, remedy, { cause });
     },
   );
 }

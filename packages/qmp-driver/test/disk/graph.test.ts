@@ -35,7 +35,7 @@ describe('findDisk', () => {
     const failure = findDisk(qmp, 'vb1');
     await expect(failure).rejects.toThrow(GraphError);
     await expect(failure).rejects.toMatchObject({
-      code: 'disk-not-found',
+      code: 'DRIVER_DISK_NOT_FOUND',
       message: 'no disk "vb1"; QEMU has vb0 (node quorum0), drive1 (node plainnode)',
     });
     await qmp.close();
@@ -74,7 +74,7 @@ describe('findDisk', () => {
     const vm = new FakeVm();
     const qmp = await vm.connect();
     vm.qemu.reply('query-named-block-nodes', []);
-    await expect(listDisks(qmp)).rejects.toMatchObject({ code: 'graph-unstable' });
+    await expect(listDisks(qmp)).rejects.toMatchObject({ code: 'DRIVER_GRAPH_UNSTABLE' });
     expect(vm.sent('query-block')).toHaveLength(5);
     await qmp.close();
   });
@@ -84,7 +84,7 @@ describe('findDisk', () => {
     const qmp = await vm.connect();
     vm.qemu.on('x-debug-query-block-graph', () => refuse('no such thing', 'CommandNotFound'));
     await expect(listDisks(qmp)).rejects.toMatchObject({
-      code: 'graph-unstable',
+      code: 'DRIVER_GRAPH_UNSTABLE',
       message: 'the block graph cannot be read: no such thing',
     });
     await qmp.close();

@@ -62,7 +62,7 @@ test.each<[string, (socket: Socket) => unknown, string]>([
   await listen(onSocket, path);
   const probe = probeNbdServer({ type: 'unix', path }, { timeoutMs: 50 });
   await expect(probe).rejects.toMatchObject({
-    code: 'peer-silent',
+    code: 'DRIVER_PEER_SILENT',
     message: `no NBD server answers at unix:${path}: ${why}`,
   });
 });

@@ -256,8 +256,10 @@ describe('inspectVm', () => {
 
   test('QEMU that does not answer', async () => {
     vm.qemu.on('qom-list', () => 'silence');
-    await expect(inspectVm(qmp, { timeoutMs: 50 })).rejects.toMatchObject({ code: 'deadline' });
+    await expect(inspectVm(qmp, { timeoutMs: 50 })).rejects.toMatchObject({
+      code: 'DRIVER_DEADLINE',
+    });
     vm.qemu.on('query-kvm', () => refuse('no'));
-    await expect(inspectVm(qmp)).rejects.toMatchObject({ code: 'command-failed' });
+    await expect(inspectVm(qmp)).rejects.toMatchObject({ code: 'DRIVER_COMMAND_FAILED' });
   });
 });

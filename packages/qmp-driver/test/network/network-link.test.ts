@@ -122,7 +122,7 @@ describe('the primary', () => {
       return DONE;
     });
     await expect(connectNetwork(context, [LINK])).rejects.toMatchObject({
-      code: 'network-refused',
+      code: 'DRIVER_NETWORK_REFUSED',
       message: 'QEMU refuses a colo-compare for the network card at net0: no such chardev',
       remedy: expect.stringContaining('vhost=on'),
     });
@@ -133,7 +133,9 @@ describe('the primary', () => {
     await probeNetwork(context, [LINK]);
     expect(objects).toEqual(['iothread0']);
     qemu.on('object-add', () => refuse('Vhost is not supported'));
-    await expect(probeNetwork(context, [LINK])).rejects.toMatchObject({ code: 'network-refused' });
+    await expect(probeNetwork(context, [LINK])).rejects.toMatchObject({
+      code: 'DRIVER_NETWORK_REFUSED',
+    });
   });
 
   test('what hangs on a peer that takes no packets is cut with the migration', async () => {
@@ -177,7 +179,9 @@ describe('the secondary', () => {
   test('says so when it cannot be opened, after it has tried all', async () => {
     await prepareNetwork(context, [LINK]);
     qemu.once('object-del', () => refuse('in use'));
-    await expect(openNetwork(context, [LINK])).rejects.toMatchObject({ code: 'network-stuck' });
+    await expect(openNetwork(context, [LINK])).rejects.toMatchObject({
+      code: 'DRIVER_NETWORK_STUCK',
+    });
     await openNetwork(context, [LINK]);
     expect(objects.slice(1)).toEqual(['gannet-rewriter-net0']);
   });
