@@ -1,6 +1,6 @@
 import { checkTimeoutMs, whenAborted } from './clock.js';
 import { CommandTable, type CommandRequest, type CommandResult } from './command-table.js';
-import type { Connection, Inbound } from './connection.js';
+import type { QmpConnection, Inbound } from './wire/connection.js';
 import { CAPABILITY_OOB } from './constants.js';
 import {
   QmpAbortError,
@@ -43,7 +43,7 @@ export interface CommandOptions {
   readonly oob?: boolean | undefined;
 }
 
-export interface WaitOptions {
+export interface EventWaitOptions {
   /** None by default, nor for 0. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -70,7 +70,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   /** Resolves at the end: with what killed the client, or with undefined after close(). */
   readonly closed: Promise<QmpError | undefined>;
 
-  readonly #connection: Connection;
+  readonly #connection: QmpConnection;
   readonly #settings: Settings;
   readonly #commands: CommandTable;
   readonly #events: ListenerSet<QmpEvent>;
@@ -231,14 +231,14 @@ export class QmpClient<T extends QmpTables = CommonTables> {
    * @throws QmpTimeoutError `QMP_WAIT_TIMEOUT`; QmpAbortError; QmpConnectionError `QMP_CLOSED`, `QMP_NOT_OPEN`; what
    *   killed the client; what `predicate` throws
    */
-  waitForEvent<E extends EventName<T>>(name: E, options?: WaitOptions): Promise<EventIn<T, E>>;
+  waitForEvent<E extends EventName<T>>(name: E, options?: EventWaitOptions): Promise<EventIn<T, E>>;
   waitForEvent(
     wanted: string | ((event: AnyEventIn<T>) => boolean),
-    options?: WaitOptions,
+    options?: EventWaitOptions,
   ): Promise<AnyEventIn<T>>;
   waitForEvent(
     wanted: string | ((event: AnyEventIn<T>) => boolean),
-    options: WaitOptions = {},
+    options: EventWaitOptions = {},
   ): Promise<AnyEventIn<T>> {
     const matches =
       typeof wanted === 'string' ? (event: AnyEventIn<T>) => event.event === wanted : wanted;
@@ -277,7 +277,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   #waitFor(
     matches: (event: AnyEventIn<T>) => boolean,
     what: string,
-    { timeoutMs = 0, signal }: WaitOptions,
+    { timeoutMs = 0, signal }: EventWaitOptions,
   ): Promise<AnyEventIn<T>> {
     return new Promise((resolve, reject) => {
       if (this.#state !== 'open') throw this.#notOpen(what);

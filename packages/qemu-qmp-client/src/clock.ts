@@ -2,12 +2,12 @@ import { MAX_TIMEOUT_MS } from './constants.js';
 import { QmpUsageError } from './errors.js';
 
 /** Timers, passed in so that a simulation can run them. */
-export interface Clock {
+export interface QmpClock {
   /** Runs `run` once, `delayMs` from now; the function that it returns takes that back. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-export const systemClock: Clock = {
+export const systemClock: QmpClock = {
   after(delayMs, run) {
     const timer = setTimeout(run, delayMs);
     return () => clearTimeout(timer);

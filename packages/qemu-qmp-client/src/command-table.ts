@@ -8,7 +8,7 @@
  * At most MAX_IN_BAND_IN_FLIGHT in-band commands are with QEMU; one that was given up there still counts,
  * since it still fills QEMU's queue. Out-of-band commands are sent at once.
  */
-import { type Clock, whenAborted } from './clock.js';
+import { type QmpClock, whenAborted } from './clock.js';
 import { MAX_COMMANDS_HELD, MAX_IN_BAND_IN_FLIGHT } from './constants.js';
 import {
   QmpAbortError,
@@ -45,7 +45,7 @@ interface Entry {
 
 export interface CommandTableOptions {
   readonly idPrefix: string;
-  readonly clock: Clock;
+  readonly clock: QmpClock;
   readonly write: (line: string) => void;
 }
 

@@ -1,5 +1,5 @@
 import { whenAborted } from './clock.js';
-import { Connection } from './connection.js';
+import { QmpConnection } from './wire/connection.js';
 import { QmpAbortError, QmpTimeoutError } from './errors.js';
 import { type HandshakeResult, shakeHands } from './wire/handshake.js';
 import type { Settings } from './options.js';
@@ -7,7 +7,7 @@ import { describeTarget, dial } from './targets.js';
 
 /** A connection that holds what came after negotiation, and what was negotiated. */
 export interface Established extends HandshakeResult {
-  readonly connection: Connection;
+  readonly connection: QmpConnection;
 }
 
 /**
@@ -16,10 +16,10 @@ export interface Established extends HandshakeResult {
  */
 export async function establish(settings: Settings): Promise<Established> {
   const attempt = new AbortController();
-  let stage = 'dialling';
+  let doing = 'dialling';
   const giveUp = (error: Error): void => attempt.abort(error);
   const onTimeout = (): void => {
-    const message = `${stage} took more than ${settings.connectTimeoutMs} ms`;
+    const message = `${doing} took more than ${settings.connectTimeoutMs} ms`;
     giveUp(
       new QmpTimeoutError('QMP_CONNECT_TIMEOUT', `${describeTarget(settings.target)}: ${message}`),
     );
@@ -36,8 +36,12 @@ export async function establish(settings: Settings): Promise<Established> {
   try {
     const stream = await dial(settings.target, attempt.signal);
     // A monitor serves one client; a second one is connected by the kernel, and waits here.
-    stage = 'negotiation (does another client hold this monitor?)';
-    return await negotiate(new Connection(stream, settings.maxLineBytes), settings, attempt.signal);
+    doing = 'negotiation (does another client hold this monitor?)';
+    return await negotiate(
+      new QmpConnection(stream, settings.maxLineBytes),
+      settings,
+      attempt.signal,
+    );
   } finally {
     disarm?.();
     forget();
@@ -45,7 +49,7 @@ export async function establish(settings: Settings): Promise<Established> {
 }
 
 async function negotiate(
-  connection: Connection,
+  connection: QmpConnection,
   settings: Settings,
   signal: AbortSignal,
 ): Promise<Established> {

@@ -1,6 +1,11 @@
 /** A QMP client for QEMU; the README shows it at work. A fake QEMU is in `qemu-qmp-client/testing`. */
-export { type ClientState, type CommandOptions, QmpClient, type WaitOptions } from './client.js';
-export type { Clock } from './clock.js';
+export {
+  type ClientState,
+  type CommandOptions,
+  QmpClient,
+  type EventWaitOptions,
+} from './client.js';
+export type { QmpClock } from './clock.js';
 export type { CommandResult } from './command-table.js';
 export { MAX_COMMANDS_HELD, MAX_EARLY_MESSAGES, MAX_IN_BAND_IN_FLIGHT } from './constants.js';
 export {

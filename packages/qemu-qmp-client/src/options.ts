@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { checkCount, checkTimeoutMs, type Clock, systemClock } from './clock.js';
+import { checkCount, checkTimeoutMs, type QmpClock, systemClock } from './clock.js';
 import {
   DEFAULT_COMMAND_TIMEOUT_MS,
   DEFAULT_CONNECT_TIMEOUT_MS,
@@ -29,7 +29,7 @@ export interface ConnectOptions {
   /** Gets what is odd but not fatal: a reply to no command of ours (`QMP_UNKNOWN_ID`). */
   readonly onWarning?: ((warning: QmpProtocolError) => void) | undefined;
   /** Timers; the system's by default. */
-  readonly clock?: Clock | undefined;
+  readonly clock?: QmpClock | undefined;
   /**
    * Start of the ids of commands; random by default, so that no late reply to an earlier client of the
    * same monitor can be taken for one to us.
@@ -47,7 +47,7 @@ export interface Settings {
   readonly signal: AbortSignal | undefined;
   readonly onListenerError: ReportListenerError;
   readonly onWarning: (warning: QmpProtocolError) => void;
-  readonly clock: Clock;
+  readonly clock: QmpClock;
   readonly idPrefix: string;
 }
 

@@ -1,5 +1,5 @@
 import { QmpClient } from './client.js';
-import { checkTimeoutMs, type Clock, systemClock, whenAborted } from './clock.js';
+import { checkTimeoutMs, type QmpClock, systemClock, whenAborted } from './clock.js';
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './constants.js';
 import { QmpAbortError, QmpConnectionError, QmpError, QmpTimeoutError } from './errors.js';
 import type { ConnectOptions } from './options.js';
@@ -100,7 +100,7 @@ function isTransient(error: QmpError): boolean {
   );
 }
 
-function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
+function pause(delayMs: number, clock: QmpClock, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const wake = (): void => {
       cancel();

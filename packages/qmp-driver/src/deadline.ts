@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortedBy, WaitError } from './errors.js';
 
-export interface WaitOptions {
+export interface Bounds {
   /** For the whole wait; a positive whole number. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -14,7 +14,7 @@ export class Deadline {
   readonly #timeoutMs: number;
   readonly #endMs: number;
 
-  constructor(what: string, { timeoutMs, signal }: WaitOptions) {
+  constructor(what: string, { timeoutMs, signal }: Bounds) {
     this.#what = what;
     this.#timeoutMs = timeoutMs;
     this.#endMs = performance.now() + timeoutMs;

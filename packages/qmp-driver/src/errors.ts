@@ -206,7 +206,7 @@ export class WaitError extends DriverError {
 }
 
 /** QEMU's own words where it refused a command, else the error's message. */
-export function wordsOf(error: unknown): string {
+export function qemuReason(error: unknown): string {
   if (error instanceof QmpCommandError) return error.desc;
   return error instanceof Error ? error.message : String(error);
 }
@@ -225,7 +225,7 @@ export async function step<T>(
   } catch (error) {
     if (!(error instanceof QmpError)) throw error;
     if (error instanceof QmpAbortError) throw abortedBy(error.message, error.cause);
-    const wrapped = wrap(wordsOf(error), error);
+    const wrapped = wrap(qemuReason(error), error);
     if (!(error instanceof QmpTimeoutError)) throw wrapped;
     throw new WaitError('DRIVER_DEADLINE', wrapped.message, wrapped.remedy, { cause: error });
   }

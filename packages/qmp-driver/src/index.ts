@@ -19,7 +19,7 @@ export {
   WaitError,
   type WaitErrorCode,
 } from './errors.js';
-export { type ColoEvent, type ColoStatusAnswer, QmpColoMonitor } from './colo-monitor.js';
+export { type ColoMonitorEvent, type ColoStatusAnswer, QmpColoMonitor } from './colo-monitor.js';
 export {
   type DiskGraph,
   findDisk,
@@ -32,7 +32,7 @@ export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-cr
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
 export type { LocalDisk } from './disk/move-to-local.js';
-export type { NetworkLink } from './network/network-link.js';
+export type { ComparedCard } from './network/compared-card.js';
 export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';
 export { inspectVm } from './inspect/inspect-vm.js';

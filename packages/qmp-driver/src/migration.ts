@@ -10,7 +10,7 @@
  */
 import type { MigrationInfo, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
-import { ColoError, step, wordsOf } from './errors.js';
+import { ColoError, step, qemuReason } from './errors.js';
 
 export interface MigrationContext {
   readonly qmp: QmpClient;
@@ -68,7 +68,10 @@ export async function setCheckpointDelay(
 /** @throws ColoError `DRIVER_COMMAND_FAILED` */
 export async function queryMigration(context: MigrationContext): Promise<MigrationInfo> {
   const { qmp, deadline, commandTimeoutMs } = context;
-  return step(() => qmp.execute('query-migrate', {}, deadline.options(commandTimeoutMs)), unasked);
+  return step(
+    () => qmp.execute('query-migrate', {}, deadline.options(commandTimeoutMs)),
+    queryFailed,
+  );
 }
 
 /**
@@ -140,7 +143,7 @@ export async function leaveColo(context: MigrationContext): Promise<void> {
   for (;;) {
     const { status } = await queryMigration(context);
     const options = deadline.options(commandTimeoutMs);
-    const colo = await step(() => qmp.execute('query-colo-status', {}, options), unasked);
+    const colo = await step(() => qmp.execute('query-colo-status', {}, options), queryFailed);
     if (status === undefined || MIGRATION_OVER.has(status)) {
       if (colo.mode === 'none') return;
     } else if (status === 'colo') {
@@ -168,11 +171,11 @@ async function tolerate(run: () => Promise<unknown>, context: MigrationContext):
   try {
     await run();
   } catch (error) {
-    if (context.qmp.state !== 'open') throw unasked(wordsOf(error), error);
+    if (context.qmp.state !== 'open') throw queryFailed(qemuReason(error), error);
   }
 }
 
-function unasked(words: string, cause: unknown): ColoError {
+function queryFailed(words: string, cause: unknown): ColoError {
   const remedy = 'See whether QEMU still runs, and connect to it again.';
   return new ColoError(
     'DRIVER_COMMAND_FAILED',

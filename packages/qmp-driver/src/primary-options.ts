@@ -1,5 +1,5 @@
 /** What a PrimaryDriver is told, and what it tells. */
-import type { NetworkLink } from './network/network-link.js';
+import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 
 /** A link that no longer carries all writes: the replica must not commit any more. */
@@ -21,7 +21,7 @@ export interface PrimaryOptions {
   /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
   readonly probePeer?: boolean;
   /** Network cards whose packets are compared with the secondary's. */
-  readonly network?: readonly NetworkLink[];
+  readonly network?: readonly ComparedCard[];
   /**
    * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
    * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only

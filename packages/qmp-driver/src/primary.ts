@@ -36,7 +36,7 @@ import {
   setColoCapability,
 } from './migration.js';
 import { Mirror } from './disk/mirror.js';
-import type { NetworkLink } from './network/network-link.js';
+import type { ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
 import {
   connectNetwork,
@@ -72,7 +72,7 @@ export class PrimaryDriver {
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #attached = false;
-  #compared: readonly NetworkLink[] = [];
+  #compared: readonly ComparedCard[] = [];
   /** Failures of a link that we cut ourselves are no news. */
   #leaving = false;
 

@@ -5,10 +5,10 @@
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
-import { ColoError, FailoverError, step, wordsOf } from './errors.js';
+import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { setColoCapability } from './migration.js';
 import { type LocalDisk, moveDisks } from './disk/move-to-local.js';
-import type { NetworkLink } from './network/network-link.js';
+import type { ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import { yankAll } from './yank.js';
 
@@ -21,7 +21,7 @@ export interface SecondaryOptions {
   /** For moveToLocal() without its drain(). */
   readonly moveTimeoutMs?: number;
   /** Network cards whose packets come from the primary. */
-  readonly network?: readonly NetworkLink[];
+  readonly network?: readonly ComparedCard[];
 }
 
 /** The secondary's QEMU: prepare() while it waits with -incoming, failOver(), openNetwork(), moveToLocal(). */
@@ -59,7 +59,7 @@ export class SecondaryDriver {
     const deadline = new Deadline('preparing the secondary', { timeoutMs });
     const { status } = await step(
       () => this.#qmp.execute('query-status', {}, deadline.options(timeoutMs)),
-      unasked,
+      queryFailed,
     );
     if (status !== 'inmigrate') {
       const message = `this VM does not wait for its primary: its status is ${status}, not inmigrate`;
@@ -133,7 +133,7 @@ export class SecondaryDriver {
       // Somebody else may have sent it just before; then QEMU refuses ours and fails over all the same.
       const status = await this.#coloStatus(deadline);
       if (tookOver(status) || status.reason === 'processing') return;
-      const message = `QEMU refused to fail over: ${wordsOf(error)}`;
+      const message = `QEMU refused to fail over: ${qemuReason(error)}`;
       const remedy = 'Look at query-colo-status: another failover may be under way.';
       throw new FailoverError('DRIVER_FAILOVER_FAILED', message, remedy, { cause: error });
     }
@@ -141,7 +141,7 @@ export class SecondaryDriver {
 
   async #coloStatus(deadline: Deadline): Promise<ColoStatus> {
     const options = deadline.options(this.#options.commandTimeoutMs);
-    return step(() => this.#qmp.execute('query-colo-status', {}, options), unasked);
+    return step(() => this.#qmp.execute('query-colo-status', {}, options), queryFailed);
   }
 
   async #yankMigration(): Promise<void> {
@@ -182,7 +182,7 @@ function notSecondary(status: ColoStatus): FailoverError {
   );
 }
 
-function unasked(words: string, cause: unknown): ColoError {
+function queryFailed(words: string, cause: unknown): ColoError {
   const remedy = 'See whether QEMU still runs, and connect to it again.';
   return new ColoError('DRIVER_COMMAND_FAILED', `the secondary cannot be asked: ${words}`, remedy, {
     cause,

@@ -1,6 +1,6 @@
 import { type QmpClient, QmpCommandError, type YankInstance } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
-import { isNetworkChardev } from './network/network-link.js';
+import { isNetworkChardev } from './network/compared-card.js';
 
 /** A connection can end between being listed and being yanked; `yank` then refuses the whole list. */
 const ATTEMPTS_MAX = 5;

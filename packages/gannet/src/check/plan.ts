@@ -1,5 +1,5 @@
 /** What the two configurations say of the disks and how they are linked. */
-import { type DiskLink, type NetworkLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
+import { type DiskLink, type ComparedCard, TLS_CREDS_ID } from '@gannet/qmp-driver';
 import type { Address, Config, PrimaryConfig } from '../config.js';
 
 /** How the primary reaches the replicas. */
@@ -32,7 +32,7 @@ export function serverOf(address: Address): DiskLink['server'] {
 }
 
 /** The network cards of a primary, or of a secondary. */
-export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): NetworkLink[] {
+export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): ComparedCard[] {
   return network.flatMap((card) => {
     const { netdev, compareTimeoutMs, [role]: sockets } = card;
     return sockets ? [{ netdev, compareTimeoutMs, ...sockets }] : [];

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { main } from './main.js';
+import { runShell } from './main.js';
 
 // Not by running out of work: stdin may stay open after QEMU has hung up.
-process.exit(await main(process.argv.slice(2)));
+process.exit(await runShell(process.argv.slice(2)));

@@ -12,7 +12,7 @@ export function complete(schema: SchemaIndex, line: string): Completion {
     all.filter((one) => one.startsWith(last)),
     last,
   ];
-  const words = wordsOf(line.slice(0, start));
+  const words = finishedWords(line.slice(0, start));
   if (words === undefined) return [[], last];
   const [command, ...given] = words;
   if (command === undefined) return matching(schema.commands.map((name) => `${name} `));
@@ -21,7 +21,7 @@ export function complete(schema: SchemaIndex, line: string): Completion {
 }
 
 /** Undefined within a quote or bracket, where nothing can be completed. */
-function wordsOf(text: string): Word[] | undefined {
+function finishedWords(text: string): Word[] | undefined {
   try {
     return splitWords(text);
   } catch (error) {

@@ -14,7 +14,7 @@ export function historyPath(env: NodeJS.ProcessEnv): string {
 }
 
 /** Lines typed before, oldest first in the file. Readable by its owner alone: passwords may be among them. */
-export class History {
+export class LineHistory {
   constructor(readonly path: string) {}
 
   /** Newest first, as node:readline wants it; a file grown long is cut. None where there is no file. */

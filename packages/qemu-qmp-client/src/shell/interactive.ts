@@ -1,7 +1,7 @@
 import { clearLine, createInterface, cursorTo, type Interface } from 'node:readline';
 import type { QmpClient } from '../client.js';
 import { complete } from './completion.js';
-import type { History } from './history.js';
+import type { LineHistory } from './history.js';
 import { SchemaIndex } from './schema-index.js';
 import { readable, Session } from './session.js';
 
@@ -13,7 +13,7 @@ export interface Terminal {
 /** A prompt, until Ctrl-D or until QEMU hangs up; `known` is the history so far, newest first. */
 export async function interact(
   client: QmpClient,
-  history: History,
+  history: LineHistory,
   known: readonly string[],
   { input, output }: Terminal,
 ): Promise<Session> {

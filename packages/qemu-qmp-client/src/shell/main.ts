@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { QmpClient } from '../client.js';
 import { QmpError } from '../errors.js';
 import type { TcpTarget, UnixTarget } from '../targets.js';
-import { History, historyPath } from './history.js';
+import { LineHistory, historyPath } from './history.js';
 import { interact } from './interactive.js';
 import { jsonLines, Session } from './session.js';
 
@@ -44,7 +44,7 @@ interface Options {
 }
 
 /** The command `qemu-qmp-client`. */
-export async function main(argv: readonly string[]): Promise<ExitCode> {
+export async function runShell(argv: readonly string[]): Promise<ExitCode> {
   let options: Options | 'help';
   try {
     options = parse(argv);
@@ -67,7 +67,7 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
 
 async function shell({ target, interactive, timeoutMs, history }: Options): Promise<ExitCode> {
   const { stdin: input, stdout: output } = process;
-  const past = new History(history);
+  const past = new LineHistory(history);
   const known = interactive ? await past.load() : [];
   const client = await QmpClient.connect({ target, commandTimeoutMs: timeoutMs });
   const session = await (interactive

@@ -17,7 +17,7 @@
  * the greeting. The events did happen, so they are kept and come out in order; the replies carry ids
  * that are not ours, and the specification has clients drop those ("Commands Responses").
  */
-import type { Connection, Inbound } from '../connection.js';
+import type { QmpConnection, Inbound } from './connection.js';
 import { CAPABILITY_OOB, MAX_EARLY_MESSAGES, NEGOTIATION_COMMAND } from '../constants.js';
 import {
   QmpCommandError,
@@ -49,7 +49,7 @@ export interface HandshakeResult {
  *   the reason of `signal`
  */
 export function shakeHands(
-  connection: Connection,
+  connection: QmpConnection,
   options: HandshakeOptions,
   signal: AbortSignal,
 ): Promise<HandshakeResult> {
@@ -84,7 +84,7 @@ type Done = (result: HandshakeResult, early: readonly Inbound[]) => void;
 type Greeting = Extract<Message, { kind: 'greeting' }>;
 
 class Handshake {
-  readonly #connection: Connection;
+  readonly #connection: QmpConnection;
   readonly #options: HandshakeOptions;
   readonly #done: Done;
   readonly #early: Inbound[] = [];
@@ -92,7 +92,7 @@ class Handshake {
   #enabled: readonly string[] = [];
   #messages = 0;
 
-  constructor(connection: Connection, options: HandshakeOptions, done: Done) {
+  constructor(connection: QmpConnection, options: HandshakeOptions, done: Done) {
     this.#connection = connection;
     this.#options = options;
     this.#done = done;

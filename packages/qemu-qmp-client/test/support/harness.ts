@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
-import { type Clock, type ConnectOptions, QmpClient, QmpError } from '../../src/index.js';
+import { type QmpClock, type ConnectOptions, QmpClient, QmpError } from '../../src/index.js';
 import { streamPair } from '../../src/testing/index.js';
 import { GREETING, ok } from './wire.js';
 
 /** A clock that a test moves. */
-export class ManualClock implements Clock {
+export class ManualClock implements QmpClock {
   #nowMs = 0;
   readonly #timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
 

@@ -24,7 +24,7 @@ export interface SecondaryCommandOptions {
   readonly socketFolder: string;
   /** Back ends by the id of their character device or net device, in place of what would be derived. */
   readonly backends?: Readonly<Record<string, string>>;
-  /** Net devices that are walled off until a failover (NetworkLink). */
+  /** Net devices that are walled off until a failover (ComparedCard). */
   readonly network?: readonly string[];
 }
 

@@ -1,7 +1,7 @@
 /** Steps on the block graph that the primary and the secondary share. */
 import { type BlockdevOptions, type QmpClient, QmpCommandError } from 'qemu-qmp-client';
 import type { Deadline } from '../deadline.js';
-import { LinkError, step, wordsOf } from '../errors.js';
+import { LinkError, step, qemuReason } from '../errors.js';
 import { readGraph } from './graph.js';
 
 /** A node stays busy for a moment after its last user went (seen: "Block device link0 is in use"). */
@@ -52,7 +52,7 @@ export async function deleteNode(context: BlockdevContext, node: string): Promis
 }
 
 function undeletable(node: string, cause: unknown): LinkError {
-  const message = `node ${node} cannot be deleted: ${wordsOf(cause)}`;
+  const message = `node ${node} cannot be deleted: ${qemuReason(cause)}`;
   const remedy = 'See in x-debug-query-block-graph who uses it.';
   return new LinkError('DRIVER_REMOVE_FAILED', message, remedy, { cause });
 }

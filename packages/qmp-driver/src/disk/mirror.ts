@@ -22,11 +22,11 @@ import {
   QmpCommandError,
   type QmpEvent,
 } from 'qemu-qmp-client';
-import { Deadline, type WaitOptions } from '../deadline.js';
+import { Deadline, type Bounds } from '../deadline.js';
 import { SeedError, step } from '../errors.js';
 import { mirrorMissesWrites } from '../qemu-quirks.js';
 import type { ReadyOptions, SeedProgress } from './seed-options.js';
-import { standing } from './with-guest-paused.js';
+import { withGuestPaused } from './with-guest-paused.js';
 
 export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
 
@@ -109,7 +109,7 @@ export class Mirror {
    * releases that may miss a write are given none until the job has begun.
    * @throws SeedError `DRIVER_SEED_FAILED`
    */
-  async start(speedBytesPerSec: number | undefined, options: WaitOptions): Promise<void> {
+  async start(speedBytesPerSec: number | undefined, options: Bounds): Promise<void> {
     const { device, job, node, target, threaded } = this.source;
     const args = {
       'job-id': job,
@@ -124,7 +124,7 @@ export class Mirror {
     const begun = mirrorMissesWrites(this.#qmp.version) ? () => this.#begun(options) : undefined;
     const mayRun = !threaded && begun === undefined;
     await step(
-      () => (mayRun ? send() : standing(this.#qmp, options, send, begun)),
+      () => (mayRun ? send() : withGuestPaused(this.#qmp, options, send, begun)),
       (words, cause) => {
         this.dispose();
         const message = `the mirror of ${device} (job ${job}) did not start: ${words}`;
@@ -190,7 +190,7 @@ export class Mirror {
   }
 
   /** @param bytesPerSec 0 for no limit @throws SeedError `DRIVER_SEED_FAILED` */
-  async setSpeed(bytesPerSec: number, options: WaitOptions): Promise<void> {
+  async setSpeed(bytesPerSec: number, options: Bounds): Promise<void> {
     if (this.isOver()) return;
     await step(
       () =>
@@ -301,7 +301,7 @@ export class Mirror {
   }
 
   /** Until it has seen which parts of the disk there are to copy: only then it has a length. */
-  #begun(options: WaitOptions): Promise<void> {
+  #begun(options: Bounds): Promise<void> {
     const { device, job } = this.source;
     const deadline = new Deadline(`the mirror of ${device} (job ${job}): its beginning`, options);
     return this.#jobUntil(
@@ -352,10 +352,10 @@ export class Mirror {
   #cancelSafely(options: EndOptions): Promise<void> {
     const bounds = options.deadline.options(options.commandTimeoutMs);
     const gone = this.source.threaded ? () => this.#gone(options) : undefined;
-    return standing(this.#qmp, bounds, () => this.#cancel(true, bounds), gone);
+    return withGuestPaused(this.#qmp, bounds, () => this.#cancel(true, bounds), gone);
   }
 
-  async #cancel(force: boolean, options: WaitOptions): Promise<void> {
+  async #cancel(force: boolean, options: Bounds): Promise<void> {
     try {
       await this.#qmp.execute('block-job-cancel', { device: this.source.job, force }, options);
     } catch (error) {

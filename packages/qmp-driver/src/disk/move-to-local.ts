@@ -13,7 +13,7 @@
 import type { QmpClient } from 'qemu-qmp-client';
 import { addChild, addNode, type BlockdevContext, deleteNode, removeChild } from './blockdev.js';
 import { Deadline } from '../deadline.js';
-import { GraphError, MoveError, step, wordsOf } from '../errors.js';
+import { GraphError, MoveError, step, qemuReason } from '../errors.js';
 import { findDisk, readGraph } from './graph.js';
 
 export type LocalFormat = 'raw' | 'qcow2' | 'qed' | 'vdi' | 'vhdx' | 'vmdk' | 'vpc';
@@ -54,7 +54,7 @@ export async function moveDisks(
   try {
     await drain();
   } catch (cause) {
-    throw undone(`the buffers could not be written: ${wordsOf(cause)}`, wasRunning, cause);
+    throw undone(`the buffers could not be written: ${qemuReason(cause)}`, wasRunning, cause);
   }
   // Draining takes what it takes; the rest has its own bound.
   const after = contextFor(qmp, options);
@@ -65,12 +65,12 @@ export async function moveDisks(
     }
   } catch (cause) {
     await undo(contextFor(qmp, options), plans, wasRunning, cause);
-    throw undone(wordsOf(cause), wasRunning, cause);
+    throw undone(qemuReason(cause), wasRunning, cause);
   }
   const leftover = await deleteOld(after, plans);
   if (wasRunning) await cont(contextFor(qmp, options));
   if (leftover !== undefined) {
-    const message = `the guest is on its local files, but a node is left: ${wordsOf(leftover)}`;
+    const message = `the guest is on its local files, but a node is left: ${qemuReason(leftover)}`;
     const remedy = 'Delete it with blockdev-del before the replicator goes.';
     throw new MoveError('DRIVER_MOVE_UNTIDY', message, remedy, false, { cause: leftover });
   }
@@ -133,7 +133,7 @@ async function stop(context: BlockdevContext): Promise<boolean> {
   } catch (cause) {
     // A stop without an answer may still come to pass: this cont then comes right behind it.
     await qmp.execute('cont', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
-    const message = `the guest could not be stopped: ${wordsOf(cause)}`;
+    const message = `the guest could not be stopped: ${qemuReason(cause)}`;
     const remedy = 'Nothing was changed. A write that hangs keeps a guest from stopping.';
     throw new MoveError('DRIVER_MOVE_UNDONE', message, remedy, false, { cause });
   }
@@ -170,7 +170,7 @@ async function undo(
       await deleteNode(context, disk.id);
     }
   } catch (cause) {
-    const message = `the move failed (${wordsOf(first)}), and so did undoing it: ${wordsOf(cause)}`;
+    const message = `the move failed (${qemuReason(first)}), and so did undoing it: ${qemuReason(cause)}`;
     const remedy = 'Mend the quorums by hand with x-blockdev-change before cont.';
     throw new MoveError('DRIVER_MOVE_STUCK', message, remedy, wasRunning, { cause });
   }

@@ -36,7 +36,7 @@ export async function probeNbdServer(server: ServerAddress, options: ProbeOption
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new LinkError(
       'DRIVER_PEER_SILENT',
-      `no NBD server answers at ${addressText(server)}: ${why}`,
+      `no NBD server answers at ${serverText(server)}: ${why}`,
       'Start the replicator, or free it if it hangs, before QEMU is told to connect.',
       { cause },
     );
@@ -47,7 +47,7 @@ export async function probeNbdServer(server: ServerAddress, options: ProbeOption
   socket.unref();
 }
 
-export function addressText(server: ServerAddress): string {
+export function serverText(server: ServerAddress): string {
   return server.type === 'unix' ? `unix:${server.path}` : `${server.host}:${server.port}`;
 }
 

@@ -13,7 +13,7 @@ import { addNode, type BlockdevContext, deleteNode } from './blockdev.js';
 import { LinkError, SeedError, step } from '../errors.js';
 import { type DiskLink, namesOf, nbdOptions } from './disk-link.js';
 import { probeNbdServer } from './nbd-probe.js';
-import { standing } from './with-guest-paused.js';
+import { withGuestPaused } from './with-guest-paused.js';
 import { yankAll } from '../yank.js';
 
 const RETRY_PAUSE_MS = 200;
@@ -98,7 +98,7 @@ export class SeedTarget {
     const bounds = deadline.options(commandTimeoutMs);
     const send = (): Promise<unknown> => qmp.execute('blockdev-reopen', { options }, bounds);
     await step(
-      () => (this.#threaded ? standing(qmp, bounds, send) : send()),
+      () => (this.#threaded ? withGuestPaused(qmp, bounds, send) : send()),
       (words, cause) => {
         const message = `the mirror of ${this.#disk.device} can't be put on node ${link}: ${words}`;
         return new LinkError('DRIVER_ADD_FAILED', message, 'Protect the VM anew.', { cause });

@@ -1,14 +1,14 @@
 import type { QmpClient } from 'qemu-qmp-client';
-import type { WaitOptions } from '../deadline.js';
+import type { Bounds } from '../deadline.js';
 
 /**
  * Has QEMU carry out a command while the guest stands still and none of its requests is under way: `stop` drains. All
  * three go out before any answer, so that the guest stands for their time alone, and does not depend on us to be
  * continued; but where there is something to wait for, `settled`, before it is. A guest that stands already is left so.
  */
-export async function standing(
+export async function withGuestPaused(
   qmp: QmpClient,
-  bounds: WaitOptions,
+  bounds: Bounds,
   send: () => Promise<unknown>,
   settled?: () => Promise<void>,
 ): Promise<void> {

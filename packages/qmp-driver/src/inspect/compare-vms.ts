@@ -136,7 +136,7 @@ function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
 function versionPair(primary: VmReport, secondary: VmReport): Finding[] {
   const broken = versionFindings(secondary, "the secondary's QEMU");
   const [a, b] = [primary.version, secondary.version];
-  const [left, right] = [textOf(primary), textOf(secondary)];
+  const [left, right] = [versionText(primary), versionText(secondary)];
   if (left === right) return broken;
   const isSeries = a.major === b.major && a.minor === b.minor;
   const message = `the primary runs QEMU ${left}, the secondary ${right}`;
@@ -144,7 +144,7 @@ function versionPair(primary: VmReport, secondary: VmReport): Finding[] {
   return [...broken, finding(isSeries ? 'warning' : 'error', 'version-differs', message, remedy)];
 }
 
-function textOf({ version }: VmReport): string {
+function versionText({ version }: VmReport): string {
   const { major, minor, micro, package: packaged } = version;
   return `${major}.${minor}.${micro}${packaged === '' ? '' : ` (${packaged})`}`;
 }

@@ -5,7 +5,7 @@
  * default on the live device, was given, or came out of something that was given. A copy that is given all
  * of it is the same device, also where QEMU would choose again (vectors, queues, legacy or not).
  */
-import type { QomProperty, QomReader } from './qom.js';
+import type { PropertyInfo, QomReader } from './qom.js';
 import { isScalar } from './qom.js';
 import type { DeviceReport, ObjectReport, Scalar } from './vm-report.js';
 
@@ -79,7 +79,7 @@ function plain(value: unknown): unknown {
   return typeof value === 'string' && value.startsWith('/objects/') ? lastPart(value) : value;
 }
 
-function differs({ name, type, defaultValue }: QomProperty, value: Scalar): boolean {
+function differs({ name, type, defaultValue }: PropertyInfo, value: Scalar): boolean {
   if (defaultValue !== undefined) return value !== defaultValue;
   if (name === 'bootindex') return Number(value) >= 0;
   // Links that do not lead to an object are made by the board.

@@ -7,14 +7,14 @@ import type { Scalar } from './vm-report.js';
 /** Commands with QEMU at a time: more would only wait in the client, their deadlines running. */
 const TOGETHER_MAX = 8;
 
-export interface QomProperty {
+export interface PropertyInfo {
   readonly name: string;
   readonly type: string;
   readonly defaultValue: unknown;
 }
 
 export class QomReader {
-  readonly #types = new Map<string, Promise<QomProperty[]>>();
+  readonly #types = new Map<string, Promise<PropertyInfo[]>>();
 
   constructor(
     private readonly qmp: QmpClient,
@@ -44,7 +44,7 @@ export class QomReader {
     return this.ask('qom-get', { path, property });
   }
 
-  async list(path: string): Promise<QomProperty[]> {
+  async list(path: string): Promise<PropertyInfo[]> {
     return propertiesOf(await this.ask('qom-list', { path }));
   }
 
@@ -60,7 +60,7 @@ export class QomReader {
   }
 
   /** What a device of that type can be given; asked once a type. */
-  typeProperties(typename: string, command = 'device-list-properties'): Promise<QomProperty[]> {
+  typeProperties(typename: string, command = 'device-list-properties'): Promise<PropertyInfo[]> {
     const known = this.#types.get(typename) ?? this.ask(command, { typename }).then(propertiesOf);
     this.#types.set(typename, known);
     return known;
@@ -99,7 +99,7 @@ export function textOr(value: unknown, otherwise: string): string {
   return typeof value === 'string' && value !== '' ? value : otherwise;
 }
 
-function propertiesOf(answer: unknown): QomProperty[] {
+function propertiesOf(answer: unknown): PropertyInfo[] {
   const list: readonly unknown[] = Array.isArray(answer) ? answer : [];
   return list.flatMap((one) => {
     if (!isRecord(one)) return [];

@@ -18,7 +18,7 @@ import { NetworkError, step } from '../errors.js';
 import type { ServerAddress } from '../disk/disk-link.js';
 
 /** One network card of a protected VM. */
-export interface NetworkLink {
+export interface ComparedCard {
   /** Id of its back end (-netdev), the same on both sides. */
   readonly netdev: string;
   /** Where the secondary's QEMU takes the packets for the guest: it listens, the primary's connects. */
@@ -38,7 +38,7 @@ export interface NetworkContext {
 const PREFIX = 'gannet-';
 
 /** Objects of QEMU (-object), by what they are for. */
-export function objectsOf({ netdev }: NetworkLink) {
+export function objectsOf({ netdev }: ComparedCard) {
   const name = (part: string): string => `${PREFIX}${part}-${netdev}`;
   return {
     ...{ wall: name('wall'), arrive: name('arrive'), leave: name('leave') },
@@ -49,7 +49,7 @@ export function objectsOf({ netdev }: NetworkLink) {
 }
 
 /** Character devices. `captured` and `released` are sockets that lead from QEMU to itself. */
-export function chardevsOf({ netdev }: NetworkLink) {
+export function chardevsOf({ netdev }: ComparedCard) {
   const name = (part: string): string => `${PREFIX}${part}-${netdev}`;
   return {
     ...{ nowhere: name('nowhere'), arriving: name('arriving'), leaving: name('leaving') },
@@ -65,14 +65,14 @@ export function isNetworkChardev(id: string): boolean {
 }
 
 export function listening(address: ServerAddress): ChardevBackend {
-  return { type: 'socket', data: { addr: legacy(address), server: true, wait: false } };
+  return { type: 'socket', data: { addr: legacyAddress(address), server: true, wait: false } };
 }
 
 export function connecting(address: ServerAddress): ChardevBackend {
-  return { type: 'socket', data: { addr: legacy(address), server: false, nodelay: true } };
+  return { type: 'socket', data: { addr: legacyAddress(address), server: false, nodelay: true } };
 }
 
-function legacy(address: ServerAddress) {
+function legacyAddress(address: ServerAddress) {
   return address.type === 'unix'
     ? ({ type: 'unix', data: { path: address.path } } as const)
     : ({ type: 'inet', data: { host: address.host, port: String(address.port) } } as const);
@@ -81,7 +81,7 @@ function legacy(address: ServerAddress) {
 /** @throws NetworkError `DRIVER_NETWORK_REFUSED` with QEMU's words */
 export async function addChardev(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
-  { netdev }: NetworkLink,
+  { netdev }: ComparedCard,
   id: string,
   backend: ChardevBackend,
 ): Promise<void> {
@@ -99,7 +99,7 @@ export async function addChardev(
 /** @throws NetworkError `DRIVER_NETWORK_REFUSED` with QEMU's words */
 export async function addObject(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
-  { netdev }: NetworkLink,
+  { netdev }: ComparedCard,
   type: string,
   id: string,
   properties: Readonly<Record<string, unknown>>,
@@ -121,7 +121,7 @@ export async function addObject(
  */
 export async function removeAll(
   { qmp, deadline, commandTimeoutMs }: NetworkContext,
-  { netdev }: NetworkLink,
+  { netdev }: ComparedCard,
   objects: readonly string[],
   chardevs: readonly string[],
 ): Promise<void> {

@@ -16,10 +16,10 @@ import {
   chardevsOf,
   connecting,
   type NetworkContext,
-  type NetworkLink,
+  type ComparedCard,
   objectsOf,
   removeAll,
-} from './network-link.js';
+} from './compared-card.js';
 
 const COMPARE_TIMEOUT_MS = 1000;
 /** Packets may then wait for a quarter longer than they should. */
@@ -33,48 +33,48 @@ const HEADERS = { vnet_hdr_support: true };
  */
 export async function probeNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
-  for (const link of links) {
-    const { probe } = objectsOf(link);
-    await removeAll(context, link, [probe], []);
-    const filter = { netdev: link.netdev, interval: 1, status: 'off' };
-    await addObject(context, link, 'filter-buffer', probe, filter);
-    await removeAll(context, link, [probe], []);
+  for (const card of cards) {
+    const { probe } = objectsOf(card);
+    await removeAll(context, card, [probe], []);
+    const filter = { netdev: card.netdev, interval: 1, status: 'off' };
+    await addObject(context, card, 'filter-buffer', probe, filter);
+    await removeAll(context, card, [probe], []);
   }
 }
 
 /** @throws NetworkError `DRIVER_NETWORK_REFUSED`, and takes back what it did; WaitError */
 export async function connectNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
-  await leaveNetwork(context, links);
+  await leaveNetwork(context, cards);
   try {
-    for (const link of links) await connectOne(context, link);
+    for (const card of cards) await connectOne(context, card);
   } catch (error) {
-    await leaveNetwork(context, links).catch(() => undefined);
+    await leaveNetwork(context, cards).catch(() => undefined);
     throw error;
   }
 }
 
-async function connectOne(context: NetworkContext, link: NetworkLink): Promise<void> {
-  const chardev = chardevsOf(link);
-  const object = objectsOf(link);
-  await addChardev(context, link, chardev.mirrored, connecting(link.mirror));
-  await addChardev(context, link, chardev.secondary, connecting(link.compare));
+async function connectOne(context: NetworkContext, card: ComparedCard): Promise<void> {
+  const chardev = chardevsOf(card);
+  const object = objectsOf(card);
+  await addChardev(context, card, chardev.mirrored, connecting(card.mirror));
+  await addChardev(context, card, chardev.secondary, connecting(card.compare));
   const loops = [
     [chardev.captured, chardev.capturedEnd],
     [chardev.released, chardev.releasedEnd],
   ] as const;
   for (const [server, client] of loops) {
     const name = `gannet-${randomUUID()}`;
-    await addChardev(context, link, server, loopback(name, true));
-    await addChardev(context, link, client, loopback(name, false));
+    await addChardev(context, card, server, loopback(name, true));
+    await addChardev(context, card, client, loopback(name, false));
   }
-  const timeoutMs = link.compareTimeoutMs ?? COMPARE_TIMEOUT_MS;
-  await addObject(context, link, 'iothread', object.thread, {});
-  await addObject(context, link, 'colo-compare', object.compare, {
+  const timeoutMs = card.compareTimeoutMs ?? COMPARE_TIMEOUT_MS;
+  await addObject(context, card, 'iothread', object.thread, {});
+  await addObject(context, card, 'colo-compare', object.compare, {
     primary_in: chardev.capturedEnd,
     secondary_in: chardev.secondary,
     outdev: chardev.releasedEnd,
@@ -98,12 +98,12 @@ function loopback(name: string, server: boolean): ChardevBackend {
  */
 export async function joinNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
-  for (const link of links) {
-    const { netdev } = link;
-    const chardev = chardevsOf(link);
-    const object = objectsOf(link);
+  for (const card of cards) {
+    const { netdev } = card;
+    const chardev = chardevsOf(card);
+    const object = objectsOf(card);
     const filters = [
       ['filter-mirror', object.mirror, { queue: 'tx', outdev: chardev.mirrored }],
       ['filter-redirector', object.release, { queue: 'rx', indev: chardev.released }],
@@ -111,7 +111,7 @@ export async function joinNetwork(
       ['filter-redirector', object.capture, { queue: 'rx', outdev: chardev.captured }],
     ] as const;
     for (const [type, id, properties] of filters) {
-      await addObject(context, link, type, id, { netdev, ...properties, ...HEADERS });
+      await addObject(context, card, type, id, { netdev, ...properties, ...HEADERS });
     }
   }
 }
@@ -119,9 +119,9 @@ export async function joinNetwork(
 /** The cards whose packets go through colo-compare. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function joinedNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
-): Promise<NetworkLink[]> {
-  if (links.length === 0) return [];
+  cards: readonly ComparedCard[],
+): Promise<ComparedCard[]> {
+  if (cards.length === 0) return [];
   const { qmp, deadline, commandTimeoutMs } = context;
   const there = await step(
     () => qmp.execute('qom-list', { path: '/objects' }, deadline.options(commandTimeoutMs)),
@@ -132,21 +132,21 @@ export async function joinedNetwork(
       });
     },
   );
-  return links.filter((link) => there.some(({ name }) => name === objectsOf(link).capture));
+  return cards.filter((card) => there.some(({ name }) => name === objectsOf(card).capture));
 }
 
 /** Harmless when there is nothing. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function leaveNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
   const errors: unknown[] = [];
-  for (const link of links) {
-    const { capture, compare, thread, mirror, release } = objectsOf(link);
-    const chardev = chardevsOf(link);
+  for (const card of cards) {
+    const { capture, compare, thread, mirror, release } = objectsOf(card);
+    const chardev = chardevsOf(card);
     await removeAll(
       context,
-      link,
+      card,
       // The guest's packets go straight out; then colo-compare lets go of what it holds.
       [capture, compare, thread, mirror, release],
       [

@@ -14,10 +14,10 @@ import {
   chardevsOf,
   listening,
   type NetworkContext,
-  type NetworkLink,
+  type ComparedCard,
   objectsOf,
   removeAll,
-} from './network-link.js';
+} from './compared-card.js';
 
 /** See primary-network.ts. */
 const HEADERS = { vnet_hdr_support: true };
@@ -27,21 +27,21 @@ const ANNOUNCEMENTS = { initial: 50, max: 250, rounds: 5, step: 50 };
 /** @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError */
 export async function prepareNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
-  for (const link of links) {
-    const { netdev } = link;
-    const chardev = chardevsOf(link);
-    const object = objectsOf(link);
+  for (const card of cards) {
+    const { netdev } = card;
+    const chardev = chardevsOf(card);
+    const object = objectsOf(card);
     await removeAll(
       context,
-      link,
+      card,
       [object.leave, object.arrive, object.rewriter, object.wall],
       [chardev.leaving, chardev.arriving, chardev.nowhere],
     );
-    await addChardev(context, link, chardev.nowhere, { type: 'null', data: {} });
-    await addChardev(context, link, chardev.arriving, listening(link.mirror));
-    await addChardev(context, link, chardev.leaving, listening(link.compare));
+    await addChardev(context, card, chardev.nowhere, { type: 'null', data: {} });
+    await addChardev(context, card, chardev.arriving, listening(card.mirror));
+    await addChardev(context, card, chardev.leaving, listening(card.compare));
     const filters = [
       // The first: without a primary at its socket, a redirector lets the guest's packets pass.
       ['filter-redirector', object.wall, { queue: 'all', outdev: chardev.nowhere }],
@@ -50,7 +50,7 @@ export async function prepareNetwork(
       ['filter-rewriter', object.rewriter, { queue: 'all', ...HEADERS }],
     ] as const;
     for (const [type, id, properties] of filters) {
-      await addObject(context, link, type, id, { netdev, ...properties });
+      await addObject(context, card, type, id, { netdev, ...properties });
     }
   }
 }
@@ -58,14 +58,14 @@ export async function prepareNetwork(
 /** Harmless when repeated. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
 export async function openNetwork(
   context: NetworkContext,
-  links: readonly NetworkLink[],
+  cards: readonly ComparedCard[],
 ): Promise<void> {
-  for (const link of links) {
-    const { leave, arrive, wall } = objectsOf(link);
-    const { leaving, arriving, nowhere } = chardevsOf(link);
-    await removeAll(context, link, [leave, arrive, wall], [leaving, arriving, nowhere]);
+  for (const card of cards) {
+    const { leave, arrive, wall } = objectsOf(card);
+    const { leaving, arriving, nowhere } = chardevsOf(card);
+    await removeAll(context, card, [leave, arrive, wall], [leaving, arriving, nowhere]);
   }
-  if (links.length === 0) return;
+  if (cards.length === 0) return;
   const { qmp, deadline, commandTimeoutMs } = context;
   await step(
     () => qmp.executeRaw('announce-self', ANNOUNCEMENTS, deadline.options(commandTimeoutMs)),

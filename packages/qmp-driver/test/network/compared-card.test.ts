@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { QmpClient } from 'qemu-qmp-client';
 import { FakeQemu } from 'qemu-qmp-client/testing';
 import { Deadline } from '../../src/deadline.js';
-import type { NetworkContext, NetworkLink } from '../../src/network/network-link.js';
+import type { NetworkContext, ComparedCard } from '../../src/network/compared-card.js';
 import {
   connectNetwork,
   joinedNetwork,
@@ -14,7 +14,7 @@ import { openNetwork, prepareNetwork } from '../../src/network/secondary-network
 import { yankAll } from '../../src/yank.js';
 import { DONE, refuse } from '../support/fake-vm.js';
 
-const LINK: NetworkLink = {
+const LINK: ComparedCard = {
   netdev: 'net0',
   mirror: { type: 'unix', path: '/run/m' },
   compare: { type: 'inet', host: '127.0.0.1', port: 9004 },
@@ -106,7 +106,7 @@ describe('the primary', () => {
   });
 
   test('is known to one that comes later by what is in QEMU', async () => {
-    const other: NetworkLink = { ...LINK, netdev: 'net1' };
+    const other: ComparedCard = { ...LINK, netdev: 'net1' };
     await connectNetwork(context, [LINK, other]);
     expect(await joinedNetwork(context, [LINK, other])).toEqual([]);
     await joinNetwork(context, [LINK]);

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
-import { QmpConnectionError, QmpError, QmpProtocolError } from './errors.js';
-import { LineSplitter } from './wire/lines.js';
-import { decodeMessage, type Message } from './wire/messages.js';
-import { type Write, writerFor } from './wire/writer.js';
+import { QmpConnectionError, QmpError, QmpProtocolError } from '../errors.js';
+import { LineSplitter } from './lines.js';
+import { decodeMessage, type Message } from './messages.js';
+import { type Write, writerFor } from './writer.js';
 
 /** What comes out of a connection: messages, then exactly one end. */
 export type Inbound =
@@ -13,7 +13,7 @@ export type Inbound =
  * Bytes of a stream to messages, in the tick in which they arrive and in their order. While there is no
  * receiver, messages are held, in order; the holder keeps that time short.
  */
-export class Connection {
+export class QmpConnection {
   readonly #stream: Duplex;
   readonly #lines: LineSplitter;
   readonly #write: Write;
