@@ -155,6 +155,28 @@ export async function leaveColo(context: MigrationContext): Promise<void> {
   }
 }
 
+/**
+ * A migration that completed although nobody wanted it leaves a guest that must not just be
+ * continued.
+ * @throws ColoError `DRIVER_GUEST_STOPPED`
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
+ * @throws WaitError
+ */
+export async function checkGuest({
+  qmp,
+  deadline,
+  commandTimeoutMs,
+}: MigrationContext): Promise<void> {
+  const options = deadline.options(commandTimeoutMs);
+  const { status } = await step(() => qmp.execute('query-status', {}, options), queryFailed);
+  if (status !== 'postmigrate') return;
+  throw new ColoError(
+    'DRIVER_GUEST_STOPPED',
+    "the guest is stopped: QEMU's status is postmigrate, its state may run on the secondary",
+    'Stop the secondary for good, then continue the guest here with cont.',
+  );
+}
+
 /** Statuses with nothing under way. Releases add to those that are: never list them. */
 export const MIGRATION_OVER: ReadonlySet<string> = new Set([
   'none',

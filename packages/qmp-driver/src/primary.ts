@@ -21,13 +21,14 @@
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
 import { Deadline } from './deadline.js';
-import { ColoError, GraphError, LinkError, SeedError, step } from './errors.js';
+import { ColoError, GraphError, LinkError, step } from './errors.js';
 import type { Finding } from './inspect/finding.js';
-import { type DiskGraph, findDisk } from './disk/graph.js';
-import { iothreadOf } from './inspect/inspect-vm.js';
+import { type FoundDisk, findDisks } from './find-disks.js';
+import { findDisk } from './disk/graph.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
-import { cancelCopies, LinkedDisk, quorumOf } from './disk/linked-disk.js';
+import { cancelCopies, LinkedDisk } from './disk/linked-disk.js';
 import {
+  checkGuest,
   leaveColo,
   type MigrationContext,
   migrateIntoColo,
@@ -51,16 +52,10 @@ import type {
   SeedOptions,
   StartColoOptions,
 } from './primary-options.js';
-import { QomReader } from './inspect/qom.js';
+import { watchQuorums } from './disk/quorum-watch.js';
+import { phaseAfter, type PrimaryPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
 import { yankAll } from './yank.js';
-
-interface FoundDisk {
-  readonly disk: DiskLink;
-  readonly graph: DiskGraph;
-  /** Whether it is served in an I/O thread. */
-  readonly threaded: boolean;
-}
 
 /**
  * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it; runAlone() or rollback()
@@ -71,10 +66,8 @@ export class PrimaryDriver {
   readonly #options: Required<PrimaryOptions>;
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
-  #attached = false;
+  #phase: PrimaryPhase = 'idle';
   #compared: readonly ComparedCard[] = [];
-  /** Failures of a link that we cut ourselves are no news. */
-  #leaving = false;
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
@@ -118,14 +111,13 @@ export class PrimaryDriver {
    */
   async seed(disks: readonly DiskLink[], options: SeedOptions = {}): Promise<void> {
     checkLinks(disks);
-    if (this.#linked.length > 0) {
-      const message = `this driver has disks in its care: ${this.#deviceList()}`;
-      throw new SeedError('DRIVER_SEED_FAILED', message, 'Call runAlone() or rollback() first.');
-    }
+    // What a rollback that failed has left would be in the way of this seed, and of every later one.
+    if (this.#phase === 'leaving') await this.rollback();
+    this.#step('seed');
     const { signal, onProgress, speedBytesPerSec } = options;
     const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
     const isEnough = (): boolean => this.#linked.every(({ mirror }) => mirror.isComplete);
-    const found = await this.#find(disks, signal);
+    const found = await findDisks(this.#qmp, disks, { ...this.#commandOptions(), signal });
     this.#watch();
     for (const one of found) {
       const context = this.#blockdev(`starting the seed of ${one.disk.device}`, signal);
@@ -142,12 +134,13 @@ export class PrimaryDriver {
     try {
       await Promise.all(waits);
     } finally {
-      // Nobody changes the graph any more behind the back of who rolls back.
+      // A rollback that follows must be the only one to change the graph.
       failed.abort();
       await Promise.allSettled(waits);
     }
     // One may have failed after it was READY, while another was still copying.
     this.#checkMirrors();
+    this.#step('seeded');
   }
 
   /**
@@ -156,20 +149,25 @@ export class PrimaryDriver {
    * @throws LinkError `DRIVER_NOT_SEEDED`, `DRIVER_PEER_SILENT`, `DRIVER_ADD_FAILED`; SeedError; GraphError; WaitError
    */
   async attach(disks: readonly DiskLink[]): Promise<void> {
+    this.#step('attach');
     const wanted = new Set(disks.map(({ id }) => id));
     const chosen = this.#linked.filter(({ disk }) => wanted.has(disk.id));
     if (chosen.length < wanted.size || chosen.length < this.#linked.length) {
-      const message = `the seeded disks are ${this.#deviceList()}, which is not what to attach`;
-      throw new LinkError('DRIVER_NOT_SEEDED', message, 'Attach the very disks that were seeded.');
+      const message = `attach() was called with other disks than seed(): ${this.#deviceList()}`;
+      throw new LinkError(
+        'DRIVER_NOT_SEEDED',
+        message,
+        'Attach exactly the disks that were seeded.',
+      );
     }
-    // Before the first link opens: what breaks from here on is not resumed.
-    for (const { mirror } of chosen) if (mirror.state !== 'ended') mirror.seal();
+    // Before the first link opens: a copy that breaks from here on is not resumed.
+    for (const linked of chosen) linked.seal();
     for (const linked of chosen) {
       this.#checkMirrors();
       await linked.attach(this.#blockdev(`attaching ${linked.disk.device}`));
     }
     this.#checkMirrors();
-    this.#attached = true;
+    this.#step('attached');
   }
 
   /**
@@ -180,7 +178,7 @@ export class PrimaryDriver {
   async setSeedSpeed(bytesPerSec: number): Promise<void> {
     const { commandTimeoutMs: timeoutMs } = this.#options;
     for (const { mirror } of this.#linked) {
-      if (mirror.state !== 'new') await mirror.setSpeed(bytesPerSec, { timeoutMs });
+      if (mirror.phase !== 'new') await mirror.setSpeed(bytesPerSec, { timeoutMs });
     }
   }
 
@@ -191,7 +189,7 @@ export class PrimaryDriver {
    */
   async cutSeeds(): Promise<void> {
     const nodes = this.#linked
-      .filter(({ target, mirror }) => target.isResumable && !mirror.isSealed)
+      .filter(({ mirror }) => mirror.isResumable)
       .flatMap(({ disk }) => namesOf(disk).seedLinks);
     await yankAll(this.#qmp, { nodes, migration: false }, this.#options.commandTimeoutMs);
   }
@@ -204,10 +202,8 @@ export class PrimaryDriver {
    */
   async startColo(options: StartColoOptions): Promise<void> {
     const { uri, periodMs, timeoutMs, signal, onProgress } = options;
-    if (!this.#attached) {
-      const message = 'no disks are attached: the secondary would run on stale ones';
-      throw new LinkError('DRIVER_NOT_SEEDED', message, 'Call seed() and attach() first.');
-    }
+    // Without them the secondary would run on stale disks.
+    this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
     await setColoCapability(context, true);
@@ -225,6 +221,7 @@ export class PrimaryDriver {
    * @throws SeedError `DRIVER_SEED_LOST`: writes are missing on the replica; LinkError `DRIVER_REMOVE_FAILED`; WaitError
    */
   async finishSeed(): Promise<void> {
+    this.#step('finishSeed');
     for (const linked of this.#linked) {
       await linked.endSeed(this.#blockdev(`ending the seed of ${linked.disk.device}`));
     }
@@ -263,7 +260,7 @@ export class PrimaryDriver {
    */
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
-    const found = await this.#find(disks, undefined);
+    const found = await findDisks(this.#qmp, disks, this.#commandOptions());
     const jobs = await step(
       () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
       (words, cause) => {
@@ -274,14 +271,15 @@ export class PrimaryDriver {
       },
     );
     const context = this.#migration('looking at the network cards');
-    this.#compared = await joinedNetwork(context, this.#options.network);
+    const compared = await joinedNetwork(context, this.#options.network);
+    this.#step('adopt');
+    this.#compared = compared;
     this.#watch();
     for (const one of found) {
       const { mirror } = this.#link(one);
       const job = jobs.find(({ device }) => device === namesOf(one.disk).seedJob);
       if (job !== undefined) mirror.adopt(job.ready);
     }
-    this.#attached = true;
   }
 
   /**
@@ -324,14 +322,14 @@ export class PrimaryDriver {
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
-    this.#leaving = true;
+    this.#step('leave');
     await cancelCopies(this.#linked, this.#options.commandTimeoutMs);
     await this.#letGo('rolling back');
   }
 
   async #letGo(what: string): Promise<void> {
     const errors: unknown[] = [];
-    this.#leaving = true;
+    this.#step('leave');
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
@@ -347,41 +345,16 @@ export class PrimaryDriver {
     });
     await attempt(() => leaveColo(context));
     await attempt(() => setColoCapability(context, false));
-    await attempt(() => this.#checkGuest(context));
+    await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
 
-  /** A migration that completed behind our back leaves a guest that must not just be continued. */
-  async #checkGuest({ deadline }: MigrationContext): Promise<void> {
-    const options = deadline.options(this.#options.commandTimeoutMs);
-    const { status } = await this.#qmp.execute('query-status', {}, options);
-    if (status !== 'postmigrate') return;
-    throw new ColoError(
-      'DRIVER_GUEST_STOPPED',
-      "the guest stands still: QEMU's status is postmigrate, its state may run on the secondary",
-      'Stop the secondary for good, then continue the guest here with cont.',
-    );
-  }
-
-  async #find(disks: readonly DiskLink[], signal: AbortSignal | undefined): Promise<FoundDisk[]> {
-    const options = { ...this.#commandOptions(), signal };
-    const qom = new QomReader(this.#qmp, options);
-    const found: FoundDisk[] = [];
-    for (const disk of disks) {
-      const graph = await findDisk(this.#qmp, disk.device, options);
-      if (disk.link !== 'mirror') quorumOf(disk, graph);
-      const threaded = (await iothreadOf(qom, graph)) !== undefined;
-      found.push({ disk, graph, threaded });
-    }
-    return found;
-  }
-
-  #link({ disk, graph, threaded }: FoundDisk): LinkedDisk {
+  #link({ disk, graph, isThreaded }: FoundDisk): LinkedDisk {
     const { seedJob: job, seedNode: target } = namesOf(disk);
     const { device } = disk;
-    const resumable = disk.seedExports !== undefined;
-    const source = { device, job, node: graph.topNode, target, resumable, threaded };
+    const isResumable = disk.seedExports !== undefined;
+    const source = { device, job, node: graph.topNode, target, isResumable, isThreaded };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });
@@ -390,21 +363,13 @@ export class PrimaryDriver {
     return linked;
   }
 
-  /**
-   * Listens for errors of the quorums' children. Those of writes say nothing of a replication child:
-   * it refuses them all until COLO runs, and none from then on.
-   */
   #watch(): void {
     this.#unsubscribe();
-    this.#leaving = false;
-    this.#unsubscribe = this.#qmp.on((event) => {
-      if (event.event !== 'QUORUM_REPORT_BAD') return;
-      const { 'node-name': node, type, error = 'no reason given' } = event.data;
-      const bad = this.disks.find((disk) => namesOf(disk).linkNode === node);
-      if (bad === undefined || (bad.link === 'replication' && type !== 'flush')) return;
-      const message = `a ${type} of ${bad.device} did not reach its replica (node ${node}): ${error}`;
-      this.#reportFailure({ device: bad.device, node, message });
-    });
+    this.#unsubscribe = watchQuorums(
+      this.#qmp,
+      () => this.disks,
+      (failure) => this.#reportFailure(failure),
+    );
   }
 
   #reconnectionOf(linked: LinkedDisk, options: SeedOptions): Reconnection | undefined {
@@ -421,7 +386,8 @@ export class PrimaryDriver {
   }
 
   #reportFailure(failure: LinkFailure): void {
-    if (!this.#leaving) this.#options.onLinkFailure(failure);
+    // A link that we cut ourselves has not failed.
+    if (this.#phase !== 'leaving') this.#options.onLinkFailure(failure);
   }
 
   #checkMirrors(): void {
@@ -432,7 +398,7 @@ export class PrimaryDriver {
     for (const { mirror } of this.#linked) mirror.dispose();
     this.#unsubscribe();
     this.#linked = [];
-    this.#attached = false;
+    this.#step('left');
   }
 
   async #setPeriodInColo(context: MigrationContext, periodMs: number): Promise<void> {
@@ -462,6 +428,10 @@ export class PrimaryDriver {
 
   #commandOptions(): { timeoutMs: number } {
     return { timeoutMs: this.#options.commandTimeoutMs };
+  }
+
+  #step(next: PrimaryStep): void {
+    this.#phase = phaseAfter(this.#phase, next, this.#deviceList());
   }
 
   #deviceList(): string {

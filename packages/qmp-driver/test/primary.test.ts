@@ -367,6 +367,40 @@ describe('attaching fails', () => {
     });
   });
 
+  test('the copy does not end before its link is there', async () => {
+    await driver.seed([linkOf('nbd')]);
+    await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'DRIVER_NOT_SEEDED' });
+    expect(vm.jobs.size).toBe(1);
+  });
+
+  test('a copy that an earlier process left half-way does not count as complete', async () => {
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    seeding.catch(() => undefined);
+    await asked;
+    const next = new PrimaryDriver(qmp, FAST);
+    await next.adopt([linkOf('nbd')]);
+    await expect(next.finishSeed()).rejects.toMatchObject({ code: 'DRIVER_SEED_FAILED' });
+    expect(vm.jobs.size).toBe(1);
+    await next.rollback();
+    await expect(seeding).rejects.toMatchObject({ code: 'DRIVER_SEED_FAILED' });
+  });
+
+  test('a rollback during the seed is the end of the seed', async () => {
+    vm.instant = false;
+    const asked = vm.qemu.nextRequest('query-block-jobs');
+    const seeding = driver.seed([linkOf('nbd')]);
+    seeding.catch(() => undefined);
+    await asked;
+    await driver.rollback();
+    await expect(seeding).rejects.toThrow();
+    await expect(driver.attach([linkOf('nbd')])).rejects.toMatchObject({
+      code: 'DRIVER_NOT_SEEDED',
+    });
+    expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
   test('the mirror was lost since READY', async () => {
     await driver.seed([linkOf('nbd')]);
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
@@ -686,6 +720,27 @@ describe('running alone', () => {
     expect(vm.jobs.size).toBe(1);
     await later.runAlone();
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
+  });
+
+  test('a rollback that failed is finished by the next seed', async () => {
+    await protect(linkOf('nbd'));
+    vm.qemu.once('blockdev-del', () => refuse('Node g0-link is not owned by the monitor'));
+    await expect(driver.rollback()).rejects.toMatchObject({ code: 'DRIVER_REMOVE_FAILED' });
+    expect(vm.nodes.has('g0-link')).toBe(true);
+    await driver.seed([linkOf('nbd')]);
+    expect(vm.nodes.has('g0-link')).toBe(false);
+    await driver.attach([linkOf('nbd')]);
+    expect(vm.children('quorum0')).toHaveLength(2);
+  });
+
+  test('a rollback that fails again refuses the next seed', async () => {
+    await protect(linkOf('nbd'));
+    vm.qemu.on('blockdev-del', () => refuse('Node g0-link is not owned by the monitor'));
+    await expect(driver.rollback()).rejects.toMatchObject({ code: 'DRIVER_REMOVE_FAILED' });
+    const before = vm.sent('blockdev-mirror').length;
+    const code = 'DRIVER_REMOVE_FAILED';
+    await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({ code });
+    expect(vm.sent('blockdev-mirror')).toHaveLength(before);
   });
 
   test('a migration under way is cancelled', async () => {

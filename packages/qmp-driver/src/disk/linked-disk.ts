@@ -17,7 +17,7 @@ export class LinkedDisk {
   constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
     this.disk = disk;
     this.mirror = mirror;
-    this.target = new SeedTarget(disk, mirror.source.threaded, probePeer);
+    this.target = new SeedTarget(disk, mirror.source.isThreaded, probePeer);
     this.#probePeer = probePeer;
   }
 
@@ -47,13 +47,26 @@ export class LinkedDisk {
     await this.mirror.start(speedBytesPerSec, context.deadline.options(context.commandTimeoutMs));
   }
 
-  /** Makes the replica a child of the quorum, unless it is one. @throws LinkError, GraphError, SeedError */
-  async attach(context: BlockdevContext): Promise<void> {
+  /**
+   * From now on the first error of the copy is final. To be called before the first link opens.
+   * @throws LinkError `DRIVER_NOT_SEEDED`
+   * @throws SeedError
+   */
+  seal(): void {
     const { mirror, disk } = this;
-    if (!mirror.isReady() && mirror.state !== 'ended') {
-      const message = `${disk.device} is not seeded: its mirror is ${mirror.state}`;
+    // A plain NBD child has taken its place, at an earlier attempt.
+    if (mirror.phase === 'ended') return;
+    mirror.check();
+    if (!mirror.isComplete) {
+      const message = `${disk.device} is not seeded: its mirror is ${mirror.phase}`;
       throw new LinkError('DRIVER_NOT_SEEDED', message, 'Wait for seed() to resolve.');
     }
+    mirror.seal();
+  }
+
+  /** Makes the replica a child of the quorum, unless it is one. @throws LinkError, GraphError, SeedError */
+  async attach(context: BlockdevContext): Promise<void> {
+    const { disk } = this;
     if (disk.link === 'mirror') {
       await this.#linkMirror(context);
       return;
@@ -76,7 +89,7 @@ export class LinkedDisk {
       mirror.check();
       return;
     }
-    if (mirror.state !== 'new') await mirror.end({ force: false, ...context });
+    if (mirror.phase !== 'new') await mirror.end({ force: false, ...context });
     await this.target.delete(context);
   }
 
@@ -150,7 +163,7 @@ export async function cancelCopies(
 ): Promise<void> {
   const timeoutMs = Math.min(CANCEL_GRACE_MS, commandTimeoutMs);
   for (const { mirror, disk } of linked) {
-    if (mirror.isOver()) continue;
+    if (mirror.isOver) continue;
     const deadline = new Deadline(`cancelling the copy of ${disk.device}`, { timeoutMs });
     const ending = mirror.end({ force: true, deadline, commandTimeoutMs: timeoutMs });
     await ending.catch(() => undefined);

@@ -1,48 +1,44 @@
 /**
- * One blockdev-mirror job, from before it starts to after its end.
+ * One blockdev-mirror job, from before it starts until after its end. Its phases are in
+ * mirror-state.ts; here is what QEMU is asked, and what its answers and events mean.
  *
- *   new ──► running ──► ready ──► ended   (cancelled on our word: the two disks are equal)
- *              │          │
- *              └──────────┴─────► failed  (error kept; also when somebody else ended it)
- *
- * It is told to stop on errors of its target: QEMU must not end it by itself (see #cancelSafely). It keeps what failed in
- * its dirty bitmap, the guest's writes too, which succeed all the same (QEMU block/mirror.c, do_sync_target_write; seen).
- * One that can be resumed then waits in ready() for a new connection and goes on. That ends with seal(): from then on the
- * first error is the end.
+ * The job is told to stop on errors of its target, because QEMU must not end it by itself (see
+ * #cancelSafely). What it could not write stays in its dirty bitmap. That includes the guest's
+ * writes, which succeed all the same (QEMU block/mirror.c, do_sync_target_write; seen). A job that
+ * can be resumed then waits in ready() for a new connection. seal() ends that: from then on the
+ * first error is final.
  *
  * QEMU dismisses the job at its end, so its error is in BLOCK_JOB_COMPLETED and nowhere else (QEMU
- * blockjob.c, block_job_on_idle_locked; docs/interop/live-block-operations.rst). Cancelling a READY mirror ends with
- * BLOCK_JOB_COMPLETED, cancelling a running one with BLOCK_JOB_CANCELLED. Listening therefore starts
- * before the command that creates the job.
+ * blockjob.c, block_job_on_idle_locked; docs/interop/live-block-operations.rst). Cancelling a READY
+ * mirror ends with BLOCK_JOB_COMPLETED, cancelling a running one with BLOCK_JOB_CANCELLED. Therefore
+ * this listens before the command that creates the job is sent.
  */
-import {
-  type BlockDeviceInfo,
-  type BlockJobInfo,
-  type QmpClient,
-  QmpCommandError,
-  type QmpEvent,
-} from 'qemu-qmp-client';
+import type { BlockJobInfo, QmpClient, QmpEvent } from 'qemu-qmp-client';
 import { Deadline, type Bounds } from '../deadline.js';
 import { SeedError, step } from '../errors.js';
+import { ChangeSignal } from './change-signal.js';
 import { mirrorMissesWrites } from '../qemu-quirks.js';
+import { cancelJob, dirtyBytesOf, mirrorArguments, type MirrorSource } from './mirror-job.js';
+import {
+  COMPLETE,
+  HALTED,
+  type MirrorInput,
+  type MirrorPhase,
+  nextPhase,
+  OVER,
+  RESUMABLE,
+  WAS_READY,
+} from './mirror-state.js';
 import type { ReadyOptions, SeedProgress } from './seed-options.js';
 import { withGuestPaused } from './with-guest-paused.js';
 
-export type MirrorState = 'new' | 'running' | 'ready' | 'ended' | 'failed';
-
-export interface MirrorSource {
-  /** Names the disk in messages. */
-  readonly device: string;
-  readonly job: string;
-  readonly node: string;
-  readonly target: string;
-  /** Whether it is resumed after an error of its target, until it is sealed. */
-  readonly resumable?: boolean;
-  /** Whether the disk is served in an I/O thread. */
-  readonly threaded: boolean;
-}
+type MirrorState =
+  | { readonly phase: Exclude<MirrorPhase, 'failed'> }
+  /** `error` is what failed first. */
+  | { readonly phase: 'failed'; readonly error: SeedError };
 
 interface EndOptions {
+  /** At once, whatever is left to copy. Without it the disks are equal at the end. */
   readonly force: boolean;
   readonly deadline: Deadline;
   readonly commandTimeoutMs: number;
@@ -56,7 +52,7 @@ const SEED_AGAIN =
 const MAKE_SPACE =
   "Make space on the file system of the replica's base, on the secondary host, then protect again.";
 const FAILING = 'has met an I/O error';
-/** Breaks in a row without a step of progress in between: then it is not the link. */
+/** After this many breaks in a row without progress, the link is not to blame. */
 const FRUITLESS_MAX = 5;
 
 export class Mirror {
@@ -64,19 +60,12 @@ export class Mirror {
   readonly #qmp: QmpClient;
   readonly #unsubscribe: () => void;
   readonly #onFailure: (error: SeedError) => void;
-  readonly #woken = new Set<() => void>();
-  #state: MirrorState = 'new';
-  #error: SeedError | undefined;
-  #ending = false;
-  /** Stands still after an error, and can be resumed. */
-  #isHalted = false;
-  #isSealed = false;
-  /** It was halted when it was READY already, which it won't be a second time: what is dirty tells. */
-  #mayBeBehind = false;
-  #haltedAtBytes = -1;
-  #fruitless = 0;
+  readonly #changes = new ChangeSignal();
+  #state: MirrorState = { phase: 'new' };
+  /** Breaks without progress: where the copy was at the last one, and how many in a row. */
+  #fruitless = { offsetBytes: -1, breaks: 0 };
 
-  /** `onFailure` hears once, synchronously with the event, that a mirror failed after it was started. */
+  /** @param onFailure called once, synchronously with QEMU's event, if the mirror fails */
   constructor(qmp: QmpClient, source: MirrorSource, onFailure: (error: SeedError) => void) {
     this.#qmp = qmp;
     this.source = source;
@@ -84,18 +73,34 @@ export class Mirror {
     this.#unsubscribe = qmp.on((event) => this.#onEvent(event));
   }
 
-  get state(): MirrorState {
-    return this.#state;
+  get phase(): MirrorPhase {
+    return this.#state.phase;
   }
 
-  get isSealed(): boolean {
-    return this.#isSealed;
+  /** Whether it has all writes, as far as is known here. */
+  get isComplete(): boolean {
+    return COMPLETE.has(this.phase);
   }
 
-  /** Takes over a job that runs already, started before this process. */
+  /** Whether it was READY and is not over, even if it stands still now. */
+  get isReady(): boolean {
+    return WAS_READY.has(this.phase);
+  }
+
+  /** Whether it has ended or failed. */
+  get isOver(): boolean {
+    return OVER.has(this.phase);
+  }
+
+  /** Whether it can go on over another connection if this one breaks. */
+  get isResumable(): boolean {
+    return this.source.isResumable && RESUMABLE.has(this.phase);
+  }
+
+  /** Takes over a job that an earlier process has started. */
   adopt(ready: boolean): void {
-    this.#isSealed = true;
-    this.#setState(ready ? 'ready' : 'running');
+    this.#take('adopt');
+    if (ready) this.#take('READY');
   }
 
   /** Stops listening, whatever becomes of the job. */
@@ -104,25 +109,18 @@ export class Mirror {
   }
 
   /**
-   * In an I/O thread the filter is there before the job has run for the first time, and a write of the guest in between
-   * looks into a bitmap that is not allocated yet: QEMU 7.2 crashed (block/mirror.c, mirror_start_job, mirror_run). And
-   * releases that may miss a write are given none until the job has begun.
+   * Starts the job, with the guest paused if it has to be. In an I/O thread the job's filter is in
+   * the graph before the job has run for the first time. A guest's write in between looks into a
+   * bitmap that is not allocated yet: QEMU 7.2 crashed (block/mirror.c, mirror_start_job,
+   * mirror_run). Releases that may miss a write get none until the job has begun.
    * @throws SeedError `DRIVER_SEED_FAILED`
    */
   async start(speedBytesPerSec: number | undefined, options: Bounds): Promise<void> {
-    const { device, job, node, target, threaded } = this.source;
-    const args = {
-      'job-id': job,
-      device: node,
-      target,
-      sync: 'full',
-      'copy-mode': 'write-blocking',
-      'on-target-error': 'stop',
-      ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),
-    } as const;
+    const { device, job, isThreaded } = this.source;
+    const args = mirrorArguments(this.source, speedBytesPerSec);
     const send = (): Promise<unknown> => this.#qmp.execute('blockdev-mirror', args, options);
     const begun = mirrorMissesWrites(this.#qmp.version) ? () => this.#begun(options) : undefined;
-    const mayRun = !threaded && begun === undefined;
+    const mayRun = !isThreaded && begun === undefined;
     await step(
       () => (mayRun ? send() : withGuestPaused(this.#qmp, options, send, begun)),
       (words, cause) => {
@@ -132,7 +130,7 @@ export class Mirror {
         return new SeedError('DRIVER_SEED_FAILED', message, remedy, { cause });
       },
     );
-    if (this.#state === 'new') this.#setState('running');
+    this.#take('started');
   }
 
   /**
@@ -150,7 +148,7 @@ export class Mirror {
     for (;;) {
       const wasHalted = this.#isHalted;
       const info = await this.#info(deadline, options);
-      // An answer from before the error does not know what kind it is.
+      // An answer from before the error does not say what kind of error it is.
       if (this.#isHalted && !wasHalted) continue;
       const { offset, len, speed: limitBytesPerSec } = info;
       const progress = { device, doneBytes: offset, totalBytes: len, limitBytesPerSec };
@@ -161,9 +159,8 @@ export class Mirror {
         movedMs = performance.now();
         continue;
       }
-      if (this.isReady() && (await this.#hasCaughtUp(info, deadline, options)) && isEnough())
-        return;
-      if (offset !== doneBytes || this.isReady()) {
+      if ((await this.#hasCaughtUp(info, deadline, options)) && isEnough()) return;
+      if (offset !== doneBytes || this.isReady) {
         doneBytes = offset;
         movedMs = performance.now();
         deadline = renewed();
@@ -171,27 +168,24 @@ export class Mirror {
         await options.reconnection?.cut();
         movedMs = performance.now();
       }
-      await this.#change(pollMs, deadline);
+      await this.#changes.next(pollMs, deadline);
     }
   }
 
-  /** Whether it has everything, as far as it is known here. */
-  get isComplete(): boolean {
-    return this.isReady() && !this.#isHalted && !this.#mayBeBehind;
-  }
-
   /**
-   * From now on an error of the target is final. To be called before the link is opened whose loss counts.
-   * @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST`
+   * From now on an error of the target is final. To be called before the link is opened whose loss
+   * counts, and only once ready() has resolved.
+   * @throws SeedError `DRIVER_SEED_FAILED`
+   * @throws SeedError `DRIVER_SEED_LOST`
    */
   seal(): void {
     this.check();
-    this.#isSealed = true;
+    this.#take('seal');
   }
 
   /** @param bytesPerSec 0 for no limit @throws SeedError `DRIVER_SEED_FAILED` */
   async setSpeed(bytesPerSec: number, options: Bounds): Promise<void> {
-    if (this.isOver()) return;
+    if (this.isOver) return;
     await step(
       () =>
         this.#qmp.execute(
@@ -228,15 +222,20 @@ export class Mirror {
     if (info['io-status'] === 'nospace')
       throw this.#fail('stands still: no space for the replica', MAKE_SPACE);
     if (reconnection === undefined) throw this.#fail(FAILING);
-    this.#fruitless = info.offset === this.#haltedAtBytes ? this.#fruitless + 1 : 0;
-    this.#haltedAtBytes = info.offset;
-    if (this.#fruitless >= FRUITLESS_MAX) throw this.#fail(`${FAILING} again and again`);
+    const { offsetBytes, breaks } = this.#fruitless;
+    this.#fruitless = {
+      offsetBytes: info.offset,
+      breaks: info.offset === offsetBytes ? breaks + 1 : 0,
+    };
+    if (this.#fruitless.breaks >= FRUITLESS_MAX) throw this.#fail(`${FAILING} again and again`);
     const startMs = performance.now();
     await reconnection.reconnect(() => {
       const forMs = Math.round(performance.now() - startMs);
       onProgress?.({ ...progress, down: { forMs, limitMs: reconnection.limitMs } });
     });
-    this.#isHalted = false;
+    // Somebody may have cancelled it meanwhile.
+    if (!this.#isHalted) return;
+    this.#take('resume');
     const bounds = { timeoutMs: commandTimeoutMs, signal };
     await step(
       () => this.#qmp.execute('block-job-resume', { device: this.source.job }, bounds),
@@ -249,7 +248,7 @@ export class Mirror {
     deadline: Deadline,
     { commandTimeoutMs }: ReadyOptions,
   ): Promise<boolean> {
-    if (!this.#mayBeBehind) return true;
+    if (this.phase !== 'behind') return this.isComplete;
     const nodes = await step(
       () =>
         this.#qmp.execute(
@@ -260,47 +259,50 @@ export class Mirror {
       (words, cause) => this.#lost(`cannot be watched: ${words}`, cause),
     );
     const dirtyBytes = dirtyBytesOf(nodes.find((one) => one['node-name'] === this.source.node));
-    // What is being copied is clean already; if that fails, an event says so.
-    if (!this.#isHalted && (dirtyBytes ?? len - offset) === 0) this.#mayBeBehind = false;
-    return !this.#mayBeBehind;
+    // What is being copied now counts as clean. If that fails, an event reports it.
+    if (this.#isNow('behind') && (dirtyBytes ?? len - offset) === 0) this.#take('caught-up');
+    return this.isComplete;
   }
 
-  isReady(): boolean {
-    return this.#state === 'ready';
-  }
-
-  /** Throws if the mirror has failed or is about to. @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST` */
+  /**
+   * Throws if the mirror has failed, or has stopped on an error.
+   * @throws SeedError `DRIVER_SEED_FAILED`
+   * @throws SeedError `DRIVER_SEED_LOST`
+   */
   check(): void {
     if (this.#isHalted) throw this.#fail(FAILING);
     this.#checkFailed();
   }
 
   #checkFailed(): void {
-    if (this.#error !== undefined) throw this.#error;
+    if (this.#state.phase === 'failed') throw this.#state.error;
+  }
+
+  get #isHalted(): boolean {
+    return HALTED.has(this.phase);
+  }
+
+  /** The phase may have changed during an await, which the compiler does not know. */
+  #isNow(phase: MirrorPhase): boolean {
+    return this.phase === phase;
   }
 
   /**
-   * Ends the job and waits until it is gone. With `force`, at once, whatever is left to copy; without,
-   * a READY job ends with both disks equal, and one that failed is an error here.
-   * @throws SeedError `DRIVER_SEED_FAILED`, `DRIVER_SEED_LOST`; WaitError
+   * Ends the job and waits until it is gone. With `force` at once, whatever is left to copy. Without,
+   * only a READY job can be ended, both disks are equal then, and a job that failed is an error.
+   * @throws SeedError `DRIVER_SEED_FAILED`
+   * @throws SeedError `DRIVER_SEED_LOST`
+   * @throws WaitError
    */
   async end(options: EndOptions): Promise<void> {
-    this.#ending = true;
-    try {
-      await step(
-        () => this.#end(options),
-        (words, cause) => this.#lost(`cannot be ended: ${words}`, cause),
-      );
-    } finally {
-      this.#ending = false;
-    }
+    if (this.phase === 'ended') return;
+    await step(
+      () => (options.force ? this.#cancelSafely(options) : this.#finish(options)),
+      (words, cause) => this.#lost(`cannot be ended: ${words}`, cause),
+    );
   }
 
-  isOver(): boolean {
-    return this.#state === 'ended' || this.#state === 'failed';
-  }
-
-  /** Until it has seen which parts of the disk there are to copy: only then it has a length. */
+  /** Waits until QEMU has seen which parts of the disk to copy: only then the job has a length. */
   #begun(options: Bounds): Promise<void> {
     const { device, job } = this.source;
     const deadline = new Deadline(`the mirror of ${device} (job ${job}): its beginning`, options);
@@ -310,17 +312,16 @@ export class Mirror {
     );
   }
 
-  async #end(options: EndOptions): Promise<void> {
-    const { force, deadline, commandTimeoutMs } = options;
-    if (!force) this.check();
-    if (this.#state === 'ended') return;
-    if (force) await this.#cancelSafely(options);
-    else await this.#cancel(false, deadline.options(commandTimeoutMs));
-    await this.#gone(options);
-    if (force) return;
-    // The job's last event came before the answer without it.
+  async #finish(options: EndOptions): Promise<void> {
     this.check();
-    if (!this.isOver()) throw this.#fail('is gone and left no word');
+    if (!this.isReady) throw this.#lost('is not complete yet');
+    this.#take('finish');
+    const bounds = options.deadline.options(options.commandTimeoutMs);
+    await cancelJob(this.#qmp, this.source.job, false, bounds);
+    await this.#gone(options);
+    // The job's last event came before the answer that does not list it any more.
+    this.check();
+    if (!this.isOver) throw this.#fail('is gone without a last event');
   }
 
   #gone(options: EndOptions): Promise<void> {
@@ -339,119 +340,89 @@ export class Mirror {
       const options = deadline.options(commandTimeoutMs);
       const jobs = await this.#qmp.execute('query-block-jobs', {}, options);
       if (isSo(jobs.find((one) => one.device === this.source.job))) return;
-      await this.#change(POLL_MS, deadline);
+      await this.#changes.next(POLL_MS, deadline);
     }
   }
 
   /**
-   * A job that is forced to its end frees its bitmap of requests before it drains the disk (QEMU block/mirror.c, mirror_run,
-   * immediate_exit), and a guest's write under way then clears its bits in memory that is somebody else's: QEMU 7.2 crashed.
-   * A disk in an I/O thread leaves it with `stop` and goes back with `cont`, and then asserts that its jobs are paused, which
-   * one that is being cancelled never is (QEMU job.c, job_set_aio_context): there the job has to be gone first.
+   * A job that is cancelled by force frees its bitmap of requests before it drains the disk (QEMU
+   * block/mirror.c, mirror_run, immediate_exit). A guest's write under way then clears its bits in
+   * freed memory: QEMU 7.2 crashed. Hence the guest is paused. A disk in an I/O thread leaves that
+   * thread with `stop` and returns with `cont`, which asserts that its jobs are paused. A job that is
+   * being cancelled never is (QEMU job.c, job_set_aio_context): there the job has to be gone first.
    */
-  #cancelSafely(options: EndOptions): Promise<void> {
+  async #cancelSafely(options: EndOptions): Promise<void> {
     const bounds = options.deadline.options(options.commandTimeoutMs);
-    const gone = this.source.threaded ? () => this.#gone(options) : undefined;
-    return withGuestPaused(this.#qmp, bounds, () => this.#cancel(true, bounds), gone);
-  }
-
-  async #cancel(force: boolean, options: Bounds): Promise<void> {
-    try {
-      await this.#qmp.execute('block-job-cancel', { device: this.source.job, force }, options);
-    } catch (error) {
-      if (!isNoSuchJob(error)) throw error;
-    }
+    const gone = this.source.isThreaded ? () => this.#gone(options) : undefined;
+    const cancel = (): Promise<void> => cancelJob(this.#qmp, this.source.job, true, bounds);
+    this.#take('cancel');
+    await withGuestPaused(this.#qmp, bounds, cancel, gone);
+    await this.#gone(options);
+    this.#take('gone');
   }
 
   #onEvent(event: QmpEvent): void {
-    const { job } = this.source;
     switch (event.event) {
       case 'BLOCK_JOB_READY':
-        if (event.data.device === job) this.#setState('ready');
+        if (event.data.device === this.source.job) this.#onReady();
         return;
       case 'BLOCK_JOB_ERROR':
-        if (event.data.device === job && event.data.action === 'stop') this.#halt();
+        if (event.data.device !== this.source.job || event.data.action !== 'stop') return;
+        this.#take('ERROR', FAILING);
         return;
       case 'BLOCK_JOB_COMPLETED':
-        if (event.data.device === job) this.#over(event.data.error);
+        if (event.data.device === this.source.job) this.#onCompleted(event.data.error);
         return;
       case 'BLOCK_JOB_CANCELLED':
-        if (event.data.device === job) this.#over(this.#ending ? undefined : 'it was cancelled');
+        if (event.data.device !== this.source.job) return;
+        this.dispose();
+        this.#take('CANCELLED', 'ended: it was cancelled');
         return;
       default:
     }
   }
 
-  #halt(): void {
-    if (this.#isSealed || (this.isReady() && this.source.resumable !== true)) {
-      if (!this.isOver()) this.#fail(FAILING);
-      return;
-    }
-    this.#isHalted = true;
-    this.#mayBeBehind ||= this.isReady();
-    this.#wake();
+  #onReady(): void {
+    this.#take('READY');
+    if (this.phase === 'ready' && !this.source.isResumable) this.#take('seal');
   }
 
-  #over(qemuError: string | undefined): void {
+  #onCompleted(error: string | undefined): void {
     this.dispose();
-    if (qemuError === undefined && this.#ending) this.#setState('ended');
-    else this.#fail(`ended: ${qemuError ?? 'somebody completed it'}`);
+    if (error === undefined) this.#take('COMPLETED', 'ended: somebody completed it');
+    else this.#take('BROKEN', `ended: ${error}`);
   }
 
+  /** @returns the error that it failed with first, or this one where it was cancelled */
   #fail(what: string, remedy?: string): SeedError {
-    if (this.#error !== undefined) return this.#error;
-    const error = this.#lost(what, undefined, remedy);
-    this.#error = error;
-    this.#setState('failed');
-    this.#onFailure(error);
-    return error;
+    this.#take('fail', what, remedy);
+    return this.#state.phase === 'failed' ? this.#state.error : this.#lost(what, undefined, remedy);
   }
 
-  #lost(what: string, cause: unknown, remedy = SEED_AGAIN): SeedError {
+  #lost(what: string, cause?: unknown, remedy = SEED_AGAIN): SeedError {
     const { device, job } = this.source;
-    const wasReady = this.#state === 'ready';
     return new SeedError(
-      wasReady ? 'DRIVER_SEED_LOST' : 'DRIVER_SEED_FAILED',
+      WAS_READY.has(this.phase) ? 'DRIVER_SEED_LOST' : 'DRIVER_SEED_FAILED',
       `the mirror of ${device} (job ${job}) ${what}`,
       remedy,
       cause === undefined ? {} : { cause },
     );
   }
 
-  /** The only place where the state changes; both ends are final. */
-  #setState(state: MirrorState): void {
-    if (this.isOver()) return;
-    this.#state = state;
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#woken]) wake();
-  }
-
-  /** Until the state changes, at most `ms`. @throws WaitError */
-  async #change(ms: number, deadline: Deadline): Promise<void> {
-    let wake: () => void = () => undefined;
-    const changed = new Promise<void>((resolve) => {
-      wake = resolve;
-      this.#woken.add(resolve);
-    });
-    try {
-      await Promise.race([changed, deadline.pause(ms)]);
-    } finally {
-      this.#woken.delete(wake);
+  /**
+   * The only place where the phase changes.
+   * @param what went wrong, if this makes the mirror fail
+   */
+  #take(input: MirrorInput, what: string = input, remedy?: string): void {
+    const phase = nextPhase(this.phase, input);
+    if (phase === this.phase) return;
+    if (phase !== 'failed') {
+      this.#state = { phase };
+    } else {
+      const error = this.#lost(what, undefined, remedy);
+      this.#state = { phase, error };
+      this.#onFailure(error);
     }
+    this.#changes.emit();
   }
-}
-
-/** The job ended by itself before we got there. */
-function isNoSuchJob(error: unknown): boolean {
-  return error instanceof QmpCommandError && error.errorClass === 'DeviceNotActive';
-}
-
-/** The mirror's bitmap is the one without a name. Undefined where none is shown. */
-function dirtyBytesOf(node: BlockDeviceInfo | undefined): number | undefined {
-  const bitmaps = node?.['dirty-bitmaps'] as { name?: string; count: number }[] | undefined;
-  const own = bitmaps?.filter(({ name }) => name === undefined) ?? [];
-  return own.length === 0 ? undefined : own.reduce((sum, { count }) => sum + count, 0);
 }

@@ -23,14 +23,14 @@ const REFUSALS_MAX = 3;
 
 export class SeedTarget {
   readonly #disk: DiskLink;
-  readonly #threaded: boolean;
+  readonly #isThreaded: boolean;
   readonly #probePeer: boolean;
   #current = 0;
 
-  /** `threaded`: whether the disk is served in an I/O thread. */
-  constructor(disk: DiskLink, threaded: boolean, probePeer: boolean) {
+  /** @param isThreaded whether the disk is served in an I/O thread */
+  constructor(disk: DiskLink, isThreaded: boolean, probePeer: boolean) {
     this.#disk = disk;
-    this.#threaded = threaded;
+    this.#isThreaded = isThreaded;
     this.#probePeer = probePeer;
   }
 
@@ -98,7 +98,7 @@ export class SeedTarget {
     const bounds = deadline.options(commandTimeoutMs);
     const send = (): Promise<unknown> => qmp.execute('blockdev-reopen', { options }, bounds);
     await step(
-      () => (this.#threaded ? withGuestPaused(qmp, bounds, send) : send()),
+      () => (this.#isThreaded ? withGuestPaused(qmp, bounds, send) : send()),
       (words, cause) => {
         const message = `the mirror of ${this.#disk.device} can't be put on node ${link}: ${words}`;
         return new LinkError('DRIVER_ADD_FAILED', message, 'Protect the VM anew.', { cause });
