@@ -23,21 +23,16 @@ export {
   replayJournal,
   type ReplayTarget,
 } from './durability/journal.js';
-export { recoverBases, type DiskOptions, type RecoveryOptions } from './durability/recovery.js';
+export { recoverBases, type RecoveryOptions } from './durability/recovery.js';
 export { Replica } from './replica.js';
 export { ON_FULL } from './replica-options.js';
-export type {
-  CommitResult,
-  MemoryLimits,
-  OnFull,
-  ReplicaEvent,
-  ReplicaOptions,
-} from './replica-options.js';
+export type { CommitResult, ReplicaEvent } from './replica-events.js';
+export type { DiskOptions, MemoryLimits, OnFull, ReplicaOptions } from './replica-options.js';
+export { type ReplicaState } from './replica-state.js';
 export {
   parseState,
   readStateFile,
   stateFileOf,
-  type ReplicaState,
   type StateRecord,
 } from './durability/state-file.js';
 export { type WriteBackBatch, type WriteBackRun } from './disk/write-back-batch.js';

@@ -1,7 +1,12 @@
 import path from 'node:path';
-import { ConfigurationError, type ReplicatorError } from './errors.js';
-import type { DiskOptions } from './durability/recovery.js';
-import type { ReplicaState } from './durability/state-file.js';
+import { ConfigurationError } from './errors.js';
+import type { BaseOptions } from './images/open-base.js';
+import type { ReplicaEvent } from './replica-events.js';
+
+/** One disk of a VM, and where its base is. */
+export interface DiskOptions extends BaseOptions {
+  readonly name: string;
+}
 
 export interface ReplicaOptions {
   /** Name of the VM, for state files and messages. */
@@ -36,32 +41,6 @@ export interface MemoryLimits {
  */
 export type OnFull = (typeof ON_FULL)[number];
 export const ON_FULL = ['slow', 'spill', 'release'] as const;
-
-export type ReplicaEvent =
-  | {
-      readonly kind: 'state';
-      readonly from: ReplicaState;
-      readonly to: ReplicaState;
-      reason: string;
-    }
-  | { readonly kind: 'link-lost'; readonly reason: string }
-  | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
-  /** Why nothing more can be spilled; undefined when it can again. */
-  | { readonly kind: 'spill'; readonly trouble: string | undefined }
-  /** Why what the guest flushes after a failover can't be made durable; undefined when it can again. */
-  | { readonly kind: 'flush'; readonly trouble: string | undefined }
-  /** The guest's first write after a failover has been taken. */
-  | { readonly kind: 'first-write' }
-  | { readonly kind: 'backlog' }
-  | { readonly kind: 'trouble'; readonly error: ReplicatorError };
-
-export interface CommitResult {
-  readonly epoch: number;
-  readonly committedPages: number;
-  readonly droppedPages: number;
-  /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
-  readonly unflushedWrites: number;
-}
 
 const DEFAULT_MEMORY = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
 const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;

@@ -1,30 +1,33 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { messageOf, type OpenBase } from './images/base-image.js';
+import type { OpenBase } from './images/base-image.js';
 import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk/disk.js';
 import { Durability, unjournaledBytesOf } from './durability/durability.js';
 import { BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
-import { exportsOf } from './sessions/exports.js';
+import { exportsOf } from './sessions/export-list.js';
 import { Gate } from './gate.js';
 import { Journal } from './durability/journal.js';
+import { messageOf } from './io-errors.js';
 import { MemoryBudget } from './memory/memory-budget.js';
 import { openBase } from './images/open-base.js';
-import { PatientFlush, Telling } from './durability/retrying-flush.js';
+import { RetryingFlush, ChangeReporter } from './durability/retrying-flush.js';
 import { PrimaryLink } from './sessions/primary-link.js';
-import { checkBeforeSeeding, type DiskOptions } from './durability/recovery.js';
+import { checkBeforeSeeding } from './durability/recovery.js';
+import type { CommitResult, ReplicaEvent } from './replica-events.js';
 import {
   checkOptions,
-  type CommitResult,
+  type DiskOptions,
   journalPathOf,
   type MemoryLimits,
   memoryOf,
-  type ReplicaEvent,
   type ReplicaOptions,
+  spillOf,
 } from './replica-options.js';
 import { SlabPool } from './memory/slab-pool.js';
 import { openSpillFile, type SpillFile } from './memory/spill-file.js';
 import { Spill } from './disk/spill.js';
-import { LEGAL_STEPS, type ReplicaState, StateFiles } from './durability/state-file.js';
+import { LEGAL_STEPS, type ReplicaState } from './replica-state.js';
+import { StateFiles } from './durability/state-file.js';
 import { WriteBackBatch } from './disk/write-back-batch.js';
 
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
@@ -40,7 +43,7 @@ export class Replica {
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
-  readonly guestFlushes: PatientFlush;
+  readonly guestFlushes: RetryingFlush;
   readonly #pool: SlabPool;
   readonly #budget: MemoryBudget;
   readonly #journalPath: string;
@@ -65,7 +68,7 @@ export class Replica {
   readonly #stateFiles: StateFiles;
   /** The last commit before the failover, or that itself. */
   #failoverEpoch = 0;
-  readonly #flushing = new Telling((error) => {
+  readonly #flushing = new ChangeReporter((error) => {
     if (error) this.#report(error);
     this.#emit({ kind: 'flush', trouble: error?.message });
   });
@@ -106,7 +109,7 @@ export class Replica {
     this.#journalPath = journalPathOf(options);
     const [uuid, journal] = [this.uuid, this.#journalPath];
     this.#stateFiles = new StateFiles({ vm, uuid, disks, images, journal });
-    this.guestFlushes = new PatientFlush({
+    this.guestFlushes = new RetryingFlush({
       flush: () => this.flush(),
       mayRetry: (error) => {
         const isForGood = error === this.#seedFault || error instanceof SpillError;
@@ -118,7 +121,7 @@ export class Replica {
     this.link = new PrimaryLink(names, (reason) => {
       if (this.#state === 'protected') this.#emit({ kind: 'link-lost', reason });
     });
-    this.exports = exportsOf(this);
+    this.exports = exportsOf(this, disks);
   }
 
   /**
@@ -139,7 +142,8 @@ export class Replica {
       if (replica) replica.#onSpillLost(error);
     };
     try {
-      spillFile = await openSpillFile(options, onLost);
+      const spill = spillOf(options);
+      spillFile = spill && (await openSpillFile(options.vm, { ...spill, onLost }));
       for (const disk of options.disks) {
         const base = await openBase(disk, { lock: options.lockBases, onTrouble });
         bases.push(base);
@@ -238,6 +242,10 @@ export class Replica {
     await this.#beDurable();
   }
 
+  flushForGuest(): Promise<void> {
+    return this.guestFlushes.flush();
+  }
+
   /** After failover: what was written is durable. A guest's flush takes its time: see `guestFlushes`. */
   async flush(): Promise<void> {
     this.#expect('failed-over', 'flush');
@@ -246,7 +254,7 @@ export class Replica {
   }
 
   /** After failover, after each write: whether it has to wait for a flush, so that buffers stay bounded (I7). */
-  noteUnflushed(): boolean {
+  mustFlush(): boolean {
     if (!this.#firstWriteTold) {
       this.#firstWriteTold = true;
       this.#emit({ kind: 'first-write' });
@@ -324,7 +332,7 @@ export class Replica {
    * Called by sessions after each buffered write: keeps the memory within its limits (I7). The promise, if any, is to
    * settle before the write is answered.
    */
-  noteGrowth(bytes: number): void | Promise<void> {
+  admitGrowth(bytes: number): void | Promise<void> {
     return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
   }
 

@@ -4,7 +4,8 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { RawBase } from '../src/images/base-image.js';
 import { BaseImageError, JournalError, SpillError } from '../src/errors.js';
 import { Journal } from '../src/durability/journal.js';
-import { readStateFile, type ReplicaState } from '../src/durability/state-file.js';
+import { readStateFile } from '../src/durability/state-file.js';
+import type { ReplicaState } from '../src/replica-state.js';
 import { temporaryFiles } from './support/files.js';
 import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './support/vm.js';
 
@@ -154,7 +155,7 @@ describe('exports', () => {
     const append = jest.spyOn(Journal.prototype, 'append').mockRejectedValue(full);
     // Each try takes what is open for itself, and leaves it in memory when it fails.
     let written = Promise.resolve();
-    for (let tries = 0; tries < 1000 && !vm.replica.noteUnflushed(); tries++) {
+    for (let tries = 0; tries < 1000 && !vm.replica.mustFlush(); tries++) {
       written = vm.write('svm', 'S'.repeat(DISK_BYTES));
       await expect(vm.replica.flush()).rejects.toBe(full);
     }
@@ -164,7 +165,7 @@ describe('exports', () => {
     expect(isFirst).toBe('waits');
     append.mockRestore();
     await written;
-    expect(vm.replica.noteUnflushed()).toBe(false);
+    expect(vm.replica.mustFlush()).toBe(false);
     expect(await vm.read('svm', 1)).toBe('S');
     await vm.replica.close();
   });

@@ -1,7 +1,7 @@
 import { applyOver } from './layers.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES } from '../memory/slab-pool.js';
-import { RangeSet } from '../memory/range-set.js';
+import { RangeSet } from '../range-set.js';
 
 /** A stretch of a disk that one or more epochs changed. Offsets and lengths in bytes. */
 export type Run =
@@ -22,7 +22,7 @@ const BUCKET_PAGES = 4096;
 const SLICE_PAGES = 16_384;
 const PAUSE: Run = { kind: 'pause', offset: 0, length: 0 };
 /** In place of a page: time for a pause. */
-const BREATHE = -1;
+const YIELD = -1;
 
 /**
  * What some epochs together changed: zeros first, then data by ascending offset, neighbours coalesced up to `maxBytes`.
@@ -37,7 +37,7 @@ export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator
   let runStart = -1;
   let runEnd = -1;
   for (const page of dataPages(layers)) {
-    if (page === BREATHE) {
+    if (page === YIELD) {
       yield PAUSE;
       continue;
     }
@@ -62,7 +62,7 @@ function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
   for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
   if (zeroed.isEmpty) return;
   const pages = dataPages(layers);
-  let page = BREATHE;
+  let page = YIELD;
   for (const [start, end] of zeroed.runs()) {
     let from = start;
     while (page < end) {
@@ -72,7 +72,7 @@ function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
       }
       const next = pages.next();
       page = next.done ? Infinity : next.value;
-      if (page === BREATHE) yield PAUSE;
+      if (page === YIELD) yield PAUSE;
     }
     if (from < end) yield zeroRun(from, end);
   }
@@ -86,7 +86,7 @@ function zeroRun(start: number, end: number): Run {
 function* dataPages(layers: readonly Overlay[]): Generator<number> {
   let isFirst = true;
   for (const bucket of bucketsOf(layers)) {
-    if (!isFirst || bucket === undefined) yield BREATHE;
+    if (!isFirst || bucket === undefined) yield YIELD;
     if (bucket === undefined) continue;
     isFirst = false;
     bucket.sort();

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { messageOf } from '../images/base-image.js';
 import type { Run } from '../disk/merge-epochs.js';
 import { JournalError, SpillError } from '../errors.js';
-import { syncFolder } from './state-file.js';
+import { type Readable, readWhole, syncFolder, writeWhole } from '../file-io.js';
+import { messageOf } from '../io-errors.js';
 
 /**
  * The failover journal: what base images still lack, written sequentially so that a flush after failover costs one
@@ -57,7 +57,7 @@ export class Journal {
       const header = Buffer.alloc(HEADER_BYTES);
       MAGIC.copy(header);
       header.write(uuid, MAGIC.length, 'latin1');
-      await writeWhole(handle, header, HEADER_BYTES, 0);
+      await writeWhole(handle, header, 0);
       await handle.sync();
       await syncFolder(path.dirname(file));
       return new Journal(file, handle);
@@ -78,7 +78,7 @@ export class Journal {
     let at = this.#end;
     const buffer = Buffer.allocUnsafe(FRAME_BYTES + FRAME_PAYLOAD_MAX);
     const write = async (length: number): Promise<void> => {
-      await writeWhole(this.file, buffer, length, at);
+      await writeWhole(this.file, buffer.subarray(0, length), at);
       at += length;
     };
     try {
@@ -156,18 +156,6 @@ export class Journal {
   }
 }
 
-/** A single write may do less than it was told (write(2)). */
-async function writeWhole(
-  file: FileHandle,
-  bytes: Buffer,
-  length: number,
-  position: number,
-): Promise<void> {
-  for (let done = 0; done < length;) {
-    done += (await file.write(bytes, done, length - done, position + done)).bytesWritten;
-  }
-}
-
 /** Where a journal's frames go when it is replayed. */
 export interface ReplayTarget {
   write(disk: number, offset: number, data: Uint8Array): Promise<void>;
@@ -198,15 +186,9 @@ export async function replayJournal(
 }
 
 /** The bytes of a journal, wherever they are. */
-export interface JournalSource {
+export interface JournalSource extends Readable {
   /** For people. */
   readonly name: string;
-  read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ readonly bytesRead: number }>;
 }
 
 /** What `replayJournal` does, with any source. */
@@ -301,18 +283,7 @@ class Window {
     if (at < this.#start || at + length > this.#start + this.#length) {
       if (length > this.#buffer.length) this.#buffer = Buffer.allocUnsafe(WIDE_WINDOW_BYTES);
       this.#start = at;
-      this.#length = 0;
-      while (this.#length < this.#buffer.length) {
-        const room = this.#buffer.length - this.#length;
-        const { bytesRead } = await this.source.read(
-          this.#buffer,
-          this.#length,
-          room,
-          at + this.#length,
-        );
-        if (bytesRead === 0) break;
-        this.#length += bytesRead;
-      }
+      this.#length = await readWhole(this.source, this.#buffer, at);
     }
     if (at + length > this.#start + this.#length) return undefined;
     return this.#buffer.subarray(at - this.#start, at - this.#start + length);

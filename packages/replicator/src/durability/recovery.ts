@@ -1,13 +1,10 @@
 import { type BaseStore, exists, type OpenBase } from '../images/base-image.js';
 import { BaseImageError, JournalError } from '../errors.js';
 import { replayJournal, type ReplayTarget } from './journal.js';
-import { type BaseOptions, openBase, type OpenOptions } from '../images/open-base.js';
+import { openBase, type OpenOptions } from '../images/open-base.js';
+import type { DiskOptions } from '../replica-options.js';
 import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
-
-export interface DiskOptions extends BaseOptions {
-  readonly name: string;
-}
 
 /**
  * Seeding overwrites a base. Refuses where that would destroy what may be the only copy of a disk (invariant I6).

@@ -1,7 +1,7 @@
 /** Pause before a flush that failed is tried again. */
 const RETRY_MS = 1000;
 
-export interface PatientFlushOptions {
+export interface RetryingFlushOptions {
   /** Makes durable what has been written. */
   readonly flush: () => Promise<void>;
   /** Whether trying again can help. */
@@ -13,12 +13,12 @@ export interface PatientFlushOptions {
  * is: the guest waits, as for a disk that hangs, and what it wrote stays in memory. An error would have its file systems
  * give up for good what an operator mends in a minute: this is the only copy by then.
  */
-export class PatientFlush {
+export class RetryingFlush {
   #isClosed = false;
   #pause: Promise<void> | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(private readonly options: PatientFlushOptions) {}
+  constructor(private readonly options: RetryingFlushOptions) {}
 
   /** Settles when all that was written before the call is durable; rejects when that will never be. */
   async flush(): Promise<void> {
@@ -54,7 +54,7 @@ export class PatientFlush {
 }
 
 /** Tells once why something fails, and once that it works again. */
-export class Telling {
+export class ChangeReporter {
   #trouble: string | undefined;
 
   constructor(private readonly tell: (error: Error | undefined) => void) {}

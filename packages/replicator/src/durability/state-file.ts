@@ -2,28 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BaseImageError } from '../errors.js';
-import { messageOf } from '../images/base-image.js';
+import { syncFolder } from '../file-io.js';
+import { messageOf } from '../io-errors.js';
+import { isReplicaState, type ReplicaState } from '../replica-state.js';
 
-/**
- * What a base image is worth, written beside it before it is acted upon (invariant I6).
- *
- *   seeding       half a copy: not usable
- *   protected     the base lags behind what is in memory and is written to in no particular order: not usable alone
- *   diverged      the same, and no failover will ever make it whole
- *   failed-over   base and journal together are the guest's disk: replay the journal before use
- *   retired       the base alone is the guest's disk
- */
-export type ReplicaState = 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
-
-/** What a replica may become. */
-export const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>> = {
-  seeding: ['protected', 'diverged'],
-  protected: ['failed-over', 'diverged'],
-  'failed-over': ['retired'],
-  retired: [],
-  diverged: [],
-};
-
+/** What the file beside a base image says of it, written before it is acted upon (invariant I6). */
 export interface StateRecord {
   readonly format: 'gannet-replica-1';
   /** Format of the base; raw where it is not said. */
@@ -42,15 +25,12 @@ export interface StateRecord {
   readonly journal: string;
 }
 
-const STATES: readonly string[] = ['seeding', 'protected', 'failed-over', 'retired', 'diverged'];
-
 function isStateRecord(value: unknown): value is StateRecord {
   if (typeof value !== 'object' || value === null) return false;
   const record = value as Record<string, unknown>;
   return (
     record.format === 'gannet-replica-1' &&
-    typeof record.state === 'string' &&
-    STATES.includes(record.state) &&
+    isReplicaState(record.state) &&
     (record.image === undefined || typeof record.image === 'string') &&
     ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
     [record.sizeBytes, record.epoch].every(
@@ -157,16 +137,6 @@ export class StateFiles {
   /** Settles when nothing is being written. */
   idle(): Promise<void> {
     return this.#tail;
-  }
-}
-
-/** Makes names created, renamed or removed in a folder durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

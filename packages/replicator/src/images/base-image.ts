@@ -1,6 +1,8 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { BaseImageError } from '../errors.js';
+import { readWhole, writeWhole } from '../file-io.js';
+import { ioRemedy, isNoSpace, messageOf } from '../io-errors.js';
 import { HOLE_GRAIN_BYTES, HoleMap } from './hole-map.js';
 
 /** Where committed state goes: what a replicator needs of a disk. Offsets and lengths in bytes. */
@@ -94,25 +96,19 @@ export class RawBase implements OpenBase {
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < target.length) {
-      const { bytesRead } = await this.file
-        .read(target, done, target.length - done, offset + done)
-        .catch((error: unknown) => this.#fail('read', offset + done, error));
-      if (bytesRead === 0) this.#fail('read', offset + done, new Error('unexpected end of file'));
-      done += bytesRead;
+    const done = await readWhole(this.file, target, offset).catch((error: unknown) =>
+      this.#fail('read', offset, error),
+    );
+    if (done < target.length) {
+      this.#fail('read', offset + done, new Error('unexpected end of file'));
     }
   }
 
   async write(offset: number, data: Uint8Array): Promise<void> {
     this.holes.remove(offset, data.length);
-    let done = 0;
-    while (done < data.length) {
-      const { bytesWritten } = await this.file
-        .write(data, done, data.length - done, offset + done)
-        .catch((error: unknown) => this.#fail('write', offset + done, error));
-      done += bytesWritten;
-    }
+    await writeWhole(this.file, data, offset).catch((error: unknown) =>
+      this.#fail('write', offset, error),
+    );
   }
 
   async zero(offset: number, length: number): Promise<void> {
@@ -194,18 +190,6 @@ export function notUsable(path: string, cause: unknown): BaseImageError {
   );
 }
 
-/** Of a file, or as a storage daemon passes it on. */
-export function isNoSpace(error: unknown): boolean {
-  const { code, wireError } = error as { code?: unknown; wireError?: unknown };
-  return code === 'ENOSPC' || wireError === 'ENOSPC';
-}
-
-/** What to do when a base does not take what is written to it. */
-export function ioRemedy(isFull: boolean): string {
-  const what = isFull ? 'Make space on its file system' : 'Check the image and its disk';
-  return `${what}: what is written back stays in memory and is tried again, a first copy begins anew with \`gannet protect\`.`;
-}
-
 /** Of a device as stat(2) gives it (makedev(3)). */
 export function deviceNumbers(device: bigint): readonly [major: bigint, minor: bigint] {
   return [
@@ -220,8 +204,4 @@ export async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { RangeSet } from '../memory/range-set.js';
+import { RangeSet } from '../range-set.js';
 
 /** Holes are tracked in units of this many bytes. */
 export const HOLE_GRAIN_BYTES = 64 * 1024;

@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { deviceNumbers, exists, messageOf } from './base-image.js';
 import { BaseImageError } from '../errors.js';
+import { messageOf } from '../io-errors.js';
+import { deviceNumbers, exists } from './base-image.js';
 
 /** Formats of images that qemu-storage-daemon writes; `raw` needs none. */
 export const IMAGE_FORMATS = ['raw', 'qcow2', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc'] as const;

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient, NbdCommandError } from '@gannet/nbd';
-import { ioRemedy, isNoSpace, messageOf, type OpenBase } from './base-image.js';
 import { BaseImageError } from '../errors.js';
+import { ioRemedy, isNoSpace, messageOf } from '../io-errors.js';
+import type { OpenBase } from './base-image.js';
 import { HoleMap } from './hole-map.js';
 import type { ImageFormat } from './image-file.js';
 import { protocolNode, StorageDaemon } from './storage-daemon.js';
@@ -241,12 +242,9 @@ export class NbdBase implements OpenBase {
   }
 
   #error(words: string, cause?: unknown): BaseImageError {
-    return new BaseImageError(
-      'BASE_IO',
-      `${this.path}: ${words}`,
-      ioRemedy(isNoSpace(cause ?? {})),
-      { cause },
-    );
+    return new BaseImageError('BASE_IO', `${this.path}: ${words}`, ioRemedy(isNoSpace(cause)), {
+      cause,
+    });
   }
 
   #fail(what: string, offset: number, error: unknown): never {

@@ -1,5 +1,5 @@
 import { PageIndex } from './page-index.js';
-import { RangeSet } from './range-set.js';
+import { RangeSet } from '../range-set.js';
 import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
 import type { SpillFile } from './spill-file.js';
 

@@ -1,24 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { messageOf } from '../images/base-image.js';
 import { SpillError } from '../errors.js';
-import { type ReplicaOptions, spillOf } from '../replica-options.js';
+import { type Readable, readWhole, type Writable, writeWhole } from '../file-io.js';
+import { messageOf } from '../io-errors.js';
 import { SLAB_BYTES } from './slab-pool.js';
 
 /** What a spill file needs of a file: the part of node:fs' FileHandle that it uses. */
-export interface SpillStore {
-  read(target: Uint8Array, at: number, length: number, position: number): Promise<ReadResult>;
-  write(source: Uint8Array, at: number, length: number, position: number): Promise<WriteResult>;
+export interface SpillStore extends Readable, Writable {
   datasync(): Promise<void>;
   truncate(length: number): Promise<void>;
   close(): Promise<void>;
-}
-interface ReadResult {
-  readonly bytesRead: number;
-}
-interface WriteResult {
-  readonly bytesWritten: number;
 }
 
 export interface SpillFileOptions {
@@ -30,21 +22,17 @@ export interface SpillFileOptions {
 }
 
 /**
- * Undefined unless the options want one.
+ * Makes a spill file in `directory`; it has no name any more when this returns.
  *
- * @throws SpillError when it can't be made
+ * @param vm for its name while it has one
+ * @throws SpillError SPILL_IO
  */
-export async function openSpillFile(
-  options: ReplicaOptions,
-  onLost: SpillFileOptions['onLost'],
-): Promise<SpillFile | undefined> {
-  const spill = spillOf(options);
-  if (!spill) return undefined;
-  const file = path.join(spill.directory, `.${options.vm}-${randomUUID()}.spill`);
+export async function openSpillFile(vm: string, options: SpillFileOptions): Promise<SpillFile> {
+  const file = path.join(options.directory, `.${vm}-${randomUUID()}.spill`);
   try {
     const handle = await open(file, 'wx+', 0o600);
     await rm(file);
-    return new SpillFile(handle, { ...spill, onLost });
+    return new SpillFile(handle, options);
   } catch (error) {
     const remedy = 'Name a directory that this process may write to (spillDirectory).';
     throw new SpillError('SPILL_IO', `${file}: ${messageOf(error)}`, remedy, { cause: error });
@@ -98,11 +86,7 @@ export class SpillFile {
   async write(place: number, slab: Uint8Array): Promise<void> {
     try {
       await this.#emptied;
-      for (let done = 0; done < slab.length;) {
-        const position = place * SLAB_BYTES + done;
-        const { bytesWritten } = await this.file.write(slab, done, slab.length - done, position);
-        done += bytesWritten;
-      }
+      await writeWhole(this.file, slab, place * SLAB_BYTES);
     } catch (error) {
       throw this.#error('written', error);
     }
@@ -120,12 +104,8 @@ export class SpillFile {
   /** Fills `target` with what is in a place, `at` bytes from its start on. */
   async read(place: number, at: number, target: Uint8Array): Promise<void> {
     try {
-      for (let done = 0; done < target.length;) {
-        const position = place * SLAB_BYTES + at + done;
-        const { bytesRead } = await this.file.read(target, done, target.length - done, position);
-        if (bytesRead === 0) throw new Error('it has ended');
-        done += bytesRead;
-      }
+      const done = await readWhole(this.file, target, place * SLAB_BYTES + at);
+      if (done < target.length) throw new Error('it has ended');
     } catch (cause) {
       const error = new SpillError(
         'SPILL_LOST',

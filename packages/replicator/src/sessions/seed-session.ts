@@ -22,15 +22,15 @@ import {
   type ZeroRequest,
 } from '@gannet/nbd';
 import type { Disk } from '../disk/disk.js';
-import { expectSeeding, openLink, PrimarySession } from './exports.js';
-import type { Replica } from '../replica.js';
+import { expectSeeding, openLink, PrimarySession } from './primary-session.js';
+import type { SessionHost } from './session-host.js';
 
 type Common = Pick<NbdExport, 'name' | 'sizeBytes' | 'features' | 'blockSize'>;
 
-export function seedExportsOf(replica: Replica, disk: Disk, common: Common): NbdExport[] {
-  const line = new SeedLine(replica, disk);
+export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): NbdExport[] {
+  const line = new SeedLine(host, disk);
   const features = { ...common.features, flush: false, fua: false, multiConn: false };
-  const what = `${replica.vm}, disk ${disk.name}: the first copy`;
+  const what = `${host.vm}, disk ${disk.name}: the first copy`;
   return [
     {
       ...common,
@@ -49,8 +49,8 @@ export function seedExportsOf(replica: Replica, disk: Disk, common: Common): Nbd
     {
       ...common,
       name: `${common.name}-link`,
-      description: `${replica.vm}, disk ${disk.name}: the primary writes here after the copy`,
-      open: () => openLink(replica, disk, true),
+      description: `${host.vm}, disk ${disk.name}: the primary writes here after the copy`,
+      open: () => openLink(host, disk, true),
     },
   ];
 }
@@ -61,7 +61,7 @@ class SeedLine {
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly replica: Replica,
+    private readonly host: SessionHost,
     private readonly disk: Disk,
   ) {}
 
@@ -72,13 +72,13 @@ class SeedLine {
   }
 
   async #open(how: 'begin' | 'resume'): Promise<SeedSession> {
-    const { link } = this.replica;
+    const { link } = this.host;
     const { name, base } = this.disk;
-    expectSeeding(this.replica);
+    expectSeeding(this.host);
     const obstacle = how === 'begin' ? link.copyBegins(name) : link.copyResumes(name);
     if (obstacle !== undefined) throw new NbdRefusal('policy', `${obstacle}; seed again`);
     const before = this.#current;
-    const session = new SeedSession(this.replica, this.disk);
+    const session = new SeedSession(this.host, this.disk);
     this.#current = session;
     await before?.fence();
     if (how === 'begin') await base.clear?.();
@@ -92,10 +92,10 @@ class SeedSession implements ExportSession {
   #isFenced = false;
 
   constructor(
-    private readonly replica: Replica,
+    private readonly host: SessionHost,
     private readonly disk: Disk,
   ) {
-    this.#inner = new PrimarySession(replica, disk);
+    this.#inner = new PrimarySession(host, disk);
   }
 
   /** Takes nothing more; settles when what it has taken is done. */
@@ -134,7 +134,7 @@ class SeedSession implements ExportSession {
   }
 
   close(end: SessionEnd): void {
-    if (!this.#isFenced) this.replica.link.copyEnded(this.disk.name, end);
+    if (!this.#isFenced) this.host.link.copyEnded(this.disk.name, end);
   }
 
   #change(change: () => void | Promise<void>): void | Promise<void> {

@@ -4,8 +4,9 @@ import { Disk } from '../../src/disk/disk.js';
 import type { SpillError } from '../../src/errors.js';
 import { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SLAB_PAGES, SlabPool } from '../../src/memory/slab-pool.js';
-import { openSpillFile, SpillFile } from '../../src/memory/spill-file.js';
+import { SpillFile } from '../../src/memory/spill-file.js';
 import { Spill } from '../../src/disk/spill.js';
+import { spillOf } from '../../src/replica-options.js';
 import { temporaryFiles } from '../support/files.js';
 import { forSeeds, Random } from '../support/random.js';
 import { SlowBase } from '../support/slow-base.js';
@@ -334,7 +335,7 @@ describe('I7 bounded memory: a replica that spills', () => {
       message: expect.stringContaining(spillDirectory),
     });
     const options = { vm: 'vm', disks: [{ name: 'disk', base: at('disk.raw') }] };
-    expect(await openSpillFile(options, () => undefined)).toBeUndefined();
+    expect(spillOf(options)).toBeUndefined();
   });
 });
 

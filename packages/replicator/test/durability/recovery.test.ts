@@ -2,12 +2,8 @@ import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises
 import { describe, expect, jest, test } from '@jest/globals';
 import { RawBase } from '../../src/images/base-image.js';
 import { recoverBases } from '../../src/durability/recovery.js';
-import {
-  readStateFile,
-  type ReplicaState,
-  stateFileOf,
-  writeStateFile,
-} from '../../src/durability/state-file.js';
+import { readStateFile, stateFileOf, writeStateFile } from '../../src/durability/state-file.js';
+import type { ReplicaState } from '../../src/replica-state.js';
 import { temporaryFiles } from '../support/files.js';
 import { forSeeds, Random } from '../support/random.js';
 import { DISK_BYTES, TestVm } from '../support/vm.js';

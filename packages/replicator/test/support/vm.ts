@@ -1,6 +1,7 @@
 import type { ExportSession, SessionEnd } from '@gannet/nbd';
 import { Replica } from '../../src/replica.js';
-import type { CommitResult, ReplicaEvent, ReplicaOptions } from '../../src/replica-options.js';
+import type { CommitResult, ReplicaEvent } from '../../src/replica-events.js';
+import type { ReplicaOptions } from '../../src/replica-options.js';
 
 export const DISK_BYTES = 256 * 1024;
 export const LOST: SessionEnd = { kind: 'lost', error: undefined, midRequest: false };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { RangeSet } from '../../src/memory/range-set.js';
+import { RangeSet } from '../src/range-set.js';
 
 const UNIVERSE = 64;
 const step = fc.record({

@@ -1,0 +1,25 @@
+/** What an error says; of something else that was thrown, its text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * What a file system or a storage daemon says when it takes no more: the disk is full, a quota is used up, or the file
+ * may not grow. NBD maps all three to ENOSPC (proto.md, "Error values").
+ */
+const NO_SPACE: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+
+/** Whether a write failed because there is no room for it; the error of a file, or one that NBD passed on. */
+export function isNoSpace(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, wireError } = error as { code?: unknown; wireError?: unknown };
+  return NO_SPACE.includes(code) || wireError === 'ENOSPC';
+}
+
+/** What to do when a base does not take what is written to it. */
+export function ioRemedy(isFull: boolean): string {
+  const what = isFull
+    ? 'Make space on its file system, or raise the quota or size limit that was reached'
+    : 'Check the image and its disk';
+  return `${what}: write-back keeps its pages in memory and retries, a first copy has to be started again with \`gannet protect\`.`;
+}
