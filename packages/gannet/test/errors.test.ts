@@ -11,9 +11,9 @@ describe('describeError', () => {
   });
 
   test("keeps the code and remedy of another package's error", () => {
-    const error = Object.assign(new Error('small'), { code: 'BASE_SIZE', remedy: 'Grow it.' });
+    const error = Object.assign(new Error('small'), { code: 'REPLICA_BASE_SIZE', remedy: 'Grow it.' });
     expect(describeError(error)).toEqual({
-      ...{ code: 'BASE_SIZE', message: 'small', remedy: 'Grow it.', exit: 'failed' },
+      ...{ code: 'REPLICA_BASE_SIZE', message: 'small', remedy: 'Grow it.', exit: 'failed' },
     });
   });
 

@@ -22,35 +22,35 @@ export class ReplicatorError extends Error {
 
 export type ReplicatorErrorCode =
   /** A base or its state file belongs to something else, is missing, or can't be understood. */
-  | 'BASE_FOREIGN'
+  | 'REPLICA_BASE_FOREIGN'
   /** An image is of another format than the configuration says. */
-  | 'BASE_FORMAT'
+  | 'REPLICA_BASE_FORMAT'
   /** A base may hold the only copy of a disk, so nothing is copied over it. */
-  | 'BASE_HOLDS_DATA'
+  | 'REPLICA_BASE_HOLDS_DATA'
   /** Another process has the base open; two that write to one image destroy it. */
-  | 'BASE_IN_USE'
+  | 'REPLICA_BASE_IN_USE'
   /** A base and its journal together are the disk of a VM that had failed over. */
-  | 'BASE_NEEDS_RECOVERY'
+  | 'REPLICA_BASE_NEEDS_RECOVERY'
   /** A base can't be opened, or holds no consistent disk. */
-  | 'BASE_NOT_USABLE'
+  | 'REPLICA_BASE_NOT_USABLE'
   /** A base is not as large as its disk. */
-  | 'BASE_SIZE'
+  | 'REPLICA_BASE_SIZE'
   /** A base, or its state file, did not take or give what it was asked for. */
-  | 'BASE_IO'
+  | 'REPLICA_BASE_IO'
   /** A journal is not that of these bases. */
-  | 'JOURNAL_FOREIGN'
+  | 'REPLICA_JOURNAL_FOREIGN'
   /** The failover journal can't be written or read. */
-  | 'JOURNAL_IO'
+  | 'REPLICA_JOURNAL_IO'
   /** The spill file can't be made or written; what it was to take stays in memory. */
-  | 'SPILL_IO'
+  | 'REPLICA_SPILL_IO'
   /** The spill file has reached its limit. */
-  | 'SPILL_FULL'
+  | 'REPLICA_SPILL_FULL'
   /** What was spilled can't be read back. */
-  | 'SPILL_LOST'
+  | 'REPLICA_SPILL_LOST'
   /** A step that the state of the replica does not allow. */
-  | 'ILLEGAL_STATE'
+  | 'REPLICA_STATE'
   /** Options of a replica that contradict each other. */
-  | 'CONFIGURATION';
+  | 'REPLICA_OPTIONS';
 
 /** The base image can't be used as it is. */
 export class BaseImageError extends ReplicatorError {

@@ -67,7 +67,7 @@ export function journalPathOf({ disks, journalPath }: ReplicaOptions): string {
 export function checkOptions(options: ReplicaOptions): void {
   const { disks, vm } = options;
   const refuse = (message: string, remedy: string): never => {
-    throw new ConfigurationError('CONFIGURATION', `VM ${vm}: ${message}`, remedy);
+    throw new ConfigurationError('REPLICA_OPTIONS', `VM ${vm}: ${message}`, remedy);
   };
   const names = disks.map(({ name }) => name);
   if (names.length === 0 || new Set(names).size !== names.length) {

@@ -444,7 +444,7 @@ export class Replica {
     const from = this.#state;
     if (!LEGAL_STEPS[from].includes(to)) {
       throw new ReplicaStateError(
-        'ILLEGAL_STATE',
+        'REPLICA_STATE',
         `a replica that is ${from} can't become ${to}`,
         'Seed again.',
       );
@@ -462,7 +462,7 @@ export class Replica {
   #expect(state: ReplicaState, what: string): void {
     if (this.#state === state) return;
     throw new ReplicaStateError(
-      'ILLEGAL_STATE',
+      'REPLICA_STATE',
       `can't ${what}: the replica is ${this.#state} (${this.#reason})`,
       this.#state === 'diverged' ? 'Seed again.' : `It has to be ${state}.`,
     );
@@ -473,7 +473,7 @@ export class Replica {
     const disk = this.link.unsealed;
     if (this.#state !== 'seeding' || disk === undefined) return;
     throw new ReplicaStateError(
-      'ILLEGAL_STATE',
+      'REPLICA_STATE',
       `can't commit: the primary has not linked disk ${disk} after copying it`,
       'Open its export for the link once the copy is complete.',
     );
@@ -481,14 +481,14 @@ export class Replica {
 
   #expectGateClosed(what: string): void {
     if (this.gate.isClosed) return;
-    throw new ReplicaStateError('ILLEGAL_STATE', `can't ${what} with the gate open`, 'Close it.');
+    throw new ReplicaStateError('REPLICA_STATE', `can't ${what} with the gate open`, 'Close it.');
   }
 
   #report(error: unknown): void {
     const known =
       error instanceof ReplicatorError
         ? error
-        : new ReplicatorError('BASE_IO', messageOf(error), 'See the log.', { cause: error });
+        : new ReplicatorError('REPLICA_BASE_IO', messageOf(error), 'See the log.', { cause: error });
     this.#emit({ kind: 'trouble', error: known });
   }
 

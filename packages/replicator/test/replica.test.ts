@@ -59,7 +59,7 @@ describe('states', () => {
     await INTO[state](vm);
     expect(vm.replica.state).toBe(state);
     const done = (async () => STEPS[step](vm))();
-    if (to === '-') await expect(done).rejects.toMatchObject({ code: 'ILLEGAL_STATE' });
+    if (to === '-') await expect(done).rejects.toMatchObject({ code: 'REPLICA_STATE' });
     else await done;
     expect(vm.replica.state).toBe(to === '-' ? state : to);
     await vm.replica.close();
@@ -91,7 +91,7 @@ describe('states', () => {
     const vm = (await TestVm.open(at, ['disk'], { journalPath: at('none/journal') })).connectAll();
     vm.commit();
     vm.failOver();
-    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     await vm.replica.close();
     expect((await readStateFile(at('disk.raw')))!.state).toBe('protected');
   });
@@ -151,7 +151,7 @@ describe('exports', () => {
     vm.commit();
     vm.failOver();
     await vm.replica.failoverDurable();
-    const full = new JournalError('JOURNAL_IO', 'the journal is full', 'Make space.');
+    const full = new JournalError('REPLICA_JOURNAL_IO', 'the journal is full', 'Make space.');
     const append = jest.spyOn(Journal.prototype, 'append').mockRejectedValue(full);
     // Each try takes what is open for itself, and leaves it in memory when it fails.
     let written = Promise.resolve();
@@ -171,7 +171,7 @@ describe('exports', () => {
   });
 
   test('I4 durability: after a copy that could not be synced nothing is called durable, nor tried again', async () => {
-    const failure = new BaseImageError('BASE_IO', 'fdatasync failed', 'Check the disk.');
+    const failure = new BaseImageError('REPLICA_BASE_IO', 'fdatasync failed', 'Check the disk.');
     const sync = jest.spyOn(RawBase.prototype, 'sync').mockRejectedValue(failure);
     const [staying, taking] = [await TestVm.open(at, ['a']), await TestVm.open(at, ['b'])];
     staying.connectAll().commit();
@@ -192,7 +192,7 @@ describe('exports', () => {
     vm.failOver();
     await vm.replica.failoverDurable();
     await vm.write('svm', 'S');
-    const lost = new SpillError('SPILL_LOST', 'a page is lost', 'Seed again.');
+    const lost = new SpillError('REPLICA_SPILL_LOST', 'a page is lost', 'Seed again.');
     const append = jest.spyOn(Journal.prototype, 'append').mockRejectedValue(lost);
     await expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
     expect(append).toHaveBeenCalledTimes(1);
@@ -204,7 +204,7 @@ describe('exports', () => {
     const vm = (await TestVm.open(at, ['disk'], { journalPath: at('never/journal') })).connectAll();
     vm.commit();
     vm.failOver();
-    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     const flushed = expect(vm.svm.get('disk')!.flush()).rejects.toMatchObject({ wireError: 'EIO' });
     await sleep(20);
     await vm.replica.close();
@@ -325,11 +325,11 @@ describe('I3 failover', () => {
     vm.commit();
     await vm.write('svm', 'S');
     vm.failOver();
-    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
-    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
+    await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     const told = vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush');
     expect(told).toMatchObject([
-      { kind: 'trouble', error: { code: 'JOURNAL_IO' } },
+      { kind: 'trouble', error: { code: 'REPLICA_JOURNAL_IO' } },
       { kind: 'flush', trouble: expect.stringContaining("can't be created") },
     ]);
     expect((await readStateFile(at('disk.raw')))!.state).not.toBe('failed-over');
@@ -520,14 +520,14 @@ describe('options', () => {
     ['limits upside down', { memory: { softBytes: 2, hardBytes: 1 } }, 'soft limit of memory (2)'],
   ])('%s is refused', async (_what, options, message) => {
     await expect(TestVm.open(at, ['disk'], options)).rejects.toMatchObject({
-      code: 'CONFIGURATION',
+      code: 'REPLICA_OPTIONS',
       message: expect.stringContaining(message),
     });
   });
 
   test('a base of another size is refused', async () => {
     await writeFile(at('disk.raw'), Buffer.alloc(512));
-    await expect(TestVm.open(at)).rejects.toMatchObject({ code: 'BASE_SIZE' });
+    await expect(TestVm.open(at)).rejects.toMatchObject({ code: 'REPLICA_BASE_SIZE' });
   });
 });
 

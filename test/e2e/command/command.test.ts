@@ -404,7 +404,7 @@ describe('gannet secondary refuses', () => {
     const refused = await gannet('secondary', '-c', file);
     expect(refused.code).toBe(1);
     expect(errorOf(refused)).toMatchObject({
-      code: 'BASE_IN_USE',
+      code: 'REPLICA_BASE_IN_USE',
       message: expect.stringMatching(
         new RegExp(
           `base0.raw is in use by .*secondary --config .*secondary.yaml \\(process ${holder.pid}\\)`,

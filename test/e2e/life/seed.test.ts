@@ -459,7 +459,7 @@ describe('a secondary daemon that is killed', () => {
     const record = JSON.parse(await readFile(at('base.raw.gannet'), 'utf8')) as { state: string };
     expect(record.state).toBe('seeding');
     await expect(recoverBases([{ name: 'disk0', base: at('base.raw') }])).rejects.toMatchObject({
-      code: 'BASE_NOT_USABLE',
+      code: 'REPLICA_BASE_NOT_USABLE',
       remedy: expect.stringContaining('can only be seeded again') as unknown,
     });
 
@@ -473,7 +473,7 @@ describe('a secondary daemon that is killed', () => {
     // Right after the seed, before anything was committed: the base may be whole, but nobody can tell.
     await second.kill('SIGKILL');
     await expect(recoverBases([{ name: 'disk0', base: at('base.raw') }])).rejects.toMatchObject({
-      code: 'BASE_NOT_USABLE',
+      code: 'REPLICA_BASE_NOT_USABLE',
     });
     await driver.rollback();
   });

@@ -119,7 +119,7 @@ it('EIO while it seeds: the copy is refused by name, the primary runs on as befo
     ),
     remedy: expect.stringMatching(/replica's base.*protect again/),
   });
-  expect(troubles('BASE_IO').length).toBeGreaterThan(0);
+  expect(troubles('REPLICA_BASE_IO').length).toBeGreaterThan(0);
   await expectWell(pair.primary);
 });
 
@@ -142,7 +142,7 @@ it.each<[string, DiskFault, RegExp]>([
   ],
   ['writes that are lost', { file: BASE, loses: true }, /fdatasync at byte 0 failed: EIO/],
 ])('%s during write-back: told and tried again, until all is written', async (_, fault, words) => {
-  const before = troubles('BASE_IO').length;
+  const before = troubles('REPLICA_BASE_IO').length;
   await worksOnUnder(fault);
   const { baseTrouble } = await until(
     () => statusOf('secondary'),
@@ -154,10 +154,10 @@ it.each<[string, DiskFault, RegExp]>([
     (status) => words.test(JSON.stringify(status)),
   );
   await until(
-    () => troubles('BASE_IO').slice(before),
+    () => troubles('REPLICA_BASE_IO').slice(before),
     (events) => events.some(({ attempt }) => Number(attempt) >= 1),
   );
-  expect(troubles('BASE_IO').at(-1)).toMatchObject({
+  expect(troubles('REPLICA_BASE_IO').at(-1)).toMatchObject({
     remedy: expect.stringContaining('stays in memory and is tried again'),
   });
   await faults.lift();
@@ -168,11 +168,11 @@ it.each<[string, DiskFault]>([
   ['short writes', { file: BASE, shortBytes: 1000 }],
   ['a slow base', { file: BASE, on: ['write', 'sync'], delayMs: 100 }],
 ])('%s during write-back are waited for', async (_, fault) => {
-  const before = troubles('BASE_IO').length;
+  const before = troubles('REPLICA_BASE_IO').length;
   await worksOnUnder(fault);
   await faults.lift();
   await isWritten();
-  expect(troubles('BASE_IO')).toHaveLength(before);
+  expect(troubles('REPLICA_BASE_IO')).toHaveLength(before);
 });
 
 it('at the failover: journal, state file and base fail in turn; all is there in the end', async () => {
@@ -180,7 +180,7 @@ it('at the failover: journal, state file and base fail in turn; all is there in 
   await faults.begin({ file: 'lab.journal', error: 'ENOSPC' });
   await primary.kill('SIGKILL');
   await expect(pair.failOver()).rejects.toMatchObject({
-    code: 'JOURNAL_IO',
+    code: 'REPLICA_JOURNAL_IO',
     message: expect.stringMatching(/lab.journal can't be created: ENOSPC/),
     remedy: 'Check the disk and the free space of its folder.',
   });
@@ -195,7 +195,7 @@ it('at the failover: journal, state file and base fail in turn; all is there in 
   );
   await faults.begin({ file: '.new', error: 'ENOSPC' });
   await expect(pair.failOver()).rejects.toMatchObject({
-    code: 'BASE_IO',
+    code: 'REPLICA_BASE_IO',
     message: expect.stringMatching(/raw.gannet can't be written: ENOSPC/),
     remedy: 'Make its folder writable and give it free space.',
   });

@@ -245,7 +245,7 @@ class Life {
       throw new Error(`recovered twice: ${first.code}, ${second.code}`);
     if (first.code === 0) return 'recovered';
     const { code, remedy } = (JSON.parse(first.stdout) as Refusal).error;
-    const isRefusal = code === 'BASE_NOT_USABLE' || code === 'BASE_FOREIGN';
+    const isRefusal = code === 'REPLICA_BASE_NOT_USABLE' || code === 'REPLICA_BASE_FOREIGN';
     if (this.#isAcknowledged || !isRefusal || !remedy) throw new Error(first.stdout + first.stderr);
     return 'refused';
   }
@@ -262,7 +262,7 @@ class Life {
           : new KillAtChange(this.#path('data'), changes, () => child.kill('SIGKILL'));
       const end = await endOf(child);
       killer?.close();
-      if (end.stdout.includes('BASE_IN_USE')) {
+      if (end.stdout.includes('REPLICA_BASE_IN_USE')) {
         // What the killed process had started for its locks ends with it, a moment later.
         this.#lockedOut++;
         await sleep(20);

@@ -430,7 +430,7 @@ export class SecondaryRole implements Role {
       this.#writeBack.kick();
     } else if (event.kind === 'trouble') {
       this.#trouble(event.error);
-      if (event.error.code === 'BASE_IO') this.#noteBase(event.error.message);
+      if (event.error.code === 'REPLICA_BASE_IO') this.#noteBase(event.error.message);
     } else {
       if (event.kind === 'spill') this.#spillTrouble = event.trouble;
       if (event.kind === 'flush') this.#flushTrouble = event.trouble;

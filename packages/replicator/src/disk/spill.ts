@@ -112,7 +112,7 @@ export class Spill {
 
 function limitReached(limitBytes: number): SpillError {
   return new SpillError(
-    'SPILL_FULL',
+    'REPLICA_SPILL_FULL',
     `the spill file has reached its limit of ${limitBytes} bytes`,
     'Raise the limit, or find out why the base does not keep up.',
   );

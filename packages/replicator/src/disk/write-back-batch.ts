@@ -61,7 +61,7 @@ export class WriteBackBatch {
     const disk = this.parts[at]?.disk.name;
     if (disk === undefined) return;
     throw new BaseImageError(
-      'BASE_IO',
+      'REPLICA_BASE_IO',
       `some of what was written to the base of disk ${disk} was lost before it was synced`,
       'It is written again.',
     );

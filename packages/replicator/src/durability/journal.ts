@@ -166,7 +166,7 @@ export interface ReplayTarget {
  * Applies every sealed frame, in order. A tail without a seal is passed over.
  *
  * @returns how many seals were found
- * @throws JournalError JOURNAL_FOREIGN when the file is not the journal of that uuid, JOURNAL_IO when it can't be read
+ * @throws JournalError REPLICA_JOURNAL_FOREIGN when the file is not the journal of that uuid, REPLICA_JOURNAL_IO when it can't be read
  */
 export async function replayJournal(
   file: string,
@@ -301,7 +301,7 @@ function digestOf(buffer: Buffer, total: number): Buffer {
 
 function foreign(message: string): JournalError {
   return new JournalError(
-    'JOURNAL_FOREIGN',
+    'REPLICA_JOURNAL_FOREIGN',
     message,
     'Put the journal that the state file names back in its place.',
   );
@@ -309,7 +309,7 @@ function foreign(message: string): JournalError {
 
 function journalError(file: string, what: string, cause: unknown): JournalError {
   return new JournalError(
-    'JOURNAL_IO',
+    'REPLICA_JOURNAL_IO',
     `the journal ${file} can't be ${what}: ${messageOf(cause)}`,
     'Check the disk and the free space of its folder.',
     { cause },

@@ -9,7 +9,7 @@ import { rm } from 'node:fs/promises';
 /**
  * Seeding overwrites a base. Refuses where that would destroy what may be the only copy of a disk (invariant I6).
  *
- * @throws BaseImageError BASE_HOLDS_DATA, BASE_FOREIGN, BASE_NEEDS_RECOVERY or BASE_SIZE
+ * @throws BaseImageError REPLICA_BASE_HOLDS_DATA, REPLICA_BASE_FOREIGN, REPLICA_BASE_NEEDS_RECOVERY or REPLICA_BASE_SIZE
  */
 export async function checkBeforeSeeding(
   vm: string,
@@ -19,7 +19,7 @@ export async function checkBeforeSeeding(
 ): Promise<void> {
   if (disk.sizeBytes !== undefined && disk.sizeBytes !== base.sizeBytes) {
     throw new BaseImageError(
-      'BASE_SIZE',
+      'REPLICA_BASE_SIZE',
       `${disk.base} has ${base.sizeBytes} bytes, disk ${disk.name} wants ${disk.sizeBytes}`,
       'Give both sides the same size, or remove the base to have it made anew.',
     );
@@ -28,7 +28,7 @@ export async function checkBeforeSeeding(
   const record = await readStateFile(disk.base, disk.stateFile);
   if (record && (record.vm !== vm || record.disk !== disk.name)) {
     throw new BaseImageError(
-      'BASE_FOREIGN',
+      'REPLICA_BASE_FOREIGN',
       `${disk.base} is the base of disk ${record.disk} of VM ${record.vm} (${record.state})`,
       `Give disk ${disk.name} of ${vm} a base of its own; if that one is of no more use, say --overwrite.`,
     );
@@ -36,7 +36,7 @@ export async function checkBeforeSeeding(
   if (record) expectFormat(disk, record);
   if (record === undefined ? !base.isBlank : record.state === 'retired') {
     throw new BaseImageError(
-      'BASE_HOLDS_DATA',
+      'REPLICA_BASE_HOLDS_DATA',
       record === undefined
         ? `${disk.base} holds data and has no state file: it was never a replica`
         : `${disk.base} became a guest's own disk after a failover (epoch ${record.epoch})`,
@@ -45,7 +45,7 @@ export async function checkBeforeSeeding(
   }
   if (record?.state === 'failed-over') {
     throw new BaseImageError(
-      'BASE_NEEDS_RECOVERY',
+      'REPLICA_BASE_NEEDS_RECOVERY',
       `${disk.base} and ${record.journal} together hold a VM that had failed over`,
       'Recover it with `gannet recover`, or say --overwrite if it is of no more use.',
     );
@@ -62,7 +62,7 @@ export interface RecoveryOptions extends OpenOptions {
  * the VM; their order does not matter. A recovery that was itself cut short can be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
- * @throws BaseImageError BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; BASE_FOREIGN
+ * @throws BaseImageError REPLICA_BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; REPLICA_BASE_FOREIGN
  *   when they do not belong together
  */
 export async function recoverBases(
@@ -100,7 +100,7 @@ async function replayInto(
         ? `a write to byte ${offset} of disk ${order[disk] ?? ''}, which ends at ${base.sizeBytes}`
         : `writes for disk ${disk}, the state files name ${order.join(', ')}`;
       throw new JournalError(
-        'JOURNAL_FOREIGN',
+        'REPLICA_JOURNAL_FOREIGN',
         `${journal} has ${what}`,
         'Put the journal and the bases that belong together back in their places.',
       );
@@ -125,7 +125,7 @@ async function replayInto(
 function expectFormat({ base, format = 'raw' }: DiskOptions, { image = 'raw' }: StateRecord): void {
   if (image === format) return;
   throw new BaseImageError(
-    'BASE_FORMAT',
+    'REPLICA_BASE_FORMAT',
     `${base} was a base of format ${image}, the configuration says ${format}`,
     `Set \`format: ${image}\` for this disk, or remove the base and its state file.`,
   );
@@ -134,7 +134,7 @@ function expectFormat({ base, format = 'raw' }: DiskOptions, { image = 'raw' }: 
 function expectNoLoss(bases: readonly OpenBase[]): void {
   if (bases.every(({ losses }) => losses === 0)) return;
   const remedy = 'Recover again: the journal is still there.';
-  throw new BaseImageError('BASE_IO', 'something was lost while the journal was replayed', remedy);
+  throw new BaseImageError('REPLICA_BASE_IO', 'something was lost while the journal was replayed', remedy);
 }
 
 async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
@@ -142,7 +142,7 @@ async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
   if (record) return record;
   const isThere = await exists(disk.base);
   throw new BaseImageError(
-    'BASE_FOREIGN',
+    'REPLICA_BASE_FOREIGN',
     isThere ? `${disk.stateFile ?? stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
     'Name the base of a replica; without its state file nobody can tell what it is worth.',
   );
@@ -156,7 +156,7 @@ function expectUsable(
   if (!record) return;
   if (failedOver && record.uuid !== failedOver.uuid) {
     throw new BaseImageError(
-      'BASE_FOREIGN',
+      'REPLICA_BASE_FOREIGN',
       `${disk.base} belongs to another protection (${record.uuid}) than disk ${failedOver.disk}`,
       'Name the bases of one VM and one protection, all of them.',
     );
@@ -165,7 +165,7 @@ function expectUsable(
   const isUsable = record.state === 'failed-over' || record.state === 'retired';
   if (!isUsable && !(failedOver && record.state === 'protected')) {
     throw new BaseImageError(
-      'BASE_NOT_USABLE',
+      'REPLICA_BASE_NOT_USABLE',
       `${disk.base} is ${record.state} at epoch ${record.epoch}: it holds no consistent disk`,
       "Use the primary's disk; this base can only be seeded again.",
     );
@@ -177,7 +177,7 @@ function expectAll({ disks, journal }: StateRecord, records: readonly StateRecor
   const missing = disks.filter((name) => !records.some(({ disk }) => disk === name));
   if (missing.length === 0) return;
   throw new BaseImageError(
-    'BASE_FOREIGN',
+    'REPLICA_BASE_FOREIGN',
     `${journal} also holds writes of disk ${missing.join(', ')}`,
     'Name the bases of one VM and one protection, all of them.',
   );

@@ -47,7 +47,7 @@ export function stateFileOf(basePath: string): string {
   return `${basePath}.gannet`;
 }
 
-/** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+/** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError REPLICA_BASE_FOREIGN when it can't be understood */
 export async function readStateFile(
   basePath: string,
   file = stateFileOf(basePath),
@@ -62,7 +62,7 @@ export async function readStateFile(
   return parseState(text, file);
 }
 
-/** @param file where it is from; @throws BaseImageError BASE_FOREIGN when it can't be understood */
+/** @param file where it is from; @throws BaseImageError REPLICA_BASE_FOREIGN when it can't be understood */
 export function parseState(text: string, file: string): StateRecord {
   try {
     const record: unknown = JSON.parse(text);
@@ -93,7 +93,7 @@ export async function writeStateFile(
   } catch (error) {
     await rm(fresh, { force: true });
     throw new BaseImageError(
-      'BASE_IO',
+      'REPLICA_BASE_IO',
       `${file} can't be written: ${messageOf(error)}`,
       'Make its folder writable and give it free space.',
       { cause: error },
@@ -142,7 +142,7 @@ export class StateFiles {
 
 function unreadable(file: string, cause: unknown): BaseImageError {
   return new BaseImageError(
-    'BASE_FOREIGN',
+    'REPLICA_BASE_FOREIGN',
     `${file} can't be read: ${messageOf(cause)}`,
     'If the base beside it is of no more use, remove both and seed again.',
     { cause },

@@ -55,7 +55,7 @@ export class RawBase implements OpenBase {
     private readonly onClosed: RawBaseOptions['onClosed'],
   ) {}
 
-  /** @throws BaseImageError BASE_NOT_USABLE when it can't be opened, BASE_SIZE when it is empty */
+  /** @throws BaseImageError REPLICA_BASE_NOT_USABLE when it can't be opened, REPLICA_BASE_SIZE when it is empty */
   static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
     const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
     const file = await open(path, flags, 0o600).catch((error: unknown) => {
@@ -144,7 +144,7 @@ export class RawBase implements OpenBase {
 
   #fail(what: string, offset: number, error: unknown): never {
     throw new BaseImageError(
-      'BASE_IO',
+      'REPLICA_BASE_IO',
       `${this.path}: ${what} at byte ${offset} failed: ${messageOf(error)}`,
       ioRemedy(isNoSpace(error)),
       { cause: error },
@@ -166,14 +166,14 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
     sizeBytes = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
   } else if (!stats.isFile()) {
     throw new BaseImageError(
-      'BASE_NOT_USABLE',
+      'REPLICA_BASE_NOT_USABLE',
       `${path} is neither a file nor a block device`,
       'Name an image file or a block device as the base.',
     );
   }
   if (sizeBytes === 0) {
     throw new BaseImageError(
-      'BASE_SIZE',
+      'REPLICA_BASE_SIZE',
       `${path} is empty`,
       'Give the disk a size, equal to the primary disk, so that the file is created.',
     );
@@ -183,7 +183,7 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
 
 export function notUsable(path: string, cause: unknown): BaseImageError {
   return new BaseImageError(
-    'BASE_NOT_USABLE',
+    'REPLICA_BASE_NOT_USABLE',
     `${path}: ${messageOf(cause)}`,
     'Check the path and its permissions, or give the disk a size so that the file is created.',
     { cause },

@@ -24,7 +24,7 @@ export interface ImageProbe {
  * Creates an image, with nothing in it, unless something is there.
  *
  * @returns whether it did
- * @throws BaseImageError BASE_NOT_USABLE
+ * @throws BaseImageError REPLICA_BASE_NOT_USABLE
  */
 export async function createImage(
   path: string,
@@ -40,7 +40,7 @@ export async function createImage(
     return true;
   } catch (cause) {
     throw new BaseImageError(
-      'BASE_NOT_USABLE',
+      'REPLICA_BASE_NOT_USABLE',
       `${path} can't be created: ${wordsOf(cause)}`,
       'Check its folder, the free space there, and that qemu-img is installed.',
       { cause },

@@ -24,7 +24,7 @@ export class ImageLock {
     this.#watch();
   }
 
-  /** @throws BaseImageError BASE_IN_USE; BASE_NOT_USABLE where it can't be locked */
+  /** @throws BaseImageError REPLICA_BASE_IN_USE; REPLICA_BASE_NOT_USABLE where it can't be locked */
   static async take(
     path: string,
     onTrouble: (error: BaseImageError) => void = () => undefined,
@@ -64,7 +64,7 @@ export class ImageLock {
   #tell(words: string): void {
     const message = `the lock on ${this.path} is lost, and taken again: ${words}`;
     const remedy = 'See that nothing else uses the image.';
-    this.onTrouble(new BaseImageError('BASE_IN_USE', message, remedy));
+    this.onTrouble(new BaseImageError('REPLICA_BASE_IN_USE', message, remedy));
   }
 }
 

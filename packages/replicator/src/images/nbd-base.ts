@@ -63,7 +63,7 @@ export class NbdBase implements OpenBase {
     this.#watch(service);
   }
 
-  /** @throws BaseImageError BASE_IN_USE, BASE_FORMAT or BASE_NOT_USABLE */
+  /** @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE */
   static async open(file: string, options: NbdBaseOptions): Promise<NbdBase> {
     const base = new NbdBase(file, options, await serve(file, options.format));
     try {
@@ -242,7 +242,7 @@ export class NbdBase implements OpenBase {
   }
 
   #error(words: string, cause?: unknown): BaseImageError {
-    return new BaseImageError('BASE_IO', `${this.path}: ${words}`, ioRemedy(isNoSpace(cause)), {
+    return new BaseImageError('REPLICA_BASE_IO', `${this.path}: ${words}`, ioRemedy(isNoSpace(cause)), {
       cause,
     });
   }

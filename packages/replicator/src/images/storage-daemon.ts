@@ -39,7 +39,7 @@ export class StorageDaemon {
    * Starts it, and waits until all that its arguments ask for is there. An image that is locked is waited for, briefly.
    *
    * @param path the image, for messages
-   * @throws BaseImageError BASE_IN_USE, BASE_FORMAT or BASE_NOT_USABLE
+   * @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE
    */
   static async start(path: string, args: readonly string[]): Promise<StorageDaemon> {
     const deadline = performance.now() + LOCK_PATIENCE_MS;
@@ -107,20 +107,20 @@ async function unusable(path: string, words: string, isLocked: boolean): Promise
   if (isLocked) {
     const holders = await holdersOf(path);
     return new BaseImageError(
-      'BASE_IN_USE',
+      'REPLICA_BASE_IN_USE',
       `${path} is in use${holders === '' ? '' : ` by ${holders}`}: ${words.replaceAll('\n', ' ')}`,
       'Stop what uses the image (a VM, another gannet daemon), or name another base.',
     );
   }
   if (/is not in .* format|not in qcow2 format|invalid .*(signature|magic)/i.test(words)) {
     return new BaseImageError(
-      'BASE_FORMAT',
+      'REPLICA_BASE_FORMAT',
       `${path}: ${words}`,
       'Set `format` of the disk to what `qemu-img info` says, or remove the image to have it made anew.',
     );
   }
   return new BaseImageError(
-    'BASE_NOT_USABLE',
+    'REPLICA_BASE_NOT_USABLE',
     `${path} can't be opened with ${PROGRAM}: ${words}`,
     'Check the image and its permissions, and that qemu-storage-daemon and setpriv are installed.',
   );

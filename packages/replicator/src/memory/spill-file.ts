@@ -25,7 +25,7 @@ export interface SpillFileOptions {
  * Makes a spill file in `directory`; it has no name any more when this returns.
  *
  * @param vm for its name while it has one
- * @throws SpillError SPILL_IO
+ * @throws SpillError REPLICA_SPILL_IO
  */
 export async function openSpillFile(vm: string, options: SpillFileOptions): Promise<SpillFile> {
   const file = path.join(options.directory, `.${vm}-${randomUUID()}.spill`);
@@ -35,7 +35,7 @@ export async function openSpillFile(vm: string, options: SpillFileOptions): Prom
     return new SpillFile(handle, options);
   } catch (error) {
     const remedy = 'Name a directory that this process may write to (spillDirectory).';
-    throw new SpillError('SPILL_IO', `${file}: ${messageOf(error)}`, remedy, { cause: error });
+    throw new SpillError('REPLICA_SPILL_IO', `${file}: ${messageOf(error)}`, remedy, { cause: error });
   }
 }
 
@@ -108,7 +108,7 @@ export class SpillFile {
       if (done < target.length) throw new Error('it has ended');
     } catch (cause) {
       const error = new SpillError(
-        'SPILL_LOST',
+        'REPLICA_SPILL_LOST',
         `the spill file in ${this.options.directory} can't be read: ${messageOf(cause)}`,
         'Check the disk that it is on, then seed again.',
         { cause },
@@ -125,7 +125,7 @@ export class SpillFile {
 
   #error(what: string, cause: unknown): SpillError {
     return new SpillError(
-      'SPILL_IO',
+      'REPLICA_SPILL_IO',
       `the spill file in ${this.options.directory} can't be ${what}: ${messageOf(cause)}`,
       'Make space on its file system, or check the disk that it is on; it is tried again.',
       { cause },

@@ -118,7 +118,7 @@ describe('Overlay with slabs in a spill file', () => {
     }
     store.errors = 1;
     await expect(until(store, spilling)).rejects.toMatchObject({
-      code: 'SPILL_IO',
+      code: 'REPLICA_SPILL_IO',
       message: expect.stringMatching(/^the spill file in \/spill can't be (written|synced): E/),
       remedy: expect.any(String),
     });
@@ -157,7 +157,7 @@ describe('Overlay with slabs in a spill file', () => {
     await until(store, overlay.spill(file, 1));
     store.isBroken = true;
     const reading = until(store, overlay.applyRange(0, Buffer.alloc(10)));
-    await expect(reading).rejects.toMatchObject({ code: 'SPILL_LOST' });
+    await expect(reading).rejects.toMatchObject({ code: 'REPLICA_SPILL_LOST' });
     expect(lost).toHaveLength(1);
   });
 });
@@ -231,7 +231,7 @@ describe('I7 bounded memory: Spill', () => {
       store.advance();
       await turn();
     }
-    expect(troubles).toEqual(['SPILL_FULL']);
+    expect(troubles).toEqual(['REPLICA_SPILL_FULL']);
     expect(file.usedBytes).toBe(2 * SLAB_BYTES);
     expect(pool.usedBytes).toBeGreaterThan(6 * SLAB_BYTES);
   });
@@ -331,7 +331,7 @@ describe('I7 bounded memory: a replica that spills', () => {
     await expect(
       TestVm.open(at, ['disk'], { memory: { ...memory, spillDirectory } }),
     ).rejects.toMatchObject({
-      code: 'SPILL_IO',
+      code: 'REPLICA_SPILL_IO',
       message: expect.stringContaining(spillDirectory),
     });
     const options = { vm: 'vm', disks: [{ name: 'disk', base: at('disk.raw') }] };

@@ -128,7 +128,7 @@ describe('Journal', () => {
         .copy(bytes, odd + 32, 0, 16);
       await writeFile(at('j'), bytes);
       const disk = Buffer.alloc(SIZE);
-      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
+      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_FOREIGN' });
       expect(disk.every((byte) => byte === 0)).toBe(true);
     },
   );
@@ -137,14 +137,14 @@ describe('Journal', () => {
     await (await Journal.create(at('j'), UUID)).close();
     const other = UUID.replace('6', '7');
     await expect(replayInto([], at('j'), other)).rejects.toMatchObject({
-      code: 'JOURNAL_FOREIGN',
+      code: 'REPLICA_JOURNAL_FOREIGN',
       message: `${at('j')} is not the journal of replica ${other}`,
     });
     await truncate(at('j'), 10);
-    await expect(replayInto([], at('j'))).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
-    await expect(replayInto([], at('none'))).rejects.toMatchObject({ code: 'JOURNAL_IO' });
+    await expect(replayInto([], at('j'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_FOREIGN' });
+    await expect(replayInto([], at('none'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     await expect(Journal.create(at('no/folder'), UUID)).rejects.toMatchObject({
-      code: 'JOURNAL_IO',
+      code: 'REPLICA_JOURNAL_IO',
       remedy: expect.stringContaining('free space'),
     });
   });

@@ -14,9 +14,9 @@ const here = (): typeof DISK => ({ ...DISK, base: at('disk.raw') });
 
 describe('I6 no mistaken base', () => {
   test.each([
-    ['seeding', 'BASE_NOT_USABLE', 'is seeding at epoch 0: it holds no consistent disk'],
-    ['protected', 'BASE_NOT_USABLE', 'is protected at epoch'],
-    ['diverged', 'BASE_NOT_USABLE', 'is diverged at epoch'],
+    ['seeding', 'REPLICA_BASE_NOT_USABLE', 'is seeding at epoch 0: it holds no consistent disk'],
+    ['protected', 'REPLICA_BASE_NOT_USABLE', 'is protected at epoch'],
+    ['diverged', 'REPLICA_BASE_NOT_USABLE', 'is diverged at epoch'],
   ] as const)('a base that was %s is no disk', async (state, code, message) => {
     await leave(state);
     await expect(recoverBases([here()])).rejects.toMatchObject({
@@ -29,8 +29,8 @@ describe('I6 no mistaken base', () => {
   });
 
   test.each([
-    ['failed-over', 'BASE_NEEDS_RECOVERY', 'together hold a VM that had failed over'],
-    ['retired', 'BASE_HOLDS_DATA', "became a guest's own disk after a failover"],
+    ['failed-over', 'REPLICA_BASE_NEEDS_RECOVERY', 'together hold a VM that had failed over'],
+    ['retired', 'REPLICA_BASE_HOLDS_DATA', "became a guest's own disk after a failover"],
   ] as const)('a base that was %s is not seeded over unless told', async (state, code, message) => {
     await leave(state);
     await expect(TestVm.open(at)).rejects.toMatchObject({
@@ -45,7 +45,7 @@ describe('I6 no mistaken base', () => {
   test('a base that holds data and was never a replica is not seeded over', async () => {
     await writeFile(at('disk.raw'), Buffer.alloc(DISK_BYTES, 1));
     await expect(TestVm.open(at)).rejects.toMatchObject({
-      code: 'BASE_HOLDS_DATA',
+      code: 'REPLICA_BASE_HOLDS_DATA',
       message: expect.stringContaining('has no state file: it was never a replica'),
     });
   });
@@ -84,19 +84,19 @@ describe('I6 no mistaken base', () => {
   ])('a state file that is %s is an error', async (_what, text) => {
     await leave('protected');
     await writeFile(stateFileOf(at('disk.raw')), text);
-    const foreign = { code: 'BASE_FOREIGN', message: expect.stringContaining("can't be read") };
+    const foreign = { code: 'REPLICA_BASE_FOREIGN', message: expect.stringContaining("can't be read") };
     await expect(recoverBases([here()])).rejects.toMatchObject(foreign);
     await expect(TestVm.open(at)).rejects.toMatchObject(foreign);
   });
 
   test('without a state file, or without a base, there is nothing to recover', async () => {
     await expect(recoverBases([here()])).rejects.toMatchObject({
-      code: 'BASE_FOREIGN',
+      code: 'REPLICA_BASE_FOREIGN',
       message: `${at('disk.raw')} is missing`,
     });
     await writeFile(at('disk.raw'), 'x');
     await expect(recoverBases([here()])).rejects.toMatchObject({
-      code: 'BASE_FOREIGN',
+      code: 'REPLICA_BASE_FOREIGN',
       message: `${stateFileOf(at('disk.raw'))} is missing`,
     });
   });
@@ -105,12 +105,12 @@ describe('I6 no mistaken base', () => {
     await failOverTwo('x');
     const other = (await readStateFile(at('b.raw')))!;
     await expect(recoverBases([{ name: 'a', base: at('a.raw') }])).rejects.toMatchObject({
-      code: 'BASE_FOREIGN',
+      code: 'REPLICA_BASE_FOREIGN',
       message: expect.stringContaining('also holds writes of disk b'),
     });
     await writeStateFile(at('b.raw'), { ...other, uuid: 'f'.repeat(36) });
     await expect(recoverBases(pair())).rejects.toMatchObject({
-      code: 'BASE_FOREIGN',
+      code: 'REPLICA_BASE_FOREIGN',
       message: expect.stringContaining('belongs to another protection'),
     });
   });
@@ -120,7 +120,7 @@ describe('I6 no mistaken base', () => {
     const { journal } = (await readStateFile(at('disk.raw')))!;
     await copyFile(journal, at('away'));
     await truncate(journal, 0);
-    await expect(recoverBases([here()])).rejects.toMatchObject({ code: 'JOURNAL_FOREIGN' });
+    await expect(recoverBases([here()])).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_FOREIGN' });
     expect((await readStateFile(at('disk.raw')))!.state).toBe('failed-over');
     await copyFile(at('away'), journal);
     expect(await recoverBases([here()])).toMatchObject([{ state: 'retired' }]);
@@ -136,7 +136,7 @@ test('a base that has been cut short is not made longer by its journal', async (
   await vm.replica.close();
   await truncate(at('disk.raw'), 4096);
   await expect(recoverBases([here()])).rejects.toMatchObject({
-    code: 'JOURNAL_FOREIGN',
+    code: 'REPLICA_JOURNAL_FOREIGN',
     message: expect.stringContaining('a write to byte 65536 of disk disk, which ends at 4096'),
   });
   expect((await readFile(at('disk.raw'))).length).toBe(4096);
@@ -342,18 +342,18 @@ describe('RawBase', () => {
   });
 
   test('says what could not be read, where, and keeps the cause', async () => {
-    await expect(RawBase.open(at('none'))).rejects.toMatchObject({ code: 'BASE_NOT_USABLE' });
-    await expect(RawBase.open(at('.'))).rejects.toMatchObject({ code: 'BASE_NOT_USABLE' });
+    await expect(RawBase.open(at('none'))).rejects.toMatchObject({ code: 'REPLICA_BASE_NOT_USABLE' });
+    await expect(RawBase.open(at('.'))).rejects.toMatchObject({ code: 'REPLICA_BASE_NOT_USABLE' });
     await writeFile(at('empty'), '');
-    await expect(RawBase.open(at('empty'))).rejects.toMatchObject({ code: 'BASE_SIZE' });
+    await expect(RawBase.open(at('empty'))).rejects.toMatchObject({ code: 'REPLICA_BASE_SIZE' });
     const base = await RawBase.open(at('raw'), { createBytes: 4096 });
     await expect(base.read(4000, Buffer.alloc(200))).rejects.toMatchObject({
-      code: 'BASE_IO',
+      code: 'REPLICA_BASE_IO',
       message: `${at('raw')}: read at byte 4096 failed: unexpected end of file`,
     });
     await base.close();
     const failed = jest.fn();
     await base.sync().catch(failed);
-    expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'BASE_IO' }));
+    expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'REPLICA_BASE_IO' }));
   });
 });

@@ -90,14 +90,14 @@ describe('a base of any format', () => {
   test('the image of another format, or none, is refused with a remedy', async () => {
     await writeFile(at('image'), Buffer.alloc(SIZE));
     await expect(openBase({ base: at('image'), format: 'qcow2' })).rejects.toMatchObject({
-      code: 'BASE_FORMAT',
+      code: 'REPLICA_BASE_FORMAT',
       remedy: expect.stringContaining('format'),
     });
     await expect(openBase({ base: at('none'), format: 'qcow2' })).rejects.toMatchObject({
-      code: 'BASE_NOT_USABLE',
+      code: 'REPLICA_BASE_NOT_USABLE',
     });
     await expect(openBase({ base: at('none') }, { lock: true })).rejects.toMatchObject({
-      code: 'BASE_NOT_USABLE',
+      code: 'REPLICA_BASE_NOT_USABLE',
     });
   });
 });
@@ -198,7 +198,7 @@ describe('a base in use', () => {
         await once(holder.stdout ?? holder, 'data');
       }
       await expect(Replica.open({ vm: 'vm', disks, lockBases: true })).rejects.toMatchObject({
-        code: 'BASE_IN_USE',
+        code: 'REPLICA_BASE_IN_USE',
         message: expect.stringMatching(
           by === 'a QEMU'
             ? /image is in use by qemu-io \(process \d+\)/
@@ -227,7 +227,7 @@ test('recovery minds the format that the base had', async () => {
   await vm.replica.failoverDurable();
   await vm.replica.close();
   const asked = recoverBases([{ ...disk, format: 'raw' }]);
-  await expect(asked).rejects.toMatchObject({ code: 'BASE_FORMAT' });
+  await expect(asked).rejects.toMatchObject({ code: 'REPLICA_BASE_FORMAT' });
   expect(await recoverBases([disk], { lock: true })).toMatchObject([{ state: 'retired' }]);
   const raw = await asRaw(at('image'), 'qcow2');
   expect(raw.toString('latin1', 4096, 4100)).toBe('mine');
@@ -237,12 +237,12 @@ test('the base of another VM, or of another disk, is refused', async () => {
   const disks = [{ name: 'disk', base: at('image'), sizeBytes: DISK_BYTES }];
   await (await Replica.open({ vm: 'web', disks })).close();
   await expect(Replica.open({ vm: 'db', disks })).rejects.toMatchObject({
-    code: 'BASE_FOREIGN',
+    code: 'REPLICA_BASE_FOREIGN',
     message: `${at('image')} is the base of disk disk of VM web (seeding)`,
   });
   const others = disks.map((disk) => ({ ...disk, name: 'other' }));
   await expect(Replica.open({ vm: 'web', disks: others })).rejects.toMatchObject({
-    code: 'BASE_FOREIGN',
+    code: 'REPLICA_BASE_FOREIGN',
   });
   await (await Replica.open({ vm: 'db', disks, overwrite: true })).close();
 });
@@ -255,6 +255,6 @@ test('a state file can be somewhere else: what is in /dev does not last', async 
   await expect(stat(at('image.gannet'))).rejects.toMatchObject({ code: 'ENOENT' });
   await writeStateFile(disk.base, { ...record, state: 'retired' }, disk.stateFile);
   await expect(Replica.open({ vm: 'vm', disks: [disk] })).rejects.toMatchObject({
-    code: 'BASE_HOLDS_DATA',
+    code: 'REPLICA_BASE_HOLDS_DATA',
   });
 });
