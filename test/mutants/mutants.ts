@@ -101,8 +101,9 @@ export const MUTANTS: readonly Mutant[] = [
       SLOW_WRITE_BACK,
       {
         file: 'packages/replicator/dist/disk/merge-epochs.js',
-        find: 'export function* runsOf(layers, maxBytes) {',
-        replace: 'export function* runsOf(layers, maxBytes) { layers = [...layers].reverse();',
+        find: 'export function* runsOf(layers, maxBytes, maxZeroBytes = ZERO_BYTES_MAX) {',
+        replace: `export function* runsOf(layers, maxBytes, maxZeroBytes = ZERO_BYTES_MAX) {
+            layers = [...layers].reverse();`,
       },
     ],
   },

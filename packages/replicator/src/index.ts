@@ -15,7 +15,7 @@ export {
 } from './images/image-file.js';
 export { ImageLock } from './images/image-lock.js';
 export { NbdBase, type NbdBaseOptions } from './images/nbd-base.js';
-export { type BaseOptions, openBase, type OpenOptions } from './images/open-base.js';
+export { type BaseOptions, openBase, type OpenOptions, stateFileOf } from './images/open-base.js';
 export { type PrimaryLink } from './sessions/primary-link.js';
 export {
   type JournalSource,
@@ -29,10 +29,5 @@ export { ON_FULL } from './replica-options.js';
 export type { CommitResult, ReplicaEvent } from './replica-events.js';
 export type { DiskOptions, MemoryLimits, OnFull, ReplicaOptions } from './replica-options.js';
 export { type ReplicaState } from './replica-state.js';
-export {
-  parseState,
-  readStateFile,
-  stateFileOf,
-  type StateRecord,
-} from './durability/state-file.js';
-export { type WriteBackBatch, type WriteBackRun } from './disk/write-back-batch.js';
+export { parseState, readStateFile, type StateRecord } from './durability/state-file.js';
+export { type EpochBatch, type BaseWrite } from './disk/epoch-batch.js';

@@ -23,3 +23,9 @@ export function ioRemedy(isFull: boolean): string {
     : 'Check the image and its disk';
   return `${what}: write-back keeps its pages in memory and retries, a first copy has to be started again with \`gannet protect\`.`;
 }
+
+/** Waits until none of the operations is under way any more, then throws the first failure. */
+export async function allDone(operations: Iterable<Promise<unknown>>): Promise<void> {
+  const ends = await Promise.allSettled(operations);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { ConfigurationError } from './errors.js';
-import type { BaseOptions } from './images/open-base.js';
+import { type BaseOptions, stateFileOf } from './images/open-base.js';
 import type { ReplicaEvent } from './replica-events.js';
 
 /** One disk of a VM, and where its base is. */
@@ -76,10 +76,13 @@ export function checkOptions(options: ReplicaOptions): void {
       'Name each disk once.',
     );
   }
-  const files = [...disks.map(({ base }) => path.resolve(base)), journalPathOf(options)];
+  const stateFiles = disks.map(({ base, stateFile = stateFileOf(base) }) => stateFile);
+  const files = [...disks.map(({ base }) => base), ...stateFiles, journalPathOf(options)].map(
+    (file) => path.resolve(file),
+  );
   if (new Set(files).size !== files.length) {
     refuse(
-      `the bases and the journal must differ, got ${files.join(', ')}`,
+      `the bases, their state files and the journal must differ, got ${files.join(', ')}`,
       'Name each file once.',
     );
   }

@@ -28,7 +28,7 @@ import { openSpillFile, type SpillFile } from './memory/spill-file.js';
 import { Spill } from './disk/spill.js';
 import { LEGAL_STEPS, type ReplicaState } from './replica-state.js';
 import { StateFiles } from './durability/state-file.js';
-import { WriteBackBatch } from './disk/write-back-batch.js';
+import { EpochBatch } from './disk/epoch-batch.js';
 
 /** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
 const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;
@@ -264,7 +264,7 @@ export class Replica {
   }
 
   /** What the next write-back should write: everything committed so far. One batch at a time. */
-  nextBatch(): WriteBackBatch | undefined {
+  nextBatch(): EpochBatch | undefined {
     if (this.#batchUnderWay || this.#state === 'diverged') return undefined;
     const durability = this.#durability;
     if (this.#state === 'failed-over' && !durability) return undefined;
@@ -285,7 +285,7 @@ export class Replica {
       for (const resolve of this.#mergeWaiters.splice(0)) resolve();
       if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
     };
-    return new WriteBackBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
+    return new EpochBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
   }
 
   /** After failover, with the guest running: puts into the bases what is in memory now, so that less is left to settle. */
@@ -488,7 +488,9 @@ export class Replica {
     const known =
       error instanceof ReplicatorError
         ? error
-        : new ReplicatorError('REPLICA_BASE_IO', messageOf(error), 'See the log.', { cause: error });
+        : new ReplicatorError('REPLICA_BASE_IO', messageOf(error), 'See the log.', {
+            cause: error,
+          });
     this.#emit({ kind: 'trouble', error: known });
   }
 

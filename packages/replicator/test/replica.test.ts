@@ -5,6 +5,7 @@ import { RawBase } from '../src/images/base-image.js';
 import { BaseImageError, JournalError, SpillError } from '../src/errors.js';
 import { Journal } from '../src/durability/journal.js';
 import { readStateFile } from '../src/durability/state-file.js';
+import type { DiskOptions } from '../src/replica-options.js';
 import type { ReplicaState } from '../src/replica-state.js';
 import { temporaryFiles } from './support/files.js';
 import { CUT, DISK_BYTES, LEFT, LOST, TestVm } from './support/vm.js';
@@ -91,7 +92,9 @@ describe('states', () => {
     const vm = (await TestVm.open(at, ['disk'], { journalPath: at('none/journal') })).connectAll();
     vm.commit();
     vm.failOver();
-    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_IO',
+    });
     await vm.replica.close();
     expect((await readStateFile(at('disk.raw')))!.state).toBe('protected');
   });
@@ -325,7 +328,9 @@ describe('I3 failover', () => {
     vm.commit();
     await vm.write('svm', 'S');
     vm.failOver();
-    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
+    await expect(vm.replica.failoverDurable()).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_IO',
+    });
     await expect(vm.replica.flush()).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     const told = vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush');
     expect(told).toMatchObject([
@@ -515,7 +520,13 @@ describe('options', () => {
   test.each([
     ['no disk', { disks: [] }, 'disk names must be there and differ'],
     ['one name twice', { disks: [disk('a', 'x'), disk('a', 'y')] }, 'got [a, a]'],
-    ['one base twice', { disks: [disk('a', 'x'), disk('b', './x')] }, 'bases and the journal'],
+    ['one base twice', { disks: [disk('a', 'x'), disk('b', './x')] }, 'must differ'],
+    [
+      'one state file twice',
+      { disks: [disk('a', 'x', 's'), disk('b', 'y', './s')] },
+      'must differ',
+    ],
+    ['a state file over a base', { disks: [disk('a', 'x', 'y'), disk('b', 'y')] }, 'must differ'],
     ['the journal over a base', { disks: [disk('a', 'x')], journalPath: 'x' }, 'must differ'],
     ['limits upside down', { memory: { softBytes: 2, hardBytes: 1 } }, 'soft limit of memory (2)'],
   ])('%s is refused', async (_what, options, message) => {
@@ -533,6 +544,6 @@ describe('options', () => {
 
 const ZERO = { fua: false, mayPunchHole: true, fast: false } as const;
 
-function disk(name: string, base: string): { name: string; base: string } {
-  return { name, base };
+function disk(name: string, base: string, stateFile?: string): DiskOptions {
+  return { name, base, stateFile };
 }

@@ -20,6 +20,8 @@ export type Run =
 const BUCKET_PAGES = 4096;
 /** So many are looked at between two pauses. */
 const SLICE_PAGES = 16_384;
+/** Longest run of zeros by default: a base may write it byte by byte, and can't be stopped half-way. */
+const ZERO_BYTES_MAX = 64 * 1024 * 1024;
 const PAUSE: Run = { kind: 'pause', offset: 0, length: 0 };
 /** In place of a page: time for a pause. */
 const YIELD = -1;
@@ -29,9 +31,15 @@ const YIELD = -1;
  * Where epochs overlap the latest wins, so no byte is in two runs and they may be written in any order.
  *
  * @param layers oldest first
+ * @param maxBytes longest run of data
+ * @param maxZeroBytes longest run of zeros; whole pages
  */
-export function* runsOf(layers: readonly Overlay[], maxBytes: number): Generator<Run> {
-  yield* zeroRuns(layers);
+export function* runsOf(
+  layers: readonly Overlay[],
+  maxBytes: number,
+  maxZeroBytes = ZERO_BYTES_MAX,
+): Generator<Run> {
+  for (const run of zeroRuns(layers)) yield* cutZeros(run, maxZeroBytes);
 
   const maxPages = Math.max(1, Math.floor(maxBytes / PAGE_BYTES));
   let runStart = -1;
@@ -80,6 +88,15 @@ function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
 
 function zeroRun(start: number, end: number): Run {
   return { kind: 'zero', offset: start * PAGE_BYTES, length: (end - start) * PAGE_BYTES };
+}
+
+/** A run of zeros in pieces of at most `maxBytes`; a pause as it is. */
+function* cutZeros(run: Run, maxBytes: number): Generator<Run> {
+  const { kind, offset, length } = run;
+  if (kind !== 'zero' || length <= maxBytes) return yield run;
+  for (let done = 0; done < length; done += maxBytes) {
+    yield { kind, offset: offset + done, length: Math.min(maxBytes, length - done) };
+  }
 }
 
 /** Pages that have to be written as data, ascending: all that have a slot and were not zeroed as a whole since. */

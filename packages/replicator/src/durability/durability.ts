@@ -1,6 +1,6 @@
 import type { CommittedEpoch, Disk } from '../disk/disk.js';
 import { runsOf } from '../disk/merge-epochs.js';
-import { FRAME_PAYLOAD_MAX, type Journal } from './journal.js';
+import { FRAME_PAYLOAD_MAX, FRAME_ZERO_MAX, type Journal } from './journal.js';
 
 /** The journal is emptied, through the bases, before it grows beyond this. */
 const JOURNAL_BYTES_MAX = 256 * 1024 * 1024;
@@ -85,7 +85,10 @@ export class Durability {
         const parts = fresh.flatMap((committed, disk) =>
           committed
             .filter(({ epoch }) => epoch === number)
-            .map(({ overlay }) => ({ disk, runs: runsOf([overlay], FRAME_PAYLOAD_MAX) })),
+            .map(({ overlay }) => ({
+              disk,
+              runs: runsOf([overlay], FRAME_PAYLOAD_MAX, FRAME_ZERO_MAX),
+            })),
         );
         await this.journal.append(parts);
         upTo = number;

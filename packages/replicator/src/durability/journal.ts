@@ -30,6 +30,8 @@ const KIND_SEAL = 3;
 const ZERO_UNIT = 4096;
 /** A data frame's payload is at most this long; a longer one is not ours. */
 export const FRAME_PAYLOAD_MAX = 1024 * 1024;
+/** Most bytes that one zero frame stands for; its 32 bits could count to 16 TiB, less one unit. */
+export const FRAME_ZERO_MAX = 1024 ** 4;
 
 /** The runs of one disk, to be journaled. */
 export interface DiskRuns {

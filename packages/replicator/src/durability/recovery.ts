@@ -1,9 +1,9 @@
 import { type BaseStore, exists, type OpenBase } from '../images/base-image.js';
 import { BaseImageError, JournalError } from '../errors.js';
 import { replayJournal, type ReplayTarget } from './journal.js';
-import { openBase, type OpenOptions } from '../images/open-base.js';
+import { openBase, type OpenOptions, stateFileOf } from '../images/open-base.js';
 import type { DiskOptions } from '../replica-options.js';
-import { readStateFile, type StateRecord, stateFileOf, writeStateFile } from './state-file.js';
+import { readStateFile, type StateRecord, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
 
 /**
@@ -134,7 +134,11 @@ function expectFormat({ base, format = 'raw' }: DiskOptions, { image = 'raw' }: 
 function expectNoLoss(bases: readonly OpenBase[]): void {
   if (bases.every(({ losses }) => losses === 0)) return;
   const remedy = 'Recover again: the journal is still there.';
-  throw new BaseImageError('REPLICA_BASE_IO', 'something was lost while the journal was replayed', remedy);
+  throw new BaseImageError(
+    'REPLICA_BASE_IO',
+    'something was lost while the journal was replayed',
+    remedy,
+  );
 }
 
 async function existingRecord(disk: DiskOptions): Promise<StateRecord> {

@@ -3,6 +3,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BaseImageError } from '../errors.js';
 import { syncFolder } from '../file-io.js';
+import { stateFileOf } from '../images/open-base.js';
 import { messageOf } from '../io-errors.js';
 import { isReplicaState, type ReplicaState } from '../replica-state.js';
 
@@ -40,11 +41,6 @@ function isStateRecord(value: unknown): value is StateRecord {
     record.disks.every((name) => typeof name === 'string') &&
     record.disks.some((name) => name === record.disk)
   );
-}
-
-/** Where the state file of a base is, unless another place is named: beside it. */
-export function stateFileOf(basePath: string): string {
-  return `${basePath}.gannet`;
 }
 
 /** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError REPLICA_BASE_FOREIGN when it can't be understood */

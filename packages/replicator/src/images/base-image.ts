@@ -38,8 +38,14 @@ const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
 export interface RawBaseOptions {
   /** Creates the file, sparse, with this size, when it is not there. */
   readonly createBytes?: number | undefined;
-  /** What is to be let go of when the file is closed. */
-  readonly onClosed?: (() => Promise<void>) | undefined;
+  /** Nothing is written while it is not held; released once the file is closed. */
+  readonly lock?: BaseLock | undefined;
+}
+
+/** A lock on an image, which may be lost and taken again. */
+export interface BaseLock {
+  readonly isHeld: boolean;
+  release(): Promise<void>;
 }
 
 /** A raw image file or a block device. */
@@ -52,7 +58,7 @@ export class RawBase implements OpenBase {
     private readonly file: FileHandle,
     /** All of a fresh file. An image that holds data counts as data throughout. */
     private readonly holes: HoleMap,
-    private readonly onClosed: RawBaseOptions['onClosed'],
+    private readonly lock: BaseLock | undefined,
   ) {}
 
   /** @throws BaseImageError REPLICA_BASE_NOT_USABLE when it can't be opened, REPLICA_BASE_SIZE when it is empty */
@@ -72,7 +78,7 @@ export class RawBase implements OpenBase {
       if (stats.isFile() && stats.blocks === 0n && (await beginsWithZeros(file))) {
         holes.add(0, sizeBytes);
       }
-      return new RawBase(path, sizeBytes, file, holes, options.onClosed);
+      return new RawBase(path, sizeBytes, file, holes, options.lock);
     } catch (error) {
       await file.close();
       throw error;
@@ -105,6 +111,7 @@ export class RawBase implements OpenBase {
   }
 
   async write(offset: number, data: Uint8Array): Promise<void> {
+    this.#expectLock();
     this.holes.remove(offset, data.length);
     await writeWhole(this.file, data, offset).catch((error: unknown) =>
       this.#fail('write', offset, error),
@@ -123,6 +130,7 @@ export class RawBase implements OpenBase {
 
   /** Node.js punches no holes, but a file that loses all its data is sparse again. A block device keeps what it has. */
   async clear(): Promise<void> {
+    this.#expectLock();
     if (this.isBlank || !(await this.file.stat()).isFile()) return;
     await this.file.truncate(0).catch((error: unknown) => this.#fail('truncate', 0, error));
     await this.file.truncate(this.sizeBytes);
@@ -139,7 +147,17 @@ export class RawBase implements OpenBase {
 
   async close(): Promise<void> {
     await this.file.close();
-    await this.onClosed?.();
+    await this.lock?.release();
+  }
+
+  /** Another program may have taken the image: it would be destroyed by two that write to it. */
+  #expectLock(): void {
+    if (this.lock?.isHeld !== false) return;
+    throw new BaseImageError(
+      'REPLICA_BASE_IN_USE',
+      `${this.path}: its lock is lost, nothing is written until it is held again`,
+      'Stop what uses the image (a VM, another gannet daemon, a tool of QEMU).',
+    );
   }
 
   #fail(what: string, offset: number, error: unknown): never {

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BaseImageError } from '../errors.js';
+import { messageOf } from '../io-errors.js';
+import type { BaseLock } from './base-image.js';
 import { protocolNode, StorageDaemon } from './storage-daemon.js';
 
 const RETAKE_PAUSE_MS = 1000;
@@ -12,8 +14,9 @@ const UNSHARED = ['write', 'resize'];
  * so a qemu-storage-daemon holds them that does nothing else. They keep away every QEMU and every tool of QEMU that
  * would write, and other daemons of ours; they end with that process, which ends with this one.
  */
-export class ImageLock {
+export class ImageLock implements BaseLock {
   #isReleased = false;
+  #isHeld = true;
   #retaking: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -32,6 +35,11 @@ export class ImageLock {
     return new ImageLock(path, onTrouble, await hold(path));
   }
 
+  /** Whether other programs are kept away now. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
   /** When this has settled, others may use the image. */
   async release(): Promise<void> {
     this.#isReleased = true;
@@ -42,8 +50,9 @@ export class ImageLock {
 
   #watch(): void {
     void this.daemon.ended.then((words) => {
+      this.#isHeld = false;
       if (this.#isReleased) return;
-      this.#tell(words);
+      this.#report(words);
       this.#retaking = this.#retake();
     });
   }
@@ -52,17 +61,18 @@ export class ImageLock {
     while (!this.#isReleased) {
       try {
         this.daemon = await hold(this.path);
+        this.#isHeld = true;
         this.#watch();
         return;
       } catch (error) {
-        this.#tell(error instanceof Error ? error.message : String(error));
+        this.#report(messageOf(error));
         await sleep(RETAKE_PAUSE_MS);
       }
     }
   }
 
-  #tell(words: string): void {
-    const message = `the lock on ${this.path} is lost, and taken again: ${words}`;
+  #report(words: string): void {
+    const message = `the lock on ${this.path} is lost; until it is held again nothing is written: ${words}`;
     const remedy = 'See that nothing else uses the image.';
     this.onTrouble(new BaseImageError('REPLICA_BASE_IN_USE', message, remedy));
   }

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NbdClient, NbdCommandError } from '@gannet/nbd';
+import { NbdClient, NbdCommandError, NbdError } from '@gannet/nbd';
 import { BaseImageError } from '../errors.js';
-import { ioRemedy, isNoSpace, messageOf } from '../io-errors.js';
+import { allDone, ioRemedy, isNoSpace, messageOf } from '../io-errors.js';
 import type { OpenBase } from './base-image.js';
 import { HoleMap } from './hole-map.js';
 import type { ImageFormat } from './image-file.js';
@@ -26,12 +26,29 @@ export interface NbdBaseOptions {
   readonly onTrouble?: ((error: BaseImageError) => void) | undefined;
 }
 
+/** A zero request has 32 bits for its length; smaller ones let others have their turn. */
+const ZERO_BYTES_MAX = 256 * 1024 * 1024;
+
 /** One storage daemon, and our connection to it. */
-interface Service {
-  readonly daemon: StorageDaemon;
-  readonly client: NbdClient;
+export interface Service {
+  readonly daemon: Pick<StorageDaemon, 'pid' | 'ended' | 'stop' | 'kill'>;
+  readonly client: Pick<
+    NbdClient,
+    | 'sizeBytes'
+    | 'hasBlockStatus'
+    | 'blockStatus'
+    | 'readInto'
+    | 'write'
+    | 'writeZeroes'
+    | 'flush'
+    | 'disconnect'
+    | 'destroy'
+  >;
   isLost: boolean;
 }
+
+/** Starts a storage daemon on an image. */
+type Serve = (file: string, format: ImageFormat) => Promise<Service>;
 
 /**
  * An image of any format that QEMU knows, through a qemu-storage-daemon of its own.
@@ -55,6 +72,7 @@ export class NbdBase implements OpenBase {
   private constructor(
     readonly path: string,
     private readonly options: NbdBaseOptions,
+    private readonly serve: Serve,
     service: Service,
   ) {
     this.sizeBytes = service.client.sizeBytes;
@@ -63,9 +81,16 @@ export class NbdBase implements OpenBase {
     this.#watch(service);
   }
 
-  /** @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE */
-  static async open(file: string, options: NbdBaseOptions): Promise<NbdBase> {
-    const base = new NbdBase(file, options, await serve(file, options.format));
+  /**
+   * @param serve how a storage daemon is started; only tests have another way
+   * @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE
+   */
+  static async open(
+    file: string,
+    options: NbdBaseOptions,
+    serve: Serve = startServing,
+  ): Promise<NbdBase> {
+    const base = new NbdBase(file, options, serve, await serve(file, options.format));
     try {
       if (options.isFresh === true) base.#holes.add(0, base.sizeBytes);
       else await base.#findHoles();
@@ -104,7 +129,7 @@ export class NbdBase implements OpenBase {
         await service.client.readInto(offset, target);
         return;
       } catch (error) {
-        if (error instanceof NbdCommandError) this.#fail('read', offset, error);
+        if (!isConnectionError(error)) this.#fail('read', offset, error);
         await this.#giveUp(service);
       }
     }
@@ -118,11 +143,12 @@ export class NbdBase implements OpenBase {
 
   async zero(offset: number, length: number): Promise<void> {
     const service = await this.#ready('zero', offset);
-    const pieces = [...this.#holes.data(offset, length)];
-    // Zeroing may leave a mark in the image where there was nothing: that is no hole of ours any more.
+    const pieces = [...this.#holes.data(offset, length)].flatMap((piece) => [...cut(...piece)]);
+    // Zeroing may leave a mark in the image where there was nothing: no hole any more.
     for (const [from, bytes] of pieces) this.#holes.remove(from, bytes);
     const zeroed = pieces.map(([from, bytes]) => service.client.writeZeroes(from, bytes));
-    await this.#change('zero', offset, service, Promise.all(zeroed));
+    // All of them: one that is still under way could overwrite what is written after a failure.
+    await this.#change('zero', offset, service, allDone(zeroed));
   }
 
   async sync(): Promise<void> {
@@ -132,7 +158,7 @@ export class NbdBase implements OpenBase {
       await service.client.flush();
     } catch (error) {
       if (error instanceof NbdCommandError) this.#losses++;
-      else await this.#giveUp(service);
+      else await this.#giveUpAfter(error, service);
       this.#fail('flush', 0, error);
     }
     if (service.isLost) this.#fail('flush', 0, new Error('the storage daemon has ended'));
@@ -158,7 +184,7 @@ export class NbdBase implements OpenBase {
     try {
       await done;
     } catch (error) {
-      if (!(error instanceof NbdCommandError)) await this.#giveUp(service);
+      await this.#giveUpAfter(error, service);
       this.#fail(what, offset, error);
     }
     // Of an answer that is read only now, nobody knows whether the image has kept what it speaks of.
@@ -185,7 +211,7 @@ export class NbdBase implements OpenBase {
     for (;;) {
       if (this.#isClosed) throw this.#error('closed');
       try {
-        const service = await serve(this.path, this.options.format);
+        const service = await this.serve(this.path, this.options.format);
         if (service.client.sizeBytes !== this.sizeBytes) {
           service.daemon.kill();
           throw this.#error(`its size is ${service.client.sizeBytes} now, not ${this.sizeBytes}`);
@@ -222,6 +248,10 @@ export class NbdBase implements OpenBase {
     await service.daemon.ended;
   }
 
+  async #giveUpAfter(error: unknown, service: Service): Promise<void> {
+    if (isConnectionError(error)) await this.#giveUp(service);
+  }
+
   async #findHoles(): Promise<void> {
     const { client } = await this.#service;
     if (!client.hasBlockStatus) return;
@@ -242,9 +272,14 @@ export class NbdBase implements OpenBase {
   }
 
   #error(words: string, cause?: unknown): BaseImageError {
-    return new BaseImageError('REPLICA_BASE_IO', `${this.path}: ${words}`, ioRemedy(isNoSpace(cause)), {
-      cause,
-    });
+    return new BaseImageError(
+      'REPLICA_BASE_IO',
+      `${this.path}: ${words}`,
+      ioRemedy(isNoSpace(cause)),
+      {
+        cause,
+      },
+    );
   }
 
   #fail(what: string, offset: number, error: unknown): never {
@@ -252,8 +287,23 @@ export class NbdBase implements OpenBase {
   }
 }
 
+/** Whether the connection is of no more use. What we could not even send says nothing about it. */
+function isConnectionError(error: unknown): boolean {
+  return error instanceof NbdError && !(error instanceof NbdCommandError);
+}
+
+/** A range in pieces that one request each can zero. */
+function* cut(
+  offset: number,
+  length: number,
+): Generator<readonly [offset: number, length: number]> {
+  for (let done = 0; done < length; done += ZERO_BYTES_MAX) {
+    yield [offset + done, Math.min(ZERO_BYTES_MAX, length - done)];
+  }
+}
+
 /** Starts a storage daemon on an image, and connects to it: nobody else can. */
-async function serve(file: string, format: ImageFormat): Promise<Service> {
+async function startServing(file: string, format: ImageFormat): Promise<Service> {
   const folder = await mkdtemp(path.join(tmpdir(), 'gannet-base-'));
   try {
     const socket = path.join(folder, 'nbd.sock');

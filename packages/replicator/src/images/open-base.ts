@@ -16,6 +16,11 @@ export interface BaseOptions {
   readonly stateFile?: string | undefined;
 }
 
+/** Where the state file of a base is, unless another place is named: beside it. */
+export function stateFileOf(basePath: string): string {
+  return `${basePath}.gannet`;
+}
+
 export interface OpenOptions {
   /**
    * Take QEMU's locks on raw images too, which takes a qemu-storage-daemon for each; images of other formats are locked
@@ -41,8 +46,7 @@ export async function openBase(
   await expectThere(base);
   const held = await ImageLock.take(base, onTrouble);
   try {
-    const onClosed = (): Promise<void> => held.release();
-    return await RawBase.open(base, { createBytes: sizeBytes, onClosed });
+    return await RawBase.open(base, { createBytes: sizeBytes, lock: held });
   } catch (error) {
     await held.release();
     throw error;

@@ -35,7 +35,9 @@ export async function openSpillFile(vm: string, options: SpillFileOptions): Prom
     return new SpillFile(handle, options);
   } catch (error) {
     const remedy = 'Name a directory that this process may write to (spillDirectory).';
-    throw new SpillError('REPLICA_SPILL_IO', `${file}: ${messageOf(error)}`, remedy, { cause: error });
+    throw new SpillError('REPLICA_SPILL_IO', `${file}: ${messageOf(error)}`, remedy, {
+      cause: error,
+    });
   }
 }
 

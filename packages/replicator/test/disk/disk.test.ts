@@ -5,7 +5,7 @@ import type { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
 import { SpillFile } from '../../src/memory/spill-file.js';
 import { Spill } from '../../src/disk/spill.js';
-import { WriteBackBatch } from '../../src/disk/write-back-batch.js';
+import { EpochBatch } from '../../src/disk/epoch-batch.js';
 import { Random, forSeeds } from '../support/random.js';
 import { SlowBase } from '../support/slow-base.js';
 import { SlowStore } from '../support/slow-store.js';
@@ -134,12 +134,9 @@ class Scene {
 
   writeBack(): void {
     if (this.#batch || this.disk.committed.length === 0) return;
-    const batch = new WriteBackBatch(
-      [{ disk: this.disk, epochs: [...this.disk.committed] }],
-      () => {
-        this.#batch = undefined;
-      },
-    );
+    const batch = new EpochBatch([{ disk: this.disk, epochs: [...this.disk.committed] }], () => {
+      this.#batch = undefined;
+    });
     this.#batch = (async () => {
       await batch.ready();
       // All at once: the slow base does them in any order.
@@ -237,7 +234,7 @@ describe('Disk', () => {
     disk.primary.write(0, Buffer.alloc(SIZE, 1));
     disk.commit(2);
     let isReady = false;
-    const batch = new WriteBackBatch([{ disk, epochs: [...disk.committed] }], () => undefined);
+    const batch = new EpochBatch([{ disk, epochs: [...disk.committed] }], () => undefined);
     const ready = batch.ready().then(() => (isReady = true));
     await turn();
     expect(isReady).toBe(false);

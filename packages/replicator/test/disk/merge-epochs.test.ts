@@ -95,7 +95,8 @@ describe('runsOf', () => {
     for (let at = 0; at < 30_000; at++) overlay.write(at * PAGE_BYTES, Buffer.alloc(512));
     overlay.zero(0, 30_000 * PAGE_BYTES);
     const kinds = [...runsOf([overlay], PAGE_BYTES)].map(({ kind }) => kind);
-    expect(kinds.filter((kind) => kind === 'zero')).toHaveLength(1);
+    // 117 MiB, in pieces of 64.
+    expect(kinds.filter((kind) => kind === 'zero')).toHaveLength(2);
     // Once for the zeros, once for the data.
     const pauses = kinds.filter((kind) => kind === 'pause');
     expect(pauses.length).toBeGreaterThan((2 * 30_000) / 4096);
@@ -110,6 +111,19 @@ describe('runsOf', () => {
     const [run, ...rest] = [...runsOf([older, newer], 2 ** 20)];
     expect(rest).toEqual([]);
     expect(run).toMatchObject({ kind: 'data', offset: 0, length: 4 * PAGE_BYTES });
+  });
+
+  test('a run of zeros is cut where it would be too long for one write', () => {
+    const overlay = new Overlay(new SlabPool());
+    overlay.zero(PAGE_BYTES, 5 * 1024 ** 3);
+    const runs = [...runsOf([overlay], 2 ** 20)].filter(({ kind }) => kind === 'zero');
+    expect(Math.max(...runs.map(({ length }) => length))).toBe(64 * 1024 * 1024);
+    let next = PAGE_BYTES;
+    for (const { offset, length } of runs) {
+      expect(offset).toBe(next);
+      next += length;
+    }
+    expect(next).toBe(PAGE_BYTES + 5 * 1024 ** 3);
   });
 
   test('a page written over zeros is cut out of the zero run, one zeroed after writing is not', () => {

@@ -4,7 +4,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { Disk } from '../../src/disk/disk.js';
 import { Durability } from '../../src/durability/durability.js';
 import type { Run } from '../../src/disk/merge-epochs.js';
-import { Journal, replayJournal } from '../../src/durability/journal.js';
+import { Journal, replayJournal, type ReplayTarget } from '../../src/durability/journal.js';
 import { SlabPool } from '../../src/memory/slab-pool.js';
 import { temporaryFiles } from '../support/files.js';
 import { Random } from '../support/random.js';
@@ -128,7 +128,9 @@ describe('Journal', () => {
         .copy(bytes, odd + 32, 0, 16);
       await writeFile(at('j'), bytes);
       const disk = Buffer.alloc(SIZE);
-      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_FOREIGN' });
+      await expect(replayInto([disk], at('j'))).rejects.toMatchObject({
+        code: 'REPLICA_JOURNAL_FOREIGN',
+      });
       expect(disk.every((byte) => byte === 0)).toBe(true);
     },
   );
@@ -141,7 +143,9 @@ describe('Journal', () => {
       message: `${at('j')} is not the journal of replica ${other}`,
     });
     await truncate(at('j'), 10);
-    await expect(replayInto([], at('j'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_FOREIGN' });
+    await expect(replayInto([], at('j'))).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_FOREIGN',
+    });
     await expect(replayInto([], at('none'))).rejects.toMatchObject({ code: 'REPLICA_JOURNAL_IO' });
     await expect(Journal.create(at('no/folder'), UUID)).rejects.toMatchObject({
       code: 'REPLICA_JOURNAL_IO',
@@ -179,6 +183,25 @@ describe('Durability', () => {
     expect(disk.committed).toHaveLength(2);
     expect(disk.committed.every((epoch) => durability.isJournaled(epoch))).toBe(true);
     await journal.close();
+  });
+
+  test('more zeros than one frame can name are journaled, all of them', async () => {
+    const { journal, disk, durability } = await scene();
+    const wanted = 33 * 1024 ** 4;
+    for (let done = 0; done < wanted; done += 1024 ** 4) disk.secondary.zero(done, 1024 ** 4);
+    await durability.flush();
+    await journal.close();
+    let zeroed = 0;
+    const target: ReplayTarget = {
+      write: () => Promise.reject(new Error('no data')),
+      zero: (_disk, offset, length) => {
+        expect(offset).toBe(zeroed);
+        zeroed += length;
+        return Promise.resolve();
+      },
+    };
+    await replayJournal(at('j'), UUID, target);
+    expect(zeroed).toBe(wanted);
   });
 
   test('the journal is emptied only when the bases hold all of it', async () => {

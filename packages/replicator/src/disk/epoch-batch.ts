@@ -1,12 +1,13 @@
 import type { Disk, CommittedEpoch } from './disk.js';
 import { runsOf, type Run } from './merge-epochs.js';
 import { BaseImageError } from '../errors.js';
+import { allDone } from '../io-errors.js';
 
 /** Longest single write to a base. */
 const WRITE_BYTES_MAX = 1024 * 1024;
 
 /** One write to one base image. Doing it twice does no harm. */
-export interface WriteBackRun {
+export interface BaseWrite {
   readonly disk: string;
   readonly offset: number;
   readonly length: number;
@@ -18,7 +19,7 @@ export interface WriteBackRun {
  * Its runs overlap nowhere, so they may be written in any order and several at once, but a batch must be finished before the next is begun:
  * that is what keeps an old epoch from being written over a new one.
  */
-export class WriteBackBatch {
+export class EpochBatch {
   readonly epochs: readonly number[];
   #lossesBefore: readonly number[] = [];
 
@@ -42,7 +43,7 @@ export class WriteBackBatch {
   }
 
   /** Begins anew each time it is called. */
-  *runs(): Generator<WriteBackRun> {
+  *runs(): Generator<BaseWrite> {
     this.#lossesBefore = this.#losses();
     for (const { disk, epochs } of this.parts) {
       const layers = epochs.map(({ overlay }) => overlay);
@@ -55,7 +56,7 @@ export class WriteBackBatch {
 
   /** Puts what was written on stable storage. */
   async sync(): Promise<void> {
-    await Promise.all(this.parts.map(({ disk }) => disk.base.sync()));
+    await allDone(this.parts.map(({ disk }) => disk.base.sync()));
     const losses = this.#losses();
     const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
     const disk = this.parts[at]?.disk.name;
@@ -82,7 +83,7 @@ export class WriteBackBatch {
     this.whenEnded(false);
   }
 
-  #toWrite(disk: Disk, run: Run): WriteBackRun {
+  #toWrite(disk: Disk, run: Run): BaseWrite {
     const write = (data: Buffer): Promise<void> => disk.base.write(run.offset, data);
     return {
       disk: disk.name,
