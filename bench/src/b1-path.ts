@@ -8,11 +8,11 @@ import {
   type Outcome,
   type Reading,
   type Trial,
-} from './comparison.js';
-import { fio, type Load } from './fio.js';
-import { coloPair, gannetPair, nativePair, type Pair, type PairOptions } from './pair.js';
-import type { Point } from './result.js';
-import { SLOW_DISK } from './slow-host.js';
+} from './harness/comparison.js';
+import { fio, type Load } from './harness/fio.js';
+import { coloPair, gannetPair, nativePair, type Pair, type PairOptions } from './harness/pair.js';
+import type { Point } from './harness/result.js';
+import { SLOW_DISK } from './harness/slow-host.js';
 
 const KIB = 1024;
 const SIZE_BYTES = 512 * KIB * KIB;

@@ -1,11 +1,11 @@
 /** B3: the NBD server alone, without a disk behind it that could be slow. */
 import path from 'node:path';
-import { takeTurns, type Comparison, type Contender, type Trial } from './comparison.js';
-import { fill, fio, type FioReading, type Load } from './fio.js';
-import type { ExportSettings, Renewal, Report } from './gannet-export.js';
-import { answers, endpointFor, type Endpoint, type Transport, uriOf } from './ports.js';
-import type { Point } from './result.js';
-import { BenchError, type Running, type Scope } from './scope.js';
+import { takeTurns, type Comparison, type Contender, type Trial } from './harness/comparison.js';
+import { fill, fio, type FioReading, type Load } from './harness/fio.js';
+import type { ExportSettings, Renewal, Report } from './children/gannet-export.js';
+import { answers, endpointFor, type Endpoint, type Transport, uriOf } from './harness/ports.js';
+import type { Point } from './harness/result.js';
+import { BenchError, type Running, type Scope } from './harness/scope.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -234,7 +234,7 @@ export class GannetServer implements Server {
       const settings: ExportSettings = {
         ...{ endpoint, base, sizeBytes: SIZE_BYTES, commitMs },
       };
-      const program = path.join(import.meta.dirname, 'gannet-export.js');
+      const program = path.join(import.meta.dirname, 'children', 'gannet-export.js');
       const running = scope.start([process.execPath, program, JSON.stringify(settings)]);
       await running.ready(() => answers(endpoint));
       servers.set(transport, { running, endpoint });

@@ -2,12 +2,12 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
-import type { Comparison, Context } from './comparison.js';
-import type { GateAnswer, GateRequest, GateSettings } from './gate-replica.js';
-import { answers, type Endpoint, uriOf } from './ports.js';
-import { Collector } from './result.js';
-import { BenchError, type Running, type Scope } from './scope.js';
-import { quantile } from './stats.js';
+import type { Comparison, Context } from './harness/comparison.js';
+import type { GateAnswer, GateRequest, GateSettings } from './children/gate-replica.js';
+import { answers, type Endpoint, uriOf } from './harness/ports.js';
+import { Collector } from './harness/result.js';
+import { BenchError, type Running, type Scope } from './harness/scope.js';
+import { quantile } from './harness/stats.js';
 
 const GIB = 2 ** 30;
 const SIZE_BYTES = 5 * GIB;
@@ -139,7 +139,7 @@ class GateBench {
       ...{ nbdPath: endpoint.path, qmpPath: qemu.path, sizeBytes: SIZE_BYTES },
       base: path.join(folder, 'base.raw'),
     };
-    const program = path.join(import.meta.dirname, 'gate-replica.js');
+    const program = path.join(import.meta.dirname, 'children', 'gate-replica.js');
     const replica = scope.start([process.execPath, program, JSON.stringify(settings)]);
     await replica.ready(() => answers(endpoint));
     const load = scope.start([

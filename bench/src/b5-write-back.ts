@@ -8,13 +8,17 @@ import {
   type Contender,
   type Reading,
   type Trial,
-} from './comparison.js';
-import { fio, type Load } from './fio.js';
-import { gannetPair, type Pair } from './pair.js';
-import type { Point } from './result.js';
-import { BenchError, type Running, type Scope } from './scope.js';
-import { SLOW_DISK, slowHost } from './slow-host.js';
-import type { WriteBackAnswer, WriteBackRequest, WriteBackSettings } from './write-back-replica.js';
+} from './harness/comparison.js';
+import { fio, type Load } from './harness/fio.js';
+import { gannetPair, type Pair } from './harness/pair.js';
+import type { Point } from './harness/result.js';
+import { BenchError, type Running, type Scope } from './harness/scope.js';
+import { SLOW_DISK, slowHost } from './harness/slow-host.js';
+import type {
+  WriteBackAnswer,
+  WriteBackRequest,
+  WriteBackSettings,
+} from './children/write-back-replica.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -65,7 +69,7 @@ async function measureRates(context: Context): Promise<Measured> {
   const to = [`of=${base}`, 'bs=4M', `count=${sizeBytes / 4 / MIB}`];
   await scope.run(['dd', 'if=/dev/zero', 'oflag=direct', ...to]);
   const settings: WriteBackSettings = { base, sizeBytes };
-  const program = path.join(import.meta.dirname, 'write-back-replica.js');
+  const program = path.join(import.meta.dirname, 'children', 'write-back-replica.js');
   const running = scope.start([process.execPath, program, JSON.stringify(settings)]);
   await next(running);
   await host.take(running.pid);

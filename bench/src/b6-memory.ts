@@ -9,9 +9,9 @@ import {
   type Contender,
   type Reading,
   type Trial,
-} from './comparison.js';
-import { residentBytes } from './processor.js';
-import { BenchError, type Scope } from './scope.js';
+} from './harness/comparison.js';
+import { residentBytes } from './harness/processor.js';
+import { BenchError, type Scope } from './harness/scope.js';
 
 const MIB = 1024 * 1024;
 const TIB = 1024 * 1024 * MIB;

@@ -1,11 +1,11 @@
 /** B7: what a replicated write costs the secondary host's processors. */
 import path from 'node:path';
 import { GannetServer } from './b3-server.js';
-import { takeTurns, type Comparison, type Contender, type Trial } from './comparison.js';
-import { fill, fio, type Load } from './fio.js';
-import { processorUs } from './processor.js';
-import { BlockLayer } from './qemu.js';
-import type { Scope } from './scope.js';
+import { takeTurns, type Comparison, type Contender, type Trial } from './harness/comparison.js';
+import { fill, fio, type Load } from './harness/fio.js';
+import { processorUs } from './harness/processor.js';
+import { BlockLayer } from './harness/qemu.js';
+import type { Scope } from './harness/scope.js';
 
 const KIB = 1024;
 const SIZE_BYTES = 256 * KIB * KIB;

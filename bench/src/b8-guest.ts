@@ -13,8 +13,8 @@ import {
 } from 'gannet/lab';
 import { PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
-import { takeTurns, type Comparison, type Contender, type Trial } from './comparison.js';
-import { BenchError, type Scope } from './scope.js';
+import { takeTurns, type Comparison, type Contender, type Trial } from './harness/comparison.js';
+import { BenchError, type Scope } from './harness/scope.js';
 
 const MIB = 1024 * 1024;
 const DISK_MB = 64;

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Comparison, Progress } from './comparison.js';
+import type { Comparison, Progress } from './harness/comparison.js';
 import { B1, B2 } from './b1-path.js';
 import { B3 } from './b3-server.js';
 import { B4 } from './b4-gate.js';
@@ -10,11 +10,11 @@ import { B5 } from './b5-write-back.js';
 import { B6 } from './b6-memory.js';
 import { B7 } from './b7-processor.js';
 import { B8 } from './b8-guest.js';
-import { hostFacts } from './host.js';
-import { render } from './report.js';
-import type { Result } from './result.js';
-import { Scope } from './scope.js';
-import { table } from './table.js';
+import { hostFacts } from './harness/host.js';
+import { render } from './report/report.js';
+import type { Result } from './harness/result.js';
+import { Scope } from './harness/scope.js';
+import { table } from './report/table.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');

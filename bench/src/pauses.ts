@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabPair, type LabVm } from 'gannet/lab';
-import { clockedGuest, GuestClock } from './clocked-guest.js';
+import { clockedGuest, GuestClock } from './harness/clocked-guest.js';
 
 const PERIOD_MS = 3000;
 const CHECKPOINTS = 5;

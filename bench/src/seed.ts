@@ -14,10 +14,10 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import { LabDaemon } from 'gannet/lab';
-import { uriOf } from './ports.js';
-import { BlockLayer } from './qemu.js';
-import { BenchError, Scope } from './scope.js';
-import { summarize } from './stats.js';
+import { uriOf } from './harness/ports.js';
+import { BlockLayer } from './harness/qemu.js';
+import { BenchError, Scope } from './harness/scope.js';
+import { summarize } from './harness/stats.js';
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 1024 * MIB;

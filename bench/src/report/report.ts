@@ -2,11 +2,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chart } from './chart.js';
-import type { HostFacts } from './host.js';
-import type { Result } from './result.js';
+import type { HostFacts } from '../harness/host.js';
+import type { Result } from '../harness/result.js';
 import { markdownTable } from './table.js';
 import { standings } from './targets.js';
-import { BenchError } from './scope.js';
+import { BenchError } from '../harness/scope.js';
 
 const BEGIN = '<!-- bench: generated from here -->';
 const END = '<!-- bench: generated to here -->';

@@ -1,11 +1,11 @@
 /** What is to be reached, and where it stands. */
-import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from './b1-path.js';
-import { GANNET, NBDKIT } from './b3-server.js';
-import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from './b4-gate.js';
-import { ARRIVAL, SORTED, WHOLE } from './b5-write-back.js';
-import { IDLE, METADATA } from './b6-memory.js';
-import { ALONE, OURS, THROUGHPUT } from './b8-guest.js';
-import { entryOf, isCounted, ratioOf, type Result } from './result.js';
+import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from '../b1-path.js';
+import { GANNET, NBDKIT } from '../b3-server.js';
+import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
+import { ARRIVAL, SORTED, WHOLE } from '../b5-write-back.js';
+import { IDLE, METADATA } from '../b6-memory.js';
+import { ALONE, OURS, THROUGHPUT } from '../b8-guest.js';
+import { entryOf, isCounted, ratioOf, type Result } from '../harness/result.js';
 
 export interface Standing {
   readonly what: string;

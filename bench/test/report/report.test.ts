@@ -2,12 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from '@jest/globals';
-import { GANNET, NBDKIT } from '../src/b3-server.js';
-import { chart } from '../src/chart.js';
-import { render } from '../src/report.js';
-import type { Entry, Result } from '../src/result.js';
-import { quantile, summarize } from '../src/stats.js';
-import { standings } from '../src/targets.js';
+import { GANNET, NBDKIT } from '../../src/b3-server.js';
+import { chart } from '../../src/report/chart.js';
+import { render } from '../../src/report/report.js';
+import type { Entry, Result } from '../../src/harness/result.js';
+import { quantile, summarize } from '../../src/harness/stats.js';
+import { standings } from '../../src/report/targets.js';
 
 function entry(contender: string, median: number, failures: string[] = []): Entry {
   return { contender, median, min: median, max: median, count: 5, samples: [median], failures };

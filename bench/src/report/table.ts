@@ -1,5 +1,5 @@
 /** Results as text: for the terminal, and in Markdown. */
-import { isCounted, type Entry, type Point, type Result } from './result.js';
+import { isCounted, type Entry, type Point, type Result } from '../harness/result.js';
 
 export function table(result: Result): string {
   const rows = rowsOf(result);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';
 import { type NbdExport, NbdServer } from '@gannet/nbd';
 import { Replica } from '@gannet/replicator';
-import type { Endpoint } from './ports.js';
+import type { Endpoint } from '../harness/ports.js';
 
 export interface ExportSettings {
   readonly endpoint: Endpoint;

@@ -1,5 +1,5 @@
 /** Bar charts as SVG, legible on light and dark pages. */
-import { isCounted, type Entry, type Point, type Result } from './result.js';
+import { isCounted, type Entry, type Point, type Result } from '../harness/result.js';
 import { number } from './table.js';
 
 const WIDTH = 860;

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { findGuest, type LabGuest } from 'gannet/lab';
 
 const run = promisify(execFile);
-const root = path.resolve(import.meta.dirname, '..', '..');
+const root = path.resolve(import.meta.dirname, '..', '..', '..');
 const POLL_MS = 20;
 
 const INIT = `#!/bin/busybox sh

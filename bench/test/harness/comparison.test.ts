@@ -1,9 +1,14 @@
 import { access } from 'node:fs/promises';
 import { expect, jest, test } from '@jest/globals';
-import { type Context, type Contender, takeTurns, type Trial } from '../src/comparison.js';
-import { entryOf, isCounted, ratioOf, type Result } from '../src/result.js';
-import { Scope } from '../src/scope.js';
-import { fio } from '../src/fio.js';
+import {
+  type Context,
+  type Contender,
+  takeTurns,
+  type Trial,
+} from '../../src/harness/comparison.js';
+import { entryOf, isCounted, ratioOf, type Result } from '../../src/harness/result.js';
+import { Scope } from '../../src/harness/scope.js';
+import { fio } from '../../src/harness/fio.js';
 
 function contextOf(rounds: number): Context {
   const progress = { expect: () => undefined, step: () => undefined };
