@@ -9,12 +9,12 @@ const folder = path.join(root, 'docs', 'reference', 'api');
 describe('docs/reference/api', () => {
   let made: { pages: [string, string][]; undocumented: string[] };
   beforeAll(() => {
-    const args = [path.join(root, 'scripts', 'api.mjs'), '--json'];
+    const args = [path.join(root, 'scripts', 'docs', 'api.mjs'), '--json'];
     const text = execFileSync(process.execPath, args, { maxBuffer: 2 ** 26 });
     made = JSON.parse(text.toString()) as typeof made;
   });
 
-  test('is what the packages export: node scripts/api.mjs writes it', () => {
+  test('is what the packages export: node scripts/docs/api.mjs writes it', () => {
     expect(readdirSync(folder).sort()).toEqual(made.pages.map(([name]) => name).sort());
     for (const [name, text] of made.pages) {
       expect(readFileSync(path.join(folder, name), 'utf8')).toBe(text);

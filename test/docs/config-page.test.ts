@@ -8,7 +8,7 @@ import { configKeys } from '../../packages/gannet/src/shells/config-keys.js';
 type Document = Record<string, unknown>;
 
 const root = path.resolve(import.meta.dirname, '../..');
-const script = path.join(root, 'scripts', 'config.mjs');
+const script = path.join(root, 'scripts', 'docs', 'config.mjs');
 const keys = configKeys();
 
 /** The value at `network[].primary.mirror` is put there; undefined takes the key away. */
@@ -40,7 +40,7 @@ describe('docs/reference/config.md', () => {
     }
   };
 
-  test('is what the schema says: node scripts/config.mjs writes it', () => {
+  test('is what the schema says: node scripts/docs/config.mjs writes it', () => {
     expect(readFileSync(path.join(root, 'docs/reference/config.md'), 'utf8')).toBe(made.page);
   });
 

@@ -11,7 +11,7 @@ interface Entry {
 }
 
 const root = path.resolve(import.meta.dirname, '../..');
-const script = path.join(root, 'scripts', 'errors.mjs');
+const script = path.join(root, 'scripts', 'docs', 'errors.mjs');
 
 describe('docs/errors.md', () => {
   let found: { page: string; errors: Entry[]; findings: [string, string][]; unlisted: string[] };
@@ -20,7 +20,7 @@ describe('docs/errors.md', () => {
     found = JSON.parse(text.toString()) as typeof found;
   });
 
-  test('is what the code says: node scripts/errors.mjs writes it', () => {
+  test('is what the code says: node scripts/docs/errors.mjs writes it', () => {
     expect(readFileSync(path.join(root, 'docs', 'errors.md'), 'utf8')).toBe(found.page);
   });
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const root = path.resolve(import.meta.dirname, '..');
+const root = path.resolve(import.meta.dirname, '..', '..');
 const listed = ['ls-files', '--cached', '--others', '--exclude-standard', '*.md'];
 const pages = execFileSync('git', listed, { cwd: root, encoding: 'utf8' }).trim().split('\n');
 

@@ -1,6 +1,6 @@
 // Writes docs/errors.md from the code: every code that an error of ours can carry, what it means and what to do.
 //
-//   node scripts/errors.mjs [--json]
+//   node scripts/docs/errors.mjs [--json]
 //
 // The codes are the members of the types called *ErrorCode, and the keys of the tables of findings. What a code means is
 // the comment on it there; what an error says, and its remedy, are read where it is made.
@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 
-const root = path.resolve(import.meta.dirname, '..');
+const root = path.resolve(import.meta.dirname, '..', '..');
 const PAGE = path.join(root, 'docs', 'errors.md');
 /** Longest text that an expression stands for; more is a paragraph, and not a remedy. */
 const HOPS_MAX = 6;
@@ -215,7 +215,7 @@ export function renderPage() {
 What can go wrong, by the code that \`--json\`, the log and the daemons' events carry. Codes are stable; the words around
 them are not. Each error also says what to do; below is what it may say. \`…\` stands for names, paths and numbers.
 
-This page is made from the code by \`node scripts/errors.mjs\`.
+This page is made from the code by \`node scripts/docs/errors.mjs\`.
 
 ${sections.join('\n')}
 ## What \`gannet check\` finds

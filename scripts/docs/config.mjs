@@ -1,14 +1,14 @@
 // Writes docs/reference/config.md from the schema that checks a configuration: every key with its type, range, unit,
 // default and host, what it is for, and an example.
 //
-//   node scripts/config.mjs [--json]
+//   node scripts/docs/config.mjs [--json]
 //
 // It reads what was compiled. What is said of a key stands beside it: packages/gannet/src/config-schema.ts.
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const root = path.resolve(import.meta.dirname, '..');
+const root = path.resolve(import.meta.dirname, '..', '..');
 const PAGE = path.join(root, 'docs', 'reference', 'config.md');
 const gannet = path.join(root, 'packages', 'gannet');
 const { configSections } = await import(path.join(gannet, 'dist', 'shells', 'config-keys.js'));
@@ -102,7 +102,7 @@ each command; a daemon reads it when it starts, and the keys marked *SIGHUP* whe
 - \`VM\` and \`NETDEV\` in a default stand for \`vm\` and \`network[].netdev\`; other folders than \`/run/gannet\` and
   \`/var/lib/gannet\`: [places](../commands.md#places).
 
-This page is made from the schema that checks the file, by \`node scripts/config.mjs\`.
+This page is made from the schema that checks the file, by \`node scripts/docs/config.mjs\`.
 
 ${texts.join('\n')}`;
 }

@@ -1,7 +1,7 @@
 // Writes docs/reference/api/: what each package exports, a page a package, from the declarations that the compiler has
 // written and the comments in them.
 //
-//   node scripts/api.mjs [--json]
+//   node scripts/docs/api.mjs [--json]
 //
 // It reads what was compiled. The ~300 commands of QMP are left out: their types are QEMU's own schema.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import path from 'node:path';
 import prettier from 'prettier';
 import ts from 'typescript';
 
-const root = path.resolve(import.meta.dirname, '..');
+const root = path.resolve(import.meta.dirname, '..', '..');
 const FOLDER = path.join(root, 'docs', 'reference', 'api');
 const style = await prettier.resolveConfig(path.join(root, 'package.json'));
 
@@ -203,7 +203,7 @@ function pageOf(name, description, folder, modules) {
 
 ${description}. [README](../../../packages/${folder}/README.md) shows it at work.
 ${notes}
-This page is made from the code by \`node scripts/api.mjs\`.
+This page is made from the code by \`node scripts/docs/api.mjs\`.
 
 ${sections}`;
 }
