@@ -122,7 +122,7 @@ install_packages() {
 
 install_node_modules() {
   local wanted stamp=node_modules/.gannet-setup
-  wanted=$(cat pnpm-lock.yaml pnpm-workspace.yaml package.json ./*/package.json packages/*/package.json | sha256sum)
+  wanted=$(cat pnpm-lock.yaml pnpm-workspace.yaml package.json ./*/package.json packages/*/package.json test/support/package.json | sha256sum)
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     say "npm packages: all there"
     return

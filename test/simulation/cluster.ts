@@ -15,7 +15,7 @@ import { applyMutant } from './mutants.js';
 import { NbdPeer } from './nbd-peer.js';
 import { SimulatedSocket } from './network.js';
 import type { Plan } from './plan.js';
-import { Random } from './random.js';
+import { Random } from '@gannet/test-support/random.js';
 
 const DISK_BYTES = 6 * 4096;
 /** Slabs of 256 KiB: one for each side, and little for what is committed. */

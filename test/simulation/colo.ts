@@ -3,7 +3,7 @@
 
 import type { Guest } from './guest.js';
 import type { SimulatedSocket } from './network.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 export type Phase =
   | 'seeding'

@@ -4,7 +4,7 @@
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import type { EventLoop, Pollable } from './event-loop.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 const SECTOR_BYTES = 512;
 

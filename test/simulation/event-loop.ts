@@ -7,7 +7,7 @@
 
 import { syncBuiltinESMExports } from 'node:module';
 import timersPromises from 'node:timers/promises';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 /** Something that a poll watches. */
 export interface Pollable {

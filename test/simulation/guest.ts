@@ -2,7 +2,7 @@
 // reads is compared with what it wrote, or with what the other guest had at the checkpoint.
 
 import type { NbdPeer } from './nbd-peer.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 export class Violation extends Error {
   constructor(

@@ -3,7 +3,7 @@
 
 import { Duplex } from 'node:stream';
 import type { EventLoop, Pollable } from './event-loop.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 const READ_BYTES = 64 * 1024;
 

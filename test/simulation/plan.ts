@@ -1,6 +1,6 @@
 import type { Meddling } from './colo.js';
 import type { MutantName } from './mutants.js';
-import { Random } from './random.js';
+import { Random } from '@gannet/test-support/random.js';
 
 /** What a run is made of. All of it follows from the seed; shrinking takes things away from it. */
 export interface Plan {

@@ -4,12 +4,12 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const DOCUMENT = path.resolve(import.meta.dirname, '..', '..', 'docs', 'security.md');
+const DOCUMENT = path.resolve(import.meta.dirname, '../../..', 'docs', 'security.md');
 const CHAPTER = '## Certificates, step by step';
 
 /**
- * Makes certificates and a pre-shared key in `dir` with the very commands of docs/security.md: `host-a`, `host-b`, which
- * is also 127.0.0.1, and `psk`.
+ * Makes certificates and a pre-shared key in `dir`, with the commands that docs/security.md shows:
+ * `host-a`, `host-b` (also valid for 127.0.0.1) and `psk`.
  */
 export async function makeCertificates(dir: string): Promise<void> {
   const text = await readFile(DOCUMENT, 'utf8');

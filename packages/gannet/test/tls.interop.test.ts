@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
-import { makeCertificates } from '../../../test/support/certificates.js';
+import { makeCertificates } from '@gannet/test-support/certificates.js';
 import type { Address, InetAddress } from '../src/address.js';
 import { VmWatch } from '../src/daemon/vm-watch.js';
 import { LabDaemon, LabVm } from '../src/lab/index.js';

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
 import { findGuest, LabDaemon, LabPair, type LabPairOptions, LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const BIN = path.resolve(
   import.meta.dirname,

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventSchema, statusSchema } from 'gannet';
 import { findGuest, type LabDaemon, LabPair } from 'gannet/lab';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..');

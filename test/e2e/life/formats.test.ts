@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { childrenOf } from '../../faults/processes.js';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const run = promisify(execFile);
 const PERIOD_MS = 400;

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabDaemon, type LabPairOptions } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { type Footprint, footprintOf } from '../../faults/footprint.js';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const CIRCLES = 5;
 const PERIOD_MS = 500;

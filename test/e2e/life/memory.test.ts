@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DiskFaults, findGuest, LabPair } from 'gannet/lab';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const MIB = 1024 * 1024;
 const BUDGET = 64 * MIB;

@@ -8,7 +8,7 @@ import {
   type TrafficReport,
 } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const CONNECTIONS = 12;
 /** The default of `network[].compareTimeoutMs`. */

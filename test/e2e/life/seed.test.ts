@@ -11,7 +11,7 @@ import { type DiskLink, PrimaryDriver, type SeedProgress } from '@gannet/qmp-dri
 import { recoverBases, Replica } from '@gannet/replicator';
 import { findGuest, LabDaemon, LabPair } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const MIB = 1024 * 1024;
 const BIN = path.resolve(

@@ -7,8 +7,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import { findGuest, LabPair } from 'gannet/lab';
-import { makeCertificates } from '../../support/certificates.js';
-import { waiting } from '../../support/waiting.js';
+import { makeCertificates } from '@gannet/test-support/certificates.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 const STRANGERS = path.resolve(import.meta.dirname, 'strangers.mjs');
 const { until } = waiting({ patienceMs: 40_000 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
 import { type DiskFault, DiskFaults, findGuest, LabPair, type LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 // What the policy in docs/integrity.md, "Disk trouble", says, on one real pair under load whose secondary has a disk that
 // fails on command. The tests are one life of it, in this order.

@@ -3,7 +3,7 @@ import { createServer, connect, type Server } from 'node:net';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair, type LabDaemon } from 'gannet/lab';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 // Invariant I5, where a write of the primary goes missing while COLO itself is whole: nothing commits any more, the
 // replica never takes over, the primary serves on, and both say what happened and what to do. For links that are cut, see

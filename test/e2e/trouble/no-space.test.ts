@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
 import { findGuest, LabPair, type LabVm } from 'gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { waiting } from '../../support/waiting.js';
+import { waiting } from '@gannet/test-support/waiting.js';
 
 // Bases on a file system of their own, which runs full.
 

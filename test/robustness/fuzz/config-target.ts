@@ -1,5 +1,5 @@
 import { GannetError, parseConfig } from 'gannet';
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { expectKnown, Finding, type Target } from './target.js';
 
 const TEXTS = [

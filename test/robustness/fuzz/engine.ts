@@ -1,6 +1,6 @@
 // Coverage-guided fuzzing: an input that reaches a block of our code that none has reached before is kept, and mutated.
 
-import { Random } from '../random.js';
+import { Random } from '@gannet/test-support/random.js';
 import type { Coverage } from './coverage.js';
 import { mutate } from './mutate.js';
 import { Finding, type Target } from './target.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BaseImageError, JournalError, parseState, replayFrom } from '@gannet/replicator';
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { expectKnown, Finding, type Target } from './target.js';
 
 const UUID = '6f1c5a0e-0a40-4ac7-8ddf-6d3a2a64b1f0';

@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { MemoryExport, NbdServer, type NbdServerEvent } from '@gannet/nbd';
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { Finding, type Target } from './target.js';
 
 const DISK_BYTES = 16 * 1024;

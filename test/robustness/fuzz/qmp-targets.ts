@@ -6,7 +6,7 @@ import {
   QmpError,
   QmpProtocolError,
 } from 'qemu-qmp-client';
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { expectKnown, Finding, type Target } from './target.js';
 
 const LINE_BYTES_MAX = 4096;

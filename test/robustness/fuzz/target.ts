@@ -1,4 +1,4 @@
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 /** Something that takes bytes from a stranger. */
 export interface Target {

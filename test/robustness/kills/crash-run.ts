@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient } from '@gannet/nbd';
 import { LabDaemon } from 'gannet/lab';
 import { apply, contentsOf, DiskHistory, isCausal, randomWrite, type Write } from './history.js';
-import { Random } from '../random.js';
+import { Random } from '@gannet/test-support/random.js';
 import { KillAtChange } from './watcher.js';
 
 const DISK_BYTES = 4 * 1024 * 1024;

@@ -1,6 +1,6 @@
 // What a guest has done to its disks, and whether a disk that came out of a crash can be what is left of it.
 
-import type { Random } from '../random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 export const PAGE_BYTES = 4096;
 

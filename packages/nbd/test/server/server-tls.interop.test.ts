@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions, TlsOptions, TLSSocket } from 'node:tls';
-import { makeCertificates } from '../../../../test/support/certificates.js';
+import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { MemoryExport, NbdClient, NbdServer } from '../../src/index.js';
 import type { NbdServerEvent, NbdServerTls } from '../../src/index.js';
 import * as bytes from '../support/bytes.js';

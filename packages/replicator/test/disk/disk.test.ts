@@ -6,7 +6,7 @@ import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js'
 import { SpillFile } from '../../src/memory/spill-file.js';
 import { Spill } from '../../src/disk/spill.js';
 import { WriteBackBatch } from '../../src/disk/write-back-batch.js';
-import { Random, forSeeds } from '../support/random.js';
+import { Random, forSeeds } from '@gannet/test-support/random.js';
 import { SlowBase } from '../support/slow-base.js';
 import { SlowStore } from '../support/slow-store.js';
 

@@ -2,7 +2,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { runsOf, type Run } from '../../src/disk/merge-epochs.js';
 import { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
-import { forSeeds, type Random } from '../support/random.js';
+import { forSeeds, type Random } from '@gannet/test-support/random.js';
 
 const SIZE = 40 * PAGE_BYTES + 700;
 

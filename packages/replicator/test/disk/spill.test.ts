@@ -7,7 +7,7 @@ import { PAGE_BYTES, SLAB_BYTES, SLAB_PAGES, SlabPool } from '../../src/memory/s
 import { openSpillFile, SpillFile } from '../../src/memory/spill-file.js';
 import { Spill } from '../../src/disk/spill.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds, Random } from '../support/random.js';
+import { forSeeds, Random } from '@gannet/test-support/random.js';
 import { SlowBase } from '../support/slow-base.js';
 import { SlowStore } from '../support/slow-store.js';
 import { LEFT, TestVm } from '../support/vm.js';

@@ -7,7 +7,7 @@ import type { Run } from '../../src/disk/merge-epochs.js';
 import { Journal, replayJournal } from '../../src/durability/journal.js';
 import { SlabPool } from '../../src/memory/slab-pool.js';
 import { temporaryFiles } from '../support/files.js';
-import { Random } from '../support/random.js';
+import { Random } from '@gannet/test-support/random.js';
 import { SlowBase } from '../support/slow-base.js';
 
 const UUID = '6f1c5a0e-0a40-4ac7-8ddf-6d3a2a64b1f0';

@@ -9,7 +9,7 @@ import {
   writeStateFile,
 } from '../../src/durability/state-file.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds, Random } from '../support/random.js';
+import { forSeeds, Random } from '@gannet/test-support/random.js';
 import { DISK_BYTES, TestVm } from '../support/vm.js';
 
 const at = temporaryFiles();

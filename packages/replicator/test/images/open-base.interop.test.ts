@@ -17,7 +17,7 @@ import {
   writeStateFile,
 } from '../../src/durability/state-file.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds } from '../support/random.js';
+import { forSeeds } from '@gannet/test-support/random.js';
 import { DISK_BYTES, TestVm } from '../support/vm.js';
 
 const run = promisify(execFile);

@@ -3,7 +3,7 @@ import { MemoryBudget } from '../../src/memory/memory-budget.js';
 import type { OnFull } from '../../src/replica-options.js';
 import { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
-import { forSeeds } from '../support/random.js';
+import { forSeeds } from '@gannet/test-support/random.js';
 
 const MIB = 1024 * 1024;
 const LIMITS = { softBytes: 32 * MIB, hardBytes: 64 * MIB };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
-import { forSeeds, type Random } from '../support/random.js';
+import { forSeeds, type Random } from '@gannet/test-support/random.js';
 
 const SIZE = 40 * PAGE_BYTES + 700;
 

@@ -1,5 +1,5 @@
 import type { BaseStore } from '../../src/images/base-image.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 /**
  * A base whose reads and writes happen when advance() says so, in random order, and are torn: half of the bytes move at

@@ -1,6 +1,6 @@
 import { SLAB_BYTES } from '../../src/memory/slab-pool.js';
 import type { SpillStore } from '../../src/memory/spill-file.js';
-import type { Random } from './random.js';
+import type { Random } from '@gannet/test-support/random.js';
 
 /**
  * A file for spilled slabs in which everything happens when advance() says so, in random order. Reads and writes are short

@@ -1,4 +1,4 @@
-/** Mulberry32: a small generator whose whole state is its seed, so a failing run can be had again. */
+/** Random numbers that come from a seed, so that a failing run can be repeated (mulberry32). */
 export class Random {
   #state: number;
 
@@ -20,18 +20,31 @@ export class Random {
     return Math.floor(this.next() * end);
   }
 
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
   pick<T>(choices: readonly T[]): T {
     return choices[this.below(choices.length)] as T;
   }
 
-  /** Bytes of which none is zero, so that data is never taken for a hole. */
+  /** Shuffles `items` in place, and returns them. */
+  shuffle<T>(items: T[]): T[] {
+    for (let at = items.length - 1; at > 0; at--) {
+      const other = this.below(at + 1);
+      [items[at], items[other]] = [items[other] as T, items[at] as T];
+    }
+    return items;
+  }
+
+  /** Bytes other than zero, so that data is never taken for a hole. */
   bytes(length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
     for (let at = 0; at < length; at++) bytes[at] = 1 + this.below(255);
     return bytes;
   }
 
-  /** A range of a disk: sectors, pages, odd bytes, short and long, often where others were. */
+  /** A range of a disk: sectors, pages or odd bytes, short or long, often where others were. */
   range(sizeBytes: number): { offset: number; length: number } {
     const grain = this.pick([1, 1, 512, 512, 4096]);
     const hot = this.next() < 0.5 ? Math.min(sizeBytes, 16 * 4096) : sizeBytes;
@@ -43,7 +56,8 @@ export class Random {
 }
 
 /**
- * Runs `body` with `count` seeds; the one that fails is named. SEED=n runs that one alone, SEEDS_TIMES=n n times as many.
+ * Runs `body` with the seeds 1 to `count`. An error names the seed that failed. `SEED=n` runs that
+ * one alone, `SEEDS_TIMES=n` runs n times as many.
  */
 export async function forSeeds(
   count: number,
