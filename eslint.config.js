@@ -17,7 +17,6 @@ export default tseslint.config(
       },
     },
     rules: {
-      'max-lines': ['error', { max: 450, skipBlankLines: true }],
       '@typescript-eslint/restrict-template-expressions': [
         'error',
         { allowNumber: true, allowBoolean: true },
@@ -27,7 +26,7 @@ export default tseslint.config(
   },
   {
     files: ['**/*.test.ts'],
-    rules: { 'max-lines': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
+    rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   {
     files: ['**/*.js', '**/*.mjs'],

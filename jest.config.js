@@ -22,7 +22,8 @@ export default {
       displayName: 'unit',
       testMatch: [
         '<rootDir>/packages/*/test/**/*.test.ts',
-        '<rootDir>/test/{docs,composition,robustness}/**/*.test.ts',
+        '<rootDir>/test/tidy.test.ts',
+        '<rootDir>/test/{docs,composition,robustness,tidy}/**/*.test.ts',
         '<rootDir>/bench/test/**/*.test.ts',
       ],
       testPathIgnorePatterns: ['\\.interop\\.test\\.ts$', '/node_modules/'],

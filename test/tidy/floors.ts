@@ -1,0 +1,192 @@
+import path from 'node:path';
+import { allImports, type Import } from './imports.js';
+import { packageSource, type Fault, type Tree } from './tree.js';
+
+interface Folder {
+  /** Folders of the same package that it may import; `.` is the files of src itself. */
+  readonly folders: readonly string[];
+  /** Packages of ours that it may import; by default those of its package. */
+  readonly packages?: readonly string[];
+  /** Runs in a browser: no module of Node.js. */
+  readonly isForBrowsers?: boolean;
+}
+
+interface Package {
+  readonly packages: readonly string[];
+  readonly folders: Readonly<Record<string, readonly string[] | Folder>>;
+}
+
+/**
+ * Who may import whom. `index.ts` of a package passes on whatever its folders have.
+ *
+ * A new folder needs a row. A row grows only when the new arrow makes sense as a sentence.
+ */
+export const FLOORS: Readonly<Record<string, Package>> = {
+  'qemu-qmp-client': {
+    packages: [],
+    folders: {
+      '.': ['wire', 'schema', 'generated'],
+      wire: ['.', 'schema'],
+      schema: ['generated'],
+      generated: ['schema'],
+      shell: ['.', 'schema'],
+      testing: ['.', 'wire'],
+    },
+  },
+  nbd: {
+    packages: [],
+    folders: {
+      '.': [],
+      wire: ['.'],
+      server: ['.', 'wire'],
+      client: ['.', 'wire'],
+    },
+  },
+  checkpointer: { packages: [], folders: { '.': [] } },
+  replicator: {
+    packages: ['nbd'],
+    folders: {
+      '.': ['sessions', 'durability', 'disk', 'memory', 'images'],
+      images: ['.'],
+      memory: ['.'],
+      disk: ['.', 'memory', 'images'],
+      durability: ['.', 'disk', 'memory', 'images'],
+      sessions: ['.', 'disk', 'images'],
+    },
+  },
+  'qmp-driver': {
+    packages: ['qemu-qmp-client'],
+    folders: {
+      '.': ['disk', 'network', 'inspect'],
+      disk: ['.'],
+      network: ['.', 'disk'],
+      inspect: ['.', 'disk', 'network'],
+      'command-line': ['.', 'disk', 'network', 'inspect'],
+    },
+  },
+  contract: {
+    packages: ['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver'],
+    folders: {
+      '.': ['config'],
+      config: ['.'],
+    },
+  },
+  gannet: {
+    packages: [
+      ...['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver', 'contract'],
+    ],
+    folders: {
+      // bin.ts starts the command; the rest is small enough to belong to nobody.
+      '.': ['cli', 'daemon'],
+      vendor: [],
+      tls: ['.'],
+      view: { folders: [], packages: ['contract'], isForBrowsers: true },
+      page: { folders: ['view', 'vendor'], packages: ['contract'], isForBrowsers: true },
+      inspect: ['.', 'tls', 'view'],
+      cli: ['.', 'cli/commands', 'cli/watch', 'inspect', 'view'],
+      'cli/commands': ['.', 'cli', 'cli/watch', 'inspect', 'view'],
+      'cli/watch': { folders: ['cli', 'view'], packages: ['contract'] },
+      daemon: [
+        ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
+        ...['daemon/primary', 'daemon/secondary'],
+      ],
+      'daemon/metrics': { folders: ['.'], packages: ['contract'] },
+      'daemon/control': ['.', 'daemon'],
+      'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
+      'daemon/peer': ['.', 'tls', 'daemon'],
+      'daemon/vm': ['.', 'tls', 'daemon'],
+      'daemon/primary': ['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
+      'daemon/secondary': ['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
+    },
+  },
+  lab: {
+    packages: ['qemu-qmp-client', 'qmp-driver', 'contract', 'gannet'],
+    folders: {
+      '.': ['guest', 'hosts'],
+      guest: ['.'],
+      hosts: ['.', 'guest'],
+      demo: ['.', 'guest', 'hosts'],
+    },
+  },
+};
+
+/** The only ones that may import the laboratory. */
+const USERS_OF_LAB = /^(bench|test|examples|packages\/lab)\//;
+const OURS =
+  /^(?:@gannet\/)?(qemu-qmp-client|nbd|checkpointer|replicator|qmp-driver|contract|gannet|lab)(?:\/|$)/;
+
+export function floors(tree: Tree): Fault[] {
+  return [
+    ...allImports(tree).flatMap((one) => {
+      const what = lab(one) ?? relative(one) ?? arrow(one);
+      return what === undefined ? [] : [{ file: one.file, line: one.line, what }];
+    }),
+    ...foldersWithoutRow(tree),
+  ];
+}
+
+function lab({ file, specifier }: Import): string | undefined {
+  if (packageOf(specifier) !== 'lab' || USERS_OF_LAB.test(file)) return undefined;
+  return 'only bench, test and examples may import the lab';
+}
+
+/** Another package is imported by its name, also in tests. */
+function relative({ file, target }: Import): string | undefined {
+  const from = /^packages\/[^/]+\//.exec(file)?.[0];
+  const to = target === undefined ? undefined : /^packages\/[^/]+\//.exec(target)?.[0];
+  if (to === undefined || to === from) return undefined;
+  return `reaches into ${to} by a relative path: import what that package exports`;
+}
+
+function arrow({ file, specifier, target }: Import): string | undefined {
+  const source = packageSource(file);
+  const house = source && FLOORS[source.name];
+  if (source === undefined || house === undefined) return undefined;
+  const from = folderOf(source.inside);
+  const row = rowOf(house, from);
+  const place = `${source.name}/src/${from}`;
+  const another = packageOf(specifier);
+  if (another !== undefined) {
+    if ((row?.packages ?? house.packages).includes(another)) return undefined;
+    return `${place} may not import the package ${another}`;
+  }
+  if (specifier.startsWith('node:') && row?.isForBrowsers === true) {
+    return `${place} runs in a browser, and may not import ${specifier}`;
+  }
+  const inside = target === undefined ? undefined : packageSource(target)?.inside;
+  if (inside === undefined || source.inside === 'index.ts') return undefined;
+  const to = folderOf(inside);
+  if (to === from || row === undefined || row.folders.includes(to)) return undefined;
+  return `${place} may not import ${source.name}/src/${to}`;
+}
+
+function foldersWithoutRow(tree: Tree): Fault[] {
+  const seen = new Set<string>();
+  return [...tree.keys()].flatMap((file) => {
+    const source = packageSource(file);
+    if (source === undefined) return [];
+    const folder = folderOf(source.inside);
+    const house = FLOORS[source.name];
+    const name = `${source.name}/src/${folder}`;
+    if ((house && rowOf(house, folder)) !== undefined || seen.has(name)) return [];
+    seen.add(name);
+    return [{ file, line: 1, what: `${name} has no row in FLOORS (test/tidy/floors.ts)` }];
+  });
+}
+
+function rowOf(house: Package, folder: string): Folder | undefined {
+  const row = house.folders[folder];
+  return row === undefined || isFolder(row) ? row : { folders: row };
+}
+
+function isFolder(row: readonly string[] | Folder): row is Folder {
+  return 'folders' in row;
+}
+
+function folderOf(inside: string): string {
+  return path.posix.dirname(inside);
+}
+
+function packageOf(specifier: string): string | undefined {
+  return OURS.exec(specifier)?.[1];
+}
