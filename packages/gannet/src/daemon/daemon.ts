@@ -17,7 +17,7 @@ import { Credentials } from '../tls/credentials.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { changedKeys } from './reload.js';
-import type { Role, Stage } from './role-context.js';
+import type { Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
 
 const METHODS = [
@@ -119,7 +119,7 @@ export class Daemon {
     await this.#control?.close();
   }
 
-  get #stage(): Stage {
+  get #context(): RoleContext {
     return { log: this.log, history: this.#history, credentials: this.#credentials };
   }
 
@@ -129,9 +129,9 @@ export class Daemon {
     this.#credentials?.check(role === 'primary' ? 'client' : 'server');
     const keys = plaintextKeys(this.config);
     if (keys.length > 0) this.#history.add('plaintext', { keys, danger: IN_THE_CLEAR });
-    const stage = this.#stage;
-    if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), stage);
-    return SecondaryRole.start(asSecondary(this.config), stage);
+    const context = this.#context;
+    if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), context);
+    return SecondaryRole.start(asSecondary(this.config), context);
   }
 
   /** Loaded where it is wanted: most commands never need it. */
@@ -187,8 +187,8 @@ export class Daemon {
       this.#credentials?.check('client');
       const vm = await role.release();
       this.#history.role = 'primary';
-      const stage = this.#stage;
-      this.#role = Promise.resolve(PrimaryRole.start(config, stage, vm));
+      const context = this.#context;
+      this.#role = Promise.resolve(PrimaryRole.start(config, context, vm));
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
     return (await this.#role).methods['protect']?.(...call);

@@ -3,7 +3,7 @@ import type { NbdServerEvent } from '@gannet/nbd';
 /** Those who keep knocking are logged together. */
 const QUIET_MS = 10_000;
 
-export interface StrangersView {
+export interface RejectedView {
   /** Connections that came to nothing, since the start. */
   readonly turnedAway: number;
   readonly last?: { readonly at: string; readonly address: string; readonly reason: string };
@@ -13,16 +13,16 @@ export interface StrangersView {
  * Counts who was turned away at the daemon's doors. The first is told of at once; those who come soon after, together and
  * later: whoever knocks as fast as he can must fill neither log nor memory.
  */
-export class Strangers {
+export class RejectedConnections {
   #turnedAway = 0;
   #told = 0;
-  #last: StrangersView['last'];
+  #last: RejectedView['last'];
   #timer: NodeJS.Timeout | undefined;
   readonly #inUse = new Set<number>();
 
   constructor(private readonly tell: (kind: string, details: object) => void) {}
 
-  get view(): StrangersView {
+  get view(): RejectedView {
     return { turnedAway: this.#turnedAway, ...(this.#last ? { last: this.#last } : {}) };
   }
 

@@ -4,7 +4,7 @@ import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
 
 /** What a role needs of the daemon that it plays in. */
-export interface Stage {
+export interface RoleContext {
   readonly log: Logger;
   readonly history: History;
   /** Of every address with TLS. */

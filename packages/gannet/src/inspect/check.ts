@@ -85,7 +85,7 @@ async function askSecondary(config: PrimaryConfig, isServing: boolean): Promise<
     vm: config.vm,
     role: 'primary',
     status: () => ({ role: 'primary', state: 'none', epoch: 0, vm: 'awaited', link: 'none' }),
-    onPulse: nothing,
+    onLiveness: nothing,
     onStatus: nothing,
     onNotice: nothing,
     onRefused: nothing,

@@ -66,7 +66,7 @@ function optionsOf(
   return {
     ...{ vm: 'web', role, heartbeatMs: 20, lowMs: 1000, highMs: 1500, credentials },
     status: () => ({ role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }),
-    onPulse: () => undefined,
+    onLiveness: () => undefined,
     onStatus: () => undefined,
     onNotice: () => undefined,
     onAsk: () => Promise.resolve(null),

@@ -3,9 +3,9 @@ import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type ControlMethod, GannetError, MESSAGE_BYTES_MAX } from '@gannet/contract';
-import { Callers } from './rpc-connection.js';
+import { RpcConnections } from './rpc-connection.js';
 
-/** Callers beyond this are turned away. */
+/** RpcConnections beyond this are turned away. */
 const CALLERS_MAX = 64;
 
 /** Serves a daemon's methods and events on a unix socket. */
@@ -14,13 +14,13 @@ export class ControlServer {
     response.writeHead(426).end();
   });
   readonly #sockets = new WebSocketServer({ server: this.#http, maxPayload: MESSAGE_BYTES_MAX });
-  readonly #callers: Callers;
+  readonly #connections: RpcConnections;
 
   private constructor(
     private readonly path: string,
     methods: Readonly<Record<string, ControlMethod>>,
   ) {
-    this.#callers = new Callers(methods);
+    this.#connections = new RpcConnections(methods);
     this.#sockets.on('connection', (socket) => this.#serve(socket));
     this.#sockets.on('error', () => undefined);
   }
@@ -71,7 +71,7 @@ export class ControlServer {
 
   /** Tells all watchers. */
   publish(event: unknown): void {
-    this.#callers.publish(event);
+    this.#connections.publish(event);
   }
 
   async close(): Promise<void> {
@@ -88,7 +88,7 @@ export class ControlServer {
 
   #serve(socket: WebSocket): void {
     if (this.#sockets.clients.size > CALLERS_MAX) socket.close(1013, 'too many callers');
-    else this.#callers.serve(socket);
+    else this.#connections.serve(socket);
   }
 }
 

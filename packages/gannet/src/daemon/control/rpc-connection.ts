@@ -13,7 +13,7 @@ import {
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Answers requests that come over WebSockets, and tells those who watch of events. */
-export class Callers {
+export class RpcConnections {
   readonly #watchers = new Set<WebSocket>();
 
   constructor(private readonly methods: Readonly<Record<string, ControlMethod>>) {}

@@ -13,7 +13,7 @@ import {
   type Status,
   textOf,
 } from '@gannet/contract';
-import { Callers } from '../control/rpc-connection.js';
+import { RpcConnections } from '../control/rpc-connection.js';
 import { Metrics } from '../metrics/metrics.js';
 import { type Asset, loadAssets } from './assets.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
@@ -49,7 +49,7 @@ export interface WebOptions {
 export class Web {
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: PAGE_MESSAGE_BYTES_MAX });
-  readonly #callers: Callers;
+  readonly #connections: RpcConnections;
   readonly #metrics: Metrics;
   readonly #pings: NodeJS.Timeout;
 
@@ -60,7 +60,7 @@ export class Web {
     server: Server,
     { methods, vm, status }: WebOptions,
   ) {
-    this.#callers = new Callers(offered(methods));
+    this.#connections = new RpcConnections(offered(methods));
     this.#metrics = new Metrics(vm, status);
     this.#server = server;
     server.maxConnections = CONNECTIONS_MAX;
@@ -106,7 +106,7 @@ export class Web {
 
   publish(event: DaemonEvent): void {
     this.#metrics.observe(event);
-    this.#callers.publish(event);
+    this.#connections.publish(event);
   }
 
   async close(): Promise<void> {
@@ -181,7 +181,7 @@ export class Web {
       clearTimeout(late);
       const asked = parse(textOf(data));
       if (!asked || !isToken(asked.params.token, this.token)) return refuse();
-      this.#callers.serve(socket);
+      this.#connections.serve(socket);
       socket.send(JSON.stringify({ id: asked.id, result: {} }));
     });
     socket.on('pong', () => this.#quiet.delete(socket));

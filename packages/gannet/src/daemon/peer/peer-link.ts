@@ -17,16 +17,16 @@ import {
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
-import { Guests } from './pending-peers.js';
-import { Pulse, type PulseLimits, type PulseState } from './peer-liveness.js';
+import { PendingPeers } from './pending-peers.js';
+import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
 
-export interface PeerLinkOptions extends PulseLimits {
+export interface PeerLinkOptions extends LivenessLimits {
   readonly vm: string;
   readonly role: PeerStatus['role'];
   readonly heartbeatMs: number;
   /** How this end is, for the next heartbeat. */
   readonly status: () => PeerStatus;
-  readonly onPulse: (state: PulseState, silentMs: number) => void;
+  readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** The other end has said how it is; `before` is what it said last. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
   readonly onNotice: (notice: PeerNotice, replica: string | undefined) => void;
@@ -44,26 +44,26 @@ const CHECKS_PER_LIMIT = 10;
 
 /** One end of the link between two daemons; the secondary listens, the primary dials and dials again. */
 export class PeerLink {
-  readonly #pulse: Pulse;
+  readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
   readonly #untold = new Map<number, { message: PeerMessage; resolve: () => void }>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
-  readonly #guests: Guests;
+  readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
   #nextNumber = 1;
   #isClosed = false;
 
   private constructor(private readonly options: PeerLinkOptions) {
-    this.#guests = new Guests(options.highMs, (address, reason) => {
+    this.#pending = new PendingPeers(options.highMs, (address, reason) => {
       options.onRefused(reason, address);
     });
-    this.#pulse = new Pulse(options, options.onPulse);
+    this.#liveness = new PeerLiveness(options, options.onLiveness);
     this.#timers = [
       setInterval(() => this.#beat(), options.heartbeatMs),
-      setInterval(() => this.#pulse.check(performance.now()), options.lowMs / CHECKS_PER_LIMIT),
+      setInterval(() => this.#liveness.check(performance.now()), options.lowMs / CHECKS_PER_LIMIT),
     ];
   }
 
@@ -86,14 +86,14 @@ export class PeerLink {
     return link;
   }
 
-  get state(): PulseState {
-    return this.#pulse.state;
+  get state(): LivenessState {
+    return this.#liveness.state;
   }
 
   /** What the other end said last, and how long ago; undefined before it said anything. */
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
-    return { status: this.#last, silentMs: Math.round(this.#pulse.silentMs(performance.now())) };
+    return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
   }
 
   /** Tells the other end, again after each reconnect, until it has acknowledged. */
@@ -139,7 +139,7 @@ export class PeerLink {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#redial);
     this.#socket?.terminate();
-    this.#guests.close();
+    this.#pending.close();
     const server = this.#server;
     if (!server) return;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -150,7 +150,7 @@ export class PeerLink {
   async #listen(address: Address): Promise<void> {
     const http = this.#makeServer(address);
     this.#server = http;
-    http.on('connection', (socket: Socket) => this.#guests.receive(socket));
+    http.on('connection', (socket: Socket) => this.#pending.receive(socket));
     const sockets = new WebSocketServer({ server: http, maxPayload: PEER_MESSAGE_BYTES_MAX });
     sockets.on('error', () => undefined);
     sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
@@ -186,7 +186,7 @@ export class PeerLink {
     server.on('tlsClientError', (error, socket) => {
       // One that is gone already is told of as a guest who left: its address is known there.
       if (socket.remoteAddress === undefined) return;
-      this.#guests.welcome(socket);
+      this.#pending.accept(socket);
       const from = `${socket.remoteAddress}:${socket.remotePort}`;
       this.options.onRefused(`no TLS: ${wordsOf(error)}`, from);
     });
@@ -207,7 +207,7 @@ export class PeerLink {
         return;
       }
     }
-    this.#adopt(socket, from, () => this.#guests.welcome(connection));
+    this.#adopt(socket, from, () => this.#pending.accept(connection));
   }
 
   #dial(address: Address): void {
@@ -272,7 +272,7 @@ export class PeerLink {
     if (message.type === 'beat') {
       const before = this.#last;
       this.#last = message.status;
-      this.#pulse.heard(performance.now());
+      this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
     } else if (message.type === 'tell') {
       this.options.onNotice(message.notice, message.replica);

@@ -1,30 +1,30 @@
 /** How long the other end may be silent, in milliseconds. */
-export interface PulseLimits {
+export interface LivenessLimits {
   /** Worth a warning. */
   readonly lowMs: number;
   /** Time to act. */
   readonly highMs: number;
 }
 
-export type PulseState = 'unknown' | 'up' | 'late' | 'lost';
+export type LivenessState = 'unknown' | 'up' | 'late' | 'lost';
 
 /**
  * Judges the other end by when it was last heard: `late` after the low limit, `lost` after the high one, `up` again
  * with the next sign of life. A link that breaks and comes back in time is a blip and changes nothing. Who was not awake
  * to listen, being halted, has heard no silence: such time does not count. Pure: time comes in from outside.
  */
-export class Pulse {
-  #state: PulseState = 'unknown';
+export class PeerLiveness {
+  #state: LivenessState = 'unknown';
   #lastMs = 0;
   /** When this end was last seen to be awake. */
   #awakeMs = 0;
 
   constructor(
-    private readonly limits: PulseLimits,
-    private readonly onChange: (state: PulseState, silentMs: number) => void,
+    private readonly limits: LivenessLimits,
+    private readonly onChange: (state: LivenessState, silentMs: number) => void,
   ) {}
 
-  get state(): PulseState {
+  get state(): LivenessState {
     return this.#state;
   }
 
@@ -54,7 +54,7 @@ export class Pulse {
     this.#awakeMs = nowMs;
   }
 
-  #set(state: PulseState, silentMs: number): void {
+  #set(state: LivenessState, silentMs: number): void {
     if (state === this.#state) return;
     this.#state = state;
     this.onChange(state, silentMs);

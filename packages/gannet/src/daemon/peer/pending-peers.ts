@@ -15,9 +15,9 @@ interface Guest {
  * Who has connected over TCP and is not known to be the peer yet: a few, for a short time. One more takes the place of the
  * oldest of whichever address has most, so that a crowd keeps nobody else out.
  */
-export class Guests {
+export class PendingPeers {
   readonly #door = new Doorkeeper(DOOR);
-  readonly #guests = new Map<string, Guest>();
+  readonly #pending = new Map<string, Guest>();
 
   constructor(
     private readonly patienceMs: number,
@@ -34,33 +34,33 @@ export class Guests {
       this.#turnAway(socket, 'too many new connections from this address');
       return;
     }
-    if (this.#guests.size >= GUESTS_MAX) this.#makeRoom();
+    if (this.#pending.size >= GUESTS_MAX) this.#makeRoom();
     const key = `${remoteAddress}:${remotePort}`;
     const timer = setTimeout(() => this.#turnAway(socket, 'it said no hello'), this.patienceMs);
-    this.#guests.set(key, { socket, network, timer });
+    this.#pending.set(key, { socket, network, timer });
     socket.once('close', () => {
       clearTimeout(timer);
-      if (this.#guests.get(key)?.socket !== socket) return;
-      this.#guests.delete(key);
+      if (this.#pending.get(key)?.socket !== socket) return;
+      this.#pending.delete(key);
       this.onTurnedAway(key, 'it left without a hello');
     });
   }
 
   /** Is one no more: `socket` is that connection, or TLS upon it. */
-  welcome({ remoteAddress, remotePort }: Socket): void {
+  accept({ remoteAddress, remotePort }: Socket): void {
     const key = `${remoteAddress}:${remotePort}`;
-    clearTimeout(this.#guests.get(key)?.timer);
-    this.#guests.delete(key);
+    clearTimeout(this.#pending.get(key)?.timer);
+    this.#pending.delete(key);
   }
 
   close(): void {
-    for (const { timer } of this.#guests.values()) clearTimeout(timer);
-    this.#guests.clear();
+    for (const { timer } of this.#pending.values()) clearTimeout(timer);
+    this.#pending.clear();
   }
 
   #makeRoom(): void {
     const crowds = new Map<string, Guest[]>();
-    for (const guest of this.#guests.values()) {
+    for (const guest of this.#pending.values()) {
       crowds.set(guest.network, [...(crowds.get(guest.network) ?? []), guest]);
     }
     let largest: Guest[] = [];
@@ -72,7 +72,7 @@ export class Guests {
   #turnAway(socket: Socket, reason: string): void {
     this.onTurnedAway(`${socket.remoteAddress}:${socket.remotePort}`, reason);
     // At once: the event comes later, and others are being counted.
-    this.welcome(socket);
+    this.accept(socket);
     socket.on('error', () => undefined);
     socket.destroy();
   }

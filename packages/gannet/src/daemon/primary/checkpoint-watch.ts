@@ -1,11 +1,11 @@
-import { Countdown } from '../suspend-aware-timer.js';
+import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 
 /**
  * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being closed tells nobody:
  * the guest may stand in the middle of a checkpoint for ever, or run on with a replica that grows old.
  */
 export class CheckpointWatch {
-  #countdown: Countdown | undefined;
+  #timer: SuspendAwareTimer | undefined;
 
   constructor(
     /** The longest from one checkpoint to the next. */
@@ -17,10 +17,10 @@ export class CheckpointWatch {
   restart(): void {
     this.stop();
     const limitMs = this.limitMs();
-    this.#countdown = new Countdown(limitMs, () => this.onStall(limitMs));
+    this.#timer = new SuspendAwareTimer(limitMs, () => this.onStall(limitMs));
   }
 
   stop(): void {
-    this.#countdown?.stop();
+    this.#timer?.stop();
   }
 }

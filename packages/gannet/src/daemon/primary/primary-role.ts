@@ -21,18 +21,18 @@ import { CheckpointLog } from './checkpoint-log.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from '../fence.js';
 import { LinkTls } from '../vm/link-tls.js';
-import { isAwake } from '../vm/qemu-liveness.js';
+import { isResponding } from '../vm/qemu-liveness.js';
 import { expectLinkable } from './preflight.js';
 import { primaryNetwork } from '../network-view.js';
 import * as refusals from '../refusals.js';
 import { changedKeys } from '../reload.js';
-import type { Role, Stage } from '../role-context.js';
+import type { Role, RoleContext } from '../role-context.js';
 import { memoryTo, rateOf, SeedStage } from './seed-stage.js';
-import { Strangers } from '../rejected-connections.js';
+import { RejectedConnections } from '../rejected-connections.js';
 import { stageFailed } from './stage-failure.js';
-import { takeBackLeftovers } from './rollback-leftovers.js';
+import { rollbackLeftovers } from './rollback-leftovers.js';
 import { VmWatch } from '../vm/vm-watch.js';
-import { withinTime } from '../with-timeout.js';
+import { withTimeout } from '../with-timeout.js';
 
 const INSPECT_TIMEOUT_MS = 15_000;
 /** What taking back a protection that is under way may take when the daemon is asked to end. */
@@ -56,7 +56,9 @@ export class PrimaryRole implements Role {
     failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
   };
   readonly #links: readonly DiskLink[];
-  readonly #strangers = new Strangers((kind, details) => this.stage.history.add(kind, details));
+  readonly #rejected = new RejectedConnections((kind, details) =>
+    this.context.history.add(kind, details),
+  );
   readonly #tls: LinkTls;
   readonly #link: PeerLink;
   readonly #abort = new AbortController();
@@ -65,7 +67,7 @@ export class PrimaryRole implements Role {
     (limitMs) => this.#lose(`no checkpoint was done in ${limitMs} ms`),
   );
   readonly #checkpointLog = new CheckpointLog(
-    (record) => this.stage.history.add('checkpoint', record),
+    (record) => this.context.history.add('checkpoint', record),
     () => (this.config.network.length > 0 ? this.config.primary.checkpointPeriodMs : undefined),
   );
   #driver: PrimaryDriver | undefined;
@@ -83,13 +85,13 @@ export class PrimaryRole implements Role {
 
   private constructor(
     private config: PrimaryConfig,
-    private readonly stage: Stage,
+    private readonly context: RoleContext,
     private readonly vm: VmWatch,
   ) {
     this.#links = linksOf(config);
-    this.#tls = new LinkTls(vm, stage.credentials, this.#links);
+    this.#tls = new LinkTls(vm, context.credentials, this.#links);
     vm.on((state, reason) => {
-      this.stage.history.add('vm', { state, reason });
+      this.context.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.
       if (state === 'hung') this.#lose('the primary VM hangs');
       this.#link.beatNow();
@@ -99,19 +101,19 @@ export class PrimaryRole implements Role {
       vm: config.vm,
       role: 'primary',
       status: () => this.#peerStatus(),
-      onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
+      onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
       onStatus: (status, before) => this.#onPeer(status, before),
       onNotice: (notice) => this.#onNotice(notice),
       onAsk: () => this.#inspect(),
-      onRefused: (reason, address) => this.#strangers.note('peer', address, reason),
-      credentials: stage.credentials,
+      onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
+      credentials: context.credentials,
     });
   }
 
   /** @param vm a QEMU that is connected already, when a secondary becomes a primary */
-  static start(config: PrimaryConfig, stage: Stage, vm?: VmWatch): PrimaryRole {
-    const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs, stage.credentials);
-    const role = new PrimaryRole(config, stage, watch);
+  static start(config: PrimaryConfig, context: RoleContext, vm?: VmWatch): PrimaryRole {
+    const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs, context.credentials);
+    const role = new PrimaryRole(config, context, watch);
     watch.attend({
       onConnected: (qmp) => role.#attach(qmp),
       onTrouble: (error) => role.#trouble(error),
@@ -130,7 +132,7 @@ export class PrimaryRole implements Role {
       ...{ link: primary.link, checkpointPeriodMs: primary.checkpointPeriodMs },
       ...primaryNetwork(this.config, this.#driver),
       epoch: this.#link.peer?.status.epoch ?? 0,
-      strangers: this.#strangers.view,
+      strangers: this.#rejected.view,
       lastCheckpoint: this.#checkpointLog.last ?? null,
       peer: { pulse: this.#link.state, ...this.#link.peer },
     };
@@ -162,9 +164,9 @@ export class PrimaryRole implements Role {
     this.#checkpoints.stop();
     if (this.#protecting) {
       const settled = this.#protecting.catch(() => undefined);
-      await withinTime(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
+      await withTimeout(settled, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
-    this.#strangers.close();
+    this.#rejected.close();
     await this.#link.close();
     await this.vm.close();
   }
@@ -195,7 +197,7 @@ export class PrimaryRole implements Role {
     this.#isLost = false;
     try {
       await this.#run('check', stageTimeoutMs, progress, (signal) => this.#check(driver, signal));
-      const { links, history } = { links: this.#links, history: this.stage.history };
+      const { links, history } = { links: this.#links, history: this.context.history };
       const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
       const seed = { driver, config: this.config, links, bytesPerSec, progress, history };
       await this.#run('seed', seedTimeoutMs, progress, async (signal) => {
@@ -227,7 +229,7 @@ export class PrimaryRole implements Role {
     this.#stageName = '';
     this.#checkpoints.restart();
     this.#link.beatNow();
-    this.stage.history.add('protected');
+    this.context.history.add('protected');
     return this.status();
   }
 
@@ -313,7 +315,7 @@ export class PrimaryRole implements Role {
     const asked = AbortSignal.any([this.#abort.signal, this.#cancel.signal]);
     asked.throwIfAborted();
     await work(AbortSignal.any([asked, AbortSignal.timeout(timeoutMs)]));
-    this.stage.history.add('stage-done', { stage: name });
+    this.context.history.add('stage-done', { stage: name });
   }
 
   async #check(driver: PrimaryDriver, signal: AbortSignal): Promise<void> {
@@ -338,7 +340,7 @@ export class PrimaryRole implements Role {
     if (reason === undefined || !this.#isProtected || this.#letGo || this.#isLost) return;
     if (this.vm.state === 'lost') return;
     this.#isLost = true;
-    this.stage.history.add('secondary-lost', { reason });
+    this.context.history.add('secondary-lost', { reason });
     if (this.config.primary.onSecondaryLost === 'wait') return;
     this.#release(reason).catch((error: unknown) => {
       // It hangs, or could not fence. What comes next, its waking up or a word of the secondary, is a new chance.
@@ -362,12 +364,12 @@ export class PrimaryRole implements Role {
    */
   async #runAlone(reason: string, force: boolean): Promise<void> {
     const { fence, vm } = this.config;
-    if (!(await this.#isAwake())) return;
+    if (!(await this.#isResponding())) return;
     let isTold = await this.#tellOutdated();
-    if (!isTold && !(await this.#isAwake())) return;
+    if (!isTold && !(await this.#isResponding())) return;
     if (fence && !isTold) {
       const { succeeded, words } = await runFence(fence, vm, 'secondary');
-      this.stage.history.add('fence', { target: 'secondary', succeeded, words });
+      this.context.history.add('fence', { target: 'secondary', succeeded, words });
       if (!succeeded && !force) throw notFenced(vm, words);
     }
     await this.#driver?.runAlone();
@@ -375,13 +377,13 @@ export class PrimaryRole implements Role {
     this.#state = 'alone';
     this.#link.beatNow();
     isTold ||= await this.#tellOutdated();
-    this.stage.history.add('alone', { reason, secondaryKnows: isTold });
+    this.context.history.add('alone', { reason, secondaryKnows: isTold });
   }
 
-  #isAwake(): Promise<boolean> {
+  #isResponding(): Promise<boolean> {
     const { vm: name, peer } = this.config;
     const cut = async (): Promise<void> => this.#driver?.cutLinks(peer.lowMs);
-    return isAwake({ name, qmp: this.vm.qmp, patienceMs: peer.lowMs, cut });
+    return isResponding({ name, qmp: this.vm.qmp, patienceMs: peer.lowMs, cut });
   }
 
   /** @returns whether it was acknowledged; if not yet, it is told again at the next chance */
@@ -406,13 +408,13 @@ export class PrimaryRole implements Role {
     });
     const colo = await qmp.execute('query-colo-status');
     if (colo.mode !== 'primary') {
-      await takeBackLeftovers(qmp, driver, this.#links, this.stage.history);
+      await rollbackLeftovers(qmp, driver, this.#links, this.context.history);
       return isAnother ? this.#beginAnew() : undefined;
     }
     await driver.adopt(this.#links);
     this.#state = 'protected';
     this.#checkpoints.restart();
-    this.stage.history.add('protected', { found: 'running' });
+    this.context.history.add('protected', { found: 'running' });
     if (colo.reason === 'error') this.#lose('COLO had ended before this daemon came');
   }
 
@@ -426,7 +428,7 @@ export class PrimaryRole implements Role {
     if (['failed-over', 'retired'].includes(this.#link.peer?.status.state ?? '')) {
       this.#trouble(refusals.secondCopy(this.config.vm));
     } else if (before === 'protected') void this.#tellOutdated();
-    this.stage.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
+    this.context.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
   }
 
   #inspect(): Promise<SideReport> {
@@ -444,8 +446,8 @@ export class PrimaryRole implements Role {
     return { ...seen, role: 'primary', state: this.#state, epoch, vm, link: 'none' };
   }
 
-  #onPulse(pulse: string, silentMs: number): void {
-    this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
+  #onLiveness(pulse: string, silentMs: number): void {
+    this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
     if (pulse !== 'lost') return;
     this.#seed?.cut().catch((error: unknown) => this.#trouble(error, { stage: 'seed' }));
     this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
@@ -453,7 +455,7 @@ export class PrimaryRole implements Role {
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     if (status.vm !== before?.vm || status.state !== before.state || status.link !== before.link) {
-      this.stage.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
+      this.context.history.add('peer', { vm: status.vm, state: status.state, link: status.link });
     }
     if (status.state === 'protected' && this.#state !== 'alone') this.#replica = status.replica;
     this.#checkpointLog.committed(status.commit);
@@ -466,7 +468,7 @@ export class PrimaryRole implements Role {
   }
 
   #onNotice(notice: PeerNotice): void {
-    this.stage.history.add('peer', { notice });
+    this.context.history.add('peer', { notice });
     if (notice === 'leaving') this.#lose('the secondary daemon is ending');
     else if (notice === 'memory-pressure' && this.#isProtected) {
       this.#checkpointLog.asked('memory');
@@ -486,6 +488,6 @@ export class PrimaryRole implements Role {
   #trouble(error: unknown, details: object = {}): void {
     if (this.#abort.signal.aborted) return;
     const { code, message, remedy } = describeError(error);
-    this.stage.history.add('trouble', { code, message, remedy, ...details });
+    this.context.history.add('trouble', { code, message, remedy, ...details });
   }
 }

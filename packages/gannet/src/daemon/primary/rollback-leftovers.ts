@@ -6,7 +6,7 @@ import type { History } from '../history.js';
  * Of a QEMU in which no COLO runs: a daemon before this one may have ended while it protected. What it has left is taken
  * back, or each write of the guest would go on waiting for a copy that nobody watches.
  */
-export async function takeBackLeftovers(
+export async function rollbackLeftovers(
   qmp: QmpClient,
   driver: PrimaryDriver,
   links: readonly DiskLink[],

@@ -12,8 +12,8 @@ import {
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import { runFence } from '../fence.js';
-import type { Stage } from '../role-context.js';
-import { withinTime } from '../with-timeout.js';
+import type { RoleContext } from '../role-context.js';
+import { withTimeout } from '../with-timeout.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 /** Times `highMs`: silence of the primary after which it is fenced. */
@@ -21,8 +21,8 @@ const PATIENCE = 2;
 const REPORT_EVERY_MS = 250;
 
 /** What a secondary knows; parts of it come and go. */
-export interface TakeoverContext {
-  readonly stage: Stage;
+export interface FailoverContext {
+  readonly stage: RoleContext;
   readonly replica: Replica;
   readonly config: () => SecondaryConfig;
   readonly peer: () => PeerLink | undefined;
@@ -43,7 +43,7 @@ export interface TakeoverContext {
  * It takes over only when the primary is known to be dead: by the word of the primary's own daemon that its QEMU has
  * ended, by a fence command that exited with 0, or by an operator's --force. Silence proves nothing.
  */
-export class Takeover {
+export class FailoverController {
   #failover: Promise<FailoverReport> | undefined;
   #isFencing = false;
   /** Its guest's packets take the way through this host. */
@@ -54,7 +54,7 @@ export class Takeover {
   /** All who have asked for the failover that is under way. */
   readonly #listeners = new Set<Progress>();
 
-  constructor(private readonly context: TakeoverContext) {}
+  constructor(private readonly context: FailoverContext) {}
 
   /**
    * The secondary takes over, and moves to its local files. Asking again gives the same answer.
@@ -187,7 +187,7 @@ export class Takeover {
     const resumed = new Promise<void>((resolve) => (this.#resumed = resolve));
     if (config().secondary.source === 'external') source.failOver();
     else await driver()?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
-    await withinTime(resumed, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
+    await withTimeout(resumed, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
     if (replica.state === 'failed-over') return;
     const message = `failover failed: ${replica.reason}`;
     throw new GannetError('STAGE_FAILED', message, 'Seed again.');

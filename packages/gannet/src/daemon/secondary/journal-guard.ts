@@ -8,7 +8,7 @@ import { basesOf, GannetError, type SecondaryConfig } from '@gannet/contract';
  *
  * @throws GannetError REFUSED unless the journal is that of these bases, whose own state says what they are worth
  */
-export async function checkJournal(config: SecondaryConfig): Promise<void> {
+export async function refuseForeignJournal(config: SecondaryConfig): Promise<void> {
   const { journal, overwrite } = config.secondary;
   if (overwrite || !(await lstat(journal).catch(() => undefined))) return;
   for (const { base, stateFile } of basesOf(config)) {

@@ -30,13 +30,13 @@ import {
   STATUS_SCHEMA,
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
-import { checkJournal } from './journal-guard.js';
+import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import type { Role, Stage } from '../role-context.js';
-import { Strangers } from '../rejected-connections.js';
-import { Takeover } from './failover.js';
+import type { Role, RoleContext } from '../role-context.js';
+import { RejectedConnections } from '../rejected-connections.js';
+import { FailoverController } from './failover.js';
 import { VmWatch } from '../vm/vm-watch.js';
 
 /** The QEMU beside it is the VM now, and no secondary. */
@@ -46,24 +46,24 @@ const SEED_ANEW =
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
- * one event loop (the gate depends on it). When it takes over is up to `Takeover`.
+ * one event loop (the gate depends on it). When it takes over is up to `FailoverController`.
  */
 export class SecondaryRole implements Role {
   readonly name = 'secondary';
   readonly methods = {
     inspect: () => this.#inspect(),
     failover: ({ force }: Record<string, unknown>, progress: Progress) =>
-      this.#takeover.failOver(force === true, progress),
+      this.#failover.failOver(force === true, progress),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
   };
   readonly #nbd: NbdServer;
-  readonly #strangers: Strangers;
+  readonly #rejected: RejectedConnections;
   readonly #requests: RequestTally;
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
-  readonly #takeover: Takeover;
+  readonly #failover: FailoverController;
   readonly #vm: VmWatch;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
@@ -85,11 +85,11 @@ export class SecondaryRole implements Role {
 
   private constructor(
     private config: SecondaryConfig,
-    private readonly stage: Stage,
+    private readonly context: RoleContext,
     private readonly replica: Replica,
   ) {
-    this.#takeover = new Takeover({
-      stage,
+    this.#failover = new FailoverController({
+      stage: context,
       replica,
       config: () => this.config,
       peer: () => this.#link,
@@ -100,7 +100,7 @@ export class SecondaryRole implements Role {
       source: this.#external,
     });
     replica.on((event) => this.#onReplica(event));
-    this.#strangers = new Strangers((kind, details) => stage.history.add(kind, details));
+    this.#rejected = new RejectedConnections((kind, details) => context.history.add(kind, details));
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
       exports,
@@ -108,7 +108,7 @@ export class SecondaryRole implements Role {
       busyPollMs: config.secondary.pollUs / 1000,
       onEvent: (event) => {
         this.#requests.note(event);
-        this.#strangers.onNbd(event);
+        this.#rejected.onNbd(event);
       },
     });
     this.#requests = new RequestTally(config.disks, () => this.#nbd.connections);
@@ -120,17 +120,17 @@ export class SecondaryRole implements Role {
       },
       onEvent: (event) => this.#onWriteBack(event),
     });
-    this.#vm = new VmWatch(config.qmp, config.peer.highMs, stage.credentials);
+    this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     const off = this.#vm.on((state, reason) => {
-      this.stage.history.add('vm', { state, reason });
+      this.context.history.add('vm', { state, reason });
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
   }
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
-  static async start(config: SecondaryConfig, stage: Stage): Promise<SecondaryRole> {
-    await checkJournal(config);
+  static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
+    await refuseForeignJournal(config);
     const { memory, journal, overwrite } = config.secondary;
     const replica = await Replica.open({
       vm: config.vm,
@@ -146,7 +146,7 @@ export class SecondaryRole implements Role {
         spillBytes: memory?.spillLimit,
       },
     });
-    const role = new SecondaryRole(config, stage, replica);
+    const role = new SecondaryRole(config, context, replica);
     try {
       await role.#listen();
     } catch (error) {
@@ -192,7 +192,7 @@ export class SecondaryRole implements Role {
       })),
       exports: replica.exports.map(({ name }) => name),
       ...secondaryNetwork(this.config, this.#driver),
-      strangers: this.#strangers.view,
+      strangers: this.#rejected.view,
       peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
       uuid: replica.uuid,
     };
@@ -214,7 +214,7 @@ export class SecondaryRole implements Role {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
-    this.stage.history.add('leaving');
+    this.context.history.add('leaving');
     void this.#link.tell('leaving');
     const deadlineMs = performance.now() + highMs;
     while (this.#link.peer?.status.state === 'protected' && performance.now() < deadlineMs) {
@@ -225,8 +225,8 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
-    this.#takeover.close();
-    this.#strangers.close();
+    this.#failover.close();
+    this.#rejected.close();
     await this.#link?.close();
     await this.#writeBack.stop();
     await this.#nbd.close();
@@ -278,15 +278,17 @@ export class SecondaryRole implements Role {
         vm: this.config.vm,
         role: 'secondary',
         status: () => this.#peerStatus(),
-        onPulse: (pulse, silentMs) => this.#onPulse(pulse, silentMs),
+        onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
         onNotice: (notice, replica) => this.#onNotice(notice, replica),
         onAsk: () => this.#inspect(),
-        onRefused: (reason, address) => this.#strangers.note('peer', address, reason),
-        credentials: this.stage.credentials,
+        onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
+        credentials: this.context.credentials,
       });
     }
-    this.stage.history.add('listening', { exports: this.replica.exports.map(({ name }) => name) });
+    this.context.history.add('listening', {
+      exports: this.replica.exports.map(({ name }) => name),
+    });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -299,7 +301,7 @@ export class SecondaryRole implements Role {
   }
 
   get #tls(): NbdServerTls {
-    const { credentials } = this.stage;
+    const { credentials } = this.context;
     if (!credentials) throw new Error('an address with TLS and no credentials');
     return { options: () => credentials.server(), identify: credentials.identify };
   }
@@ -309,8 +311,8 @@ export class SecondaryRole implements Role {
     const off = monitor.subscribe((event) => {
       if (event.kind !== 'colo-exit') return;
       this.#coloExit = event.reason;
-      this.stage.history.add('colo-exit', { reason: event.reason });
-      this.#takeover.consider();
+      this.context.history.add('colo-exit', { reason: event.reason });
+      this.#failover.consider();
     });
     this.#subscriptions.push(off);
     this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
@@ -384,27 +386,27 @@ export class SecondaryRole implements Role {
     };
   }
 
-  #onPulse(pulse: string, silentMs: number): void {
-    this.stage.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    this.#takeover.consider();
+  #onLiveness(pulse: string, silentMs: number): void {
+    this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
+    this.#failover.consider();
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     const { checkpoint } = status;
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
-      this.stage.history.add('checkpoint', checkpoint);
+      this.context.history.add('checkpoint', checkpoint);
     }
     if (status.vm !== before?.vm || status.state !== before.state) {
-      this.stage.history.add('peer', { vm: status.vm, state: status.state });
+      this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
       if (status.state === 'protecting') this.#baseTrouble = undefined;
-      this.#takeover.consider();
+      this.#failover.consider();
     }
   }
 
   #onNotice(notice: PeerNotice, replica: string | undefined): void {
     const isOurs = replica === this.replica.uuid;
-    this.stage.history.add('peer', { notice, isOurs });
+    this.context.history.add('peer', { notice, isOurs });
     if (notice === 'outdated' && isOurs) {
       this.replica.diverge('the primary runs on without this replica');
     }
@@ -443,16 +445,16 @@ export class SecondaryRole implements Role {
     } else {
       if (event.kind === 'spill') this.#spillTrouble = event.trouble;
       if (event.kind === 'flush') this.#flushTrouble = event.trouble;
-      this.stage.history.add(kind, details);
+      this.context.history.add(kind, details);
       if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
       this.#link?.beatNow();
-      if (kind === 'link-lost') this.#takeover.consider();
+      if (kind === 'link-lost') this.#failover.consider();
     }
   }
 
   #onCheckpoint(event: CheckpointEvent): void {
     const { kind, ...details } = event;
-    this.stage.history.add(kind, details);
+    this.context.history.add(kind, details);
     if (event.kind === 'commit') {
       const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
       this.#lastCommit = { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs };
@@ -460,7 +462,7 @@ export class SecondaryRole implements Role {
       this.#commits++;
       this.#link?.beatNow();
     } else if (event.kind === 'failover' || event.kind === 'diverged') {
-      this.#takeover.resumed();
+      this.#failover.resumed();
     }
   }
 
@@ -469,7 +471,7 @@ export class SecondaryRole implements Role {
       this.#trouble(event.error, { attempt: event.attempt });
       this.#noteBase(event.error.message);
     } else {
-      this.stage.history.add('write-back', { ...event });
+      this.context.history.add('write-back', { ...event });
       if (this.#baseTrouble !== undefined) this.#noteBase(undefined);
     }
   }
@@ -482,6 +484,6 @@ export class SecondaryRole implements Role {
 
   #trouble(error: unknown, details: object = {}): void {
     const { code, message, remedy } = describeError(error);
-    this.stage.history.add('trouble', { code, message, remedy, ...details });
+    this.context.history.add('trouble', { code, message, remedy, ...details });
   }
 }

@@ -1,7 +1,7 @@
 import { type QmpClient, QmpTimeoutError } from 'qemu-qmp-client';
 import { GannetError } from '@gannet/contract';
 
-export interface OwnVm {
+export interface OwnQemu {
   readonly name: string;
   readonly qmp: QmpClient | undefined;
   /** For each answer. */
@@ -17,7 +17,7 @@ export interface OwnVm {
  * @returns false where it has ended: there is nothing that could run on
  * @throws GannetError TIMEOUT where it hangs all the same
  */
-export async function isAwake(vm: OwnVm): Promise<boolean> {
+export async function isResponding(vm: OwnQemu): Promise<boolean> {
   const before = await ask(vm);
   if (before !== 'hung') return before === 'alive';
   // Should it fail, the next answer says what is the matter.
@@ -32,7 +32,7 @@ export async function isAwake(vm: OwnVm): Promise<boolean> {
   );
 }
 
-async function ask({ qmp, patienceMs }: OwnVm): Promise<'alive' | 'hung' | 'dead'> {
+async function ask({ qmp, patienceMs }: OwnQemu): Promise<'alive' | 'hung' | 'dead'> {
   try {
     await qmp?.execute('query-status', undefined, { timeoutMs: patienceMs });
     return 'alive';

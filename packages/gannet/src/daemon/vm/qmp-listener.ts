@@ -18,7 +18,7 @@ const TCP_LISTENS = '0A';
  * start to end, whoever is connected, so that one that has closed says that the process is over: the kernel closes it
  * when the last thread has ended. That nobody answers at its path does not: anybody may remove a file.
  */
-export class Listener {
+export class QmpListener {
   private constructor(
     private readonly address: Address,
     private readonly inodes: readonly string[],
@@ -26,9 +26,9 @@ export class Listener {
   ) {}
 
   /** Who listens at that address now; all who may be meant, where several may. */
-  static async at(address: Address): Promise<Listener> {
+  static async at(address: Address): Promise<QmpListener> {
     const [inodes, file] = await Promise.all([inodesAt(address), fileAt(address)]);
-    return new Listener(address, inodes, file);
+    return new QmpListener(address, inodes, file);
   }
 
   /**

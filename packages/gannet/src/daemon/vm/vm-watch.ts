@@ -3,8 +3,8 @@ import { QmpClient, QmpConnectionError, QmpTimeoutError } from 'qemu-qmp-client'
 import { type Address, describeError, GannetError } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
 import { qmpTargetOf } from '../../tls/qmp-target.js';
-import { Countdown } from '../suspend-aware-timer.js';
-import { Listener } from './qmp-listener.js';
+import { SuspendAwareTimer } from '../suspend-aware-timer.js';
+import { QmpListener } from './qmp-listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
 
@@ -40,7 +40,7 @@ export class VmWatch {
   #timer: NodeJS.Timeout | undefined;
   #qmp: QmpClient | undefined;
   /** Whose end is the end of the QEMU of the last connection. */
-  #listener: Promise<Listener> | undefined;
+  #listener: Promise<QmpListener> | undefined;
   #isAsking = false;
   /** The last attempt told nothing yet. */
   #isUnclear = false;
@@ -109,7 +109,7 @@ export class VmWatch {
         this.#qmp = qmp;
         this.#trouble = undefined;
         // Not awaited: whoever attends must listen before QEMU's first event.
-        this.#listener = Listener.at(this.address);
+        this.#listener = QmpListener.at(this.address);
         await this.#greet(qmp);
         broke = (await qmp.closed)?.message ?? 'closed';
         clearInterval(this.#timer);
@@ -190,7 +190,7 @@ export class VmWatch {
   #ask(qmp: QmpClient): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const late = new Countdown(this.silenceMs, () =>
+    const late = new SuspendAwareTimer(this.silenceMs, () =>
       this.#set('hung', `no answer for ${this.silenceMs} ms`),
     );
     qmp.call(

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { CheckpointWatch } from '../../../src/daemon/primary/checkpoint-watch.js';
-import { Countdown } from '../../../src/daemon/suspend-aware-timer.js';
-import { Pulse, type PulseState } from '../../../src/daemon/peer/peer-liveness.js';
+import { SuspendAwareTimer } from '../../../src/daemon/suspend-aware-timer.js';
+import { PeerLiveness, type LivenessState } from '../../../src/daemon/peer/peer-liveness.js';
 
 // What a process that was halted makes of the time in which it could hear nothing.
 
@@ -10,12 +10,12 @@ const CHECK_MS = LIMITS.lowMs / 10;
 
 describe('the pulse', () => {
   function begun(): {
-    pulse: Pulse;
-    states: PulseState[];
+    pulse: PeerLiveness;
+    states: LivenessState[];
     awake: (fromMs: number, ms: number) => number;
   } {
-    const states: PulseState[] = [];
-    const pulse = new Pulse(LIMITS, (state) => states.push(state));
+    const states: LivenessState[] = [];
+    const pulse = new PeerLiveness(LIMITS, (state) => states.push(state));
     pulse.heard(0);
     const awake = (fromMs: number, ms: number): number => {
       for (let now = fromMs; now <= fromMs + ms; now += CHECK_MS) pulse.check(now);
@@ -68,9 +68,9 @@ describe('a countdown', () => {
   });
   afterEach(() => void jest.useRealTimers());
 
-  function count(): { ended: () => boolean; countdown: Countdown } {
+  function count(): { ended: () => boolean; countdown: SuspendAwareTimer } {
     let hasEnded = false;
-    const countdown = new Countdown(
+    const countdown = new SuspendAwareTimer(
       1000,
       () => (hasEnded = true),
       () => now,

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
-import { Listener } from '../../../src/daemon/vm/qmp-listener.js';
+import { QmpListener } from '../../../src/daemon/vm/qmp-listener.js';
 import { VmWatch } from '../../../src/daemon/vm/vm-watch.js';
 
 const SILENCE_MS = 200;
@@ -176,7 +176,7 @@ test('the end of what listens at a TCP port is seen', async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const listener = await Listener.at({ type: 'inet', host: '127.0.0.1', port });
+  const listener = await QmpListener.at({ type: 'inet', host: '127.0.0.1', port });
   expect(await listener.hasClosed(true)).toBe(false);
   await new Promise<void>((resolve) => server.close(() => resolve()));
   expect(await listener.hasClosed(true)).toBe(true);
