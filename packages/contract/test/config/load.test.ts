@@ -10,7 +10,7 @@ import {
   loadConfig,
   parseConfig,
 } from '../../src/config/load.js';
-import { linksOf } from '../../../gannet/src/inspect/plan.js';
+import { linksOf } from '../../../gannet/src/inspect/disk-links.js';
 import { GannetError } from '../../src/errors.js';
 import { plaintextKeys } from '../../src/config/tls.js';
 

@@ -26,8 +26,8 @@ import {
   memoryFindings,
   reachFindings,
 } from './host-findings.js';
-import { addressText, linksOf } from './plan.js';
-import { inspectDirectly, type SideReport } from './side.js';
+import { addressText, linksOf } from './disk-links.js';
+import { inspectDirectly, type SideReport } from './side-report.js';
 
 const PEER_TIMEOUT_MS = 2000;
 

@@ -12,7 +12,7 @@ import {
   type PrimaryConfig,
   type SecondaryConfig,
 } from '@gannet/contract';
-import { addressText } from './plan.js';
+import { addressText } from './disk-links.js';
 
 const PROBE_TIMEOUT_MS = 2000;
 /** What the replicator takes when the configuration does not say. */

@@ -18,7 +18,7 @@ import {
   memoryFindings,
   reachFindings,
 } from '../../src/inspect/host-findings.js';
-import type { SideReport } from '../../src/inspect/side.js';
+import type { SideReport } from '../../src/inspect/side-report.js';
 import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
 const GIB = 2 ** 30;

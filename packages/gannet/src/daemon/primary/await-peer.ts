@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { addressText } from '../../inspect/plan.js';
+import { addressText } from '../../inspect/disk-links.js';
 import { type Address, GannetError, type PeerStatus } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 

@@ -2,8 +2,8 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf } from '../../inspect/plan.js';
-import { inspectPrimary, type SideReport } from '../../inspect/side.js';
+import { cardsOf, linksOf } from '../../inspect/disk-links.js';
+import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
   type Config,

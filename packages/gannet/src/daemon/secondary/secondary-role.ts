@@ -13,8 +13,8 @@ import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/plan.js';
-import { inspectSecondary, type SideReport } from '../../inspect/side.js';
+import { cardsOf } from '../../inspect/disk-links.js';
+import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
   basesOf,

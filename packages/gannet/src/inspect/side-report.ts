@@ -13,7 +13,7 @@ import {
 import { Credentials } from '../tls/credentials.js';
 import { qmpTargetOf } from '../tls/qmp-target.js';
 import { type HostFacts, primaryHostFacts, secondaryHostFacts } from './host-facts.js';
-import { exportName } from './plan.js';
+import { exportName } from './disk-links.js';
 
 const CONNECT_TIMEOUT_MS = 3000;
 const QUERY_TIMEOUT_MS = 10_000;
