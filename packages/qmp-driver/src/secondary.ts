@@ -8,7 +8,7 @@ import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { setColoCapability } from './migration.js';
 import { type LocalDisk, moveDisks } from './disk/move-to-local.js';
-import type { ComparedCard } from './network/compared-card.js';
+import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import { yankAll } from './yank.js';
 
@@ -145,7 +145,9 @@ export class SecondaryDriver {
   }
 
   async #yankMigration(): Promise<void> {
-    await yankAll(this.#qmp, { nodes: [], migration: true }, this.#options.commandTimeoutMs);
+    const { commandTimeoutMs, network } = this.#options;
+    const connections = { nodes: [], chardevs: chardevNames(network), migration: true };
+    await yankAll(this.#qmp, connections, commandTimeoutMs);
   }
 }
 

@@ -44,6 +44,7 @@ export class FakeVm {
   readonly yanked: string[] = [];
   /** Connections that query-yank lists besides the NBD nodes. */
   migrationConnected = false;
+  chardevsConnected = ['compat_monitor0'];
   status = 'running';
   migration: string | undefined;
   errorDesc: string | undefined;
@@ -168,14 +169,14 @@ export class FakeVm {
     qemu.on('query-block-jobs', () => ({ return: this.#jobInfos() }));
     qemu.on('query-yank', () => ({
       return: [
-        { type: 'chardev', id: 'compat_monitor0' },
+        ...this.chardevsConnected.map((id) => ({ type: 'chardev', id })),
         ...this.#nbdNodes().map((name) => ({ type: 'block-node', 'node-name': name })),
         ...(this.migrationConnected ? [{ type: 'migration' }] : []),
       ],
     }));
     qemu.on('yank', ({ arguments: args }) => {
       for (const instance of args['instances'] as Args[]) {
-        this.yanked.push(String(instance['node-name'] ?? instance['type']));
+        this.yanked.push(String(instance['node-name'] ?? instance['id'] ?? instance['type']));
       }
       return DONE;
     });
