@@ -124,7 +124,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Executes a command. At most eight in-band commands are with QEMU at a time, so that it always reads
+   * Executes a command. At most seven in-band commands are with QEMU at a time, so that it always reads
    * its socket for an out-of-band one; further ones wait here, their deadline running.
    * @throws QmpCommandError; QmpTimeoutError `QMP_COMMAND_TIMEOUT`; QmpAbortError; QmpUsageError
    *   `QMP_OOB_NOT_NEGOTIATED`, `QMP_TOO_MANY_COMMANDS`, `QMP_UNSERIALIZABLE_ARGUMENTS`, `QMP_INVALID_OPTION`;

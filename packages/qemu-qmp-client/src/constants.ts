@@ -13,10 +13,12 @@ export const CAPABILITY_OOB = 'oob';
 export const NEGOTIATION_COMMAND = 'qmp_capabilities';
 
 /**
- * In-band commands that may be under way at a time ("Out-of-band execution"): with more, QEMU stops
- * reading its socket, and an out-of-band command sent to break a hang would itself never be read.
+ * In-band commands that may be with QEMU at a time ("Out-of-band execution"). When eight wait in its
+ * queue, QEMU stops reading the socket (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX - 1), and an out-of-band
+ * command that is meant to end a hang is never read. The one that QEMU works on is not in the queue,
+ * but while another monitor holds the main thread, all of ours are.
  */
-export const MAX_IN_BAND_IN_FLIGHT = 8;
+export const MAX_IN_BAND_IN_FLIGHT = 7;
 
 /** Commands that one client holds at a time: waiting, under way, or given up but still to answer. */
 export const MAX_COMMANDS_HELD = 1024;

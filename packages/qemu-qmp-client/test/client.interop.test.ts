@@ -219,6 +219,33 @@ describe('QEMU, out-of-band', () => {
   });
 });
 
+describe('QEMU, whose main thread another monitor holds', () => {
+  const yank = { instances: [{ type: 'block-node', 'node-name': 'hung' }] } as const;
+
+  it('still reads out-of-band commands, with its queue as full as we let it be (H4)', async () => {
+    const qemu = await start((folder) => {
+      return Promise.resolve(['-qmp', `unix:${join(folder, 'other.sock')},server=on,wait=off`]);
+    });
+    const client = await qemu.connect({ commandTimeoutMs: 60_000 });
+    cleanups.push(() => client.close());
+    const target = { kind: 'unix', path: join(qemu.folder, 'other.sock') } as const;
+    const other = await QmpClient.connect({ target, commandTimeoutMs: 60_000 });
+    cleanups.push(() => other.close());
+    const nbd = await HungNbdServer.listen(join(qemu.folder, 'nbd.sock'));
+    cleanups.push(() => nbd.close());
+    const server = { type: 'unix', path: nbd.path } as const;
+    await other.execute('blockdev-add', { driver: 'nbd', 'node-name': 'hung', server });
+    const hung = other.execute('human-monitor-command', {
+      'command-line': 'qemu-io hung "read 0 512"',
+    });
+    await nbd.request;
+    const waiting = Array.from({ length: 20 }, () => client.execute('query-status'));
+    await client.execute('yank', yank, { oob: true, timeoutMs: 5_000 });
+    await hung;
+    expect(await Promise.all(waiting)).toHaveLength(20);
+  });
+});
+
 describe('QEMU, over TCP and TLS', () => {
   const chardev = 'socket,id=net,host=127.0.0.1,port=0,server=on,wait=off';
   const monitor = ['-mon', 'chardev=net,mode=control'];

@@ -31,7 +31,7 @@ export { leftovers } from './disk/leftovers.js';
 export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
-export type { LocalDisk } from './disk/move-to-local.js';
+export type { LocalDisk, LocalFormat, MoveOutcome } from './disk/move-to-local.js';
 export type { ComparedCard } from './network/compared-card.js';
 export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';

@@ -37,7 +37,7 @@ import {
   setColoCapability,
 } from './migration.js';
 import { Mirror } from './disk/mirror.js';
-import type { ComparedCard } from './network/compared-card.js';
+import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
 import {
   connectNetwork,
@@ -55,7 +55,7 @@ import type {
 import { watchQuorums } from './disk/quorum-watch.js';
 import { phaseAfter, type PrimaryPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
-import { yankAll } from './yank.js';
+import { type PeerConnections, yankAll } from './yank.js';
 
 /**
  * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it; runAlone() or rollback()
@@ -191,7 +191,8 @@ export class PrimaryDriver {
     const nodes = this.#linked
       .filter(({ mirror }) => mirror.isResumable)
       .flatMap(({ disk }) => namesOf(disk).seedLinks);
-    await yankAll(this.#qmp, { nodes, migration: false }, this.#options.commandTimeoutMs);
+    const copies = { nodes, chardevs: [], migration: false };
+    await yankAll(this.#qmp, copies, this.#options.commandTimeoutMs);
   }
 
   /**
@@ -314,7 +315,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutLinks(timeoutMs: number): Promise<void> {
-    await yankAll(this.#qmp, { nodes: this.disks.flatMap(nbdNodesOf), migration: true }, timeoutMs);
+    await yankAll(this.#qmp, this.#connections(), timeoutMs);
   }
 
   /**
@@ -333,8 +334,8 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const cut = { nodes: this.disks.flatMap(nbdNodesOf), migration: true };
-    await attempt(() => yankAll(this.#qmp, cut, this.#options.commandTimeoutMs));
+    const connections = this.#connections();
+    await attempt(() => yankAll(this.#qmp, connections, this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
@@ -383,6 +384,11 @@ export class PrimaryDriver {
       return linked.target.reconnect({ qmp: this.#qmp, deadline, commandTimeoutMs }, onWait);
     };
     return { limitMs, stallMs, reconnect, cut: () => this.cutSeeds() };
+  }
+
+  #connections(): PeerConnections {
+    const chardevs = chardevNames(this.#options.network);
+    return { nodes: this.disks.flatMap(nbdNodesOf), chardevs, migration: true };
   }
 
   #reportFailure(failure: LinkFailure): void {

@@ -7,8 +7,8 @@ import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { setColoCapability } from './migration.js';
-import { type LocalDisk, moveDisks } from './disk/move-to-local.js';
-import type { ComparedCard } from './network/compared-card.js';
+import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-local.js';
+import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import { yankAll } from './yank.js';
 
@@ -28,6 +28,7 @@ export interface SecondaryOptions {
 export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;
+  readonly #move: LocalMove;
   #network: 'walled' | 'open' | undefined;
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
@@ -40,6 +41,8 @@ export class SecondaryDriver {
       network: [],
       ...options,
     };
+    const { commandTimeoutMs, moveTimeoutMs: timeoutMs } = this.#options;
+    this.#move = new LocalMove(qmp, { commandTimeoutMs, timeoutMs });
   }
 
   /**
@@ -114,15 +117,18 @@ export class SecondaryDriver {
   }
 
   /**
-   * Moves the guest from the replicator to local files: stops it, awaits `drain` (all buffers are in the
-   * files, on stable storage), swaps the quorums' children, continues. All disks go, or none: on failure
-   * the old graph is restored, and the guest left stopped for the caller to `cont`. A guest that was
-   * not running before is not started.
-   * @throws MoveError, whose `guestStopped` tells; GraphError, before anything was touched; WaitError
+   * Moves the guest from the replicator to local files: looks whether QEMU can open them, stops the
+   * guest, awaits `drain` (all buffers are in the files, on stable storage, and the files are not
+   * locked), swaps the quorums' children, and continues. All disks move, or none: on failure the old
+   * graph is restored, and the guest stays stopped. Ask again after a failure: what is done already
+   * is not repeated, and the guest is continued at the end if any attempt has stopped it. A guest that
+   * somebody else has stopped stays stopped, which the outcome tells.
+   * @throws MoveError its `guestStopped` tells whether an attempt has stopped the guest
+   * @throws GraphError before anything was changed
+   * @throws WaitError
    */
-  async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<void> {
-    const { commandTimeoutMs, moveTimeoutMs: timeoutMs } = this.#options;
-    await moveDisks(this.#qmp, disks, drain, { commandTimeoutMs, timeoutMs });
+  async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<MoveOutcome> {
+    return this.#move.run(disks, drain);
   }
 
   async #loseHeartbeat(deadline: Deadline): Promise<void> {
@@ -145,7 +151,9 @@ export class SecondaryDriver {
   }
 
   async #yankMigration(): Promise<void> {
-    await yankAll(this.#qmp, { nodes: [], migration: true }, this.#options.commandTimeoutMs);
+    const { commandTimeoutMs, network } = this.#options;
+    const connections = { nodes: [], chardevs: chardevNames(network), migration: true };
+    await yankAll(this.#qmp, connections, commandTimeoutMs);
   }
 }
 

@@ -1,27 +1,40 @@
 import { type QmpClient, QmpCommandError, type YankInstance } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
-import { isNetworkChardev } from './network/compared-card.js';
 
 /** A connection can end between being listed and being yanked; `yank` then refuses the whole list. */
 const ATTEMPTS_MAX = 5;
 
+/** Connections to the peer, by the exact names that this package gave them. */
+export interface PeerConnections {
+  /** NBD nodes. */
+  readonly nodes: readonly string[];
+  /** Sockets of network filters. A prefix would not do: query-yank lists every monitor, too. */
+  readonly chardevs: readonly string[];
+  readonly migration: boolean;
+}
+
 /**
- * Cuts those of the wanted connections that exist. Runs out-of-band, so it works while QEMU's main loop
- * waits for one of them (QEMU qapi/yank.json, docs/COLO-FT.txt). The packets of network cards go with the migration:
- * a mirror whose peer takes nothing stops QEMU's main loop.
+ * Cuts those of the wanted connections that exist. Runs out-of-band, so it works while QEMU's main
+ * loop waits for one of them (QEMU qapi/yank.json, docs/COLO-FT.txt).
  * @returns what was cut
  * @throws ColoError `DRIVER_COMMAND_FAILED`
  */
 export async function yankAll(
   qmp: QmpClient,
-  wanted: { readonly nodes: readonly string[]; readonly migration: boolean },
+  wanted: PeerConnections,
   timeoutMs: number,
 ): Promise<readonly YankInstance[]> {
   const options = { oob: true, timeoutMs };
-  const isWanted = (instance: YankInstance): boolean =>
-    instance.type === 'block-node'
-      ? wanted.nodes.includes(instance['node-name'])
-      : wanted.migration && (instance.type === 'migration' || isNetworkChardev(instance.id));
+  const isWanted = (instance: YankInstance): boolean => {
+    switch (instance.type) {
+      case 'block-node':
+        return wanted.nodes.includes(instance['node-name']);
+      case 'chardev':
+        return wanted.chardevs.includes(instance.id);
+      case 'migration':
+        return wanted.migration;
+    }
+  };
   const cut = async (attempt: number): Promise<readonly YankInstance[]> => {
     const instances = (await qmp.execute('query-yank', {}, options)).filter(isWanted);
     if (instances.length === 0) return [];

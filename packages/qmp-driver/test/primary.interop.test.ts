@@ -313,16 +313,23 @@ describe('the secondary', () => {
       [{ device: 'vb1', file: { driver: 'file', filename }, id: 'local1' }] as const;
     const drained = (): Promise<void> => Promise.resolve();
     const failing = driver.moveToLocal(to(join(folder, 'nope.raw')), drained);
-    await expect(failing).rejects.toMatchObject({ code: 'DRIVER_MOVE_UNDONE', guestStopped: true });
+    await expect(failing).rejects.toMatchObject({
+      ...{ code: 'DRIVER_MOVE_UNDONE', guestStopped: false },
+    });
+    expect((await qmp.execute('query-status')).status).toBe('running');
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.0', node: 'svm0' },
     ]);
-    await qmp.execute('cont');
-    await driver.moveToLocal(to(await image('local.raw')), drained);
+    const local = to(await image('local.raw'));
+    expect(await driver.moveToLocal(local, drained)).toEqual({ guestStopped: false });
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.1', node: 'local1' },
     ]);
     expect(await nodeNames(qmp)).not.toContain('svm0');
+    expect((await qmp.execute('query-status')).status).toBe('running');
+    // Asked again, by another driver: there is nothing to do.
+    const again = new SecondaryDriver(qmp).moveToLocal(local, () => Promise.reject(new Error()));
+    expect(await again).toEqual({ guestStopped: false });
     expect((await qmp.execute('query-status')).status).toBe('running');
   });
 });

@@ -10,6 +10,8 @@ import {
 } from '../src/index.js';
 import { DISK_BYTES, DONE, FakeVm, refuse } from './support/fake-vm.js';
 
+const SOCKET = { type: 'unix', path: '/nowhere/net.sock' } as const;
+
 function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
   const server = { type: 'unix', path: '/nowhere/nbd.sock' } as const;
   return { device: 'vb0', link, server, export: 'pvm', id: 'g0', ...more };
@@ -627,6 +629,16 @@ describe('running alone', () => {
     const yanks = vm.qemu.received.filter(({ command }) => command.endsWith('yank'));
     expect(yanks.length).toBeGreaterThan(1);
     expect(yanks.every(({ oob }) => oob)).toBe(true);
+  });
+
+  test('never cuts a monitor, whatever its name is (C1)', async () => {
+    vm.chardevsConnected = ['gannet-qmp', 'gannet-mirrored-net0', 'gannet-mirrored-net1'];
+    vm.migrationConnected = true;
+    const network = [{ netdev: 'net0', mirror: SOCKET, compare: SOCKET }];
+    const withCard = new PrimaryDriver(qmp, { ...FAST, network });
+    await withCard.seed([linkOf('nbd')]);
+    await withCard.cutLinks(1000);
+    expect(vm.yanked).toEqual(['gannet-mirrored-net0', 'g0-seed', 'migration']);
   });
 
   test('a mirror that ends because it was cut is no news', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import { MoveError, SecondaryDriver } from '../src/index.js';
 import { DONE, FakeVm, refuse } from './support/fake-vm.js';
@@ -188,15 +188,18 @@ describe('moveToLocal', () => {
       seen = vm.commands();
       return Promise.resolve();
     });
-    expect(seen).not.toContain('blockdev-add');
+    expect(seen).not.toContain('x-blockdev-change');
     expect(vm.children('quorum0')).toEqual(['children.1=local0']);
     expect(vm.nodes.has('svm0')).toBe(false);
     expect(vm.status).toBe('running');
     expect(vm.sent('blockdev-add')).toEqual([
+      { ...local.file, 'node-name': 'local0-try', locking: 'off' },
       { driver: 'raw', 'node-name': 'local0', file: local.file },
     ]);
     const steps = vm.commands().filter((one) => !one.includes('query'));
     expect(steps).toEqual([
+      'blockdev-add',
+      'blockdev-del',
       'stop',
       'blockdev-add',
       'x-blockdev-change',
@@ -251,7 +254,93 @@ describe('moveToLocal', () => {
 
   test('the file is not there', async () => {
     vm.qemu.once('blockdev-add', () => refuse('Could not open: No such file or directory'));
-    await undone(/No such file or directory/);
+    const drain = jest.fn(nothing);
+    await expect(driver.moveToLocal([local], drain)).rejects.toMatchObject({
+      code: 'DRIVER_MOVE_UNDONE',
+      guestStopped: false,
+      message: expect.stringMatching(
+        /^QEMU cannot open \/nowhere\/s\.raw.*No such file or directory/,
+      ),
+    });
+    expect(vm.sent('stop')).toEqual([]);
+    expect(vm.status).toBe('running');
+    expect(drain).not.toHaveBeenCalled();
+  });
+
+  test('the file cannot be opened at the end, after all', async () => {
+    vm.qemu.once('blockdev-add', () => DONE);
+    vm.qemu.once('blockdev-add', () => refuse('Could not open: Permission denied'));
+    await undone(/Permission denied/);
+  });
+
+  test('asked again, it continues the guest that the first attempt has stopped', async () => {
+    vm.qemu.once('x-blockdev-change', () => refuse('sizes differ'));
+    await undone(/sizes differ/);
+    const outcome = await driver.moveToLocal([local], nothing);
+    expect(outcome).toEqual({ guestStopped: false });
+    expect(vm.status).toBe('running');
+    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['local0']);
+  });
+
+  test('asked again after the move, it neither stops the guest nor drains', async () => {
+    await driver.moveToLocal([local], nothing);
+    const before = vm.commands().length;
+    const drain = jest.fn(nothing);
+    expect(await driver.moveToLocal([local], drain)).toEqual({ guestStopped: false });
+    expect(drain).not.toHaveBeenCalled();
+    expect(
+      vm
+        .commands()
+        .slice(before)
+        .filter((name) => !/query/.test(name)),
+    ).toEqual([]);
+    const later = new SecondaryDriver(qmp, { pollMs: 5 });
+    expect(await later.moveToLocal([local], drain)).toEqual({ guestStopped: false });
+    expect(vm.status).toBe('running');
+  });
+
+  test('asked again when only cont had failed, it continues', async () => {
+    vm.qemu.once('cont', () => refuse('not now'));
+    await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
+      code: 'DRIVER_MOVE_UNTIDY',
+      guestStopped: true,
+    });
+    expect(await driver.moveToLocal([local], nothing)).toEqual({ guestStopped: false });
+    expect(vm.status).toBe('running');
+  });
+
+  test('asked again when a node was left, it deletes the node', async () => {
+    let refused = 0;
+    vm.qemu.on('blockdev-del', ({ arguments: args }) => {
+      const name = String(args['node-name']);
+      refused += name === 'svm0' ? 1 : 0;
+      if (name === 'svm0' && refused === 1) return refuse('Node svm0 is busy for a while');
+      vm.nodes.delete(name);
+      return DONE;
+    });
+    await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
+      code: 'DRIVER_MOVE_UNTIDY',
+      guestStopped: false,
+    });
+    expect(vm.nodes.has('svm0')).toBe(true);
+    await driver.moveToLocal([local], nothing);
+    expect(vm.nodes.has('svm0')).toBe(false);
+  });
+
+  test('a node of somebody else that has the name stays, and is not in the way', async () => {
+    await qmp.execute('blockdev-add', { driver: 'null-co', 'node-name': 'local0' });
+    vm.qemu.once('x-blockdev-change', () => refuse('sizes differ'));
+    const failing = driver.moveToLocal([local], nothing);
+    await expect(failing).rejects.toMatchObject({ code: 'DRIVER_MOVE_UNDONE' });
+    expect([...vm.nodes.keys()].filter((name) => name.startsWith('local0'))).toEqual(['local0']);
+    await driver.moveToLocal([local], nothing);
+    expect(vm.nodes.get('local0')?.drv).toBe('null-co');
+    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['local0-1']);
+  });
+
+  test('says so of a guest that somebody else has stopped', async () => {
+    vm.status = 'paused';
+    expect(await driver.moveToLocal([local], nothing)).toEqual({ guestStopped: true });
   });
 
   test('the quorum does not take the file', async () => {

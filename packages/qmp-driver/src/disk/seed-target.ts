@@ -67,7 +67,8 @@ export class SeedTarget {
     for (let refusals = 0; ;) {
       onWait();
       // Nothing of the old connection may be under way, or come back.
-      await yankAll(context.qmp, { nodes: [dead], migration: false }, context.commandTimeoutMs);
+      const old = { nodes: [dead], chardevs: [], migration: false };
+      await yankAll(context.qmp, old, context.commandTimeoutMs);
       const isReachable = await this.#probe(context);
       if (isReachable) {
         try {

@@ -4,8 +4,11 @@ import { ColoError, step } from '../errors.js';
 import type { QueryOptions } from '../disk/graph.js';
 import type { Scalar } from './vm-report.js';
 
-/** Commands with QEMU at a time: more would only wait in the client, their deadlines running. */
-const TOGETHER_MAX = 8;
+/**
+ * Queries sent at a time. The client passes at most seven to QEMU, and the deadlines of those that
+ * wait are running. One place is left for a query of somebody else on the same connection.
+ */
+const TOGETHER_MAX = 6;
 
 export interface PropertyInfo {
   readonly name: string;

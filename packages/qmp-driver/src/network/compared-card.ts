@@ -59,9 +59,9 @@ export function chardevsOf({ netdev }: ComparedCard) {
   };
 }
 
-/** Whether a connection is one of these, and can be cut with the others that lead to the peer. */
-export function isNetworkChardev(id: string): boolean {
-  return id.startsWith(PREFIX);
+/** The names of all sockets that filters of these cards can have. A peer that takes nothing hangs QEMU. */
+export function chardevNames(cards: readonly ComparedCard[]): string[] {
+  return cards.flatMap((card) => Object.values(chardevsOf(card)));
 }
 
 export function listening(address: ServerAddress): ChardevBackend {

@@ -32,7 +32,7 @@ const cells = Object.entries(TABLE).flatMap(([phase, row]) =>
 describe('each cell of the table', () => {
   test('there is a cell for each input in each phase', () => {
     expect(cells).toHaveLength(12 * 14);
-    expect(cells.every(({ input }) => input !== undefined)).toBe(true);
+    for (const row of Object.values(TABLE)) expect(row.split(' ')).toHaveLength(inputs.length);
   });
 
   test.each(cells)('$phase, $input: $expected', ({ phase, input, expected }) => {

@@ -11,6 +11,7 @@ import {
   probeNetwork,
 } from '../../src/network/primary-network.js';
 import { openNetwork, prepareNetwork } from '../../src/network/secondary-network.js';
+import { chardevNames } from '../../src/network/compared-card.js';
 import { yankAll } from '../../src/yank.js';
 import { DONE, refuse } from '../support/fake-vm.js';
 
@@ -142,14 +143,15 @@ describe('the primary', () => {
     qemu.reply('query-yank', [
       { type: 'chardev', id: 'gannet-mirrored-net0' },
       { type: 'chardev', id: 'console' },
+      { type: 'chardev', id: 'gannet-qmp' },
       { type: 'migration' },
     ]);
     qemu.reply('yank');
-    await yankAll(qmp, { nodes: [], migration: true }, 10_000);
+    await yankAll(qmp, { nodes: [], chardevs: chardevNames([LINK]), migration: true }, 10_000);
     expect(sent('yank')[0]).toEqual({
       instances: [{ type: 'chardev', id: 'gannet-mirrored-net0' }, { type: 'migration' }],
     });
-    await yankAll(qmp, { nodes: [], migration: false }, 10_000);
+    await yankAll(qmp, { nodes: [], chardevs: [], migration: false }, 10_000);
     expect(sent('yank')).toHaveLength(1);
   });
 });

@@ -9,6 +9,7 @@ interface Node {
   readonly children: Map<string, string>;
   /** Children that were made with it, and go with it. */
   readonly own: ReadonlySet<string>;
+  readonly filename?: string | undefined;
 }
 
 interface Job {
@@ -44,6 +45,7 @@ export class FakeVm {
   readonly yanked: string[] = [];
   /** Connections that query-yank lists besides the NBD nodes. */
   migrationConnected = false;
+  chardevsConnected = ['compat_monitor0'];
   status = 'running';
   migration: string | undefined;
   errorDesc: string | undefined;
@@ -140,6 +142,17 @@ export class FakeVm {
     this.nodes.set(name, { drv, sizeBytes, children: new Map(children), own: new Set() });
   }
 
+  /** A child that is given by its options; without a name, QEMU gives it one. */
+  #childOf(options: Args): string {
+    const given = options['node-name'];
+    const name = typeof given === 'string' ? given : `#block${this.#nextFilter++}`;
+    this.#node(name, String(options['driver']));
+    const made = this.nodes.get(name);
+    const filename = options['filename'] as string | undefined;
+    if (made) this.nodes.set(name, { ...made, filename });
+    return name;
+  }
+
   #serveQueries(): void {
     const { qemu } = this;
     qemu.on('query-status', () => ({
@@ -168,14 +181,14 @@ export class FakeVm {
     qemu.on('query-block-jobs', () => ({ return: this.#jobInfos() }));
     qemu.on('query-yank', () => ({
       return: [
-        { type: 'chardev', id: 'compat_monitor0' },
+        ...this.chardevsConnected.map((id) => ({ type: 'chardev', id })),
         ...this.#nbdNodes().map((name) => ({ type: 'block-node', 'node-name': name })),
         ...(this.migrationConnected ? [{ type: 'migration' }] : []),
       ],
     }));
     qemu.on('yank', ({ arguments: args }) => {
       for (const instance of args['instances'] as Args[]) {
-        this.yanked.push(String(instance['node-name'] ?? instance['type']));
+        this.yanked.push(String(instance['node-name'] ?? instance['id'] ?? instance['type']));
       }
       return DONE;
     });
@@ -193,12 +206,13 @@ export class FakeVm {
     qemu.on('blockdev-add', ({ arguments: args }) => {
       const name = String(args['node-name']);
       const file = args['file'] as Args | undefined;
-      const own = typeof file?.['node-name'] === 'string' ? file['node-name'] : undefined;
-      if (own !== undefined) this.#node(own, String(file?.['driver']));
+      const own = typeof file === 'object' ? this.#childOf(file) : undefined;
       const below = own ?? (typeof args['file'] === 'string' ? args['file'] : undefined);
       this.#node(name, String(args['driver']), below === undefined ? [] : [['file', below]]);
       const made = this.nodes.get(name);
+      const filename = args['filename'] as string | undefined;
       if (made && own !== undefined) this.nodes.set(name, { ...made, own: new Set([own]) });
+      else if (made) this.nodes.set(name, { ...made, filename });
       return DONE;
     });
     qemu.on('blockdev-reopen', ({ arguments: args }) => {
@@ -339,11 +353,12 @@ export class FakeVm {
     return { device, qdev, type: 'unknown', removable: false, locked: false, inserted };
   }
 
-  #info(name: string, { drv, sizeBytes }: Node): object {
+  #info(name: string, { drv, sizeBytes, filename }: Node): object {
     const count = this.dirtyBytes.get(name);
     const bitmap = { count, granularity: 65_536, recording: true, busy: false, persistent: false };
     return {
       ...{ 'node-name': name, drv, image: { 'virtual-size': sizeBytes } },
+      ...(filename !== undefined && { file: filename }),
       ...(count !== undefined && { 'dirty-bitmaps': [bitmap] }),
     };
   }
