@@ -1,3 +1,4 @@
+import { isolateListener } from './isolate-listener.js';
 import type { CheckpointSignal, CheckpointSource, CommitSummary, ReplicaPort } from './ports.js';
 
 /** What the checkpointer has done, for logs, metrics and status pages. Times in milliseconds. */
@@ -21,7 +22,7 @@ export interface CheckpointerOptions {
   readonly replica: ReplicaPort;
   /** The time in milliseconds, monotonic. */
   readonly now: () => number;
-  /** Must not throw. */
+  /** What it throws becomes an uncaught exception. */
   readonly onEvent?: (event: CheckpointEvent) => void;
 }
 
@@ -63,7 +64,7 @@ export class Checkpointer {
     this.#source = options.source;
     this.#replica = options.replica;
     this.#now = options.now;
-    this.#onEvent = options.onEvent ?? (() => undefined);
+    this.#onEvent = isolateListener(options.onEvent);
   }
 
   /** Begins to listen. Earlier signals are not replayed. */

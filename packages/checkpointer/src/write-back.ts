@@ -1,4 +1,5 @@
 import { CheckpointerError } from './errors.js';
+import { isolateListener } from './isolate-listener.js';
 import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from './ports.js';
 
 /** Options of `WriteBack`. */
@@ -9,6 +10,7 @@ export interface WriteBackOptions {
   readonly depth?: number;
   /** Pause before a failed write or sync is retried, in milliseconds; 1000 by default. */
   readonly retryMs?: number;
+  /** What it throws becomes an uncaught exception. */
   readonly onEvent?: (event: WriteBackEvent) => void;
 }
 
@@ -48,7 +50,7 @@ export class WriteBack {
     this.#clock = options.clock;
     this.#depth = options.depth ?? DEPTH;
     this.#retryMs = options.retryMs ?? RETRY_MS;
-    this.#onEvent = options.onEvent ?? (() => undefined);
+    this.#onEvent = isolateListener(options.onEvent);
   }
 
   /** Starts writing if there is something to write. Cheap, and may be called at any time. */
@@ -95,18 +97,21 @@ export class WriteBack {
   async #finish(batch: BatchPort): Promise<boolean> {
     const startMs = this.#clock.now();
     for (let attempt = 1; !this.#abort.signal.aborted; attempt++) {
+      let written: { writes: number; bytes: number };
       try {
-        const { writes, bytes } = await this.#write(batch);
-        batch.finish();
-        const ms = this.#clock.now() - startMs;
-        this.#onEvent({ kind: 'batch', epochs: batch.epochs, writes, bytes, ms });
-        return true;
+        written = await this.#write(batch);
       } catch (cause) {
         if (cause instanceof CheckpointerError) break;
         // After a failed sync the kernel may have dropped what was written, and the next sync does
         // not report it (fsync(2), "EIO"). So everything is written again.
         await this.#pause(cause, attempt);
+        continue;
       }
+      // Not retried if it throws: the memory of the batch may be gone.
+      batch.finish();
+      const ms = this.#clock.now() - startMs;
+      this.#onEvent({ kind: 'batch', epochs: batch.epochs, ...written, ms });
+      return true;
     }
     return false;
   }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { Checkpointer, type CheckpointEvent } from '../src/checkpointer.js';
 import { ExternalSource } from '../src/external-source.js';
 import type { CheckpointSignal, CheckpointSource } from '../src/ports.js';
@@ -221,3 +221,35 @@ function external(): { source: ExternalSource; heard: string[]; unsubscribe: () 
   const unsubscribe = source.subscribe(({ kind }) => heard.push(kind));
   return { source, heard, unsubscribe };
 }
+
+describe('a listener that throws', () => {
+  test.each<[CheckpointSignal['kind'], string]>([
+    ['commit', 'commit'],
+    ['abort', 'abort'],
+    ['doubt', 'doubt'],
+    ['failover', 'failover'],
+    ['lost', 'diverged'],
+  ])('about %s: the gate opens, and the source is not disturbed', (signal, event) => {
+    const uncaught: (() => void)[] = [];
+    const microtask = jest.spyOn(globalThis, 'queueMicrotask');
+    microtask.mockImplementation((task) => void uncaught.push(task));
+    try {
+      const scene = new Scene();
+      const checkpointer = new Checkpointer({
+        source: scene,
+        replica: scene.replica,
+        now: () => scene.nowMs,
+        onEvent: ({ kind }) => {
+          throw new Error(kind);
+        },
+      });
+      checkpointer.start();
+      scene.say('stop', 'seal', signal);
+      expect(scene.replica.gate.isClosed).toBe(false);
+      expect(uncaught).toHaveLength(1);
+      expect(uncaught[0]).toThrow(event);
+    } finally {
+      microtask.mockRestore();
+    }
+  });
+});

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from '../src/ports.js';
 import { WriteBack, type WriteBackEvent } from '../src/write-back.js';
 
@@ -33,18 +33,18 @@ class FakeClock implements WriteBackClock {
 class FakeTarget implements WriteBackPort {
   readonly log: string[] = [];
   readonly waiting: { name: string; end: (error?: Error) => void }[] = [];
-  readonly #batches: BatchPort[] = [];
+  readonly batches: { -readonly [Key in keyof BatchPort]: BatchPort[Key] }[] = [];
   #isOut = false;
   deepest = 0;
 
   add(epoch: number, runs: number): void {
-    this.#batches.push({
+    this.batches.push({
       epochs: [epoch],
       ready: () => this.#wait(`${epoch} ready`),
       runs: () => Array.from({ length: runs }, (_, at) => this.#run(epoch, at)),
       sync: () => this.#wait(`${epoch} sync`),
       finish: () => {
-        this.#batches.shift();
+        this.batches.shift();
         this.#isOut = false;
         this.log.push(`${epoch} finish`);
       },
@@ -57,7 +57,7 @@ class FakeTarget implements WriteBackPort {
 
   nextBatch(): BatchPort | undefined {
     if (this.#isOut) throw new Error('a batch was begun before the last one was finished');
-    const [batch] = this.#batches;
+    const [batch] = this.batches;
     if (batch) this.#isOut = true;
     return batch;
   }
@@ -242,6 +242,79 @@ describe('WriteBack', () => {
     await target.endAll();
     await writeBack.idle();
     expect(target.log.at(-1)).toBe('1 finish');
+  });
+
+  describe('a listener that throws', () => {
+    const throwing = (kind: string): ReturnType<typeof scene> & { uncaught: unknown[] } => {
+      const uncaught: unknown[] = [];
+      jest.spyOn(globalThis, 'queueMicrotask').mockImplementation((task) => {
+        try {
+          task();
+        } catch (error) {
+          uncaught.push(error);
+        }
+      });
+      const target = new FakeTarget();
+      const clock = new FakeClock();
+      const events: WriteBackEvent[] = [];
+      const onEvent = (event: WriteBackEvent): void => {
+        events.push(event);
+        if (event.kind === kind) throw new Error('listener');
+      };
+      const writeBack = new WriteBack({ target, clock, onEvent, depth: 1 });
+      return { target, clock, events, writeBack, uncaught };
+    };
+    afterEach(() => void jest.restoreAllMocks());
+
+    test('about a batch: the batch is not written again, and the next one follows', async () => {
+      const { target, clock, writeBack, uncaught } = throwing('batch');
+      target.add(1, 1);
+      target.add(2, 1);
+      writeBack.kick();
+      await turn();
+      await target.endAll();
+      await writeBack.idle();
+      expect(target.log).toEqual([
+        ...['1 ready', '1 write 0', '1 sync', '1 finish'],
+        ...['2 ready', '2 write 0', '2 sync', '2 finish'],
+      ]);
+      expect(clock.sleeps).toEqual([]);
+      expect(uncaught).toMatchObject([{ message: 'listener' }, { message: 'listener' }]);
+    });
+
+    test('about a retry: the write is retried all the same', async () => {
+      const { target, clock, events, writeBack, uncaught } = throwing('retry');
+      target.add(1, 1);
+      writeBack.kick();
+      await turn();
+      await target.end();
+      await target.end(new Error('disk full'));
+      expect(clock.asleep).toBe(1);
+      clock.wake();
+      await turn();
+      await target.endAll();
+      await writeBack.idle();
+      expect(target.log.at(-1)).toBe('1 finish');
+      expect(events.map(({ kind }) => kind)).toEqual(['retry', 'batch']);
+      expect(uncaught).toHaveLength(1);
+    });
+  });
+
+  test('a batch whose finish() throws is not written again: its memory may be gone', async () => {
+    const { target, clock, writeBack } = scene(1);
+    target.add(1, 1);
+    const [batch] = target.batches;
+    if (batch)
+      batch.finish = () => {
+        throw new Error('a bug');
+      };
+    writeBack.kick();
+    const idle = expect(writeBack.idle()).rejects.toThrow('a bug');
+    await turn();
+    await target.endAll();
+    await idle;
+    expect(target.log).toEqual(['1 ready', '1 write 0', '1 sync']);
+    expect(clock.sleeps).toEqual([]);
   });
 });
 

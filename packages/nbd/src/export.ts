@@ -6,7 +6,8 @@ import type { CommandErrorName } from './constants.js';
  *
  * A request method of the session returns when the request is done, or returns a promise. It
  * reports failure by throwing (or rejecting with) an `NbdCommandError`, which names the error on
- * the wire; anything else that is thrown becomes EIO.
+ * the wire. Anything else that is thrown is reported to `NbdServerOptions.onEvent` and becomes EIO,
+ * or ENOSPC for the system errors ENOSPC, EDQUOT and EFBIG.
  */
 export interface NbdExport {
   /** The name that clients ask for. The empty name asks for the server's default export. */

@@ -8,7 +8,7 @@ import { ReplyReader } from './client-replies.js';
 import type { SentRequest } from './client-replies.js';
 import type { NbdAddress } from '../address.js';
 import * as nbd from '../constants.js';
-import { NbdConnectionError } from '../errors.js';
+import { NbdCommandError, NbdConnectionError } from '../errors.js';
 import type { BlockSize, Extent } from '../export.js';
 import { RequestHeader, encodeRequest } from '../wire/transmission-messages.js';
 
@@ -20,7 +20,7 @@ export interface NbdClientOptions {
   readonly structured?: boolean;
   /** Ask for base:allocation, which blockStatus() needs; true by default. */
   readonly baseAllocation?: boolean;
-  /** For connecting and negotiating together; 10000 by default. */
+  /** For connecting and negotiating together, and for closing; 10000 by default. */
   readonly timeoutMs?: number;
   /**
    * Require TLS, with these options of node:tls. The server's certificate must be for the host we
@@ -46,19 +46,23 @@ export class NbdClient {
   readonly #agreed: NegotiatedExport;
   readonly #pending = new Map<number, SentRequest>();
   readonly #closed: Promise<void>;
+  readonly #timeoutMs: number;
   #lastCookie = 0;
   /** Why the connection ended; rejects every later request. */
   #dead: Error | undefined;
-  #idle: (() => void) | undefined;
+  #onIdle: (() => void) | undefined;
+  #disconnected: Promise<void> | undefined;
 
-  private constructor(socket: Socket, agreed: NegotiatedExport, handshake: HandshakeStream) {
+  private constructor(agreed: NegotiatedExport, handshake: HandshakeStream, timeoutMs: number) {
+    const { socket } = handshake;
     this.#socket = socket;
+    this.#timeoutMs = timeoutMs;
     this.#agreed = agreed;
     const reader = new ReplyReader(this.#pending, agreed.contextId);
     const receive = (bytes: Buffer): void => {
       try {
         reader.push(bytes);
-        if (this.#pending.size === 0) this.#idle?.();
+        if (this.#pending.size === 0) this.#onIdle?.();
       } catch (error) {
         this.#die(error instanceof Error ? error : new Error(String(error)));
       }
@@ -79,14 +83,15 @@ export class NbdClient {
    * @throws NbdConnectionError if it cannot be reached in time
    */
   static async connect(address: NbdAddress, options: NbdClientOptions = {}): Promise<NbdClient> {
-    return runHandshake(address, options.timeoutMs ?? TIMEOUT_MS, async (stream) => {
+    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    return runHandshake(address, timeoutMs, async (stream) => {
       const noZeroes = await greetAndSecure(stream, address, options.tls);
       const agreed = await negotiate(stream, noZeroes, {
         export: options.export ?? '',
         structured: options.structured ?? true,
         baseAllocation: options.baseAllocation ?? true,
       });
-      return new NbdClient(stream.socket, agreed, stream);
+      return new NbdClient(agreed, stream, timeoutMs);
     });
   }
 
@@ -187,13 +192,23 @@ export class NbdClient {
     return (await this.#request(nbd.NBD_CMD_BLOCK_STATUS, flags, offset, length)).extents;
   }
 
-  /** Waits for the requests under way, sends NBD_CMD_DISC and closes the connection. */
-  async disconnect(): Promise<void> {
-    if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  /**
+   * Waits for the requests under way, sends NBD_CMD_DISC and closes the connection. A server that
+   * does not close its side within `timeoutMs` is not waited for.
+   */
+  disconnect(): Promise<void> {
+    this.#disconnected ??= this.#disconnect();
+    return this.#disconnected;
+  }
+
+  async #disconnect(): Promise<void> {
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     if (this.#dead === undefined) {
       this.#dead = new NbdConnectionError('the client has disconnected');
       this.#send(nbd.NBD_CMD_DISC, 0, 0, 0, 0);
       this.#socket.end();
+      const timer = setTimeout(() => this.#socket.destroy(), this.#timeoutMs);
+      this.#socket.once('close', () => clearTimeout(timer));
     }
     await this.#closed;
   }
@@ -211,6 +226,8 @@ export class NbdClient {
     parts: { readonly target?: Uint8Array; readonly data?: Uint8Array } = {},
   ): Promise<SentRequest> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    const invalid = checkRange(offset, length);
+    if (invalid !== undefined) return Promise.reject(invalid);
     const cookie = this.#nextCookie();
     return new Promise<SentRequest>((resolve, reject) => {
       const target = parts.target ?? NOTHING;
@@ -260,7 +277,7 @@ export class NbdClient {
       this.#pending.clear();
       for (const request of pending) request.reject(this.#dead);
     }
-    this.#idle?.();
+    this.#onIdle?.();
     this.#socket.destroy();
   }
 }
@@ -283,6 +300,16 @@ async function greetAndSecure(
     await stream.upgradeToTls(tlsOptionsFor(address, tls));
   }
   return noZeroes;
+}
+
+const LENGTH_MAX = 2 ** 32 - 1;
+
+/** A range that a request cannot hold: an error of this request, not of the connection. */
+function checkRange(offset: number, length: number): NbdCommandError | undefined {
+  const isValid = Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(length);
+  if (isValid && length >= 0 && length <= LENGTH_MAX) return undefined;
+  const message = `a request cannot hold ${length} bytes at ${offset}; it was not sent`;
+  return new NbdCommandError('EINVAL', message);
 }
 
 function fuaFlag(options: { fua?: boolean }): number {

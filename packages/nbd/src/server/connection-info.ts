@@ -20,7 +20,7 @@ export type NbdServerEvent =
   | {
       readonly kind: 'failed';
       readonly peer: PeerInfo;
-      /** The request type, one of the NBD_CMD_ constants; undefined if open() threw. */
+      /** The request type, one of the NBD_CMD_ constants; undefined for open() and close(). */
       readonly command: number | undefined;
       readonly error: unknown;
     }

@@ -408,11 +408,19 @@ export class ServerConnection {
     this.#queue.length = 0;
     this.#queuedBytes = 0;
     this.#transmission?.abandon();
-    this.#session?.close(reported);
+    this.#closeSession(reported);
     this.#context.onEvent({ kind: 'ended', peer: this.#peer, end: reported });
     this.#replies.flush();
     this.#closeIfDrained();
     this.#leaveIfDone();
+  }
+
+  #closeSession(end: SessionEnd): void {
+    try {
+      this.#session?.close(end);
+    } catch (error) {
+      this.#context.onEvent({ kind: 'failed', peer: this.#peer, command: undefined, error });
+    }
   }
 
   #closeIfDrained(): void {

@@ -37,7 +37,7 @@ export interface NbdServerOptions {
    * Default 0: never.
    */
   readonly busyPollMs?: number;
-  /** Called with events of connections, for logs. Must not throw. */
+  /** Called with events of connections, for logs. What it throws becomes an uncaught exception. */
   readonly onEvent?: (event: NbdServerEvent) => void;
 }
 
@@ -56,6 +56,7 @@ export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdLimits;
   readonly #busyPoll: BusyPoll;
+  readonly #onEvent: (event: NbdServerEvent) => void;
   readonly #connections = new Set<ServerConnection>();
   readonly #acceptRate: AcceptRateLimiter;
   readonly #listeners = new Map<Server, UnixSocketPath | undefined>();
@@ -65,6 +66,7 @@ export class NbdServer {
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#onEvent = isolated(options.onEvent);
     this.#busyPoll = new BusyPoll(options.busyPollMs ?? 0);
     this.#acceptRate = new AcceptRateLimiter(this.#limits);
   }
@@ -154,7 +156,7 @@ export class NbdServer {
   }
 
   #turnAway(stream: Duplex, address: string, reason: string): void {
-    this.#options.onEvent?.({ kind: 'turned-away', address, reason });
+    this.#onEvent({ kind: 'turned-away', address, reason });
     stream.on('error', () => undefined);
     stream.destroy();
   }
@@ -182,7 +184,7 @@ export class NbdServer {
         origin,
         tls,
         mayOpen: () => this.#inUse() < this.#limits.connections,
-        onEvent: this.#options.onEvent ?? (() => undefined),
+        onEvent: this.#onEvent,
         onGone: () => {
           this.#connections.delete(connection);
           if (this.#connections.size === 0) this.#idle?.();
@@ -214,4 +216,17 @@ export class NbdServer {
     for (const crowd of origins.values()) if (crowd.length > largest.length) largest = crowd;
     largest[0]?.drop(new NbdConnectionError('too many connections in the handshake phase'));
   }
+}
+
+/** What the listener throws is thrown in a microtask: it must not disturb the connection. */
+function isolated(listener: NbdServerOptions['onEvent']): (event: NbdServerEvent) => void {
+  return (event) => {
+    try {
+      listener?.(event);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
 }

@@ -24,7 +24,7 @@ import {
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
 import type { ExportSession, Extent } from '../export.js';
 import { shapeExtents } from '../wire/extents.js';
-import { asCommandError, allowedWireError } from '../wire/wire-errors.js';
+import { allowedWireError, asCommandError, unexpectedError } from '../wire/wire-errors.js';
 import type { NbdLimits } from '../limits.js';
 import { PendingRequest } from './pending-request.js';
 import type { ReplyWriter } from '../wire/replies.js';
@@ -397,15 +397,23 @@ export class Transmission {
   // Errors
 
   #reject(rejection: Rejection): void {
-    if (CHANGING.has(this.#request.type)) this.#session.refused?.(rejection.message);
+    if (CHANGING.has(this.#request.type)) this.#reportRefused(rejection.message);
     this.#sendError(this.#request.cookie, COMMAND_ERRORS[rejection.wireError], rejection.message);
+  }
+
+  #reportRefused(message: string): void {
+    try {
+      this.#session.refused?.(message);
+    } catch (error) {
+      this.#host.failed(this.#request.type, error);
+    }
   }
 
   #commandError(command: number, error: unknown): NbdCommandError {
     const known = asCommandError(error);
     if (known !== undefined) return known;
     this.#host.failed(command, error);
-    return new NbdCommandError('EIO', 'input/output error', { cause: error });
+    return unexpectedError(error);
   }
 
   #fail(request: Pick<RequestHeader, 'type' | 'flags' | 'cookie'>, error: unknown): void {

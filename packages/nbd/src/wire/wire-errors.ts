@@ -28,6 +28,20 @@ function isCommandErrorName(name: string): name is CommandErrorName {
   return Object.hasOwn(COMMAND_ERRORS, name);
 }
 
+/** System errors that mean that there is no space ("Error values"). */
+const NO_SPACE: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/**
+ * What the client gets for an error that was not meant for it. Its message may hold secrets, so it
+ * is not sent.
+ */
+export function unexpectedError(cause: unknown): NbdCommandError {
+  const isNoSpace = cause instanceof Error && 'code' in cause && NO_SPACE.has(cause.code);
+  return isNoSpace
+    ? new NbdCommandError('ENOSPC', 'no space left', { cause })
+    : new NbdCommandError('EIO', 'input/output error', { cause });
+}
+
 /**
  * Replaces an error that the command may not be answered with (section "Error values"): ENOTSUP is
  * only for fast zeroes, EOVERFLOW only for a READ that must not be fragmented.

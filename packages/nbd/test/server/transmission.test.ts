@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { MemoryExport, NbdCommandError } from '../../src/index.js';
 import type { ExportSession, NbdExport } from '../../src/index.js';
@@ -483,3 +483,77 @@ describe('against a plain buffer', () => {
 });
 
 type OpOf<T> = T extends fc.Arbitrary<infer U> ? U : never;
+
+describe.each([false, true])('what a session throws, later %p', (later) => {
+  const failing = (error: Error) => (): void | Promise<void> => {
+    if (later) return Promise.reject(error);
+    throw error;
+  };
+  const systemError = (code: string): Error =>
+    Object.assign(new Error(`${code}: failed at /secret/path`), { code });
+
+  it.each([
+    ['ENOSPC', 28],
+    ['EDQUOT', 28],
+    ['EFBIG', 28],
+    ['EIO', 5],
+    ['ENOENT', 5],
+  ])('a system error %s is answered with %p, and reported', async (code, wireError) => {
+    const fail = failing(systemError(code));
+    const session = { write: fail, writeZeroes: fail, flush: fail, trim: fail };
+    const peer = await entered(altered(session), { structured: true });
+    const replies = await exchange(peer, [
+      bytes.write('a', 0, payload),
+      bytes.request(ZERO, 'b', 0, 512),
+      bytes.request(FLUSH, 'c', 0, 0),
+      bytes.request(TRIM, 'd', 0, 512),
+    ]);
+    expect(replies.map(({ error }) => error)).toEqual(Array(4).fill(wireError));
+    expect(replies.map(({ message }) => message).join()).not.toContain('secret');
+    const failed = peer.events.filter(({ kind }) => kind === 'failed');
+    expect(failed).toHaveLength(4);
+    expect(failed[0]).toMatchObject({ command: WRITE, error: { code } });
+  });
+});
+
+describe('a session or listener that throws where it must not', () => {
+  it('in refused() and close(): reported, the connection goes on and ends', async () => {
+    const throws = (): never => {
+      throw new Error('a bug');
+    };
+    const peer = await entered(altered({ refused: throws, close: throws }));
+    const [refused, after] = await exchange(peer, [
+      bytes.request(TRIM, 'a', 0, SIZE + 1),
+      bytes.request(FLUSH, 'b', 0, 0),
+    ]);
+    expect([refused?.error, after?.error]).toEqual([22, 0]);
+    peer.send(bytes.request(DISC, 'c', 0, 0));
+    await settle();
+    expect(peer.closed).toBe(true);
+    const kinds = peer.events.map(({ kind }) => kind);
+    expect(kinds).toEqual(['connected', 'opened', 'failed', 'failed', 'ended']);
+    await peer.server.close();
+  });
+
+  it('in onEvent: the connection is served and closed all the same', async () => {
+    const uncaught: (() => void)[] = [];
+    const microtask = jest.spyOn(globalThis, 'queueMicrotask');
+    microtask.mockImplementation((task) => void uncaught.push(task));
+    try {
+      const peer = new WirePeer({ exports: [new MemoryExport('disk', SIZE)] }, (event) => {
+        throw new Error(event.kind);
+      });
+      await peer.enter('disk');
+      const [reply] = await exchange(peer, [bytes.request(FLUSH, 'a', 0, 0)]);
+      expect(reply?.error).toBe(0);
+      peer.end();
+      await settle();
+      expect(peer.closed).toBe(true);
+      expect(peer.server.connections).toEqual([]);
+      expect(uncaught).toHaveLength(3);
+      expect(uncaught[1]).toThrow('opened');
+    } finally {
+      microtask.mockRestore();
+    }
+  });
+});

@@ -19,8 +19,11 @@ export class WirePeer {
   #chunks: Buffer[] = [];
   #release: (() => void) | undefined;
 
-  constructor(options: NbdServerOptions) {
-    this.server = new NbdServer({ ...options, onEvent: (event) => this.events.push(event) });
+  constructor(
+    options: NbdServerOptions,
+    onEvent: (event: NbdServerEvent) => void = (event) => this.events.push(event),
+  ) {
+    this.server = new NbdServer({ ...options, onEvent });
     this.stream = new Duplex({
       allowHalfOpen: true,
       read: () => undefined,
