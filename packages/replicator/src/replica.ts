@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import type { OpenBase } from './images/base-image.js';
 import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk/disk.js';
-import { Durability, unjournaledBytesOf } from './durability/durability.js';
-import { BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
-import { exportsOf } from './sessions/export-list.js';
-import { Gate } from './gate.js';
-import { Journal } from './durability/journal.js';
-import { messageOf } from './io-errors.js';
-import { MemoryBudget } from './memory/memory-budget.js';
-import { openBase } from './images/open-base.js';
-import { RetryingFlush, ChangeReporter } from './durability/retrying-flush.js';
-import { PrimaryLink } from './sessions/primary-link.js';
+import { EpochBatch } from './disk/epoch-batch.js';
+import { Spill } from './disk/spill.js';
+import { FailoverJournal } from './durability/failover-journal.js';
 import { checkBeforeSeeding } from './durability/recovery.js';
+import { ChangeReporter, RetryingFlush } from './durability/retrying-flush.js';
+import { StateFiles } from './durability/state-file.js';
+import { type BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
+import { Gate } from './gate.js';
+import type { OpenBase } from './images/base-image.js';
+import { openBase } from './images/open-base.js';
+import { allDone, messageOf } from './io-errors.js';
+import { MemoryBudget } from './memory/memory-budget.js';
+import { SlabPool } from './memory/slab-pool.js';
+import { openSpillFile, type SpillFile } from './memory/spill-file.js';
 import type { CommitResult, ReplicaEvent } from './replica-events.js';
 import {
   checkOptions,
@@ -23,55 +25,40 @@ import {
   type ReplicaOptions,
   spillOf,
 } from './replica-options.js';
-import { SlabPool } from './memory/slab-pool.js';
-import { openSpillFile, type SpillFile } from './memory/spill-file.js';
-import { Spill } from './disk/spill.js';
 import { LEGAL_STEPS, type ReplicaState } from './replica-state.js';
-import { StateFiles } from './durability/state-file.js';
-import { EpochBatch } from './disk/epoch-batch.js';
-
-/** After failover, this much unflushed data is sealed and journaled without waiting for a flush. */
-const UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024;
+import { exportsOf } from './sessions/export-list.js';
+import { PrimaryLink } from './sessions/primary-link.js';
+import type { SessionHost } from './sessions/session-host.js';
 
 /**
- * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge together, in one turn of
- * the event loop, behind one gate.
+ * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge together,
+ * in one turn of the event loop, behind one gate.
  */
-export class Replica {
+export class Replica implements SessionHost {
   readonly gate = new Gate();
   readonly uuid = randomUUID();
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
-  readonly guestFlushes: RetryingFlush;
   readonly #pool: SlabPool;
   readonly #budget: MemoryBudget;
-  readonly #journalPath: string;
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
-  #state: ReplicaState = 'seeding';
-  #reason = 'waiting for the first copy';
-  #epoch = 0;
-  #firstWriteTold = false;
-  #batchUnderWay = false;
-  /** From the failover on. */
-  #journaling: Durability | undefined;
-  /** The same, from when the failover is durable: write-back waits for it. */
-  #durability: Durability | undefined;
-  #journal: Journal | undefined;
-  /** Settles when everything that the guest had at failover is durable; a failure is forgotten, to be tried again. */
-  #failoverDurable: Promise<void> | undefined;
-  /** Settles when it is known whether what seeding wrote, which nobody has in memory, is on stable storage. */
-  #seeded: Promise<void> = Promise.resolve();
-  /** It is not, and never will be. */
-  #seedFault: Error | undefined;
-  #mergeWaiters: (() => void)[] = [];
   readonly #stateFiles: StateFiles;
-  /** The last commit before the failover, or that itself. */
-  #failoverEpoch = 0;
-  readonly #flushing = new ChangeReporter((error) => {
+  readonly #failover: FailoverJournal;
+  readonly #guestFlushes: RetryingFlush;
+  readonly #flushTrouble = new ChangeReporter((error) => {
     if (error) this.#report(error);
     this.#emit({ kind: 'flush', trouble: error?.message });
   });
+  #state: ReplicaState = 'seeding';
+  #reason = 'waiting for the first copy';
+  #epoch = 0;
+  #hasGuestWritten = false;
+  /** What write-back has under way. */
+  #batch: EpochBatch | undefined;
+  /** Settles when what was seeded, which is in no buffer, is on stable storage or known to be lost. */
+  #seeded: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
 
   private constructor(
     readonly vm: string,
@@ -83,40 +70,26 @@ export class Replica {
   ) {
     this.#pool = pool;
     this.memory = memoryOf(options);
-    const spill =
-      spillFile &&
-      new Spill({
-        ...{ file: spillFile, pool, disks, limits: this.memory },
-        isWanted: () => this.#state === 'protected',
-        onTrouble: (error) => this.#onSpillTrouble(error),
-      });
-    this.#budget = new MemoryBudget({
-      pool,
-      limits: this.memory,
-      now: () => performance.now(),
-      after: (ms, callback) => {
-        const timer = setTimeout(callback, ms);
-        return () => clearTimeout(timer);
-      },
-      openBytes: () => this.bufferBytes.primary + this.bufferBytes.secondary,
-      onPressure: (usedBytes) => {
-        const { softBytes } = this.memory;
-        this.#emit({ kind: 'memory-pressure', usedBytes, softBytes });
-      },
-      onSpill: spill && (() => spill.kick()),
-      onFull: () => this.#giveUpForMemory(),
-    });
-    this.#journalPath = journalPathOf(options);
-    const [uuid, journal] = [this.uuid, this.#journalPath];
+    if (options.onEvent) this.#listeners.add(options.onEvent);
+    this.#budget = this.#budgetWith(spillFile);
+    const [uuid, journal] = [this.uuid, journalPathOf(options)];
     this.#stateFiles = new StateFiles({ vm, uuid, disks, images, journal });
-    this.guestFlushes = new RetryingFlush({
+    this.#failover = new FailoverJournal({
+      ...{ path: journal, uuid, disks, memoryBytesMax: this.memory.hardBytes },
+      usedBytes: () => pool.usedBytes,
+      seeded: () => this.#seeded,
+      sealOpen: () => this.#sealOpen(),
+      recordFailover: () => this.#stateFiles.write('failed-over', this.#epoch),
+      heldEpochs: (disk) => this.#batch?.heldEpochs(disk) ?? 0,
+      onBacklog: () => this.#emit({ kind: 'backlog' }),
+    });
+    this.#guestFlushes = new RetryingFlush({
       flush: () => this.flush(),
       mayRetry: (error) => {
-        const isForGood = error === this.#seedFault || error instanceof SpillError;
-        return this.#state === 'failed-over' && !isForGood;
+        const isFinal = this.#failover.isFinal(error) || error instanceof SpillError;
+        return this.#state === 'failed-over' && !isFinal;
       },
     });
-    if (options.onEvent) this.#listeners.add(options.onEvent);
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
       if (this.#state === 'protected') this.#emit({ kind: 'link-lost', reason });
@@ -127,7 +100,9 @@ export class Replica {
   /**
    * Opens the base images and declares them `seeding`: whatever they held is given up.
    *
-   * @throws BaseImageError when a base is missing, in the way, or may hold the only copy of somebody's disk
+   * @throws ConfigurationError REPLICA_OPTIONS
+   * @throws BaseImageError if a base is missing, in use, or may hold the only copy of a disk
+   * @throws SpillError REPLICA_SPILL_IO if the spill file can't be made
    */
   static async open(options: ReplicaOptions): Promise<Replica> {
     checkOptions(options);
@@ -154,7 +129,7 @@ export class Replica {
       await replica.#stateFiles.write(replica.#state, 0);
       return replica;
     } catch (error) {
-      await Promise.all([...bases.map((base) => base.close()), spillFile?.close()]);
+      await Promise.allSettled([...bases.map((base) => base.close()), spillFile?.close()]);
       throw error;
     }
   }
@@ -182,7 +157,7 @@ export class Replica {
     return this.spillFile?.usedBytes ?? 0;
   }
 
-  /** Writes whose answer was held back for want of memory, ever. */
+  /** How many answers to writes were delayed so far because memory was short. */
   get slowedWrites(): number {
     return this.#budget.slowedWrites;
   }
@@ -192,12 +167,23 @@ export class Replica {
     return this.#state === 'protected';
   }
 
+  /** Whether the disks are being handed over to the base images: the guest must not write. */
+  get isRetiring(): boolean {
+    return this.#failover.phase === 'retiring';
+  }
+
+  /** @returns unsubscribes */
   on(listener: (event: ReplicaEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call with the gate closed. */
+  /**
+   * A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call it with
+   * the gate closed.
+   *
+   * @throws ReplicaStateError REPLICA_STATE
+   */
   commit(): CommitResult {
     this.#expectGateClosed('commit');
     this.#expectSealed();
@@ -210,138 +196,180 @@ export class Replica {
     this.link.epochBegins();
     this.#budget.epochBegins();
     this.#pool.trim();
+    this.#emit({ kind: 'backlog' });
     return result;
-  }
-
-  /** The SVM takes over: P is dropped, S is the disk. Call with the gate closed. */
-  failOver(): CommitResult {
-    this.#expectGateClosed('fail over');
-    this.#expect('protected', 'fail over');
-    this.#setState('failed-over', 'the secondary VM has taken over');
-    const result = this.#step((disk, epoch) => disk.failOver(epoch));
-    this.#failoverEpoch = this.#epoch;
-    this.#beDurable().catch(() => undefined);
-    return result;
-  }
-
-  /** Gives the replica up: its I/O fails from here on, it never takes over, it has to be seeded again (I5). */
-  diverge(reason: string): void {
-    if (this.#state === 'diverged' || this.#state === 'failed-over' || this.#state === 'retired') {
-      return;
-    }
-    this.#setState('diverged', reason);
-    for (const disk of this.disks) if (!this.#batchUnderWay) disk.dropAll();
   }
 
   /**
-   * Settles when a crash of this process would lose nothing that the guest had at failover; then, and not before, a
-   * failover has been acknowledged (I4).
+   * The SVM takes over: P is dropped, S is the disk. Call it with the gate closed.
+   *
+   * @throws ReplicaStateError REPLICA_STATE
+   */
+  failOver(): CommitResult {
+    this.#expectGateClosed('fail over');
+    this.#expect('protected', 'fail over');
+    this.#failover.begin(this.#epoch + 1);
+    this.#setState('failed-over', 'the secondary VM has taken over');
+    const result = this.#step((disk, epoch) => disk.failOver(epoch));
+    this.failoverDurable().catch(() => undefined);
+    return result;
+  }
+
+  /**
+   * Gives the replica up: from now on its I/O fails, it never takes over, and it has to be seeded
+   * again (I5). After a failover, or once it is given up, it does nothing.
+   */
+  diverge(reason: string): void {
+    if (!LEGAL_STEPS[this.#state].includes('diverged')) return;
+    this.#setState('diverged', reason);
+    if (!this.#batch) for (const disk of this.disks) disk.dropAll();
+  }
+
+  /**
+   * Settles when a crash of this process would lose nothing that the guest had at failover. Only
+   * then has a failover been acknowledged (I4).
+   *
+   * @throws JournalError or BaseImageError if a file can't be written: call it again
    */
   async failoverDurable(): Promise<void> {
     this.#expect('failed-over', 'wait for a durable failover');
-    await this.#beDurable();
+    await this.#watched(this.#failover.secure());
   }
 
-  flushForGuest(): Promise<void> {
-    return this.guestFlushes.flush();
-  }
-
-  /** After failover: what was written is durable. A guest's flush takes its time: see `guestFlushes`. */
+  /**
+   * After failover: settles when everything written before is durable.
+   *
+   * @throws JournalError or BaseImageError if a file can't be written: call it again
+   */
   async flush(): Promise<void> {
     this.#expect('failed-over', 'flush');
-    await this.#beDurable();
-    await this.#flushing.watch(this.#durability?.flush());
+    await this.#watched(this.#failover.flush());
   }
 
-  /** After failover, after each write: whether it has to wait for a flush, so that buffers stay bounded (I7). */
+  /** A guest's flush: retried until it works, as a disk that hangs would. */
+  flushForGuest(): Promise<void> {
+    return this.#guestFlushes.flush();
+  }
+
+  /** After failover, after each write: whether it must wait for a flush, to bound memory (I7). */
   mustFlush(): boolean {
-    if (!this.#firstWriteTold) {
-      this.#firstWriteTold = true;
+    if (!this.#hasGuestWritten) {
+      this.#hasGuestWritten = true;
       this.#emit({ kind: 'first-write' });
     }
-    const bytes = unjournaledBytesOf(this.disks, this.#failoverEpoch, this.#journaling);
-    return bytes > UNFLUSHED_BYTES_MAX;
+    return this.#failover.mustFlush;
   }
 
-  /** What the next write-back should write: everything committed so far. One batch at a time. */
+  /** What write-back should write next: everything committed so far. One batch at a time. */
   nextBatch(): EpochBatch | undefined {
-    if (this.#batchUnderWay || this.#state === 'diverged') return undefined;
-    const durability = this.#durability;
-    if (this.#state === 'failed-over' && !durability) return undefined;
+    if (this.#batch || this.#state === 'diverged') return undefined;
     const parts = this.disks
       .map((disk) => ({
         disk,
-        epochs: durability
-          ? disk.committed.filter((epoch) => durability.isJournaled(epoch))
-          : [...disk.committed],
+        epochs: disk.committed.filter((epoch) => this.#failover.mayWriteBack(epoch)),
       }))
       .filter(({ epochs }) => epochs.length > 0);
     if (parts.length === 0) return undefined;
-    this.#batchUnderWay = true;
     const onEnd = (isWritten: boolean): void => {
-      this.#batchUnderWay = false;
+      this.#batch = undefined;
       if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
       if (!isWritten) return;
-      for (const resolve of this.#mergeWaiters.splice(0)) resolve();
-      if (durability) void durability.reset().catch((error: unknown) => this.#report(error));
+      this.#failover.batchWritten().catch((error: unknown) => this.#report(error));
     };
-    return new EpochBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
+    this.#batch = new EpochBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
+    return this.#batch;
   }
 
-  /** After failover, with the guest running: puts into the bases what is in memory now, so that less is left to settle. */
+  /**
+   * After failover, with the guest running: puts what is in memory now into the bases, so that
+   * settle() has less to do while the guest is stopped.
+   */
   async catchUp(): Promise<void> {
     this.#expect('failed-over', 'catch up');
     await this.flush();
     const upTo = this.#epoch;
-    await this.#written(() =>
+    await this.#failover.written(() =>
       this.disks.some((disk) => (disk.committed[0]?.epoch ?? upTo + 1) <= upTo),
     );
   }
 
   /**
-   * After failover, with the guest stopped: puts everything into the base images, and lets go of them. From then on
-   * the base alone is the guest's disk.
+   * After failover, with the guest stopped: puts everything into the base images, and closes them.
+   * From then on the base alone is the guest's disk. If it fails, the guest may run on, and it can
+   * be called again.
+   *
+   * @throws JournalError or BaseImageError if a file can't be written
+   * @throws ReplicaStateError REPLICA_STATE, also if the replica is closed in the meantime
    */
   async settle(): Promise<void> {
-    this.#expect('failed-over', 'settle');
-    do {
-      await this.flush();
-      await this.#merged();
-      // A flush of somebody else's may have sealed more meanwhile, and not have journaled it yet.
-    } while (this.disks.some((disk) => !disk.isSecondaryEmpty || disk.committed.length > 0));
-    this.#setState('retired', 'the base holds everything');
-    await this.#stateFiles.write(this.#state, this.#epoch);
-    await this.#journal?.remove();
-    await this.spillFile?.close();
-    await Promise.all(this.disks.map((disk) => disk.base.close()));
+    if (this.#state !== 'retired') {
+      this.#expect('failed-over', 'settle');
+      await this.#failover.settle(
+        () => this.#stateFiles.write('retired', this.#epoch),
+        () => this.#setState('retired', 'the base holds everything'),
+      );
+    }
+    await this.#letGo();
   }
 
-  /** Lets go of files. Buffers are lost; state files keep saying what the bases are worth. */
-  async close(): Promise<void> {
+  /** Closes all files. Buffers are lost; the state files keep saying what the bases are worth. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#budget.release();
-    this.guestFlushes.close();
+    this.#guestFlushes.close();
+    await this.#failover.close();
     await this.#stateFiles.idle();
-    await this.#failoverDurable?.catch(() => undefined);
-    if (this.#state === 'retired') return;
-    await this.#journal?.close();
-    await this.spillFile?.close();
-    await Promise.all(this.disks.map((disk) => disk.base.close()));
+    await this.#letGo();
+  }
+
+  /** May be repeated. */
+  #letGo(): Promise<void> {
+    const bases = this.disks.map((disk) => disk.base.close());
+    return allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
   }
 
   /**
-   * Called by sessions after each buffered write: keeps the memory within its limits (I7). The promise, if any, is to
-   * settle before the write is answered.
+   * Before failover, after each buffered write: keeps the memory within its limits (I7). The
+   * promise, if any, must settle before the write is answered.
    */
   admitGrowth(bytes: number): void | Promise<void> {
     return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
   }
 
-  /** Called by sessions: a base does not take what is copied to it. The primary is told less than is known here. */
+  /** A write of the first copy failed. The primary is told less than is known here. */
   seedFailed(error: unknown): void {
     this.#report(error);
   }
 
-  /** First P goes, with the protection: the SVM can still take over with the last commit. Then the replica. */
+  #budgetWith(spillFile: SpillFile | undefined): MemoryBudget {
+    const [pool, limits] = [this.#pool, this.memory];
+    const spill =
+      spillFile &&
+      new Spill({
+        ...{ file: spillFile, pool, disks: this.disks, limits },
+        isWanted: () => this.#state === 'protected',
+        onTrouble: (error) => this.#onSpillTrouble(error),
+      });
+    return new MemoryBudget({
+      ...{ pool, limits, now: () => performance.now() },
+      after: (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        return () => clearTimeout(timer);
+      },
+      openBytes: () => this.bufferBytes.primary + this.bufferBytes.secondary,
+      onPressure: (usedBytes) => {
+        this.#emit({ kind: 'memory-pressure', usedBytes, softBytes: limits.softBytes });
+      },
+      onSpill: spill && (() => spill.kick()),
+      onFull: () => this.#giveUpForMemory(),
+    });
+  }
+
+  /** First P goes, with the protection: the SVM can still take over with the last commit. */
   #giveUpForMemory(): void {
     const reason = `the buffers passed their hard limit of ${this.memory.hardBytes} bytes`;
     if (this.link.loss === undefined) this.link.lose(reason);
@@ -359,59 +387,34 @@ export class Replica {
       committedPages += counts.committedPages;
       droppedPages += counts.droppedPages;
     }
-    if (this.#state === 'protected') this.#emit({ kind: 'backlog' });
     const unflushedWrites = this.link.writesSinceFlush;
     return { epoch: this.#epoch, committedPages, droppedPages, unflushedWrites };
-  }
-
-  #beDurable(): Promise<void> {
-    this.#failoverDurable ??= this.#flushing
-      .watch(this.#makeFailoverDurable())
-      .catch((error: unknown) => {
-        this.#failoverDurable = undefined;
-        throw error;
-      });
-    return this.#failoverDurable;
-  }
-
-  async #makeFailoverDurable(): Promise<void> {
-    await this.#seeded;
-    if (this.#seedFault) throw this.#seedFault;
-    this.#journal ??= await Journal.create(this.#journalPath, this.uuid);
-    // Kept for another try: from the first state file on, the journal must never be made anew.
-    this.#journaling ??= new Durability(
-      this.#journal,
-      this.disks,
-      () => this.#sealOpen(),
-      () => this.#merged(),
-    );
-    // Epochs that have left memory before now are in the bases, on stable storage: each batch ends so.
-    await this.#journaling.flush();
-    await this.#stateFiles.write(this.#state, this.#epoch);
-    this.#durability = this.#journaling;
-    this.#emit({ kind: 'backlog' });
   }
 
   #sealOpen(): void {
     if (this.disks.every((disk) => disk.isSecondaryEmpty)) return;
     this.#epoch++;
     for (const disk of this.disks) disk.sealSecondary(this.#epoch);
-    this.#emit({ kind: 'backlog' });
+  }
+
+  /** Reports when flushes begin to fail, and when they work again. */
+  #watched(flushed: Promise<void>): Promise<void> {
+    return this.#flushTrouble.watch(flushed, () => this.#failover.phase !== 'closed');
   }
 
   /** Seeding has ended: what it wrote has to be on stable storage before anything relies on it. */
   async #syncSeed(): Promise<void> {
     try {
-      await Promise.all(this.disks.map((disk) => disk.base.sync()));
+      await allDone(this.disks.map((disk) => disk.base.sync()));
       const lost = this.disks.find(({ base }) => base.losses > 0);
       if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
     } catch (error) {
-      this.#seedFault = error instanceof Error ? error : new Error(messageOf(error));
+      this.#failover.lose(error instanceof Error ? error : new Error(messageOf(error)));
       this.diverge(`what was seeded may not be on the disk: ${messageOf(error)}`);
     }
   }
 
-  /** A base can't be reached, or has lost what was written to it. What write-back wrote, it writes again. */
+  /** A base can't be reached, or has lost what was written to it. Write-back writes it again. */
   #onBaseTrouble(error: BaseImageError): void {
     this.#report(error);
     const isLost = this.disks.some(({ base }) => base.losses > 0);
@@ -423,21 +426,10 @@ export class Replica {
     this.#emit({ kind: 'spill', trouble: error?.message });
   }
 
-  /** What was committed, or would have been, is gone: nobody may take over with the rest (I5). */
+  /** Some of what is committed, or would be, is gone: nobody may take over with the rest (I5). */
   #onSpillLost(error: SpillError): void {
     this.#report(error);
     if (this.#state === 'protected') this.diverge(error.message);
-  }
-
-  #merged(): Promise<void> {
-    return this.#written(() => this.#durability?.isMerging === true);
-  }
-
-  async #written(isLeft: () => boolean): Promise<void> {
-    while (isLeft()) {
-      this.#emit({ kind: 'backlog' });
-      await new Promise<void>((resolve) => this.#mergeWaiters.push(resolve));
-    }
   }
 
   #setState(to: ReplicaState, reason: string): void {
@@ -451,7 +443,7 @@ export class Replica {
     }
     this.#state = to;
     this.#reason = reason;
-    // Before these two, what they promise has to be made true: their state files are written then.
+    // What these two promise has to be made true first: their state files are written then.
     if (to !== 'failed-over' && to !== 'retired') {
       const written = this.#stateFiles.write(to, this.#epoch);
       written.catch((error: unknown) => this.#report(error));

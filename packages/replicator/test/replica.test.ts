@@ -1,9 +1,10 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import { RawBase } from '../src/images/base-image.js';
 import { BaseImageError, JournalError, SpillError } from '../src/errors.js';
 import { Journal } from '../src/durability/journal.js';
+import { SlabPool } from '../src/memory/slab-pool.js';
 import { readStateFile } from '../src/durability/state-file.js';
 import type { DiskOptions } from '../src/replica-options.js';
 import type { ReplicaState } from '../src/replica-state.js';
@@ -46,7 +47,7 @@ const TABLE: Table = {
   seeding:       { commit: 'protected', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
   protected:     { commit: 'protected', failOver: 'failed-over', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
   'failed-over': { commit: '-', failOver: '-', diverge: 'failed-over', settle: 'retired', failoverDurable: 'failed-over', flush: 'failed-over' },
-  retired:       { commit: '-', failOver: '-', diverge: 'retired', settle: '-', failoverDurable: '-', flush: '-' },
+  retired:       { commit: '-', failOver: '-', diverge: 'retired', settle: 'retired', failoverDurable: '-', flush: '-' },
   diverged:      { commit: '-', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
 };
 
@@ -312,6 +313,96 @@ describe('I3 failover', () => {
     expect((await readFile(at('disk.raw'))).toString('latin1', 0, 2)).toBe('AB');
   });
 
+  test('a settle whose state file could not be written can be repeated: the guest has its disk', async () => {
+    await mkdir(at('state'));
+    const disks = [
+      { name: 'disk', base: at('disk.raw'), sizeBytes: DISK_BYTES, stateFile: at('state/disk') },
+    ];
+    const vm = (await TestVm.open(at, ['disk'], { disks })).connectAll();
+    vm.commit();
+    await vm.write('svm', 'the only copy');
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    await vm.writeBack();
+    await rename(at('state'), at('away'));
+    await expect(vm.replica.settle()).rejects.toMatchObject({ code: 'REPLICA_BASE_IO' });
+    expect(vm.replica.state).toBe('failed-over');
+    await rename(at('away'), at('state'));
+    expect(await vm.read('svm', 13)).toBe('the only copy');
+    await vm.replica.settle();
+    expect(vm.replica.state).toBe('retired');
+    expect((await readStateFile(at('disk.raw'), at('state/disk')))!.state).toBe('retired');
+    await expect(readFile(at('disk.raw.gannet-journal'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await vm.replica.close();
+    expect(await openFiles(at('disk.raw'))).toBe(0);
+  });
+
+  test('a settle that could not remove the journal is repeated, not refused', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const busy = new JournalError('REPLICA_JOURNAL_IO', 'busy', 'Wait.');
+    jest.spyOn(Journal.prototype, 'remove').mockRejectedValueOnce(busy);
+    await expect(vm.replica.settle()).rejects.toBe(busy);
+    expect(vm.replica.state).toBe('retired');
+    await vm.replica.settle();
+    await expect(readFile(at('disk.raw.gannet-journal'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await openFiles(at('disk.raw'))).toBe(0);
+    await vm.replica.close();
+  });
+
+  test('no write is taken while the state files say that the base is the disk', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const settled = vm.replica.settle();
+    while (!vm.replica.isRetiring) await new Promise((resolve) => setImmediate(resolve));
+    await expect(vm.write('svm', 'x')).rejects.toMatchObject({ wireError: 'ESHUTDOWN' });
+    await settled;
+    await vm.replica.close();
+  });
+
+  test('close() waits for a settle() under way, and leaves no file open', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const settled = vm.replica.settle();
+    while (!vm.replica.isRetiring) await new Promise((resolve) => setImmediate(resolve));
+    await vm.replica.close();
+    expect(await openFiles(at('disk.raw'))).toBe(0);
+    await settled;
+    expect(vm.replica.state).toBe('retired');
+  });
+
+  test('catchUp() and settle() that wait for write-back are rejected by close()', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const closed = { code: 'REPLICA_STATE', message: expect.stringContaining('is closed') };
+    const caughtUp = expect(vm.replica.catchUp()).rejects.toMatchObject(closed);
+    const settled = expect(vm.replica.settle()).rejects.toMatchObject(closed);
+    await sleep(20);
+    await vm.replica.close();
+    await Promise.all([caughtUp, settled]);
+  });
+
+  test('a flush under way at close() is done, and nothing is reported', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    await vm.write('svm', 'S'.repeat(DISK_BYTES));
+    const flushed = vm.svm.get('disk')!.flush();
+    await vm.replica.close();
+    await flushed;
+    expect(vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush')).toEqual([]);
+  });
+
   test('nothing is written back before the failover is durable', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
@@ -368,6 +459,27 @@ describe('I5 no silent divergence', () => {
     expect(() => pvm.write(0, Buffer.from('y'), false)).toThrow(
       expect.objectContaining({ wireError: 'ESHUTDOWN' }),
     );
+    await vm.replica.close();
+  });
+
+  test('a write that could not be buffered is a loss, and a later one is whole all the same', async () => {
+    const vm = (await TestVm.open(at)).connectAll();
+    vm.commit();
+    const broken = new RangeError('Array buffer allocation failed');
+    const take = jest.spyOn(SlabPool.prototype, 'take').mockImplementationOnce(() => {
+      throw broken;
+    });
+    await expect(vm.write('pvm', 'lost')).rejects.toMatchObject({ wireError: 'EIO' });
+    expect(vm.replica.link.loss).toContain('could not be buffered: Array buffer allocation failed');
+    expect(vm.replica.link.lossWasClean).toBe(false);
+    // The same page of the other side.
+    take.mockImplementationOnce(() => {
+      throw broken;
+    });
+    await expect(vm.write('svm', 'lost')).rejects.toThrow(broken);
+    await vm.write('svm', 'kept');
+    expect(await vm.read('svm', 5)).toBe('kept.');
+    take.mockRestore();
     await vm.replica.close();
   });
 
@@ -541,6 +653,14 @@ describe('options', () => {
     await expect(TestVm.open(at)).rejects.toMatchObject({ code: 'REPLICA_BASE_SIZE' });
   });
 });
+
+/** How many descriptors of this process are on that file. */
+async function openFiles(file: string): Promise<number> {
+  const links = (await readdir('/proc/self/fd')).map((fd) =>
+    readlink(`/proc/self/fd/${fd}`).catch(() => ''),
+  );
+  return (await Promise.all(links)).filter((link) => link === file).length;
+}
 
 const ZERO = { fua: false, mayPunchHole: true, fast: false } as const;
 

@@ -34,6 +34,11 @@ export class EpochBatch {
     this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
   }
 
+  /** How many of the disk's epochs it holds, from the oldest on. */
+  heldEpochs(disk: Disk): number {
+    return this.parts.find((part) => part.disk === disk)?.epochs.length ?? 0;
+  }
+
   /** Waits until nothing that must not see the new contents is still reading the base, and what came before is synced. */
   async ready(): Promise<void> {
     await this.earlier;

@@ -139,10 +139,14 @@ export class Journal {
     return this.file.close();
   }
 
-  /** Closes the journal and removes its file. */
+  /** Closes the journal and removes its file. May be repeated. */
   async remove(): Promise<void> {
-    await this.close();
-    await rm(this.path, { force: true });
+    try {
+      await this.close();
+      await rm(this.path, { force: true });
+    } catch (error) {
+      throw journalError(this.path, 'removed', error);
+    }
   }
 
   #frame(buffer: Buffer, kind: number, disk: number, length: number, offset: number): number {

@@ -1,17 +1,19 @@
-/** Pause before a flush that failed is tried again. */
+/** Pause before a flush that failed is retried. */
 const RETRY_MS = 1000;
 
+/** What a RetryingFlush works with. */
 export interface RetryingFlushOptions {
   /** Makes durable what has been written. */
   readonly flush: () => Promise<void>;
-  /** Whether trying again can help. */
+  /** Whether a retry can help after this error. */
   readonly mayRetry: (error: unknown) => boolean;
 }
 
 /**
- * A guest's flushes after a failover (invariant I4). One that fails is tried again until it works, as a write to the base
- * is: the guest waits, as for a disk that hangs, and what it wrote stays in memory. An error would have its file systems
- * give up for good what an operator mends in a minute: this is the only copy by then.
+ * A guest's flushes after a failover (invariant I4). One that fails is retried until it works, like
+ * a write to the base: the guest waits, as for a disk that hangs, and what it wrote stays in memory.
+ * An error would make its file systems give up on what an operator can fix within a minute, and
+ * this is the only copy by then.
  */
 export class RetryingFlush {
   #isClosed = false;
@@ -20,7 +22,7 @@ export class RetryingFlush {
 
   constructor(private readonly options: RetryingFlushOptions) {}
 
-  /** Settles when all that was written before the call is durable; rejects when that will never be. */
+  /** Settles when all that was written before the call is durable; rejects if it never will be. */
   async flush(): Promise<void> {
     for (;;) {
       try {
@@ -34,13 +36,13 @@ export class RetryingFlush {
     }
   }
 
-  /** Nothing is tried again from here on: who still waits is told of the last failure. */
+  /** Ends all retries: flushes that still wait reject with their last failure. */
   close(): void {
     this.#isClosed = true;
     this.#wake?.();
   }
 
-  /** One pause for all that wait. */
+  /** One pause for all flushes that wait. */
   #rest(): Promise<void> {
     this.#pause ??= new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, RETRY_MS);
@@ -53,18 +55,19 @@ export class RetryingFlush {
   }
 }
 
-/** Tells once why something fails, and once that it works again. */
+/** Reports once why something fails, and once that it works again. */
 export class ChangeReporter {
   #trouble: string | undefined;
 
-  constructor(private readonly tell: (error: Error | undefined) => void) {}
+  constructor(private readonly report: (error: Error | undefined) => void) {}
 
-  async watch(done: Promise<void> | undefined): Promise<void> {
+  /** @param isNews whether a failure is worth a report; asked when it has failed */
+  async watch(work: Promise<void>, isNews: () => boolean = () => true): Promise<void> {
     try {
-      await done;
+      await work;
       this.#note(undefined);
     } catch (cause) {
-      this.#note(cause instanceof Error ? cause : new Error(String(cause)));
+      if (isNews()) this.#note(cause instanceof Error ? cause : new Error(String(cause)));
       throw cause;
     }
   }
@@ -72,6 +75,6 @@ export class ChangeReporter {
   #note(error: Error | undefined): void {
     if (error?.message === this.#trouble) return;
     this.#trouble = error?.message;
-    this.tell(error);
+    this.report(error);
   }
 }

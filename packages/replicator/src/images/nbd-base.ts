@@ -63,7 +63,7 @@ export class NbdBase implements OpenBase {
   #service: Promise<Service>;
   /** The same, while it is there. */
   #live: Service | undefined;
-  #isClosed = false;
+  #closing: Promise<void> | undefined;
   /** Writes that were answered, and how many of those are on stable storage. */
   #answered = 0;
   #synced = 0;
@@ -166,9 +166,12 @@ export class NbdBase implements OpenBase {
   }
 
   /** When this has settled, the image is closed and others may use it. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     const service = await this.#service.catch(() => undefined);
     if (!service || service.isLost) return;
     await service.client.disconnect().catch(() => undefined);
@@ -198,7 +201,7 @@ export class NbdBase implements OpenBase {
       service.isLost = true;
       this.#live = undefined;
       service.client.destroy();
-      if (this.#isClosed) return;
+      if (this.#closing) return;
       if (this.#answered > this.#synced) this.#losses++;
       this.#synced = this.#answered;
       this.#tell(`its storage daemon is lost, and started again: ${words}`);
@@ -209,7 +212,7 @@ export class NbdBase implements OpenBase {
 
   async #restart(): Promise<Service> {
     for (;;) {
-      if (this.#isClosed) throw this.#error('closed');
+      if (this.#closing) throw this.#error('closed');
       try {
         const service = await this.serve(this.path, this.options.format);
         if (service.client.sizeBytes !== this.sizeBytes) {

@@ -1,3 +1,4 @@
+import { BYTE_MAP_BYTES, byteIsSet, byteMapOf, sectorsIn, setBytes } from './byte-map.js';
 import { PageIndex } from './page-index.js';
 import { RangeSet } from '../range-set.js';
 import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
@@ -138,22 +139,26 @@ export class Overlay {
     let runSlot = -1;
     let nextSlot = 0;
     let position = offset;
-    while (position < end) {
-      const page = Math.floor(position / PAGE_BYTES);
-      const from = position - page * PAGE_BYTES;
-      const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
-      const slot = this.#slotFor(page, nextSlot);
-      this.#cover(slot, from, to);
-      if (runSlot < 0 || slot !== nextSlot || slot % SLAB_PAGES === 0) {
-        if (runSlot >= 0)
-          this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
-        runStart = position - offset;
-        runSlot = slot;
+    try {
+      while (position < end) {
+        const page = Math.floor(position / PAGE_BYTES);
+        const from = position - page * PAGE_BYTES;
+        const to = Math.min(PAGE_BYTES, end - page * PAGE_BYTES);
+        const slot = this.#slotFor(page, nextSlot);
+        this.#cover(slot, from, to);
+        if (runSlot < 0 || slot !== nextSlot || slot % SLAB_PAGES === 0) {
+          if (runSlot >= 0)
+            this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
+          runStart = position - offset;
+          runSlot = slot;
+        }
+        nextSlot = slot + 1;
+        position += to - from;
       }
-      nextSlot = slot + 1;
-      position += to - from;
+    } finally {
+      // Also when memory has run out: what is covered must hold what was written.
+      if (runSlot >= 0) this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
     }
-    if (runSlot >= 0) this.#copyIn(offset + runStart, runSlot, data, runStart, data.length);
   }
 
   /** Makes a range read as zeros; whole pages take no memory. */
@@ -174,6 +179,24 @@ export class Overlay {
     this.#writeZeros(endPage * PAGE_BYTES, end);
     this.#emptySlots(firstPage, endPage);
     this.#zeros.add(firstPage, endPage);
+  }
+
+  /** Takes over all that a newer layer holds, none of which is in a spill file. */
+  absorb(newer: Overlay): void {
+    for (const [start, end] of newer.#zeros.runs()) {
+      this.#zero(start * PAGE_BYTES, (end - start) * PAGE_BYTES);
+    }
+    for (const pages of newer.pageNumbers()) {
+      for (const page of pages) {
+        newer.forEachRunIn(page, (start, end) => {
+          const slot = newer.#index.find(page);
+          const slab = newer.#slabs[slabOf(slot)] as Buffer;
+          const at = placeInSlab(slot);
+          this.#write(page * PAGE_BYTES + start, slab.subarray(at + start, at + end));
+        });
+      }
+    }
+    this.#charge();
   }
 
   /** Mask of the page's sectors that this layer holds whole; 0xff is the whole page. */
@@ -340,16 +363,14 @@ export class Overlay {
   }
 
   #slotFor(page: number, guess: number): number {
-    const before = this.#index.count;
     const slot = this.#index.findOrAdd(page, guess);
-    if (slot === before) {
-      if (slot === this.#slabs.length * SLAB_PAGES) this.#slabs.push(this.pool.take());
-      if (slot >= this.#sectorMasks.length) {
-        const masks = new Uint8Array(this.#sectorMasks.length * 2);
-        masks.set(this.#sectorMasks);
-        this.#sectorMasks = masks;
-      }
+    // Not only for a new page: if there was no memory the last time, it has a slot without.
+    if (slot >= this.#sectorMasks.length) {
+      const masks = new Uint8Array(this.#sectorMasks.length * 2);
+      masks.set(this.#sectorMasks);
+      this.#sectorMasks = masks;
     }
+    if (slot >= this.#slabs.length * SLAB_PAGES) this.#slabs.push(this.pool.take());
     return slot;
   }
 
@@ -415,7 +436,6 @@ interface Spilled {
 }
 
 const FULL = 0xff;
-const BYTE_MAP_BYTES = PAGE_BYTES / 8;
 /** What a run of zeros costs: its two ends. */
 const RUN_BYTES = 16;
 const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
@@ -426,41 +446,4 @@ function slabOf(slot: number): number {
 
 function placeInSlab(slot: number): number {
   return (slot % SLAB_PAGES) * PAGE_BYTES;
-}
-
-function byteMapOf(sectorMask: number): Uint8Array {
-  const map = new Uint8Array(BYTE_MAP_BYTES);
-  const mapBytesPerSector = SECTOR_BYTES / 8;
-  for (let sector = 0; sector < 8; sector++) {
-    if (sectorMask & (1 << sector)) {
-      map.fill(0xff, sector * mapBytesPerSector, (sector + 1) * mapBytesPerSector);
-    }
-  }
-  return map;
-}
-
-function setBytes(map: Uint8Array, from: number, to: number): void {
-  let at = from;
-  for (; at < to && at % 8 !== 0; at++) map[at >> 3] = (map[at >> 3] as number) | (1 << (at & 7));
-  const wholeEnd = to - (to % 8);
-  if (at < wholeEnd) {
-    map.fill(0xff, at >> 3, wholeEnd >> 3);
-    at = wholeEnd;
-  }
-  for (; at < to; at++) map[at >> 3] = (map[at >> 3] as number) | (1 << (at & 7));
-}
-
-function byteIsSet(map: Uint8Array, at: number): boolean {
-  return ((map[at >> 3] as number) & (1 << (at & 7))) !== 0;
-}
-
-function sectorsIn(map: Uint8Array): number {
-  let mask = 0;
-  for (let sector = 0; sector < 8; sector++) {
-    const start = (sector * SECTOR_BYTES) / 8;
-    let whole = true;
-    for (let at = start; whole && at < start + SECTOR_BYTES / 8; at++) whole = map[at] === 0xff;
-    if (whole) mask |= 1 << sector;
-  }
-  return mask;
 }

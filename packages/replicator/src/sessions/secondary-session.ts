@@ -106,6 +106,9 @@ class SecondarySession implements ExportSession {
 
   #expectWritable(): void {
     this.#expectUsable();
+    if (this.host.isRetiring) {
+      throw new NbdCommandError('ESHUTDOWN', 'the disk is being handed over to its base image');
+    }
     if (this.host.state !== 'seeding') return;
     throw new NbdCommandError('EPERM', 'the replica is seeding: only the primary may write');
   }

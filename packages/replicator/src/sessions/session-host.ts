@@ -8,6 +8,8 @@ export interface SessionHost {
   /** Why it is in that state. */
   readonly reason: string;
   readonly link: PrimaryLink;
+  /** Whether the disks are being handed over to the base images: the guest must not write. */
+  readonly isRetiring: boolean;
   /**
    * Before failover, after each buffered write of `bytes`: keeps the memory within its limits (I7).
    * The promise, if any, must settle before the write is answered.

@@ -243,6 +243,55 @@ describe('Disk', () => {
     expect(target.equals(before)).toBe(true);
   });
 
+  test('I1 view: a read under way sees the same after epochs were merged', async () => {
+    const base = new SlowBase(SIZE, new Random(1));
+    const pool = new SlabPool();
+    const disk = new Disk('disk', base, pool);
+    const expected = Buffer.from(base.contents);
+    for (const epoch of [1, 2, 3]) {
+      const data = Buffer.alloc(epoch * 300, epoch);
+      disk.secondary.write(epoch * 700, data);
+      data.copy(expected, epoch * 700);
+      disk.sealSecondary(epoch);
+    }
+    const target = Buffer.alloc(SIZE);
+    const read = disk.read(disk.secondary, 0, target);
+    disk.mergeCommitted(0, () => true);
+    expect(disk.committed.map(({ epoch }) => epoch)).toEqual([3]);
+    let isReady = false;
+    const ready = disk.committed[0]!.earlierReadsDone.then(() => (isReady = true));
+    await turn();
+    while (base.waiting > 0) base.advance();
+    await read;
+    expect(target.equals(expected)).toBe(true);
+    const again = Buffer.alloc(SIZE);
+    const second = disk.read(disk.secondary, 0, again);
+    while (base.waiting > 0) base.advance();
+    await second;
+    expect(again.equals(expected)).toBe(true);
+    await ready;
+    expect(isReady).toBe(true);
+    disk.forget(1);
+    expect(pool.usedBytes).toBe(0);
+  });
+
+  test('write-back of merged epochs waits for the reads that any of them waits for', async () => {
+    const base = new SlowBase(SIZE, new Random(1));
+    const disk = new Disk('disk', base, new SlabPool());
+    const read = disk.read(disk.secondary, 0, Buffer.alloc(SIZE));
+    for (const epoch of [1, 2]) {
+      disk.secondary.write(0, Buffer.alloc(512, epoch));
+      disk.sealSecondary(epoch);
+    }
+    disk.mergeCommitted(0, () => true);
+    let isReady = false;
+    const ready = disk.committed[0]!.earlierReadsDone.then(() => (isReady = true));
+    await turn();
+    expect(isReady).toBe(false);
+    while (base.waiting > 0) base.advance();
+    await Promise.all([read, ready]);
+  });
+
   test('what is viewed keeps its memory until it is let go, and no other', () => {
     const pool = new SlabPool();
     const disk = new Disk('disk', new SlowBase(SIZE, new Random(1)), pool);

@@ -1,14 +1,10 @@
 import { createHash } from 'node:crypto';
 import { appendFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
-import { describe, expect, jest, test } from '@jest/globals';
-import { Disk } from '../../src/disk/disk.js';
-import { Durability } from '../../src/durability/durability.js';
+import { describe, expect, test } from '@jest/globals';
 import type { Run } from '../../src/disk/merge-epochs.js';
-import { Journal, replayJournal, type ReplayTarget } from '../../src/durability/journal.js';
-import { SlabPool } from '../../src/memory/slab-pool.js';
+import { Journal, replayJournal } from '../../src/durability/journal.js';
 import { temporaryFiles } from '../support/files.js';
 import { Random } from '@gannet/test-support/random.js';
-import { SlowBase } from '../support/slow-base.js';
 
 const UUID = '6f1c5a0e-0a40-4ac7-8ddf-6d3a2a64b1f0';
 const SIZE = 64 * 1024;
@@ -153,83 +149,6 @@ describe('Journal', () => {
     });
   });
 });
-
-describe('Durability', () => {
-  test('I4 durability: after a sync that failed, the next flush journals everything again', async () => {
-    const { journal, disk, durability } = await scene();
-    disk.secondary.write(0, Buffer.from('kept'));
-    const sync = jest.spyOn(journal, 'sync').mockRejectedValueOnce(new Error('disk on fire'));
-    await expect(durability.flush()).rejects.toThrow('disk on fire');
-    expect(disk.committed.some((epoch) => durability.isJournaled(epoch))).toBe(false);
-    expect(journal.bytes).toBe(0);
-    await durability.flush();
-    expect(sync).toHaveBeenCalledTimes(2);
-    expect(disk.committed.every((epoch) => durability.isJournaled(epoch))).toBe(true);
-    await journal.close();
-    const contents = Buffer.alloc(SIZE);
-    await replayInto([contents], at('j'));
-    expect(contents.toString('latin1', 0, 4)).toBe('kept');
-  });
-
-  test('I4 durability: flushes that come during one share the next; none is answered early', async () => {
-    const { journal, disk, durability } = await scene();
-    const sync = jest.spyOn(journal, 'sync');
-    disk.secondary.write(0, Buffer.from('a'));
-    const first = durability.flush();
-    await new Promise((resolve) => setImmediate(resolve));
-    disk.secondary.write(1, Buffer.from('b'));
-    await Promise.all([first, durability.flush(), durability.flush()]);
-    expect(sync).toHaveBeenCalledTimes(2);
-    expect(disk.committed).toHaveLength(2);
-    expect(disk.committed.every((epoch) => durability.isJournaled(epoch))).toBe(true);
-    await journal.close();
-  });
-
-  test('more zeros than one frame can name are journaled, all of them', async () => {
-    const { journal, disk, durability } = await scene();
-    const wanted = 33 * 1024 ** 4;
-    for (let done = 0; done < wanted; done += 1024 ** 4) disk.secondary.zero(done, 1024 ** 4);
-    await durability.flush();
-    await journal.close();
-    let zeroed = 0;
-    const target: ReplayTarget = {
-      write: () => Promise.reject(new Error('no data')),
-      zero: (_disk, offset, length) => {
-        expect(offset).toBe(zeroed);
-        zeroed += length;
-        return Promise.resolve();
-      },
-    };
-    await replayJournal(at('j'), UUID, target);
-    expect(zeroed).toBe(wanted);
-  });
-
-  test('the journal is emptied only when the bases hold all of it', async () => {
-    const { journal, disk, durability } = await scene();
-    disk.secondary.write(0, Buffer.from('a'));
-    await durability.flush();
-    await durability.reset();
-    expect(journal.bytes).toBeGreaterThan(0);
-    disk.forget(1);
-    await durability.reset();
-    expect(journal.bytes).toBe(0);
-    await journal.close();
-  });
-});
-
-async function scene(): Promise<{ journal: Journal; disk: Disk; durability: Durability }> {
-  const journal = await Journal.create(at('j'), UUID);
-  const disk = new Disk('disk', new SlowBase(SIZE, new Random(1)), new SlabPool());
-  let epoch = 0;
-  const seal = (): void => {
-    if (!disk.secondary.isEmpty) disk.sealSecondary(++epoch);
-  };
-  return {
-    journal,
-    disk,
-    durability: new Durability(journal, [disk], seal, () => Promise.resolve()),
-  };
-}
 
 /** Frames as an append would have written them that came before the one that replaced it. */
 async function framesOf(text: string): Promise<Buffer> {

@@ -23,6 +23,43 @@ describe('Overlay', () => {
     });
   });
 
+  test('takes over what a newer layer holds, byte for byte', async () => {
+    await forSeeds(20, (random) => {
+      const pool = new SlabPool();
+      const model: Model = new Int16Array(SIZE).fill(-1);
+      const older = new Overlay(pool);
+      for (let step = 0; step < 10; step++) change(older, model, random);
+      for (let round = 0; round < 3; round++) {
+        const newer = new Overlay(pool);
+        for (let step = 0; step < 8; step++) change(newer, model, random);
+        older.absorb(newer);
+        newer.release();
+        expectHeld(older, model);
+      }
+      older.release();
+      expect(pool.usedBytes).toBe(0);
+    });
+  });
+
+  test('when memory runs out in the middle of a write, what it covers by then was written', () => {
+    const pool = new SlabPool();
+    const overlay = new Overlay(pool);
+    overlay.write(0, Buffer.alloc(62 * PAGE_BYTES, 1));
+    const take = pool.take.bind(pool);
+    pool.take = () => {
+      throw new RangeError('no memory');
+    };
+    expect(() => overlay.write(62 * PAGE_BYTES, Buffer.alloc(4 * PAGE_BYTES, 2))).toThrow();
+    expect([62, 63, 64].map((page) => overlay.touches(page))).toEqual([true, true, false]);
+    const found = Buffer.alloc(PAGE_BYTES);
+    overlay.applyTo(63, 0, PAGE_BYTES, found, 0);
+    expect(found.equals(Buffer.alloc(PAGE_BYTES, 2))).toBe(true);
+    pool.take = take;
+    overlay.write(64 * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, 3));
+    overlay.applyTo(64, 0, PAGE_BYTES, found, 0);
+    expect(found.equals(Buffer.alloc(PAGE_BYTES, 3))).toBe(true);
+  });
+
   test('copies any part of a page over a target, and leaves what it does not hold', async () => {
     await forSeeds(20, (random) => {
       const overlay = new Overlay(new SlabPool());
