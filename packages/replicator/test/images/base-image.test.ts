@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import { RawBase } from '../../src/images/base-image.js';
 import { temporaryFiles } from '../support/files.js';
-import { forSeeds } from '../support/random.js';
+import { forSeeds } from '@gannet/test-support/random.js';
 
 const at = temporaryFiles();
 
