@@ -1,14 +1,14 @@
 /*
  * Tells, from inside a guest, for how long the guest was stopped.
  *
- * The guest's CLOCK_MONOTONIC stands still while QEMU has the VM stopped; its CMOS clock does not: it follows the clock
- * of the host (-rtc clock=host, the default). So at each second of the CMOS clock this program says what the monotonic
- * clock shows, on the console:
+ * The guest's CLOCK_MONOTONIC stands still while QEMU has the VM stopped; its CMOS clock does not:
+ * it follows the clock of the host (-rtc clock=host, the default). So at each second of the CMOS
+ * clock this program says what the monotonic clock shows, on the console:
  *
  *   clock second=N mono_us=N
  *
- * Where two of them are less than a second apart, the guest was stopped for the rest. The seconds register is looked at
- * every 200 us, at real-time priority.
+ * Where two of them are less than a second apart, the guest was stopped for the rest. The seconds
+ * register is looked at every 200 us, at real-time priority.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

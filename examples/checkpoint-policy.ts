@@ -1,6 +1,7 @@
 /**
- * A checkpoint policy of your own: a checkpoint as soon as the primary has written so much, or so long after the first
- * write that no checkpoint covers yet. An idle VM is left alone. The two VMs are played by NBD clients here.
+ * A checkpoint policy of your own: a checkpoint as soon as the primary has written so much, or so
+ * long after the first write that no checkpoint covers yet. An idle VM is left alone. The two VMs
+ * are played by NBD clients here.
  *
  *     npx tsc -b examples && node examples/dist/checkpoint-policy.js
  */

@@ -1,6 +1,7 @@
 /**
- * Protects a running VM with a COLO pair, and takes over when it dies: what the daemons do, without daemons. A program
- * on two hosts would have to know that the primary is dead before it takes over; this one sees its QMP socket close.
+ * Protects a running VM with a COLO pair, and takes over when it dies: what the daemons do, without
+ * daemons. A program on two hosts would have to know that the primary is dead before it takes over;
+ * this one sees its QMP socket close.
  *
  *     node examples/dist/drive-pair.js PVM.qmp SVM.qmp REPLICA.nbd INCOMING BASE.raw
  */
@@ -23,7 +24,8 @@ const server = new NbdServer({ exports: replica.exports, admission: replica.gate
 await server.listen({ path: nbdPath });
 console.log('serving');
 
-// Its commits follow the secondary's checkpoints; what they commit goes to the base in the background.
+// Its commits follow the secondary's checkpoints; what they commit goes to the base in the
+// background.
 const svm = await connect(svmPath);
 const source = new ColoSource(new QmpColoMonitor(svm));
 const now = () => performance.now();

@@ -1,5 +1,6 @@
 /**
- * A session with QEMU in which the compiler knows every command, argument, reply and event of one release.
+ * A session with QEMU in which the compiler knows every command, argument, reply and event of one
+ * release.
  *
  *     qemu-system-x86_64 -S -nodefaults -display none -qmp unix:vm.qmp,server=on,wait=off &
  *     node examples/dist/qmp-session.js vm.qmp

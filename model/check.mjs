@@ -1,9 +1,10 @@
-// Checks the model with spin: the protocol must hold, every mutant and every known hole must give a counterexample,
-// every witness must be reached. README.md explains what that means.
+// Checks the model with spin: the protocol must hold, every mutant and every known hole must give a
+// counterexample, every witness must be reached. README.md explains what that means.
 //
 //   node model/check.mjs [--json FILE] [--trace NAME] [NAME...]
 //
-// Needs spin and gcc. Exits with 1 when anything is other than expected, with 2 when asked for a name there is not.
+// Needs spin and gcc. Exits with 1 when anything is other than expected, with 2 when asked for a
+// name there is not.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -69,7 +70,9 @@ const VARIANTS = [
   witness('SETTLED_DOUBT', 'EPOCHS=2', 'USER=2', 'DISKS=1'),
 ];
 
-/** @returns what spin found: `violated` is the first assertion that failed, undefined if none did */
+/**
+ * @returns what spin found: `violated` is the first assertion that failed, undefined if none did
+ */
 async function check({ kind, flags }, { trace = false } = {}) {
   const directory = await mkdtemp(path.join(tmpdir(), 'gannet-model-'));
   const options = { cwd: directory, timeout: TIMEOUT_MS, maxBuffer: 1 << 28 };
@@ -85,7 +88,8 @@ async function check({ kind, flags }, { trace = false } = {}) {
       options,
     );
     const begun = performance.now();
-    // -E: a VM that waits for a dead peer is no error. Nothing is left out: no -w of bitstate, no depth cut short.
+    // -E: a VM that waits for a dead peer is no error. Nothing is left out: no -w of bitstate, no
+    // depth cut short.
     const { stdout } = await run('./pan', ['-E', `-m${DEPTH_MAX}`, '-w24'], options);
     const seconds = (performance.now() - begun) / 1000;
     const found = summarize(stdout);

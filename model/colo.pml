@@ -1,10 +1,12 @@
 /* The protocol of a COLO pair and its replicator, as a model for spin. README.md explains it; model/check.mjs runs it.
  *
- * This file: what everybody shares, channels, and the ghosts (variables that no process acts upon, only assertions).
- * environment.pml: what QEMU, the network and people do.      replicator.pml: what this project's code does about it.
+ * This file: what all processes share, the channels, and the ghosts (variables that only assertions
+ * read). environment.pml: what QEMU, the network and people do. replicator.pml: what this project's
+ * code does about it.
  *
- * A block's content is a number. 0: none. 1: what was there before seeding. The PVM writes 2 * epoch + 2, the SVM
- * 2 * epoch + 3, so that no two writes of an epoch are alike, whoever made them, and an old one is told from a new.
+ * A block's content is a number. 0: none. 1: what was there before seeding. The PVM writes 2 *
+ * epoch + 2, the SVM 2 * epoch + 3, so that no two writes of an epoch are alike, whoever made them,
+ * and an old one is told from a new.
  */
 #ifndef EPOCHS
 #define EPOCHS 2   /* checkpoints after COLO's start */
@@ -34,7 +36,10 @@ mtype = { START, READY, REQUEST, REPLY, STATE, LOADED };        /* COLO's own ch
 #define RUNNING 1
 #define PAUSED  2
 #define IN_COLO 3
-/* COLO mode of the SVM, as query-colo-status tells it: none, secondary, or none with last-mode secondary */
+/*
+ * COLO mode of the SVM, as query-colo-status tells it: none, secondary, or none with last-mode
+ * secondary
+ */
 #define MODE_NONE      0
 #define MODE_SECONDARY 1
 #define MODE_LAST      2

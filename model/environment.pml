@@ -31,12 +31,18 @@ inline pvmFlushes(d, link) {
 #ifdef SLOW_END
 #define IS_NOTICED true
 #else
-/* Assumed: the replicator has seen the end of a broken link by the time that the PVM's state is sent. */
+/*
+ * Assumed: the replicator has seen the end of a broken link by the time that the PVM's state is
+ * sent.
+ */
 #define IS_NOTICED ((!isCut[0] || (empty(pvmNbd0) && !place[0].kind)) && (!isCut[1] || (empty(pvmNbd1) && !place[1].kind)))
 #endif
 #define PVM (!isOver && pvmLives)
 #define pvmIsDrained (!pvmWaits[0] && !pvmWaits[1])
-/* At most one write a disk and epoch, disk 0 first, any time apart: what differs only by the disks' names is left out. */
+/*
+ * At most one write a disk and epoch, disk 0 first, any time apart: what differs only by the disks'
+ * names is left out.
+ */
 active proctype PvmGuest() {
 end:
   do
@@ -58,7 +64,10 @@ end2:
   do
   :: atomic { PVM && pvmEpoch <= EPOCHS -> toSvm!REQUEST,0,0 }
 end3:
-     /* Until here its guest has gone on, and may have written: those writes are of the closing epoch. */
+     /*
+      * Until here its guest has gone on, and may have written: those writes are of the closing
+      * epoch.
+      */
      atomic { PVM && toPvm?[REPLY] -> toPvm?REPLY; pvmRuns = false }
 #if CRASH + CUT > 0
 end4:
@@ -72,7 +81,10 @@ end6:
   od
 }
 
-/* ---- the secondary VM. An event is in the QMP socket before anything that follows it leaves the process. ---- */
+/*
+ * ---- the secondary VM. An event is in the QMP socket before anything that follows it leaves the
+ * process. ----
+ */
 /* Its guest: one request at a time; it writes to disk 0 and reads both. */
 active proctype SvmGuest() {
 end:
@@ -135,7 +147,10 @@ end3:
     if
     :: SVM && failoverIsAsked -> goto failover
     :: SVM && toSvm?[STATE] -> load(STATE); vmStart();
-       /* A failover that is asked for while it loads comes after this RESUME, and the PVM hears nothing of LOADED. */
+       /*
+        * A failover that is asked for while it loads comes after this RESUME, and the PVM hears
+        * nothing of LOADED.
+        */
        if :: failoverIsAsked -> goto failover :: else -> toPvm!LOADED fi
     fi
   }
@@ -172,7 +187,10 @@ end:
 
 /* ---- faults and people ---- */
 
-/* What becomes of bytes that are on the way when a link ends: they arrive, or are lost in whole or in part. */
+/*
+ * What becomes of bytes that are on the way when a link ends: they arrive, or are lost in whole or
+ * in part.
+ */
 inline endLink(d, link) {
   if
   :: len(link) > 0 ->

@@ -14,7 +14,10 @@ bool isLost, lossWasClean;
 bool isUnflushed[2];
 bool lostDisk[2];            /* for the mutant with a gate for each disk */
 
-/* ---- the gate (gate.ts): one place for each connection; a guest here has one request on the way at a time ---- */
+/*
+ * ---- the gate (gate.ts): one place for each connection; a guest here has one request on the way
+ * at a time ----
+ */
 #define NONE  0
 #define FRESH 1
 #define AGED  2
@@ -155,7 +158,10 @@ inline doubt() {
 #endif
 }
 
-/* What a STOP that came before the answer about the first RESUME was. 0 nothing, 1 failover, 2 ambiguous, 3 unknown */
+/*
+ * What a STOP that came before the answer about the first RESUME was. 0 nothing, 1 failover, 2
+ * ambiguous, 3 unknown
+ */
 inline lookBehind() {
   if
   :: !item[0].stoppedBefore -> behind = 0
@@ -394,8 +400,8 @@ inline turnOf(c) {
                    place[2].age == FRESH || place[2].age == AGED)
 
 /* Node's event loop. Poll phase: QMP is visited once, and yields all that is there at that moment; NBD sockets may be
- * visited at any time before or after that. Check phase: the gate's turn. Nothing else happens within a step, but
- * between steps everybody else may do anything.
+ * visited at any time before or after that. Check phase: the gate's turn. Nothing else happens
+ * within a step, but between steps everybody else may do anything.
  */
 active proctype Replicator() {
 end:

@@ -1,5 +1,5 @@
-// Looks at packed packages as their users' tools will: publint for the manifest and its files, "are the types wrong"
-// for the types of every entry point under each way of resolving modules.
+// Looks at packed packages as their users' tools will: publint for the manifest and its files, "are
+// the types wrong" for the types of every entry point under each way of resolving modules.
 //
 //   node scripts/check-packages.mjs FOLDER
 //
@@ -16,7 +16,10 @@ if (folder === undefined) {
   process.exit(2);
 }
 
-/** The packages are ESM for Node.js 20 and later: no CommonJS, nor resolution that knows nothing of `exports`. */
+/**
+ * The packages are ESM for Node.js 20 and later: no CommonJS, nor resolution that knows nothing of
+ * `exports`.
+ */
 function concernsUs({ kind, resolutionKind }) {
   return kind !== 'CJSResolvesToESM' && resolutionKind !== 'node10';
 }

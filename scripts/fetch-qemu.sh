@@ -1,18 +1,22 @@
 #!/bin/bash
-# Puts the QEMU of another Debian release, with its libraries, into DIRECTORY. Nothing is installed on the system.
+# Puts the QEMU of another Debian release, with its libraries, into DIRECTORY. Nothing is installed
+# on the system.
 #
 #   scripts/fetch-qemu.sh RELEASE DIRECTORY
 #
-# RELEASE is trixie, trixie-backports or bookworm-backports. DIRECTORY/bin then holds qemu-system-x86_64, qemu-img, qemu-io, qemu-nbd and
-# qemu-storage-daemon: small scripts that run the unpacked programs through their own loader, so that they get their own
-# C library, modules and firmware. With DIRECTORY/bin in front of PATH everything uses them.
+# RELEASE is trixie, trixie-backports or bookworm-backports. DIRECTORY/bin then holds
+# qemu-system-x86_64, qemu-img, qemu-io, qemu-nbd and qemu-storage-daemon: small scripts that run
+# the unpacked programs through their own loader, so that they get their own C library, modules and
+# firmware. With DIRECTORY/bin in front of PATH everything uses them.
 #
-# Run again, it does nothing; remove DIRECTORY to have the release's present packages. Needs no root. Some 180 MB a
-# release. GANNET_DEBIAN_MIRROR and GANNET_DEBIAN_SECURITY_MIRROR replace Debian's own servers.
+# Run again, it does nothing; remove DIRECTORY to have the release's present packages. Needs no
+# root. Some 180 MB a release. GANNET_DEBIAN_MIRROR and GANNET_DEBIAN_SECURITY_MIRROR replace
+# Debian's own servers.
 set -euo pipefail
 
 PROGRAMS=(qemu-system-x86_64 qemu-img qemu-io qemu-nbd qemu-storage-daemon)
-# What the programs are in, what they are started with, and what they load: dependencies come by themselves.
+# What the programs are in, what they are started with, and what they load: dependencies come by
+# themselves.
 PACKAGES=(qemu-system-x86 qemu-system-common qemu-utils seabios ipxe-qemu libc6)
 MULTIARCH=x86_64-linux-gnu
 
@@ -44,8 +48,8 @@ if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
 fi
 rm -rf "$directory"/{stamp,bin,root,apt}
 
-# An apt of our own: its own sources, lists and downloads, and no package counts as installed, so that all that is
-# needed is fetched. Signatures are checked as always.
+# An apt of our own: its own sources, lists and downloads, and no package counts as installed, so
+# that all that is needed is fetched. Signatures are checked as always.
 apt=$directory/apt
 mkdir -p "$apt"/{lists,archives}/partial
 : >"$apt/status"

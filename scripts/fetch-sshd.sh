@@ -1,6 +1,6 @@
 #!/bin/bash
-# Unpacks Debian's sshd into DIRECTORY, for the test of the tutorial, which runs it in a network namespace of its own.
-# Not installed: an sshd that is installed starts to serve the machine.
+# Unpacks Debian's sshd into DIRECTORY, for the test of the tutorial, which runs it in a network
+# namespace of its own. Not installed: an sshd that is installed starts to serve the machine.
 #
 #   fetch-sshd.sh DIRECTORY
 set -euo pipefail

@@ -2,8 +2,9 @@
 //
 //   node scripts/local-registry.mjs FOLDER
 //
-// serves the tarballs of FOLDER, and every other package as node_modules has it, which is as the lockfile pins it.
-// Nothing comes from the network. Prints its URL on a line; ends when its stdin does, that is with its parent.
+// serves the tarballs of FOLDER, and every other package as node_modules has it, which is as the
+// lockfile pins it. Nothing comes from the network. Prints its URL on a line; ends when its stdin
+// does, that is with its parent.
 import { execFile, spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -18,7 +19,10 @@ if (folder === undefined) {
   process.exit(2);
 }
 
-/** Name to version to `{ manifest, pack }`, where `pack` is a command that writes the tarball to its stdout. */
+/**
+ * Name to version to `{ manifest, pack }`, where `pack` is a command that writes the tarball to its
+ * stdout.
+ */
 const packages = new Map();
 
 function add(manifest, pack) {
@@ -51,7 +55,10 @@ async function addInstalled() {
   }
 }
 
-/** What npm asks for first: https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md */
+/**
+ * What npm asks for first:
+ * https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md
+ */
 function metadataOf(name, versions, url) {
   const entries = [...versions].map(([version, { manifest }]) => {
     const tarball = `${url}/-/${encodeURIComponent(name)}/${version}.tgz`;

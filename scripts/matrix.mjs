@@ -1,11 +1,13 @@
-// Runs the tests in which QEMU takes part with each version of QEMU that Gannet claims to work with, and prints a table.
+// Runs the tests in which QEMU takes part with each version of QEMU that Gannet claims to work
+// with, and prints a table.
 //
 //   node scripts/matrix.mjs [--version NAME]... [SUITE...]
 //
-// Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in .cache, the first
-// time. What a version is, is a folder in front of PATH: all programs of the tests, and all that they start, use it.
-// Every version runs every suite: the interop tests of each package, and each file of test/e2e that is not about the
-// tests themselves. A version that is to be refused runs test/matrix/refused instead. Not part of CI: about 40 minutes.
+// Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in
+// .cache, the first time. What a version is, is a folder in front of PATH: all programs of the
+// tests, and all that they start, use it. Every version runs every suite: the interop tests of each
+// package, and each file of test/e2e that is not about the tests themselves. A version that is to
+// be refused runs test/matrix/refused instead. Not part of CI: about 40 minutes.
 import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

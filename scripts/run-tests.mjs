@@ -2,8 +2,9 @@
 //
 //   node scripts/run-tests.mjs [SUITE...]
 //
-// Lint, which has the links between the pages too, and the type check count as one test each. So does, as a failure, a suite that ran no test, ended badly without
-// naming a failed test, or could not be run because the type check failed: the others run what it has compiled.
+// Lint, which has the links between the pages too, and the type check count as one test each. So
+// does, as a failure, a suite that ran no test, ended badly without naming a failed test, or could
+// not be run because the type check failed: the others run what it has compiled.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

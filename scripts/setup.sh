@@ -1,8 +1,9 @@
 #!/bin/bash
-# Sets up everything that building, testing and demonstrating Gannet needs, on Debian with Node.js 20 or later and npm.
+# Sets up everything that building, testing and demonstrating Gannet needs, on Debian with Node.js
+# 20 or later and npm.
 #
-# Installs what is missing and nothing else; run again, it finds nothing to do within a second or two, with no network.
-# Needs root, or sudo where something has to be installed.
+# Installs what is missing and nothing else; run again, it finds nothing to do within a second or
+# two, with no network. Needs root, or sudo where something has to be installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CI=true # pnpm must ask nothing
@@ -82,7 +83,8 @@ is_present() {
   esac
 }
 
-# Programs are wanted for tests, Prometheus among them, and none of their services: see invoke-rc.d(8).
+# Programs are wanted for tests, Prometheus among them, and none of their services: see
+# invoke-rc.d(8).
 without_services() {
   local policy=/usr/sbin/policy-rc.d status=0 made=false had_prometheus=false
   if [ ! -e "$policy" ]; then
@@ -130,7 +132,8 @@ install_node_modules() {
   local pnpm
   pnpm=$(node -p 'require("./package.json").packageManager.split("+")[0]')
   say "installing npm packages with $pnpm"
-  # This is the version that package.json asks for: pnpm need not fetch itself, nor note itself in the lockfile.
+  # This is the version that package.json asks for: pnpm need not fetch itself, nor note itself in
+  # the lockfile.
   npx --yes "$pnpm" --pm-on-fail=ignore install --frozen-lockfile </dev/null
   echo "$wanted" >"$stamp"
 }

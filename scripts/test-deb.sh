@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs the Debian package in a clean Debian (trixie, which has Node.js 20), runs it there and takes it away again.
-# Needs root and the network for the clean Debian, which is kept in .cache; each run has a throw-away layer above it.
+# Installs the Debian package in a clean Debian (trixie, which has Node.js 20), runs it there and
+# takes it away again. Needs root and the network for the clean Debian, which is kept in .cache;
+# each run has a throw-away layer above it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 deb=$(realpath "$1")

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Runs the domain of docs/how-to/web.xml under Debian's libvirtd, protects it as docs/how-to/libvirt.md says, and lets its
-# secondary take over. Here it runs under TCG, boots the lab's guest, and has 128 MiB; all else is the page's.
-# Needs root, and the network for libvirt's packages: they are unpacked in .cache and installed nowhere. Everything runs
-# in namespaces that are gone with it, in which the host's own files are only read.
+# Runs the domain of docs/how-to/web.xml under Debian's libvirtd, protects it as
+# docs/how-to/libvirt.md says, and lets its secondary take over. Here it runs under TCG, boots the
+# lab's guest, and has 128 MiB; all else is the page's. Needs root, and the network for libvirt's
+# packages: they are unpacked in .cache and installed nowhere. Everything runs in namespaces that
+# are gone with it, in which the host's own files are only read.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PACKAGES=(libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxml2-utils)

@@ -36,7 +36,9 @@ export const WORKLOADS: Readonly<Record<string, Load>> = {
 };
 
 interface Times {
-  /** Of the load before the checkpoint whose write-back, or emptied disks, the measured one meets. */
+  /**
+   * Of the load before the checkpoint whose write-back, or emptied disks, the measured one meets.
+   */
   readonly beforeSeconds: number;
   readonly seconds: number;
 }
@@ -84,7 +86,10 @@ export const B2: Comparison = {
     ),
 };
 
-/** @param warmUp a round that does not count; none where the disks are the limit from the first request on */
+/**
+ * @param warmUp a round that does not count; none where the disks are the limit from the first
+ * request on
+ */
 async function runPath(
   context: Context,
   options: PairOptions,

@@ -1,6 +1,7 @@
 /**
- * From the fault to the guest's first completed write on the side that lives: `node bench/dist/failover-times.js [RUNS]`.
- * Writes are counted by QEMU (query-blockstats), which is asked every 10 ms over a QMP socket of its own.
+ * From the fault to the guest's first completed write on the side that lives: `node
+ * bench/dist/failover-times.js [RUNS]`. Writes are counted by QEMU (query-blockstats), which is
+ * asked every 10 ms over a QMP socket of its own.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findGuest, LabPair, type LabVm, TwoHosts } from '@gannet/lab';

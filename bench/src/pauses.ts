@@ -1,7 +1,8 @@
 /**
- * For how long a guest stands still, by its own clock: `node bench/dist/pauses.js [ROUNDS]`. A round is protect, five
- * checkpoints, detach, protect again, the death of the primary, failover; the next one goes on with the survivor.
- * Checkpoints are 3 s apart, so that each has its seconds of the guest's clock for itself.
+ * For how long a guest stands still, by its own clock: `node bench/dist/pauses.js [ROUNDS]`. A
+ * round is protect, five checkpoints, detach, protect again, the death of the primary, failover;
+ * the next one goes on with the survivor. Checkpoints are 3 s apart, so that each has its seconds
+ * of the guest's clock for itself.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

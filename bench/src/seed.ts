@@ -1,12 +1,14 @@
 /**
- * How fast a disk is seeded: `node bench/dist/seed.js [ROUNDS]`. 1 GiB of random data, copied by turns
+ * How fast a disk is seeded: `node bench/dist/seed.js [ROUNDS]`. 1 GiB of random data, copied by
+ * turns
  *
  *   file    by `qemu-img convert` to a file
  *   export  by `qemu-img convert` to the export of a `gannet secondary`
  *   seed    by the mirror of a QEMU to the same export of a `gannet secondary`, as `gannet protect` does
  *
- * each to a new file on the same file system, until the program has ended or the mirror is READY; none of them flushes.
- * What was copied is compared with what there was. Then whether the speed limit is kept.
+ * each to a new file on the same file system, until the program has ended or the mirror is READY;
+ * none of them flushes. What was copied is compared with what there was. Then whether the speed
+ * limit is kept.
  */
 import { open, rm } from 'node:fs/promises';
 import { randomFillSync } from 'node:crypto';
@@ -28,7 +30,9 @@ const scope = new Scope();
 const dir = await scope.folder();
 const image = path.join(dir, 'disk.raw');
 
-/** A replicator with a new base, in a process of its own; gone with everything it made after `work`. */
+/**
+ * A replicator with a new base, in a process of its own; gone with everything it made after `work`.
+ */
 async function withReplica<T>(work: (socket: string, base: string) => Promise<T>): Promise<T> {
   const folder = await scope.folder();
   const at = (name: string): string => path.join(folder, name);

@@ -1,9 +1,10 @@
-// Writes docs/reference/api/: what each package exports, a page a package, from the declarations that the compiler has
-// written and the comments in them.
+// Writes docs/reference/api/: what each package exports, a page a package, from the declarations
+// that the compiler has written and the comments in them.
 //
 //   node scripts/docs/api.mjs [--json]
 //
-// It reads what was compiled. The ~300 commands of QMP are left out: their types are QEMU's own schema.
+// It reads what was compiled. The ~300 commands of QMP are left out: their types are QEMU's own
+// schema.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import prettier from 'prettier';
@@ -13,7 +14,10 @@ const root = path.resolve(import.meta.dirname, '..', '..');
 const FOLDER = path.join(root, 'docs', 'reference', 'api');
 const style = await prettier.resolveConfig(path.join(root, 'package.json'));
 
-/** In the order in which they build on each other; `leftOut` are files whose exports are only counted. */
+/**
+ * In the order in which they build on each other; `leftOut` are files whose exports are only
+ * counted.
+ */
 const PACKAGES = [
   { folder: 'qemu-qmp-client', leftOut: /\/src\/(schema|generated)\// },
   { folder: 'nbd' },
@@ -44,7 +48,10 @@ const program = ts.createProgram(
 );
 const checker = program.getTypeChecker();
 
-/** @returns {{name: string, symbol: ts.Symbol}[]} what a module exports; of a namespace, what is in it */
+/**
+ * @returns {{name: string, symbol: ts.Symbol}[]} what a module exports; of a namespace, what is in
+ * it
+ */
 function exportsOf(module, above = '') {
   return checker.getExportsOfModule(module).flatMap((found) => {
     const isAlias = (found.flags & ts.SymbolFlags.Alias) !== 0;

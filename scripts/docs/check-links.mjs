@@ -1,5 +1,6 @@
-// Checks every link of every page in the repository: a file has to be there, and a heading that `#` names in it too.
-// Addresses on the web are left alone: a check that needs the network fails for reasons of its own.
+// Checks every link of every page in the repository: a file has to be there, and a heading that `#`
+// names in it too. Addresses on the web are left alone: a check that needs the network fails for
+// reasons of its own.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +15,10 @@ function textOf(page) {
   return text.replace(/^(```|~~~)[^]*?^\1/gm, '').replace(/`[^`\n]*`/g, '``');
 }
 
-/** As GitHub makes them: lower case, punctuation dropped, blanks to hyphens, `-1` for the second of the same. */
+/**
+ * As GitHub makes them: lower case, punctuation dropped, blanks to hyphens, `-1` for the second of
+ * the same.
+ */
 function anchorsOf(page) {
   const text = readFileSync(path.join(root, page), 'utf8').replace(/^(```|~~~)[^]*?^\1/gm, '');
   const seen = new Map();

@@ -3,7 +3,8 @@
 //
 //   node scripts/docs/config.mjs [--json]
 //
-// It reads what was compiled. What is said of a key stands beside it: packages/contract/src/config/schema.ts.
+// It reads what was compiled. What is said of a key stands beside it:
+// packages/contract/src/config/schema.ts.
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -35,7 +36,9 @@ function put(at, [name, ...rest], value) {
   else put((at[bare] ??= {}), rest, value);
 }
 
-/** A section's own keys, in their place; what belongs to an item of a list has what that item needs. */
+/**
+ * A section's own keys, in their place; what belongs to an item of a list has what that item needs.
+ */
 function yamlOf({ name, keys }, sections) {
   const file = {};
   const list = /^(.*\[\])\./.exec(name)?.[1];

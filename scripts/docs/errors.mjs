@@ -2,8 +2,9 @@
 //
 //   node scripts/docs/errors.mjs [--json]
 //
-// The codes are the members of the types called *ErrorCode, and the keys of the tables of findings. What a code means is
-// the comment on it there; what an error says, and its remedy, are read where it is made.
+// The codes are the members of the types called *ErrorCode, and the keys of the tables of findings.
+// What a code means is the comment on it there; what an error says, and its remedy, are read where
+// it is made.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
@@ -47,7 +48,10 @@ function push(map, key, value) {
   else map.set(key, [value]);
 }
 
-/** The texts that an expression may stand for, as far as can be told from the code: `…` for what it puts in. */
+/**
+ * The texts that an expression may stand for, as far as can be told from the code: `…` for what it
+ * puts in.
+ */
 function textsOf(node, hops = 0) {
   if (!node || hops > HOPS_MAX) return [];
   if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return [node.text];
@@ -158,7 +162,10 @@ function namedTexts(name, hops) {
   return [];
 }
 
-/** @returns {{code: string, from: string, meaning: string, sites: object[], remedies: Set<string>}[]} */
+/**
+ * @returns {{code: string, from: string, meaning: string, sites: object[], remedies:
+ * Set<string>}[]}
+ */
 export function collectErrors() {
   /** By code; two packages may have the same. */
   const codes = new Map();
@@ -310,7 +317,10 @@ function inCell(text) {
   return text.replace(/([<>*_|])/g, '\\$1');
 }
 
-/** Codes that errors are made with, or are of, and that no list has: what is added to a list only in part. */
+/**
+ * Codes that errors are made with, or are of, and that no list has: what is added to a list only in
+ * part.
+ */
 export function unlistedCodes() {
   const listed = new Set(collectErrors().map(({ code }) => code));
   const made = files.flatMap(({ tree, name }) => [

@@ -1,6 +1,7 @@
 /**
- * The fault matrix: what is to come of each fault, at each part, in each phase. Written before it was run; the runner
- * compares, and docs/explanation/reliability.md is made from this and from what was seen.
+ * The fault matrix: what is to come of each fault, at each part, in each phase. Written before it
+ * was run; the runner compares, and docs/explanation/reliability.md is made from this and from what
+ * was seen.
  */
 
 export const PHASES = {

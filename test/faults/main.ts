@@ -1,4 +1,5 @@
-// make faults: runs the fault matrix on real QEMU, one cell after the other, and keeps what came of it.
+// make faults: runs the fault matrix on real QEMU, one cell after the other, and keeps what came of
+// it.
 //
 //   node test/faults/dist/main.js [--only RE] [--seed N] [--jobs N] [--results FILE] [--list] [--missing]
 

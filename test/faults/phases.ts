@@ -85,7 +85,9 @@ async function beginFailover(scene: Scene): Promise<void> {
   await scene.until('the failover', () => scene.hasHappened('failover-begins'));
 }
 
-/** The guest flushes all that it has, and says what its disk holds: from then on that is durable. */
+/**
+ * The guest flushes all that it has, and says what its disk holds: from then on that is durable.
+ */
 async function quiesce(scene: Scene): Promise<void> {
   const { pair } = scene;
   await pair.secondary.command('stop');

@@ -24,7 +24,10 @@ export async function abandon(): Promise<void> {
   await Promise.all([...current].map((scene) => scene.close()));
 }
 
-/** Runs one cell: reaches the phase, strikes, sees what comes of it, and has the guest's oracle judge. */
+/**
+ * Runs one cell: reaches the phase, strikes, sees what comes of it, and has the guest's oracle
+ * judge.
+ */
 export async function runCell(cell: Cell, seed: number): Promise<CellResult> {
   const startMs = performance.now();
   const seconds = (): number => Math.round((performance.now() - startMs) / 100) / 10;

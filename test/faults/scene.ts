@@ -20,7 +20,9 @@ export interface Recovery {
   readonly output: string;
 }
 
-/** One cell of the matrix while it is run: the pair, what is under way, what is known of its disk. */
+/**
+ * One cell of the matrix while it is run: the pair, what is under way, what is known of its disk.
+ */
 export class Scene {
   readonly periodMs = PERIOD_MS;
   slowHost: SlowHost | undefined;
@@ -105,8 +107,8 @@ export class Scene {
   }
 
   /**
-   * Takes from the base what was written since, and never synced: kill -9 leaves that in the kernel's memory, where it
-   * would make up for a journal that lacks it.
+   * Takes from the base what was written since, and never synced: kill -9 leaves that in the
+   * kernel's memory, where it would make up for a journal that lacks it.
    */
   async loseUnsynced(): Promise<void> {
     if (this.#oldBase !== undefined) await copyFile(this.#oldBase, this.#base);

@@ -22,7 +22,10 @@ export interface SoakCounts {
   guestWrites: number;
 }
 
-/** A pair that is hurt and protected again, for as long as wanted. It throws when something is not as it must be. */
+/**
+ * A pair that is hurt and protected again, for as long as wanted. It throws when something is not
+ * as it must be.
+ */
 export class SoakPair {
   /** Of secondary daemons that are no more. */
   #pastCommits = 0;

@@ -1,5 +1,5 @@
-// make soak: two pairs for an hour. One, the veteran, is left alone: what its daemons hold may not grow. The other is hurt
-// about once a minute and protected again: nothing may be lost.
+// make soak: two pairs for an hour. One, the veteran, is left alone: what its daemons hold may not
+// grow. The other is hurt about once a minute and protected again: nothing may be lost.
 //
 //   node test/faults/dist/soak.js [--minutes N] [--seed N] [--json FILE]
 

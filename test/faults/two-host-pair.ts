@@ -23,8 +23,8 @@ export interface TwoHostPairOptions extends Pick<
 }
 
 /**
- * A pair on two hosts with a cable between them, each side with a fence, the secondary with automatic failover. It looks
- * all the time for what must never be: two guests on their own.
+ * A pair on two hosts with a cable between them, each side with a fence, the secondary with
+ * automatic failover. It looks all the time for what must never be: two guests on their own.
  */
 export class TwoHostPair {
   /** When both were seen to run. */

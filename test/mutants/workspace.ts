@@ -17,7 +17,10 @@ export interface DemoOutcome {
 export class MutantWorkspace {
   private constructor(readonly dir: string) {}
 
-  /** @throws Error when the text to be replaced is not there exactly once: the mutant has to follow the code */
+  /**
+   * @throws Error when the text to be replaced is not there exactly once: the mutant has to follow
+   * the code
+   */
   static async create(mutant: Mutant): Promise<MutantWorkspace> {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-mutant-'));
     const workspace = new MutantWorkspace(dir);

@@ -1,4 +1,7 @@
-/** Each package as somebody who wants that one alone gets it: packed, installed into an empty project, tried. */
+/**
+ * Each package as somebody who wants that one alone gets it: packed, installed into an empty
+ * project, tried.
+ */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -20,7 +23,10 @@ interface Manifest {
   readonly [key: string]: unknown;
 }
 
-/** What comes with each package when it is installed alone, and what its README's first example says. */
+/**
+ * What comes with each package when it is installed alone, and what its README's first example
+ * says.
+ */
 const PACKAGES: Record<string, { readonly with: readonly string[]; readonly says: RegExp }> = {
   'qemu-qmp-client': { with: [], says: /^QEMU \{[^]*status: 'running'[^]*event STOP\nstopped at/ },
   '@gannet/nbd': { with: [], says: /^hello\n$/ },
@@ -158,7 +164,10 @@ async function packagesIn(modules: string): Promise<number> {
   return names.length - scoped.length + inScopes.flat().length;
 }
 
-/** From its start to its end: the processor time, which does not ask who else is at work, and the time on the clock. */
+/**
+ * From its start to its end: the processor time, which does not ask who else is at work, and the
+ * time on the clock.
+ */
 async function startOf(command: string, ...args: readonly string[]): Promise<string> {
   const timed = `TIMEFORMAT='%R %U %S'; time "$@" >/dev/null 2>&1`;
   const runs: [wall: number, cpu: number][] = [];
@@ -199,7 +208,9 @@ async function compile(folder: string): Promise<void> {
   expect(stdout).toBe('');
 }
 
-/** The first block of JavaScript or TypeScript, and the shell's block before it where there is one. */
+/**
+ * The first block of JavaScript or TypeScript, and the shell's block before it where there is one.
+ */
 function firstExampleOf(readme: string): { prelude: string | undefined; code: string } {
   const blocks = [...readme.matchAll(/^```(sh|js|ts)\n([^]*?)^```$/gm)];
   const at = blocks.findIndex(([, language]) => language !== 'sh');

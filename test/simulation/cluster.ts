@@ -1,5 +1,5 @@
-// One run: the process under test (replicator, checkpointer, driver: the code that ships, on the simulated loop, disk
-// and sockets), the two guests, COLO between them, and what goes wrong.
+// One run: the process under test (replicator, checkpointer, driver: the code that ships, on the
+// simulated loop, disk and sockets), the two guests, COLO between them, and what goes wrong.
 
 import { Checkpointer, type CheckpointEvent, ColoSource, WriteBack } from '@gannet/checkpointer';
 import { NbdServer } from '@gannet/nbd';
@@ -342,8 +342,9 @@ export class Cluster {
     this.#note(`checkpointer: ${event.kind}`);
     if (event.kind === 'doubt') this.#secondary.isInDoubt = true;
     if (event.kind !== 'commit' || !this.#wasLinkCut || this.#primary.lostWrites === 0) return;
-    // Known and written down. One commit while the end of a link that broke alone is on its way, or waits behind the
-    // gate; and one where the end arrives in the middle of a checkpoint, which looks like a primary that dies there.
+    // Known and written down. One commit while the end of a link that broke alone is on its way, or
+    // waits behind the gate; and one where the end arrives in the middle of a checkpoint, which
+    // looks like a primary that dies there.
     const kind = event.provisional ? 'provisional' : 'certain';
     if (this.#commitsBehindCut.has(kind)) {
       throw new Violation('I5 no silent divergence', `two ${kind} commits behind a lost link`);
@@ -355,7 +356,8 @@ export class Cluster {
   #onSecondaryError(what: string, errno: number): void {
     const { state, reason } = this.#replica;
     const isExpected = state === 'diverged' || this.plan.diskErrors > 0 || errno < 0;
-    // Nothing of a secondary's is taken before it is known that COLO has started. The next checkpoint replaces it.
+    // Nothing of a secondary's is taken before it is known that COLO has started. The next
+    // checkpoint replaces it.
     const isUnknown = state === 'seeding' && this.#secondary.isInDoubt;
     if (isExpected || isUnknown) return;
     throw new Violation('availability', `${what} failed with ${errno}: ${state}, ${reason}`);

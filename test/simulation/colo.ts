@@ -1,5 +1,6 @@
-// COLO as QEMU does it (migration/colo.c, /docs of the project: NOTES.md of the driver), as a machine that takes one
-// step at a time: between any two of its steps anything else may happen, in the other VM, on a wire, in our process.
+// COLO as QEMU does it (migration/colo.c, /docs of the project: NOTES.md of the driver), as a
+// machine that takes one step at a time: between any two of its steps anything else may happen, in
+// the other VM, on a wire, in our process.
 
 import type { Guest } from './guest.js';
 import type { SimulatedSocket } from './network.js';
@@ -79,7 +80,8 @@ export class ColoPair {
   killPrimary(): void {
     this.primaryIsAlive = false;
     this.primary.isRunning = false;
-    // The state is in the secondary's hands: it goes on to load it. Otherwise its checkpoint never ends.
+    // The state is in the secondary's hands: it goes on to load it. Otherwise its checkpoint never
+    // ends.
     if (this.phase !== 'state-sent') this.phase = this.phase === 'over' ? 'over' : 'broken';
   }
 
@@ -97,8 +99,8 @@ export class ColoPair {
     return this.phase !== 'state-sent' && this.#mode === 'secondary';
   }
 
-  // One checkpoint: secondary STOP, drain; primary STOP, drain; state sent and loaded; secondary RESUME; VMSTATE_LOADED;
-  // primary RESUME.
+  // One checkpoint: secondary STOP, drain; primary STOP, drain; state sent and loaded; secondary
+  // RESUME; VMSTATE_LOADED; primary RESUME.
   #advance(): void {
     const { primary, secondary } = this;
     switch (this.phase) {
@@ -199,8 +201,8 @@ export class ColoPair {
     if (!isQuiet || this.failoverRequested || this.hasFailedOver || !this.isInColo) return;
     this.wasMeddledWith = true;
     if (this.#userPaused) {
-      // Known and written down: a stop and a cont within the time of one question pass for a checkpoint, and so does a
-      // cont of a VM that COLO has stopped.
+      // Known and written down: a stop and a cont within the time of one question pass for a
+      // checkpoint, and so does a cont of a VM that COLO has stopped.
       const isColos = this.#runState === 'colo' && !this.secondary.isRunning;
       if (this.#unasked > 0 || isColos) return;
       this.#userPaused = false;
@@ -238,7 +240,10 @@ export class ColoPair {
     }
   }
 
-  /** QEMU's main loop gets round to the next command, and says how things are at that moment; not while a drain has it. */
+  /**
+   * QEMU's main loop gets round to the next command, and says how things are at that moment; not
+   * while a drain has it.
+   */
   #answer(): void {
     if (this.phase === 'secondary-drains' || this.#failing === 1) return;
     const command = this.#commands.shift();

@@ -1,5 +1,6 @@
-// A file system that can be pulled the plug on: what was not synced may survive, in whole sectors and in any
-// combination, or not; names likewise, in their order. It answers as node:fs/promises does, for files under /sim.
+// A file system that can be pulled the plug on: what was not synced may survive, in whole sectors
+// and in any combination, or not; names likewise, in their order. It answers as node:fs/promises
+// does, for files under /sim.
 
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -286,7 +287,10 @@ export function mount(disk: SimulatedDisk): void {
   mounted = disk;
 }
 
-/** Replaces what the replicator uses of node:fs/promises: while a simulated disk is there, nothing else is. */
+/**
+ * Replaces what the replicator uses of node:fs/promises: while a simulated disk is there, nothing
+ * else is.
+ */
 export function installDisk(): void {
   const { open, readFile, rename, rm, stat } = fs;
   const on = <T>(

@@ -1,9 +1,10 @@
-// Node's event loop, made by hand: its phases are those of libuv (timers, poll, check), and what happens in each is
-// decided by a seed. The code under test keeps calling setImmediate, setTimeout, performance.now and node:fs/promises;
-// they are replaced, once for this process, by ones that ask the loop which runs at the moment.
+// Node's event loop, made by hand: its phases are those of libuv (timers, poll, check), and what
+// happens in each is decided by a seed. The code under test keeps calling setImmediate, setTimeout,
+// performance.now and node:fs/promises; they are replaced, once for this process, by ones that ask
+// the loop which runs at the moment.
 //
-// Within a callback everything is as ever: process.nextTick and promises are Node's own, and are run down to the last
-// before the next callback, as libuv does between two sockets.
+// Within a callback everything is as ever: process.nextTick and promises are Node's own, and are
+// run down to the last before the next callback, as libuv does between two sockets.
 
 import { syncBuiltinESMExports } from 'node:module';
 import timersPromises from 'node:timers/promises';
@@ -52,7 +53,10 @@ export class EventLoop {
     this.#immediates = [];
   }
 
-  /** One turn. `world` is what goes on outside of this process; it may happen between any two callbacks. */
+  /**
+   * One turn. `world` is what goes on outside of this process; it may happen between any two
+   * callbacks.
+   */
   async turn(world: () => void): Promise<void> {
     this.turns++;
     this.nowMs += 0.2;

@@ -1,5 +1,6 @@
-// A guest and what it believes of its disks: the oracle. Everything that it writes can be told apart, and whatever it
-// reads is compared with what it wrote, or with what the other guest had at the checkpoint.
+// A guest and what it believes of its disks: the oracle. Everything that it writes can be told
+// apart, and whatever it reads is compared with what it wrote, or with what the other guest had at
+// the checkpoint.
 
 import type { NbdPeer } from './nbd-peer.js';
 import type { Random } from '@gannet/test-support/random.js';
@@ -43,7 +44,10 @@ export class Guest {
   peers: (NbdPeer | undefined)[];
   /** Writes that its replica may not have. */
   lostWrites = 0;
-  /** What it runs on may be older than its memory, and it is known: nobody takes over from here (NOTES.md). */
+  /**
+   * What it runs on may be older than its memory, and it is known: nobody takes over from here
+   * (NOTES.md).
+   */
   isInDoubt = false;
   reads = 0;
   writes = 0;
@@ -151,7 +155,9 @@ export class Guest {
     this.#later = [];
   }
 
-  /** @throws Violation unless `found` holds all that is durable, and nothing that was never written */
+  /**
+   * @throws Violation unless `found` holds all that is durable, and nothing that was never written
+   */
   checkSurvived(disk: number, found: Buffer): void {
     const durable = this.durable?.[disk];
     if (!durable) return;

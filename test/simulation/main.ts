@@ -47,7 +47,9 @@ interface Result {
   readonly trace: readonly string[];
 }
 
-/** An error thrown in a callback of the run, or later by a promise that nobody awaits, is the run's. */
+/**
+ * An error thrown in a callback of the run, or later by a promise that nobody awaits, is the run's.
+ */
 async function attempt(plan: Plan): Promise<Result> {
   const cluster = new Cluster(plan);
   let stray: Error | undefined;

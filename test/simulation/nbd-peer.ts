@@ -1,4 +1,5 @@
-// QEMU's end of an NBD connection: an encoder and a decoder of its own, so that a mistake in ours shows.
+// QEMU's end of an NBD connection: an encoder and a decoder of its own, so that a mistake in ours
+// shows.
 
 import type { SimulatedSocket } from './network.js';
 

@@ -1,5 +1,6 @@
-// Sockets of the process under test. Bytes travel in two legs: over a network that cuts them anywhere and takes its
-// time, into the kernel's receive buffer, all of which the next poll of the process reads.
+// Sockets of the process under test. Bytes travel in two legs: over a network that cuts them
+// anywhere and takes its time, into the kernel's receive buffer, all of which the next poll of the
+// process reads.
 
 import { Duplex } from 'node:stream';
 import type { EventLoop, Pollable } from './event-loop.js';

@@ -1,6 +1,8 @@
 import { lineAt, packageSource, type Fault, type Tree } from './tree.js';
 
-/** Errors of the daemons and of the command are declared by their contract, and carry one prefix. */
+/**
+ * Errors of the daemons and of the command are declared by their contract, and carry one prefix.
+ */
 const PREFIXES: Readonly<Record<string, string>> = {
   'qemu-qmp-client': 'QMP_',
   nbd: 'NBD_',

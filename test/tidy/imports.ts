@@ -9,7 +9,9 @@ export interface Import {
   readonly target: string | undefined;
 }
 
-/** `import … from`, `export … from`, `import '…'` at the start of a line; `import('…')` anywhere. */
+/**
+ * `import … from`, `export … from`, `import '…'` at the start of a line; `import('…')` anywhere.
+ */
 const STATEMENT = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*'([^']+)'/gm;
 const EXPRESSION = /\bimport\('([^']+)'\)/g;
 

@@ -1,6 +1,7 @@
 /**
- * A child process: a replica whose checkpoints come from a QMP socket, as in `gannet secondary`. It dirties pages when
- * told to, and says of each commit how long its gate was closed, and how long a round trip on that socket takes.
+ * A child process: a replica whose checkpoints come from a QMP socket, as in `gannet secondary`. It
+ * dirties pages when told to, and says of each commit how long its gate was closed, and how long a
+ * round trip on that socket takes.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';
@@ -68,7 +69,8 @@ async function serve(settings: GateSettings): Promise<void> {
     now: () => performance.now(),
     onEvent: (event) => {
       tell(answerTo(event, commitMs));
-      // Nothing is written back: what counts here is the gate, and the base would be half of the memory.
+      // Nothing is written back: what counts here is the gate, and the base would be half of the
+      // memory.
       setImmediate(() => replica.nextBatch()?.finish());
     },
   }).start();

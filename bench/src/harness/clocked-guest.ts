@@ -15,7 +15,10 @@ const INIT = `#!/bin/busybox sh
 exec /lab-init
 `;
 
-/** The lab's guest with guest-clock.c running beside its oracles: a second archive behind its initrd. */
+/**
+ * The lab's guest with guest-clock.c running beside its oracles: a second archive behind its
+ * initrd.
+ */
 export async function clockedGuest(dir: string): Promise<LabGuest> {
   const guest = await findGuest();
   const files = path.join(dir, 'clock');

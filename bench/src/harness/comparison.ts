@@ -55,8 +55,9 @@ export interface Reading {
 }
 
 /**
- * Every trial with every contender in turn, A B C A B C…, after a round that does not count, unless each measurement
- * warms up by itself. A contender that fails in a trial is not measured again in that trial.
+ * Every trial with every contender in turn, A B C A B C…, after a round that does not count, unless
+ * each measurement warms up by itself. A contender that fails in a trial is not measured again in
+ * that trial.
  */
 export async function takeTurns<Subject>(
   { scope, rounds, quick, only, progress }: Context,

@@ -76,7 +76,8 @@ function argumentsOf(options: FioOptions): string[] {
     ...[`--rw=${load.rw}`, `--bs=${load.blockBytes}`, `--iodepth=${load.depth}`],
     ...['--time_based', `--runtime=${Math.round(seconds * 1000)}ms`, `--size=${sizeBytes}`],
     ...[`--ramp_time=${Math.round(rampSeconds * 1000)}ms`, `--randseed=${seed}`],
-    // A random map would make fio's own work grow with the disk, and its buffers compress to nothing.
+    // A random map would make fio's own work grow with the disk, and its buffers compress to
+    // nothing.
     ...['--norandommap', '--refill_buffers=0', '--randrepeat=0', '--random_generator=tausworthe64'],
     ...(load.readPercent === undefined ? [] : [`--rwmixread=${load.readPercent}`]),
     ...(iopsMax === undefined ? [] : [`--rate_iops=${iopsMax}`]),

@@ -1,6 +1,6 @@
 /**
- * The disk of a primary VM and of its secondary, without the VMs: two QEMUs that a load goes through, as set up by each
- * contender's own documentation.
+ * The disk of a primary VM and of its secondary, without the VMs: two QEMUs that a load goes
+ * through, as set up by each contender's own documentation.
  */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,10 @@ import { slowHost } from './slow-host.js';
 
 const MIB = 1024 * 1024;
 const SETTLE_MS = 60_000;
-/** For what both sides write between two checkpoints and what is not written back yet; COLO's RAM disks hold as much. */
+/**
+ * For what both sides write between two checkpoints and what is not written back yet; COLO's RAM
+ * disks hold as much.
+ */
 const MEMORY = { soft: 2048 * MIB, hard: 2560 * MIB };
 
 export interface Pair {
@@ -113,8 +116,8 @@ export async function nativePair(options: PairOptions): Promise<Pair> {
 }
 
 /**
- * QEMU's own COLO (docs/COLO-FT.txt, docs/block-replication.txt). Its notes ask for the active and the hidden disk in
- * a RAM disk.
+ * QEMU's own COLO (docs/COLO-FT.txt, docs/block-replication.txt). Its notes ask for the active and
+ * the hidden disk in a RAM disk.
  */
 export async function coloPair(options: PairOptions, where: 'disk' | 'memory'): Promise<Pair> {
   const { scope, sizeBytes } = options;
@@ -239,7 +242,10 @@ export async function gannetPair(options: PairOptions, link: LinkKind): Promise<
   };
 }
 
-/** The steps of QEMU's documentation for a new child; the mirror copies nothing, since the disks are equal. */
+/**
+ * The steps of QEMU's documentation for a new child; the mirror copies nothing, since the disks are
+ * equal.
+ */
 async function linkTo(
   primary: BlockLayer,
   kind: LinkKind,

@@ -1,4 +1,7 @@
-/** A QEMU without a machine: its block layer and an NBD export of it, as a guest's disk would go through it. */
+/**
+ * A QEMU without a machine: its block layer and an NBD export of it, as a guest's disk would go
+ * through it.
+ */
 import path from 'node:path';
 import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
 import { uriOf } from './ports.js';

@@ -102,7 +102,9 @@ export function entryOf(result: Result, point: string, contender: string): Entry
     ?.entries.find((entry) => entry.contender === contender);
 }
 
-/** How many times the baseline's median the contender's is; undefined where either was not counted. */
+/**
+ * How many times the baseline's median the contender's is; undefined where either was not counted.
+ */
 export function ratioOf(
   result: Result,
   point: string,

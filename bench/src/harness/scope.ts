@@ -1,6 +1,7 @@
 /**
- * What a benchmark starts, and how it goes away: each thing made here has its undoing on a stack, which is worked off
- * backwards at the end, also after a failure or a signal. Processes end with this one in any case.
+ * What a benchmark starts, and how it goes away: each thing made here has its undoing on a stack,
+ * which is worked off backwards at the end, also after a failure or a signal. Processes end with
+ * this one in any case.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readdir, rm } from 'node:fs/promises';

@@ -21,7 +21,10 @@ const STYLE = `
     .panel { fill: #0d1117; } text { fill: #e6edf3; } .faint { fill: #9198a1; }
   }`;
 
-/** Bars are ratios to the baseline where there is one, values otherwise: then each point has a scale of its own. */
+/**
+ * Bars are ratios to the baseline where there is one, values otherwise: then each point has a scale
+ * of its own.
+ */
 export function chart(result: Result): string {
   const points = result.points.filter((point) => isCharted(result, point));
   const colours = coloursOf(result);

@@ -89,7 +89,10 @@ function start(args: readonly string[], options: CommandOptions = {}): Command {
 const gannet = (...args: string[]): Promise<Outcome> => start([...args, '--json']).outcome();
 const errorOf = ({ json }: Outcome): Json => (json['error'] ?? {}) as Json;
 
-/** Progress with --json: a line of JSON each, beside the result. The stages that it told of, in order. */
+/**
+ * Progress with --json: a line of JSON each, beside the result. The stages that it told of, in
+ * order.
+ */
 function stagesOf({ stderr }: Outcome): string[] {
   const lines = stderr.split('\n').filter((line) => line !== '');
   return [...new Set(lines.map((line) => (JSON.parse(line) as { stage: string }).stage))];

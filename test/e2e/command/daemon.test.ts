@@ -100,7 +100,8 @@ describe('a daemon outlives its QEMU', () => {
     await pair.replaceSecondary();
     await pair.protect();
     await pair.waitForCommits(2);
-    // Not asked whether it is clean: its oracle expects the blank disk that it had at its first boot.
+    // Not asked whether it is clean: its oracle expects the blank disk that it had at its first
+    // boot.
     await pair.primary.oracle.waitForWrites(100, { signal: pair.primary.gone });
 
     // It would wait for its primary to let go, who can't hear it; asked a second time, it does not.
@@ -141,11 +142,13 @@ it('a daemon that stands still from one checkpoint into the next holds its secon
   undo.push(() => secondaryDaemon.goOn());
   for (let halts = 0; halts < 5;) {
     await heard(ofPrimary, 'STOP');
-    // Answered once the guest's requests are; then the rest of the checkpoint needs this daemon no more.
+    // Answered once the guest's requests are; then the rest of the checkpoint needs this daemon no
+    // more.
     await ofPrimary.execute('query-status');
     const across = heard(ofSecondary, 'RESUME').then(() => heard(ofSecondary, 'STOP'));
     secondaryDaemon.stop();
-    // Where the answer came so late that the checkpoint was over, the next one waits for the daemon: the one behind it may do.
+    // Where the answer came so late that the checkpoint was over, the next one waits for the
+    // daemon: the one behind it may do.
     const isAcross = await Promise.race([across.then(() => true), sleep(2000, false)]);
     if (isAcross) halts++;
     // QEMU waits for its disks from here on, and tells nobody why it ran.

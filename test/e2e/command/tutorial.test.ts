@@ -56,8 +56,8 @@ async function endsOfLogs(): Promise<string> {
 }
 
 /**
- * A shell that keeps what is defined in it, as a terminal does. It and all that it starts live in a namespace of
- * processes that ends with it.
+ * A shell that keeps what is defined in it, as a terminal does. It and all that it starts live in a
+ * namespace of processes that ends with it.
  */
 class Shell {
   #output = '';
@@ -160,8 +160,9 @@ describe('the tutorial', () => {
 });
 
 /**
- * Two hosts as the tutorial wants them: their own network with a cable between them, their own /etc, /run, /var and
- * /root, and an sshd on beta that lets alpha in. Nothing of it is seen, or left, outside.
+ * Two hosts as the tutorial wants them: their own network with a cable between them, their own
+ * /etc, /run, /var and /root, and an sshd on beta that lets alpha in. Nothing of it is seen, or
+ * left, outside.
  */
 async function twoHosts(): Promise<Readonly<Record<string, Shell>>> {
   const namespaces = ['--net', '--uts', '--mount'];
@@ -195,7 +196,10 @@ async function twoHosts(): Promise<Readonly<Record<string, Shell>>> {
   return hosts;
 }
 
-/** Of the shell itself: unshare, which has the pid that we know, stays outside of the new namespaces. */
+/**
+ * Of the shell itself: unshare, which has the pid that we know, stays outside of the new
+ * namespaces.
+ */
 async function innerPid(shell: Shell): Promise<string> {
   const file = `/proc/${shell.pid}/task/${shell.pid}/children`;
   return (await readFile(file, 'utf8')).trim().split(' ')[0] ?? '';

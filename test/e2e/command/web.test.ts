@@ -1,6 +1,7 @@
 /**
- * The web page, the metrics and the commands that show a VM, beside a real pair: Debian's Chromium looks at both pages,
- * Debian's Prometheus scrapes both daemons. With GANNET_SCREENSHOTS=FOLDER it leaves pictures there (docs/images).
+ * The web page, the metrics and the commands that show a VM, beside a real pair: Debian's Chromium
+ * looks at both pages, Debian's Prometheus scrapes both daemons. With GANNET_SCREENSHOTS=FOLDER it
+ * leaves pictures there (docs/images).
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

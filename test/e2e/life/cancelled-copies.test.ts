@@ -9,7 +9,9 @@ import { QmpClient } from 'qemu-qmp-client';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
 const DISK_BYTES = 64 * 1024 * 1024;
-/** Without care QEMU 7.2 died once in about 17, of a cancellation as of a start in an I/O thread. */
+/**
+ * Without care QEMU 7.2 died once in about 17, of a cancellation as of a start in an I/O thread.
+ */
 const COPIES = 60;
 
 let dir: string;

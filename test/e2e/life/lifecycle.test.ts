@@ -161,7 +161,8 @@ describe('detach', () => {
 describe('never both', () => {
   it('a secondary whose links are cut does not take over without proof', async () => {
     const running = await protectedPair();
-    // The primary's host is as good as cut off: its daemon hangs, its QEMU hangs, nothing is closed.
+    // The primary's host is as good as cut off: its daemon hangs, its QEMU hangs, nothing is
+    // closed.
     running.primaryDaemon.stop();
     running.primary.sigstop();
     const { secondaryDaemon } = running;

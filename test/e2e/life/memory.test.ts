@@ -15,8 +15,9 @@ interface Status {
   readonly buffers: { readonly spilled: number; readonly slowedWrites: number };
 }
 
-// No checkpoint is due by time, and once there have been some the bases take nothing for as long as the test wants. The
-// primary is one and the same throughout: for each answer to a full memory it gets a new secondary.
+// No checkpoint is due by time, and once there have been some the bases take nothing for as long as
+// the test wants. The primary is one and the same throughout: for each answer to a full memory it
+// gets a new secondary.
 describe('I7 bounded memory: a budget of 64 MiB under load', () => {
   const memory = { soft: BUDGET / 2, hard: BUDGET, onFull: 'slow' };
   let pair: LabPair;

@@ -85,7 +85,10 @@ const card = (state: string): unknown => [{ netdev: 'net0', state }];
 const causesOf = ({ primaryDaemon }: LabPair): unknown[] =>
   primaryDaemon.eventsOf('checkpoint').map(({ cause }) => cause);
 
-/** What the primary's guest sends while the other stands still waits in vain for the same, until there is a checkpoint. */
+/**
+ * What the primary's guest sends while the other stands still waits in vain for the same, until
+ * there is a checkpoint.
+ */
 async function untilOutputDiffers(pair: LabPair): Promise<void> {
   await untilSo('a checkpoint for the output', async () => {
     pair.secondary.sigstop();
@@ -106,7 +109,8 @@ describe('a client outside', () => {
     expect(await wayOut(pair.secondaryDaemon)).toEqual(card('walled'));
     await talked(20);
 
-    // These are known to the secondary from their packets alone: no checkpoint comes after their beginning.
+    // These are known to the secondary from their packets alone: no checkpoint comes after their
+    // beginning.
     network.open(CONNECTIONS);
     await untilSo('all connections', async () => (await network.report()).length > CONNECTIONS);
     await talked(20);

@@ -42,8 +42,9 @@ afterEach(async () => {
 const { until } = waiting({ patienceMs: PATIENCE_MS, pollMs: 5 });
 
 /**
- * What runs between the hosts: can be cut, and can swallow everything without a word. TCP, because a sender that is
- * blocked on a full unix socket is not freed by a yank: poll() says POLLHUP, and QEMU waits for POLLOUT.
+ * What runs between the hosts: can be cut, and can swallow everything without a word. TCP, because
+ * a sender that is blocked on a full unix socket is not freed by a yank: poll() says POLLHUP, and
+ * QEMU waits for POLLOUT.
  */
 class Cable {
   #server: Server | undefined;
@@ -107,7 +108,9 @@ class Cable {
   }
 }
 
-/** A QEMU without a machine: one disk, and an NBD export of it through which a guest's writes come. */
+/**
+ * A QEMU without a machine: one disk, and an NBD export of it through which a guest's writes come.
+ */
 class Source {
   private constructor(
     readonly qmp: QmpClient,
@@ -470,7 +473,8 @@ describe('a secondary daemon that is killed', () => {
     await driver.attach([direct]);
     await expectEqual(source);
 
-    // Right after the seed, before anything was committed: the base may be whole, but nobody can tell.
+    // Right after the seed, before anything was committed: the base may be whole, but nobody can
+    // tell.
     await second.kill('SIGKILL');
     await expect(recoverBases([{ name: 'disk0', base: at('base.raw') }])).rejects.toMatchObject({
       code: 'REPLICA_BASE_NOT_USABLE',

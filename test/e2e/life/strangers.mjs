@@ -1,6 +1,7 @@
-// A program of somebody who can reach the ports, and nothing more: node strangers.mjs FROM-ADDRESS PORT...
-// It holds a crowd of connections, feeds some a byte at a time, sends garbage as fast as it is taken, in the clear and
-// where TLS should begin, and comes back whenever it is thrown out. Ends when its input does; says then what it did.
+// A program of somebody who can reach the ports, and nothing more: node strangers.mjs FROM-ADDRESS
+// PORT... It holds a crowd of connections, feeds some a byte at a time, sends garbage as fast as it
+// is taken, in the clear and where TLS should begin, and comes back whenever it is thrown out. Ends
+// when its input does; says then what it did.
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
@@ -9,7 +10,10 @@ import { clearInterval, setInterval, setTimeout } from 'node:timers';
 const CROWD = 1000;
 const SLOW = 100;
 const GARBAGE = 4;
-/** For one crowd; a connection that is thrown out comes back after that, so that this takes no core of its own. */
+/**
+ * For one crowd; a connection that is thrown out comes back after that, so that this takes no core
+ * of its own.
+ */
 const BACK_MS = 100;
 
 const [from, ...ports] = process.argv.slice(2);

@@ -353,7 +353,8 @@ describe('while it seeds', () => {
     const { ended } = await seeding();
     await withQmp(pair.primary, async (qmp) => {
       const [job] = await qmp.execute('query-block-jobs', {});
-      // Under a guest that writes, this alone now and then ends QEMU 7.2, be it a test later (packages/qmp-driver/NOTES.md).
+      // Under a guest that writes, this alone now and then ends QEMU 7.2, be it a test later
+      // (packages/qmp-driver/NOTES.md).
       await Promise.all([
         qmp.executeRaw('stop'),
         qmp.executeRaw('block-job-cancel', { device: job?.device, force: true }),
@@ -422,7 +423,8 @@ describe('while it is protected', () => {
       () => gannet('status', ...onPrimary),
       (status) => status.json['primaryVm'] === 'ready',
     );
-    // It hung, and nobody has taken over: what was protected still is, with all that watches over it (see below).
+    // It hung, and nobody has taken over: what was protected still is, with all that watches over
+    // it (see below).
     expect(json['state']).toBe('protected');
     const commits = pair.commits.length;
     await pair.waitForCommits(commits + 2);

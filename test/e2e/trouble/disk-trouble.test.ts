@@ -88,7 +88,10 @@ function troubles(code: string): Json[] {
   return pair.secondaryDaemon.eventsOf('trouble').filter((event) => event['code'] === code);
 }
 
-/** The fault is on, the pair works on for some commits, and the pages that the base does not take are read right. */
+/**
+ * The fault is on, the pair works on for some commits, and the pages that the base does not take
+ * are read right.
+ */
 async function worksOnUnder(fault: DiskFault): Promise<void> {
   await faults.begin(fault);
   await writeProbe(pair.primary);

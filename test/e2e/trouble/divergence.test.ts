@@ -5,9 +5,9 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
 
-// Invariant I5, where a write of the primary goes missing while COLO itself is whole: nothing commits any more, the
-// replica never takes over, the primary serves on, and both say what happened and what to do. For links that are cut, see
-// links.test.ts.
+// Invariant I5, where a write of the primary goes missing while COLO itself is whole: nothing
+// commits any more, the replica never takes over, the primary serves on, and both say what happened
+// and what to do. For links that are cut, see links.test.ts.
 
 const PERIOD_MS = 300;
 
@@ -157,7 +157,8 @@ it('the replicator is started anew under a running secondary: it does not pass f
     checkpoints: 0,
     secondaryVmTrouble: expect.stringContaining('does not wait for its primary'),
   });
-  // The secondary may have stood still in a checkpoint for want of its disk, and have come to its end since.
+  // The secondary may have stood still in a checkpoint for want of its disk, and have come to its
+  // end since.
   expect(`${String(status['state'])}: ${String(status['reason'])}`).toMatch(
     /^(seeding: .*|diverged: a checkpoint was made, but no primary is connected to this replica)$/,
   );

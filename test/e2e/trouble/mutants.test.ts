@@ -7,8 +7,8 @@ const DEMO = ['--checkpoints', '10', '--period', '500'];
 const TRIES = 3;
 
 /**
- * A guest that reads what it has not written may also crash, and the demonstration breaks off without a verdict: that
- * says nothing of what it compares.
+ * A guest that reads what it has not written may also crash, and the demonstration breaks off
+ * without a verdict: that says nothing of what it compares.
  */
 async function demoWithVerdict(workspace: MutantWorkspace): Promise<DemoOutcome> {
   const brokenOff: string[] = [];
@@ -20,7 +20,10 @@ async function demoWithVerdict(workspace: MutantWorkspace): Promise<DemoOutcome>
   throw new Error(`no verdict in ${TRIES} demonstrations:\n${brokenOff.join('\n')}`);
 }
 
-/** Tests of the tests: broken in one place, the code must fail the demonstration, by its verdict and not by accident. */
+/**
+ * Tests of the tests: broken in one place, the code must fail the demonstration, by its verdict and
+ * not by accident.
+ */
 describe('the demonstration catches a mutant', () => {
   let workspace: MutantWorkspace | undefined;
   afterEach(async () => {

@@ -22,7 +22,8 @@ let space: string;
 let pair: LabPair | undefined;
 
 beforeEach(async () => {
-  // In a namespace of its own, which others see through its process: it is gone with that, and that with this one.
+  // In a namespace of its own, which others see through its process: it is gone with that, and that
+  // with this one.
   const script = 'mount -t tmpfs -o size=12m bases /mnt && echo mounted && exec sleep infinity';
   const command = ['--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-c', script];
   keeper = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'inherit'] });

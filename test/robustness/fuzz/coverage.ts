@@ -42,7 +42,10 @@ export class Coverage {
     return this.#seen.size;
   }
 
-  /** How many blocks were run since the last call, and never before. They count as seen, unless it is only a look. */
+  /**
+   * How many blocks were run since the last call, and never before. They count as seen, unless it
+   * is only a look.
+   */
   take(isLook = false): number {
     let scripts: readonly ScriptCoverage[] = [];
     this.#session.post('Profiler.takePreciseCoverage', (error, reply) => {

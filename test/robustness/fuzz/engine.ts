@@ -1,4 +1,5 @@
-// Coverage-guided fuzzing: an input that reaches a block of our code that none has reached before is kept, and mutated.
+// Coverage-guided fuzzing: an input that reaches a block of our code that none has reached before
+// is kept, and mutated.
 
 import { Random } from '@gannet/test-support/random.js';
 import type { Coverage } from './coverage.js';
@@ -7,13 +8,19 @@ import { Finding, type Target } from './target.js';
 
 /** Inputs between two looks at the coverage, which cost as much as some inputs. */
 const BATCH = 200;
-/** So many without anything new, and the next are tried without counting blocks, which is several times faster. */
+/**
+ * So many without anything new, and the next are tried without counting blocks, which is several
+ * times faster.
+ */
 const BLIND_AFTER = 4;
 const BLIND_BATCHES = 1000;
 const FRESH_SHARE = 0.05;
 /** One input that takes the processor for longer than this is a finding: inputs are small. */
 const SLOW_MS = 2000;
-/** Longer than this, and the processor's time is taken at a second try: asking each time would cost as much as parsing. */
+/**
+ * Longer than this, and the processor's time is taken at a second try: asking each time would cost
+ * as much as parsing.
+ */
 const SUSPECT_MS = 50;
 
 export interface Crash {

@@ -55,7 +55,10 @@ function journal(random: Random): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Each frame up to the first that is not whole or not in its place, as the essay in journal.ts has it. */
+/**
+ * Each frame up to the first that is not whole or not in its place, as the essay in journal.ts has
+ * it.
+ */
 function* framesOf(bytes: Buffer): Generator<Frame> {
   let open: bigint | undefined;
   let sealed = 0n;

@@ -1,4 +1,5 @@
-// make fuzz: throws inputs at everything that reads what a stranger may have written, and keeps what reaches new code.
+// make fuzz: throws inputs at everything that reads what a stranger may have written, and keeps
+// what reaches new code.
 //
 //   node test/robustness/dist/fuzz/main.js [--seconds N] [--target NAME] [--seed SEED] [--keep] [--blind] [--input FILE]
 
@@ -40,7 +41,8 @@ for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
     (error: unknown) => (stray ??= error instanceof Error ? error : new Error(String(error))),
   );
 }
-// Most inputs end in an error, and what costs most of it is its stack. A crash is tried again by itself.
+// Most inputs end in an error, and what costs most of it is its stack. A crash is tried again by
+// itself.
 if (values.input === undefined) Error.stackTraceLimit = 1;
 console.log(`seed ${seed}, ${values.seconds} s for each target`);
 let [inputs, crashes] = [0, 0];

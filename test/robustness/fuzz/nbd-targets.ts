@@ -115,7 +115,9 @@ function* cut(bytes: Buffer, how: number): Generator<Buffer> {
   }
 }
 
-/** Bytes from a stranger's socket, from the handshake on: it makes no difference where they are cut. */
+/**
+ * Bytes from a stranger's socket, from the handshake on: it makes no difference where they are cut.
+ */
 export const nbdServer: Target = {
   name: 'nbd-server',
   bytesMax: 20_000,

@@ -82,7 +82,10 @@ function messages(pieces: readonly Buffer[]): string {
   return found.join('\n');
 }
 
-/** A QEMU that says anything: the client connects or not, answers or not, and never throws where nobody listens. */
+/**
+ * A QEMU that says anything: the client connects or not, answers or not, and never throws where
+ * nobody listens.
+ */
 export const qmpClient: Target = {
   name: 'qmp-client',
   bytesMax: 10_000,

@@ -7,7 +7,10 @@ export interface Target {
   readonly make: (random: Random) => Buffer;
   /** Words of the language, to be put into inputs. */
   readonly words: readonly Buffer[];
-  /** @throws where something is wrong with what the code under test did: an error of a kind that it may throw is not */
+  /**
+   * @throws where something is wrong with what the code under test did: an error of a kind that it
+   * may throw is not
+   */
   readonly run: (input: Buffer) => void | Promise<void>;
   /** Mends what no mutation gets right by chance, such as digests. */
   readonly mend?: (input: Buffer, random: Random) => Buffer;

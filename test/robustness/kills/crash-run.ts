@@ -1,4 +1,5 @@
-// One life of a real secondary daemon, from seeding to a kill -9 at a bad moment, and what can be recovered behind it.
+// One life of a real secondary daemon, from seeding to a kill -9 at a bad moment, and what can be
+// recovered behind it.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -233,7 +234,10 @@ class Life {
     if (fua) history.durable = Math.max(history.durable, index + 1);
   }
 
-  /** @returns what `gannet recover` came to in the end, perhaps after some recoveries that were killed, too */
+  /**
+   * @returns what `gannet recover` came to in the end, perhaps after some recoveries that were
+   * killed, too
+   */
   async #recover(): Promise<LifeReport['end']> {
     for (let kills = this.random.below(3); kills > 0 && this.#isAcknowledged; kills--) {
       await this.#recovery(1 + this.random.below(24));

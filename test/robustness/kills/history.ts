@@ -1,4 +1,5 @@
-// What a guest has done to its disks, and whether a disk that came out of a crash can be what is left of it.
+// What a guest has done to its disks, and whether a disk that came out of a crash can be what is
+// left of it.
 
 import type { Random } from '@gannet/test-support/random.js';
 
@@ -11,7 +12,9 @@ export interface Write {
   readonly isZero: boolean;
   /** Tells its bytes from those of all others. */
   readonly id: number;
-  /** For each disk: how many of its writes had been answered, without a gap, when this one was sent. */
+  /**
+   * For each disk: how many of its writes had been answered, without a gap, when this one was sent.
+   */
   readonly seen: readonly number[];
 }
 
@@ -23,7 +26,10 @@ export function contentsOf({ length, isZero, id }: Write): Buffer {
   return bytes;
 }
 
-/** One disk: what it held when the secondary took over, and every write since, in the order of the wire. */
+/**
+ * One disk: what it held when the secondary took over, and every write since, in the order of the
+ * wire.
+ */
 export class DiskHistory {
   readonly writes: Write[] = [];
   /** This many of them have been answered, without a gap. */
@@ -40,8 +46,8 @@ export class DiskHistory {
   }
 
   /**
-   * After a crash the disk must be what the first n writes made of it, for one n: nothing that was durable is missing,
-   * and no write is there without all that came before it.
+   * After a crash the disk must be what the first n writes made of it, for one n: nothing that was
+   * durable is missing, and no write is there without all that came before it.
    *
    * @returns each such n; none where the image is torn, or lacks what was durable
    */
@@ -71,7 +77,10 @@ export function apply(disk: Buffer, write: Write): void {
   contentsOf(write).copy(disk, write.offset);
 }
 
-/** Whether no disk, cut so, has a write that was sent after another disk's write was answered which is not there. */
+/**
+ * Whether no disk, cut so, has a write that was sent after another disk's write was answered which
+ * is not there.
+ */
 export function isCausal(histories: readonly DiskHistory[], cuts: readonly number[]): boolean {
   return histories.every(({ writes }, disk) => {
     const last = writes[(cuts[disk] ?? 0) - 1];

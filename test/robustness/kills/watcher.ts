@@ -1,8 +1,9 @@
 import { type FSWatcher, watch } from 'node:fs';
 
 /**
- * Ends a process with SIGKILL when a folder has seen so many changes: a base that is written, a journal that grows, a
- * state file that is renamed. The moment is always one in which something is being written.
+ * Ends a process with SIGKILL when a folder has seen so many changes: a base that is written, a
+ * journal that grows, a state file that is renamed. The moment is always one in which something is
+ * being written.
  */
 export class KillAtChange {
   readonly #watcher: FSWatcher;

@@ -68,9 +68,12 @@ export class Daemon {
   ): Promise<Daemon> {
     const daemon = new Daemon(config, log, onEvent);
     daemon.#history.role = role;
+    // A request may arrive before listen() returns; it waits for the role that begins after that.
+    let begin = (): void => undefined;
+    daemon.#role = new Promise<void>((resolve) => (begin = resolve)).then(() => daemon.#play(role));
     // First: who has the control socket is the only daemon of this configuration.
     daemon.#control = await ControlServer.listen(config.control, daemon.#methods());
-    daemon.#role = daemon.#play(role);
+    begin();
     try {
       await daemon.#role;
       await daemon.#serveWeb();
