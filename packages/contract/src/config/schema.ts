@@ -198,7 +198,7 @@ export const fileSchema = z.strictObject({
   tls: tlsSchema
     .optional()
     .meta(
-      section('credentials for all `tls:HOST:PORT` addresses', { see: 'explanation/security.md' }),
+      section('credentials for all `tls:HOST:PORT` addresses', { see: 'how-to/tls.md' }),
     ),
   fence: fenceSchema.optional().meta(
     section('a command that makes sure the other host no longer runs the VM', {
