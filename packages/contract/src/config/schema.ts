@@ -188,18 +188,14 @@ export const fileSchema = z.strictObject({
     .meta(
       section('network cards whose connections survive a failover', { see: 'how-to/network.md' }),
     ),
-  http: httpSchema
-    .optional()
-    .meta(
-      section('web page and metrics; without this section there are none', {
-        see: 'reference/metrics.md',
-      }),
-    ),
+  http: httpSchema.optional().meta(
+    section('web page and metrics; without this section there are none', {
+      see: 'reference/metrics.md',
+    }),
+  ),
   tls: tlsSchema
     .optional()
-    .meta(
-      section('credentials for all `tls:HOST:PORT` addresses', { see: 'how-to/tls.md' }),
-    ),
+    .meta(section('credentials for all `tls:HOST:PORT` addresses', { see: 'how-to/tls.md' })),
   fence: fenceSchema.optional().meta(
     section('a command that makes sure the other host no longer runs the VM', {
       reloads: true,
