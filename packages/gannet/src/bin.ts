@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { main } from './cli/cli.js';
+import { main } from './command.js';
 
-// Not by running out of work: what an interrupted command still waited for must not hold the process.
+// Exit explicitly: what an interrupted command was waiting for must not keep the process alive.
 process.exit(await main(process.argv.slice(2)));

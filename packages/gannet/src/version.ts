@@ -4,5 +4,5 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
   readonly version: string;
 };
 
-/** Of the installed package. */
+/** The version of the installed package. */
 export const VERSION = manifest.version;

@@ -1,27 +1,28 @@
-/** The keys of a configuration file, read from the schema that checks it. */
+/** The keys of a configuration file, read from its schema. */
 import { z } from 'zod';
 import { fileSchema, type KeyNotes } from '@gannet/contract';
 
+/** A key, for the manual page and docs/reference/config.md. */
 export interface ConfigKey extends Omit<KeyNotes, 'description' | 'reloads'> {
   /** As in docs/reference/config.md: `primary.nbd`, `disks[].name`. */
   readonly key: string;
   readonly text: string;
-  /** What a value is, in words: `integer`, `true or false`, `one of …`, `address`, `list of …`. */
+  /** Form of a value, in words: `integer`, `true or false`, `one of …`, `address`, `list of …`. */
   readonly form: string;
-  /** Smallest and largest number; undefined without a limit. */
+  /** Smallest and largest value of a number; undefined if there is no limit. */
   readonly min: number | undefined;
   readonly max: number | undefined;
-  /** As in JSON; undefined without one. */
+  /** The default as JSON; undefined if there is none. */
   readonly defaultText: string | undefined;
   readonly choices: readonly string[];
-  /** Its section does not do without it. */
+  /** Whether its section must have it. */
   readonly isRequired: boolean;
   readonly reloads: boolean;
 }
 
-/** A part of the file: a key with keys of its own. The first is the file itself. */
+/** A key that has keys of its own. The first section is the file itself. */
 export interface ConfigSection {
-  /** '' for the file, `disks[]`, `http.tls` */
+  /** Such as `disks[]` or `http.tls`; '' for the file. */
   readonly name: string;
   readonly text: string;
   readonly see: string | undefined;
@@ -29,7 +30,7 @@ export interface ConfigSection {
   readonly keys: readonly ConfigKey[];
 }
 
-/** What z.toJSONSchema() makes of an object, as far as it is read here (JSON Schema, draft 2020-12), and our notes. */
+/** The parts of JSON Schema (draft 2020-12) that are read here, and the notes of key(). */
 interface Shape extends Partial<KeyNotes> {
   readonly type?: string;
   readonly form?: string;
@@ -44,10 +45,12 @@ interface Shape extends Partial<KeyNotes> {
   readonly items?: Shape;
 }
 
+/** All keys, in the order of the schema. */
 export function configKeys(): ConfigKey[] {
   return configSections().flatMap(({ keys }) => keys);
 }
 
+/** All sections, each with its keys. */
 export function configSections(): ConfigSection[] {
   const shape = z.toJSONSchema(fileSchema, { io: 'input', unrepresentable: 'any' }) as Shape;
   return sectionsOf(shape, '', shape, true);
@@ -95,7 +98,7 @@ function formOf({ form, type = '', enum: choices, items, minItems = 0 }: Shape):
   return type === 'boolean' ? 'true or false' : type;
 }
 
-/** zod says of every integer that it is a safe one. */
+/** zod gives every integer the largest safe integer as its maximum. */
 function rangeOf({ minimum, exclusiveMinimum, maximum }: Shape): Pick<ConfigKey, 'min' | 'max'> {
   const min = minimum ?? (exclusiveMinimum === undefined ? undefined : exclusiveMinimum + 1);
   return { min, max: maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum };

@@ -1,61 +1,83 @@
-/** What each command looks like when it is used, for its --help. */
+/** Texts of --help: the examples of each command, and what follows the list of commands. */
 const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: string])[]>> = {
   secondary: [
-    ['gannet secondary web', 'as /etc/gannet/web.yaml says; then start its QEMU'],
-    ['gannet secondary web --overwrite', 'over a base that holds an older copy'],
-    ['gannet secondary -c ./web.yaml --log-level debug', 'with a file of your own'],
+    ['gannet secondary web', 'configured in /etc/gannet/web.yaml; start its QEMU afterwards'],
+    ['gannet secondary web --overwrite', 'its base holds an older copy'],
+    ['gannet secondary -c ./web.yaml --log-level debug', 'another configuration file'],
   ],
-  primary: [['gannet primary web', 'beside the running VM; it changes nothing by itself']],
+  primary: [['gannet primary web', 'beside the running VM; does not change it until `protect`']],
   protect: [
-    ['gannet protect web', 'copies the disks, starts COLO, returns when it is protected'],
-    ['gannet protect web --seed-rate 50MiB', 'leaves the network to others'],
+    ['gannet protect web', 'returns once the VM is protected'],
+    ['gannet protect web --seed-rate 50MiB', 'leaves bandwidth for other traffic'],
     ['gannet protect web --json 2>progress', 'progress as JSON lines, the result on stdout'],
   ],
   'seed-rate': [
-    ['gannet seed-rate web --rate 10MiB', 'slower, from now on'],
-    ['gannet seed-rate web --rate 0', 'as fast as it goes'],
+    ['gannet seed-rate web --rate 10MiB', 'slower'],
+    ['gannet seed-rate web --rate 0', 'as fast as possible'],
   ],
   check: [
-    ['gannet check web', 'what is in the way, why it matters, what to do'],
-    ['gannet check web --print-secondary > start.sh', "the other QEMU's command line"],
+    ['gannet check web', 'findings, why they matter, what to do'],
+    ['gannet check web --print-secondary > start.sh', "a command line for the secondary's QEMU"],
   ],
   status: [
-    ['gannet status web', 'both sides, link, memory, the last checkpoints'],
-    ['gannet status web --json | jq .state', 'for a program; `schema` is its version'],
-    ['gannet status web >/dev/null; echo $?', '0 as it should be, 3 degraded'],
+    ['gannet status web', 'both sides, link, memory, last checkpoint'],
+    ['gannet status web --json | jq .state', 'for scripts; `schema` is the version of the format'],
+    ['gannet status web >/dev/null; echo $?', '0 if nothing is wrong, 3 if degraded'],
   ],
   watch: [
-    ['gannet watch web', 'live, until Ctrl-C'],
-    ['ssh host gannet watch web | tee web.log', 'lines instead, without a terminal'],
+    ['gannet watch web', 'until Ctrl-C'],
+    ['ssh host gannet watch web | tee web.log', 'lines instead of a screen, without a terminal'],
   ],
   events: [
-    ['gannet events web', 'what happened, with what to do about it'],
-    ['gannet events web --follow', 'and what happens next, until Ctrl-C'],
+    ['gannet events web', 'everything since the daemon started'],
+    ['gannet events web --follow', 'and new events, until Ctrl-C'],
     ['gannet events web --follow --json | jq -c "select(.kind == \\"commit\\")"', ''],
   ],
   page: [
-    ['gannet page web', 'the address of the web page, with its token'],
-    ['ssh -L 9470:127.0.0.1:9470 host', 'from elsewhere: then open the same address here'],
+    ['gannet page web', 'open this URL in a browser on this host'],
+    ['ssh -L 9470:127.0.0.1:9470 host', 'a tunnel: then open the same URL on your machine'],
   ],
-  checkpoint: [['gannet checkpoint web', 'on the primary host; returns when it is done']],
+  checkpoint: [['gannet checkpoint web', 'on the primary host; returns when it is committed']],
   failover: [
-    ['gannet failover web', 'on the secondary host, when the primary is gone'],
-    ['gannet failover web --force', 'you are certain that it does not run any more'],
+    ['gannet failover web', 'on the secondary host, when the primary has failed'],
+    ['gannet failover web --force', 'only if you are certain that the primary VM has stopped'],
   ],
   detach: [
-    ['gannet detach web', 'on the primary host; also stops a copy that is under way'],
-    ['gannet detach web --force', 'though the secondary can not be told'],
+    ['gannet detach web', 'on the primary host; also cancels a copy in progress'],
+    [
+      'gannet detach web --force',
+      'the secondary cannot be notified: make sure it never takes over',
+    ],
   ],
   reprotect: [
-    ['gannet reprotect web', 'on the host of the survivor, with a new secondary waiting'],
+    ['gannet reprotect web', "on the survivor's host, after a new secondary has been started"],
   ],
-  recover: [['gannet recover web', 'the daemon is not running, and a journal is left']],
+  recover: [['gannet recover web', 'while the daemon is stopped and a journal exists']],
   completion: [
     ['eval "$(gannet completion bash)"', 'in ~/.bashrc'],
     ['gannet completion fish > ~/.config/fish/completions/gannet.fish', ''],
   ],
 };
 
+/** What --help prints after the commands: paragraphs with a title, which the manual page reads. */
+export const EPILOGUE = `
+Examples:
+  gannet secondary web      on the secondary host; start its QEMU afterwards
+  gannet primary web        on the primary host, where the VM runs
+  gannet check web          finds what would prevent protection
+  gannet protect web        copies the disks and starts COLO
+  gannet status web --json
+  gannet watch web          the same, live
+  gannet failover web       on the secondary host, when the primary has failed
+
+Files of the VM web, unless its configuration or the environment names others:
+  /etc/gannet/web.yaml          configuration       $GANNET_CONFIG_DIR
+  /run/gannet/web.*             sockets             $GANNET_RUN_DIR
+  /var/lib/gannet/web.journal   failover journal    $GANNET_STATE_DIR
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`;
+
+/** The examples of a command, for its --help. */
 export function examplesOf(command: string): string {
   const examples = EXAMPLES[command] ?? [];
   if (examples.length === 0) return '';

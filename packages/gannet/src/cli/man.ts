@@ -1,11 +1,11 @@
-/** gannet(1), written from the table of commands; man-pages(7) says which sections there are. */
+/** gannet(1), generated from the parser; its sections follow man-pages(7). */
 import type { Command } from 'commander';
 import { buildProgram } from './cli.js';
 import { VERSION } from '../version.js';
 import { type ConfigKey, configKeys } from './config-keys.js';
 import { type CommandEntry, type OptionEntry, tableOf } from './option-table.js';
 
-/** @returns the page, in the language of man(7) */
+/** @returns the page, in the macros of man(7) */
 export function manPage(): string {
   const program = buildProgram();
   const description = program.description().replace(/\.$/, '');
@@ -19,12 +19,13 @@ export function manPage(): string {
     '.RI [ VM ]',
     '.RI [ OPTION ]...',
     '.SH DESCRIPTION',
-    'Two hosts run a VM side by side with QEMU\\(aqs COLO; when the host of the primary dies, the secondary carries on.',
-    'A daemon on each host holds the protection; the other commands ask the one beside them.',
+    'Two hosts run the same VM with QEMU\\(aqs COLO.',
+    'If the host of the primary VM fails, the secondary VM takes over from the last checkpoint.',
+    'A daemon runs on each host. The other commands talk to the daemon on the same host.',
     '.SH COMMANDS',
     ...tableOf(program).flatMap(commandLines),
     '.SH CONFIGURATION',
-    'The keys of /etc/gannet/VM.yaml; sizes are bytes, or numbers with KiB, MiB, GiB, TiB.',
+    'The keys of /etc/gannet/VM.yaml. Sizes are bytes, or whole numbers with KiB, MiB, GiB or TiB.',
     ...configKeys().flatMap(keyLines),
     ...epilogueOf(program).flatMap(sectionLines),
     '.SH SEE ALSO',
@@ -34,7 +35,7 @@ export function manPage(): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What --help says behind the commands: paragraphs of `Title:` and indented lines, or of `Title: text`. */
+/** The paragraphs after the commands in --help: `Title:` and indented lines, or `Title: text`. */
 function epilogueOf(program: Command): string[] {
   let help = '';
   program.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
@@ -83,7 +84,7 @@ function keyLines({ key, text, defaultText, fallback, choices }: ConfigKey): str
   return ['.TP', `.B ${roff(key)}`, roff([text, ...notes].join('; ').replaceAll('`', ''))];
 }
 
-/** Nothing in it is taken for a request or an escape; minus signs can be copied. */
+/** Escapes text, so that it has no requests or escapes; minus signs stay copyable. */
 function roff(text: string): string {
   return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replace(/^[.']/, '\\&$&');
 }

@@ -1,22 +1,25 @@
-/** The command as data, read from the parser itself: completion and the manual page can't say anything else than it. */
+/** The command line as data, read from the parser, for completion and the manual page. */
 import type { Command, Option } from 'commander';
 
+/** An option of a command. */
 export interface OptionEntry {
   readonly long: string;
   readonly short: string | undefined;
   /** As in --help: `--timeout <seconds>`. */
   readonly flags: string;
   readonly text: string;
-  /** Of its value; undefined for a flag. */
+  /** Its value; undefined for a flag. */
   readonly value: ValueEntry | undefined;
   readonly defaultText: string | undefined;
 }
 
+/** An argument, or the value of an option. */
 export interface ValueEntry {
   readonly name: string;
   readonly choices: readonly string[];
 }
 
+/** A command. */
 export interface CommandEntry {
   readonly name: string;
   readonly text: string;
@@ -25,6 +28,7 @@ export interface CommandEntry {
   readonly options: readonly OptionEntry[];
 }
 
+/** All commands of a program. */
 export function tableOf(program: Command): CommandEntry[] {
   return program.commands.map((command) => ({
     name: command.name(),

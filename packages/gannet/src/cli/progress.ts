@@ -3,7 +3,7 @@ import { formatBytes, type Output, ProgressBar } from './terminal.js';
 
 type Report = Readonly<Record<string, unknown>>;
 
-/** What is counted in a stage that says how far it is. */
+/** Labels of the stages that report bytes. */
 const LABELS: Readonly<Record<string, string>> = {
   seed: '  copying',
   colo: '  memory',
@@ -12,8 +12,9 @@ const LABELS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Shows how long work gets on, as it is reported: stages, and bytes of those that can tell. On a terminal a bar, else a
- * line a second; with `json` each report as a line of JSON. All on stderr: stdout is for the result.
+ * Shows progress reports: the stage, and for long stages bytes, rate and time left. On a terminal
+ * this is a bar, otherwise a line a second; with `json`, each report is a line of JSON. Everything
+ * goes to stderr, because stdout is for the result.
  */
 export function showProgress(
   json: boolean,

@@ -1,4 +1,4 @@
-/** Progress and tables for people: a bar that redraws itself on a terminal, plain lines elsewhere. */
+/** Progress bars and tables. A bar redraws itself on a terminal; elsewhere it is plain lines. */
 import { formatBytes } from '../view/format.js';
 
 export { formatBytes };
@@ -6,21 +6,23 @@ export { formatBytes };
 const BAR_CELLS = 30;
 const LINE_EVERY_MS = 1000;
 
+/** Where to write; a Node.js stream is one. */
 export interface Output {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   write(text: string): unknown;
 }
 
+/** A measured rate. */
 export interface Measured {
   readonly bytesPerSec: number;
-  /** Null where nobody can say. */
+  /** Null if unknown. */
   readonly secondsLeft: number | null;
-  /** What else there is to say. */
+  /** Shown at the end of the line. */
   readonly note?: string;
 }
 
-/** One line that redraws itself at a terminal; elsewhere a line a second. */
+/** A line that redraws itself on a terminal; elsewhere, a new line each second. */
 export class ProgressBar {
   #startMs = performance.now();
   #lastLineMs = -Infinity;
@@ -32,7 +34,7 @@ export class ProgressBar {
     private readonly output: Output = process.stderr,
   ) {}
 
-  /** @param measured what a better meter says of rate and time left; else the mean since the start counts */
+  /** @param measured rate and time left; default: the mean since the start */
   update(done: number, total: number, measured?: Measured): void {
     const now = performance.now();
     const isTTY = this.output.isTTY === true;
@@ -44,7 +46,13 @@ export class ProgressBar {
     const share = total > 0 ? Math.min(1, done / total) : 1;
     const { bytesPerSec: rate, secondsLeft: left, note = '' } = measured ?? this.#mean(done, total);
     const percent = `${Math.floor(share * 100)}`.padStart(3);
-    const text = `${percent} %  ${formatBytes(done)} of ${formatBytes(total)}  ${formatBytes(rate)}/s  ${left === null ? '-' : left} s left${note === '' ? '' : `  ${note}`}`;
+    const text = [
+      `${percent} %`,
+      `${formatBytes(done)} of ${formatBytes(total)}`,
+      `${formatBytes(rate)}/s`,
+      left === null ? '- s left' : `${left} s left`,
+      ...(note === '' ? [] : [note]),
+    ].join('  ');
     if (isTTY) {
       const filled = Math.round(share * BAR_CELLS);
       const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
@@ -62,14 +70,14 @@ export class ProgressBar {
     return { bytesPerSec, secondsLeft: bytesPerSec > 0 ? Math.ceil(leftBytes / bytesPerSec) : 0 };
   }
 
-  /** Leaves the cursor on a fresh line. */
+  /** Moves the cursor to a new line. */
   end(): void {
     if (this.#isOpen) this.output.write('\n');
     this.#isOpen = false;
   }
 }
 
-/** Rows of label and value, aligned. */
+/** Rows of label and value, aligned in columns. */
 export function formatTable(rows: readonly (readonly [label: string, value: string])[]): string {
   const width = Math.max(...rows.map(([label]) => label.length));
   return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}\n`).join('');

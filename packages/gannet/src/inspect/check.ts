@@ -1,4 +1,4 @@
-/** `gannet check`: both sides, asked and judged. */
+/** `gannet check`: collects reports of both sides and derives findings from them. */
 import { hostname } from 'node:os';
 import {
   checkSecondary,
@@ -18,7 +18,7 @@ import {
   GannetError,
   type PrimaryConfig,
 } from '@gannet/contract';
-import { PeerLink } from '../daemon/peer/peer-link.js';
+
 import {
   baseFindings,
   hostFinding,
@@ -29,18 +29,25 @@ import {
 import { addressText, linksOf } from './disk-links.js';
 import { inspectDirectly, type SideReport } from './side-report.js';
 
-const PEER_TIMEOUT_MS = 2000;
-
+/** A finding of this package or of the driver. */
 export type AnyFinding = Finding<string>;
 
+/** Asks the secondary's daemon for its report, over a peer link made for this one question. */
+export type AskPeer = (config: PrimaryConfig) => Promise<unknown>;
+
+/** The findings, and the reports that they come from. */
 export interface CheckResult {
   readonly findings: readonly AnyFinding[];
   readonly primary?: SideReport;
   readonly secondary?: SideReport;
 }
 
-/** Asks the daemons, or QEMU where there is none, and says all that is wrong. */
-export async function check(config: Config): Promise<CheckResult> {
+/**
+ * Checks a pair from either host. A side without a daemon is asked directly over QMP.
+ *
+ * @param askPeer used if no primary daemon runs whose link could be used
+ */
+export async function check(config: Config, askPeer: AskPeer): Promise<CheckResult> {
   const own = await askOwn(config);
   if (own.role === 'secondary') {
     return { findings: judgeSecondary(own), secondary: own };
@@ -48,10 +55,14 @@ export async function check(config: Config): Promise<CheckResult> {
   let secondary: SideReport | undefined;
   const findings: AnyFinding[] = [];
   try {
-    secondary = await askSecondary(asPrimary(config), own.isServing);
+    const { control } = config;
+    const primary = asPrimary(config);
+    secondary = own.isServing
+      ? await askDaemon(control, { peer: true })
+      : ((await askPeer(primary)) as SideReport);
   } catch (error) {
     const message = `the secondary's daemon does not answer: ${describeError(error).message}`;
-    const remedy = 'Start it with `gannet secondary` on its host, and see to primary.peer.';
+    const remedy = `Run \`gannet secondary ${config.vm}\` on its host, and check primary.peer.`;
     findings.push(hostFinding('warning', 'peer-unreachable', message, remedy));
   }
   findings.push(...judgePair(config, own, secondary));
@@ -76,29 +87,7 @@ async function askDaemon(control: string, params = {}): Promise<SideReport> {
   }
 }
 
-/** Over the peer link: our daemon's, or for the moment one of our own. */
-async function askSecondary(config: PrimaryConfig, isServing: boolean): Promise<SideReport> {
-  if (isServing) return askDaemon(config.control, { peer: true });
-  const nothing = (): void => undefined;
-  const link = PeerLink.dial(config.primary.peer, {
-    ...config.peer,
-    vm: config.vm,
-    role: 'primary',
-    status: () => ({ role: 'primary', state: 'none', epoch: 0, vm: 'awaited', link: 'none' }),
-    onLiveness: nothing,
-    onStatus: nothing,
-    onNotice: nothing,
-    onRefused: nothing,
-    onAsk: () => Promise.reject(new Error('no daemon')),
-  });
-  try {
-    return (await link.ask(PEER_TIMEOUT_MS)) as SideReport;
-  } finally {
-    await link.close();
-  }
-}
-
-/** Pure, but for nothing: every finding there is about these two sides. */
+/** Pure function: derives all findings from the two reports. */
 export function judgePair(
   config: Config,
   primary: SideReport,
@@ -150,9 +139,9 @@ function secondaryHostFindings(
 
 function troubleFindings({ role, trouble, qmp }: SideReport): HostFinding[] {
   if (trouble === undefined) return [];
-  const message = `the ${role} VM cannot be asked at ${addressText(qmp)}: ${trouble}`;
+  const message = `the ${role} VM does not answer at ${addressText(qmp)}: ${trouble}`;
   const remedy =
-    'See that QEMU runs with this QMP socket, and that nobody else is connected to it.';
+    'Check that QEMU runs with this QMP socket, and that no other program is connected to it.';
   return [hostFinding('error', 'qmp-unreachable', message, remedy)];
 }
 
@@ -164,13 +153,14 @@ function shimFindings({ role, report, host }: SideReport): Finding[] {
 function namesFindings(primary: SideReport, secondary: SideReport): HostFinding[] {
   const findings: HostFinding[] = [];
   if (primary.vm !== secondary.vm) {
-    const message = `the primary's VM is ${primary.vm}, the secondary's ${secondary.vm}`;
-    const remedy = 'Give `vm` the same name in both configurations, or mend primary.peer.';
+    const message = `\`vm\` is ${primary.vm} on the primary, but ${secondary.vm} on the secondary`;
+    const remedy = 'Set `vm` to the same name in both configurations, or correct primary.peer.';
     findings.push(hostFinding('error', 'vm-differs', message, remedy));
   }
   if (primary.hostname === secondary.hostname) {
-    const message = `both sides are on ${primary.hostname}`;
-    findings.push(hostFinding('info', 'same-host', message, 'Fine for a trial.'));
+    const message = `both sides run on the host ${primary.hostname}`;
+    const remedy = 'Use a second host in production; one host is fine for a trial.';
+    findings.push(hostFinding('info', 'same-host', message, remedy));
   }
   const names = ({ disks }: SideReport): string[] => disks.map(({ name }) => name);
   const [ours, theirs] = [names(primary), names(secondary)];
@@ -178,20 +168,26 @@ function namesFindings(primary: SideReport, secondary: SideReport): HostFinding[
     (name) => !(ours.includes(name) && theirs.includes(name)),
   );
   for (const name of odd) {
-    const message = `the disk ${name} is in the configuration of one side only`;
-    const remedy = 'List the same names under `disks` on both sides.';
+    const message = `the disk ${name} is in only one of the two configurations`;
+    const remedy = 'List the same disks, with the same names, in both configurations.';
     findings.push(hostFinding('error', 'disks-differ', message, remedy, name));
   }
   return findings;
 }
 
+/** Options of `gannet check --print-secondary`. */
 export interface PrintOptions {
-  /** Default: where the primary is going to send its state. */
+  /** Where the secondary QEMU waits; default: `primary.migrate`. */
   readonly incoming?: string | undefined;
+  /** Back ends of the secondary's network cards and serial ports, by id. */
   readonly backends?: Readonly<Record<string, string>>;
 }
 
-/** @throws GannetError GANNET_NOT_READY when the primary VM or the secondary's daemon could not be asked */
+/**
+ * The command line for the secondary's QEMU.
+ *
+ * @throws GannetError GANNET_NOT_READY if the primary VM or the secondary's daemon did not answer
+ */
 export function printSecondary(
   config: Config,
   { primary, secondary }: CheckResult,
@@ -199,8 +195,10 @@ export function printSecondary(
 ): SecondaryCommand {
   const { migrate } = asPrimary(config).primary;
   if (primary?.report === undefined || secondary?.nbd === undefined) {
-    const message = "the secondary's command line needs the primary VM and the secondary's daemon";
-    const remedy = 'Start both; the secondary QEMU comes after its daemon.';
+    const message =
+      "the secondary's command line is derived from the primary VM and the secondary's daemon, " +
+      'and one of them does not answer';
+    const remedy = 'Start the primary VM and `gannet secondary`, then run this command again.';
     throw new GannetError('GANNET_NOT_READY', message, remedy);
   }
   const exports = new Map(secondary.disks.map((disk) => [disk.name, disk.export]));

@@ -1,8 +1,8 @@
-/** What the two configurations say of the disks and how they are linked. */
+/** Disks and network cards of a configuration, as the driver's options. */
 import { type ComparedCard, type DiskLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
 import type { Address, Config, PrimaryConfig } from '@gannet/contract';
 
-/** How the primary reaches the replicas. */
+/** How the primary's QEMU reaches the replica of each disk. */
 export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLink[] {
   const { nbd } = primary;
   const isSecured = nbd.type === 'inet' && nbd.tls === true;
@@ -25,13 +25,13 @@ export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLi
   });
 }
 
-/** As QEMU is told. */
+/** An address as an option of QEMU's NBD client. */
 export function serverOf(address: Address): DiskLink['server'] {
   if (address.type === 'unix') return address;
   return { type: 'inet', host: address.host, port: address.port };
 }
 
-/** The network cards of a primary, or of a secondary. */
+/** The network cards of one role; empty if the configuration has no sockets for it. */
 export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): ComparedCard[] {
   return network.flatMap((card) => {
     const { netdev, compareTimeoutMs, [role]: sockets } = card;
@@ -39,11 +39,12 @@ export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): Com
   });
 }
 
-/** The replicator names its exports so: a VM with one disk has no use for the disk's name. */
+/** The replicator's names of its exports: with one disk, the name is left out. */
 export function exportName(disks: Config['disks'], name: string, end: 'pvm' | 'svm'): string {
   return disks.length === 1 ? end : `${name}-${end}`;
 }
 
+/** An address as it is written in a configuration. */
 export function addressText(address: Address): string {
   if (address.type === 'unix') return `unix:${address.path}`;
   return `${address.tls ? 'tls:' : ''}${address.host}:${address.port}`;

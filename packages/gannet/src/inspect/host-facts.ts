@@ -1,4 +1,4 @@
-/** What only the host of a daemon can tell. Nothing is written, nothing that listens for QEMU is disturbed. */
+/** Facts that only the host itself knows. Read-only; never connects to a migration listener. */
 import { constants } from 'node:fs';
 import { access, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { freemem, totalmem } from 'node:os';
@@ -15,36 +15,38 @@ import {
 import { addressText } from './disk-links.js';
 
 const PROBE_TIMEOUT_MS = 2000;
-/** What the replicator takes when the configuration does not say. */
+/** The replicator's default for `secondary.memory.hard`. */
 const HARD_LIMIT_BYTES = 1024 * 1024 * 1024;
 const SHIM = 'colo-tcg-shim';
 const TCP_LISTEN = '0A';
 
+/** A base image or block device. */
 export interface BaseFacts {
   readonly name: string;
   readonly path: string;
-  /** Of the file, else what the configuration will have created. */
+  /** Size of the file; if it does not exist, the size that it will be created with. */
   readonly sizeBytes?: number;
   readonly exists: boolean;
   readonly allocatedBytes: number;
-  /** On its file system. */
+  /** Free space on its file system. */
   readonly freeBytes?: number;
-  /** From the state file beside it. */
+  /** What the state file beside it says. */
   readonly record?: { readonly vm: string; readonly disk: string; readonly state: string };
   readonly trouble?: string;
-  /** As configured. */
+  /** Format in the configuration. */
   readonly format: string;
-  /** What qemu-img sees there. */
+  /** What qemu-img finds. */
   readonly found?: { readonly format: string; readonly isInUse: boolean };
 }
 
+/** Everything that is read from a host. */
 export interface HostFacts {
   readonly memory: { readonly totalBytes: number; readonly availableBytes: number };
-  /** What the buffers may come to; on a secondary. */
+  /** Hard limit of the buffers; 0 on a primary. */
   readonly bufferBytes: number;
   readonly bases: readonly BaseFacts[];
   readonly overwrite: boolean;
-  /** Who was looked for and did not answer. */
+  /** Addresses of the configuration that do not answer. */
   readonly unreachable: readonly {
     readonly key: string;
     readonly address: string;
@@ -55,10 +57,11 @@ export interface HostFacts {
     readonly path: string;
     readonly why: string;
   }[];
-  /** Whether QEMU has the shim that COLO needs under TCG; absent where its process was not found. */
+  /** Whether QEMU runs with the shim that COLO needs under TCG; absent if QEMU was not found. */
   readonly shim?: boolean;
 }
 
+/** Reads the facts of a primary host. */
 export async function primaryHostFacts(config: PrimaryConfig): Promise<HostFacts> {
   const { nbd, migrate } = config.primary;
   const unreachable = [
@@ -68,7 +71,11 @@ export async function primaryHostFacts(config: PrimaryConfig): Promise<HostFacts
   return { ...(await commonFacts(config)), bases: [], unreachable, bufferBytes: 0 };
 }
 
-/** @param isServing whether the daemon of this side runs: then its NBD server has to answer */
+/**
+ * Reads the facts of a secondary host.
+ *
+ * @param isServing whether the daemon of this side runs: then its NBD server must answer
+ */
 export async function secondaryHostFacts(
   config: SecondaryConfig,
   isServing: boolean,
@@ -90,7 +97,7 @@ export async function secondaryHostFacts(
   };
 }
 
-/** A file in it. */
+/** The path of some file in that folder. */
 function inFolder(folder: string | undefined): string | undefined {
   return folder === undefined ? undefined : path.join(folder, 'spill');
 }
@@ -121,7 +128,7 @@ async function commonFacts(
   };
 }
 
-/** MemAvailable counts what the page cache would give back; os.freemem() may not. */
+/** MemAvailable includes memory that the page cache can release; os.freemem() may not. */
 async function availableBytes(): Promise<number> {
   const text = await readFile('/proc/meminfo', 'utf8').catch(() => '');
   const kib = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
@@ -133,7 +140,7 @@ async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
   const there = await stat(base).catch(() => undefined);
   const files = await statfs(path.dirname(base)).catch(() => undefined);
   const found = await probeImage(base);
-  // An empty file is given the size of the configuration.
+  // An empty file will be grown to the size in the configuration.
   const isEmpty = there?.isFile() === true && there.size === 0;
   const size = format === 'raw' && found?.format !== format ? there?.size : found?.sizeBytes;
   const sizeBytes = isEmpty || !size ? disk.sizeBytes : size;
@@ -142,7 +149,7 @@ async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
     path: base,
     exists: there !== undefined,
     allocatedBytes: (there?.blocks ?? 0) * 512,
-    // A block device is as large as it is.
+    // A block device does not grow.
     ...(files && there?.isBlockDevice() !== true && { freeBytes: files.bavail * files.bsize }),
     format,
     ...(found && !isEmpty && { found: { format: found.format, isInUse: found.isInUse } }),
@@ -164,8 +171,8 @@ async function unreachableNbd(key: string, nbd: Address): Promise<HostFacts['unr
 }
 
 /**
- * Who connects to a QEMU that waits in -incoming has begun the migration, and ends that QEMU by hanging up.
- * So it is only looked whether something listens.
+ * Looks whether something listens, without connecting: to a QEMU in -incoming, a connection is the
+ * start of the migration, and QEMU exits when it is closed.
  */
 async function unreachableMigrate(key: string, uri: string): Promise<HostFacts['unreachable']> {
   const socket = /^unix:(.+)$/.exec(uri)?.[1];
@@ -185,10 +192,10 @@ async function whyNoListener(port: number): Promise<string | undefined> {
     .flatMap((table) => table.split('\n'))
     .map((line) => line.trim().split(/\s+/))
     .some(([, local, , state]) => state === TCP_LISTEN && local?.endsWith(`:${wanted}`) === true);
-  return listens ? undefined : 'nothing listens there';
+  return listens ? undefined : 'nothing listens on this port';
 }
 
-/** The QEMU that was given this QMP socket: by its command line. */
+/** Finds the QEMU with this QMP socket by its command line; undefined if there is none. */
 async function hasShim(qmpPath: string): Promise<boolean | undefined> {
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {

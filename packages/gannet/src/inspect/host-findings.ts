@@ -1,33 +1,37 @@
-/** Judging host facts: pure. */
+/** Findings about hosts: pure functions of their facts. */
 import type { Finding, Severity, VmReport } from '@gannet/qmp-driver';
 import { formatBytes } from '../view/format.js';
 import type { BaseFacts, HostFacts } from './host-facts.js';
 
 const WHY = {
-  'memory-short': "COLO keeps two copies of the guest's memory, and the buffers come on top.",
-  'base-missing': 'A replica needs a base to which committed state is written.',
-  'base-holds-data': 'It may be the only copy of a disk.',
-  'base-format': 'What is written in one format and read in another is no disk.',
-  'base-in-use': 'Two that write to one image destroy it.',
-  'base-foreign': 'Seeding over it would destroy the disk of another VM.',
-  'base-unreadable': 'What the base is worth is written in this file.',
-  'base-space': 'A sparse base grows; when it cannot, write-back stops and memory fills.',
-  'address-unreachable': 'Both sides have to reach each other before anything is begun.',
-  'folder-missing': 'The socket or file could not be created.',
-  'qmp-unreachable': 'Nothing can be read of the VM, and nothing be done to it.',
-  'peer-unreachable': 'The other side could not be asked, and half of what is checked was not.',
-  'disks-differ': 'A disk that one side does not know of is not replicated.',
-  'vm-differs': 'The two daemons speak of different VMs.',
-  'same-host': 'A VM and its secondary on one host die together.',
+  'memory-short':
+    "The secondary's QEMU keeps two copies of the guest's memory, beside the buffers.",
+  'base-missing': 'The replica writes committed data to its base image.',
+  'base-holds-data': 'It may be the only copy of a disk, and the first copy would overwrite it.',
+  'base-format': 'Data written in one image format is garbage when it is read in another.',
+  'base-in-use': 'Two programs that write to the same image destroy it.',
+  'base-foreign': 'The first copy would destroy the disk of another VM.',
+  'base-unreadable': 'This file says whether the base holds data that must not be overwritten.',
+  'base-space':
+    'A sparse base grows. When the file system is full, write-back stops and memory fills.',
+  'address-unreachable': 'The two sides must reach each other before protection can start.',
+  'folder-missing': 'The daemon could not create its socket or file there.',
+  'qmp-unreachable': 'Without QMP, Gannet can neither read nor control the VM.',
+  'peer-unreachable': 'The other side could not be checked.',
+  'disks-differ': 'A disk that only one side knows is not replicated.',
+  'vm-differs': 'The two daemons are configured for different VMs.',
+  'same-host': 'If this host fails, both VMs fail.',
 } as const;
 
-/** No image with nothing in it takes more: qcow2 196 KiB, vhdx 4 MiB and a log. */
+/** An image without data takes less than this: qcow2 196 KiB, vhdx 4 MiB and a log. */
 const EMPTY_IMAGE_BYTES = 8 * 1024 * 1024;
 
+/** What `gannet check` may find about hosts. */
 export type HostFindingCode = keyof typeof WHY;
 export type HostFinding = Finding<HostFindingCode>;
 export const HOST_FINDING_CODES = Object.keys(WHY) as readonly HostFindingCode[];
 
+/** A finding, with the reason why it matters. */
 export function hostFinding(
   severity: Severity,
   code: HostFindingCode,
@@ -39,36 +43,53 @@ export function hostFinding(
   return { severity, code, message, why: WHY[code], remedy, ...about };
 }
 
+/**
+ * Addresses that do not answer, and folders that cannot be used.
+ *
+ * @param whose the role of that host
+ */
 export function reachFindings(host: HostFacts, whose: string): HostFinding[] {
   return [
     ...host.unreachable.map(({ key, address, why }) => {
-      const message = `from the ${whose}, ${key} ${address} does not answer: ${why}`;
+      const message = `${key} (${address}) does not answer on the ${whose} host: ${why}`;
       const remedy =
-        'Start the secondary (its daemon, then its QEMU), or mend the address or tunnel.';
+        "Start the secondary's daemon, then its QEMU; or correct the address or the tunnel.";
       return hostFinding('error', 'address-unreachable', message, remedy, key);
     }),
     ...host.folders.map(({ key, path, why }) => {
-      const message = `on the ${whose}, the folder of ${key}, ${path}, is of no use: ${why}`;
-      const remedy = 'Make it, and give it to the user that the daemon runs as.';
+      const message = `the folder of ${key} on the ${whose} host cannot be used: ${why}`;
+      const remedy = `Create ${path}, writable for the user that the daemon runs as.`;
       return hostFinding('error', 'folder-missing', message, remedy, key);
     }),
   ];
 }
 
-/** @param guest the VM whose memory is to fit: the primary, or the secondary itself */
+/**
+ * Whether a secondary host has enough memory.
+ *
+ * @param guest the VM whose memory must fit: the primary VM, or the secondary VM itself
+ */
 export function memoryFindings(host: HostFacts, guest: VmReport | undefined): HostFinding[] {
   if (guest === undefined) return [];
   const neededBytes = 2 * guest.memory.sizeBytes + host.bufferBytes;
   const { totalBytes, availableBytes } = host.memory;
   if (neededBytes <= availableBytes) return [];
-  const sum = `${formatBytes(neededBytes)} may be needed (twice ${formatBytes(guest.memory.sizeBytes)}, and ${formatBytes(host.bufferBytes)} of buffers)`;
-  const message = `the secondary host has ${formatBytes(availableBytes)} of memory to give; ${sum}`;
-  const remedy = 'Free memory, or lower secondary.memory.hard.';
+  const sum =
+    `twice the guest's ${formatBytes(guest.memory.sizeBytes)}, ` +
+    `and ${formatBytes(host.bufferBytes)} of buffers`;
+  const message =
+    `the secondary host has ${formatBytes(availableBytes)} of memory available, ` +
+    `but may need ${formatBytes(neededBytes)} (${sum})`;
+  const remedy = 'Free memory on the secondary host, or lower secondary.memory.hard.';
   const severity = neededBytes > totalBytes ? 'error' : 'warning';
   return [hostFinding(severity, 'memory-short', message, remedy)];
 }
 
-/** @param isServing the daemon runs: it has opened the bases, so they are its own */
+/**
+ * Whether the bases can be used.
+ *
+ * @param isServing whether the daemon runs: then it has the bases open, and has checked them
+ */
 export function baseFindings(host: HostFacts, vm: string, isServing: boolean): HostFinding[] {
   return host.bases.flatMap((base) => [
     ...(isServing ? [] : contentFindings(base, vm, host.overwrite)),
@@ -82,39 +103,43 @@ function contentFindings(base: BaseFacts, vm: string, overwrite: boolean): HostF
     hostFinding('error', code, message, remedy, name),
   ];
   if (trouble !== undefined) {
-    const remedy = 'If the base beside it is of no more use, remove both.';
+    const remedy = `If ${path} is no longer needed, remove it together with its state file.`;
     return found('base-unreadable', trouble, remedy);
   }
   if (!exists && base.sizeBytes === undefined) {
-    const remedy = `Create it, or give the disk a size in the configuration.`;
-    return found('base-missing', `there is no base ${path}`, remedy);
+    const remedy = 'Create it, or set the `size` of this disk so that the daemon creates it.';
+    return found('base-missing', `the base ${path} does not exist`, remedy);
   }
   if (record !== undefined && (record.vm !== vm || record.disk !== name)) {
-    const message = `${path} is the base of disk ${record.disk} of ${record.vm}`;
-    return found('base-foreign', message, 'Give this disk a base of its own.');
+    const message = `${path} belongs to the disk ${record.disk} of the VM ${record.vm}`;
+    return found('base-foreign', message, `Set the \`base\` of ${name} to another path.`);
   }
   if (base.found?.isInUse === true) {
-    const remedy = 'Stop what uses it (a VM, another gannet daemon), or name another base.';
+    const remedy =
+      'Stop the program that uses it (a VM, another Gannet daemon), or name another base.';
     return found('base-in-use', `${path} is in use by another process`, remedy);
   }
   if (base.found && base.found.format !== base.format) {
-    const message = `${path} is ${base.found.format}, the configuration says ${base.format}`;
-    const remedy = `Set \`format: ${base.found.format}\` for disk ${name}, or remove the image to have it made anew.`;
+    const message = `${path} is a ${base.found.format} image, but \`format\` is ${base.format}`;
+    const remedy =
+      `Set \`format: ${base.found.format}\` for the disk ${name}, ` +
+      'or remove the image: the daemon creates it again.';
     return found('base-format', message, remedy);
   }
   if (overwrite) return [];
-  const remedy = 'Move it away, or say --overwrite if it is of no more use.';
+  const remedy =
+    'Move the file elsewhere. If its data is no longer needed, run `gannet secondary --overwrite`.';
   if (record?.state === 'retired' || record?.state === 'failed-over') {
-    const message = `${path} is ${record.state}: the disk of a VM that has failed over`;
+    const message = `${path} holds the disk of a VM that has failed over (${record.state})`;
     return found('base-holds-data', message, remedy);
   }
   if (record === undefined && exists && holdsData(base)) {
-    return found('base-holds-data', `${path} holds data, and no state file says of what`, remedy);
+    return found('base-holds-data', `${path} holds data of unknown origin`, remedy);
   }
   return [];
 }
 
-/** An image without data has its tables all the same. */
+/** An image without data still has its tables. */
 function holdsData({ allocatedBytes, format }: BaseFacts): boolean {
   return allocatedBytes > (format === 'raw' ? 0 : EMPTY_IMAGE_BYTES);
 }
@@ -129,7 +154,9 @@ function spaceFindings({
   if (sizeBytes === undefined || freeBytes === undefined) return [];
   const missing = sizeBytes - allocatedBytes - freeBytes;
   if (missing <= 0) return [];
-  const message = `${path} may grow to ${formatBytes(sizeBytes)}; its file system lacks ${formatBytes(missing)} for that`;
-  const remedy = 'Give the file system more space, or move the base.';
+  const message =
+    `${path} may grow to ${formatBytes(sizeBytes)}, ` +
+    `but its file system has ${formatBytes(missing)} too little space`;
+  const remedy = 'Free or add space on that file system, or move the base to another.';
   return [hostFinding('warning', 'base-space', message, remedy, name)];
 }

@@ -1,4 +1,4 @@
-/** One side of a pair as its own host sees it: what `inspect` answers on the control socket. */
+/** One side of a pair, seen from its own host: the result of the control method `inspect`. */
 import { inspectVm, type VmReport } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
 import {
@@ -18,12 +18,13 @@ import { exportName } from './disk-links.js';
 const CONNECT_TIMEOUT_MS = 3000;
 const QUERY_TIMEOUT_MS = 10_000;
 
+/** Everything that `gannet check` reads about one side. */
 export interface SideReport {
   readonly role: 'primary' | 'secondary';
   readonly vm: string;
-  /** Whether a daemon told it. */
+  /** Whether it comes from a running daemon. */
   readonly isServing: boolean;
-  /** Of the replica or the primary's daemon; `none` where no daemon runs. */
+  /** State of the replica or of the primary's daemon; `none` without a daemon. */
   readonly state: string;
   readonly hostname: string;
   readonly report?: VmReport;
@@ -32,32 +33,35 @@ export interface SideReport {
   readonly host: HostFacts;
   readonly disks: readonly SideDisk[];
   readonly qmp: Address;
-  /** The replicator's, on its own host; of a secondary. */
+  /** Where a secondary's NBD server listens for its own VM. */
   readonly nbd?: Address;
 }
 
+/** A disk of the configuration. */
 export interface SideDisk {
   readonly name: string;
   readonly device: string;
   /** The export that this side uses. */
   readonly export: string;
-  /** Of the base. */
+  /** Size of the base. */
   readonly sizeBytes?: number;
 }
 
-/** What a daemon knows of its VM; without a daemon, nothing. */
+/** What a running daemon knows about its VM. */
 export interface DaemonView {
   readonly state: string;
   readonly hostname: string;
-  /** Connected to the VM; undefined where it is not there, or not to be disturbed. */
+  /** The connection to the VM; undefined if there is none, or it must not be used now. */
   readonly qmp: QmpClient | undefined;
   readonly trouble?: string;
 }
 
+/** The report of a primary whose daemon runs. */
 export function inspectPrimary(config: PrimaryConfig, view: DaemonView): Promise<SideReport> {
   return inspectSide(config, view, 'primary', () => primaryHostFacts(config));
 }
 
+/** The report of a secondary whose daemon runs. */
 export function inspectSecondary(config: SecondaryConfig, view: DaemonView): Promise<SideReport> {
   return inspectSide(config, view, 'secondary', () => secondaryHostFacts(config, true));
 }
@@ -73,7 +77,7 @@ async function inspectSide(
   return { ...sideOf(config, role, host), isServing: true, state, hostname, ...vm };
 }
 
-/** Without a daemon: its QMP socket is free, so we take it for a moment. */
+/** The report of a side without a daemon: its QMP socket is free, so this connects to it. */
 export async function inspectDirectly(config: Config, hostname: string): Promise<SideReport> {
   const role = config.primary === undefined ? 'secondary' : 'primary';
   const host =

@@ -10,21 +10,22 @@ import type { TlsCreds } from '@gannet/qmp-driver';
 import { GannetError, type TlsConfig } from '@gannet/contract';
 
 type End = 'server' | 'client';
-/** Names of QEMU's tls-creds-x509 and tls-creds-psk, which reads the same folder. */
+/** File names of QEMU's tls-creds-x509 and tls-creds-psk: QEMU reads the same folder. */
 const KEYS_FILE = 'keys.psk';
 const CA_FILE = 'ca-cert.pem';
-/** With forward secrecy, both. The first is GnuTLS's choice too. */
+/** Both have forward secrecy. The first is also what GnuTLS chooses. */
 const PSK_CIPHERS = 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384';
 const OTHERS_MAY_READ = 0o004;
-const HOW = 'docs/how-to/tls.md says how to make them.';
+const HOW = 'docs/how-to/tls.md shows how to create the credentials.';
 
 /**
- * Who we are to the other host, and whom we believe. Certificates are TLS 1.3 alone; a pre-shared key is TLS 1.2, which
- * is what Node.js has it in, with an ephemeral key exchange.
+ * The TLS credentials of this host, and the rule who may connect. Certificates use TLS 1.3. A
+ * pre-shared key uses TLS 1.2 with an ephemeral key exchange, because Node.js supports external
+ * keys in TLS 1.2 only.
  */
 export class Credentials {
   readonly #listeners = new Set<() => void>();
-  /** That have been checked, and are in use. */
+  /** The ends that have been checked and are in use. */
   readonly #ends = new Set<End>();
 
   private constructor(
@@ -33,15 +34,19 @@ export class Credentials {
   ) {}
 
   /**
-   * Reads what is in the folder; what is not there is missed when it is wanted.
+   * Reads the files in the folder. A missing file is an error only once it is needed.
    *
-   * @throws GannetError GANNET_CONFIG for what can't be used, or could be read by anybody
+   * @throws GannetError GANNET_CONFIG if a file cannot be read, or everyone may read a key
    */
   static async read(config: TlsConfig): Promise<Credentials> {
     return new Credentials(config, await readFiles(config));
   }
 
-  /** For the next connections. What can't be used changes nothing. @throws as read() */
+  /**
+   * Reads the files again, for later connections. If they cannot be used, nothing changes.
+   *
+   * @throws GannetError GANNET_CONFIG as read() and check()
+   */
   async reload(): Promise<void> {
     const files = await readFiles(this.config);
     const next = new Credentials(this.config, files);
@@ -50,11 +55,16 @@ export class Credentials {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Calls the listener after each successful reload(). */
   onReload(listener: () => void): void {
     this.#listeners.add(listener);
   }
 
-  /** For a listener. @throws GannetError GANNET_CONFIG */
+  /**
+   * Options of a TLS server.
+   *
+   * @throws GannetError GANNET_CONFIG if a file is missing
+   */
   server(): TlsOptions {
     if (this.config.kind === 'psk') {
       const pskCallback = (_socket: TLSSocket, name: string): Buffer | null =>
@@ -64,7 +74,12 @@ export class Credentials {
     return { ...this.#x509('server'), requestCert: true, rejectUnauthorized: true };
   }
 
-  /** For a connection that we make, to the other host unless said otherwise. @throws GannetError GANNET_CONFIG */
+  /**
+   * Options of a TLS client.
+   *
+   * @param options `serverName`: name in the server's certificate; default: `tls.serverName`
+   * @throws GannetError GANNET_CONFIG if a file or key is missing
+   */
   client({ serverName }: Pick<TlsConfig, 'serverName'> = this.config): ConnectionOptions {
     const { kind, username } = this.config;
     if (kind === 'x509') {
@@ -76,9 +91,10 @@ export class Credentials {
     const psk = this.#keys().get(username);
     if (!psk) {
       const file = this.#path(KEYS_FILE);
-      throw missing(`tls.username: ${file} has no key of ${username}`, 'Add a line NAME:KEY.');
+      const message = `tls.username: ${file} has no key for ${username}`;
+      throw missing(message, `Add the line ${username}:KEY to ${file}. ${HOW}`);
     }
-    // Who knows the key is who we mean; there is no certificate with a name.
+    // Knowing the key is the proof of identity; there is no certificate to check.
     return {
       ...this.#psk(),
       pskCallback: () => ({ psk, identity: username }),
@@ -87,42 +103,46 @@ export class Credentials {
   }
 
   /**
-   * Who a client is that has been verified.
+   * The name of a client whose certificate or key was verified.
    *
-   * @throws GannetError GANNET_REFUSED for one that is not among `tls.clients`
+   * @throws GannetError GANNET_REFUSED if it is not in `tls.clients`
    */
   readonly identify = (socket: TLSSocket): string => {
-    if (this.config.kind === 'psk') return 'who knows the key';
+    if (this.config.kind === 'psk') return 'holder of the pre-shared key';
     const names = namesOf(socket);
     const { clients } = this.config;
     const name = clients ? names.find((each) => clients.includes(each)) : names[0];
     if (name !== undefined) return name;
-    const message = `a certificate of ${names.join(', ') || 'nobody'} is none of \`tls.clients\``;
-    throw new GannetError('GANNET_REFUSED', message, 'Add the name if it may connect.', 'refused');
+    const message = `the certificate of ${names.join(', ') || 'no one'} is not in \`tls.clients\``;
+    const remedy = 'If this host may connect, add its name to `tls.clients`.';
+    throw new GannetError('GANNET_REFUSED', message, remedy, 'refused');
   };
 
-  /** As an object of the QEMU beside us, which is a client. */
+  /** Options of the tls-creds object in this host's QEMU, which is a client. */
   get forQemu(): TlsCreds {
     const { dir, kind, username } = this.config;
     return kind === 'x509' ? { kind, dir } : { kind, dir, username };
   }
 
+  /** Name that the other host's certificate must have, if it is configured. */
   get serverName(): string | undefined {
     return this.config.kind === 'x509' ? this.config.serverName : undefined;
   }
 
-  /** @throws GannetError GANNET_CONFIG where these can't be used for that end */
+  /** @throws GannetError GANNET_CONFIG if the credentials cannot be used for that end */
   check(end: End): void {
     const options = end === 'server' ? this.server() : this.client();
     this.#ends.add(end);
     if (this.config.kind === 'psk') {
       if (this.#keys().size > 0) return;
-      throw missing(`tls.dir: ${this.#path(KEYS_FILE)} has no line NAME:KEY`, HOW);
+      throw missing(`tls.dir: ${this.#path(KEYS_FILE)} has no line of the form NAME:KEY`, HOW);
     }
     try {
       createSecureContext(options);
     } catch (cause) {
-      const message = `tls.dir: the certificates in ${this.config.dir} can't be used for a ${end}: ${(cause as Error).message}`;
+      const { dir } = this.config;
+      const why = (cause as Error).message;
+      const message = `tls.dir: the certificates in ${dir} cannot be used for a ${end}: ${why}`;
       throw missing(message, HOW, cause);
     }
   }
@@ -167,19 +187,21 @@ async function readFiles({ dir, kind }: TlsConfig): Promise<ReadonlyMap<string, 
     try {
       const { mode } = await stat(file);
       if (/key/.test(name) && (mode & OTHERS_MAY_READ) !== 0) {
-        throw missing(`tls.dir: anybody may read ${file}`, `chmod 600 ${file}; make a new key.`);
+        const remedy = `Run \`chmod 600 ${file}\`, and replace the key: it may have been read.`;
+        throw missing(`tls.dir: every user of this host may read ${file}`, remedy);
       }
       files.set(name, await readFile(file));
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') continue;
       if (cause instanceof GannetError) throw cause;
-      throw missing(`tls.dir: ${file} can't be read: ${(cause as Error).message}`, HOW, cause);
+      const message = `tls.dir: ${file} cannot be read: ${(cause as Error).message}`;
+      throw missing(message, `Check its permissions. ${HOW}`, cause);
     }
   }
   return files;
 }
 
-/** The common name and the alternative names (DNS, IP) of a client. */
+/** The common name and the alternative names (DNS, IP) in a client's certificate. */
 function namesOf(socket: TLSSocket): string[] {
   const { subject, subjectaltname } = socket.getPeerCertificate();
   const alternatives = (subjectaltname ?? '').split(', ').flatMap((entry) => {

@@ -92,10 +92,10 @@ describe('help and usage', () => {
   test.each([
     [['teleport'], "unknown command 'teleport'"],
     [['status', 'web', 'db'], 'too many arguments'],
-    [['status', '--timeout', '0', 'web'], 'a whole number above 0 is wanted'],
+    [['status', '--timeout', '0', 'web'], 'write a whole number above 0'],
     [['status', '--config'], "option '-c, --config <file>' argument missing"],
     [['status', '--colour', '-c', 'x'], "unknown option '--colour'"],
-    [['status', '--timeout', '1.5', 'web'], 'a whole number above 0 is wanted'],
+    [['status', '--timeout', '1.5', 'web'], 'write a whole number above 0'],
     [
       ['secondary', '-c', 'x', '--log-level', 'loud'],
       'Allowed choices are error, warn, info, debug',
@@ -104,7 +104,7 @@ describe('help and usage', () => {
     const plain = await gannet(...args);
     expect(plain).toMatchObject({ code: 2, stdout: '' });
     expect(plain.stderr).toContain(message);
-    expect(plain.stderr).toContain('say --help for the options');
+    expect(plain.stderr).toContain('run it with --help to see its options');
 
     const json = await gannet('--json', ...args).then((outcome) =>
       outcome.stderr === '' ? outcome : gannet(...args, '--json'),
@@ -127,9 +127,9 @@ describe('a configuration that is wrong', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toBe(
       `gannet: ${config}:\n` +
-        '  qmp: plain TCP is for loopback only: ' +
-        'write tls:HOST:PORT, use a unix socket or a tunnel between hosts\n' +
-        'Mend these keys.\n',
+        '  qmp: plain TCP is allowed on loopback only: ' +
+        'write tls:HOST:PORT, or use a unix socket and a tunnel\n' +
+        'Correct these keys in the file. docs/reference/config.md describes every key.\n',
     );
   });
 
@@ -137,7 +137,9 @@ describe('a configuration that is wrong', () => {
     const { code, stdout, stderr } = await gannet('status', '--json', '-c', '/no/such.yaml');
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     const { error } = JSON.parse(stdout) as { error: Record<string, string> };
-    expect(error).toMatchObject({ code: 'GANNET_CONFIG', remedy: 'Name a file with --config.' });
+    const remedy =
+      'Check the name of the VM and the permissions of the file, or pass another with --config.';
+    expect(error).toMatchObject({ code: 'GANNET_CONFIG', remedy });
     expect(error['message']).toContain('/no/such.yaml');
   });
 
@@ -168,14 +170,14 @@ describe('a VM named on the command line', () => {
     await configure({ vm: 'db' });
     const { code, stderr } = await gannet('failover', 'web');
     expect(code).toBe(2);
-    expect(stderr).toContain(`${config}:\n  vm: it is db, but the file's name says web`);
+    expect(stderr).toContain(`${config}:\n  vm: is db, but the file is named after web`);
     expect((await gannet('failover', '-c', config)).code).toBe(1); // no daemon, but no doubt either
   });
 
   test.each([
-    [['status'], 'which VM?'],
-    [['status', 'web', '-c', '/x.yaml'], 'a VM or --config is wanted, not both'],
-    [['status', '../web'], '../web is no name of a VM'],
+    [['status'], 'no VM is named'],
+    [['status', 'web', '-c', '/x.yaml'], 'name either a VM or a file with --config, not both'],
+    [['status', '../web'], '../web is not the name of a VM'],
   ])('%j is a usage error that says which there are', async (args, message) => {
     const { code, stderr } = await gannet(...args);
     expect(code).toBe(2);
@@ -350,7 +352,7 @@ describe('a second daemon', () => {
     const before = await readdir(dir);
     const { code, stderr } = await gannet('secondary', '-c', config);
     expect(code).toBe(1);
-    expect(stderr).toContain(`a daemon already listens on ${control}`);
+    expect(stderr).toContain(`a daemon of this VM already runs: it listens on ${control}`);
     expect(await readdir(dir)).toEqual(before);
     expect(existsSync(control)).toBe(true);
   });

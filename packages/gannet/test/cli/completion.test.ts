@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildProgram } from '../../src/cli/cli.js';
 import { configKeys } from '../../src/cli/config-keys.js';
+import { examplesOf } from '../../src/cli/help.js';
 import { manPage } from '../../src/cli/man.js';
 import { tableOf } from '../../src/cli/option-table.js';
 
@@ -110,6 +111,12 @@ test('zsh and fish get every command and option too; another shell is refused', 
   await expect(refused).rejects.toMatchObject({ code: 2 });
 });
 
+test('each command has examples, which name it', () => {
+  const names = table.map(({ name }) => name);
+  expect(names.length).toBeGreaterThan(13);
+  for (const name of names) expect(examplesOf(name)).toContain(`gannet ${name}`);
+});
+
 test('the manual page has every command, option, choice and exit code', () => {
   const page = manPage().replaceAll('\\-', '-');
   for (const { name, text, options } of table) {
@@ -141,7 +148,9 @@ test('the manual page names every key of a configuration', () => {
   );
   const page = manPage().replaceAll('\\-', '-');
   expect(keys.filter((key) => !page.includes(`.B ${key}\n`))).toEqual([]);
-  expect(page).toContain('checkpoint is asked for beyond this; default: 512 MiB\n');
+  expect(page).toContain(
+    'when the buffers exceed this, a checkpoint is requested; default: 512 MiB\n',
+  );
 });
 
 test('the command starts without what only its work needs', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { judgePair, printSecondary } from '../../src/inspect/check.js';
-import { exitCodeOf, formatFindings, runCheck } from '../../src/cli/check-command.js';
+import { exitCodeOf, formatFindings, runCheck } from '../../src/cli/check-report.js';
 import {
   type HostFacts,
   primaryHostFacts,
@@ -19,6 +19,7 @@ import {
   reachFindings,
 } from '../../src/inspect/host-findings.js';
 import type { SideReport } from '../../src/inspect/side-report.js';
+import { askPeer } from '../../src/daemon/ask-peer.js';
 import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
 const GIB = 2 ** 30;
@@ -225,7 +226,7 @@ describe('facts, from this host', () => {
     await writeFile(file, JSON.stringify(settings));
     let text = '';
     const out = { write: (more: string) => (text += more) };
-    expect(await runCheck({ config: file, json: true }, out)).toBe(1);
+    expect(await runCheck({ config: file, json: true }, askPeer, out)).toBe(1);
     const { findings } = JSON.parse(text) as { findings: { severity: string; code: string }[] };
     expect(codes(findings).sort()).toEqual([
       'error address-unreachable',
@@ -248,20 +249,20 @@ describe('what is printed', () => {
     expect(text).toBe(
       `Errors
   base-missing (root): there is no base
-      why: A replica needs a base to which committed state is written.
+      why: The replica writes committed data to its base image.
       do:  Create it.
 
 Warnings
   base-space: little room
-      why: A sparse base grows; when it cannot, write-back stops and memory fills.
+      why: A sparse base grows. When the file system is full, write-back stops and memory fills.
       do:  Make room.
 
-Good to know
+Notes
   same-host: both on h
-      why: A VM and its secondary on one host die together.
+      why: If this host fails, both VMs fail.
       do:  Fine.
 
-primary web: 1 errors, 1 warnings
+primary web: 1 error, 1 warning
 `,
     );
   });

@@ -49,7 +49,7 @@ async function freePort(): Promise<number> {
 
 async function until(what: string, isSo: () => boolean): Promise<void> {
   for (const startMs = performance.now(); !isSo(); await sleep(10)) {
-    if (performance.now() - startMs > PATIENCE_MS) throw new Error(`waited in vain for ${what}`);
+    if (performance.now() - startMs > PATIENCE_MS) throw new Error(`timed out waiting for ${what}`);
   }
 }
 
@@ -144,7 +144,7 @@ describe('the peer link', () => {
       whom: 'a primary whose name is not on the list',
       server: { clients: ['host-c'] },
       theirs: () => credentialsOf(at('host-a')),
-      says: /certificate of host-a, .* is none of `tls.clients`/,
+      says: /certificate of host-a, .* is not in `tls.clients`/,
     },
     {
       whom: 'a secondary with another name',
@@ -225,7 +225,7 @@ describe('credentials', () => {
       `tls.dir: ${at('nothing', 'ca-cert.pem')} is missing`,
     );
     const psk = await credentialsOf(at('psk'), { kind: 'psk', username: 'bob' });
-    expect(() => psk.check('client')).toThrow(/keys.psk has no key of bob/);
+    expect(() => psk.check('client')).toThrow(/keys.psk has no key for bob/);
   });
 
   it('that anybody may read are refused', async () => {

@@ -5,8 +5,8 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { type ControlMethod, GannetError, MESSAGE_BYTES_MAX } from '@gannet/contract';
 import { RpcConnections } from './rpc-connection.js';
 
-/** RpcConnections beyond this are turned away. */
-const CALLERS_MAX = 64;
+/** Connections beyond this number are refused. */
+const CONNECTIONS_MAX = 64;
 
 /** Serves a daemon's methods and events on a unix socket. */
 export class ControlServer {
@@ -25,7 +25,12 @@ export class ControlServer {
     this.#sockets.on('error', () => undefined);
   }
 
-  /** @throws GannetError GANNET_BUSY when a daemon answers at that path already; GANNET_CONFIG when it can't be had */
+  /**
+   * Replaces the socket that a daemon left behind.
+   *
+   * @throws GannetError GANNET_BUSY if a daemon answers on that path
+   * @throws GannetError GANNET_CONFIG if the socket cannot be created
+   */
   static async listen(
     path: string,
     methods: Readonly<Record<string, ControlMethod>>,
@@ -34,15 +39,15 @@ export class ControlServer {
     if (there && !there.isSocket()) {
       throw new GannetError(
         'GANNET_CONFIG',
-        `can't listen on ${path}: something that is no socket is there`,
-        'Give `control` another path.',
+        `cannot listen on ${path}: a file that is not a socket has this name`,
+        'Move that file away, or set `control` to another path.',
       );
     }
     if (there && (await someoneAnswers(path))) {
       throw new GannetError(
         'GANNET_BUSY',
-        `a daemon already listens on ${path}`,
-        'Stop it first, or give this one another `control` in its configuration.',
+        `a daemon of this VM already runs: it listens on ${path}`,
+        'Look at it with `gannet status`. To restart it, stop that process first.',
       );
     }
     await rm(path, { force: true });
@@ -57,8 +62,8 @@ export class ControlServer {
       const why = (cause as Error).message;
       throw new GannetError(
         'GANNET_CONFIG',
-        `can't listen on ${path}: ${why}`,
-        'Make its folder.',
+        `cannot listen on ${path}: ${why}`,
+        'Create its folder, writable for the user that the daemon runs as.',
         'failed',
         { cause },
       );
@@ -87,7 +92,7 @@ export class ControlServer {
   }
 
   #serve(socket: WebSocket): void {
-    if (this.#sockets.clients.size > CALLERS_MAX) socket.close(1013, 'too many callers');
+    if (this.#sockets.clients.size > CONNECTIONS_MAX) socket.close(1013, 'too many connections');
     else this.#connections.serve(socket);
   }
 }
@@ -99,7 +104,7 @@ function someoneAnswers(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // Anything but a refusal may be a daemon that is merely busy.
+    // Anything but a refusal may be a busy daemon.
     socket.once('error', (error: NodeJS.ErrnoException) => {
       resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });

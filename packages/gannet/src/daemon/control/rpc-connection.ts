@@ -12,13 +12,13 @@ import {
 /** A watcher that does not read is dropped rather than buffered for. */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Answers requests that come over WebSockets, and tells those who watch of events. */
+/** Answers requests on WebSockets, and sends events to those that asked for them with `watch`. */
 export class RpcConnections {
   readonly #watchers = new Set<WebSocket>();
 
   constructor(private readonly methods: Readonly<Record<string, ControlMethod>>) {}
 
-  /** From now on what this socket says are requests. */
+  /** From now on, messages of this socket are requests. */
   serve(socket: WebSocket): void {
     socket.on('error', () => socket.terminate());
     socket.on('close', () => this.#watchers.delete(socket));
@@ -46,7 +46,7 @@ export class RpcConnections {
         throw new GannetError(
           'GANNET_CONTROL_PROTOCOL',
           `this daemon has no method ${request.method}`,
-          `It knows: ${known}.`,
+          `Use one of: ${known}.`,
           'usage',
         );
       }
@@ -71,8 +71,8 @@ function parseRequest(text: string): ControlRequest {
   } catch (cause) {
     throw new GannetError(
       'GANNET_CONTROL_PROTOCOL',
-      'a message that is no request { id, method, params }',
-      'Call with a `gannet` of the same version as the daemon.',
+      'the message is not a request { id, method, params }',
+      'Use a `gannet` of the same version as the daemon.',
       'usage',
       { cause },
     );

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
+/** A file of the web page. */
 export interface Asset {
   readonly type: string;
   readonly body: Buffer;
@@ -15,7 +16,10 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 const DIST = path.resolve(import.meta.dirname, '..', '..');
 
-/** Everything that the page consists of, by its path. Read once: no request ever reaches the file system. */
+/**
+ * All files of the web page, by URL path. They are read once, so that no request reaches the file
+ * system.
+ */
 export async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
   const assets = new Map<string, Asset>();
   const add = async (url: string, file: string): Promise<void> => {
@@ -28,11 +32,11 @@ export async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
     }
   };
   await addFolder('/', path.resolve(DIST, '..', 'page'));
-  // Modules import each other by relative paths: the folders keep their places.
+  // Modules import each other by relative paths, so URLs mirror the folders.
   await addFolder('/page/', path.join(DIST, 'page'));
   await addFolder('/view/', path.join(DIST, 'view'));
   const { resolve } = createRequire(import.meta.url);
-  // Its table of exports names this file for browsers alone, so that Node.js would not find it.
+  // htm exports this file to browsers only; Node.js cannot resolve it.
   const htm = path.resolve(path.dirname(resolve('htm')), '..');
   await add('/vendor/htm.js', path.join(htm, 'preact', 'standalone.module.js'));
   const index = assets.get('/index.html');

@@ -2,8 +2,9 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 
 /**
- * Who is a browser to us. A page of somebody else's may point its own name at this address (DNS rebinding): so a name in
- * `Host` must be ours. Addresses need no check: nobody can point those elsewhere.
+ * Whether a request's `Host` is a name of this daemon. This protects against DNS rebinding: another
+ * site can point its own name at this address, but cannot make browsers send one of our names. IP
+ * addresses cannot be rebound, so they are accepted.
  */
 export function isOurHost(host: string | undefined, names: readonly string[]): boolean {
   const name = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?$/.exec(host ?? '')?.[1];
@@ -13,12 +14,12 @@ export function isOurHost(host: string | undefined, names: readonly string[]): b
   return ['localhost', hostname(), ...names].some((known) => known.toLowerCase() === bare);
 }
 
-/** A WebSocket may be opened by any page: its browser says which. Programs say nothing. */
+/** Any page may open a WebSocket; its browser sends the page's origin. Programs send none. */
 export function isOurOrigin(origin: string | undefined, host: string, isTls: boolean): boolean {
   return origin === undefined || origin === `${isTls ? 'https' : 'http'}://${host}`;
 }
 
-/** For all that is served. No script but ours, nothing from elsewhere, in nobody's frame. */
+/** Headers of every response: only our own scripts, nothing from other sites, never in a frame. */
 export const SAFE_HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy': [
     "default-src 'none'",

@@ -5,9 +5,9 @@ import { GannetError } from '@gannet/contract';
 const SHAPE = /^[A-Za-z0-9_-]{32,256}$/;
 
 /**
- * The secret that a browser or Prometheus has to know; made where there is none yet.
+ * Reads the token that browsers and Prometheus must present. Creates the file if it is missing.
  *
- * @throws GannetError GANNET_CONFIG for a file that others may read, or that holds no token
+ * @throws GannetError GANNET_CONFIG if every user may read the file, or it holds no token
  */
 export async function loadToken(file: string): Promise<string> {
   try {
@@ -18,32 +18,34 @@ export async function loadToken(file: string): Promise<string> {
     await chmod(file, 0o600);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw refused(
+      throw unusable(
         file,
         (cause as Error).message,
-        'Make its folder, or name another file.',
+        'Create its folder, or set `http.tokenFile` to another path.',
         cause,
       );
     }
   }
   const { mode } = await stat(file);
   if ((mode & 0o007) !== 0) {
-    const remedy = `Say: chmod 600 ${file} (640 where a group may have it, such as Prometheus').`;
-    throw refused(file, 'everybody on this host can use it', remedy);
+    const remedy = `Run \`chmod 600 ${file}\`, or 640 to share it with a group such as Prometheus'.`;
+    throw unusable(file, 'every user of this host may read it', remedy);
   }
   const token = (await readFile(file, 'utf8')).trim();
   if (SHAPE.test(token)) return token;
-  const remedy = 'Remove it and restart, or write 32 or more letters, digits, "-" and "_" into it.';
-  throw refused(file, 'it holds no token', remedy);
+  const remedy =
+    'Remove the file and restart the daemon, which creates a new token. ' +
+    'Or write one: 32 or more letters, digits, "-" and "_".';
+  throw unusable(file, 'the file does not hold a valid token', remedy);
 }
 
-/** In constant time, whatever is given. */
+/** Compares in constant time. */
 export function isToken(given: unknown, token: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return typeof given === 'string' && timingSafeEqual(digest(given), digest(token));
 }
 
-function refused(file: string, why: string, remedy: string, cause?: unknown): GannetError {
+function unusable(file: string, why: string, remedy: string, cause?: unknown): GannetError {
   return new GannetError('GANNET_CONFIG', `http.tokenFile ${file}: ${why}`, remedy, 'failed', {
     cause,
   });

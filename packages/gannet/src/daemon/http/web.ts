@@ -19,14 +19,14 @@ import { type Asset, loadAssets } from './assets.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
 import { isToken, loadToken } from './token.js';
 
-/** What a browser may ask for; parameters of its own it has none, so nothing is ever forced from there. */
+/** The methods that a browser may call. Its parameters are ignored, so it can never force. */
 const READS = ['status', 'events'] as const;
 const ACTIONS = ['checkpoint', 'failover', 'detach'] as const;
 const PAGE_MESSAGE_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 64;
 const AUTHENTICATE_MS = 5000;
 const PING_MS = 20_000;
-/** Private use (RFC 6455, section 7.4.2). */
+/** Close code "the token is wrong"; from the range for private use (RFC 6455, section 7.4.2). */
 export const CLOSE_NOT_AUTHENTICATED = 4401;
 
 const authenticateSchema = z.object({
@@ -43,8 +43,9 @@ export interface WebOptions {
 }
 
 /**
- * The daemon over HTTP: the web page, its WebSocket, and metrics. The page itself is no secret. Its WebSocket begins with
- * the token, which is thus in no URL, no cookie and no log; metrics want it as a bearer token.
+ * The daemon over HTTP: the web page, its WebSocket, and metrics. The page itself is public. The
+ * first message of its WebSocket is the token, which therefore appears in no URL, cookie or log.
+ * Metrics require it as a bearer token.
  */
 export class Web {
   readonly #server: Server;
@@ -73,7 +74,7 @@ export class Web {
     this.#pings = setInterval(() => this.#ping(), PING_MS);
   }
 
-  /** @throws GannetError GANNET_CONFIG: the token, the certificate or the address can't be used */
+  /** @throws GannetError GANNET_CONFIG if the token, certificate or address cannot be used */
   static async listen(options: WebOptions): Promise<Web> {
     const { config } = options;
     const [assets, token] = await Promise.all([loadAssets(), loadToken(config.tokenFile)]);
@@ -86,20 +87,21 @@ export class Web {
     } catch (cause) {
       clearInterval(web.#pings);
       const why = (cause as Error).message;
-      const remedy = 'Choose another HOST:PORT, or end who has it.';
+      const remedy =
+        'Set `http.listen` to another HOST:PORT, or stop the program that uses this one.';
       throw new GannetError('GANNET_CONFIG', `http.listen: ${why}`, remedy, 'failed', { cause });
     }
     return web;
   }
 
-  /** Without its secret. */
+  /** URL of the page, without the token. */
   get url(): string {
     const { address, port } = this.#server.address() as AddressInfo;
     const host = address.includes(':') ? `[${address}]` : address;
     return `${this.config.tls ? 'https' : 'http'}://${host}:${port}/`;
   }
 
-  /** The fragment stays in the browser: no server and no log ever sees it. */
+  /** URL of the page with the token in its fragment, which browsers never send. */
   get pageUrl(): string {
     return `${this.url}#token=${this.token}`;
   }
@@ -125,12 +127,16 @@ export class Web {
       response.writeHead(status, { ...common, ...more }).end(method === 'HEAD' ? '' : `${text}\n`);
     };
     if (!isOurHost(headers.host, this.config.hosts)) {
-      return end(421, 'This name is not in `http.hosts` of the configuration.');
+      return end(
+        421,
+        'This host name is not allowed: add it to `http.hosts` in the configuration.',
+      );
     }
-    if (method !== 'GET' && method !== 'HEAD') return end(405, 'GET only.', { Allow: 'GET, HEAD' });
+    if (method !== 'GET' && method !== 'HEAD')
+      return end(405, 'Only GET is allowed.', { Allow: 'GET, HEAD' });
     if (path === '/metrics') return this.#sendMetrics(request, end);
     const asset = this.assets.get(path);
-    if (!asset) return end(404, 'Not here.');
+    if (!asset) return end(404, 'Not found.');
     const { type, body } = asset;
     const common = { 'Content-Type': type, 'Content-Length': body.length };
     response.writeHead(200, { ...SAFE_HEADERS, ...common, 'Cache-Control': 'no-cache' });
@@ -143,7 +149,9 @@ export class Web {
   ): Promise<void> {
     const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
     if (!isToken(bearer, this.token)) {
-      const how = 'Metrics want the token of `http.tokenFile`: authorization.credentials_file.';
+      const how =
+        'Metrics require the token in `http.tokenFile`: ' +
+        'set authorization.credentials_file in the scrape configuration of Prometheus.';
       return end(401, how, { 'WWW-Authenticate': 'Bearer realm="gannet"' });
     }
     try {
@@ -171,9 +179,9 @@ export class Web {
     this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#authenticate(opened));
   }
 
-  /** Its first message has to be the token. */
+  /** The first message must be the token. */
   #authenticate(socket: WebSocket): void {
-    const refuse = (): void => socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is not right');
+    const refuse = (): void => socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is wrong');
     const late = setTimeout(refuse, AUTHENTICATE_MS);
     socket.on('error', () => socket.terminate());
     socket.once('close', () => clearTimeout(late));
@@ -187,7 +195,7 @@ export class Web {
     socket.on('pong', () => this.#quiet.delete(socket));
   }
 
-  /** Asked, and without an answer so far. */
+  /** Sockets that have not answered the last ping yet. */
   readonly #quiet = new Set<WebSocket>();
 
   #ping(): void {
@@ -228,7 +236,9 @@ async function serverOf({ tls }: HttpConfig): Promise<Server> {
     return createTlsServer({ cert, key, minVersion: 'TLSv1.2' });
   } catch (cause) {
     const why = (cause as Error).message;
-    const remedy = 'Give a certificate and its key as PEM files that this daemon may read.';
+    const remedy =
+      'Set `http.tls.cert` and `http.tls.key` to PEM files, a certificate and its private key, ' +
+      'that the daemon may read.';
     throw new GannetError('GANNET_CONFIG', `http.tls: ${why}`, remedy, 'failed', { cause });
   }
 }

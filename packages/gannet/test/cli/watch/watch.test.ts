@@ -11,7 +11,6 @@ import {
   type Status,
   statusSchema,
 } from '@gannet/contract';
-import { examplesOf } from '../../../src/cli/help.js';
 import { formatAge, formatMs } from '../../../src/view/format.js';
 import { healthOf } from '../../../src/view/health.js';
 import { checkpointsOf } from '../../../src/view/checkpoints.js';
@@ -258,13 +257,6 @@ test('the timeline joins what both daemons tell of a checkpoint', () => {
     { epoch: 9, cause: 'memory', pausedMs: 8, committedPages: 70 },
   ]);
   expect(checkpointsOf(told, 1)).toHaveLength(1);
-});
-
-test('each command has examples, which name it', async () => {
-  const text = await readFile(path.join(SOURCES, 'cli', 'cli.ts'), 'utf8');
-  const names = [...text.matchAll(/(?:command|caller)\('([a-z-]+)'/g)].map(([, name = '']) => name);
-  expect(names.length).toBeGreaterThan(13);
-  for (const name of names) expect(examplesOf(name)).toContain(`gannet ${name}`);
 });
 
 describe('a daemon that is watched', () => {

@@ -120,7 +120,7 @@ describe('what is served', () => {
   test('nothing else of this machine', async () => {
     const { port } = await serve();
     for (const at of ['/../package.json', '/page/../../package.json', '/%2e%2e/token', '/token']) {
-      expect(await get(port, at)).toMatchObject({ status: 404, text: 'Not here.\n' });
+      expect(await get(port, at)).toMatchObject({ status: 404, text: 'Not found.\n' });
     }
     expect(await get(port, '/', { method: 'POST' })).toMatchObject({ status: 405 });
   });
@@ -253,8 +253,8 @@ describe('the token', () => {
   });
 
   test.each([
-    ['that everybody may read', 'x'.repeat(40), 0o644, /everybody on this host/, /chmod 600/],
-    ['that is short', 'secret', 0o600, /holds no token/, /32 or more/],
+    ['that everybody may read', 'x'.repeat(40), 0o644, /every user of this host/, /chmod 600/],
+    ['that is short', 'secret', 0o600, /does not hold a valid token/, /32 or more/],
   ])('%s is refused', async (_name, text, mode, message, remedy) => {
     const file = path.join(dir, 'token');
     await writeFile(file, text);
@@ -306,10 +306,13 @@ describe('the configuration', () => {
 
   const tls = { cert: '/c.pem', key: '/k.pem' };
   test.each([
-    [{ listen: '0.0.0.0:9470' }, /beyond loopback, and http.tls and http.tokenFile not there/],
-    [{ listen: '10.0.0.1:9470', tls }, /beyond loopback, and http.tokenFile not there/],
-    [{ listen: '[::]:9470', tokenFile: '/t' }, /beyond loopback, and http.tls not there/],
-    [{ listen: 'host.example:9470' }, /beyond loopback/],
+    [
+      { listen: '0.0.0.0:9470' },
+      /not a loopback address, so http.tls and http.tokenFile must be set/,
+    ],
+    [{ listen: '10.0.0.1:9470', tls }, /not a loopback address, so http.tokenFile must be set/],
+    [{ listen: '[::]:9470', tokenFile: '/t' }, /not a loopback address, so http.tls must be set/],
+    [{ listen: 'host.example:9470' }, /not a loopback address/],
     [{ listen: '9470' }, /http.listen: write HOST:PORT/],
     [{ listen: '127.0.0.1:70000' }, /http.listen: write HOST:PORT/],
     [{}, /http.listen/],

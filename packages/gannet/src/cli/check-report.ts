@@ -1,9 +1,16 @@
-/** `gannet check` as a command: what it prints, and how it ends. */
+/** What `gannet check` prints, and its exit code. */
 import type { SecondaryCommand } from '@gannet/qmp-driver';
 import { shellText } from '@gannet/qmp-driver';
 import { type ConfigChoice, EXIT, findConfig, GannetError } from '@gannet/contract';
-import { type AnyFinding, check, type CheckResult, printSecondary } from '../inspect/check.js';
+import {
+  type AnyFinding,
+  type AskPeer,
+  check,
+  type CheckResult,
+  printSecondary,
+} from '../inspect/check.js';
 
+/** Options of `gannet check`. */
 export interface CheckOptions extends ConfigChoice {
   readonly json: boolean;
   readonly printSecondary?: boolean;
@@ -15,16 +22,21 @@ interface Output {
   write(text: string): unknown;
 }
 
-const TITLES = { error: 'Errors', warning: 'Warnings', info: 'Good to know' } as const;
+const TITLES = { error: 'Errors', warning: 'Warnings', info: 'Notes' } as const;
 
-/** @returns the exit code: 1 with errors, 3 with warnings only, else 0 */
+/**
+ * Runs the command.
+ *
+ * @returns the exit code: 1 with errors, 3 with warnings only, else 0
+ */
 export async function runCheck(
   options: CheckOptions,
+  askPeer: AskPeer,
   out: Output = process.stdout,
   aside: Output = process.stderr,
 ): Promise<number> {
   const config = await findConfig(options);
-  const result = await check(config);
+  const result = await check(config, askPeer);
   if (options.printSecondary !== true) {
     out.write(options.json ? `${JSON.stringify(result)}\n` : formatFindings(result));
     return exitCodeOf(result.findings);
@@ -35,7 +47,7 @@ export async function runCheck(
   return exitCodeOf(printed.findings);
 }
 
-/** The line alone goes to stdout, to be piped into a shell. */
+/** Only the command line goes to stdout, so that it can be piped into a shell. */
 function print(
   { command, findings }: SecondaryCommand,
   json: boolean,
@@ -50,12 +62,14 @@ function print(
   aside.write(formatGroups(findings));
 }
 
+/** The exit code for findings. */
 export function exitCodeOf(findings: readonly AnyFinding[]): number {
   const has = (wanted: string): boolean => findings.some(({ severity }) => severity === wanted);
   if (has('error')) return EXIT.failed;
   return has('warning') ? EXIT.degraded : EXIT.done;
 }
 
+/** Findings as text, grouped by severity. */
 export function formatFindings({ findings, primary, secondary }: CheckResult): string {
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;
@@ -64,8 +78,14 @@ export function formatFindings({ findings, primary, secondary }: CheckResult): s
     .flatMap((side) => (side === undefined ? [] : [`${side.role} ${side.vm}`]))
     .join(', ');
   const verdict =
-    errors + warnings === 0 ? 'nothing is in the way' : `${errors} errors, ${warnings} warnings`;
+    errors + warnings === 0
+      ? 'ready'
+      : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
   return `${formatGroups(findings)}${sides}: ${verdict}\n`;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function formatGroups(findings: readonly AnyFinding[]): string {
@@ -87,8 +107,13 @@ function backendsOf(given: readonly string[]): Record<string, string> {
     given.map((text) => {
       const [, id, backend] = /^([^=]+)=(.+)$/.exec(text) ?? [];
       if (id !== undefined && backend !== undefined) return [id, backend];
-      const message = `--backend ${text} is not ID=BACKEND`;
-      throw new GannetError('GANNET_USAGE', message, 'For example net0=tap,ifname=tap7.', 'usage');
+      const message = `--backend ${text} does not have the form ID=BACKEND`;
+      throw new GannetError(
+        'GANNET_USAGE',
+        message,
+        'Write, for example, --backend net0=tap,ifname=tap7.',
+        'usage',
+      );
     }),
   );
 }

@@ -1,0 +1,68 @@
+/** Calls of a daemon's control socket, and what is printed of them. */
+import { SILENCE_MS } from '@gannet/contract/errors';
+import type { Options } from './options.js';
+import { formatTable } from './terminal.js';
+
+/** What a call shows besides its result. */
+export interface Shown {
+  readonly progress?: (value: unknown) => void;
+  /** Formats the result for people; with --json it is printed as JSON. */
+  readonly show?: ((result: Record<string, unknown>) => string) | undefined;
+}
+
+/** Calls a method of the VM's daemon and prints the result. */
+export async function call(
+  options: Options,
+  method: string,
+  params: Record<string, unknown>,
+  { progress, show }: Shown = {},
+): Promise<Record<string, unknown>> {
+  const { ControlClient } = await import('@gannet/contract');
+  const { control, silenceMs } = await daemonOf(options);
+  const client = await ControlClient.connect(control, silenceMs);
+  try {
+    const result = (await client.call(method, params, progress)) as Record<string, unknown>;
+    if (show && !options.json) process.stdout.write(show(result));
+    else print(options, result);
+    return result;
+  } finally {
+    client.close();
+  }
+}
+
+/** The control socket of the VM's daemon, and how long it may be silent. */
+export async function daemonOf(options: Options): Promise<{ control: string; silenceMs: number }> {
+  const { findConfig } = await import('@gannet/contract');
+  const { control } = await findConfig(options);
+  return { control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
+}
+
+/** Prints a result: as JSON, or as a table. */
+export function print({ json }: Pick<Options, 'json'>, result: Record<string, unknown>): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const rows = Object.entries(result).map(([key, value]): [string, string] => [
+    key,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
+  process.stdout.write(formatTable(rows));
+}
+
+/** Shows progress reports on stderr. */
+export async function progressOf({ json }: Options): Promise<(report: unknown) => void> {
+  const { showProgress } = await import('./progress.js');
+  return showProgress(json);
+}
+
+/** Runs until Ctrl-C, SIGTERM, or until the reader of stdout has gone. */
+export async function untilInterrupted(
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const abort = new AbortController();
+  const end = (): void => abort.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
+  process.stdout.once('error', end);
+  await work(abort.signal);
+}

@@ -1,0 +1,41 @@
+/** Commands that run where the VM's files are: the two daemons, and the recovery of bases. */
+import { print, progressOf } from '../call-daemon.js';
+import { about, type Cli, logLevel, type Options, vmCommand } from '../options.js';
+
+export function addSecondary(cli: Cli): void {
+  const description = 'Run the daemon that holds the disks of the secondary VM';
+  vmCommand(cli, 'secondary', description)
+    .addOption(logLevel())
+    .option('--overwrite', 'allow the copy to overwrite a base that holds data', false)
+    .action(about((options: Options) => cli.daemonCode.serve(options, 'secondary')));
+}
+
+export function addPrimary(cli: Cli): void {
+  vmCommand(cli, 'primary', 'Run the daemon on the host of the VM to be protected')
+    .addOption(logLevel())
+    .action(about((options: Options) => cli.daemonCode.serve(options, 'primary')));
+}
+
+export function addRecover(cli: Cli): void {
+  const description = 'After a failover and a crash: replay the journal into the base images';
+  vmCommand(cli, 'recover', description).action(
+    about(async (options: Options) => {
+      print(options, { recovered: await recover(options) });
+    }),
+  );
+}
+
+async function recover(options: Options): Promise<unknown> {
+  const { asSecondary, basesOf, findConfig } = await import('@gannet/contract');
+  const { recoverBases } = await import('@gannet/replicator');
+  const bases = basesOf(asSecondary(await findConfig(options)));
+  const show = await progressOf(options);
+  const seen = { journal: false };
+  const onProgress = (doneBytes: number, totalBytes: number): void => {
+    seen.journal = true;
+    show({ stage: 'replay', doneBytes, totalBytes });
+  };
+  const recovered = await recoverBases(bases, { lock: true, onProgress });
+  if (seen.journal) show({ stage: 'done' });
+  return recovered;
+}

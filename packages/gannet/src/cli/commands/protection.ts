@@ -1,0 +1,62 @@
+/** Commands that change the protection of a VM. */
+import { call, progressOf } from '../call-daemon.js';
+import { about, type Cli, daemonCommand, type Options, rate, seedRate } from '../options.js';
+
+export function addProtect(cli: Cli): void {
+  daemonCommand(cli, 'protect', 'Copy the disks of the running VM to the secondary and start COLO')
+    .addOption(seedRate())
+    .action(about((options: Options) => protect(options, 'protect')));
+}
+
+export function addSeedRate(cli: Cli): void {
+  const what = 'bytes a second, per disk, or with KiB, MiB, GiB; 0 for no limit';
+  daemonCommand(cli, 'seed-rate', 'Change the speed limit of the copy that is in progress')
+    .requiredOption('--rate <rate>', what, rate)
+    .action(
+      about(async (options: Options) => {
+        await call(options, 'seed-rate', { bytesPerSec: options.rate });
+      }),
+    );
+}
+
+export function addCheckpoint(cli: Cli): void {
+  daemonCommand(cli, 'checkpoint', 'Make a checkpoint now, and wait until it is committed').action(
+    about(async (options: Options) => {
+      await call(options, 'checkpoint', {});
+    }),
+  );
+}
+
+export function addFailover(cli: Cli): void {
+  const description =
+    'On the secondary host: take over. On the primary host: drop the secondary and run on alone';
+  daemonCommand(cli, 'failover', description)
+    .option('--force', 'even without proof that the other VM has stopped', false)
+    .action(
+      about(async (options: Options) => {
+        const progress = await progressOf(options);
+        await call(options, 'failover', { force: options.force === true }, { progress });
+      }),
+    );
+}
+
+export function addDetach(cli: Cli): void {
+  daemonCommand(cli, 'detach', 'End the protection; the guest continues without interruption')
+    .option('--force', 'even if the secondary cannot be notified', false)
+    .action(
+      about(async (options: Options) => {
+        await call(options, 'detach', { force: options.force === true });
+      }),
+    );
+}
+
+export function addReprotect(cli: Cli): void {
+  daemonCommand(cli, 'reprotect', 'After a failover: protect the survivor with a new secondary')
+    .addOption(seedRate())
+    .action(about((options: Options) => protect(options, 'reprotect')));
+}
+
+async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
+  const { seedRate: bytesPerSec } = options;
+  await call(options, method, { bytesPerSec }, { progress: await progressOf(options) });
+}

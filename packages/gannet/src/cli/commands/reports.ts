@@ -1,0 +1,79 @@
+/** Commands that report and change nothing. */
+import { EXIT } from '@gannet/contract/errors';
+import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
+import type { CheckOptions } from '../check-report.js';
+import { about, type Cli, daemonCommand, gather, type Options, vmCommand } from '../options.js';
+
+export function addCheck(cli: Cli): void {
+  const { daemonCode, endWith } = cli;
+  vmCommand(cli, 'check', 'Find what would prevent protection: why it matters and what to do')
+    .option('--print-secondary', "print a command line for the secondary's QEMU instead")
+    .option('--incoming <uri>', 'where that QEMU waits, if not at primary.migrate')
+    .option('--backend <id=backend>', 'back end of a card or port of that QEMU; repeatable', gather)
+    .action(
+      about(async (options: CheckOptions) => {
+        const { runCheck } = await import('../check-report.js');
+        endWith(await runCheck(options, daemonCode.askPeer));
+      }),
+    );
+}
+
+export function addStatus(cli: Cli): void {
+  daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
+    about(async (options: Options) => {
+      const { showStatus } = await import('../watch/show-status.js');
+      const show = options.json ? undefined : showStatus;
+      if (isDegraded(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
+    }),
+  );
+}
+
+export function addWatch(cli: Cli): void {
+  daemonCommand(cli, 'watch', 'Show the state, checkpoints and events live, until Ctrl-C').action(
+    about(async (options: Options) => {
+      const { watch } = await import('../watch/watch.js');
+      await untilInterrupted(async (signal) => {
+        const screen = process.stdout;
+        await watch({ ...(await daemonOf(options)), screen, env: process.env, signal });
+      });
+    }),
+  );
+}
+
+export function addEvents(cli: Cli): void {
+  daemonCommand(cli, 'events', 'Print past events, oldest first, with what to do about them')
+    .option('--follow', 'then print new events as they happen, until Ctrl-C', false)
+    .action(
+      about(async (options: Options) => {
+        const { printEvents } = await import('../watch/print-events.js');
+        await untilInterrupted(async (signal) => {
+          const write = (text: string): unknown => process.stdout.write(text);
+          const { json, follow = false } = options;
+          await printEvents({ ...(await daemonOf(options)), json, follow, signal, write });
+        });
+      }),
+    );
+}
+
+export function addPage(cli: Cli): void {
+  daemonCommand(cli, 'page', 'Print the URL of the web page, with its token').action(
+    about(async (options: Options) => {
+      const show = ({ url }: Record<string, unknown>): string => `${String(url)}\n`;
+      await call(options, 'page', {}, { show });
+    }),
+  );
+}
+
+/** Protection was dropped, only one side believes in it, or the base image rejects writes. */
+function isDegraded(status: Record<string, unknown>): boolean {
+  const { role, state, primaryVm, secondaryVm, link, baseTrouble } = status;
+  if (state === 'diverged' || state === 'alone') return true;
+  if (baseTrouble !== undefined && baseTrouble !== null) return true;
+  if (state !== 'protected') return false;
+  if (role === 'secondary') {
+    const isLinkLost = link !== undefined && link !== 'connected';
+    return isLinkLost || secondaryVm === 'hung' || secondaryVm === 'lost';
+  }
+  const peer = status['peer'] as { pulse?: string; status?: { state: string } } | undefined;
+  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
+}

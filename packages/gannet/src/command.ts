@@ -1,0 +1,20 @@
+import { runCommand } from './cli/cli.js';
+
+/**
+ * The `gannet` command: joins it with the daemon, which it loads only if the command needs it.
+ *
+ * @param argv the arguments, without node and script
+ * @returns the exit code (docs/reference/commands.md)
+ */
+export function main(argv: readonly string[]): Promise<number> {
+  return runCommand(argv, {
+    serve: async (options, role) => {
+      const { serve } = await import('./daemon/serve.js');
+      await serve(options, role);
+    },
+    askPeer: async (config) => {
+      const { askPeer } = await import('./daemon/ask-peer.js');
+      return askPeer(config);
+    },
+  });
+}
