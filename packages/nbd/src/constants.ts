@@ -10,10 +10,12 @@ export const NBD_MAGIC = 0x4e42444d41474943n;
 export const NBD_OPTS_MAGIC = 0x49484156454f5054n;
 // Fixed newstyle negotiation
 export const NBD_REP_MAGIC = 0x3e889045565a9n;
-// Request message, simple reply message, structured reply chunk message
+// Request message, simple reply message, structured reply chunk message; extended headers
 export const NBD_REQUEST_MAGIC = 0x25609513;
 export const NBD_SIMPLE_REPLY_MAGIC = 0x67446698;
 export const NBD_STRUCTURED_REPLY_MAGIC = 0x668e33ef;
+export const NBD_EXTENDED_REQUEST_MAGIC = 0x21e41c71;
+export const NBD_EXTENDED_REPLY_MAGIC = 0x6e8a278c;
 
 // Handshake flags
 export const NBD_FLAG_FIXED_NEWSTYLE = 1 << 0;
@@ -80,6 +82,8 @@ export const NBD_CMD_FLAG_NO_HOLE = 1 << 1;
 export const NBD_CMD_FLAG_DF = 1 << 2;
 export const NBD_CMD_FLAG_REQ_ONE = 1 << 3;
 export const NBD_CMD_FLAG_FAST_ZERO = 1 << 4;
+/** Extended headers only: `length` is that of a payload behind the header. */
+export const NBD_CMD_FLAG_PAYLOAD_LEN = 1 << 5;
 
 // Structured reply flags
 export const NBD_REPLY_FLAG_DONE = 1 << 0;
@@ -89,6 +93,7 @@ export const NBD_REPLY_TYPE_NONE = 0;
 export const NBD_REPLY_TYPE_OFFSET_DATA = 1;
 export const NBD_REPLY_TYPE_OFFSET_HOLE = 2;
 export const NBD_REPLY_TYPE_BLOCK_STATUS = 5;
+export const NBD_REPLY_TYPE_BLOCK_STATUS_EXT = 6;
 /** Set in every structured reply type that is an error chunk. */
 export const NBD_REPLY_TYPE_FLAG_ERROR = 1 << 15;
 export const NBD_REPLY_TYPE_ERROR = 0x8001;
@@ -145,6 +150,9 @@ export const SIMPLE_REPLY_BYTES = 16;
 export const CHUNK_HEADER_BYTES = 20;
 /** Chunk header and the offset that precedes the data of NBD_REPLY_TYPE_OFFSET_DATA. */
 export const OFFSET_DATA_HEADER_BYTES = 28;
+export const EXTENDED_REQUEST_BYTES = 32;
+export const EXTENDED_CHUNK_HEADER_BYTES = 32;
+export const EXTENDED_OFFSET_DATA_HEADER_BYTES = 40;
 /** The reply to NBD_OPT_EXPORT_NAME, without the 124 reserved zeroes behind it. */
 export const EXPORT_NAME_REPLY_BYTES = 10;
 export const EXPORT_NAME_ZEROES = 124;
@@ -155,5 +163,10 @@ export const STRING_MAX_BYTES = 4096;
 export const PAYLOAD_MAX_BYTES = 32 * 1024 * 1024;
 /** Largest minimum block size that may be advertised ("Size constraints"), in bytes. */
 export const MINIMUM_BLOCK_MAX_BYTES = 65536;
+/**
+ * Longest range that fits 32 bits and is a multiple of every minimum block size: no extent of a
+ * compact reply, and no range that a session gets, is longer.
+ */
+export const RANGE_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
 /** Most descriptors that one block status chunk should carry. */
 export const EXTENTS_MAX = 2 ** 20;

@@ -68,7 +68,8 @@ export type RefusalReason =
   | 'unknown'
   | 'shutdown'
   | 'block-size-required'
-  | 'too-big';
+  | 'too-big'
+  | 'extended-headers-required';
 
 /**
  * Thrown by `NbdExport.open` to refuse a client. NBD_OPT_GO is answered with the reason and the

@@ -8,6 +8,7 @@ import type { RefusalReason } from '../errors.js';
 import type { BlockSize } from '../export.js';
 import { REFUSALS } from '../wire/handshake-messages.js';
 import { readU64 } from '../wire/transmission-messages.js';
+import type { HeaderStyle } from '../wire/transmission-messages.js';
 
 /** A byte stream that is read in exact lengths. */
 export interface ByteStream {
@@ -20,7 +21,8 @@ export interface ByteStream {
 export interface ClientHandshakeOptions {
   /** The name of the export. */
   readonly export: string;
-  readonly structured: boolean;
+  /** The most that is asked for; the server may offer less. */
+  readonly headers: HeaderStyle;
   readonly baseAllocation: boolean;
 }
 
@@ -29,7 +31,7 @@ export interface NegotiatedExport {
   readonly sizeBytes: number;
   readonly flags: number;
   readonly blockSize: BlockSize;
-  readonly structured: boolean;
+  readonly headers: HeaderStyle;
   /** The id of base:allocation, or undefined if it was not selected. */
   readonly contextId: number | undefined;
 }
@@ -102,12 +104,14 @@ export async function negotiate(
   noZeroes: boolean,
   options: ClientHandshakeOptions,
 ): Promise<NegotiatedExport> {
-  const structured = options.structured && (await askStructured(stream));
+  const headers = await askHeaders(stream, options.headers);
   const contextId =
-    structured && options.baseAllocation ? await askContext(stream, options.export) : undefined;
+    headers !== 'simple' && options.baseAllocation
+      ? await askContext(stream, options.export)
+      : undefined;
   const agreed = await go(stream, options.export);
   const entered = agreed ?? (await exportName(stream, options.export, noZeroes));
-  return { ...entered, structured, contextId };
+  return { ...entered, headers, contextId };
 }
 
 /** Lists the server's exports (NBD_OPT_LIST). The connection stays in the handshake phase. */
@@ -130,9 +134,17 @@ export function abort(stream: ByteStream): void {
 
 const NO_DATA = Buffer.alloc(0);
 
-async function askStructured(stream: ByteStream): Promise<boolean> {
-  sendOption(stream, nbd.NBD_OPT_STRUCTURED_REPLY, NO_DATA);
-  return (await takeRepliesOr(stream, nbd.NBD_OPT_STRUCTURED_REPLY)) !== undefined;
+async function askHeaders(stream: ByteStream, most: HeaderStyle): Promise<HeaderStyle> {
+  if (most === 'extended' && (await agrees(stream, nbd.NBD_OPT_EXTENDED_HEADERS))) return most;
+  if (most !== 'simple' && (await agrees(stream, nbd.NBD_OPT_STRUCTURED_REPLY))) {
+    return 'structured';
+  }
+  return 'simple';
+}
+
+async function agrees(stream: ByteStream, option: number): Promise<boolean> {
+  sendOption(stream, option, NO_DATA);
+  return (await takeRepliesOr(stream, option)) !== undefined;
 }
 
 async function askContext(stream: ByteStream, name: string): Promise<number | undefined> {

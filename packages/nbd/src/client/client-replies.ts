@@ -7,6 +7,7 @@ import * as nbd from '../constants.js';
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
 import type { CommandErrorName } from '../constants.js';
 import type { Extent } from '../export.js';
+import type { NegotiatedExport } from './client-handshake.js';
 import { readU64 } from '../wire/transmission-messages.js';
 
 /** A request that was sent and waits for its reply. */
@@ -23,8 +24,8 @@ export interface SentRequest {
 }
 
 /** Longest chunk payload, other than data, that is accepted, in bytes. */
-const PAYLOAD_MAX_BYTES = 4 + 8 * nbd.EXTENTS_MAX;
-const HEADER_MAX_BYTES = nbd.OFFSET_DATA_HEADER_BYTES;
+const PAYLOAD_MAX_BYTES = 8 + 16 * nbd.EXTENTS_MAX;
+const HEADER_MAX_BYTES = nbd.EXTENDED_OFFSET_DATA_HEADER_BYTES;
 
 /** Parses replies, and settles the requests that they answer. */
 export class ReplyReader {
@@ -32,7 +33,11 @@ export class ReplyReader {
   readonly #contextId: number | undefined;
   readonly #header = Buffer.alloc(HEADER_MAX_BYTES);
   #headerFill = 0;
-  #headerWanted = nbd.SIMPLE_REPLY_BYTES;
+  readonly #isExtended: boolean;
+  readonly #chunkHeaderBytes: number;
+  /** What is received before the kind of reply is known. */
+  readonly #firstBytes: number;
+  #headerWanted: number;
   /** The reply whose data or payload is being received. */
   #request: SentRequest | undefined;
   #cookie = 0;
@@ -43,9 +48,18 @@ export class ReplyReader {
   #payloadFill = 0;
 
   /** @param pending requests by the low half of their cookie; answered ones are removed */
-  constructor(pending: Map<number, SentRequest>, contextId: number | undefined) {
+  constructor(
+    pending: Map<number, SentRequest>,
+    { contextId, headers }: Pick<NegotiatedExport, 'contextId' | 'headers'>,
+  ) {
     this.#pending = pending;
     this.#contextId = contextId;
+    this.#isExtended = headers === 'extended';
+    this.#chunkHeaderBytes = this.#isExtended
+      ? nbd.EXTENDED_CHUNK_HEADER_BYTES
+      : nbd.CHUNK_HEADER_BYTES;
+    this.#firstBytes = this.#isExtended ? this.#chunkHeaderBytes : nbd.SIMPLE_REPLY_BYTES;
+    this.#headerWanted = this.#firstBytes;
   }
 
   /**
@@ -68,13 +82,16 @@ export class ReplyReader {
     this.#headerFill += copied;
     if (this.#headerFill < this.#headerWanted) return copied;
     const magic = this.#header.readUInt32BE(0);
-    if (magic === nbd.NBD_SIMPLE_REPLY_MAGIC) {
+    const chunkMagic = this.#isExtended
+      ? nbd.NBD_EXTENDED_REPLY_MAGIC
+      : nbd.NBD_STRUCTURED_REPLY_MAGIC;
+    if (magic === nbd.NBD_SIMPLE_REPLY_MAGIC && !this.#isExtended) {
       this.#resetHeader();
       this.#simple();
-    } else if (magic !== nbd.NBD_STRUCTURED_REPLY_MAGIC) {
+    } else if (magic !== chunkMagic) {
       throw new NbdProtocolError('a reply does not begin with a reply magic');
-    } else if (this.#headerWanted < nbd.CHUNK_HEADER_BYTES) {
-      this.#headerWanted = nbd.CHUNK_HEADER_BYTES;
+    } else if (this.#headerWanted < this.#chunkHeaderBytes) {
+      this.#headerWanted = this.#chunkHeaderBytes;
     } else {
       this.#chunk();
     }
@@ -83,7 +100,7 @@ export class ReplyReader {
 
   #resetHeader(): void {
     this.#headerFill = 0;
-    this.#headerWanted = nbd.SIMPLE_REPLY_BYTES;
+    this.#headerWanted = this.#firstBytes;
   }
 
   #find(): SentRequest {
@@ -111,16 +128,16 @@ export class ReplyReader {
   #chunk(): void {
     const request = this.#find();
     const type = this.#header.readUInt16BE(6);
-    const length = this.#header.readUInt32BE(16);
+    const length = this.#isExtended ? readU64(this.#header, 24) : this.#header.readUInt32BE(16);
     this.#done = (this.#header.readUInt16BE(4) & nbd.NBD_REPLY_FLAG_DONE) !== 0;
     if (type === nbd.NBD_REPLY_TYPE_OFFSET_DATA) {
       if (length < 9) throw new NbdProtocolError('an OFFSET_DATA chunk without data');
-      if (this.#headerWanted < nbd.OFFSET_DATA_HEADER_BYTES) {
-        this.#headerWanted = nbd.OFFSET_DATA_HEADER_BYTES;
+      if (this.#headerWanted === this.#chunkHeaderBytes) {
+        this.#headerWanted += 8;
         return;
       }
       this.#dataLeft = length - 8;
-      this.#dataAt = readU64(this.#header, nbd.CHUNK_HEADER_BYTES) - request.offset;
+      this.#dataAt = readU64(this.#header, this.#chunkHeaderBytes) - request.offset;
       checkWithin(request, this.#dataAt, this.#dataLeft);
     } else if (length > 0) {
       if (length > PAYLOAD_MAX_BYTES) throw new NbdProtocolError(`a chunk of ${length} bytes`);
@@ -128,7 +145,7 @@ export class ReplyReader {
       this.#payloadFill = 0;
       // The chunk's type stays in the header until the payload is complete.
       this.#headerFill = 0;
-      this.#headerWanted = nbd.SIMPLE_REPLY_BYTES;
+      this.#headerWanted = this.#firstBytes;
       return;
     } else if (type !== nbd.NBD_REPLY_TYPE_NONE) {
       throw new NbdProtocolError(`a chunk of type ${type} without a payload`);
@@ -170,8 +187,9 @@ export class ReplyReader {
       checkWithin(request, from, length);
       request.target.fill(0, from, from + length);
       request.filled += length;
-    } else if (type === nbd.NBD_REPLY_TYPE_BLOCK_STATUS && payload.length % 8 === 4) {
-      if (payload.readUInt32BE(0) === this.#contextId) request.extents = parseExtents(payload);
+    } else if (isBlockStatus(type, payload)) {
+      if (payload.readUInt32BE(0) === this.#contextId)
+        request.extents = parseExtents(type, payload);
     } else {
       throw new NbdProtocolError(`a chunk of type ${type} with ${payload.length} bytes`);
     }
@@ -215,12 +233,20 @@ const ERROR_NAMES: ReadonlyMap<number, CommandErrorName> = new Map(
   ]),
 );
 
-function parseExtents(payload: Buffer): Extent[] {
+function isBlockStatus(type: number, payload: Buffer): boolean {
+  if (type === nbd.NBD_REPLY_TYPE_BLOCK_STATUS) return payload.length % 8 === 4;
+  if (type !== nbd.NBD_REPLY_TYPE_BLOCK_STATUS_EXT || payload.length < 8) return false;
+  return payload.length === 8 + 16 * payload.readUInt32BE(4);
+}
+
+function parseExtents(type: number, payload: Buffer): Extent[] {
+  const isWide = type === nbd.NBD_REPLY_TYPE_BLOCK_STATUS_EXT;
   const extents: Extent[] = [];
-  for (let at = 4; at < payload.length; at += 8) {
-    const flags = payload.readUInt32BE(at + 4);
+  for (let at = isWide ? 8 : 4; at < payload.length; at += isWide ? 16 : 8) {
+    // The upper half of a wide descriptor's flags is not used by base:allocation.
+    const flags = payload.readUInt32BE(at + (isWide ? 12 : 4));
     extents.push({
-      length: payload.readUInt32BE(at),
+      length: isWide ? readU64(payload, at) : payload.readUInt32BE(at),
       hole: (flags & nbd.NBD_STATE_HOLE) !== 0,
       zero: (flags & nbd.NBD_STATE_ZERO) !== 0,
     });

@@ -10,7 +10,9 @@ import type { NbdAddress } from '../address.js';
 import * as nbd from '../constants.js';
 import { NbdCommandError, NbdConnectionError } from '../errors.js';
 import type { BlockSize, Extent } from '../export.js';
+import { encodeExtendedRequest } from '../wire/extended-messages.js';
 import { RequestHeader, encodeRequest } from '../wire/transmission-messages.js';
+import type { HeaderStyle } from '../wire/transmission-messages.js';
 
 /** Options of `NbdClient.connect`. */
 export interface NbdClientOptions {
@@ -18,6 +20,8 @@ export interface NbdClientOptions {
   readonly export?: string;
   /** Ask for structured replies; true by default. */
   readonly structured?: boolean;
+  /** Ask for extended headers; true by default, if structured replies are asked for. */
+  readonly extendedHeaders?: boolean;
   /** Ask for base:allocation, which blockStatus() needs; true by default. */
   readonly baseAllocation?: boolean;
   /** For connecting and negotiating together, and for closing; 10000 by default. */
@@ -58,7 +62,7 @@ export class NbdClient {
     this.#socket = socket;
     this.#timeoutMs = timeoutMs;
     this.#agreed = agreed;
-    const reader = new ReplyReader(this.#pending, agreed.contextId);
+    const reader = new ReplyReader(this.#pending, agreed);
     const receive = (bytes: Buffer): void => {
       try {
         reader.push(bytes);
@@ -88,7 +92,7 @@ export class NbdClient {
       const noZeroes = await greetAndSecure(stream, address, options.tls);
       const agreed = await negotiate(stream, noZeroes, {
         export: options.export ?? '',
-        structured: options.structured ?? true,
+        headers: headersOf(options),
         baseAllocation: options.baseAllocation ?? true,
       });
       return new NbdClient(agreed, stream, timeoutMs);
@@ -127,9 +131,17 @@ export class NbdClient {
     return this.#agreed.blockSize;
   }
 
-  /** Whether replies are structured. */
+  /** Whether replies are structured; they are with extended headers. */
   get structured(): boolean {
-    return this.#agreed.structured;
+    return this.#agreed.headers !== 'simple';
+  }
+
+  /**
+   * Whether headers are extended. Without them, no request can cover 4 GiB or more; with them, all
+   * but reads and writes can.
+   */
+  get extendedHeaders(): boolean {
+    return this.#agreed.headers === 'extended';
   }
 
   /** Whether blockStatus() can be used. */
@@ -226,7 +238,9 @@ export class NbdClient {
     parts: { readonly target?: Uint8Array; readonly data?: Uint8Array } = {},
   ): Promise<SentRequest> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
-    const invalid = checkRange(offset, length);
+    const hasData = type === nbd.NBD_CMD_READ || type === nbd.NBD_CMD_WRITE;
+    const isLong = this.extendedHeaders && !hasData;
+    const invalid = checkRange(offset, length, isLong ? Number.MAX_SAFE_INTEGER : U32_MAX);
     if (invalid !== undefined) return Promise.reject(invalid);
     const cookie = this.#nextCookie();
     return new Promise<SentRequest>((resolve, reject) => {
@@ -255,11 +269,10 @@ export class NbdClient {
     cookie: number,
     data: Uint8Array = NOTHING,
   ): void {
-    const header = Buffer.allocUnsafe(nbd.REQUEST_BYTES);
     const request = new RequestHeader();
     Object.assign(request, { type, flags, offset, length });
     request.cookie.writeUInt32BE(cookie, 4);
-    encodeRequest(header, request);
+    const header = this.#encode(request);
     if (data.length === 0) {
       this.#socket.write(header);
       return;
@@ -268,6 +281,18 @@ export class NbdClient {
     this.#socket.write(header);
     this.#socket.write(data);
     this.#socket.uncork();
+  }
+
+  #encode(request: RequestHeader): Buffer {
+    if (!this.extendedHeaders) {
+      const header = Buffer.allocUnsafe(nbd.REQUEST_BYTES);
+      encodeRequest(header, request);
+      return header;
+    }
+    if (request.type === nbd.NBD_CMD_WRITE) request.flags |= nbd.NBD_CMD_FLAG_PAYLOAD_LEN;
+    const header = Buffer.allocUnsafe(nbd.EXTENDED_REQUEST_BYTES);
+    encodeExtendedRequest(header, request);
+    return header;
   }
 
   #die(cause: Error): void {
@@ -302,12 +327,17 @@ async function greetAndSecure(
   return noZeroes;
 }
 
-const LENGTH_MAX = 2 ** 32 - 1;
+function headersOf({ structured = true, extendedHeaders = true }: NbdClientOptions): HeaderStyle {
+  if (!structured) return 'simple';
+  return extendedHeaders ? 'extended' : 'structured';
+}
+
+const U32_MAX = 2 ** 32 - 1;
 
 /** A range that a request cannot hold: an error of this request, not of the connection. */
-function checkRange(offset: number, length: number): NbdCommandError | undefined {
+function checkRange(offset: number, length: number, longest: number): NbdCommandError | undefined {
   const isValid = Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(length);
-  if (isValid && length >= 0 && length <= LENGTH_MAX) return undefined;
+  if (isValid && length >= 0 && length <= longest) return undefined;
   const message = `a request cannot hold ${length} bytes at ${offset}; it was not sent`;
   return new NbdCommandError('EINVAL', message);
 }

@@ -48,6 +48,8 @@ export interface ConnectionContext {
   readonly busyPoll: BusyPoll;
   /** Connections of one origin are counted together. */
   readonly origin: string;
+  /** Whether extended headers are offered. */
+  readonly extendedHeaders: boolean;
   /** If set, the client must use TLS. */
   readonly tls: NbdServerTls | undefined;
   /** Whether one more connection may use an export. */

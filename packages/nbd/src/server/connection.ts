@@ -54,7 +54,10 @@ export class ServerConnection {
     this.#source = source;
     this.#stream = source.stream;
     this.#context = context;
-    this.#negotiation = new Negotiation(context.exports, context.limits, context.tls !== undefined);
+    this.#negotiation = new Negotiation(context.exports, context.limits, {
+      needsTls: context.tls !== undefined,
+      extendedHeaders: context.extendedHeaders,
+    });
     this.#replies = new ReplyWriter((pieces, taken) => writePieces(this.#stream, pieces, taken));
     this.#handshakeTimer = setTimeout(() => {
       this.drop(new NbdConnectionError('the handshake took too long'));
@@ -330,11 +333,11 @@ export class ServerConnection {
     this.#session = session;
     this.#exportName = target.name;
     const { limits, onEvent } = this.#context;
-    const { structured, baseAllocation } = this.#negotiation;
+    const { headers, baseAllocation } = this.#negotiation;
     const { minimum, maximum } = offeredBlockSize(target, limits);
     const { sizeBytes, features } = target;
     const rules = {
-      ...{ sizeBytes, features, structured, baseAllocation },
+      ...{ sizeBytes, features, headers, baseAllocation },
       ...{ minimumBlock: minimum, payloadMax: maximum },
     };
     this.#transmission = new Transmission(session, rules, limits, this.#replies, {

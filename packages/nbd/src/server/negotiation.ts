@@ -23,6 +23,7 @@ import type { BlockSize, NbdExport } from '../export.js';
 import * as wire from '../wire/handshake-messages.js';
 import type { NbdLimits } from '../limits.js';
 import { META_CONTEXTS } from '../wire/transmission-messages.js';
+import type { HeaderStyle } from '../wire/transmission-messages.js';
 
 /** The states; see the top of the file. */
 export type NegotiationState =
@@ -45,6 +46,13 @@ type NegotiationLimits = Pick<
   'options' | 'optionBytes' | 'payloadBytes' | 'handshakeBytes'
 >;
 
+/** What a listener requires and offers. */
+interface NegotiationOffer {
+  /** Whether TLS is required before anything about exports is answered. */
+  readonly needsTls: boolean;
+  readonly extendedHeaders: boolean;
+}
+
 interface PendingOpen {
   readonly option: number;
   readonly target: NbdExport;
@@ -56,7 +64,7 @@ export class Negotiation {
   #state: NegotiationState = 'client-flags';
   #bytes: Buffer = Buffer.alloc(0);
   #noZeroes = false;
-  #structured = false;
+  #headers: HeaderStyle = 'simple';
   /** The export for which base:allocation was last selected. */
   #contextExport: string | undefined;
   #baseAllocation = false;
@@ -67,13 +75,18 @@ export class Negotiation {
   readonly #exports: () => readonly NbdExport[];
   readonly #limits: NegotiationLimits;
 
+  readonly #offersExtended: boolean;
   #tls: 'none' | 'required' | 'done';
 
-  /** @param needsTls whether TLS is required before anything about exports is answered */
-  constructor(exports: () => readonly NbdExport[], limits: NegotiationLimits, needsTls = false) {
+  constructor(
+    exports: () => readonly NbdExport[],
+    limits: NegotiationLimits,
+    { needsTls, extendedHeaders }: NegotiationOffer,
+  ) {
     this.#exports = exports;
     this.#limits = limits;
     this.#tls = needsTls ? 'required' : 'none';
+    this.#offersExtended = extendedHeaders;
   }
 
   /** The current state. */
@@ -81,9 +94,9 @@ export class Negotiation {
     return this.#state;
   }
 
-  /** Whether structured replies were negotiated. */
-  get structured(): boolean {
-    return this.#structured;
+  /** The headers that were negotiated for the transmission phase. */
+  get headers(): HeaderStyle {
+    return this.#headers;
   }
 
   /** Whether base:allocation was selected for the export that was opened. */
@@ -117,7 +130,7 @@ export class Negotiation {
   /** TLS has been established. What was negotiated before does not count. */
   secured(): void {
     this.#tls = 'done';
-    this.#structured = false;
+    this.#headers = 'simple';
     this.#contextExport = undefined;
     this.#setState('options');
   }
@@ -133,7 +146,7 @@ export class Negotiation {
     this.#baseAllocation = this.#contextExport === target.name;
     this.#setState('transmission');
     if (option === nbd.NBD_OPT_EXPORT_NAME) {
-      const flags = wire.transmissionFlags(target.features, this.#structured);
+      const flags = wire.transmissionFlags(target.features, this.#headers !== 'simple');
       return wire.encodeExportNameReply(target.sizeBytes, flags, !this.#noZeroes);
     }
     return Buffer.concat([this.#describe(option, target, wanted), ack(option)]);
@@ -242,17 +255,28 @@ export class Negotiation {
       case nbd.NBD_OPT_GO:
         return this.#infoOrGo(option, data);
       case nbd.NBD_OPT_STRUCTURED_REPLY:
-        if (data.length !== 0) return malformed(option);
-        this.#structured = true;
-        return reply(ack(option));
+      case nbd.NBD_OPT_EXTENDED_HEADERS:
+        return data.length === 0 ? this.#takeHeaders(option) : malformed(option);
       case nbd.NBD_OPT_LIST_META_CONTEXT:
       case nbd.NBD_OPT_SET_META_CONTEXT:
         return this.#metaContext(option, data);
       case nbd.NBD_OPT_STARTTLS:
         return data.length === 0 ? this.#startTls(option) : malformed(option);
       default:
-        return refuse(option, 'unsupported', `option ${option} is not supported`);
+        return unsupported(option);
     }
+  }
+
+  #takeHeaders(option: number): NegotiationStep {
+    if (option === nbd.NBD_OPT_STRUCTURED_REPLY) {
+      const message = 'extended headers are already in use';
+      if (this.#headers === 'extended') return refuse(option, 'extended-headers-required', message);
+      this.#headers = 'structured';
+    } else {
+      if (!this.#offersExtended) return unsupported(option);
+      this.#headers = 'extended';
+    }
+    return reply(ack(option));
   }
 
   #startTls(option: number): NegotiationStep {
@@ -305,7 +329,7 @@ export class Negotiation {
 
   /** The NBD_REP_INFO replies about an export: NBD_INFO_EXPORT, and what was asked for. */
   #describe(option: number, target: NbdExport, wanted: ReadonlySet<number>): Buffer {
-    const flags = wire.transmissionFlags(target.features, this.#structured);
+    const flags = wire.transmissionFlags(target.features, this.#headers !== 'simple');
     const infos = [wire.encodeInfoExport(option, target.sizeBytes, flags)];
     if (wanted.has(nbd.NBD_INFO_NAME)) {
       infos.push(wire.encodeInfoText(option, nbd.NBD_INFO_NAME, target.name));
@@ -325,7 +349,7 @@ export class Negotiation {
     if (set) this.#contextExport = undefined;
     const request = wire.parseMetaContextRequest(data);
     if (request === undefined) return malformed(option);
-    if (set && !this.#structured) {
+    if (set && this.#headers === 'simple') {
       return refuse(option, 'invalid', 'structured replies must be negotiated first');
     }
     const target = this.#find(request.name);
@@ -370,6 +394,10 @@ function reply(bytes: Buffer): NegotiationStep {
 
 function refuse(option: number, reason: RefusalReason, message: string): NegotiationStep {
   return reply(wire.encodeOptionError(option, reason, message));
+}
+
+function unsupported(option: number): NegotiationStep {
+  return refuse(option, 'unsupported', `option ${option} is not supported`);
 }
 
 function malformed(option: number): NegotiationStep {

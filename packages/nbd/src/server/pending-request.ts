@@ -1,5 +1,4 @@
 import type { NbdCommandError } from '../errors.js';
-import { COOKIE_BYTES, copyCookie } from '../wire/transmission-messages.js';
 import type { RequestHeader } from '../wire/transmission-messages.js';
 
 /**
@@ -9,7 +8,7 @@ import type { RequestHeader } from '../wire/transmission-messages.js';
 export class PendingRequest {
   readonly type: number;
   readonly flags: number;
-  readonly cookie: Buffer = Buffer.allocUnsafe(COOKIE_BYTES);
+  readonly cookie: Buffer;
   /** The first failure of a part. */
   failure: NbdCommandError | undefined;
   #awaited = 0;
@@ -24,7 +23,7 @@ export class PendingRequest {
   ) {
     this.type = request.type;
     this.flags = request.flags;
-    copyCookie(this.cookie, 0, request.cookie, 0);
+    this.cookie = Buffer.from(request.cookie);
     this.#classify = classify;
     this.#finish = finish;
   }

@@ -31,6 +31,8 @@ export interface NbdServerOptions {
   /** Decides when received bytes may be processed; by default at once. */
   readonly admission?: Admission;
   readonly limits?: Partial<NbdLimits>;
+  /** Offer extended headers, which QEMU asks for since 8.2; true by default. */
+  readonly extendedHeaders?: boolean;
   /**
    * How long the event loop polls for the next request after a reply, in milliseconds, as long as
    * requests arrive that fast. Doubles the throughput of a client with one request in flight.
@@ -182,6 +184,7 @@ export class NbdServer {
         limits: this.#limits,
         busyPoll: this.#busyPoll,
         origin,
+        extendedHeaders: this.#options.extendedHeaders ?? true,
         tls,
         mayOpen: () => this.#inUse() < this.#limits.connections,
         onEvent: this.#onEvent,

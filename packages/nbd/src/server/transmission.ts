@@ -5,21 +5,22 @@
 
 import {
   COMMAND_ERRORS,
+  EXTENDED_REQUEST_BYTES,
   NBD_CMD_BLOCK_STATUS,
   NBD_CMD_CACHE,
   NBD_CMD_DISC,
   NBD_CMD_FLAG_FAST_ZERO,
   NBD_CMD_FLAG_FUA,
   NBD_CMD_FLAG_NO_HOLE,
+  NBD_CMD_FLAG_PAYLOAD_LEN,
   NBD_CMD_FLAG_REQ_ONE,
   NBD_CMD_FLUSH,
   NBD_CMD_READ,
   NBD_CMD_TRIM,
   NBD_CMD_WRITE,
   NBD_CMD_WRITE_ZEROES,
-  OFFSET_DATA_HEADER_BYTES,
+  RANGE_MAX_BYTES,
   REQUEST_BYTES,
-  SIMPLE_REPLY_BYTES,
 } from '../constants.js';
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
 import type { ExportSession, Extent } from '../export.js';
@@ -31,15 +32,9 @@ import type { ReplyWriter } from '../wire/replies.js';
 import type { Rejection, RequestRules } from '../wire/validate.js';
 import { validate } from '../wire/validate.js';
 import { WritePayload } from './write-payload.js';
-import {
-  RequestHeader,
-  decodeRequest,
-  encodeBlockStatus,
-  encodeErrorChunk,
-  encodeNone,
-  encodeOffsetData,
-  encodeSimpleReply,
-} from '../wire/transmission-messages.js';
+import { COOKIE_BYTES, RequestHeader, decodeRequest } from '../wire/transmission-messages.js';
+import { COOKIE_AND_OFFSET_BYTES, decodeExtendedRequest } from '../wire/extended-messages.js';
+import { CommandReplies } from './command-replies.js';
 
 const CHANGING: ReadonlySet<number> = new Set([NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES]);
 
@@ -63,18 +58,21 @@ export class Transmission {
   readonly #rules: RequestRules;
   readonly #limits: NbdLimits;
   readonly #replies: ReplyWriter;
+  readonly #answer: CommandReplies;
   readonly #host: TransmissionHost;
 
   #ended: TransmissionEnd | undefined;
   /** The request that is being processed. */
-  readonly #request = new RequestHeader();
+  readonly #request: RequestHeader;
   readonly #payload = new WritePayload((offset, data) => this.#writePiece(offset, data));
   #rejection: Rejection | undefined;
   #failure: NbdCommandError | undefined;
   /** Made for the first piece of a WRITE that the session answers with a promise. */
   #pending: PendingRequest | undefined;
 
-  readonly #header = Buffer.alloc(REQUEST_BYTES);
+  readonly #isExtended: boolean;
+  readonly #requestBytes: number;
+  readonly #header = Buffer.alloc(EXTENDED_REQUEST_BYTES);
   #headerFill = 0;
 
   #requests = 0;
@@ -92,6 +90,10 @@ export class Transmission {
     this.#rules = rules;
     this.#limits = limits;
     this.#replies = replies;
+    this.#answer = new CommandReplies(rules.headers, replies);
+    this.#isExtended = rules.headers === 'extended';
+    this.#requestBytes = this.#isExtended ? EXTENDED_REQUEST_BYTES : REQUEST_BYTES;
+    this.#request = new RequestHeader(this.#isExtended ? COOKIE_AND_OFFSET_BYTES : COOKIE_BYTES);
     this.#host = host;
   }
 
@@ -135,10 +137,10 @@ export class Transmission {
       if (this.#payload.left > 0) {
         at = this.#payload.take(bytes, at);
         if (this.#payload.left === 0) this.#endWrite();
-      } else if (this.#headerFill === 0 && bytes.length - at >= REQUEST_BYTES) {
+      } else if (this.#headerFill === 0 && bytes.length - at >= this.#requestBytes) {
         if (this.isFull) return at;
         this.#begin(bytes, at);
-        at += REQUEST_BYTES;
+        at += this.#requestBytes;
       } else {
         if (this.#headerFill === 0 && this.isFull) return at;
         at += this.#fillHeader(bytes, at);
@@ -157,9 +159,14 @@ export class Transmission {
   }
 
   #fillHeader(bytes: Buffer, at: number): number {
-    const copied = bytes.copy(this.#header, this.#headerFill, at);
+    const copied = bytes.copy(
+      this.#header,
+      this.#headerFill,
+      at,
+      at + this.#requestBytes - this.#headerFill,
+    );
     this.#headerFill += copied;
-    if (this.#headerFill === REQUEST_BYTES) {
+    if (this.#headerFill === this.#requestBytes) {
       this.#headerFill = 0;
       this.#begin(this.#header, 0);
     }
@@ -168,7 +175,10 @@ export class Transmission {
 
   #begin(bytes: Buffer, at: number): void {
     const request = this.#request;
-    if (!decodeRequest(bytes, at, request)) {
+    const isDecoded = this.#isExtended
+      ? decodeExtendedRequest(bytes, at, request)
+      : decodeRequest(bytes, at, request);
+    if (!isDecoded) {
       const error = new NbdProtocolError('a request does not begin with the request magic');
       this.#ended = { kind: 'broken', error };
       return;
@@ -177,12 +187,14 @@ export class Transmission {
     const rejection = validate(request, this.#rules);
     if (request.type === NBD_CMD_WRITE) this.#beginWrite(rejection);
     else if (rejection === undefined) this.#execute(request);
-    else this.#reject(rejection);
+    else if (this.#isExtended && (request.flags & NBD_CMD_FLAG_PAYLOAD_LEN) !== 0) {
+      // Another command with a payload: it is read and dropped like that of a refused WRITE.
+      this.#beginWrite(rejection);
+    } else this.#reject(rejection);
   }
 
   #execute(request: RequestHeader): void {
     const { offset, length, flags } = request;
-    const fua = (flags & NBD_CMD_FLAG_FUA) !== 0;
     switch (request.type) {
       case NBD_CMD_READ:
         this.#read(offset, length);
@@ -198,34 +210,57 @@ export class Transmission {
         return;
     }
     if (length === 0) {
-      this.#replies.simple(0, request.cookie);
+      this.#answer.success(request.cookie);
       return;
     }
-    switch (request.type) {
-      case NBD_CMD_TRIM:
-        this.#run(() => this.#session.trim(offset, length, fua));
-        return;
-      case NBD_CMD_CACHE:
-        this.#run(() => this.#session.cache(offset, length));
-        return;
-      case NBD_CMD_WRITE_ZEROES: {
-        const mayPunchHole = (flags & NBD_CMD_FLAG_NO_HOLE) === 0;
-        const fast = (flags & NBD_CMD_FLAG_FAST_ZERO) !== 0;
-        this.#run(() => this.#session.writeZeroes(offset, length, { fua, mayPunchHole, fast }));
-        return;
-      }
-    }
+    if (length > RANGE_MAX_BYTES) this.#executeLong(request);
+    else this.#run(() => this.#change(request.type, flags, offset, length));
   }
 
   /** A request without data in either direction. */
   #run(command: () => void | Promise<void>): void {
     try {
       const result = command();
-      if (result === undefined) this.#replies.simple(0, this.#request.cookie);
+      if (result === undefined) this.#answer.success(this.#request.cookie);
       else this.#start(0, (pending) => this.#succeed(pending)).only(result);
     } catch (error) {
       this.#fail(this.#request, error);
     }
+  }
+
+  /**
+   * TRIM, WRITE_ZEROES or CACHE of a range that only extended headers can hold. The session gets it
+   * in several calls.
+   */
+  #executeLong(request: RequestHeader): void {
+    const { type, flags, offset, length } = request;
+    const end = offset + length;
+    let pending: PendingRequest | undefined;
+    try {
+      for (let at = offset; at < end; at += RANGE_MAX_BYTES) {
+        const result = this.#change(type, flags, at, Math.min(RANGE_MAX_BYTES, end - at));
+        if (result === undefined) continue;
+        pending ??= this.#start(0, (done) => this.#succeed(done));
+        pending.add(result);
+      }
+    } catch (error) {
+      if (pending === undefined) {
+        this.#fail(request, error);
+        return;
+      }
+      pending.failure ??= this.#commandError(type, error);
+    }
+    if (pending === undefined) this.#answer.success(request.cookie);
+    else pending.seal();
+  }
+
+  #change(type: number, flags: number, offset: number, length: number): void | Promise<void> {
+    const fua = (flags & NBD_CMD_FLAG_FUA) !== 0;
+    if (type === NBD_CMD_TRIM) return this.#session.trim(offset, length, fua);
+    if (type === NBD_CMD_CACHE) return this.#session.cache(offset, length);
+    const mayPunchHole = (flags & NBD_CMD_FLAG_NO_HOLE) === 0;
+    const fast = (flags & NBD_CMD_FLAG_FAST_ZERO) !== 0;
+    return this.#session.writeZeroes(offset, length, { fua, mayPunchHole, fast });
   }
 
   // READ
@@ -233,16 +268,16 @@ export class Transmission {
   #read(offset: number, length: number): void {
     const { cookie } = this.#request;
     if (length === 0) {
-      this.#readNothing(cookie);
+      this.#answer.readNothing(cookie);
       return;
     }
-    const header = this.#rules.structured ? OFFSET_DATA_HEADER_BYTES : SIMPLE_REPLY_BYTES;
+    const header = this.#answer.readHeaderBytes;
     if (this.#replies.mayLend(length) && this.#lend(header, offset, length)) return;
     const reply = this.#replies.reserve(header + length);
     try {
       const result = this.#session.read(offset, reply.subarray(header));
       if (result === undefined) {
-        this.#encodeReadHeader(reply, cookie, offset, length);
+        this.#answer.encodeReadHeader(reply, cookie, offset, length);
         this.#replies.commit(reply);
         return;
       }
@@ -252,7 +287,7 @@ export class Transmission {
           this.#fail(pending, pending.failure);
           return;
         }
-        this.#encodeReadHeader(reply, pending.cookie, offset, length);
+        this.#answer.encodeReadHeader(reply, pending.cookie, offset, length);
         send();
       }).only(result);
     } catch (error) {
@@ -267,29 +302,13 @@ export class Transmission {
       const view = this.#session.view?.(offset, length);
       if (view === undefined) return false;
       const reply = this.#replies.reserve(header);
-      this.#encodeReadHeader(reply, cookie, offset, length);
+      this.#answer.encodeReadHeader(reply, cookie, offset, length);
       this.#replies.commit(reply);
       this.#replies.lend(view, length);
     } catch (error) {
       this.#fail(this.#request, error);
     }
     return true;
-  }
-
-  #encodeReadHeader(reply: Buffer, cookie: Uint8Array, offset: number, length: number): void {
-    if (this.#rules.structured) encodeOffsetData(reply, 0, cookie, offset, length);
-    else encodeSimpleReply(reply, 0, 0, cookie);
-  }
-
-  /** A content chunk must not be empty, so the structured reply is NBD_REPLY_TYPE_NONE. */
-  #readNothing(cookie: Uint8Array): void {
-    if (!this.#rules.structured) {
-      this.#replies.simple(0, cookie);
-      return;
-    }
-    const reply = Buffer.alloc(20);
-    encodeNone(reply, 0, cookie);
-    this.#replies.push(reply);
   }
 
   // WRITE
@@ -333,7 +352,7 @@ export class Transmission {
     } else if (this.#failure !== undefined) {
       this.#fail(this.#request, this.#failure);
     } else {
-      this.#replies.simple(0, this.#request.cookie);
+      this.#answer.success(this.#request.cookie);
     }
   }
 
@@ -343,12 +362,13 @@ export class Transmission {
     const one = (this.#request.flags & NBD_CMD_FLAG_REQ_ONE) !== 0;
     const answer = (cookie: Uint8Array, extents: readonly Extent[]): void => {
       const room = this.#rules.sizeBytes - offset;
-      const shaped = shapeExtents(extents, length, room, one);
+      const longestBytes = this.#isExtended ? Number.MAX_SAFE_INTEGER : RANGE_MAX_BYTES;
+      const shaped = shapeExtents(extents, length, room, one, longestBytes);
       if (shaped.length === 0) throw new Error('a session reported no extent');
-      this.#replies.push(encodeBlockStatus(cookie, shaped));
+      this.#answer.blockStatus(cookie, shaped);
     };
     try {
-      const result = this.#session.blockStatus(offset, length);
+      const result = this.#session.blockStatus(offset, Math.min(length, RANGE_MAX_BYTES));
       if (!('then' in result)) {
         answer(this.#request.cookie, result);
         return;
@@ -390,7 +410,7 @@ export class Transmission {
   }
 
   #succeed(pending: PendingRequest): void {
-    if (pending.failure === undefined) this.#replies.simple(0, pending.cookie);
+    if (pending.failure === undefined) this.#answer.success(pending.cookie);
     else this.#fail(pending, pending.failure);
   }
 
@@ -398,7 +418,11 @@ export class Transmission {
 
   #reject(rejection: Rejection): void {
     if (CHANGING.has(this.#request.type)) this.#reportRefused(rejection.message);
-    this.#sendError(this.#request.cookie, COMMAND_ERRORS[rejection.wireError], rejection.message);
+    this.#answer.error(
+      this.#request.cookie,
+      COMMAND_ERRORS[rejection.wireError],
+      rejection.message,
+    );
   }
 
   #reportRefused(message: string): void {
@@ -419,11 +443,6 @@ export class Transmission {
   #fail(request: Pick<RequestHeader, 'type' | 'flags' | 'cookie'>, error: unknown): void {
     const failure = this.#commandError(request.type, error);
     const wireError = allowedWireError(failure.wireError, request);
-    this.#sendError(request.cookie, COMMAND_ERRORS[wireError], failure.message);
-  }
-
-  #sendError(cookie: Uint8Array, error: number, message: string): void {
-    if (this.#rules.structured) this.#replies.push(encodeErrorChunk(cookie, error, message));
-    else this.#replies.simple(error, cookie);
+    this.#answer.error(request.cookie, COMMAND_ERRORS[wireError], failure.message);
   }
 }

@@ -1,14 +1,12 @@
-import { EXTENTS_MAX, MINIMUM_BLOCK_MAX_BYTES } from '../constants.js';
+import { EXTENTS_MAX } from '../constants.js';
 import type { Extent } from '../export.js';
 
-/** Longest extent that fits a 32-bit descriptor and is a multiple of every minimum block size. */
-const EXTENT_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
-
 /**
- * Makes the extents of a session fit one NBD_REPLY_TYPE_BLOCK_STATUS chunk: neighbours of the same
+ * Makes the extents of a session fit one block status chunk: neighbours of the same
  * state are merged, nothing lies beyond the end of the export, only the last extent ends beyond
  * `length`, and with `one` there is a single extent that ends within `length`.
  *
+ * @param longestBytes what a descriptor can hold
  * @param roomBytes from the request's offset to the end of the export
  * @returns an empty list if `extents` covers nothing
  */
@@ -17,6 +15,7 @@ export function shapeExtents(
   length: number,
   roomBytes: number,
   one: boolean,
+  longestBytes: number,
 ): readonly Extent[] {
   const shaped: Extent[] = [];
   const end = one ? length : roomBytes;
@@ -25,7 +24,7 @@ export function shapeExtents(
     if (covered >= Math.min(length, end) || shaped.length === EXTENTS_MAX) break;
     if (one && shaped.length === 1) break;
     const wanted = Math.min(extent.length, end - covered);
-    const fits = Math.min(wanted, EXTENT_MAX_BYTES);
+    const fits = Math.min(wanted, longestBytes);
     shaped.push({ ...extent, length: fits });
     covered += fits;
     // The next extent would not be adjacent.

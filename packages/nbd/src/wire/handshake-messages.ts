@@ -22,6 +22,7 @@ import {
   NBD_MAGIC,
   NBD_OPTS_MAGIC,
   NBD_REP_ERR_BLOCK_SIZE_REQD,
+  NBD_REP_ERR_EXT_HEADER_REQD,
   NBD_REP_ERR_INVALID,
   NBD_REP_ERR_PLATFORM,
   NBD_REP_ERR_POLICY,
@@ -52,6 +53,7 @@ export const REFUSALS: Readonly<Record<RefusalReason, number>> = {
   shutdown: NBD_REP_ERR_SHUTDOWN,
   'block-size-required': NBD_REP_ERR_BLOCK_SIZE_REQD,
   'too-big': NBD_REP_ERR_TOO_BIG,
+  'extended-headers-required': NBD_REP_ERR_EXT_HEADER_REQD,
 };
 
 /** The server's first message ("Newstyle negotiation"), 18 bytes. */

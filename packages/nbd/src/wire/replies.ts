@@ -1,6 +1,11 @@
-import { SIMPLE_REPLY_BYTES } from '../constants.js';
+import {
+  CHUNK_HEADER_BYTES,
+  EXTENDED_CHUNK_HEADER_BYTES,
+  SIMPLE_REPLY_BYTES,
+} from '../constants.js';
 import type { ReadView } from '../export.js';
-import { encodeSimpleReply } from './transmission-messages.js';
+import { encodeExtendedNone } from './extended-messages.js';
+import { encodeNone, encodeSimpleReply } from './transmission-messages.js';
 
 /** Size of the blocks that replies are built in. */
 const BLOCK_BYTES = 256 * 1024;
@@ -60,6 +65,21 @@ export class ReplyWriter {
     encodeSimpleReply(this.#block.bytes, this.#to, error, cookie);
     this.#to += SIMPLE_REPLY_BYTES;
     this.#pendingBytes += SIMPLE_REPLY_BYTES;
+  }
+
+  /** NBD_REPLY_TYPE_NONE with extended headers. */
+  extendedNone(cookie: Uint8Array): void {
+    if (BLOCK_BYTES - this.#to < EXTENDED_CHUNK_HEADER_BYTES) this.#renew();
+    encodeExtendedNone(this.#block.bytes, this.#to, cookie);
+    this.#to += EXTENDED_CHUNK_HEADER_BYTES;
+    this.#pendingBytes += EXTENDED_CHUNK_HEADER_BYTES;
+  }
+
+  /** NBD_REPLY_TYPE_NONE. */
+  none(cookie: Uint8Array): void {
+    const reply = Buffer.alloc(CHUNK_HEADER_BYTES);
+    encodeNone(reply, 0, cookie);
+    this.push(reply);
   }
 
   /** A complete message in a buffer that the writer may keep. */

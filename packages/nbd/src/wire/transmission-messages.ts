@@ -22,6 +22,12 @@ import {
 } from '../constants.js';
 import type { Extent } from '../export.js';
 
+/**
+ * The headers that were negotiated for the transmission phase: none of NBD_OPT_STRUCTURED_REPLY and
+ * NBD_OPT_EXTENDED_HEADERS, the first, or the second.
+ */
+export type HeaderStyle = 'simple' | 'structured' | 'extended';
+
 const U32 = 2 ** 32;
 /** Length of a cookie, which a reply copies from its request. */
 export const COOKIE_BYTES = 8;
@@ -46,10 +52,14 @@ export function writeU64(to: Buffer, at: number, value: number): void {
 export class RequestHeader {
   flags = 0;
   type = 0;
-  /** Opaque: copied to the reply, never interpreted. */
-  readonly cookie: Buffer = Buffer.alloc(COOKIE_BYTES);
+  /** Opaque: copied to the reply. With extended headers the offset follows it. */
+  readonly cookie: Buffer;
   offset = 0;
   length = 0;
+
+  constructor(cookieBytes = COOKIE_BYTES) {
+    this.cookie = Buffer.alloc(cookieBytes);
+  }
 }
 
 /** Decodes the 28 bytes at `at`. @returns false, with `into` unchanged, if the magic is wrong */
@@ -119,13 +129,20 @@ export function encodeOffsetData(
 
 /** A complete NBD_REPLY_TYPE_ERROR chunk. The message is cut to the longest string allowed. */
 export function encodeErrorChunk(cookie: Uint8Array, error: number, message: string): Buffer {
+  const payload = encodeError(error, message);
+  const header = Buffer.alloc(CHUNK_HEADER_BYTES);
+  encodeChunkHeader(header, 0, NBD_REPLY_TYPE_ERROR, cookie, payload.length);
+  return Buffer.concat([header, payload]);
+}
+
+/** The payload of an error chunk. */
+export function encodeError(error: number, message: string): Buffer {
   const text = Buffer.from(message).subarray(0, STRING_MAX_BYTES);
-  const chunk = Buffer.alloc(CHUNK_HEADER_BYTES + 6 + text.length);
-  encodeChunkHeader(chunk, 0, NBD_REPLY_TYPE_ERROR, cookie, 6 + text.length);
-  chunk.writeUInt32BE(error, CHUNK_HEADER_BYTES);
-  chunk.writeUInt16BE(text.length, CHUNK_HEADER_BYTES + 4);
-  text.copy(chunk, CHUNK_HEADER_BYTES + 6);
-  return chunk;
+  const payload = Buffer.alloc(6 + text.length);
+  payload.writeUInt32BE(error, 0);
+  payload.writeUInt16BE(text.length, 4);
+  text.copy(payload, 6);
+  return payload;
 }
 
 /** A complete NBD_REPLY_TYPE_BLOCK_STATUS chunk for base:allocation. */

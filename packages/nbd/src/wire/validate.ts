@@ -11,6 +11,7 @@ import {
   NBD_CMD_FLAG_FAST_ZERO,
   NBD_CMD_FLAG_FUA,
   NBD_CMD_FLAG_NO_HOLE,
+  NBD_CMD_FLAG_PAYLOAD_LEN,
   NBD_CMD_FLAG_REQ_ONE,
   NBD_CMD_FLUSH,
   NBD_CMD_READ,
@@ -20,7 +21,7 @@ import {
 } from '../constants.js';
 import type { CommandErrorName } from '../constants.js';
 import type { ExportFeatures } from '../export.js';
-import type { RequestHeader } from './transmission-messages.js';
+import type { HeaderStyle, RequestHeader } from './transmission-messages.js';
 
 /** What decides which requests are valid on a connection. Sizes in bytes. */
 export interface RequestRules {
@@ -28,7 +29,7 @@ export interface RequestRules {
   readonly features: ExportFeatures;
   readonly minimumBlock: number;
   readonly payloadMax: number;
-  readonly structured: boolean;
+  readonly headers: HeaderStyle;
   readonly baseAllocation: boolean;
 }
 
@@ -95,7 +96,10 @@ function allowedFlags(type: number, rules: RequestRules): number {
   const fua = rules.features.fua ? NBD_CMD_FLAG_FUA : 0;
   switch (type) {
     case NBD_CMD_READ:
-      return rules.structured ? fua | NBD_CMD_FLAG_DF : fua;
+      return rules.headers === 'simple' ? fua : fua | NBD_CMD_FLAG_DF;
+    case NBD_CMD_WRITE:
+      // Required with extended headers; we accept a WRITE without it, as QEMU does.
+      return rules.headers === 'extended' ? fua | NBD_CMD_FLAG_PAYLOAD_LEN : fua;
     case NBD_CMD_WRITE_ZEROES:
       return fua | NBD_CMD_FLAG_NO_HOLE | (rules.features.fastZero ? NBD_CMD_FLAG_FAST_ZERO : 0);
     case NBD_CMD_BLOCK_STATUS:
@@ -117,7 +121,8 @@ function checkRange(request: Readonly<RequestHeader>, rules: RequestRules): Reje
   if (hasPayload && length > rules.payloadMax) {
     const message = `${length} bytes are more than the maximum payload of ${rules.payloadMax}`;
     // EOVERFLOW is only for reads, and only if DF is supported ("Error values").
-    if (type === NBD_CMD_READ && rules.structured) return { wireError: 'EOVERFLOW', message };
+    if (type === NBD_CMD_READ && rules.headers !== 'simple')
+      return { wireError: 'EOVERFLOW', message };
     return invalid(message);
   }
   // `offset + length` would lose bits for offsets near 2^64.

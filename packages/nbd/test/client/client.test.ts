@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { MemoryExport, NbdClient, NbdServer } from '../../src/index.js';
-import type { ExportSession, NbdExport } from '../../src/index.js';
+import type { Extent, ExportSession, NbdClientOptions, NbdExport } from '../../src/index.js';
 import * as bytes from '../support/bytes.js';
 import { withDirectory } from '../support/programs.js';
 import { settle } from '../support/wire-peer.js';
@@ -23,13 +23,14 @@ const fourGib = { length: 4 * GIB } as unknown as Uint8Array;
 
 async function connected(
   use: (client: NbdClient) => Promise<void>,
-  target: NbdExport = new MemoryExport('disk', MIB),
+  target: NbdExport,
+  options: NbdClientOptions = {},
 ): Promise<void> {
   await withDirectory(async (directory) => {
     const server = new NbdServer({ exports: [target] });
     const address = await server.listen({ path: join(directory, 's') });
     try {
-      await use(await NbdClient.connect(address));
+      await use(await NbdClient.connect(address, options));
     } finally {
       await server.close();
     }
@@ -45,9 +46,6 @@ describe('a request that cannot be encoded', () => {
     ['zeroes at -1', (client) => client.writeZeroes(-1, 1)],
     ['a READ at 2^53', (client) => client.readInto(2 ** 53, new Uint8Array(1))],
     ['a block status of NaN bytes', (client) => client.blockStatus(0, NaN)],
-    ['a TRIM of 5 GiB', (client) => client.trim(0, 5 * GIB)],
-    ['zeroes of 5 GiB', (client) => client.writeZeroes(0, 5 * GIB)],
-    ['a block status of 5 GiB', (client) => client.blockStatus(0, 5 * GIB)],
   ];
 
   it.each(cases)('%s is rejected; the connection can be used and disconnects', (_name, request) =>
@@ -60,6 +58,39 @@ describe('a request that cannot be encoded', () => {
         await client.disconnect();
       },
       huge({ writeZeroes: () => undefined }),
+    ),
+  );
+});
+
+describe.each([false, true])('a range of 5 GiB, extended headers %p', (extendedHeaders) => {
+  const ranges: [string, (client: NbdClient) => Promise<unknown>, unknown][] = [
+    ['trim', (client) => client.trim(0, 5 * GIB), undefined],
+    ['writeZeroes', (client) => client.writeZeroes(0, 5 * GIB, { fua: true }), undefined],
+    ['cache', (client) => client.cache(0, 5 * GIB), undefined],
+    [
+      'blockStatus',
+      (client) => client.blockStatus(GIB, 5 * GIB),
+      [{ length: 7 * GIB, hole: true, zero: true }],
+    ],
+  ];
+  const none = (): void => undefined;
+  const blockStatus = (): Extent[] => [{ length: 9 * GIB, hole: true, zero: true }];
+  const target = huge({ trim: none, writeZeroes: none, cache: none, blockStatus });
+
+  it.each(ranges)('%s', (_name, request, result) =>
+    connected(
+      async (client) => {
+        expect(client).toMatchObject({ structured: true, extendedHeaders });
+        const answer = expect(request(client));
+        if (extendedHeaders) await answer.resolves.toEqual(result);
+        else await answer.rejects.toMatchObject({ code: 'NBD_COMMAND', wireError: 'EINVAL' });
+        await client.write(4097, Buffer.from('hello'));
+        expect((await client.read(4097, 5)).toString()).toBe('hello');
+        await expect(client.read(8 * GIB, 1)).rejects.toThrow(/beyond the end/);
+        await client.disconnect();
+      },
+      target,
+      { extendedHeaders },
     ),
   );
 });

@@ -104,7 +104,7 @@ describe('options', () => {
   it.each<[string, Buffer, string, RegExp]>([
     ['STARTTLS', bytes.option(5), '80000001', /TLS/],
     ['STARTTLS with data', bytes.option(5, Buffer.alloc(1)), '80000003', /option 5/],
-    ['EXTENDED_HEADERS', bytes.option(11), '80000001', /option 11/],
+    ['EXTENDED_HEADERS with data', bytes.option(11, Buffer.alloc(1)), '80000003', /malformed/],
     ['PEEK_EXPORT', bytes.option(4), '80000001', /option 4/],
     ['an unknown option with data', bytes.option(77, Buffer.alloc(9)), '80000001', /option 77/],
     ['LIST with data', bytes.option(3, Buffer.alloc(1)), '80000003', /malformed/],

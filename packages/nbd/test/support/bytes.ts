@@ -44,6 +44,20 @@ export const request = (
     hex(be(64, offset) + be(32, length)),
   ]);
 
+/** A request with extended headers. */
+export const extended = (
+  type: number,
+  cookie: string,
+  offset: number | bigint,
+  length: number | bigint,
+  flags = 0,
+): Buffer =>
+  Buffer.concat([
+    hex('21e41c71' + be(16, flags) + be(16, type)),
+    Buffer.from(cookie.padEnd(8, '.'), 'latin1'),
+    hex(be(64, offset) + be(64, length)),
+  ]);
+
 export const write = (cookie: string, offset: number, data: Buffer, flags = 0): Buffer =>
   Buffer.concat([request(1, cookie, offset, data.length, flags), data]);
 
@@ -88,10 +102,12 @@ export function takeReplies(
       const data = bytes.subarray(at + 16, end);
       replies.push({ cookie, error, message: '', data, kind: 'simple' });
       at = end;
-    } else if (bytes.readUInt32BE(at) === 0x668e33ef) {
+    } else if ([0x668e33ef, 0x6e8a278c].includes(bytes.readUInt32BE(at))) {
       const kind = bytes.readUInt16BE(at + 6);
-      const end = at + 20 + bytes.readUInt32BE(at + 16);
-      const data = bytes.subarray(at + 20, end);
+      const isExtended = bytes.readUInt32BE(at) === 0x6e8a278c;
+      const from = at + (isExtended ? 32 : 20);
+      const end = from + bytes.readUInt32BE(from - 4);
+      const data = bytes.subarray(from, end);
       const failed = (kind & 0x8000) !== 0;
       const error = failed ? data.readUInt32BE(0) : 0;
       const message = failed ? data.toString('utf8', 6, 6 + data.readUInt16BE(4)) : '';

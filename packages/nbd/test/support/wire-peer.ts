@@ -60,9 +60,13 @@ export class WirePeer {
   }
 
   /** Goes through the handshake. */
-  async enter(name: string, { structured = false, meta = false } = {}): Promise<void> {
+  async enter(
+    name: string,
+    { structured = false, extended = false, meta = false } = {},
+  ): Promise<void> {
     this.send(bytes.clientFlags());
     if (structured) this.send(bytes.option(8));
+    if (extended) this.send(bytes.option(11));
     if (meta) this.send(bytes.option(10, bytes.metaData(name, ['base:allocation'])));
     this.send(bytes.go(name));
     await this.received();
