@@ -24,7 +24,7 @@ faults: setup ## Run the fault matrix on real QEMU, rewrite docs/explanation/rel
 	@node test/faults/dist/main.js $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
 
 soak: setup ## Hurt and mend a real pair for an hour, watch what the daemons hold (SOAK_MINUTES=N)
-	@node test/faults/dist/soak.js --json .cache/soak.json
+	@node test/faults/dist/soak/soak.js --json .cache/soak.json
 
 kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KILLS=n)
 	@node test/robustness/dist/kills/main.js --kills $${KILLS:-200}

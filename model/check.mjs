@@ -17,9 +17,26 @@ const here = import.meta.dirname;
 const DEPTH_MAX = 20_000;
 const TIMEOUT_MS = 300_000;
 
+/**
+ * @typedef {{kind: 'holds' | 'mutant' | 'hole' | 'witness', name: string, flags: string[]}} Variant
+ *
+ * @typedef {object} Found What spin found.
+ * @property {number} [states]
+ * @property {number} [depth]
+ * @property {number} [seconds]
+ * @property {string | undefined} [violated] the first assertion that failed, if one did
+ * @property {string | undefined} [story] how, if it was asked for
+ * @property {Error} [error] it could not be checked
+ *
+ * @typedef {Variant & Found & {good: boolean}} Result
+ * @type {(name: string, ...flags: string[]) => Variant}
+ */
 const holds = (name, ...flags) => ({ kind: 'holds', name, flags });
+/** @type {(name: string, ...flags: string[]) => Variant} */
 const mutant = (name, ...flags) => ({ kind: 'mutant', name, flags: [`MUTANT_${name}`, ...flags] });
+/** @type {(name: string, ...flags: string[]) => Variant} */
 const hole = (name, ...flags) => ({ kind: 'hole', name, flags: [name, ...flags] });
+/** @type {(name: string, ...flags: string[]) => Variant} */
 const witness = (name, ...flags) => ({
   kind: 'witness',
   name,
@@ -71,7 +88,9 @@ const VARIANTS = [
 ];
 
 /**
- * @returns what spin found: `violated` is the first assertion that failed, undefined if none did
+ * @param {Variant} variant
+ * @param {{trace?: boolean}} options
+ * @returns {Promise<Found>}
  */
 async function check({ kind, flags }, { trace = false } = {}) {
   const directory = await mkdtemp(path.join(tmpdir(), 'gannet-model-'));
@@ -103,7 +122,9 @@ async function check({ kind, flags }, { trace = false } = {}) {
   }
 }
 
+/** @param {string} text */
 function summarize(text) {
+  /** @param {RegExp} pattern */
   const number = (pattern) => Number(pattern.exec(text)?.[1] ?? NaN);
   if (/max search depth too small/.test(text))
     throw new Error('the search was cut short: raise DEPTH_MAX');
@@ -116,28 +137,37 @@ function summarize(text) {
   };
 }
 
-/** A mutant's, hole's or witness's assertion must fail; nothing else may. */
+/**
+ * A mutant's, hole's or witness's assertion must fail; nothing else may.
+ *
+ * @param {readonly Variant[]} variants
+ * @returns {Promise<Result[]>}
+ */
 async function checkAll(variants) {
+  /** @type {Result[]} */
   const results = [];
   const queue = [...variants];
   const worker = async () => {
     for (let variant = queue.shift(); variant; variant = queue.shift()) {
-      const result = await check(variant).catch((error) => ({ error }));
+      const result = await check(variant).catch((error) => /** @type {Found} */ ({ error }));
       const good = !result.error && (variant.kind === 'holds') === (result.violated === undefined);
-      results[variants.indexOf(variant)] = { ...variant, ...result, good };
-      console.log(rowOf(results[variants.indexOf(variant)]));
+      const judged = { ...variant, ...result, good };
+      results[variants.indexOf(variant)] = judged;
+      console.log(rowOf(judged));
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
   return results;
 }
 
+/** @param {Result} result */
 function verdictOf({ kind, violated, error, good }) {
   if (error) return `could not be checked: ${error.message.split('\n')[0]}`;
   if (kind === 'holds') return good ? 'holds' : `VIOLATED ${violated}`;
   return good ? { mutant: 'caught', hole: 'shown', witness: 'reached' }[kind] : 'NO COUNTEREXAMPLE';
 }
 
+/** @param {Result} result */
 function rowOf(result) {
   const { kind, name, states = 0, depth = 0, seconds = 0 } = result;
   const figures = [
@@ -148,18 +178,21 @@ function rowOf(result) {
   return `${kind.padEnd(8)} ${name.padEnd(22)}${figures.join('')}  ${verdictOf(result)}`;
 }
 
+/** @param {readonly Result[]} results */
 function summary(results) {
+  /** @param {string} kind */
   const count = (kind) => {
     const all = results.filter((result) => result.kind === kind);
     return `${all.filter(({ good }) => good).length} of ${all.length}`;
   };
   console.log(
-    `\nhold: ${count('holds')}; mutants caught: ${count('mutant')}; known holes shown: ${count('hole')}; ` +
-      `witnesses reached: ${count('witness')}`,
+    `\nhold: ${count('holds')}; mutants caught: ${count('mutant')}; ` +
+      `known holes shown: ${count('hole')}; witnesses reached: ${count('witness')}`,
   );
 }
 
 const words = process.argv.slice(2);
+/** @param {string} option */
 const take = (option) => {
   const at = words.indexOf(option);
   return at < 0 ? undefined : words.splice(at, 2)[1];
@@ -175,11 +208,9 @@ if (unheard.length > 0) {
   );
   process.exit(2);
 }
-if (traced) {
-  const { violated, story } = await check(
-    VARIANTS.find(({ name }) => name === traced),
-    { trace: true },
-  );
+const variant = VARIANTS.find(({ name }) => name === traced);
+if (variant) {
+  const { violated, story } = await check(variant, { trace: true });
   console.log(story?.replace(/^ +/gm, '') ?? 'no counterexample');
   console.log(violated ? `violated: ${violated}` : '');
 } else {

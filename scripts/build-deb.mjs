@@ -18,9 +18,15 @@ const work = fs.mkdtempSync(path.join(tmpdir(), 'gannet-deb-'));
 process.once('exit', () => fs.rmSync(work, { recursive: true, force: true }));
 const stage = path.join(work, 'stage');
 const module = path.join(stage, 'usr/lib/gannet/node_modules/gannet');
+/** @param {string} file */
 const read = (file) => fs.readFileSync(path.join(root, file), 'utf8');
+/** @param {string} script */
 const sh = (script) => execFileSync('sh', ['-ec', script], { cwd: stage, encoding: 'utf8' });
 
+/**
+ * @param {string} file
+ * @param {string | Buffer} content
+ */
 function put(file, content, mode = 0o644) {
   const at = path.join(stage, file);
   fs.mkdirSync(path.dirname(at), { recursive: true });
@@ -53,8 +59,10 @@ function strip() {
     chmod -R u=rwX,go=rX .; find . -type f | xargs chmod a-x; chmod a+x node_modules/gannet/dist/bin.js`);
 }
 
+/** @param {string} version */
 function putOwnFiles(version) {
   const bin = path.join(root, 'packages/gannet/dist/bin.js');
+  /** @param {string} shell */
   const completion = (shell) => execFileSync(process.execPath, [bin, 'completion', shell]);
   put('usr/share/bash-completion/completions/gannet', completion('bash'));
   put('usr/share/zsh/vendor-completions/_gannet', completion('zsh'));
@@ -89,7 +97,7 @@ await installModules();
 const { version } = JSON.parse(fs.readFileSync(path.join(module, 'package.json'), 'utf8'));
 strip();
 putOwnFiles(version);
-const size = sh('du -sk --apparent-size .').split('\t')[0];
+const size = sh('du -sk --apparent-size .').split('\t', 1).join('');
 const sums = sh('find etc usr -type f | LC_ALL=C sort | xargs -d "\\n" md5sum');
 put('DEBIAN/md5sums', sums);
 const control = read('packaging/debian/control');

@@ -19,17 +19,22 @@ if (folder === undefined) {
 /**
  * The packages are ESM for Node.js 20 and later: no CommonJS, nor resolution that knows nothing of
  * `exports`.
+ *
+ * @param {import('@arethetypeswrong/core').Problem} problem
  */
-function concernsUs({ kind, resolutionKind }) {
-  return kind !== 'CJSResolvesToESM' && resolutionKind !== 'node10';
+function concernsUs(problem) {
+  const isOfNode10 = 'resolutionKind' in problem && problem.resolutionKind === 'node10';
+  return problem.kind !== 'CJSResolvesToESM' && !isOfNode10;
 }
 
+/** @param {Buffer} data */
 async function publintOf(data) {
-  const tarball = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+  const tarball = new Uint8Array(data).buffer;
   const { messages, pkg } = await publint({ pack: { tarball }, strict: true });
   return messages.map((message) => `publint: ${message.type}: ${formatMessage(message, pkg)}`);
 }
 
+/** @param {Buffer} data */
 async function typesOf(data) {
   const result = await checkPackage(createPackageFromTarballData(data));
   if (!result.types) return ['types: there are none'];

@@ -20,17 +20,29 @@ if (folder === undefined) {
 }
 
 /**
+ * @typedef {{name: string, version: string, [key: string]: unknown}} Manifest
+ * @typedef {Map<string, {manifest: Manifest, pack: readonly string[]}>} Versions
+ */
+
+/**
  * Name to version to `{ manifest, pack }`, where `pack` is a command that writes the tarball to its
  * stdout.
+ *
+ * @type {Map<string, Versions>}
  */
 const packages = new Map();
 
+/**
+ * @param {Manifest} manifest
+ * @param {readonly string[]} pack
+ */
 function add(manifest, pack) {
-  const versions = packages.get(manifest.name) ?? new Map();
+  const versions = packages.get(manifest.name) ?? /** @type {Versions} */ (new Map());
   packages.set(manifest.name, versions.set(manifest.version, { manifest, pack }));
 }
 
-async function addTarballs() {
+/** @param {string} folder */
+async function addTarballs(folder) {
   for (const file of await readdir(folder)) {
     if (!file.endsWith('.tgz')) continue;
     const tarball = path.join(folder, file);
@@ -58,6 +70,10 @@ async function addInstalled() {
 /**
  * What npm asks for first:
  * https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md
+ *
+ * @param {string} name
+ * @param {Versions} versions
+ * @param {string} url
  */
 function metadataOf(name, versions, url) {
   const entries = [...versions].map(([version, { manifest }]) => {
@@ -68,16 +84,20 @@ function metadataOf(name, versions, url) {
   return { name, 'dist-tags': { latest }, versions: Object.fromEntries(entries) };
 }
 
+/**
+ * @param {import('node:http').IncomingMessage} request
+ * @param {import('node:http').ServerResponse} response
+ */
 function answer(request, response) {
   const url = `http://${request.headers.host}`;
-  const asked = decodeURIComponent(request.url.slice(1));
+  const asked = decodeURIComponent((request.url ?? '/').slice(1));
   const tarball = /^-\/(.+)\/([^/]+)\.tgz$/.exec(asked);
   const versions = packages.get(tarball?.[1] ?? asked);
-  const found = tarball ? versions?.get(tarball[2]) : versions;
-  if (found === undefined) {
+  const pack = tarball && versions?.get(tarball[2] ?? '')?.pack;
+  if (versions === undefined || (tarball && pack === undefined)) {
     response.writeHead(404).end('{}');
-  } else if (tarball) {
-    const [command, ...args] = found.pack;
+  } else if (pack) {
+    const [command = '', ...args] = pack;
     spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] }).stdout.pipe(response);
   } else {
     response.setHeader('content-type', 'application/json');
@@ -86,9 +106,10 @@ function answer(request, response) {
 }
 
 await addInstalled();
-await addTarballs();
+await addTarballs(folder);
 const server = createServer(answer);
 server.listen(0, '127.0.0.1', () => {
-  console.log(`http://127.0.0.1:${server.address().port}`);
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  console.log(`http://127.0.0.1:${port}`);
 });
 process.stdin.resume().once('end', () => process.exit(0));

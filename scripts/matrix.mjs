@@ -20,8 +20,28 @@ const cache = path.join(root, '.cache');
 const run = promisify(execFile);
 
 /**
- * `strict`: QEMU refuses and hides what it calls deprecated, so whatever needs that fails. Only the client's own tests
- * are left out there: it has types of deprecated commands too, for whoever wants them.
+ * @typedef {object} Version
+ * @property {string} name
+ * @property {string} [release] of Debian; the system's own QEMU otherwise
+ * @property {string} [folder]
+ * @property {boolean} [strict] QEMU rejects and hides what it calls deprecated
+ * @property {readonly string[]} [without] suites that need what is deprecated
+ * @property {boolean} [refused] Gannet refuses it
+ *
+ * @typedef {{name: string, project: string, pattern: string}} Suite
+ * @typedef {{failed: number, text: string}} Outcome
+ *
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {string} version
+ * @property {string} machine
+ * @property {Map<string, Outcome>} results
+ */
+
+/**
+ * The client's own tests are left out of `strict`: it has types of deprecated commands too.
+ *
+ * @type {Version[]}
  */
 const VERSIONS = [
   { name: 'system' },
@@ -43,9 +63,12 @@ const VERSIONS = [
 ];
 /** Tests of the tests, with no word on QEMU. */
 const NOT_OURS = new Set(['mutants']);
+/** @type {Suite} */
 const REFUSED = { name: 'refused', project: 'matrix', pattern: 'test/matrix/refused' };
 
+/** @returns {Promise<Suite[]>} */
 async function allSuites() {
+  /** @type {Suite[]} */
   const interop = [];
   for (const name of (await readdir(path.join(root, 'packages'))).sort()) {
     const folder = path.join(root, 'packages', name, 'test');
@@ -62,20 +85,36 @@ async function allSuites() {
   return [...interop, ...e2e];
 }
 
-/** Streams what the command says; resolves to whether it ended well. */
+/**
+ * Streams what the command says; resolves to whether it ended well.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<boolean>}
+ */
 function stream(command, args, env) {
   return new Promise((resolve) => {
-    const stdio = ['ignore', 'inherit', 'inherit'];
-    const child = spawn(command, args, { cwd: root, env, stdio, timeout: SUITE_TIMEOUT_MS });
+    const child = spawn(command, args, {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      timeout: SUITE_TIMEOUT_MS,
+    });
     child.once('error', () => resolve(false));
     child.once('close', (code) => resolve(code === 0));
   });
 }
 
-/** The environment in which a version is the QEMU, and what it says of itself. */
+/**
+ * The environment in which a version is the QEMU, and what it says of itself.
+ *
+ * @param {Version} version
+ */
 async function prepare({ name, release, folder, strict }) {
+  /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, CI: 'true' };
-  if (release !== undefined) {
+  if (release !== undefined && folder !== undefined) {
     const directory = path.join(cache, folder);
     const fetched = await stream('scripts/fetch-qemu.sh', [release, directory], env);
     if (!fetched) throw new Error(`${name} could not be fetched`);
@@ -91,17 +130,25 @@ async function prepare({ name, release, folder, strict }) {
   };
 }
 
+/** @param {string} directory */
 async function strictFolder(directory) {
   const folder = path.join(directory, 'strict');
   const program = path.join(folder, 'qemu-system-x86_64');
   await mkdir(folder, { recursive: true });
   const compat = '-compat deprecated-input=reject,deprecated-output=hide';
-  const script = `#!/bin/sh\nexec '${path.join(directory, 'bin/qemu-system-x86_64')}' ${compat} "$@"\n`;
+  const qemu = path.join(directory, 'bin/qemu-system-x86_64');
+  const script = `#!/bin/sh\nexec '${qemu}' ${compat} "$@"\n`;
   await writeFile(program, script);
   await chmod(program, 0o755);
   return folder;
 }
 
+/**
+ * @param {Suite} suite
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} folder
+ * @returns {Promise<Outcome>}
+ */
 async function runSuite({ name, project, pattern }, env, folder) {
   const outputFile = path.join(folder, `${name}.json`);
   const args = ['--selectProjects', project, '--runInBand', '--testPathPatterns', pattern];
@@ -117,6 +164,10 @@ async function runSuite({ name, project, pattern }, env, folder) {
   return { failed: 0, text: `${passed} passed` };
 }
 
+/**
+ * @param {readonly Column[]} columns
+ * @param {readonly Suite[]} suites
+ */
 function printTable(columns, suites) {
   const rows = suites
     .filter(({ name }) => columns.some(({ results }) => results.has(name)))
@@ -127,29 +178,49 @@ function printTable(columns, suites) {
   for (const line of lines) console.log(`| ${line.join(' | ')} |`);
 }
 
+/**
+ * @param {string} message
+ * @returns {never}
+ */
 function usage(message) {
   console.error(message);
   process.exit(2);
 }
 
 const known = await allSuites();
+/** @type {string[]} */
 const wantedVersions = [];
+/** @type {string[]} */
 const wantedSuites = [];
-for (let args = process.argv.slice(2); args.length > 0; args = args.slice(1)) {
-  if (args[0] !== '--version') wantedSuites.push(args[0]);
-  else wantedVersions.push((args = args.slice(1))[0]);
+const words = process.argv.slice(2);
+for (let word = words.shift(); word !== undefined; word = words.shift()) {
+  if (word !== '--version') wantedSuites.push(word);
+  else wantedVersions.push(words.shift() ?? '');
 }
-for (const [wanted, all, what] of [
-  [wantedVersions, VERSIONS, 'version'],
-  [wantedSuites, [...known, REFUSED], 'suite'],
-]) {
+expectKnown('version', wantedVersions, VERSIONS);
+expectKnown('suite', wantedSuites, [...known, REFUSED]);
+
+/**
+ * @param {string} what
+ * @param {readonly string[]} wanted
+ * @param {readonly {name: string}[]} all
+ */
+function expectKnown(what, wanted, all) {
   const names = all.map(({ name }) => name);
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) usage(`no ${what} ${unknown.join(', ')}; there are ${names.join(', ')}`);
 }
-const isWanted = (list, { name }) => list.length === 0 || list.includes(name);
+
+/**
+ * @param {readonly string[]} list
+ * @param {{name: string}} one
+ */
+function isWanted(list, { name }) {
+  return list.length === 0 || list.includes(name);
+}
 
 const folder = await mkdtemp(path.join(tmpdir(), 'gannet-matrix-'));
+/** @type {Column[]} */
 const columns = [];
 let failed = 0;
 for (const version of VERSIONS.filter((one) => isWanted(wantedVersions, one))) {
@@ -158,6 +229,7 @@ for (const version of VERSIONS.filter((one) => isWanted(wantedVersions, one))) {
   );
   if (suites.length === 0) continue;
   const prepared = await prepare(version);
+  /** @type {Map<string, Outcome>} */
   const results = new Map();
   columns.push({ name: version.name, ...prepared, results });
   for (const suite of suites) {

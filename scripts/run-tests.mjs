@@ -13,6 +13,17 @@ import path from 'node:path';
 const SUITE_TIMEOUT_MS = 30 * 60_000;
 const root = path.resolve(import.meta.dirname, '..');
 
+/**
+ * @typedef {object} Suite
+ * @property {string} name
+ * @property {readonly string[]} [npm] script of package.json, with arguments
+ * @property {readonly string[]} [jest] arguments of Jest
+ * @property {boolean} [needed] the suites after it need it
+ * @property {boolean} [counts] the script takes `--json FILE`
+ *
+ * @typedef {{passed: number, failed: number, skipped: number, note?: string}} Outcome
+ * @type {Suite[]}
+ */
 const SUITES = [
   { name: 'lint', npm: ['lint'] },
   { name: 'check', npm: ['check'], needed: true },
@@ -23,7 +34,12 @@ const SUITES = [
   { name: 'e2e', jest: ['--selectProjects', 'e2e', '--runInBand'] },
 ];
 
-/** Streams the output; resolves to whether the script ended well. */
+/**
+ * Streams the output; resolves to whether the script ended well.
+ *
+ * @param {readonly string[]} args
+ * @returns {Promise<boolean>}
+ */
 function runScript(args) {
   return new Promise((resolve) => {
     const child = spawn('npm', ['run', '--silent', ...args], {
@@ -36,6 +52,11 @@ function runScript(args) {
   });
 }
 
+/**
+ * @param {readonly string[]} args
+ * @param {string} outputFile
+ * @returns {Promise<Outcome>}
+ */
 async function runJest(args, outputFile) {
   const good = await runScript(['jest', '--', ...args, '--json', '--outputFile', outputFile]);
   let report;
@@ -54,9 +75,15 @@ async function runJest(args, outputFile) {
   return { passed, failed, skipped };
 }
 
-/** A script that takes `--json FILE` and counts for itself. */
-async function runCounting(suite, file) {
-  const good = await runScript([...suite.npm, '--', '--json', file]);
+/**
+ * A script that takes `--json FILE` and counts for itself.
+ *
+ * @param {readonly string[]} npm
+ * @param {string} file
+ * @returns {Promise<Outcome>}
+ */
+async function runCounting(npm, file) {
+  const good = await runScript([...npm, '--', '--json', file]);
   try {
     const { passed, failed } = JSON.parse(await readFile(file, 'utf8'));
     return { passed, failed: failed + (good || failed > 0 ? 0 : 1), skipped: 0 };
@@ -65,15 +92,25 @@ async function runCounting(suite, file) {
   }
 }
 
-async function runSuite(suite, directory) {
-  if (suite.counts) return runCounting(suite, path.join(directory, `${suite.name}.json`));
-  if (suite.jest) return runJest(suite.jest, path.join(directory, `${suite.name}.json`));
-  const good = await runScript(suite.npm);
+/**
+ * @param {Suite} suite
+ * @param {string} directory
+ * @returns {Promise<Outcome>}
+ */
+async function runSuite({ name, npm = [], jest, counts }, directory) {
+  const report = path.join(directory, `${name}.json`);
+  if (counts) return runCounting(npm, report);
+  if (jest) return runJest(jest, report);
+  const good = await runScript(npm);
   return { passed: good ? 1 : 0, failed: good ? 0 : 1, skipped: 0 };
 }
 
-function row(name, passed, failed, skipped, seconds, note = '') {
-  const columns = [passed, failed, skipped, seconds].map((value) => String(value).padStart(9));
+/**
+ * @param {string} name
+ * @param {readonly (string | number)[]} figures passed, failed, skipped, seconds
+ */
+function row(name, figures, note = '') {
+  const columns = figures.map((value) => String(value).padStart(9));
   return `${name.padEnd(9)}${columns.join('')}  ${note}`.trimEnd();
 }
 
@@ -87,6 +124,7 @@ if (unheard.length > 0) {
 }
 
 const directory = await mkdtemp(path.join(tmpdir(), 'gannet-tests-'));
+/** @type {string[]} */
 const rows = [];
 let passed = 0;
 let failed = 0;
@@ -100,12 +138,12 @@ for (const suite of SUITES) {
     : await runSuite(suite, directory);
   if (suite.needed && result.failed > 0) blocked = true;
   const seconds = ((Date.now() - begun) / 1000).toFixed(1);
-  rows.push(row(suite.name, result.passed, result.failed, result.skipped, seconds, result.note));
+  rows.push(row(suite.name, [result.passed, result.failed, result.skipped, seconds], result.note));
   passed += result.passed;
   failed += result.failed;
 }
 await rm(directory, { recursive: true, force: true });
 
-console.log(`\n${row('suite', 'passed', 'failed', 'skipped', 'seconds')}\n${rows.join('\n')}\n`);
+console.log(`\n${row('suite', ['passed', 'failed', 'skipped', 'seconds'])}\n${rows.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -15,8 +15,24 @@ const FOLDER = path.join(root, 'docs', 'reference', 'api');
 const style = await prettier.resolveConfig(path.join(root, 'package.json'));
 
 /**
+ * @typedef {'Classes' | 'Functions' | 'Types' | 'Errors' | 'Constants'} Kind
+ * @typedef {{folder: string, leftOut?: RegExp}} Package
+ * @typedef {{name: string, symbol: ts.Symbol}} Exported
+ * @typedef {{name: string, kind: Kind, text: string, code: string, from: string}} Entry
+ *
+ * @typedef {object} Module What one entry point of a package has.
+ * @property {string} entry
+ * @property {string[]} parts sections of the page
+ * @property {Entry[]} told
+ * @property {number} rest how many exports are only counted
+ * @property {string} from the folder of those
+ */
+
+/**
  * In the order in which they build on each other; `leftOut` are files whose exports are only
  * counted.
+ *
+ * @type {Package[]}
  */
 const PACKAGES = [
   { folder: 'qemu-qmp-client', leftOut: /\/src\/(schema|generated)\// },
@@ -27,18 +43,27 @@ const PACKAGES = [
   { folder: 'contract' },
   { folder: 'gannet' },
 ];
+/** @type {Kind[]} */
 const KINDS = ['Classes', 'Functions', 'Types', 'Errors', 'Constants'];
 /** A type that was inferred may be hundreds of lines of a library's own. */
 const CONSTANT_LINES_MAX = 12;
 
+/** @type {Map<string, {name: string, description: string, exports: Record<string, {types: string}>}>} */
 const manifests = new Map(
   PACKAGES.map(({ folder }) => {
     const file = path.join(root, 'packages', folder, 'package.json');
     return [folder, JSON.parse(readFileSync(file, 'utf8'))];
   }),
 );
+/** @param {string} folder */
+function manifestOf(folder) {
+  const manifest = manifests.get(folder);
+  if (manifest === undefined) throw new Error(`no package ${folder}`);
+  return manifest;
+}
+
 const entries = PACKAGES.flatMap(({ folder }) => {
-  return Object.entries(manifests.get(folder).exports).map(([name, { types }]) => {
+  return Object.entries(manifestOf(folder).exports).map(([name, { types }]) => {
     return { folder, name, file: path.join(root, 'packages', folder, types) };
   });
 });
@@ -49,8 +74,11 @@ const program = ts.createProgram(
 const checker = program.getTypeChecker();
 
 /**
- * @returns {{name: string, symbol: ts.Symbol}[]} what a module exports; of a namespace, what is in
  * it
+ *
+ * @param {ts.Symbol} module
+ * @param {string} above the namespace that it is in, with a dot
+ * @returns {Exported[]} what a module exports; of a namespace, what is in it
  */
 function exportsOf(module, above = '') {
   return checker.getExportsOfModule(module).flatMap((found) => {
@@ -62,24 +90,46 @@ function exportsOf(module, above = '') {
   });
 }
 
+/** @param {Exported} one */
+function firstOf({ name, symbol }) {
+  const [first] = symbol.declarations ?? [];
+  if (first === undefined) throw new Error(`${name} is declared nowhere`);
+  return first;
+}
+
+/** @param {ts.Node} declaration */
 function sourceOf(declaration) {
   const compiled = path.relative(root, declaration.getSourceFile().fileName);
   return `/${compiled.replace('/dist/', '/src/').replace(/\.d\.ts$/, '.ts')}`;
 }
 
-function kindOf({ name }, declaration) {
+/**
+ * @param {string} name
+ * @param {ts.Declaration} declaration
+ * @returns {Kind}
+ */
+function kindOf(name, declaration) {
   if (/(?<!Oracle)Error(Code)?$/.test(name)) return 'Errors';
   if (ts.isClassDeclaration(declaration)) return 'Classes';
   if (ts.isFunctionDeclaration(declaration)) return 'Functions';
   return ts.isVariableDeclaration(declaration) ? 'Constants' : 'Types';
 }
 
-/** A constant's comment and words are those of its statement. */
+/**
+ * A constant's comment and words are those of its statement.
+ *
+ * @param {ts.Declaration} declaration
+ * @returns {ts.Node}
+ */
 function statementOf(declaration) {
   return ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration;
 }
 
-/** The comment that belongs to a declaration, without its stars: text, then `@tag …` paragraphs. */
+/**
+ * The comment that belongs to a declaration, without its stars: text, then `@tag …` paragraphs.
+ *
+ * @param {ts.Node} node
+ */
 function commentOf(node) {
   const docs = ts.getJSDocCommentsAndTags(node).filter(ts.isJSDoc);
   const raw = docs.at(-1)?.getText() ?? '';
@@ -90,12 +140,16 @@ function commentOf(node) {
     .trim();
 }
 
-/** `{@link X}` and tags as a page has them. */
+/**
+ * `{@link X}` and tags as a page has them.
+ *
+ * @param {string} comment
+ */
 function prose(comment) {
   const text = comment.replace(/\{@link ([^}]+)\}/g, '`$1`');
   const [before = '', ...tags] = text.split(/(?<=^|\s)@(?=(?:param|returns|throws)\b)/);
   const told = tags.map((tag) => {
-    const [, name, rest] = /^(\w+)\s*([^]*)$/.exec(tag.trim()) ?? [];
+    const [, name, rest = ''] = /^(\w+)\s*([^]*)$/.exec(tag.trim()) ?? [];
     const words = rest.replace(/\s*\n\s*/g, ' ');
     if (name === 'param') return `- ${words.replace(/^(\S+)\s+(?:- )?/, '`$1`: ')}`;
     return `- *${name}*${words === '' ? '' : ` ${words}`}`;
@@ -103,7 +157,12 @@ function prose(comment) {
   return [before.trim(), told.join('\n')].filter((part) => part !== '').join('\n\n');
 }
 
-/** A declaration as a reader wants it: no comment above it, nothing private, in our own style. */
+/**
+ * A declaration as a reader wants it: no comment above it, nothing private, in our own style.
+ *
+ * @param {readonly ts.Declaration[]} declarations
+ * @param {string} name
+ */
 async function codeOf(declarations, name) {
   const texts = declarations.map((declaration) => {
     const node = statementOf(declaration);
@@ -115,35 +174,58 @@ async function codeOf(declarations, name) {
   const bare = texts.join('\n');
   const code = (await prettier.format(bare, { ...style, parser: 'typescript' })).trim();
   const isLong = code.split('\n').length > CONSTANT_LINES_MAX;
-  if (!isLong || !ts.isVariableDeclaration(declarations[0])) return code;
+  if (!isLong || !declarations[0] || !ts.isVariableDeclaration(declarations[0])) return code;
   return `const ${name.split('.').at(-1)}: ${/: ([\w.]+)/.exec(code)?.[1] ?? ''}<…>;`;
 }
 
+/**
+ * @param {Exported} one
+ * @param {string} folder
+ * @returns {Promise<Entry>}
+ */
 async function entryOf(one, folder) {
   const declarations = one.symbol.declarations ?? [];
-  const [first] = declarations;
+  const first = firstOf(one);
   const from = sourceOf(first);
   const text = prose(commentOf(statementOf(first)));
   const isOurs = from.startsWith(`/packages/${folder}/`);
   const code = await codeOf(isOurs ? declarations : [first], one.name);
-  return { name: one.name, kind: kindOf(one, first), text, code, from };
+  return { name: one.name, kind: kindOf(one.name, first), text, code, from };
 }
 
+/**
+ * @param {Entry} entry
+ * @param {ReadonlySet<string>} names
+ */
 function textOf({ name, text, code, from }, names) {
   const file = path.basename(from);
   const rest = text === '' ? '' : `\n${linked(text, names, name)}\n`;
   return `### \`${name}\`\n${rest}\n\`\`\`ts\n${code}\n\`\`\`\n\n[${file}](../../..${from})\n`;
 }
 
-/** A name in backticks that the page has a heading for leads there. */
+/**
+ * A name in backticks that the page has a heading for leads there.
+ *
+ * @param {string} text
+ * @param {ReadonlySet<string>} names
+ * @param {string} own
+ */
 function linked(text, names, own) {
-  return text.replace(/`(\w+)(\(\))?`(?!\])/g, (all, name) => {
-    return name !== own && names.has(name) ? `[${all}](#${name.toLowerCase()})` : all;
-  });
+  return text.replace(
+    /`(\w+)(\(\))?`(?!\])/g,
+    (/** @type {string} */ all, /** @type {string} */ name) => {
+      return name !== own && names.has(name) ? `[${all}](#${name.toLowerCase()})` : all;
+    },
+  );
 }
 
-/** Constants with words of their own are few; the others are a list. */
+/**
+ * Constants with words of their own are few; the others are a list.
+ *
+ * @param {readonly Entry[]} constants
+ */
 function constantsText(constants) {
+  /** @type {Map<string, Entry[]>} */
   const files = new Map();
   for (const one of constants) files.set(one.from, [...(files.get(one.from) ?? []), one]);
   const blocks = [...files].map(([from, own]) => {
@@ -157,11 +239,21 @@ function constantsText(constants) {
   return blocks.join('\n');
 }
 
+/**
+ * @param {Package} pack
+ * @param {{name: string, file: string}} entry
+ * @param {string} title
+ * @returns {Promise<Module>}
+ */
 async function sectionsOf({ folder, leftOut }, { name: entry, file }, title) {
-  const module = checker.getSymbolAtLocation(program.getSourceFile(file));
+  const source = program.getSourceFile(file);
+  const module = source && checker.getSymbolAtLocation(source);
+  if (module === undefined) throw new Error(`${file} is not there, or exports nothing`);
   const all = exportsOf(module).filter(({ symbol }) => symbol.declarations?.length);
-  const isLeftOut = ({ symbol }) => leftOut?.test(sourceOf(symbol.declarations[0])) === true;
+  /** @param {Exported} one */
+  const isLeftOut = (one) => leftOut?.test(sourceOf(firstOf(one))) === true;
   const kept = all.filter((one) => !isLeftOut(one));
+  const omitted = all.find(isLeftOut);
   const told = await Promise.all(kept.map((one) => entryOf(one, folder)));
   const names = new Set(told.filter(({ kind }) => kind !== 'Constants').map(({ name }) => name));
   const parts = KINDS.flatMap((kind) => {
@@ -172,17 +264,20 @@ async function sectionsOf({ folder, leftOut }, { name: entry, file }, title) {
     return [`## ${kind}${title}\n\n${text}`];
   });
   const rest = all.length - kept.length;
-  const from = rest === 0 ? '' : sourceOf(all.find(isLeftOut).symbol.declarations[0]);
+  const from = omitted === undefined ? '' : sourceOf(firstOf(omitted));
   return { entry, parts, told, rest, from: path.dirname(from) };
 }
 
 /** The pages by their names, and whatever has no words of its own: `PACKAGE KIND NAME`. */
 export async function renderPages() {
+  /** @type {Map<string, string>} */
   const pages = new Map();
+  /** @type {string[]} */
   const undocumented = [];
   for (const one of PACKAGES) {
-    const { name, description } = manifests.get(one.folder);
+    const { name, description } = manifestOf(one.folder);
     const own = entries.filter(({ folder }) => folder === one.folder);
+    /** @type {Module[]} */
     const modules = [];
     for (const entry of own) {
       const title = entry.name === '.' ? '' : ` of \`${path.join(name, entry.name)}\``;
@@ -198,6 +293,12 @@ export async function renderPages() {
   return { pages, undocumented };
 }
 
+/**
+ * @param {string} name
+ * @param {string} description
+ * @param {string} folder
+ * @param {readonly Module[]} modules
+ */
 function pageOf(name, description, folder, modules) {
   const omitted = modules
     .filter(({ rest }) => rest > 0)
@@ -218,7 +319,7 @@ ${sections}`;
 
 function indexOf() {
   const rows = PACKAGES.map(({ folder }) => {
-    const { name, description } = manifests.get(folder);
+    const { name, description } = manifestOf(folder);
     return `| [${name}](${folder}.md) | ${description} |`;
   });
   return `# API

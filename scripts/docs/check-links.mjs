@@ -9,7 +9,11 @@ const root = path.resolve(import.meta.dirname, '..', '..');
 const listed = ['ls-files', '--cached', '--others', '--exclude-standard', '*.md'];
 const pages = execFileSync('git', listed, { cwd: root, encoding: 'utf8' }).trim().split('\n');
 
-/** What is in fences and backticks is code, and brackets in it are no links. */
+/**
+ * What is in fences and backticks is code, and brackets in it are no links.
+ *
+ * @param {string} page
+ */
 function textOf(page) {
   const text = readFileSync(path.join(root, page), 'utf8');
   return text.replace(/^(```|~~~)[^]*?^\1/gm, '').replace(/`[^`\n]*`/g, '``');
@@ -18,11 +22,13 @@ function textOf(page) {
 /**
  * As GitHub makes them: lower case, punctuation dropped, blanks to hyphens, `-1` for the second of
  * the same.
+ *
+ * @param {string} page
  */
 function anchorsOf(page) {
   const text = readFileSync(path.join(root, page), 'utf8').replace(/^(```|~~~)[^]*?^\1/gm, '');
   const seen = new Map();
-  const headings = [...text.matchAll(/^#{1,6} +(.+?) *$/gm)].map(([, heading]) => {
+  const headings = [...text.matchAll(/^#{1,6} +(.+?) *$/gm)].map(([, heading = '']) => {
     const words = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase();
     const anchor = words.replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
     const before = seen.get(anchor) ?? 0;
@@ -33,6 +39,12 @@ function anchorsOf(page) {
   return new Set([...headings, ...ids]);
 }
 
+/**
+ * What is wrong with a link.
+ *
+ * @param {string} page
+ * @param {string} target
+ */
 function faultOf(page, target) {
   if (/^[a-z][a-z0-9+.-]*:/i.test(target)) return undefined;
   const [file = '', anchor] = decodeURI(target).split('#');
@@ -50,7 +62,7 @@ for (const page of pages.filter((file) => existsSync(path.join(root, file)))) {
   const text = textOf(page);
   const inline = text.matchAll(/\]\(\s*<?([^)>\s]+)>?(?:\s+"[^"]*")?\s*\)/g);
   const references = text.matchAll(/^\[[^\]]+\]:\s+(\S+)/gm);
-  for (const [, target] of [...inline, ...references]) {
+  for (const [, target = ''] of [...inline, ...references]) {
     links++;
     const fault = faultOf(page, target);
     if (fault === undefined) continue;

@@ -12,15 +12,24 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..', '..');
 const PAGE = path.join(root, 'docs', 'reference', 'config.md');
 const gannet = path.join(root, 'packages', 'gannet');
+/**
+ * @typedef {import('../../packages/gannet/dist/cli/config-keys.js').ConfigKey} Key
+ * @typedef {import('../../packages/gannet/dist/cli/config-keys.js').ConfigSection} Section
+ * @typedef {{[key: string]: any}} Document a part of a file as it is written
+ */
+
+/** @type {{configSections: () => Section[]}} */
 const { configSections } = await import(path.join(gannet, 'dist', 'cli', 'config-keys.js'));
 const { stringify } = createRequire(path.join(root, 'packages', 'contract', 'package.json'))(
   'yaml',
 );
 
+/** @type {Readonly<Record<string, string>>} */
 const PER_UNIT = { ms: ', in ms', µs: ', in µs', bytes: '', 'bytes a second': ' a second' };
 
 /** A file that has every key, as `example` of each says. */
 export function exampleFile(sections = configSections()) {
+  /** @type {Document} */
   const file = {};
   for (const { keys } of sections) {
     for (const { key, example } of keys) put(file, key.split('.'), example);
@@ -28,7 +37,14 @@ export function exampleFile(sections = configSections()) {
   return file;
 }
 
-function put(at, [name, ...rest], value) {
+/**
+ * Sets the value of a path such as `network[].netdev`.
+ *
+ * @param {Document} at
+ * @param {readonly string[]} path
+ * @param {unknown} value
+ */
+function put(at, [name = '', ...rest], value) {
   const isList = name.endsWith('[]');
   const bare = isList ? name.slice(0, -2) : name;
   if (rest.length === 0) at[bare] = value;
@@ -38,8 +54,12 @@ function put(at, [name, ...rest], value) {
 
 /**
  * A section's own keys, in their place; what belongs to an item of a list has what that item needs.
+ *
+ * @param {Section} section
+ * @param {readonly Section[]} sections
  */
 function yamlOf({ name, keys }, sections) {
+  /** @type {Document} */
   const file = {};
   const list = /^(.*\[\])\./.exec(name)?.[1];
   const item = sections.find((section) => section.name === list)?.keys ?? [];
@@ -49,42 +69,59 @@ function yamlOf({ name, keys }, sections) {
   return `\`\`\`yaml\n${stringify(file, { lineWidth: 0 })}\`\`\``;
 }
 
+/** @param {Key} key */
 function typeOf({ form, min, max, unit }) {
   const range =
     min === undefined ? '' : max === undefined ? `, ${min} or more` : `, ${min} to ${max}`;
-  return `${form}${PER_UNIT[unit] ?? ''}${range}`;
+  return `${form}${PER_UNIT[unit ?? ''] ?? ''}${range}`;
 }
 
+/** @param {Key} key */
 function defaultOf({ defaultText, fallback, isRequired }) {
   if (fallback !== undefined) return fallback;
   if (defaultText !== undefined) return `\`${defaultText.replace(/^"(.*)"$/, '$1')}\``;
   return isRequired ? '**required**' : 'none';
 }
 
+/** @param {Key} key */
 function meaningOf({ text, see, reloads }) {
   const notes = [...(see === undefined ? [] : [linkTo(see)]), ...(reloads ? ['*SIGHUP*'] : [])];
   return notes.length === 0 ? text : `${text} (${notes.join('; ')})`;
 }
 
-/** @param page its path below docs/ */
+/**
+ * @param page its path below docs/
+ * @param {string} page
+ */
 function linkTo(page) {
   return `[${path.basename(page)}](${path.posix.relative('reference', page)})`;
 }
 
+/** @param {Key} key */
 function rowOf(key) {
   const cells = [`\`${key.key}\``, meaningOf(key), typeOf(key), defaultOf(key), key.host ?? 'both'];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
+/**
+ * @param {Section} section
+ * @param {readonly Section[]} sections
+ */
 function sectionText(section, sections) {
   const { name, text, see, isRequired, keys } = section;
   if (name === '') return tableOf('The file', 'What has no section.', section, sections);
   const more = see === undefined ? '' : `; more in ${linkTo(see)}`;
   const needed = isRequired ? ' Required.' : '';
-  const sentence = `${text[0].toUpperCase()}${text.slice(1)}${more}.${needed}`;
+  const sentence = `${text.charAt(0).toUpperCase()}${text.slice(1)}${more}.${needed}`;
   return keys.length === 0 ? '' : tableOf(`\`${name}\``, sentence, section, sections);
 }
 
+/**
+ * @param {string} title
+ * @param {string} sentence
+ * @param {Section} section
+ * @param {readonly Section[]} sections
+ */
 function tableOf(title, sentence, section, sections) {
   const head = ['| key | what it is | type | default | host |', '| --- | --- | --- | --- | --- |'];
   const table = [...head, ...section.keys.map(rowOf)].join('\n');

@@ -5,175 +5,42 @@
 // The codes are the members of the types called *ErrorCode, and the keys of the tables of findings.
 // What a code means is the comment on it there; what an error says, and its remedy, are read where
 // it is made.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
+import { files, nodesOf, packageOf, push, sitesOf, textsOf } from './source-texts.mjs';
 
 const root = path.resolve(import.meta.dirname, '..', '..');
 const PAGE = path.join(root, 'docs', 'reference', 'errors.md');
-/** Longest text that an expression stands for; more is a paragraph, and not a remedy. */
-const HOPS_MAX = 6;
-
-const files = readdirSync(path.join(root, 'packages'), { recursive: true })
-  .map((name) => path.join('packages', String(name)))
-  .filter((name) => /^packages\/[^/]+\/src\/.*\.ts$/.test(name) && !name.includes('/generated/'))
-  .sort()
-  .map((name) => {
-    const text = readFileSync(path.join(root, name), 'utf8');
-    return { name, tree: ts.createSourceFile(name, text, ts.ScriptTarget.ES2022, true) };
-  });
-
-function* nodesOf(tree, is) {
-  const stack = [tree];
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (is(node)) yield node;
-    ts.forEachChild(node, (child) => void stack.push(child));
-  }
-}
-
-/** Functions by their names, and the calls of them. */
-const functions = new Map();
-const calls = new Map();
-for (const { tree } of files) {
-  for (const node of nodesOf(tree, ts.isFunctionDeclaration))
-    if (node.name) functions.set(node.name.text, node);
-  for (const node of nodesOf(tree, ts.isCallExpression)) {
-    if (ts.isIdentifier(node.expression)) push(calls, node.expression.text, node);
-  }
-}
-
-function push(map, key, value) {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
-}
 
 /**
- * The texts that an expression may stand for, as far as can be told from the code: `…` for what it
- * puts in.
+ * @typedef {import('./source-texts.mjs').Site} Site
+ *
+ * @typedef {object} ErrorEntry
+ * @property {string} code
+ * @property {string} from the package that declares it
+ * @property {string} meaning
+ * @property {Site[]} sites
+ * @property {Set<string>} remedies
  */
-function textsOf(node, hops = 0) {
-  if (!node || hops > HOPS_MAX) return [];
-  if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return [node.text];
-  if (ts.isTemplateExpression(node)) return templates(node, hops);
-  if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node))
-    return textsOf(node.expression, hops);
-  if (ts.isConditionalExpression(node)) {
-    return [...textsOf(node.whenTrue, hops), ...textsOf(node.whenFalse, hops)];
-  }
-  if (ts.isBinaryExpression(node)) {
-    const [left, right] = [textsOf(node.left, hops)[0] ?? '…', textsOf(node.right, hops)[0] ?? '…'];
-    return node.operatorToken.kind === ts.SyntaxKind.PlusToken ? [left + right] : [left, right];
-  }
-  if (ts.isIdentifier(node)) return namedTexts(node, hops + 1);
-  if (ts.isCallExpression(node) && ts.isIdentifier(node.expression)) {
-    const called = functions.get(node.expression.text);
-    const returns = called ? [...nodesOf(called, ts.isReturnStatement)] : [];
-    return returns.flatMap(({ expression }) => textsOf(expression, hops + 1));
-  }
-  return [];
-}
-
-/** One text, or as many as the one name in it that stands for several. */
-function templates(node, hops) {
-  let texts = [node.head.text];
-  for (const { expression, literal } of node.templateSpans) {
-    const found = ts.isIdentifier(expression) ? textsOf(expression, hops + 1) : [];
-    const isOne = found.length === 1 || (found.length > 1 && texts.length === 1);
-    const inserts = isOne ? found.map((text) => text || '…') : ['…'];
-    texts = texts.flatMap((text) => inserts.map((insert) => text + insert + literal.text));
-  }
-  // Nothing but what is put in: the names say more than dots.
-  return texts.some((text) => /[a-z]/.test(text)) ? texts : [namedTemplate(node)];
-}
-
-function namedTemplate(node) {
-  const parts = node.templateSpans.map(({ expression, literal }) => {
-    return `<${nameOf(expression)}>${literal.text}`;
-  });
-  return node.head.text + parts.join('');
-}
-
-/** What a reader may call an expression whose text is known at run time only. */
-function nameOf(node) {
-  if (ts.isIdentifier(node)) return node.text;
-  if (ts.isPropertyAccessExpression(node)) return node.name.text.replace(/^#/, '');
-  if (ts.isCallExpression(node)) {
-    const { expression } = node;
-    // A method, such as join(), gives a form of what it is called on.
-    const named = ts.isPropertyAccessExpression(expression) ? expression.expression : expression;
-    return nameOf(named).replace(/Of$/, '');
-  }
-  return 'text';
-}
-
-/** The one call that a function's parameters stand for at the moment. */
-const boundCalls = new Map();
-
-function callsOf(name, scope, isExported) {
-  return (calls.get(name) ?? []).filter(
-    (call) => isExported || call.getSourceFile() === scope.getSourceFile(),
-  );
-}
-
-/** Pairs of texts where an error is made: for each call apart of a function that makes it. */
-function sitesOf(message, remedy) {
-  const scope = ts.findAncestor(message, ts.isFunctionLike);
-  const name = scope?.name?.getText() ?? scope?.parent?.name?.getText?.();
-  const isExported = scope && (ts.getCombinedModifierFlags(scope) & ts.ModifierFlags.Export) !== 0;
-  const found = scope ? callsOf(name, scope, isExported) : [];
-  const each = (call) => {
-    if (call) boundCalls.set(scope, call);
-    const says = textsOf(message);
-    const pairs = pairsOf(says.length > 0 ? says : [`<${nameOf(message)}>`], textsOf(remedy));
-    boundCalls.delete(scope);
-    return pairs;
-  };
-  return found.length > 0 ? found.flatMap(each) : each();
-}
-
-/** A constant, or a parameter: then what the function is called with. */
-function namedTexts(name, hops) {
-  for (let scope = name.parent; scope; scope = scope.parent) {
-    if (ts.isFunctionLike(scope)) {
-      const at = scope.parameters.findIndex((one) => one.name.getText() === name.text);
-      const called = scope.name?.getText() ?? scope.parent?.name?.getText?.();
-      if (at >= 0) {
-        // A name that is not exported may be another function's elsewhere.
-        const isExported = (ts.getCombinedModifierFlags(scope) & ts.ModifierFlags.Export) !== 0;
-        const usual = textsOf(scope.parameters[at].initializer, hops);
-        const bound = boundCalls.get(scope);
-        if (bound) return bound.arguments[at] ? textsOf(bound.arguments[at], hops) : usual;
-        const given = callsOf(called, scope, isExported).flatMap((call) =>
-          textsOf(call.arguments[at], hops),
-        );
-        return [...given, ...usual];
-      }
-    }
-    if (!ts.isBlock(scope) && !ts.isSourceFile(scope)) continue;
-    for (const statement of scope.statements) {
-      if (!ts.isVariableStatement(statement)) continue;
-      const found = statement.declarationList.declarations.find(
-        (one) => one.name.getText() === name.text,
-      );
-      if (found) return textsOf(found.initializer, hops);
-    }
-  }
-  return [];
-}
 
 /**
- * @returns {{code: string, from: string, meaning: string, sites: object[], remedies:
  * Set<string>}[]}
+ *
+ * @returns {ErrorEntry[]}
  */
 export function collectErrors() {
-  /** By code; two packages may have the same. */
+  /**
+   * By code; two packages may have the same.
+   *
+   * @type {Map<string, ErrorEntry[]>}
+   */
   const codes = new Map();
   for (const { name, tree } of files) {
     for (const alias of nodesOf(tree, ts.isTypeAliasDeclaration)) {
       if (!alias.name.text.endsWith('ErrorCode')) continue;
       for (const [code, meaning] of membersOf(alias, tree)) {
-        const from = name.split('/')[1];
+        const from = packageOf(name);
         push(codes, code, { code, from, meaning, sites: [], remedies: new Set() });
       }
     }
@@ -184,7 +51,7 @@ export function collectErrors() {
       if (!/Error$/.test(node.expression.getText()) || !message) continue;
       const sites = sitesOf(message, remedy);
       for (const text of textsOf(code)) {
-        const entry = pick(codes.get(text), name.split('/')[1]);
+        const entry = pick(codes.get(text), packageOf(name));
         entry?.sites.push(...sites);
         for (const { remedies } of sites) for (const words of remedies) entry?.remedies.add(words);
       }
@@ -196,23 +63,21 @@ export function collectErrors() {
   return [...codes.values()].flat();
 }
 
-/** The daemons make errors of the packages' codes, too. */
-function pick(entries = [], from) {
-  return entries.find((entry) => entry.from === from) ?? entries[0];
+/**
+ * The daemons make errors of the packages' codes, too.
+ *
+ * @param {readonly ErrorEntry[] | undefined} entries
+ * @param {string | undefined} from
+ */
+function pick(entries, from) {
+  return entries?.find((entry) => entry.from === from) ?? entries?.[0];
 }
 
-/** What is said by a call belongs to the remedy of that call. */
-function pairsOf(says, remedies) {
-  if (says.length !== remedies.length) return [{ says: words(says), remedies: words(remedies) }];
-  return says.map((one, at) => ({ says: words([one]), remedies: words([remedies[at]]) }));
-}
-
-/** `…` alone says nothing. */
-function words(texts) {
-  const lines = texts.map((text) => text.replace(/\s*\n\s*/g, ' ').trim());
-  return [...new Set(lines)].filter((text) => /[a-z]/.test(text)).sort();
-}
-
+/**
+ * @param {ts.TypeAliasDeclaration} alias
+ * @param {ts.SourceFile} tree
+ * @returns {Generator<[code: string, meaning: string], void>}
+ */
 function* membersOf(alias, tree) {
   const members = ts.isUnionTypeNode(alias.type) ? alias.type.types : [alias.type];
   let end = alias.name.end;
@@ -225,17 +90,23 @@ function* membersOf(alias, tree) {
   }
 }
 
-/** Keys and texts of a table in the code. */
+/**
+ * Keys and texts of a table in the code.
+ *
+ * @param {string} name
+ * @returns {[key: string, text: string][]}
+ */
 function tableOf(name, inFile = '') {
   for (const { name: file, tree } of files) {
     if (!file.includes(inFile)) continue;
     for (const one of nodesOf(tree, ts.isVariableDeclaration)) {
       if (one.name.getText() !== name || !one.initializer) continue;
-      const table = ts.isObjectLiteralExpression(one.initializer)
-        ? one.initializer
-        : one.initializer.expression;
-      return table.properties.map((property) => {
-        return [property.name.text, textsOf(property.initializer)[0] ?? ''];
+      // `{ … }`, or `{ … } satisfies T`, or a call around it.
+      const [table] = nodesOf(one.initializer, ts.isObjectLiteralExpression);
+      const properties = table?.properties.filter((each) => ts.isPropertyAssignment(each)) ?? [];
+      return properties.map(({ name: key, initializer }) => {
+        const isText = ts.isIdentifier(key) || ts.isStringLiteral(key);
+        return [isText ? key.text : key.getText(), textsOf(initializer)[0] ?? ''];
       });
     }
   }
@@ -247,10 +118,15 @@ export function collectFindings() {
   return [...tableOf('WHY', 'qmp-driver/'), ...tableOf('WHY', 'gannet/')].sort(byName);
 }
 
-function byName([a], [b]) {
+/**
+ * @param {readonly string[]} a
+ * @param {readonly string[]} b
+ */
+function byName([a = ''], [b = '']) {
   return a < b ? -1 : 1;
 }
 
+/** @type {[name: string, title: string][]} */
 const PACKAGES = [
   ['contract', 'The command and its daemons'],
   ['replicator', 'Bases, journal and state files'],
@@ -288,9 +164,10 @@ ${findings.join('\n')}
 `;
 }
 
+/** @param {ErrorEntry} entry */
 function entryText({ code, meaning, sites, remedies }) {
-  const rows = new Set();
-  const told = new Set();
+  const rows = /** @type {Set<string>} */ (new Set());
+  const told = /** @type {Set<string>} */ (new Set());
   for (const site of sites) {
     const says = site.says.join('; or: ');
     for (const remedy of site.remedies) told.add(remedy);
@@ -307,12 +184,17 @@ function entryText({ code, meaning, sites, remedies }) {
 
 const A_BUG = /\b(?:mistake|bug) in Gannet\b/;
 
-/** The meaning has said so. */
+/**
+ * The meaning has said so.
+ *
+ * @param {string} remedy
+ */
 function withoutBug(remedy) {
   const [, rest] = /^This is a (?:mistake|bug) in Gannet: (.*)$/.exec(remedy) ?? [];
-  return rest === undefined ? remedy : rest[0].toUpperCase() + rest.slice(1);
+  return rest === undefined ? remedy : rest.charAt(0).toUpperCase() + rest.slice(1);
 }
 
+/** @param {string} text */
 function inCell(text) {
   return text.replace(/([<>*_|])/g, '\\$1');
 }
@@ -329,7 +211,7 @@ export function unlistedCodes() {
         /^(?!Lab|NbdCommand|Range|Type|Syntax).+Error$/.test(expression.getText()),
       )
       .filter(({ arguments: args }) => (args?.length ?? 0) > 1)
-      .flatMap(({ arguments: [code] }) => textsOf(code).map((text) => ({ text, name }))),
+      .flatMap(({ arguments: [code] = [] }) => textsOf(code).map((text) => ({ text, name }))),
     ...[...nodesOf(tree, ts.isPropertyDeclaration)]
       .filter((one) => one.name.getText() === 'code' && /Error$/.test(one.parent.name?.text ?? ''))
       .flatMap(({ initializer }) => textsOf(initializer).map((text) => ({ text, name }))),

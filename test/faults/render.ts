@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { type Cell, CELLS, type Fault, FAULTS, OUTCOMES, PHASES, TARGETS } from './cells.js';
 import { RESULTS, SOAK } from './places.js';
 import type { Results } from './results.js';
-import type { SoakSummary } from './soak-summary.js';
+import type { SoakSummary } from './soak/soak-summary.js';
 
 const INTRODUCTION = `# Reliability
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
-import { type Footprint, footprintOf } from '../../faults/footprint.js';
+import { type Footprint, footprintOf } from '../../faults/soak/footprint.js';
 import { waiting } from '@gannet/test-support/waiting.js';
 
 const CIRCLES = 5;

@@ -1,13 +1,13 @@
 // make soak: two pairs for an hour. One, the veteran, is left alone: what its daemons hold may not
 // grow. The other is hurt about once a minute and protected again: nothing may be lost.
 //
-//   node test/faults/dist/soak.js [--minutes N] [--seed N] [--json FILE]
+//   node test/faults/dist/soak/soak.js [--minutes N] [--seed N] [--json FILE]
 
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { findGuest, type LabPair } from '@gannet/lab';
-import { chance } from './chance.js';
+import { chance } from '../chance.js';
 import { type Footprint, footprintOf, Series } from './footprint.js';
 import type { Holding, SoakSummary } from './soak-summary.js';
 import { EVENTS, type SoakCounts, type SoakEvent, SoakPair } from './soak-pair.js';
