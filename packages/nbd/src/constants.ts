@@ -163,10 +163,7 @@ export const STRING_MAX_BYTES = 4096;
 export const PAYLOAD_MAX_BYTES = 32 * 1024 * 1024;
 /** Largest minimum block size that may be advertised ("Size constraints"), in bytes. */
 export const MINIMUM_BLOCK_MAX_BYTES = 65536;
-/**
- * Longest range that fits 32 bits and is a multiple of every minimum block size: no extent of a
- * compact reply, and no range that a session gets, is longer.
- */
-export const RANGE_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
+/** Longest extent that fits 32 bits and is a multiple of every minimum block size, in bytes. */
+export const EXTENT_MAX_BYTES = 2 ** 32 - MINIMUM_BLOCK_MAX_BYTES;
 /** Most descriptors that one block status chunk should carry. */
 export const EXTENTS_MAX = 2 ** 20;

@@ -98,7 +98,7 @@ export interface ExportSession {
    */
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void>;
   flush(): void | Promise<void>;
-  /** Ranges of trim(), writeZeroes() and cache() are shorter than 4 GiB; longer ones are split. */
+  /** trim(), writeZeroes() and cache() get at most 1 GiB in one call; longer ranges are split. */
   trim(offset: number, length: number, fua: boolean): void | Promise<void>;
   /** With `fast`, throws ENOTSUP at once if zeroing is not faster than writing zeros. */
   writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void>;

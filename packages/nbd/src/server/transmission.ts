@@ -5,6 +5,7 @@
 
 import {
   COMMAND_ERRORS,
+  EXTENT_MAX_BYTES,
   EXTENDED_REQUEST_BYTES,
   NBD_CMD_BLOCK_STATUS,
   NBD_CMD_CACHE,
@@ -19,7 +20,6 @@ import {
   NBD_CMD_TRIM,
   NBD_CMD_WRITE,
   NBD_CMD_WRITE_ZEROES,
-  RANGE_MAX_BYTES,
   REQUEST_BYTES,
 } from '../constants.js';
 import { NbdCommandError, NbdProtocolError } from '../errors.js';
@@ -29,12 +29,14 @@ import { allowedWireError, asCommandError, unexpectedError } from '../wire/wire-
 import type { NbdLimits } from '../limits.js';
 import { PendingRequest } from './pending-request.js';
 import type { ReplyWriter } from '../wire/replies.js';
-import type { Rejection, RequestRules } from '../wire/validate.js';
-import { validate } from '../wire/validate.js';
+import { type Rejection, type RequestRules, validate } from '../wire/validate.js';
 import { WritePayload } from './write-payload.js';
 import { COOKIE_BYTES, RequestHeader, decodeRequest } from '../wire/transmission-messages.js';
 import { COOKIE_AND_OFFSET_BYTES, decodeExtendedRequest } from '../wire/extended-messages.js';
 import { CommandReplies } from './command-replies.js';
+
+/** Longest range of a TRIM, WRITE_ZEROES or CACHE that a session gets in one call. */
+const CALL_MAX_BYTES = 1024 ** 3;
 
 const CHANGING: ReadonlySet<number> = new Set([NBD_CMD_WRITE, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES]);
 
@@ -213,7 +215,7 @@ export class Transmission {
       this.#answer.success(request.cookie);
       return;
     }
-    if (length > RANGE_MAX_BYTES) this.#executeLong(request);
+    if (length > CALL_MAX_BYTES) this.#executeLong(request);
     else this.#run(() => this.#change(request.type, flags, offset, length));
   }
 
@@ -229,16 +231,16 @@ export class Transmission {
   }
 
   /**
-   * TRIM, WRITE_ZEROES or CACHE of a range that only extended headers can hold. The session gets it
-   * in several calls.
+   * TRIM, WRITE_ZEROES or CACHE of a long range. The session gets it in several calls, so that none
+   * takes long.
    */
   #executeLong(request: RequestHeader): void {
     const { type, flags, offset, length } = request;
     const end = offset + length;
     let pending: PendingRequest | undefined;
     try {
-      for (let at = offset; at < end; at += RANGE_MAX_BYTES) {
-        const result = this.#change(type, flags, at, Math.min(RANGE_MAX_BYTES, end - at));
+      for (let at = offset; at < end; at += CALL_MAX_BYTES) {
+        const result = this.#change(type, flags, at, Math.min(CALL_MAX_BYTES, end - at));
         if (result === undefined) continue;
         pending ??= this.#start(0, (done) => this.#succeed(done));
         pending.add(result);
@@ -362,13 +364,13 @@ export class Transmission {
     const one = (this.#request.flags & NBD_CMD_FLAG_REQ_ONE) !== 0;
     const answer = (cookie: Uint8Array, extents: readonly Extent[]): void => {
       const room = this.#rules.sizeBytes - offset;
-      const longestBytes = this.#isExtended ? Number.MAX_SAFE_INTEGER : RANGE_MAX_BYTES;
+      const longestBytes = this.#isExtended ? Number.MAX_SAFE_INTEGER : EXTENT_MAX_BYTES;
       const shaped = shapeExtents(extents, length, room, one, longestBytes);
       if (shaped.length === 0) throw new Error('a session reported no extent');
       this.#answer.blockStatus(cookie, shaped);
     };
     try {
-      const result = this.#session.blockStatus(offset, Math.min(length, RANGE_MAX_BYTES));
+      const result = this.#session.blockStatus(offset, Math.min(length, EXTENT_MAX_BYTES));
       if (!('then' in result)) {
         answer(this.#request.cookie, result);
         return;

@@ -2,13 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
-import { lstat, readFile, stat, writeFile } from 'node:fs/promises';
+import { lstat, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MemoryExport, NbdClient, NbdServer } from '../../src/index.js';
 import type { NbdClientOptions } from '../../src/index.js';
 import { eventually, start, withDirectory } from '../support/programs.js';
 
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
 const PEERS: readonly [string, string, (path: string, image: string) => string[]][] = [
   [
@@ -23,10 +24,12 @@ describe.each(PEERS)('the client against %s', (program, name, args) => {
   const talking = async (
     options: NbdClientOptions,
     use: (client: NbdClient, image: string) => Promise<void>,
+    sizeBytes = 8 * MIB,
   ): Promise<void> =>
     withDirectory(async (directory) => {
       const [path, image] = [join(directory, 's'), join(directory, 'image')];
-      await writeFile(image, Buffer.alloc(8 * MIB));
+      await writeFile(image, '');
+      await truncate(image, sizeBytes);
       const peer = start(program, ...args(path, image));
       try {
         const client = await eventually(
@@ -72,6 +75,22 @@ describe.each(PEERS)('the client against %s', (program, name, args) => {
       const [one] = await client.blockStatus(MIB, 4096, { one: true });
       expect(one).toEqual({ length: 4096, hole: false, zero: false });
     }));
+
+  it('zeroes 5 GiB with one request if the server has extended headers', () =>
+    talking(
+      {},
+      async (client) => {
+        const zeroes = client.writeZeroes(0, 5 * GIB);
+        if (!client.extendedHeaders) {
+          await expect(zeroes).rejects.toMatchObject({ wireError: 'EINVAL' });
+          return;
+        }
+        await zeroes;
+        const extents = await client.blockStatus(0, 6 * GIB);
+        expect(extents.every(({ zero }) => zero)).toBe(true);
+      },
+      6 * GIB,
+    ));
 
   it('is refused an export that is not there', () =>
     talking({}, async (_client, image) => {

@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { lstat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MemoryExport, NbdServer } from '../../src/index.js';
-import type { NbdServerEvent } from '../../src/index.js';
+import type { ExportSession, NbdServerEvent } from '../../src/index.js';
 import { run, withDirectory } from '../support/programs.js';
 
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
 interface Scene {
   readonly directory: string;
@@ -113,6 +114,33 @@ describe.each(['unix', 'tcp'])('over %s', (transport) => {
       expect(output.match(/^(read|wrote) /gm)).toHaveLength(19);
       expect(disk.data[4095]).toBe(4);
       await expect(run('qemu-io', '-f', 'raw', '-c', 'read -P 9 0 512', uri)).rejects.toThrow();
+    }));
+
+  it('qemu-io zeroes 6 GiB and maps 8 GiB, with extended headers or without', () =>
+    withDirectory(async (directory) => {
+      const covered = { zero: 0, trim: 0 };
+      const inner = new MemoryExport('disk', MIB);
+      const { features, blockSize } = inner;
+      const open = (): ExportSession => ({
+        ...inner.open(),
+        writeZeroes: (_offset, length) => void (covered.zero += length),
+        trim: (_offset, length) => void (covered.trim += length),
+        blockStatus: (_offset, length) => [{ length, hole: true, zero: true }],
+      });
+      const disk = { name: 'disk', sizeBytes: 8 * GIB, features, blockSize, open };
+      const server = new NbdServer({ exports: [disk] });
+      const path = join(directory, 's');
+      await server.listen({ path });
+      const uri = `nbd+unix:///disk?socket=${path}`;
+      try {
+        const commands = ['-c', 'write -z -n 0 6G', '-c', 'discard 1G 1G'];
+        await run('qemu-io', '-f', 'raw', ...commands, uri);
+        const map = JSON.parse(await run('qemu-img', 'map', '--output=json', uri)) as unknown[];
+        expect(map).toMatchObject([{ start: 0, length: 8 * GIB, zero: true }]);
+      } finally {
+        await server.close();
+      }
+      expect(covered).toEqual({ zero: 6 * GIB, trim: GIB });
     }));
 
   it('fio verifies random sizes', () =>
