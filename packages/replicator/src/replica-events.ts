@@ -1,4 +1,5 @@
-import type { ReplicatorError } from './errors.js';
+import { ReplicatorError } from './errors.js';
+import { messageOf } from './io-errors.js';
 import type { ReplicaState } from './replica-state.js';
 
 export type ReplicaEvent =
@@ -25,4 +26,30 @@ export interface CommitResult {
   readonly droppedPages: number;
   /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
   readonly unflushedWrites: number;
+}
+
+/** Tells the listeners of a replica what happens to it. */
+export class ReplicaEvents {
+  readonly #listeners = new Set<(event: ReplicaEvent) => void>();
+
+  /** @returns unsubscribes */
+  on(listener: (event: ReplicaEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  emit(event: ReplicaEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** Something went wrong that nobody who could be told has asked for. */
+  report(error: unknown): void {
+    const known =
+      error instanceof ReplicatorError
+        ? error
+        : new ReplicatorError('REPLICA_BASE_IO', messageOf(error), 'See the log.', {
+            cause: error,
+          });
+    this.emit({ kind: 'trouble', error: known });
+  }
 }

@@ -1,21 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
+import { bufferBudget } from './disk/buffer-budget.js';
 import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk/disk.js';
 import { EpochBatch } from './disk/epoch-batch.js';
-import { Spill } from './disk/spill.js';
 import { FailoverJournal } from './durability/failover-journal.js';
 import { checkBeforeSeeding } from './durability/recovery.js';
 import { ChangeReporter, RetryingFlush } from './durability/retrying-flush.js';
 import { StateFiles } from './durability/state-file.js';
-import { type BaseImageError, ReplicaStateError, ReplicatorError, SpillError } from './errors.js';
+import { type BaseImageError, ReplicaStateError, SpillError } from './errors.js';
 import { Gate } from './gate.js';
 import type { OpenBase } from './images/base-image.js';
 import { openBase } from './images/open-base.js';
 import { allDone, messageOf } from './io-errors.js';
-import { MemoryBudget } from './memory/memory-budget.js';
+import type { MemoryBudget } from './memory/memory-budget.js';
 import { SlabPool } from './memory/slab-pool.js';
 import { openSpillFile, type SpillFile } from './memory/spill-file.js';
-import type { CommitResult, ReplicaEvent } from './replica-events.js';
+import { type CommitResult, type ReplicaEvent, ReplicaEvents } from './replica-events.js';
 import {
   checkOptions,
   type DiskOptions,
@@ -42,13 +42,13 @@ export class Replica implements SessionHost {
   readonly memory: MemoryLimits;
   readonly #pool: SlabPool;
   readonly #budget: MemoryBudget;
-  readonly #listeners = new Set<(event: ReplicaEvent) => void>();
+  readonly #events = new ReplicaEvents();
   readonly #stateFiles: StateFiles;
   readonly #failover: FailoverJournal;
   readonly #guestFlushes: RetryingFlush;
   readonly #flushTrouble = new ChangeReporter((error) => {
-    if (error) this.#report(error);
-    this.#emit({ kind: 'flush', trouble: error?.message });
+    if (error) this.#events.report(error);
+    this.#events.emit({ kind: 'flush', trouble: error?.message });
   });
   #state: ReplicaState = 'seeding';
   #reason = 'waiting for the first copy';
@@ -70,18 +70,27 @@ export class Replica implements SessionHost {
   ) {
     this.#pool = pool;
     this.memory = memoryOf(options);
-    if (options.onEvent) this.#listeners.add(options.onEvent);
-    this.#budget = this.#budgetWith(spillFile);
-    const [uuid, journal] = [this.uuid, journalPathOf(options)];
-    this.#stateFiles = new StateFiles({ vm, uuid, disks, images, journal });
+    if (options.onEvent) this.#events.on(options.onEvent);
+    this.#budget = bufferBudget({
+      ...{ pool, disks, limits: this.memory, spillFile },
+      isSpillWanted: () => this.#state === 'protected',
+      onSpillTrouble: (error) => {
+        if (error) this.#events.report(error);
+        this.#events.emit({ kind: 'spill', trouble: error?.message });
+      },
+      onPressure: (usedBytes) => this.#emitPressure(usedBytes),
+      onFull: () => this.#giveUpForMemory(),
+    });
+    const own = { uuid: this.uuid, disks, journal: journalPathOf(options) };
+    this.#stateFiles = new StateFiles({ ...own, vm, images });
     this.#failover = new FailoverJournal({
-      ...{ path: journal, uuid, disks, memoryBytesMax: this.memory.hardBytes },
+      ...{ ...own, memoryBytesMax: this.memory.hardBytes },
       usedBytes: () => pool.usedBytes,
       seeded: () => this.#seeded,
       sealOpen: () => this.#sealOpen(),
       recordFailover: () => this.#stateFiles.write('failed-over', this.#epoch),
       heldEpochs: (disk) => this.#batch?.heldEpochs(disk) ?? 0,
-      onBacklog: () => this.#emit({ kind: 'backlog' }),
+      onBacklog: () => this.#events.emit({ kind: 'backlog' }),
     });
     this.#guestFlushes = new RetryingFlush({
       flush: () => this.flush(),
@@ -92,7 +101,7 @@ export class Replica implements SessionHost {
     });
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
-      if (this.#state === 'protected') this.#emit({ kind: 'link-lost', reason });
+      if (this.#state === 'protected') this.#events.emit({ kind: 'link-lost', reason });
     });
     this.exports = exportsOf(this, disks);
   }
@@ -174,8 +183,7 @@ export class Replica implements SessionHost {
 
   /** @returns unsubscribes */
   on(listener: (event: ReplicaEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#events.on(listener);
   }
 
   /**
@@ -196,7 +204,7 @@ export class Replica implements SessionHost {
     this.link.epochBegins();
     this.#budget.epochBegins();
     this.#pool.trim();
-    this.#emit({ kind: 'backlog' });
+    this.#events.emit({ kind: 'backlog' });
     return result;
   }
 
@@ -255,7 +263,7 @@ export class Replica implements SessionHost {
   mustFlush(): boolean {
     if (!this.#hasGuestWritten) {
       this.#hasGuestWritten = true;
-      this.#emit({ kind: 'first-write' });
+      this.#events.emit({ kind: 'first-write' });
     }
     return this.#failover.mustFlush;
   }
@@ -274,7 +282,7 @@ export class Replica implements SessionHost {
       this.#batch = undefined;
       if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
       if (!isWritten) return;
-      this.#failover.batchWritten().catch((error: unknown) => this.#report(error));
+      this.#failover.batchWritten().catch((error: unknown) => this.#events.report(error));
     };
     this.#batch = new EpochBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
     return this.#batch;
@@ -332,41 +340,14 @@ export class Replica implements SessionHost {
     return allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
   }
 
-  /**
-   * Before failover, after each buffered write: keeps the memory within its limits (I7). The
-   * promise, if any, must settle before the write is answered.
-   */
+  /** Before failover, after each buffered write: keeps the memory within its limits (I7). */
   admitGrowth(bytes: number): void | Promise<void> {
     return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
   }
 
   /** A write of the first copy failed. The primary is told less than is known here. */
   seedFailed(error: unknown): void {
-    this.#report(error);
-  }
-
-  #budgetWith(spillFile: SpillFile | undefined): MemoryBudget {
-    const [pool, limits] = [this.#pool, this.memory];
-    const spill =
-      spillFile &&
-      new Spill({
-        ...{ file: spillFile, pool, disks: this.disks, limits },
-        isWanted: () => this.#state === 'protected',
-        onTrouble: (error) => this.#onSpillTrouble(error),
-      });
-    return new MemoryBudget({
-      ...{ pool, limits, now: () => performance.now() },
-      after: (ms, callback) => {
-        const timer = setTimeout(callback, ms);
-        return () => clearTimeout(timer);
-      },
-      openBytes: () => this.bufferBytes.primary + this.bufferBytes.secondary,
-      onPressure: (usedBytes) => {
-        this.#emit({ kind: 'memory-pressure', usedBytes, softBytes: limits.softBytes });
-      },
-      onSpill: spill && (() => spill.kick()),
-      onFull: () => this.#giveUpForMemory(),
-    });
+    this.#events.report(error);
   }
 
   /** First P goes, with the protection: the SVM can still take over with the last commit. */
@@ -376,6 +357,10 @@ export class Replica implements SessionHost {
     for (const disk of this.disks) disk.dropPrimary();
     if (this.#pool.usedBytes > this.memory.hardBytes) this.diverge(reason);
     this.#budget.release();
+  }
+
+  #emitPressure(usedBytes: number): void {
+    this.#events.emit({ kind: 'memory-pressure', usedBytes, softBytes: this.memory.softBytes });
   }
 
   #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {
@@ -416,77 +401,51 @@ export class Replica implements SessionHost {
 
   /** A base can't be reached, or has lost what was written to it. Write-back writes it again. */
   #onBaseTrouble(error: BaseImageError): void {
-    this.#report(error);
+    this.#events.report(error);
     const isLost = this.disks.some(({ base }) => base.losses > 0);
     if (isLost && this.#state === 'seeding') this.diverge(`seeding failed: ${error.message}`);
   }
 
-  #onSpillTrouble(error: SpillError | undefined): void {
-    if (error) this.#report(error);
-    this.#emit({ kind: 'spill', trouble: error?.message });
-  }
-
   /** Some of what is committed, or would be, is gone: nobody may take over with the rest (I5). */
   #onSpillLost(error: SpillError): void {
-    this.#report(error);
+    this.#events.report(error);
     if (this.#state === 'protected') this.diverge(error.message);
   }
 
   #setState(to: ReplicaState, reason: string): void {
     const from = this.#state;
     if (!LEGAL_STEPS[from].includes(to)) {
-      throw new ReplicaStateError(
-        'REPLICA_STATE',
-        `a replica that is ${from} can't become ${to}`,
-        'Seed again.',
-      );
+      refuse(`a replica that is ${from} can't become ${to}`, 'Seed again.');
     }
     this.#state = to;
     this.#reason = reason;
     // What these two promise has to be made true first: their state files are written then.
     if (to !== 'failed-over' && to !== 'retired') {
       const written = this.#stateFiles.write(to, this.#epoch);
-      written.catch((error: unknown) => this.#report(error));
+      written.catch((error: unknown) => this.#events.report(error));
     }
-    this.#emit({ kind: 'state', from, to, reason });
+    this.#events.emit({ kind: 'state', from, to, reason });
   }
 
   #expect(state: ReplicaState, what: string): void {
     if (this.#state === state) return;
-    throw new ReplicaStateError(
-      'REPLICA_STATE',
-      `can't ${what}: the replica is ${this.#state} (${this.#reason})`,
-      this.#state === 'diverged' ? 'Seed again.' : `It has to be ${state}.`,
-    );
+    const message = `can't ${what}: the replica is ${this.#state} (${this.#reason})`;
+    refuse(message, this.#state === 'diverged' ? 'Seed again.' : `It has to be ${state}.`);
   }
 
   /** A copy that may break and be resumed could lack a write at this very moment (I5). */
   #expectSealed(): void {
     const disk = this.link.unsealed;
     if (this.#state !== 'seeding' || disk === undefined) return;
-    throw new ReplicaStateError(
-      'REPLICA_STATE',
-      `can't commit: the primary has not linked disk ${disk} after copying it`,
-      'Open its export for the link once the copy is complete.',
-    );
+    const message = `can't commit: the primary has not linked disk ${disk} after copying it`;
+    refuse(message, 'Open its export for the link once the copy is complete.');
   }
 
   #expectGateClosed(what: string): void {
-    if (this.gate.isClosed) return;
-    throw new ReplicaStateError('REPLICA_STATE', `can't ${what} with the gate open`, 'Close it.');
+    if (!this.gate.isClosed) refuse(`can't ${what} with the gate open`, 'Close it.');
   }
+}
 
-  #report(error: unknown): void {
-    const known =
-      error instanceof ReplicatorError
-        ? error
-        : new ReplicatorError('REPLICA_BASE_IO', messageOf(error), 'See the log.', {
-            cause: error,
-          });
-    this.#emit({ kind: 'trouble', error: known });
-  }
-
-  #emit(event: ReplicaEvent): void {
-    for (const listener of this.#listeners) listener(event);
-  }
+function refuse(message: string, remedy: string): never {
+  throw new ReplicaStateError('REPLICA_STATE', message, remedy);
 }

@@ -531,15 +531,52 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
-  test('a copy that begins from scratch forgives an earlier loss; one beside a living one does not', async () => {
+  test('a link that follows one which left in good order forgives it; beside a living one it does not', async () => {
     const vm = (await TestVm.open(at)).connectAll();
+    vm.pvm.get('disk')!.refused?.('beyond the end');
     const second = vm.connect('pvm');
-    second.close(CUT);
-    const third = vm.connect('pvm');
-    expect(vm.replica.link.loss).toBeDefined();
-    third.close(LEFT);
-    vm.pvm.get('disk')!.close(LEFT);
+    expect(vm.replica.link.loss).toContain('beyond the end');
+    second.close(LEFT);
+    vm.connect('pvm').close(LEFT);
+    expect(vm.replica.link.loss).toContain('beyond the end');
+    vm.replica.link.closed('disk', LEFT);
     vm.connect('pvm');
+    expect(vm.replica.link.loss).toBeUndefined();
+    await vm.replica.close();
+  });
+
+  test.each([
+    ['the only one', (vm: TestVm) => vm.pvm.get('disk')!.close(CUT)],
+    [
+      'one of two, and the other leaves',
+      (vm: TestVm) => {
+        vm.connect('pvm').close(LOST);
+        vm.replica.link.closed('disk', LEFT);
+      },
+    ],
+  ])('a link that broke is not forgiven by its reconnecting: %s', async (_what, end) => {
+    const vm = (await TestVm.open(at)).connectAll();
+    await vm.write('pvm', 'A');
+    end(vm);
+    expect(vm.replica.link.loss).toContain('broke');
+    expect(() => vm.connect('pvm')).toThrow('writes may be missing');
+    expect(vm.replica.link.loss).toContain('broke');
+    // A copy from the beginning is another matter.
+    const seed = vm.replica.exports.find(({ name }) => name === 'pvm-seed')!;
+    await seed.open({ id: 1, address: 'test' });
+    expect(vm.replica.link.loss).toBeUndefined();
+    await vm.replica.close();
+  });
+
+  test('what one disk has lost is not forgiven by a copy of another', async () => {
+    const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
+    vm.pvm.get('a')!.close(CUT);
+    vm.pvm.get('b')!.close(CUT);
+    const seed = (disk: string) =>
+      vm.replica.exports.find(({ name }) => name === `${disk}-pvm-seed`)!;
+    await seed('b').open({ id: 1, address: 'test' });
+    expect(vm.replica.link.loss).toBeDefined();
+    await seed('a').open({ id: 1, address: 'test' });
     expect(vm.replica.link.loss).toBeUndefined();
     await vm.replica.close();
   });

@@ -93,7 +93,10 @@ function zeroRun(start: number, end: number): Run {
 /** A run of zeros in pieces of at most `maxBytes`; a pause as it is. */
 function* cutZeros(run: Run, maxBytes: number): Generator<Run> {
   const { kind, offset, length } = run;
-  if (kind !== 'zero' || length <= maxBytes) return yield run;
+  if (kind !== 'zero' || length <= maxBytes) {
+    yield run;
+    return;
+  }
   for (let done = 0; done < length; done += maxBytes) {
     yield { kind, offset: offset + done, length: Math.min(maxBytes, length - done) };
   }

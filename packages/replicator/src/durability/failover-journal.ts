@@ -44,7 +44,8 @@ type State =
 
 /** What the failover journal needs of its replica. */
 export interface FailoverJournalOptions {
-  readonly path: string;
+  /** Where its file goes. */
+  readonly journal: string;
   readonly uuid: string;
   readonly disks: readonly Disk[];
   /** Bytes of buffers beyond which a flush waits for write-back (I7). */
@@ -156,16 +157,9 @@ export class FailoverJournal {
 
   async #secure(): Promise<void> {
     await this.#options.seeded();
-    if (this.#state.phase !== 'securing') return this.secure();
-    if (this.#state.journal === undefined) {
-      const { path, uuid } = this.#options;
-      const created = await Journal.create(path, uuid);
-      if (this.phase !== 'securing') {
-        await created.close();
-        throw this.#refusal('make a failover durable');
-      }
-      this.#setState({ phase: 'securing', journal: created });
-    }
+    // Lost or closed in the meantime.
+    if (this.phase !== 'securing') return this.secure();
+    if (!('journal' in this.#state) || !this.#state.journal) await this.#create();
     // Epochs that have left memory by now are in the bases, on stable storage: each batch ends so.
     await this.#journalOpen();
     await this.#options.recordFailover();
@@ -173,6 +167,17 @@ export class FailoverJournal {
     if (this.#state.phase !== 'securing' || !this.#state.journal) return;
     this.#setState({ phase: 'durable', journal: this.#state.journal });
     this.#options.onBacklog();
+  }
+
+  async #create(): Promise<void> {
+    const journal = await Journal.create(this.#options.journal, this.#options.uuid);
+    if (this.#state.phase === 'securing') {
+      this.#setState({ phase: 'securing', journal });
+      return;
+    }
+    // The replica was closed in the meantime, and knows of no journal to close.
+    await journal.close();
+    throw this.#refusal('make a failover durable');
   }
 
   /** Makes everything that was written up to now durable. @throws as secure() */

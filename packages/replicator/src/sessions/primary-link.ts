@@ -1,39 +1,44 @@
 import type { SessionEnd } from '@gannet/nbd';
-
-/** The link, and beside it, while it seeds over the same export, the mirror. */
-const SESSIONS_MAX = 2;
-
-/** How the first copy of one disk stands. */
-type Copy =
-  /** There is none, or its writes come through the link itself. */
-  | 'none'
-  /** Over a connection of its own that may break and come back: whoever copies keeps what failed, and sends it again. */
-  | 'resumable'
-  /** The link is up beside it: from here on every connection counts. */
-  | 'sealed';
+import {
+  type DiskLinkEvent,
+  type DiskLinkState,
+  diskLinkStep,
+  LINK_REFUSALS,
+} from './disk-link-state.js';
 
 interface DiskLink {
-  sessions: number;
-  /** Connections of the copy that are in use; at most one. */
-  copies: number;
-  copy: Copy;
+  state: DiskLinkState;
+  /** Something of the present copy was written. */
+  hasWritten: boolean;
   writesSinceFlush: number;
 }
 
+/** Where a loss happened. */
+interface LossDetails {
+  /** The disk whose writes may be missing; all if it is not named. */
+  readonly disk?: string;
+  /** Between requests: nothing that was sent is missing. */
+  readonly isBetweenRequests?: boolean;
+}
+
 /**
- * Knows whether the primary's writes all arrive here (invariant I5).
+ * Knows whether all writes of the primary arrive here (invariant I5).
  *
- * QEMU's replication filter swallows write errors once COLO runs, and a quorum does so always, so the receiving end has
- * to notice: a connection that breaks, a write that fails, or the last connection of a disk that leaves, means that a
- * write may be missing, for ever.
+ * QEMU's replication filter ignores write errors once COLO runs, and a quorum always does, so the
+ * receiving end has to notice: a connection that breaks, a write that fails, or the last connection
+ * of a disk that leaves, means that a write may be missing for good.
  *
- * The first copy has an export of its own, whose connection may break: QEMU's mirror keeps what failed and sends it again
- * after a resume. That ends, disk by disk, at one exact moment: when the link's connection is opened (`sealed`). The
- * primary opens it after the copy has caught up, and looks afterwards whether its mirror has met an error meanwhile; so a
- * break before that moment is seen there, and one after it is a loss here.
+ * The first copy has exports of its own, and its connection may break: QEMU's mirror keeps what
+ * failed and sends it again after a resume. That ends, disk by disk, at one exact moment: when the
+ * link's connection is opened. The primary opens it after the copy has caught up, and then checks
+ * whether its mirror met an error; a break before that moment is seen there, a break after it here.
+ *
+ * Only a copy from the beginning makes up for what a disk has lost.
  */
 export class PrimaryLink {
   readonly #disks: ReadonlyMap<string, DiskLink>;
+  /** By disk, oldest first; what concerns all disks is under undefined. */
+  readonly #losses = new Map<string | undefined, string>();
   #loss: string | undefined;
   #lossWasClean = false;
 
@@ -46,12 +51,15 @@ export class PrimaryLink {
 
   /** Every disk has a connection. */
   get isConnected(): boolean {
-    return this.#links.every(({ sessions, copies }) => sessions + copies > 0);
+    return this.#links.every(({ state }) => {
+      const hasCopy = 'copy' in state && state.copy === 'connected';
+      return state.phase === 'copying' || state.phase === 'linked' || hasCopy;
+    });
   }
 
   /** A disk whose copy could still break unnoticed: nothing may commit. */
   get unsealed(): string | undefined {
-    return [...this.#disks].find(([, { copy }]) => copy === 'resumable')?.[0];
+    return [...this.#disks].find(([, { state }]) => isCopying(state))?.[0];
   }
 
   /** Why writes may be missing; undefined while none can be. */
@@ -59,12 +67,12 @@ export class PrimaryLink {
     return this.#loss;
   }
 
-  /** Writes that no flush has followed. A PVM that has stopped for a checkpoint has flushed its last write. */
+  /** Writes that no flush followed. A PVM that has stopped for a checkpoint has flushed. */
   get writesSinceFlush(): number {
     return this.#links.reduce((sum, { writesSinceFlush }) => sum + writesSinceFlush, 0);
   }
 
-  /** It was lost between requests and after a flush: as it is when a PVM dies that had already stopped. */
+  /** It was lost between requests and after a flush: as when a PVM dies that had stopped before. */
   get lossWasClean(): boolean {
     return this.#lossWasClean;
   }
@@ -74,100 +82,122 @@ export class PrimaryLink {
    * @returns why the connection can't be taken, if it can't
    */
   opened(disk: string, mustFollow = false): string | undefined {
-    const link = this.#link(disk);
-    if (mustFollow && link.copy !== 'resumable') return unknownCopy(disk);
-    if (link.sessions >= SESSIONS_MAX)
-      return `the primary's links of disk ${disk} are open already`;
-    if (link.copy === 'resumable') {
-      if (link.copies === 0) return `the copy of disk ${disk} has broken off`;
-      link.copy = 'sealed';
-    }
-    this.#forgetIfUnused();
-    link.sessions++;
+    const { phase } = this.#link(disk).state;
+    const refusal = this.#take(disk, { kind: mustFollow ? 'follow' : 'link' });
+    // The link before had left in good order: this one belongs to a new copy.
+    if (refusal === undefined && phase === 'gone') this.#forgive(disk);
+    return refusal;
+  }
+
+  /**
+   * Whether a mirror may wait to go on with a copy of the disk that has brought something: then
+   * another copy must not begin just because somebody connects.
+   */
+  isCopyAtStake(disk: string): boolean {
+    const { state, hasWritten } = this.#link(disk);
+    const mayGoOn = state.phase === 'copying' || (state.phase === 'interrupted' && state.isBroken);
+    return mayGoOn && hasWritten;
+  }
+
+  /** A copy begins from the beginning. @returns why it can't, if it can't */
+  copyBegins(disk: string): string | undefined {
+    const refusal = this.#take(disk, { kind: 'begin' });
+    if (refusal !== undefined) return refusal;
+    this.#forgive(disk);
     return undefined;
   }
 
-  /** A copy begins from scratch. @returns why it can't, if it can't */
-  copyBegins(disk: string): string | undefined {
+  /** It could not begin after all: there is no copy any more. */
+  copyFailedToBegin(disk: string): void {
     const link = this.#link(disk);
-    this.#forgetIfUnused();
-    if (this.#loss !== undefined || link.sessions > 0 || link.copy === 'sealed') {
-      return `an earlier link of the primary is still open: ${this.#loss ?? 'whole'}`;
-    }
-    link.copy = 'resumable';
-    link.copies = 1;
-    return undefined;
+    if (link.state.phase === 'copying') link.state = { phase: 'idle' };
   }
 
   /** A copy goes on after its connection broke. @returns why it can't, if it can't */
   copyResumes(disk: string): string | undefined {
-    const link = this.#link(disk);
-    if (link.copy === 'none')
-      return `this replicator knows of no copy of disk ${disk} to go on with`;
-    if (link.copy === 'sealed') return `the copy of disk ${disk} was complete when it broke off`;
-    link.copies = 1;
-    return undefined;
+    return this.#take(disk, { kind: 'resume' });
   }
 
+  /** The connection of a copy has ended. */
   copyEnded(disk: string, end: SessionEnd): void {
-    const link = this.#link(disk);
-    link.copies = 0;
-    if (link.copy === 'sealed') this.#ended(disk, end);
+    this.#ended(disk, 'copy-ends', end);
   }
 
+  /** A link has ended. */
   closed(disk: string, end: SessionEnd): void {
-    this.#link(disk).sessions--;
-    this.#ended(disk, end);
+    this.#ended(disk, 'link-ends', end);
   }
 
-  /** The base did not take a write, and the primary was told so. */
+  /** A write did not get where it should, and the primary was told so. */
   writeFailed(disk: string, reason: string): void {
     // A copy that can still be resumed sends it again.
-    if (this.#link(disk).copy !== 'resumable') this.lose(reason);
-  }
-
-  #ended(disk: string, end: SessionEnd): void {
-    const { sessions } = this.#link(disk);
-    if (end.kind === 'lost') {
-      const why = end.error?.message ?? 'closed by the peer';
-      this.lose(`a connection of the primary broke: ${why}`, !end.midRequest);
-    } else if (sessions === 0) {
-      this.lose(`the primary disconnected from disk ${disk}`);
-    }
+    if (!isCopying(this.#link(disk).state)) this.lose(reason, { disk });
   }
 
   /** From now on writes may be missing. */
-  lose(reason: string, betweenRequests = false): void {
+  lose(reason: string, { disk, isBetweenRequests = false }: LossDetails = {}): void {
+    if (!this.#losses.has(disk)) this.#losses.set(disk, reason);
     if (this.#loss !== undefined) {
-      // Another connection may have been cut in a worse place than the first.
-      if (!betweenRequests) this.#lossWasClean = false;
+      // Another connection may have been cut at a worse moment than the first.
+      if (!isBetweenRequests) this.#lossWasClean = false;
       return;
     }
     this.#loss = reason;
-    this.#lossWasClean = betweenRequests && this.writesSinceFlush === 0;
+    this.#lossWasClean = isBetweenRequests && this.writesSinceFlush === 0;
     this.onLost(reason);
   }
 
-  /** A write that comes after the loss is refused, and QEMU swallows that: the loss is not clean any more. */
+  /** A write has come. One after a loss is refused, and QEMU ignores that: not clean any more. */
   wrote(disk: string): void {
-    this.#link(disk).writesSinceFlush++;
+    const link = this.#link(disk);
+    link.writesSinceFlush++;
+    link.hasWritten = true;
     if (this.#loss !== undefined) this.#lossWasClean = false;
   }
 
+  /** A flush has come: the writes before it are on the primary's own disk. */
   flushed(disk: string): void {
     this.#link(disk).writesSinceFlush = 0;
   }
 
-  /** A commit closes the books; at COLO's start on writes of the mirror, which nobody flushes through to here. */
+  /** A commit closes the books; at COLO's start on writes of the mirror, which are never flushed. */
   epochBegins(): void {
     for (const link of this.#links) link.writesSinceFlush = 0;
   }
 
-  /** A copy begins from scratch: what an earlier one lost no longer matters. */
-  #forgetIfUnused(): void {
-    if (this.#links.some(({ sessions, copies }) => sessions + copies > 0)) return;
-    this.#loss = undefined;
-    for (const link of this.#links) Object.assign(link, newLink());
+  /** @returns why the event is refused, if it is */
+  #take(disk: string, event: DiskLinkEvent): string | undefined {
+    const link = this.#link(disk);
+    const step = diskLinkStep(link.state, event);
+    if ('refusal' in step) {
+      const loss = this.#losses.get(disk);
+      return LINK_REFUSALS[step.refusal](disk) + (loss === undefined ? '' : `: ${loss}`);
+    }
+    link.state = step.to;
+    return undefined;
+  }
+
+  #ended(disk: string, kind: 'copy-ends' | 'link-ends', end: SessionEnd): void {
+    const link = this.#link(disk);
+    const isBroken = end.kind === 'lost';
+    const step = diskLinkStep(link.state, { kind, isBroken });
+    if (!('to' in step)) return;
+    link.state = step.to;
+    if (!step.isLoss) return;
+    if (end.kind === 'lost') {
+      const reason = `a connection of the primary broke: ${end.error?.message ?? 'closed by the peer'}`;
+      this.lose(reason, { disk, isBetweenRequests: !end.midRequest });
+    } else {
+      this.lose(`the primary disconnected from disk ${disk}`, { disk });
+    }
+  }
+
+  /** The disk is copied from the beginning: what was lost of it no longer matters. */
+  #forgive(disk: string): void {
+    Object.assign(this.#link(disk), { hasWritten: false, writesSinceFlush: 0 });
+    this.#losses.delete(disk);
+    [this.#loss] = this.#losses.values();
+    if (this.#loss === undefined) this.#lossWasClean = false;
   }
 
   get #links(): DiskLink[] {
@@ -182,9 +212,9 @@ export class PrimaryLink {
 }
 
 function newLink(): DiskLink {
-  return { sessions: 0, copies: 0, copy: 'none', writesSinceFlush: 0 };
+  return { state: { phase: 'idle' }, hasWritten: false, writesSinceFlush: 0 };
 }
 
-function unknownCopy(disk: string): string {
-  return `this replicator knows of no copy of disk ${disk} to go on with`;
+function isCopying({ phase }: DiskLinkState): boolean {
+  return phase === 'copying' || phase === 'interrupted';
 }

@@ -3,14 +3,20 @@
  *
  *   pvm-seed     begins a copy: what the base held is given up
  *   pvm-resume   goes on with the copy that this process knows of, as often as its connection breaks
- *   pvm-link     the link, once the copy is complete: `pvm`, but only where the copy is this process's, and unbroken
+ *   pvm-link     the link, once the copy is complete: `pvm`, but only after an unbroken copy
  *
- * The first two have no FLUSH: QEMU can replace a dead connection below a running mirror only if flushing the dead one does not
- * fail (block.c bdrv_reopen_prepare), and an NBD client does not ask a server to flush that has not offered to. Nothing
- * needs to be durable while it is seeded.
+ * `pvm-resume` has no FLUSH: QEMU can replace a dead connection below a running mirror only if
+ * flushing the dead one does not fail (block.c bdrv_reopen_prepare), and an NBD client does not ask
+ * a server to flush that has not offered to. Nothing needs to be durable during seeding.
  *
- * A new connection fences the one before it: that may be hung, with writes in its buffers that are older than what comes
- * over the new one. It takes no more of them from then on, and those under way end before the new one is served.
+ * `pvm-seed` begins at once if no other copy is at stake. Otherwise a mirror may wait to go on with
+ * that copy, and would send the rest of it to an empty base: a copy then begins with the first
+ * write or flush. QEMU flushes a node that it closes if the node was opened for writing (block.c
+ * bdrv_close); programs that only look, such as `qemu-img info`, do neither.
+ *
+ * A new connection fences the one before it, which may be hung, with writes in its buffers that are
+ * older than what comes over the new one. The old one's writes are refused from then on, and those
+ * under way end before the new one is served.
  */
 import {
   type ExportSession,
@@ -27,9 +33,10 @@ import type { SessionHost } from './session-host.js';
 
 type Common = Pick<NbdExport, 'name' | 'sizeBytes' | 'features' | 'blockSize'>;
 
+/** `pvm-seed`, `pvm-resume` and `pvm-link` of one disk. */
 export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): NbdExport[] {
   const line = new SeedLine(host, disk);
-  const features = { ...common.features, flush: false, fua: false, multiConn: false };
+  const features = { ...common.features, fua: false, multiConn: false };
   const what = `${host.vm}, disk ${disk.name}: the first copy`;
   return [
     {
@@ -37,14 +44,14 @@ export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): Nb
       features,
       name: `${common.name}-seed`,
       description: `${what} begins here`,
-      open: () => line.open('begin'),
+      open: () => line.openSeed(),
     },
     {
       ...common,
-      features,
+      features: { ...features, flush: false },
       name: `${common.name}-resume`,
       description: `${what} goes on here after its connection broke`,
-      open: () => line.open('resume'),
+      open: () => line.openResume(),
     },
     {
       ...common,
@@ -65,42 +72,98 @@ class SeedLine {
     private readonly disk: Disk,
   ) {}
 
-  open(how: 'begin' | 'resume'): Promise<SeedSession> {
-    const opened = this.#tail.then(() => this.#open(how));
-    this.#tail = opened.catch(() => undefined);
-    return opened;
+  openSeed(): Promise<SeedSession> {
+    return this.#inTurn(async () => {
+      expectSeeding(this.host);
+      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own));
+      if (!this.host.link.isCopyAtStake(this.disk.name)) await this.#begin(session);
+      return session;
+    });
   }
 
-  async #open(how: 'begin' | 'resume'): Promise<SeedSession> {
+  openResume(): Promise<SeedSession> {
+    return this.#inTurn(async () => {
+      expectSeeding(this.host);
+      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own));
+      await this.#replace(this.host.link.copyResumes(this.disk.name));
+      this.#serve(session);
+      return session;
+    });
+  }
+
+  /** The copy begins with this session. @throws NbdRefusal if it can't */
+  begin(session: SeedSession): Promise<void> {
+    return this.#inTurn(async () => {
+      if (session.phase !== 'waiting') return;
+      expectSeeding(this.host);
+      await this.#begin(session);
+    });
+  }
+
+  async #begin(session: SeedSession): Promise<void> {
     const { link } = this.host;
     const { name, base } = this.disk;
-    expectSeeding(this.host);
-    const obstacle = how === 'begin' ? link.copyBegins(name) : link.copyResumes(name);
+    await this.#replace(link.copyBegins(name));
+    try {
+      await base.clear?.();
+    } catch (error) {
+      link.copyFailedToBegin(name);
+      throw error;
+    }
+    this.#serve(session);
+  }
+
+  /** The session before takes nothing more; settles when what it has taken is done. */
+  async #replace(obstacle: string | undefined): Promise<void> {
     if (obstacle !== undefined) throw new NbdRefusal('policy', `${obstacle}; seed again`);
     const before = this.#current;
-    const session = new SeedSession(this.host, this.disk);
-    this.#current = session;
+    this.#current = undefined;
     await before?.fence();
-    if (how === 'begin') await base.clear?.();
-    return session;
+  }
+
+  #serve(session: SeedSession): void {
+    this.#current = session;
+    session.serve();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work);
+    this.#tail = done.catch(() => undefined);
+    return done;
   }
 }
+
+/** Waiting to begin, serving the copy, or replaced by a newer connection. */
+type SeedPhase = 'waiting' | 'serving' | 'fenced';
 
 class SeedSession implements ExportSession {
   readonly #inner: PrimarySession;
   readonly #underWay = new Set<Promise<void>>();
-  #isFenced = false;
+  #phase: SeedPhase = 'waiting';
+  #end: SessionEnd | undefined;
 
+  /** @param begin has the copy begin with a session that waits */
   constructor(
     private readonly host: SessionHost,
     private readonly disk: Disk,
+    private readonly begin: (session: SeedSession) => Promise<void>,
   ) {
     this.#inner = new PrimarySession(host, disk);
   }
 
+  get phase(): SeedPhase {
+    return this.#phase;
+  }
+
+  /** It carries the copy from now on; it may have ended by now. */
+  serve(): void {
+    this.#phase = 'serving';
+    if (this.#end) this.host.link.copyEnded(this.disk.name, this.#end);
+  }
+
   /** Takes nothing more; settles when what it has taken is done. */
   async fence(): Promise<void> {
-    this.#isFenced = true;
+    this.#phase = 'fenced';
     await Promise.allSettled([...this.#underWay]);
   }
 
@@ -109,20 +172,24 @@ class SeedSession implements ExportSession {
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
-    return this.#change(() => this.#inner.write(offset, data, fua));
+    if (this.#phase !== 'waiting') return this.#change(() => this.#inner.write(offset, data, fua));
+    const kept = Buffer.from(data);
+    return this.#begun(() => this.#inner.write(offset, kept, fua));
   }
 
-  /** Not offered. */
-  flush(): void {
-    throw new NbdCommandError('EINVAL', 'the connection of a copy has no flush');
+  /** Begins the copy if it has not begun; nothing has to be durable. Only `pvm-seed` offers it. */
+  flush(): void | Promise<void> {
+    if (this.#phase === 'waiting') return this.#begun(() => undefined);
   }
 
   trim(offset: number, length: number, fua: boolean): void | Promise<void> {
-    return this.#change(() => this.#inner.trim(offset, length, fua));
+    const trim = (): void | Promise<void> => this.#inner.trim(offset, length, fua);
+    return this.#phase === 'waiting' ? this.#begun(trim) : this.#change(trim);
   }
 
   writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void> {
-    return this.#change(() => this.#inner.writeZeroes(offset, length, how));
+    const zero = (): void | Promise<void> => this.#inner.writeZeroes(offset, length, how);
+    return this.#phase === 'waiting' ? this.#begun(zero) : this.#change(zero);
   }
 
   cache(): void {
@@ -134,11 +201,22 @@ class SeedSession implements ExportSession {
   }
 
   close(end: SessionEnd): void {
-    if (!this.#isFenced) this.host.link.copyEnded(this.disk.name, end);
+    this.#end = end;
+    if (this.#phase === 'serving') this.host.link.copyEnded(this.disk.name, end);
+  }
+
+  async #begun(change: () => void | Promise<void>): Promise<void> {
+    try {
+      await this.begin(this);
+    } catch (error) {
+      if (!(error instanceof NbdRefusal)) throw error;
+      throw new NbdCommandError('ESHUTDOWN', error.message, { cause: error });
+    }
+    await this.#change(change);
   }
 
   #change(change: () => void | Promise<void>): void | Promise<void> {
-    if (this.#isFenced) {
+    if (this.#phase === 'fenced') {
       throw new NbdCommandError('ESHUTDOWN', 'the copy goes on over another connection');
     }
     const done = change();

@@ -37,7 +37,7 @@ class Scene {
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     const scene = this;
     this.failover = new FailoverJournal({
-      ...{ path: at('j'), uuid: UUID, disks: [this.disk] },
+      ...{ journal: at('j'), uuid: UUID, disks: [this.disk] },
       get memoryBytesMax() {
         return scene.memoryBytesMax;
       },
@@ -346,6 +346,7 @@ describe('settle', () => {
     const scene = await Scene.durable();
     scene.write('a');
     let isResetting = false;
+    // eslint-disable-next-line @typescript-eslint/unbound-method
     const reset = Journal.prototype.reset;
     const resetting = jest.spyOn(Journal.prototype, 'reset').mockImplementation(async function (
       this: Journal,

@@ -11,7 +11,7 @@ class FakeService {
   readonly kill = jest.fn(() => this.#end('killed'));
   #end!: (words: string) => void;
   readonly ended = new Promise<string>((resolve) => (this.#end = resolve));
-  writeZeroes = (_from: number, _length: number): Promise<void> => Promise.resolve();
+  writeZeroes: (from: number) => Promise<void> = () => Promise.resolve();
 
   constructor(private readonly sizeBytes: number) {}
 
@@ -26,7 +26,7 @@ class FakeService {
         blockStatus: () => Promise.resolve([]),
         writeZeroes: (from, length) => {
           this.zeroed.push([from, length]);
-          return this.writeZeroes(from, length);
+          return this.writeZeroes(from);
         },
       },
     };

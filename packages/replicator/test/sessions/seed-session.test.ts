@@ -20,6 +20,13 @@ async function contents(vm: TestVm, length = 4): Promise<string> {
   return target.toString('latin1').replaceAll('\0', '.');
 }
 
+/** As QEMU does with a node that it opens for writing, and closes. */
+async function beginAgain(vm: TestVm): Promise<void> {
+  const session = await open(vm, 'pvm-seed');
+  await session.flush();
+  session.close(LEFT);
+}
+
 describe('the first copy', () => {
   test('can break and go on, and nothing is lost by that', async () => {
     const vm = await TestVm.open(at);
@@ -57,7 +64,7 @@ describe('the first copy', () => {
   });
 
   test.each(['pvm-resume', 'pvm-seed'])(
-    '%s is not served before the write under way is done',
+    'a write over %s is not served before the write under way is done',
     async (name) => {
       const vm = await TestVm.open(at);
       const { base } = vm.replica.disks[0]!;
@@ -71,16 +78,15 @@ describe('the first copy', () => {
       const hung = await open(vm, 'pvm-seed');
       const underWay = hung.write(0, Buffer.from('old.'), false);
       let isServed = false;
-      const next = open(vm, name).then((session) => {
-        isServed = true;
-        return session;
-      });
+      const next = open(vm, name)
+        .then((session) => session.write(2, Buffer.from('new.'), false))
+        .then(() => (isServed = true));
       await setImmediate();
       await stat(at('disk.raw'));
       expect(isServed).toBe(false);
       go();
       await underWay;
-      await (await next).write(2, Buffer.from('new.'), false);
+      await next;
       // What began anew has nothing of it.
       expect(await contents(vm, 6)).toBe(name === 'pvm-seed' ? '..new.' : 'olnew.');
       await vm.replica.close();
@@ -139,18 +145,99 @@ describe('the first copy', () => {
     await first.write(0, Buffer.alloc(128 * 1024, 1), false);
     first.close(LOST);
     expect((await stat(at('disk.raw'))).blocks).toBeGreaterThan(0);
-    await open(vm, 'pvm-seed');
+    await beginAgain(vm);
     expect(await contents(vm)).toBe('....');
     expect((await stat(at('disk.raw'))).blocks).toBe(0);
     await vm.replica.close();
   });
 
-  test('has no flush: QEMU could not replace a dead connection else', async () => {
+  test('a resumed copy has no flush: QEMU could not replace a dead connection otherwise', async () => {
     const vm = await TestVm.open(at);
     const flushes = vm.replica.exports.map(({ name, features }) => [name, features.flush]);
     expect(Object.fromEntries(flushes)).toMatchObject({
-      ...{ 'pvm-seed': false, 'pvm-resume': false, 'pvm-link': true, pvm: true },
+      ...{ 'pvm-seed': true, 'pvm-resume': false, 'pvm-link': true, pvm: true },
     });
+    await vm.replica.close();
+  });
+
+  test('I5 no silent divergence: who only looks at pvm-seed does not disturb a copy', async () => {
+    const vm = await TestVm.open(at);
+    (await open(vm, 'pvm-seed')).close(LEFT);
+    const mirror = await open(vm, 'pvm-resume');
+    await mirror.write(0, Buffer.from('AAAA'), false);
+    for (let look = 0; look < 3; look++) {
+      const stray = await open(vm, 'pvm-seed');
+      const target = Buffer.alloc(4);
+      await stray.read(0, target);
+      stray.close(LEFT);
+    }
+    await mirror.write(4, Buffer.from('BBBB'), false);
+    mirror.close(LOST);
+    (await open(vm, 'pvm-seed')).close(LOST);
+    const resumed = await open(vm, 'pvm-resume');
+    await resumed.write(8, Buffer.from('CCCC'), false);
+    await open(vm, 'pvm-link');
+    vm.commit();
+    expect(await contents(vm, 12)).toBe('AAAABBBBCCCC');
+    expect(vm.replica.link.loss).toBeUndefined();
+    await vm.replica.close();
+  });
+
+  test('a copy that begins while another is at stake takes its place with its first flush or write', async () => {
+    const vm = await TestVm.open(at);
+    const mirror = await open(vm, 'pvm-seed');
+    await mirror.write(0, Buffer.from('AAAA'), false);
+    await beginAgain(vm);
+    expect(() => mirror.write(4, Buffer.from('BBBB'), false)).toThrow('goes on over another');
+    expect(await contents(vm)).toBe('....');
+    const next = await open(vm, 'pvm-resume');
+    await next.write(1, Buffer.from('N'), false);
+    next.close(LOST);
+    const third = await open(vm, 'pvm-seed');
+    // Both wait for the base to be empty; neither is lost by that.
+    const [one, two] = [
+      third.write(2, Buffer.from('1'), false),
+      third.writeZeroes(8192, 4096, ZEROES),
+    ];
+    await Promise.all([one, two, third.write(3, Buffer.from('2'), false)]);
+    expect(await contents(vm)).toBe('..12');
+    expect(vm.replica.link.isConnected).toBe(true);
+    await vm.replica.close();
+  });
+
+  test('a connection that ends while its copy begins is noticed', async () => {
+    const vm = await TestVm.open(at);
+    const mirror = await open(vm, 'pvm-seed');
+    await mirror.write(0, Buffer.from('AAAA'), false);
+    const next = await open(vm, 'pvm-seed');
+    const begun = next.flush();
+    next.close(LOST);
+    await begun;
+    expect(vm.replica.link.isConnected).toBe(false);
+    await expect((async () => open(vm, 'pvm-link'))()).rejects.toThrow('has broken off');
+    await vm.replica.close();
+  });
+
+  test('a copy whose base could not be emptied has not begun', async () => {
+    const vm = await TestVm.open(at);
+    const { base } = vm.replica.disks[0]!;
+    base.clear = () => Promise.reject(new Error('EIO: truncate'));
+    await expect(open(vm, 'pvm-seed')).rejects.toThrow('EIO: truncate');
+    expect(vm.replica.link.isConnected).toBe(false);
+    for (const name of ['pvm-link', 'pvm-resume']) {
+      await expect((async () => open(vm, name))()).rejects.toThrow('knows of no copy');
+    }
+    await vm.replica.close();
+  });
+
+  test('a link of one disk does not make a copy of another that broke off whole', async () => {
+    const vm = await TestVm.open(at, ['a', 'b']);
+    const copy = await open(vm, 'b-pvm-seed');
+    await copy.write(0, Buffer.from('half'), false);
+    copy.close(LOST);
+    await open(vm, 'a-pvm');
+    await expect((async () => open(vm, 'b-pvm'))()).rejects.toThrow('has broken off');
+    expect(() => vm.commit()).toThrow('has not linked disk b');
     await vm.replica.close();
   });
 });
