@@ -4,7 +4,7 @@
 //   node model/check.mjs [--json FILE] [--trace NAME] [NAME...]
 //
 // Needs spin and gcc. Exits with 1 when anything is other than expected, with 2 when asked for a
-// name there is not.
+// name that does not exist.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** B1 and B2: the whole way of a write, from the primary's quorum to the secondary host. */
+/** B1 and B2: the whole path of a write, from the primary's quorum to the secondary host. */
 import {
   messageOf,
   takeTurns,
@@ -44,18 +44,19 @@ interface Times {
 }
 
 const PROCEDURE =
-  "fio's nbd engine writes to the primary's QEMU, whose quorum writes to the local disk and to the contender's " +
-  'secondary; the same load runs on the secondary VM, with its own QEMU. Each measurement is a checkpoint, a load, ' +
-  'a checkpoint, and the load that counts; loads rest during checkpoints, because stock COLO aborts otherwise. ' +
-  'After the last round the disks of both sides are compared.';
+  "fio's nbd engine writes to the primary's QEMU, whose quorum writes to the local disk and to " +
+  "the contender's secondary. The same load runs on the secondary VM, with its own QEMU. Each " +
+  'measurement is a checkpoint, a load, a checkpoint, and the load that counts. Loads pause ' +
+  'during checkpoints, because stock COLO aborts otherwise. After the last round the disks of ' +
+  'both sides are compared.';
 
 export const B1: Comparison = {
   name: 'B1',
   title: 'Whole path, slow disks',
   about:
-    `Each host's disk is limited to ${SLOW_DISK.iops} IOPS and 125 MiB/s by a control group; direct I/O. The load on ` +
-    "the secondary goes no faster than such a disk: it is what the primary's VM does, over again. " +
-    PROCEDURE,
+    `Each host's disk is limited to ${SLOW_DISK.iops} IOPS and 125 MiB/s by a control group; ` +
+    'I/O is direct. The load on the secondary is no faster than such a disk, because it repeats ' +
+    `what the primary's VM does. ${PROCEDURE}`,
   estimateSeconds: 490,
   run: (context) =>
     runPath(
@@ -71,7 +72,9 @@ export const B1: Comparison = {
 export const B2: Comparison = {
   name: 'B2',
   title: 'Whole path, disks as fast as they are',
-  about: `As B1, without limits: processors and disk are shared by all. ${PROCEDURE} A longer round before the first does not count.`,
+  about:
+    'As B1, without limits: all processes share the processors and the disk. ' +
+    `${PROCEDURE} A longer round before the first does not count.`,
   estimateSeconds: 440,
   run: (context) =>
     runPath(
@@ -194,7 +197,8 @@ async function contendersWith(options: PairOptions): Promise<Contender<Pair>[]> 
     {
       name: COLO_DISK,
       setup:
-        "QEMU's docs/COLO-FT.txt: replication driver, active and hidden disk (qcow2) on the secondary's disk",
+        "QEMU's docs/COLO-FT.txt: replication driver; active and hidden disk (qcow2) are on the " +
+        "secondary's disk",
       subject: await coloPair(options, 'disk'),
     },
     {

@@ -57,10 +57,11 @@ export const B3: Comparison = {
   name: 'B3',
   title: 'NBD server alone',
   about:
-    'fio against each server, one connection, 256 MiB of memory behind it: no disk takes part. Gannet takes writes ' +
-    `into the open epoch of a replica that is protected, commits every ${COMMIT_MS} ms (four times as often as in ` +
-    'use) and writes back to a base in memory all the while; what is read lies in the open epoch, or, in a column ' +
-    'of its own, in the base image.',
+    'fio against each server, over one connection, with 256 MiB of memory behind it and no ' +
+    'disk. Gannet takes writes into the open epoch of a protected replica, commits every ' +
+    `${COMMIT_MS} ms (four times as often as by default), and writes back to a base in memory ` +
+    'at the same time. Reads come from the open epoch or, in a separate column, from the base ' +
+    'image.',
   estimateSeconds: 472,
   async run(context) {
     const { scope, quick } = context;
@@ -183,7 +184,8 @@ async function contendersIn(scope: Scope): Promise<Contender<Server>[]> {
     {
       name: GANNET_BASE,
       setup:
-        'as Gannet; what is read was never written, so it comes from the base image on tmpfs; unix socket only',
+        'as Gannet, but what is read was never written: it comes from the base image on tmpfs; ' +
+        'unix socket only',
       subject: await GannetServer.start(scope, 'svm', ['unix']),
     },
   ];

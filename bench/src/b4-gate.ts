@@ -38,10 +38,11 @@ export const B4: Comparison = {
   name: 'B4',
   title: 'Gate at a checkpoint',
   about:
-    "A fake QEMU in another process sends STOP and RESUME and answers Gannet's questions, while fio writes 4 KiB " +
-    'pages at random, qd16. The gate is closed from RESUME until query-colo-status is answered and the epoch ' +
-    'committed. A round trip is the same question at another time under the same load. With 10^6 pages there are ' +
-    'only a few checkpoints, so its p99 is its worst.',
+    "A fake QEMU in another process sends STOP and RESUME and answers Gannet's queries, while " +
+    'fio writes random 4 KiB pages at queue depth 16. The gate is closed from RESUME until ' +
+    'query-colo-status is answered and the epoch is committed. A round trip is the same query ' +
+    'at another time, under the same load. With 10^6 pages there are only a few checkpoints, so ' +
+    'the p99 is the worst of them.',
   estimateSeconds: 30,
   async run(context) {
     const bench = await GateBench.start(context.scope);

@@ -1,4 +1,4 @@
-/** B5: committed pages on their way to a slow disk, and what the foreground feels of it. */
+/** B5: write-back of committed pages to a slow disk, and how it slows foreground requests. */
 import path from 'node:path';
 import type { SlowHost } from '@gannet/lab';
 import {
@@ -34,9 +34,10 @@ export const B5: Comparison = {
   name: 'B5',
   title: 'Write-back to a slow disk',
   about:
-    'Committed pages, written in random order by the primary, go to a base on a disk with 3000 IOPS and 125 MiB/s: by ' +
-    'write-back, until synced, and in the order in which they came, as 4 KiB writes with 16 in flight. Then what loads ' +
-    'feel while an epoch of two seconds of random writes is being written back, and while nothing is.',
+    'Committed pages, which the primary wrote in random order, go to a base on a disk with 3000 ' +
+    'IOPS and 125 MiB/s: by write-back, until synced; and in order of arrival, as 4 KiB writes ' +
+    'with 16 in flight. Then the latency of loads while an epoch of two seconds of random ' +
+    'writes is written back, and while nothing is.',
   estimateSeconds: 145,
   async run(context) {
     const rates = await measureRates(context);
@@ -46,8 +47,10 @@ export const B5: Comparison = {
       baseline: undefined,
       points: [...rates.points, ...latencies.points],
       notes: [
-        'Arrival order goes at the same speed from its first second on, so it is given two seconds and not 90.',
-        'How much sorting helps hangs on how dense the pages lie: where no two adjoin, there is nothing to merge.',
+        'Arrival order has the same speed from its first second on, so it runs for two seconds ' +
+          'instead of 90.',
+        'How much sorting helps depends on how dense the pages are: if no two adjoin, nothing ' +
+          'can be merged.',
       ],
     };
   },

@@ -1,4 +1,4 @@
-/** B6: what buffers cost beside what they hold. */
+/** B6: how much memory buffers use beyond the data in them. */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NbdClient } from '@gannet/nbd';
@@ -27,9 +27,9 @@ export const B6: Comparison = {
   name: 'B6',
   title: 'Memory',
   about:
-    '`gannet secondary` with sparse bases of 1 TiB in all. Its resident memory before anything was written, and when ' +
-    '4 KiB pages, all at random, have filled its budget of 256 MiB (the soft limit). Tables are what it counts of its ' +
-    'own memory beyond the pages.',
+    '`gannet secondary` with sparse bases of 1 TiB in total. Its resident memory before ' +
+    'anything was written, and after random 4 KiB pages have filled its budget of 256 MiB (the ' +
+    'soft limit). Tables are the memory that it counts beyond the pages.',
   estimateSeconds: 25,
   async run(context) {
     const pages = (context.quick ? BUDGET_BYTES / 16 : BUDGET_BYTES) / PAGE_BYTES;

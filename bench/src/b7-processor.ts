@@ -1,4 +1,4 @@
-/** B7: what a replicated write costs the secondary host's processors. */
+/** B7: processor time that a replicated write takes on the secondary host. */
 import path from 'node:path';
 import { GannetServer } from './b3-server.js';
 import { takeTurns, type Comparison, type Contender, type Trial } from './harness/comparison.js';
@@ -23,9 +23,9 @@ export const B7: Comparison = {
   name: 'B7',
   title: 'Processor time',
   about:
-    'fio writes 4 KiB pages at random to the NBD server of the secondary host, no second QEMU in between; all ' +
-    'storage is in memory. Microseconds of processor time, of all threads of the server, for each write; of ' +
-    "Gannet's, commits every two seconds and write-back are a part.",
+    'fio writes random 4 KiB pages to the NBD server of the secondary host, without a second ' +
+    'QEMU in between; all storage is in memory. Microseconds of processor time per write, of ' +
+    "all threads of the server. Gannet's include a commit every two seconds and write-back.",
   estimateSeconds: 55,
   async run(context) {
     const contenders = await contendersIn(context.scope);
@@ -65,7 +65,8 @@ async function contendersIn(scope: Scope): Promise<Contender<Subject>[]> {
     {
       name: COLO,
       setup:
-        "QEMU's NBD server over the secondary's replication driver, with active and hidden disk and the disk itself in memory; emptied before each run",
+        "QEMU's NBD server over the secondary's replication driver; active disk, hidden disk " +
+        'and the disk itself are in memory, and emptied before each run',
       subject: await coloSubject(scope),
     },
     {

@@ -1,4 +1,4 @@
-/** B8: a real guest that works on its disk as hard as it can. */
+/** B8: a real guest that loads its disk as much as it can. */
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,10 +32,11 @@ export const B8: Comparison = {
   name: 'B8',
   title: 'A real guest',
   about:
-    "The end-to-end tests' guest under TCG. Each host has one of this machine's processors for its VM and daemon, and " +
-    'so has the primary that runs alone. Four oracles write, read and flush a disk of ' +
-    `${DISK_MB} MiB without pause and check what they read. Requests that the primary completes in a second, ` +
-    `${WINDOW_MS / 1000} seconds long, with a checkpoint every ${PERIOD_MS / 1000} seconds. Each round boots anew.`,
+    "The end-to-end tests' guest under TCG. Each host has one of this machine's processors for its " +
+    'VM and daemon; so does a primary that runs alone. Four oracles write, read and flush a disk of ' +
+    `${DISK_MB} MiB without pause, and check what they read. Requests that the primary completes ` +
+    `per second, during ${WINDOW_MS / 1000} seconds, with a checkpoint every ` +
+    `${PERIOD_MS / 1000} seconds. Each round boots the guest again.`,
   estimateSeconds: 150,
   async run(context) {
     const guest = await findGuest();
@@ -44,13 +45,15 @@ export const B8: Comparison = {
       {
         name: 'COLO, RAM disk',
         setup:
-          "QEMU's docs/COLO-FT.txt; active and hidden disk in memory; disks copied by a mirror before COLO starts",
+          "QEMU's docs/COLO-FT.txt; active and hidden disk in memory; a mirror copies the disks " +
+          'before COLO starts',
         subject: (scope, ms) => colo(scope, guest, ms),
       },
       {
         name: OURS,
         setup:
-          '`gannet primary`, `gannet secondary` with the priority that its service has, `gannet protect`; replication link',
+          '`gannet primary`, `gannet secondary` with the priority of its service, `gannet ' +
+          'protect`; replication link',
         subject: (scope, ms) => gannet(scope, guest, ms),
       },
     ];

@@ -19,14 +19,14 @@ import { table } from './report/table.js';
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');
 const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B5, B6, B7, B8];
-const USAGE = `pnpm bench [NAME...] [--rounds N] [--quick] [--only PATTERN] [--json] [--list] [--render]
+const USAGE = `pnpm bench [NAME...] [OPTION...]
 
   NAME        B1 to B8; all of them by default
-  --rounds N  how often each contender is measured at each point (5)
-  --quick     one short round, to see that it works; no result is kept
-  --only P    only points whose name matches this regular expression; no result is kept
-  --json      results on standard output
-  --list      what there is, and how long it takes
+  --rounds N  measurements of each contender at each point; 5 by default
+  --quick     one short round as a smoke test; keeps no result
+  --only P    only points whose name matches this regular expression; keeps no result
+  --json      prints results as JSON
+  --list      lists the benchmarks and how long they take
   --render    rewrites docs/explanation/performance.md and its charts from existing results`;
 
 interface Options {
@@ -77,10 +77,10 @@ async function measure({ names, rounds, quick, only, json }: Options): Promise<n
   const scopes = new Set<Scope>();
   const leaving = new AbortController();
   const leave = (signal: NodeJS.Signals): void => {
-    // A terminal's Ctrl-C may come twice: to us, and through the program that started us.
+    // Ctrl-C may arrive twice: from the terminal, and from the program that started us.
     if (leaving.signal.aborted) return;
     leaving.abort();
-    console.error(`\n${signal}: tidying up`);
+    console.error(`\n${signal}: cleaning up`);
     void Promise.all([...scopes].map((scope) => scope.close())).then(() => {
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
@@ -122,7 +122,7 @@ async function measure({ names, rounds, quick, only, json }: Options): Promise<n
   return failures.length > 0 ? 1 : 0;
 }
 
-/** A rival that fails is reported in its table; only Gannet's own failures fail the run. */
+/** Only Gannet's own failures fail the run; those of rivals are in the table. */
 function failuresOf({ name, points }: Result): string[] {
   return points.flatMap(({ name: point, entries }) =>
     entries
@@ -160,7 +160,7 @@ function list(rounds: number): void {
   console.log(`    ${`${Math.round(sum)} s`.padStart(6)}  in all, with ${rounds} rounds`);
 }
 
-/** A line that is written over on a terminal; elsewhere one now and then. */
+/** Overwrites one line on a terminal; elsewhere prints a line every few seconds. */
 function progressOf({ name, estimateSeconds }: Comparison, quick: boolean): Progress {
   const begunMs = performance.now();
   let all = 0;

@@ -1,14 +1,14 @@
 /**
- * How fast a disk is seeded: `node bench/dist/seed.js [ROUNDS]`. 1 GiB of random data, copied by
+ * How fast a disk is seeded: `node bench/dist/seed.js [ROUNDS]`. Copies 1 GiB of random data, in
  * turns
  *
  *   file    by `qemu-img convert` to a file
  *   export  by `qemu-img convert` to the export of a `gannet secondary`
- *   seed    by the mirror of a QEMU to the same export of a `gannet secondary`, as `gannet protect` does
+ *   seed    by QEMU's mirror to the same export, as `gannet protect` does
  *
- * each to a new file on the same file system, until the program has ended or the mirror is READY;
- * none of them flushes. What was copied is compared with what there was. Then whether the speed
- * limit is kept.
+ * each to a new file on the same file system, until the program has ended or the mirror is READY.
+ * None of them flushes. The copies are compared with the source. Then it checks that the mirror
+ * keeps its speed limit.
  */
 import { open, rm } from 'node:fs/promises';
 import { randomFillSync } from 'node:crypto';

@@ -44,7 +44,7 @@ export const OUTCOMES = {
     runsOn: 'the secondary; the primary is dead',
     lost: 'what the primary did after the last commit, of which nobody else has heard',
   },
-  unprotected: { runsOn: 'the primary, as before', lost: 'nothing; the copy begins anew' },
+  unprotected: { runsOn: 'the primary, as before', lost: 'nothing; the copy starts over' },
   recovered: {
     runsOn: "nobody; `gannet recover` makes the secondary's base whole",
     lost: 'what the guest had not flushed',

@@ -164,7 +164,7 @@ export class Scene {
   async until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
     for (const startMs = performance.now(); !(await isSo());) {
       if (performance.now() - startMs > PATIENCE_MS) {
-        throw new LabError(`waited in vain for ${what}\n${this.logs}`);
+        throw new LabError(`timed out waiting for ${what}\n${this.logs}`);
       }
       await sleep(5);
     }
@@ -173,7 +173,8 @@ export class Scene {
   get logs(): string {
     const { primaryDaemon, secondaryDaemon } = this.pair;
     const tail = (text: string): string => text.slice(-3000);
-    return `primary daemon:\n${tail(primaryDaemon.logTail)}\nsecondary daemon:\n${tail(secondaryDaemon.logTail)}`;
+    const [primary, secondary] = [primaryDaemon, secondaryDaemon].map((one) => tail(one.logTail));
+    return `primary daemon:\n${primary}\nsecondary daemon:\n${secondary}`;
   }
 
   async close(): Promise<void> {

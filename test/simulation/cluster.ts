@@ -273,7 +273,7 @@ export class Cluster {
     try {
       await this.#until(this.#replica.settle());
     } catch (error) {
-      // A sync that failed once is never trusted again: the guest is told, for ever.
+      // A sync that failed once is never trusted again: every later flush fails.
       if (this.plan.diskErrors === 0) throw error;
       return this.#note(`no move to the local file: ${String(error)}`);
     }
@@ -364,11 +364,11 @@ export class Cluster {
   }
 
   async #turn(): Promise<void> {
-    await this.#loop.turn(() => this.#world());
+    await this.#loop.turn(() => this.#surroundings());
   }
 
   /** Everything outside of the process, a little of it. */
-  #world(): void {
+  #surroundings(): void {
     for (let actions = this.#random.below(4); actions > 0; actions--) {
       const roll = this.#random.next();
       if (roll < 0.4) {

@@ -54,28 +54,28 @@ export class EventLoop {
   }
 
   /**
-   * One turn. `world` is what goes on outside of this process; it may happen between any two
+   * One turn. `surroundings` is what goes on outside of this process; it may happen between any two
    * callbacks.
    */
-  async turn(world: () => void): Promise<void> {
+  async turn(surroundings: () => void): Promise<void> {
     this.turns++;
     this.nowMs += 0.2;
     const due = this.#timers.filter(({ atMs }) => atMs <= this.nowMs);
     this.#timers = this.#timers.filter(({ atMs }) => atMs > this.nowMs);
     for (const { run } of due.sort((a, b) => a.atMs - b.atMs)) await this.#callback(run);
-    world();
+    surroundings();
     const ready = [...this.#pollables].filter((pollable) => pollable.isReady());
     for (const pollable of this.random.shuffle(ready)) {
       await this.#callback(() => {
         if (this.#pollables.has(pollable)) pollable.deliver();
       });
-      world();
+      surroundings();
     }
     const immediates = this.#immediates;
     this.#immediates = [];
     for (const run of immediates) {
       await this.#callback(run);
-      world();
+      surroundings();
     }
   }
 

@@ -16,14 +16,14 @@ installDisk();
 // Only now: what it imports must find the simulated ones.
 const { Cluster } = await import('./cluster.js');
 
-const USAGE = `Runs the replicator, the checkpointer and the driver of the secondary in a simulated world.
+const USAGE = `Runs the replicator, the checkpointer and the secondary's driver in a simulated cluster.
 
-  pnpm sim                        a fixed set of seeds, some fresh ones, and every mutant
-  pnpm sim --seeds 100000         that many fresh seeds, from --from SEED on
-  pnpm sim --seed 4711 --trace    one seed again, with what happened in it
-  pnpm sim --mutant no-gate       with a mistake on purpose: ${Object.keys(MUTANTS).join(', ')}
+  pnpm sim                        a fixed set of seeds, some new ones, and every mutant
+  pnpm sim --seeds 100000         100000 new seeds, beginning with --from SEED
+  pnpm sim --seed 4711 --trace    repeats one seed and prints its events
+  pnpm sim --mutant no-gate       runs a mutant, code with a deliberate bug: ${Object.keys(MUTANTS).join(', ')}
 
-Exit code 1 when an invariant was violated, or a mutant got away.`;
+Exits with 1 if an invariant was violated or a mutant was not caught.`;
 
 const { values } = parseArgs({
   options: {

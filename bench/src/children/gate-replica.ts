@@ -1,7 +1,7 @@
 /**
  * A child process: a replica whose checkpoints come from a QMP socket, as in `gannet secondary`. It
- * dirties pages when told to, and says of each commit how long its gate was closed, and how long a
- * round trip on that socket takes.
+ * dirties pages on request. For each commit it reports how long its gate was closed, and how long a
+ * round trip on that socket took.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';

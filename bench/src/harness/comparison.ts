@@ -1,4 +1,4 @@
-/** What every benchmark is made of, and the rounds in which contenders take turns. */
+/** What a benchmark consists of, and the rounds in which contenders take turns. */
 import { Collector, type Point, type Result } from './result.js';
 import type { Scope } from './scope.js';
 

@@ -1,4 +1,4 @@
-/** The machine and the programs that figures belong to. */
+/** The machine and the programs that were measured. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';

@@ -1,4 +1,4 @@
-/** Where contenders listen, and whether they do yet. */
+/** Where contenders listen, and whether they are listening. */
 import { connect, createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 

@@ -1,11 +1,11 @@
-/** What a comparison leaves behind: bench/results/<name>.json. */
+/** The result of a benchmark: bench/results/<name>.json. */
 import type { HostFacts } from './host.js';
 import { summarize, type Summary } from './stats.js';
 
 export interface Entry extends Summary {
   readonly contender: string;
   readonly samples: readonly number[];
-  /** Runs that failed, stalled or lost something, and why. They count nowhere. */
+  /** Runs that failed, stalled or lost something, and why. They are not counted. */
   readonly failures: readonly string[];
 }
 

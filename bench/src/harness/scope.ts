@@ -1,6 +1,6 @@
 /**
- * What a benchmark starts, and how it goes away: each thing made here has its undoing on a stack,
- * which is worked off backwards at the end, also after a failure or a signal. Processes end with
+ * What a benchmark starts, and how it is cleaned up. Each thing made here puts its undo step on a
+ * stack; close() runs them in reverse, also after a failure or a signal. Child processes end with
  * this one in any case.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ const PREFIX = 'gannet-bench-';
 const STDERR_TAIL_CHARS = 4096;
 const STOP_MS = 3000;
 
-/** A program did not start, failed, stalled, or is not there. */
+/** A program is missing, did not start, failed or stalled. */
 export class BenchError extends Error {
   readonly code = 'GANNET_BENCH';
 
@@ -32,7 +32,7 @@ export class Scope {
   #lastFolder = 0;
   #isClosed = false;
 
-  /** Folders of earlier runs that were killed before they could tidy up. */
+  /** Removes folders of earlier runs that were killed before they could clean up. */
   static async sweep(): Promise<void> {
     for (const base of [tmpdir(), '/dev/shm']) {
       for (const name of await readdir(base).catch(() => [])) {
@@ -43,7 +43,7 @@ export class Scope {
     }
   }
 
-  /** Called at the end, the last first. */
+  /** Calls `undo` at the end, in reverse order. */
   defer(undo: () => Promise<void> | void): void {
     this.#undo.push(undo);
   }
@@ -69,7 +69,7 @@ export class Scope {
     return running;
   }
 
-  /** A program that ends by itself: its standard output. Killed when it takes too long. */
+  /** Runs a program to its end, and returns its standard output. Kills it after `timeoutMs`. */
   async run(command: readonly string[], options: RunOptions = {}): Promise<string> {
     this.expectOpen();
     const { timeoutMs = 60_000 } = options;
@@ -104,12 +104,12 @@ export class Scope {
       try {
         await undo();
       } catch (error) {
-        console.error(`while tidying up: ${String(error)}`);
+        console.error(`while cleaning up: ${String(error)}`);
       }
     }
   }
 
-  /** @throws BenchError when the end has begun */
+  /** @throws BenchError after close() has begun */
   expectOpen(): void {
     if (this.#isClosed) throw new BenchError('the benchmark is ending');
   }
@@ -133,7 +133,7 @@ export class Running {
         this.#isOver = true;
         resolve(code);
       };
-      // Also what cannot be sent to a process that has gone.
+      // Also called if a message cannot be sent to a process that has ended.
       child.on('error', () => {
         if (child.pid === undefined) end(null);
       });

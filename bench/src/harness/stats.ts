@@ -1,4 +1,4 @@
-/** Medians and spread: few samples each, so no more than that is claimed. */
+/** Medians and spread. There are few samples, so nothing more is claimed. */
 export interface Summary {
   readonly median: number;
   readonly min: number;

@@ -41,8 +41,8 @@ function reach(results: readonly Result[]): string {
   return [
     '## Targets',
     '',
-    'The worst point of each, by medians; its place is in brackets. Where another link than the default one, replication, ' +
-      'is the worst, that of the default follows.',
+    'The worst point of each, by medians; brackets say which point it is. If a link other than ' +
+      'the default (replication) is worst, the value of the default follows.',
     '',
     '| | must | aim | measured | |',
     '| --- | ---: | ---: | --- | --- |',

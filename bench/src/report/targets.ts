@@ -1,4 +1,4 @@
-/** What is to be reached, and where it stands. */
+/** The targets, and how far each is met. */
 import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from '../b1-path.js';
 import { GANNET, NBDKIT } from '../b3-server.js';
 import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';

@@ -82,7 +82,7 @@ test('a benchmark that is being ended measures nothing more', async () => {
   await expect(takeTurns(context, contenders, [{ ...head, measure }])).rejects.toThrow(/ending/);
 });
 
-test('a scope undoes in reverse, goes on after a failure, and leaves no process and no folder', async () => {
+test('a scope undoes in reverse, also after a failure, and leaves no process or folder', async () => {
   const scope = new Scope();
   const done: string[] = [];
   const folder = await scope.folder();
@@ -105,7 +105,7 @@ test('a scope undoes in reverse, goes on after a failure, and leaves no process 
   await expect(scope.run(['true'])).rejects.toThrow(/ending/);
 });
 
-test('a program that stalls is killed and said to have stalled; one that fails gives its reason', async () => {
+test('a program that stalls is killed and reported; one that fails gives its reason', async () => {
   const scope = new Scope();
   await expect(scope.run(['sleep', '600'], { timeoutMs: 50 })).rejects.toThrow(/stalled/);
   await expect(scope.run(['sh', '-c', 'echo why >&2; exit 3'])).rejects.toThrow(

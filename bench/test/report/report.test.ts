@@ -45,7 +45,7 @@ test('a run of Gannet that failed misses the target, however fast the others wer
   expect(rows.find(({ what }) => what.startsWith('B3'))?.verdict).not.toMatch(/met$/);
 });
 
-test('what people wrote stays; the part between the marks is replaced, again and again', async () => {
+test('text around the marks is kept; the part between them is replaced, each time', async () => {
   const docs = await mkdtemp(path.join(tmpdir(), 'gannet-report-'));
   const page = path.join(docs, 'performance.md');
   const [begin, end] = ['<!-- bench: generated from here -->', '<!-- bench: generated to here -->'];

@@ -35,7 +35,7 @@ async function statusOf(daemon: LabDaemon, isSo: (status: Json) => boolean): Pro
     const status = (await daemon.client.call('status')) as Json;
     if (isSo(status)) return status;
     if (performance.now() - startMs > PATIENCE_MS) {
-      throw new Error(`waited in vain; at last it was ${JSON.stringify(status)}`);
+      throw new Error(`timed out; the last status was ${JSON.stringify(status)}`);
     }
     await sleep(20);
   }
@@ -115,7 +115,7 @@ describe('a daemon outlives its QEMU', () => {
   });
 });
 
-it('a daemon that stands still from one checkpoint into the next holds its secondary up in neither', async () => {
+it('a daemon halted from one checkpoint into the next delays its secondary in neither', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: 300 });
   undo.push(() => pair.dispose());
   await pair.bootPrimary();

@@ -44,7 +44,7 @@ test('qmp-session talks to a QEMU', async () => {
   );
 });
 
-test('drive-pair protects a VM, and the guest outlives its primary with the right disk', async () => {
+test('drive-pair protects a VM; the guest survives its primary with the right disk', async () => {
   const guest = await findGuest();
   const regions = defaultRegions([guestDiskName(0)]);
   const machine = { guest, regions };

@@ -144,7 +144,7 @@ describe('LabVm', () => {
   });
 });
 
-test('a wait in vain says what the guest does', async () => {
+test('a wait that times out says what the guest does', async () => {
   const { oracle, gone, ...rest } = await bootParts([await image('a.raw')], small('4k'));
   await oracle.waitForWrites(1, { signal: gone });
   const inVain = async (): Promise<string> =>

@@ -315,7 +315,7 @@ describe('a pair, as it is seen from outside', () => {
     expect(await interrupted(watch.child)).toBe(0);
   });
 
-  it('lets Prometheus scrape both daemons, and has an answer to every panel and alert', async () => {
+  it('lets Prometheus scrape both daemons; every panel and alert has data', async () => {
     const targets = await Promise.all(
       [pair.primaryDaemon, pair.secondaryDaemon].map(
         async (daemon) => new URL(await urlOf(daemon)),

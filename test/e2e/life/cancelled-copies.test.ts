@@ -47,7 +47,7 @@ test.each([
   { what: 'the main loop', link: 'nbd', iothreads: false },
   { what: 'an I/O thread', link: 'mirror', iothreads: true },
 ] as const)(
-  'copies begin and are cancelled at any moment under the load of a guest, which is none the worse for it: $what',
+  'copies begin and are cancelled at any moment, and the guest is not harmed: $what',
   async ({ link, iothreads }) => {
     const disks = [{ path: await makeDisk(`${link}.raw`), quorum: !iothreads }];
     const command = primaryCommand({ guest: await findGuest(), iothreads }, disks);

@@ -62,7 +62,7 @@ async function graphOf(socket: string): Promise<{ nodes: string[]; jobs: unknown
 }
 
 describe('disks of any shape, all the way round', () => {
-  it('qcow2 on both sides, two disks with iothreads; the storage daemon is killed on the way', async () => {
+  it('qcow2 on both sides, two disks with iothreads; the storage daemon is killed', async () => {
     const running = await protectedPair({
       disks: 2,
       link: 'mirror',

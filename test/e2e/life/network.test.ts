@@ -99,7 +99,7 @@ async function untilOutputDiffers(pair: LabPair): Promise<void> {
 }
 
 describe('a client outside', () => {
-  it('keeps its connections through failover, reprotect and detach, no byte lost or repeated', async () => {
+  it('keeps its connections through failover, reprotect and detach; no byte is lost', async () => {
     pair = await makePair();
     network.open(CONNECTIONS);
     await talked(20);

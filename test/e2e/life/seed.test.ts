@@ -214,7 +214,7 @@ function watch() {
 const SEED = { speedBytesPerSec: 12 * MIB, linkStallMs: 1000 };
 
 describe('a seed whose link breaks', () => {
-  it('goes on from where it was, the guest undisturbed; the loss of the link afterwards is final', async () => {
+  it('resumes where it stopped, the guest undisturbed; a link lost afterwards is final', async () => {
     const source = await Source.start(await makeImage('disk.raw', 64 * MIB, 48 * MIB));
     const before = await graphOf(source.qmp);
     const { replica, cable } = await replicator(64 * MIB);
@@ -246,7 +246,7 @@ describe('a seed whose link breaks', () => {
     cable.heal();
     await driver.setSeedSpeed(0);
     await seeding;
-    // Twice what there is would be a copy that began anew.
+    // Twice the size would mean that the copy began again.
     expect(cable.bytes).toBeLessThan(48 * MIB * 1.7);
     await driver.attach([link()]);
     await source.guest.write(3 * MIB, Buffer.alloc(MIB, 0xa4));
@@ -341,7 +341,7 @@ describe('a seed whose link breaks', () => {
   it.each([
     ['in the middle', 0.3],
     ['at the end', 1],
-  ])('begins anew where the replicator was started anew %s', async (_when, share) => {
+  ])('begins again if the replicator was restarted %s', async (_when, share) => {
     const source = await Source.start(await makeImage('disk.raw', 64 * MIB, 64 * MIB));
     const first = await replicator(64 * MIB);
     const driver = new PrimaryDriver(source.qmp, { pollMs: 20 });
@@ -449,7 +449,7 @@ async function startSecondary(): Promise<LabDaemon> {
 }
 
 describe('a secondary daemon that is killed', () => {
-  it('in the middle of a seed leaves a base that is no disk; a new one begins anew', async () => {
+  it('in the middle of a seed leaves a base that is not a disk; a new one starts over', async () => {
     const source = await Source.start(await makeImage('disk.raw', 32 * MIB, 32 * MIB));
     const first = await startSecondary();
     const direct = link({ server: { type: 'unix', path: at('replica.nbd') } });
@@ -484,7 +484,7 @@ describe('a secondary daemon that is killed', () => {
 });
 
 describe('gannet protect', () => {
-  it('survives a cut link while it seeds; status tells of it; failing over shows every write', async () => {
+  it('survives a cut link while it seeds; status shows it; failover shows every write', async () => {
     const cables: Cable[] = [];
     await using pair = await LabPair.create({
       guest: await findGuest(),
@@ -517,7 +517,7 @@ describe('gannet protect', () => {
     done.catch(() => undefined);
     await until(status, ({ seed }) => seed !== undefined && seed.doneBytes > 8 * MIB);
     expect((await status()).seed?.limitBytesPerSec).toBe(16 * MIB);
-    // As an operator does it: the configuration anew, and SIGHUP.
+    // As an operator does it: a changed configuration, and SIGHUP.
     const { configPath, pid } = pair.primaryDaemon;
     const config = await readFile(configPath, 'utf8');
     const changed = `primary:\n  seedBytesPerSec: ${12 * MIB}\n`;

@@ -95,7 +95,7 @@ async function besieged(ports: number[], work: () => Promise<void>): Promise<Jso
   }
 }
 
-it('a pair over TLS with certificates is protected, besieged by strangers, and fails over', async () => {
+it('a pair over TLS with certificates is protected, is attacked, and fails over', async () => {
   const { pair, ports } = await makePair((host) => ({
     dir: path.join(certificates, host),
     clients: ['host-a'],
@@ -137,7 +137,7 @@ it('a pair over TLS with certificates is protected, besieged by strangers, and f
   expect(digests.filter(({ equal }) => !equal)).toEqual([]);
 });
 
-it('a pair over TLS with a pre-shared key runs on alone when its replicator hangs, and says no secret', async () => {
+it('a pair over TLS-PSK runs on alone when its replicator hangs, and logs no secret', async () => {
   const { pair } = await makePair(() => ({ dir: path.join(certificates, 'psk'), kind: 'psk' }));
   undo.push(() => pair.dispose());
   await pair.bootPrimary();

@@ -172,7 +172,7 @@ describe('before it is protected', () => {
     await pair.startPrimaryDaemon();
   });
 
-  it('QEMU stops answering: protect ends in time, names what it asked, and takes back nothing', async () => {
+  it('QEMU stops answering: protect times out, names the command, and rolls back nothing', async () => {
     pair.primary.sigstop();
     const refused = await gannet('protect', ...onPrimary);
     await until(
@@ -349,7 +349,7 @@ describe('while it seeds', () => {
     await expectGuestWell(pair);
   });
 
-  it('somebody cancels the job: the stage fails with that, and takes back what was done', async () => {
+  it('somebody cancels the job: the stage fails with that, and is rolled back', async () => {
     const { ended } = await seeding();
     await withQmp(pair.primary, async (qmp) => {
       const [job] = await qmp.execute('query-block-jobs', {});
@@ -366,7 +366,7 @@ describe('while it seeds', () => {
     await expectGuestWell(pair);
   });
 
-  it('QEMU stops answering: the status says so, and detach takes it back when it is there again', async () => {
+  it('QEMU stops answering: the status says so; detach rolls back when it responds again', async () => {
     const { ended } = await seeding();
     pair.primary.sigstop();
     await until(
@@ -406,7 +406,7 @@ describe('while it is protected', () => {
     await expectGuestWell(pair);
   });
 
-  it('QEMU stops answering: a checkpoint ends in time, and what is said afterwards is so', async () => {
+  it('QEMU stops answering: a checkpoint times out, and later reports are true', async () => {
     pair.primary.sigstop();
     const asked = await gannet('checkpoint', ...onPrimary);
     await until(
@@ -448,7 +448,7 @@ describe('while it is protected', () => {
     await expectGuestWell(pair);
   });
 
-  it('a secondary whose primary lets go does not fail over, however often it is asked', async () => {
+  it('a secondary whose primary detached does not fail over, however often it is asked', async () => {
     const onSecondary = ['-c', pair.secondaryDaemon.configPath];
     const asked = await Promise.all([
       gannet('failover', '--force', ...onSecondary),

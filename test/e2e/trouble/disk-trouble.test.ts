@@ -178,7 +178,7 @@ it.each<[string, DiskFault]>([
   expect(troubles('REPLICA_BASE_IO')).toHaveLength(before);
 });
 
-it('at the failover: journal, state file and base fail in turn; all is there in the end', async () => {
+it('at the failover: journal, state file and base fail in turn; nothing is lost', async () => {
   const { primary, secondary, secondaryDaemon } = pair;
   await faults.begin({ file: 'lab.journal', error: 'ENOSPC' });
   await primary.kill('SIGKILL');

@@ -135,7 +135,7 @@ describe('one write of the primary fails, on a link that stays whole', () => {
   });
 });
 
-it('the replicator is started anew under a running secondary: it does not pass for the one before', async () => {
+it('a replicator restarted under a running secondary does not pass for the one before', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: PERIOD_MS });
   undo.push(() => pair.dispose());
   await pair.bootPrimary();
@@ -144,12 +144,12 @@ it('the replicator is started anew under a running secondary: it does not pass f
   await pair.protect();
   await pair.waitForCommits(3);
   await pair.secondaryDaemon.kill('SIGKILL');
-  const anew = await pair.startDaemon('secondary');
-  undo.push(() => anew.kill());
+  const restarted = await pair.startDaemon('secondary');
+  undo.push(() => restarted.kill());
   const { primaryDaemon } = pair;
   await untilSo('the primary to be alone', () => primaryDaemon.eventsOf('alone').length > 0);
   const status = await until(
-    () => statusOf(anew),
+    () => statusOf(restarted),
     ({ secondaryVm }) => secondaryVm === 'unusable',
   );
   expect(status).toMatchObject({
@@ -157,13 +157,13 @@ it('the replicator is started anew under a running secondary: it does not pass f
     checkpoints: 0,
     secondaryVmTrouble: expect.stringContaining('does not wait for its primary'),
   });
-  // The secondary may have stood still in a checkpoint for want of its disk, and have come to its
+  // The secondary may have stopped in a checkpoint without its disk, and have come to its
   // end since.
   expect(`${String(status['state'])}: ${String(status['reason'])}`).toMatch(
     /^(seeding: .*|diverged: a checkpoint was made, but no primary is connected to this replica)$/,
   );
-  await expectNeverTakesOver(anew);
-  expect(anew.eventsOf('commit')).toEqual([]);
+  await expectNeverTakesOver(restarted);
+  expect(restarted.eventsOf('commit')).toEqual([]);
   // Nor is it protected by mistake: the remedy is another secondary VM.
   await expect(pair.reprotect()).rejects.toMatchObject({ code: 'GANNET_STAGE_FAILED' });
   await expectPrimaryServes(pair);

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test(
-  `I4, I6: a secondary that is killed anywhere, ${KILLS} times, loses nothing that was flushed (seed ${SEED})`,
+  `I4, I6: a secondary killed anywhere, ${KILLS} times, keeps what was flushed (seed ${SEED})`,
   async () => {
     let kills = 0;
     for (let seed = SEED; kills < KILLS; seed++) {
@@ -29,7 +29,7 @@ test(
   PATIENCE_MS,
 );
 
-test('the judge of what is left sees a write that is missing, torn, or there before an earlier one', () => {
+test('the judge sees a write that is missing, torn, or there before an earlier one', () => {
   const write = (id: number, offset: number, seen: readonly number[] = []): Write => ({
     ...{ disk: 0, offset, length: 4096, isZero: false, id, seen },
   });

@@ -30,7 +30,7 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
     if (performance.now() - startMs > PATIENCE_MS) {
       const { primaryDaemon, secondaryDaemon } = bench?.pair ?? {};
       const log = `${primaryDaemon?.logTail ?? ''}\n\n${secondaryDaemon?.logTail ?? ''}`;
-      throw new Error(`waited in vain for ${what}\n${log}`);
+      throw new Error(`timed out waiting for ${what}\n${log}`);
     }
     await sleep(20);
   }

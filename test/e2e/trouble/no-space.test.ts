@@ -101,7 +101,7 @@ async function fillUp(): Promise<() => Promise<void>> {
 }
 
 it.each(['raw', 'qcow2'])(
-  'a %s base whose file system is full: told by name while it seeds, waited out while it is protected',
+  'a %s base on a full file system: an error while it seeds, waited out when protected',
   async (format) => {
     const base = path.join(space, `base.${format}`);
     pair = await LabPair.create({

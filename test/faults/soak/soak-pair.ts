@@ -150,7 +150,8 @@ export class SoakPair {
 
 async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   for (const startMs = performance.now(); !(await isSo());) {
-    if (performance.now() - startMs > PATIENCE_MS) throw new LabError(`waited in vain for ${what}`);
+    if (performance.now() - startMs > PATIENCE_MS)
+      throw new LabError(`timed out waiting for ${what}`);
     await sleep(20);
   }
 }

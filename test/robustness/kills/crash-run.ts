@@ -1,4 +1,4 @@
-// One life of a real secondary daemon, from seeding to a kill -9 at a bad moment, and what can be
+// One run of a real secondary daemon, from seeding to a kill -9 at a bad moment, and what can be
 // recovered behind it.
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -47,19 +47,19 @@ export interface LifeReport {
 }
 
 export async function runLife(seed: number, folder: string): Promise<LifeReport> {
-  const life = new Life(new Random(seed), folder);
+  const crashRun = new CrashRun(new Random(seed), folder);
   try {
-    return await life.run();
+    return await crashRun.run();
   } catch (error) {
-    throw new Error(`seed ${seed}, killed in ${life.moment}: ${(error as Error).message}`, {
+    throw new Error(`seed ${seed}, killed in ${crashRun.moment}: ${(error as Error).message}`, {
       cause: error,
     });
   } finally {
-    await life.end();
+    await crashRun.end();
   }
 }
 
-class Life {
+class CrashRun {
   readonly moment: Moment;
   #daemon!: LabDaemon;
   #histories: DiskHistory[] = [];

@@ -50,7 +50,7 @@ function print(): void {
     return `${moment} ${count((report) => report.moment === moment)}`;
   });
   console.log(
-    `${kills} kills (${sum(({ recoveryKills }) => recoveryKills)} of recoveries) in ${reports.length} lives, ` +
+    `${kills} kills (${sum(({ recoveryKills }) => recoveryKills)} of recoveries) in ${reports.length} runs, ` +
       `${((performance.now() - startMs) / 1000).toFixed(0)} s; daemons killed in: ${moments.join(', ')}\n` +
       `  recovered ${count(({ end }) => end === 'recovered')}, refused ${count(({ end }) => end === 'refused')}; ` +
       `${sum(({ writes }) => writes)} writes and ${sum(({ flushes }) => flushes)} flushes after failovers; ` +
