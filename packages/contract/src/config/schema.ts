@@ -188,13 +188,11 @@ export const fileSchema = z.strictObject({
     .meta(
       section('network cards whose connections survive a failover', { see: 'how-to/network.md' }),
     ),
-  http: httpSchema
-    .optional()
-    .meta(
-      section('web page and metrics; without this section there are none', {
-        see: 'reference/metrics.md',
-      }),
-    ),
+  http: httpSchema.optional().meta(
+    section('web page and metrics; without this section there are none', {
+      see: 'reference/metrics.md',
+    }),
+  ),
   tls: tlsSchema
     .optional()
     .meta(section('credentials for all `tls:HOST:PORT` addresses', { see: 'how-to/tls.md' })),

@@ -3,7 +3,13 @@
  * its own work when it is called, so that it starts in the time that it takes.
  */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { ConfigChoice } from '@gannet/contract';
+import type {
+  ConfigChoice,
+  MethodName,
+  MethodParams,
+  Reporter,
+  MethodResult,
+} from '@gannet/contract';
 import { parseBytes } from '@gannet/contract/bytes';
 import { describeError, EXIT, GannetError, SILENCE_MS } from '@gannet/contract/errors';
 import type { CheckOptions } from './check-command.js';
@@ -71,7 +77,7 @@ Files of the VM web, unless its configuration or the environment says otherwise:
   /run/gannet/web.*             sockets             $GANNET_RUN_DIR
   /var/lib/gannet/web.journal   failover journal    $GANNET_STATE_DIR
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
+Exit codes: ${exitCodes()}.`,
     );
   const command = (name: string, description: string): Command =>
     program
@@ -98,7 +104,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     .requiredOption('--rate <rate>', 'bytes a second, or with KiB, MiB, GiB; 0 for no limit', rate)
     .action(
       about(async (options: Options) => {
-        await call(options, 'seed-rate', { bytesPerSec: options.rate });
+        await call(options, 'seed-rate', { bytesPerSec: options.rate ?? 0 });
       }),
     );
   command('check', 'Say what would keep the VM from being protected, why it matters and what to do')
@@ -114,6 +120,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
   caller('status', 'Show how the protection is doing').action(
     about(async (options: Options) => {
       const { showStatus } = await import('./watch/show-status.js');
+      const { isDegraded } = await import('@gannet/contract');
       const show = options.json ? undefined : showStatus;
       if (isDegraded(await call(options, 'status', {}, { show }))) endWith(EXIT.degraded);
     }),
@@ -141,7 +148,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
     );
   caller('page', 'Print the address of the web page, with its token').action(
     about(async (options: Options) => {
-      const show = ({ url }: Record<string, unknown>): string => `${String(url)}\n`;
+      const show = ({ url }: MethodResult<'page'>): string => `${url}\n`;
       await call(options, 'page', {}, { show });
     }),
   );
@@ -182,6 +189,13 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`,
       process.stdout.write(completionFor(shell, tableOf(program)));
     });
   return program;
+}
+
+/** Such as `0 done, 1 failed`. */
+function exitCodes(): string {
+  return Object.entries(EXIT)
+    .map(([name, code]) => `${code} ${name}`)
+    .join(', ');
 }
 
 /** An action of a command that names its VM, or the configuration of it. */
@@ -225,10 +239,12 @@ async function recover(options: Options): Promise<unknown> {
 }
 
 /** Where the daemon of that VM is, and how long it may be silent. */
-async function daemonOf(options: Options): Promise<{ control: string; silenceMs: number }> {
+async function daemonOf(
+  options: Options,
+): Promise<{ vm: string; control: string; silenceMs: number }> {
   const { findConfig } = await import('@gannet/contract');
-  const { control } = await findConfig(options);
-  return { control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
+  const { vm, control } = await findConfig(options);
+  return { vm, control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
 }
 
 /** Runs until Ctrl-C, or until nobody reads any more. */
@@ -240,43 +256,29 @@ async function untilAsked(work: (signal: AbortSignal) => Promise<void>): Promise
   await work(abort.signal);
 }
 
-interface Shown {
-  readonly progress?: (value: unknown) => void;
+interface Shown<M extends MethodName> {
+  readonly progress?: Reporter<M>;
   /** For people; with --json the result is printed as it is. */
-  readonly show?: ((result: Record<string, unknown>) => string) | undefined;
+  readonly show?: ((result: MethodResult<M>) => string) | undefined;
 }
 
-async function call(
+async function call<M extends MethodName>(
   options: Options,
-  method: string,
-  params: Record<string, unknown>,
-  { progress, show }: Shown = {},
-): Promise<Record<string, unknown>> {
+  method: M,
+  params: MethodParams<M>,
+  { progress, show }: Shown<M> = {},
+): Promise<MethodResult<M>> {
   const { ControlClient } = await import('@gannet/contract');
   const { control, silenceMs } = await daemonOf(options);
   const client = await ControlClient.connect(control, silenceMs);
   try {
-    const result = (await client.call(method, params, progress)) as Record<string, unknown>;
+    const result = await client.call(method, params, progress);
     if (show && !options.json) process.stdout.write(show(result));
     else print(options, result);
     return result;
   } finally {
     client.close();
   }
-}
-
-/** The protection is given up, stands only in the books of one side, or does not get to its disk. */
-function isDegraded(status: Record<string, unknown>): boolean {
-  const { role, state, primaryVm, secondaryVm, link, baseTrouble } = status;
-  if (state === 'diverged' || state === 'alone') return true;
-  if (baseTrouble !== undefined && baseTrouble !== null) return true;
-  if (state !== 'protected') return false;
-  if (role === 'secondary') {
-    const isLinkLost = link !== undefined && link !== 'connected';
-    return isLinkLost || secondaryVm === 'hung' || secondaryVm === 'lost';
-  }
-  const peer = status['peer'] as { pulse?: string; status?: { state: string } } | undefined;
-  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
 }
 
 function print({ json }: Pick<Options, 'json'>, result: Record<string, unknown>): void {

@@ -1,5 +1,5 @@
 /** Progress and tables for people: a bar that redraws itself on a terminal, plain lines elsewhere. */
-import { formatBytes } from '../view/format.js';
+import { formatBytes } from '@gannet/contract/format';
 
 export { formatBytes };
 

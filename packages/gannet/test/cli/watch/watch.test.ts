@@ -12,7 +12,7 @@ import {
   statusSchema,
 } from '@gannet/contract';
 import { examplesOf } from '../../../src/cli/help.js';
-import { formatAge, formatMs } from '../../../src/view/format.js';
+import { formatAge, formatMs } from '@gannet/contract/format';
 import { healthOf } from '../../../src/view/health.js';
 import { checkpointsOf } from '../../../src/view/checkpoints.js';
 import { wordsOf } from '../../../src/view/event-text.js';
