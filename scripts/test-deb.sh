@@ -10,7 +10,8 @@ base=${GANNET_DEB_ROOT:-.cache/deb-root}
 if [ ! -e "$base/etc/debian_version" ]; then
   command -v debootstrap >/dev/null || { echo "needs debootstrap" >&2; exit 1; }
   rm -rf "$base.part"
-  debootstrap --variant=minbase --include=nodejs,systemd,man-db,zsh,fish,qemu-utils trixie "$base.part" >/dev/null
+  debootstrap --variant=minbase --include=nodejs,systemd,man-db,zsh,fish,qemu-utils \
+    trixie "$base.part" >/dev/null
   mv "$base.part" "$base"
 fi
 base=$(realpath "$base")
