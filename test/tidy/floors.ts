@@ -112,8 +112,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
 
 /** The only ones that may import the laboratory. */
 const USERS_OF_LAB = /^(bench|test|examples|packages\/lab)\//;
-const OURS =
-  /^(?:@gannet\/)?(qemu-qmp-client|nbd|checkpointer|replicator|qmp-driver|contract|gannet|lab)(?:\/|$)/;
+const OURS = new RegExp(`^(?:@gannet/)?(${Object.keys(FLOORS).join('|')})(?:/|$)`);
 
 export function floors(tree: Tree): Fault[] {
   return [
