@@ -36,11 +36,14 @@ const RECONNECT_MS = 1500;
 const EVENTS_MAX = 1500;
 const LOST = new Refusal(
   'The connection to the daemon has ended',
-  'It may have been done all the same.',
+  'The daemon may still carry it out: look at the state.',
   false,
 );
 
-/** The WebSocket of the daemon: says the token first, then asks for the status every second and hears of events. */
+/**
+ * The WebSocket of the daemon: says the token first, then asks for the status every second and
+ * hears of events.
+ */
 export class Connection {
   #view: View = {
     ...{ link: 'connecting', status: undefined, events: [], statusAt: 0, tokenWasWrong: false },

@@ -11,7 +11,7 @@ const MARKS: Readonly<Record<Level, readonly [mark: string, word: string]>> = {
   detail: ['·', 'Detail'],
 };
 
-/** Newest first; what each checkpoint brings only if it is asked for. */
+/** The events, newest first; those of each checkpoint only on request. */
 export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode {
   const [withDetails, setWithDetails] = useState(false);
   const worded = events.map((event) => ({ event, ...wordsOf(event) }));
@@ -25,7 +25,7 @@ export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode 
           checked=${withDetails}
           onChange=${(change: Event) => setWithDetails((change.target as HTMLInputElement).checked)}
         />
-        with each checkpoint
+        show each checkpoint
       </label>
     </div>
     <ol class="scroll" tabindex="0" aria-label="Events, newest first">

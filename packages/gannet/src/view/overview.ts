@@ -30,7 +30,9 @@ export interface Buffers {
 export interface Overview {
   readonly primary: Side;
   readonly secondary: Side;
-  /** The link for the primary's writes: `connected`, `none`, `unknown`, `lost` or why it was lost. */
+  /**
+   * The link for the primary's writes: `connected`, `none`, `unknown`, `lost` or why it was lost.
+   */
   readonly link: string;
   readonly pulse: Status['peer']['pulse'];
   readonly silentMs: number | undefined;
