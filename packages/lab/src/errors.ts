@@ -1,4 +1,4 @@
-/** Something that the lab needs is missing, did not start, or did not happen in time. */
+/** What the lab needs is missing, did not start, or did not happen in time. */
 export class LabError extends Error {
   readonly code = 'GANNET_LAB';
 

@@ -699,7 +699,7 @@ describe('a demonstration', () => {
     const { code, stderr } = await running.outcome();
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'demo: interrupted\nNothing of it is left.\n',
+      stderr: 'demo: interrupted\nAll its processes and files have been removed.\n',
     });
     expect(await processesWith(dir)).toEqual([]);
     expect(await readdir(dir)).toEqual([]);

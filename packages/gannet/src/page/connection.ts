@@ -42,11 +42,14 @@ const RECONNECT_MS = 1500;
 const EVENTS_MAX = 1500;
 const LOST = new Refusal(
   'The connection to the daemon has ended',
-  'It may have been done all the same.',
+  'The daemon may still carry it out: look at the state.',
   false,
 );
 
-/** The daemon's WebSocket: sends the token first, then asks for the status every second; events come by themselves. */
+/**
+ * The WebSocket to the daemon: sends the token first, then asks for the status every second. Events
+ * arrive by themselves.
+ */
 export class Connection {
   #view: View = {
     ...{ link: 'connecting', status: undefined, events: [], statusAt: 0, tokenWasWrong: false },

@@ -10,7 +10,7 @@ const MARKS: Readonly<Record<EventLevel, readonly [mark: string, word: string]>>
   debug: ['·', 'Detail'],
 };
 
-/** Newest first. What every checkpoint brings (level debug) is hidden until asked for. */
+/** The events, newest first; those of each checkpoint (level debug) only on request. */
 export function EventLog({ events, vm }: { events: readonly DaemonEvent[]; vm: string }): VNode {
   const [withDetails, setWithDetails] = useState(false);
   const described = events.map((event) => ({ event, ...describeEvent(event, vm) }));
@@ -24,7 +24,7 @@ export function EventLog({ events, vm }: { events: readonly DaemonEvent[]; vm: s
           checked=${withDetails}
           onChange=${(change: Event) => setWithDetails((change.target as HTMLInputElement).checked)}
         />
-        with each checkpoint
+        show each checkpoint
       </label>
     </div>
     <ol class="scroll" tabindex="0" aria-label="Events, newest first">

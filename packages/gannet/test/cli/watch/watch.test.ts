@@ -145,7 +145,7 @@ describe('the status, for people', () => {
     };
     expect(line(statusSchema.parse(there))).toBe('  spilled     3.0 MiB in the spill file');
     expect(line({ ...here, buffers: { ...spilling, spilled: 0, spillTrouble: 'no space' } })).toBe(
-      '  spilled     nothing in the spill file; nothing more can be: no space',
+      '  spilled     nothing in the spill file, which takes no more: no space',
     );
     expect([SECONDARY, PRIMARY].map(line)).toEqual([undefined, undefined]);
   });
@@ -159,9 +159,11 @@ describe('the status, for people', () => {
     expect(lines({ ...PRIMARY, network: card('compared') })).toEqual([
       '  network     net0: packets wait until both guests have sent the same',
     ]);
-    expect(lines({ ...PRIMARY, network: card('direct') })[0]).toContain('straight out');
-    expect(lines({ ...SECONDARY, network: card('walled') })[0]).toContain('before a failover');
-    expect(lines({ ...SECONDARY, network: card('open') })[0]).toContain('packets go out here');
+    expect(lines({ ...PRIMARY, network: card('direct') })[0]).toContain('go out directly');
+    expect(lines({ ...SECONDARY, network: card('walled') })[0]).toContain(
+      'held back until a failover',
+    );
+    expect(lines({ ...SECONDARY, network: card('open') })[0]).toContain('packets go out from here');
     expect(lines(PRIMARY)).toEqual([]);
   });
 
@@ -175,20 +177,30 @@ describe('the verdict', () => {
   const lost = { ...PRIMARY.peer, pulse: 'lost' as const };
   const cases: readonly (readonly [Status, string, RegExp, RegExp])[] = [
     [{ ...PRIMARY, primaryVm: 'lost' }, 'bad', /has ended/, /gannet failover web/],
-    [{ ...PRIMARY, primaryVm: 'hung' }, 'bad', /hangs/, /process/],
-    [{ ...PRIMARY, state: 'alone' }, 'bad', /nothing protects it/, /gannet reprotect web/],
+    [{ ...PRIMARY, primaryVm: 'hung' }, 'bad', /does not respond/, /process/],
+    [
+      { ...PRIMARY, state: 'alone' },
+      'bad',
+      /Unprotected: the VM runs alone/,
+      /gannet reprotect web/,
+    ],
     [{ ...PRIMARY, state: 'unprotected' }, 'idle', /Not protected/, /gannet protect web/],
     [{ ...PRIMARY, state: 'protecting', stage: 'seed' }, 'busy', /seed/, /^$/],
-    [{ ...PRIMARY, peer: lost }, 'bad', /silent/, /other host/],
-    [{ ...SECONDARY, peer: lost }, 'bad', /silent/, /other host/],
+    [{ ...PRIMARY, peer: lost }, 'bad', /does not answer/, /other host/],
+    [{ ...SECONDARY, peer: lost }, 'bad', /does not answer/, /other host/],
     [{ ...SECONDARY, state: 'diverged', reason: 'x', needs: 'y' }, 'bad', /Diverged: x/, /y/],
     [{ ...SECONDARY, link: 'reset' }, 'warning', /link is lost: reset/, /gannet failover web/],
     [{ ...SECONDARY, baseTrouble: 'no space' }, 'warning', /no space/, /^$/],
-    [{ ...SECONDARY, state: 'failed-over' }, 'warning', /moves to its local disks/, /^$/],
-    [{ ...SECONDARY, state: 'failed-over', baseTrouble: 'x' }, 'bad', /waits .* storage: x/, /^$/],
+    [{ ...SECONDARY, state: 'failed-over' }, 'warning', /moving to its local disks/, /^$/],
+    [
+      { ...SECONDARY, state: 'failed-over', baseTrouble: 'x' },
+      'bad',
+      /storage does not take writes: x/,
+      /^$/,
+    ],
     [{ ...SECONDARY, secondaryVm: 'lost' }, 'bad', /secondary VM has ended/, /^$/],
     [{ ...SECONDARY, state: 'seeding' }, 'busy', /first copy/, /^$/],
-    [{ ...SECONDARY, state: 'seeding', link: 'none' }, 'idle', /Waits/, /gannet protect web/],
+    [{ ...SECONDARY, state: 'seeding', link: 'none' }, 'idle', /Waiting/, /gannet protect web/],
     [{ ...SECONDARY, state: 'retired' }, 'warning', /Has taken over/, /gannet reprotect web/],
   ];
   test.each(cases)('%#', (status, level, headline, remedy) => {
