@@ -182,7 +182,9 @@ describe('QEMU, over a unix socket', () => {
 describe('QEMU, out-of-band', () => {
   const yank = { instances: [{ type: 'block-node', 'node-name': 'hung' }] } as const;
 
-  /** A client whose QEMU's main thread waits for a disk that never answers, and what it waits in. */
+  /**
+   * A client whose QEMU's main thread waits for a disk that never answers, and what it waits in.
+   */
   async function hang(): Promise<{ client: QmpClient; hung: Promise<string> }> {
     const qemu = await start();
     const client = await qemu.connect({ commandTimeoutMs: 60_000 });

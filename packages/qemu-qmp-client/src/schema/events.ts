@@ -34,7 +34,9 @@ type Common = CommonEvents<
  * and `offset` are bytes of work. Extend it by declaration merging.
  */
 export interface Events extends Common {
-  /** `device` is empty for a node without a front end of the old kind; see `qom-path`, `node-name`. */
+  /**
+   * `device` is empty for a node without a front end of the old kind; see `qom-path`, `node-name`.
+   */
   BLOCK_IO_ERROR: Common['BLOCK_IO_ERROR'];
   /** Sectors of 512 bytes. */
   QUORUM_REPORT_BAD: Common['QUORUM_REPORT_BAD'];
@@ -54,9 +56,10 @@ export type EventOf<E extends keyof Table, Table extends object = Events> = {
 }[E];
 
 /**
- * The name of an event that this package has no type for: any string that `Events` does not list. The
- * NUL is a mark in the type alone, never in a value; it makes comparing `event` with a known name rule
- * unknown events out. To look for an unknown one, assign `event` to a string and compare that.
+ * The name of an event that this package has no type for: any string that `Events` does not list.
+ * The NUL is a mark in the type alone, never in a value; it makes comparing `event` with a known
+ * name rule unknown events out. To look for an unknown one, assign `event` to a string and compare
+ * that.
  */
 export type UnknownEventName = `${string}\u0000`;
 

@@ -1,4 +1,6 @@
-/** Machine, CPU, object and device commands. Source: QEMU qapi/{control,run-state,machine,qom}.json. */
+/**
+ * Machine, CPU, object and device commands. Source: QEMU qapi/{control,run-state,machine,qom}.json.
+ */
 import type { CommonCommands } from './releases.js';
 
 /** A command without arguments, and a reply without content. */
@@ -85,7 +87,9 @@ export type PciMemoryRegion = PciDevice['regions'][number];
 
 export type QomProperty = Common['qom-list']['return'][number];
 
-/** `filename` is for people; of a listening socket it shows the address, and a port that was chosen. */
+/**
+ * `filename` is for people; of a listening socket it shows the address, and a port that was chosen.
+ */
 export type ChardevInfo = Common['query-chardev']['return'][number];
 
 export type ChardevBackend = Common['chardev-add']['arguments']['backend'];

@@ -32,7 +32,9 @@ export interface MigrationCapabilityStatus<Capability = MigrationCapability> {
 export type MigrationCapability =
   Common['migrate-set-capabilities']['arguments']['capabilities'][number]['capability'];
 
-/** Units: bytes per second, milliseconds; `x-checkpoint-delay` in milliseconds between checkpoints. */
+/**
+ * Units: bytes per second, milliseconds; `x-checkpoint-delay` in milliseconds between checkpoints.
+ */
 export type MigrateParameters = Common['query-migrate-parameters']['return'];
 
 /** Without `status` no migration was ever started. Times in milliseconds. */

@@ -25,7 +25,8 @@ const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Reads a report of the VM. Some hundred small queries; the guest is not stopped.
- * @throws ColoError `DRIVER_COMMAND_FAILED`, GraphError `DRIVER_GRAPH_UNSTABLE`, WaitError: QEMU could not be asked
+ * @throws ColoError `DRIVER_COMMAND_FAILED` GraphError `DRIVER_GRAPH_UNSTABLE`, WaitError: QEMU
+ *   could not be asked
  */
 export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Promise<VmReport> {
   const qom = new QomReader(qmp, options);
@@ -101,7 +102,8 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
 
 /**
  * The I/O thread that serves the disk: its own, or for a SCSI disk that of its controller.
- * @throws ColoError `DRIVER_COMMAND_FAILED`; WaitError
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
+ * @throws WaitError
  */
 export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<string | undefined> {
   const place = disk.names.find((name) => name.startsWith('/machine/'));
@@ -173,7 +175,9 @@ function netdevsOf(text: unknown): NetdevReport[] {
   });
 }
 
-/** `-qmp` and `-monitor` name their character devices compat_monitorN; libvirt's own is charmonitor. */
+/**
+ * `-qmp` and `-monitor` name their character devices compat_monitorN; libvirt's own is charmonitor.
+ */
 function chardevsOf(chardevs: readonly ChardevInfo[]): Pick<VmReport, 'chardevs' | 'monitors'> {
   const isMonitor = ({ label }: ChardevInfo): boolean => /^(compat_|char)?monitor|qmp/i.test(label);
   return {
@@ -188,7 +192,10 @@ function chardevsOf(chardevs: readonly ChardevInfo[]): Pick<VmReport, 'chardevs'
   };
 }
 
-/** Values of blockdev-add's `driver`: names of types are opaque, so they are followed from the command. */
+/**
+ * Values of blockdev-add's `driver`: names of types are opaque, so they are followed from the
+ * command.
+ */
 function blockdevDrivers(schema: readonly SchemaInfo[]): ReadonlySet<string> {
   const named = (name: unknown): SchemaInfo | undefined => schema.find((one) => one.name === name);
   const command = schema.find(

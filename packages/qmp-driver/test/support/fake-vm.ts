@@ -36,7 +36,8 @@ function stoppedBy(device: string): object {
 
 /**
  * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
- * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without quorum.
+ * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without
+ * quorum.
  */
 export class FakeVm {
   readonly qemu: FakeQemu;
