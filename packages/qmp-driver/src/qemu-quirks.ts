@@ -19,7 +19,9 @@ export interface ReleaseRange {
 
 /** Their primary completes an ordinary migration instead of entering COLO: the guest is gone. */
 const COLO_BROKEN: readonly ReleaseRange[] = [
-  { major: 10, minor: 0, firstMicro: 0, fixedInMicro: 13 },
+  // Fixed by QEMU's commit 0b5bf4ea7620. Seen: 10.0.2 is broken, 10.0.13 is not.
+  { major: 10, minor: 0, firstMicro: 0, fixedInMicro: 7 },
+  { major: 10, minor: 1, firstMicro: 0, fixedInMicro: 3 },
 ];
 
 /** The range of broken releases that this one is in, if any. */

@@ -58,9 +58,9 @@ async function until(isSo: () => boolean): Promise<void> {
 const times = (command: string): number => vm.sent(command).length;
 
 async function breakAndResume(): Promise<void> {
-  const resumed = times('block-job-resume');
+  const resumed = times('job-resume');
   vm.haltJob(JOB);
-  await until(() => times('block-job-resume') > resumed);
+  await until(() => times('job-resume') > resumed);
 }
 
 async function seeded(): Promise<void> {
@@ -86,7 +86,7 @@ describe('a mirror that halts', () => {
     const { seeding } = await begin();
     const before = vm.qemu.received.length;
     await breakAndResume();
-    const changes = ['yank', 'blockdev-add', 'blockdev-reopen', 'blockdev-del', 'block-job-resume'];
+    const changes = ['yank', 'blockdev-add', 'blockdev-reopen', 'blockdev-del', 'job-resume'];
     const commands = vm.commands().slice(before);
     expect(
       commands.filter((command) => !command.startsWith('query-') && !command.startsWith('x-')),
@@ -139,7 +139,7 @@ describe('a mirror that halts', () => {
     vm.dirtyBytes.set('plainnode', 65_536);
     vm.makeReady(JOB);
     vm.haltJob(JOB);
-    await until(() => times('block-job-resume') === 1);
+    await until(() => times('job-resume') === 1);
     const before = asked();
     await until(() => asked() > before + 3);
     expect(isSeeded).toBe(false);
@@ -161,12 +161,12 @@ describe('a mirror that halts', () => {
       code: 'DRIVER_SEED_FAILED',
       message: `the mirror of drive1 (job ${JOB}) stands still: no space for the replica`,
     });
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
     await driver.rollback();
 
     seen = [];
     const { seeding: fruitless } = await begin();
-    vm.qemu.on('block-job-resume', () => {
+    vm.qemu.on('job-resume', () => {
       setImmediate(() => vm.haltJob(JOB));
       return DONE;
     });
@@ -178,7 +178,7 @@ describe('a mirror that halts', () => {
     const { seeding } = await begin();
     vm.haltJobBehindAnswer(JOB, 'nospace');
     await expect(seeding).rejects.toThrow('stands still: no space for the replica');
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
   });
 
   test('has failed if the replicator refuses to go on', async () => {
@@ -189,7 +189,7 @@ describe('a mirror that halts', () => {
       code: 'DRIVER_SEED_FAILED',
       message: expect.stringContaining('refuses to go on with the copy of drive1') as unknown,
     });
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
   });
 
   test('is waited for only so long', async () => {
@@ -217,7 +217,7 @@ describe('a mirror that hangs', () => {
   test('has its connection cut, out-of-band, and goes on', async () => {
     haltOnYank();
     const { seeding } = await begin({ linkStallMs: 40 });
-    vm.qemu.on('block-job-resume', () => {
+    vm.qemu.on('job-resume', () => {
       vm.makeReady(JOB);
       return DONE;
     });
@@ -275,7 +275,7 @@ describe('the seal', () => {
     vm.haltJob(JOB);
     await until(() => failures.length > 0);
     expect(failures).toEqual([FAILED]);
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
     await expect(driver.finishSeed()).rejects.toMatchObject({
       code: 'DRIVER_SEED_LOST',
       message: FAILED,

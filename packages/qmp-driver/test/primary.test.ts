@@ -773,9 +773,13 @@ describe('preflight', () => {
   test.each([
     [10, 0, 0, true],
     [10, 0, 2, true],
-    [10, 0, 12, true],
+    [10, 0, 6, true],
+    [10, 0, 7, false],
     [10, 0, 13, false],
-    [10, 1, 0, false],
+    [10, 1, 0, true],
+    [10, 1, 2, true],
+    [10, 1, 3, false],
+    [11, 1, 3, false],
     [9, 0, 2, false],
     [7, 2, 22, false],
   ])('QEMU %i.%i.%i: broken is %s', async (major, minor, micro, broken) => {

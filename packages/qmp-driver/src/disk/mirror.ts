@@ -242,7 +242,7 @@ export class Mirror {
     this.#take('resume');
     const bounds = { timeoutMs: commandTimeoutMs, signal };
     await step(
-      () => this.#qmp.execute('block-job-resume', { device: this.source.job }, bounds),
+      () => this.#qmp.execute('job-resume', { id: this.source.job }, bounds),
       (words, cause) => this.#lost(`cannot be resumed: ${words}`, cause),
     );
   }

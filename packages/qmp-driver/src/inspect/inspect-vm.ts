@@ -31,16 +31,16 @@ const NO_UUID = '00000000-0000-0000-0000-000000000000';
 export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Promise<VmReport> {
   const qom = new QomReader(qmp, options);
   const facts = await readFacts(qmp, options);
-  const [name, uuid, kvm, colo, cpus, chardevs] = await asked(() =>
+  const [name, uuid, colo, cpus, chardevs] = await asked(() =>
     Promise.all([
       qmp.execute('query-name', {}, options),
       qmp.execute('query-uuid', {}, options),
-      qmp.execute('query-kvm', {}, options),
       qmp.execute('query-colo-status', {}, options),
       qmp.execute('query-cpus-fast', {}, options),
       qmp.execute('query-chardev', {}, options),
     ]),
   );
+  const accelerator = await readAccelerator(qmp, qom, options);
   const machine = await readMachine(qom);
   const backend = idOf(await qom.get('/machine', 'memory-backend'));
   const defaultRam = await defaultRamOf(qom, machine.type);
@@ -51,7 +51,7 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
     ...(uuid.UUID !== NO_UUID && { uuid: uuid.UUID }),
     colo,
     target,
-    accelerator: kvm.enabled ? 'kvm' : 'tcg',
+    accelerator,
     machine,
     cpu: await readCpu(qom, cpus[0]?.['qom-path'] ?? '', target),
     memory: {
@@ -63,6 +63,19 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
     netdevs: netdevsOf(await qom.ask('human-monitor-command', { 'command-line': 'info network' })),
     ...chardevsOf(chardevs),
   };
+}
+
+/** query-kvm is deprecated from 11.1 on, where query-accelerators takes its place. */
+async function readAccelerator(
+  qmp: QmpClient,
+  qom: QomReader,
+  options: QueryOptions,
+): Promise<'kvm' | 'tcg'> {
+  const answer = await qom.ask('query-accelerators');
+  const enabled = isRecord(answer) ? answer['enabled'] : undefined;
+  if (typeof enabled === 'string') return enabled === 'kvm' ? 'kvm' : 'tcg';
+  const kvm = await asked(() => qmp.execute('query-kvm', {}, options));
+  return kvm.enabled ? 'kvm' : 'tcg';
 }
 
 /** @throws as inspectVm() */

@@ -255,6 +255,15 @@ describe('inspectVm', () => {
     expect(vm.commands().filter((command) => !reading.test(command))).toEqual([]);
   });
 
+  test.each([
+    ['kvm', 'kvm'],
+    ['tcg', 'tcg'],
+  ])('the accelerator of a QEMU that has query-accelerators: %s', async (enabled, expected) => {
+    vm.qemu.reply('query-accelerators', { enabled, present: ['tcg', 'kvm'] });
+    expect((await inspectVm(qmp)).accelerator).toBe(expected);
+    expect(vm.commands()).not.toContain('query-kvm');
+  });
+
   test('QEMU that does not answer', async () => {
     vm.qemu.on('qom-list', () => 'silence');
     await expect(inspectVm(qmp, { timeoutMs: 50 })).rejects.toMatchObject({

@@ -272,8 +272,8 @@ export class FakeVm {
       this.#job(String(args['device'])).speed = Number(args['speed']);
       return DONE;
     });
-    qemu.on('block-job-resume', ({ arguments: args }) => {
-      this.#job(String(args['device'])).ioStatus = 'ok';
+    qemu.on('job-resume', ({ arguments: args }) => {
+      this.#job(String(args['id'])).ioStatus = 'ok';
       return DONE;
     });
     qemu.on('block-job-cancel', ({ arguments: args }) => {
