@@ -1,4 +1,5 @@
 import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import { isDown, replicaLinkOf } from '@gannet/contract/states';
 
 /** The state of VM and protection in one line. `busy` and `idle`: no trouble, but no protection. */
 export interface Health {
@@ -58,18 +59,18 @@ function ofSecondary(status: SecondaryStatus): Health {
     return health('bad', `Has taken over, but its storage does not take writes: ${baseTrouble}`);
   if (state === 'failed-over')
     return health('warning', 'Has taken over: moving to its local disks');
-  if (secondaryVm === 'lost' || secondaryVm === 'hung') {
+  if (isDown(secondaryVm)) {
     return health(
       'bad',
       `The secondary VM ${secondaryVm === 'lost' ? 'has ended' : 'does not respond'}`,
     );
   }
   if (state === 'seeding') {
-    return link === 'connected'
+    return replicaLinkOf(link) === 'whole'
       ? health('busy', 'Receiving the first copy of the disks')
       : health('idle', 'Waiting for the primary', `On the primary host, run: gannet protect ${vm}`);
   }
-  if (link !== 'connected') {
+  if (replicaLinkOf(link) !== 'whole') {
     const remedy = `If the primary has failed, run here: gannet failover ${vm}`;
     return health('warning', `The primary’s link is lost: ${link}`, remedy);
   }
