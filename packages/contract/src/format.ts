@@ -1,4 +1,6 @@
-// Figures for people. No module of this folder needs Node.js: the web page runs them too.
+/**
+ * Sizes, durations and times for people. No imports and no Node.js: the web page loads this file too.
+ */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

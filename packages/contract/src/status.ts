@@ -3,11 +3,21 @@
  * number; one that goes, or means something else, raises it.
  */
 import { z } from 'zod';
-import { commitSchema, checkpointSchema, peerStatusSchema } from './peer.js';
+import { checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
+import { seedsViewSchema } from './reports.js';
+import {
+  isDown,
+  PRIMARY_STATES,
+  PROTECT_STAGES,
+  PULSES,
+  type ReplicaLink,
+  SECONDARY_STATES,
+  VM_STATES,
+} from './states.js';
 
 export const STATUS_SCHEMA = 1;
 
-const vmState = z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']);
+const vmState = z.enum(VM_STATES);
 const bytes = z.number().nonnegative();
 
 const head = {
@@ -40,29 +50,17 @@ const network = z
 
 /** The other daemon: how the link is, what it said last, and how long ago. */
 const peer = z.object({
-  pulse: z.enum(['none', 'unknown', 'up', 'late', 'lost']),
+  pulse: z.enum(PULSES),
   silentMs: z.number().optional(),
   status: peerStatusSchema.optional(),
 });
 
-const seedShape = {
-  doneBytes: bytes,
-  totalBytes: bytes,
-  bytesPerSec: z.number(),
-  secondsLeft: z.number().nullable(),
-  limitBytesPerSec: z.number(),
-  down: z.object({ forMs: z.number(), limitMs: z.number() }).nullable(),
-};
-
 export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
-  state: z.enum(['unprotected', 'protecting', 'protected', 'alone']),
-  stage: z.string().describe('of `protect`, while it is under way'),
-  seed: z
-    .object({ ...seedShape, disks: z.record(z.string(), z.object(seedShape)) })
-    .optional()
-    .describe('the copy that is under way; disks by their device'),
+  state: z.enum(PRIMARY_STATES),
+  stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
+  seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
   primaryVmTrouble: z.string().nullable(),
   link: z.enum(['replication', 'nbd', 'mirror']),
@@ -78,7 +76,7 @@ export type PrimaryStatus = z.output<typeof primaryStatusSchema>;
 export const secondaryStatusSchema = z.object({
   ...head,
   role: z.literal('secondary'),
-  state: z.enum(['seeding', 'protected', 'failed-over', 'retired', 'diverged']),
+  state: z.enum(SECONDARY_STATES),
   reason: z.string(),
   mayFailOver: z.boolean(),
   epoch: z.number().int(),
@@ -127,9 +125,24 @@ export const statusSchema = z.discriminatedUnion('role', [
 ]);
 export type Status = z.output<typeof statusSchema>;
 
-/** A line of `gannet events --json`. Each kind has details of its own. */
-export const eventSchema = z.looseObject({
-  at: z.iso.datetime(),
-  role: z.enum(['primary', 'secondary']),
-  kind: z.string(),
-});
+/** Of a primary's writes to its replica, as one side knows it; undefined if it does not. */
+export function replicaLinkOf(status: Status): ReplicaLink | undefined {
+  if (status.role === 'primary') return status.peer.status?.link;
+  if (status.link === 'none') return 'none';
+  return status.link === 'connected' ? 'whole' : 'lost';
+}
+
+/**
+ * Degraded: protection was dropped, only one side believes it is protected, or the base image
+ * rejects writes. `gannet status` exits with 3.
+ */
+export function isDegraded(status: Status): boolean {
+  const { role, state, peer } = status;
+  if (state === 'diverged' || state === 'alone') return true;
+  if (role === 'secondary' && status.baseTrouble !== null) return true;
+  if (state !== 'protected') return false;
+  if (role === 'secondary') return replicaLinkOf(status) !== 'whole' || isDown(status.secondaryVm);
+  return (
+    status.primaryVm !== 'ready' || peer.pulse === 'lost' || peer.status?.state !== 'protected'
+  );
+}

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { ControlClient, type DaemonEvent } from '@gannet/contract';
+import { ControlClient, type DaemonEvent, type EventKind } from '@gannet/contract';
 import { LabError } from './errors.js';
 import { GANNET_BIN } from './gannet-bin.js';
 
@@ -69,8 +69,8 @@ export class LabDaemon {
       ControlClient.connectWithin(options.config.control, START_TIMEOUT_MS),
       failed,
     ]);
-    await daemon.#client.watch((event) => daemon.#hear(event as DaemonEvent));
-    const earlier = (await daemon.client.call('events')) as DaemonEvent[];
+    await daemon.#client.watch((event) => daemon.#hear(event));
+    const earlier = await daemon.client.call('events');
     daemon.events.unshift(...earlier.filter((event) => !daemon.#knows(event)));
     return daemon;
   }
@@ -88,8 +88,8 @@ export class LabDaemon {
     return this.child.pid;
   }
 
-  eventsOf(kind: string): DaemonEvent[] {
-    return this.events.filter((event) => event.kind === kind);
+  eventsOf<K extends EventKind>(kind: K): DaemonEvent<K>[] {
+    return this.events.filter((event): event is DaemonEvent<K> => event.kind === kind);
   }
 
   /** Halts the process, as a hung host would: its sockets stay open, nothing answers. kill() still ends it. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { QmpClient } from 'qemu-qmp-client';
-import type { DaemonEvent, FailoverReport } from '@gannet/contract';
+import type { DaemonEvent, FailoverReport, Reporter } from '@gannet/contract';
 import type { ClientNetwork } from './hosts/client-network.js';
 import { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
 import { LabError } from './errors.js';
@@ -109,7 +109,7 @@ export class LabPair {
   }
 
   /** What the replicator has said of each commit. */
-  get commits(): DaemonEvent[] {
+  get commits(): DaemonEvent<'commit'>[] {
     return this.secondaryDaemon.eventsOf('commit');
   }
 
@@ -232,12 +232,12 @@ export class LabPair {
   }
 
   /** `gannet reprotect`. */
-  async reprotect(progress?: (value: unknown) => void): Promise<void> {
+  async reprotect(progress?: Reporter<'protect'>): Promise<void> {
     await this.primaryDaemon.client.call('reprotect', {}, progress);
   }
 
   /** `gannet protect`. */
-  async protect(progress?: (value: unknown) => void): Promise<void> {
+  async protect(progress?: Reporter<'protect'>): Promise<void> {
     await this.primaryDaemon.client.call('protect', {}, progress);
   }
 
@@ -246,7 +246,7 @@ export class LabPair {
     const deadline = Date.now() + timeoutMs;
     while (this.commits.length < count) {
       const diverged = this.secondaryDaemon.eventsOf('diverged')[0];
-      if (diverged) throw new LabError(`the replica diverged: ${String(diverged['reason'])}`);
+      if (diverged) throw new LabError(`the replica diverged: ${diverged.reason}`);
       for (const vm of [this.primary, this.secondary]) {
         if (!vm.running) throw new LabError(`${vm.name} has ended\n${vm.stderrTail}`);
       }
@@ -266,7 +266,9 @@ export class LabPair {
     while (!force && !hasNoticed() && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    return (await secondaryDaemon.client.call('failover', { force })) as FailoverReport;
+    const report = await secondaryDaemon.client.call('failover', { force });
+    if (report.evidence === undefined) throw new LabError('a primary was asked to fail over');
+    return report;
   }
 
   /**

@@ -1,3 +1,5 @@
+import { EXIT } from '@gannet/contract/errors';
+
 /** Texts of --help: the examples of each command, and what follows the list of commands. */
 const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: string])[]>> = {
   secondary: [
@@ -75,7 +77,9 @@ Files of the VM web, unless its configuration or the environment names others:
   /run/gannet/web.*             sockets             $GANNET_RUN_DIR
   /var/lib/gannet/web.journal   failover journal    $GANNET_STATE_DIR
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`;
+Exit codes: ${Object.entries(EXIT)
+  .map(([name, code]) => `${code} ${name}`)
+  .join(', ')}.`;
 
 /** The examples of a command, for its --help. */
 export function examplesOf(command: string): string {

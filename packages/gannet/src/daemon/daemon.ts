@@ -3,14 +3,17 @@ import {
   asPrimary,
   asSecondary,
   type Config,
-  type ControlMethod,
   describeError,
   GannetError,
+  type MethodHandler,
+  type MethodHandlers,
   plaintextKeys,
   type PrimaryConfig,
+  type PrimaryStatus,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
+import { type DaemonMethod, methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
@@ -19,22 +22,6 @@ import { PrimaryRole } from './primary/primary-role.js';
 import { changedKeys } from './reload.js';
 import type { Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
-
-const METHODS = [
-  'status',
-  'events',
-  'inspect',
-  'page',
-  'protect',
-  'reprotect',
-  'seed-rate',
-  'checkpoint',
-  'failover',
-  'detach',
-  'seal',
-  'commit',
-  'abort',
-] as const;
 
 /**
  * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken over can go on as the
@@ -46,6 +33,18 @@ export class Daemon {
   #control: ControlServer | undefined;
   #web: Web | undefined;
   #role: Promise<Role> = new Promise(() => undefined);
+  /** Requests that arrive during start-up wait for the role, and fail with its error. */
+  readonly #methods = methodsOf(async () => {
+    const role = await this.#role;
+    const own: MethodHandlers<Exclude<DaemonMethod, 'watch'>> = {
+      status: () => role.status(),
+      events: () => [...this.#history.events],
+      page: () => this.#page(),
+      reprotect: (params, progress) => this.#reprotect(role, params, (report) => progress(report)),
+    };
+    const who = `this daemon, the ${role.name} of ${this.config.vm},`;
+    return { who, handlers: { ...own, ...role.methods } };
+  });
 
   private constructor(
     private config: Config,
@@ -72,7 +71,7 @@ export class Daemon {
     let begin = (): void => undefined;
     daemon.#role = new Promise<void>((resolve) => (begin = resolve)).then(() => daemon.#play(role));
     // First: who has the control socket is the only daemon of this configuration.
-    daemon.#control = await ControlServer.listen(config.control, daemon.#methods());
+    daemon.#control = await ControlServer.listen(config.control, daemon.#methods);
     begin();
     try {
       await daemon.#role;
@@ -142,36 +141,10 @@ export class Daemon {
     const { http, vm } = this.config;
     if (!http) return;
     const { Web } = await import('./http/web.js');
-    const methods = this.#methods();
+    const methods = this.#methods;
     const status = async (): Promise<Status> => (await this.#role).status();
     this.#web = await Web.listen({ config: http, vm, methods, status });
     this.#history.add('web', { address: this.#web.url });
-  }
-
-  #methods(): Record<string, ControlMethod> {
-    return Object.fromEntries(
-      METHODS.map((name): [string, ControlMethod] => [
-        name,
-        (params, progress) => this.#dispatch(name, params, progress),
-      ]),
-    );
-  }
-
-  /** Who asks while the role is being prepared waits, and hears why if that fails. */
-  async #dispatch(name: string, ...call: Parameters<ControlMethod>): Promise<unknown> {
-    const role = await this.#role;
-    if (name === 'status') return role.status();
-    if (name === 'events') return this.#history.events;
-    if (name === 'page') return this.#page();
-    if (name === 'reprotect') return this.#reprotect(role, ...call);
-    const method = role.methods[name];
-    if (method) return method(...call);
-    throw new GannetError(
-      'GANNET_REFUSED',
-      `this daemon is the ${role.name} of ${this.config.vm}: it has no ${name}`,
-      `Ask the daemon of the other side, or say one of: ${Object.keys(role.methods).join(', ')}.`,
-      'refused',
-    );
   }
 
   /** Where the web page is; who may ask here may know its token. */
@@ -183,7 +156,11 @@ export class Daemon {
   }
 
   /** The survivor becomes the primary of a new secondary. */
-  async #reprotect(role: Role, ...call: Parameters<ControlMethod>): Promise<unknown> {
+  async #reprotect(
+    role: Role,
+    ...call: Parameters<MethodHandler<'protect'>>
+  ): Promise<PrimaryStatus> {
+    let primary = role instanceof PrimaryRole ? role : undefined;
     if (role instanceof SecondaryRole) {
       const config = asPrimary(this.config);
       refuseItself(config);
@@ -191,10 +168,12 @@ export class Daemon {
       const vm = await role.release();
       this.#history.role = 'primary';
       const context = this.#context;
-      this.#role = Promise.resolve(PrimaryRole.start(config, context, vm));
+      primary = PrimaryRole.start(config, context, vm);
+      this.#role = Promise.resolve(primary);
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
-    return (await this.#role).methods['protect']?.(...call);
+    if (!primary) throw new Error(`no role ${role.name}`);
+    return primary.methods.protect(...call);
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Config, ControlMethod, Status } from '@gannet/contract';
+import type { Config, Status } from '@gannet/contract';
+import type { RoleMethods } from './control/dispatch.js';
 import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
@@ -15,7 +16,7 @@ export interface RoleContext {
 export interface Role {
   readonly name: 'primary' | 'secondary';
   /** Offered on the control socket. */
-  readonly methods: Readonly<Record<string, ControlMethod>>;
+  readonly methods: RoleMethods<'primary'> | RoleMethods<'secondary'>;
   status(): Status;
   /** Takes over what can change while it runs. @returns keys that can't */
   reload(config: Config): Promise<readonly string[]>;

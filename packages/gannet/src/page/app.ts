@@ -1,6 +1,6 @@
 import type { Status } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
-import { formatAge, formatTime } from '../view/format.js';
+import { formatAge, formatTime } from '@gannet/contract/format';
 import { type Health, healthOf } from '../view/health.js';
 import { overviewOf } from '../view/overview.js';
 import { checkpointsOf } from '../view/checkpoints.js';
@@ -63,7 +63,7 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
       <${Actions} status=${status} connection=${connection} isLive=${isLive} />
       <${Timeline} checkpoints=${checkpoints} />
       <${Memory} status=${status} overview=${overview} />
-      <${EventLog} events=${events} />
+      <${EventLog} events=${events} vm=${status.vm} />
     </main>
   </div>`;
 }

@@ -1,6 +1,6 @@
 import type { Status } from '@gannet/contract';
 import { html, type VNode } from '../vendor/htm.js';
-import { formatAge, formatBytes, formatPercent } from '../view/format.js';
+import { formatAge, formatBytes, formatPercent } from '@gannet/contract/format';
 import { type Buffers, type Overview, type Seed, spillWords } from '../view/overview.js';
 
 const PARTS = [

@@ -1,5 +1,5 @@
 import { html, type VNode } from '../vendor/htm.js';
-import { formatAge } from '../view/format.js';
+import { formatAge } from '@gannet/contract/format';
 import type { Overview, Side } from '../view/overview.js';
 
 /** A shape for each word: it must not need its colour. */

@@ -1,5 +1,5 @@
 import type { Status } from '@gannet/contract';
-import { formatBytes } from './format.js';
+import { formatBytes } from '@gannet/contract/format';
 
 /** One of the two, as far as this daemon knows. */
 export interface Side {

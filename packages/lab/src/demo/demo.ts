@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DaemonEvent, EXIT, GannetError } from '@gannet/contract';
+import { type DaemonEvent, EXIT, formatMs, GannetError } from '@gannet/contract';
 import { formatTable, ProgressBar } from 'gannet/terminal';
 import { findGuest } from '../guest/guest.js';
 import { LabPair } from '../pair.js';
@@ -144,7 +144,7 @@ async function show(
 
   say('6. Compare its disk with its memory, sector by sector.');
   const comparison = await pair.compare();
-  const gateClosedMs = pair.commits.map((event) => Number(event['gateClosedMs']));
+  const gateClosedMs = pair.commits.map((event) => event.gateClosedMs);
   const measured = {
     seed,
     checkpoints: pair.commits.length,
@@ -164,28 +164,29 @@ async function show(
 }
 
 function tell(event: DaemonEvent, say: (text: string) => void): void {
-  const ms = (key: string): string => `${Number(event[key]).toFixed(2)} ms`;
   switch (event.kind) {
     case 'stage-done':
-      say(`   ${event.role}: ${String(event['stage'])} done`);
+      say(`   ${event.role}: ${event.stage} done`);
       break;
     case 'commit':
       say(
-        `   epoch ${String(event['epoch'])}: ${String(event['committedPages'])} pages committed, ` +
-          `${String(event['droppedPages'])} of the secondary dropped, gate closed ${ms('gateClosedMs')}`,
+        `   epoch ${event.epoch}: ${event.committedPages} pages committed, ` +
+          `${event.droppedPages} of the secondary dropped, gate closed ${formatMs(event.gateClosedMs)}`,
       );
       break;
     case 'link-lost':
     case 'colo-exit':
     case 'doubt':
     case 'diverged':
+      say(`   ${event.role}: ${event.kind}: ${event.reason}`);
+      break;
     case 'trouble':
-      say(`   ${event.role}: ${event.kind}: ${String(event['reason'] ?? event['message'])}`);
+      say(`   ${event.role}: ${event.kind}: ${event.message}`);
       break;
     case 'failover':
       say(
-        `   secondary: taken over: ${String(event['droppedPages'])} pages of the primary's last epoch ` +
-          `dropped, ${String(event['committedPages'])} of its own kept, gate closed ${ms('gateClosedMs')}`,
+        `   secondary: taken over: ${event.droppedPages} pages of the primary's last epoch ` +
+          `dropped, ${event.committedPages} of its own kept, gate closed ${formatMs(event.gateClosedMs)}`,
       );
       break;
     case 'failover-durable':

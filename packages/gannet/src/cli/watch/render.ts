@@ -1,10 +1,16 @@
 /** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
-import type { DaemonEvent, Status } from '@gannet/contract';
-import { formatAge, formatBytes, formatMs, formatPercent, formatTime } from '../../view/format.js';
+import type { Status } from '@gannet/contract';
+import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
+import {
+  formatAge,
+  formatBytes,
+  formatMs,
+  formatPercent,
+  formatTime,
+} from '@gannet/contract/format';
 import { type Health, healthOf } from '../../view/health.js';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
-import { type Level, wordsOf } from '../../view/event-text.js';
 
 export interface Style {
   readonly columns: number;
@@ -23,8 +29,8 @@ const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: nu
   warning: ['[! ]', 33],
   bad: ['[!!]', 31],
 };
-const EVENT_MARKS: Readonly<Record<Level, string>> = {
-  ...{ error: '!!', warning: '! ', info: '  ', detail: '. ' },
+const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
+  ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
 /** What else the words have. */
 const ASCII: Readonly<Record<string, string>> = {
@@ -60,16 +66,16 @@ export function renderWatch(
   const foot = 'Ctrl-C ends this; the VM does not notice.';
   const room = Math.max(0, style.rows - head.length - 2);
   const told = events
-    .filter((event) => wordsOf(event).level !== 'detail')
-    .flatMap(renderEvent)
+    .filter((event) => describeEvent(event).level !== 'debug')
+    .flatMap((event) => renderEvent(event, status.vm))
     .slice(-room);
   const lines = [...head, ...(room > 0 ? told : [])].slice(0, style.rows - 1);
   return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
 }
 
-/** Time, mark, words; what to do on a line of its own. */
-export function renderEvent(event: DaemonEvent): string[] {
-  const { level, text, remedy } = wordsOf(event);
+/** Time, mark and text; the remedy on a line of its own. */
+export function renderEvent(event: DaemonEvent, vm: string): string[] {
+  const { level, text, remedy } = describeEvent(event, vm);
   const line = `${formatTime(event.at)} ${EVENT_MARKS[level]} ${text}`;
   return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
 }
@@ -175,7 +181,7 @@ function table(checkpoints: readonly Checkpoint[], nowMs: number): string[] {
     const { epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages } = checkpoint;
     const ago = formatAge(nowMs - Date.parse(at));
     const times = [formatMs(pausedMs), formatMs(gateClosedMs)];
-    const pages = [String(committedPages ?? '-'), String(droppedPages ?? '-')];
+    const pages = [String(committedPages), String(droppedPages)];
     return cells([String(epoch), ago, cause ?? '-', ...times, ...pages]);
   });
   return [head, ...rows];

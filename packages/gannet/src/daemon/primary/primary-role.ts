@@ -8,14 +8,20 @@ import {
   asPrimary,
   type Config,
   describeError,
+  hasTakenOver,
+  type MethodResult,
+  OPERATOR_REASONS,
   type PeerNotice,
   type PeerStatus,
   type PrimaryConfig,
   type PrimaryStatus,
-  type Progress,
+  type Reporter,
+  type ProtectStage,
   STATUS_SCHEMA,
 } from '@gannet/contract';
+import type { RoleMethods } from '../control/dispatch.js';
 import { PeerLink } from '../peer/peer-link.js';
+import type { LivenessState } from '../peer/peer-liveness.js';
 import { awaitPeer, interrupted, lossOf, troubleOf } from './await-peer.js';
 import { CheckpointLog } from './checkpoint-log.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
@@ -27,7 +33,7 @@ import { primaryNetwork } from '../network-view.js';
 import * as refusals from '../refusals.js';
 import { changedKeys } from '../reload.js';
 import type { Role, RoleContext } from '../role-context.js';
-import { memoryTo, rateOf, SeedStage } from './seed-stage.js';
+import { memoryTo, SeedStage } from './seed-stage.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { stageFailed } from './stage-failure.js';
 import { rollbackLeftovers } from './rollback-leftovers.js';
@@ -45,20 +51,16 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
-  readonly methods = {
-    inspect: ({ peer }: Record<string, unknown>) =>
-      peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect(),
-    protect: ({ bytesPerSec }: Record<string, unknown>, progress: Progress) =>
-      this.protect(progress, rateOf(bytesPerSec)),
-    'seed-rate': ({ bytesPerSec }: Record<string, unknown>) => this.setSeedRate(bytesPerSec),
+  readonly methods: RoleMethods<'primary'> = {
+    inspect: ({ peer }) => (peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect()),
+    protect: ({ bytesPerSec }, progress) => this.protect(progress, bytesPerSec),
+    'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
-    detach: ({ force }: Record<string, unknown>) => this.detach(force === true),
-    failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
+    detach: ({ force = false }) => this.detach(force),
+    failover: ({ force = false }) => this.runOn(force),
   };
   readonly #links: readonly DiskLink[];
-  readonly #rejected = new RejectedConnections((kind, details) =>
-    this.context.history.add(kind, details),
-  );
+  readonly #rejected: RejectedConnections;
   readonly #tls: LinkTls;
   readonly #link: PeerLink;
   readonly #abort = new AbortController();
@@ -72,7 +74,7 @@ export class PrimaryRole implements Role {
   );
   #driver: PrimaryDriver | undefined;
   #state: PrimaryStatus['state'] = 'unprotected';
-  #stageName = '';
+  #stageName: PrimaryStatus['stage'] = '';
   #cancel = new AbortController();
   #seed: SeedStage | undefined;
   #protecting: Promise<PrimaryStatus> | undefined;
@@ -89,6 +91,7 @@ export class PrimaryRole implements Role {
     private readonly vm: VmWatch,
   ) {
     this.#links = linksOf(config);
+    this.#rejected = new RejectedConnections(context.history);
     this.#tls = new LinkTls(vm, context.credentials, this.#links);
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
@@ -176,7 +179,7 @@ export class PrimaryRole implements Role {
    *
    * @throws GannetError GANNET_STAGE_FAILED that names the stage, what was said and what to do
    */
-  protect(progress: Progress, bytesPerSec?: number): Promise<PrimaryStatus> {
+  protect(progress: Reporter<'protect'>, bytesPerSec?: number): Promise<PrimaryStatus> {
     if (this.#protecting || this.#isProtected)
       return Promise.reject(refusals.busy(this.config.vm, this.#state));
     this.#protecting = this.#protect(progress, bytesPerSec).finally(
@@ -185,7 +188,10 @@ export class PrimaryRole implements Role {
     return this.#protecting;
   }
 
-  async #protect(progress: Progress, bytesPerSec: number | undefined): Promise<PrimaryStatus> {
+  async #protect(
+    progress: Reporter<'protect'>,
+    bytesPerSec: number | undefined,
+  ): Promise<PrimaryStatus> {
     const { primary } = this.config;
     const driver = this.#expectVm();
     const { stageTimeoutMs, seedTimeoutMs, migrate: uri, checkpointPeriodMs: periodMs } = primary;
@@ -243,8 +249,7 @@ export class PrimaryRole implements Role {
   }
 
   /** Changes the speed limit of the copy that is under way. */
-  async setSeedRate(value: unknown): Promise<Record<string, unknown>> {
-    const bytesPerSec = rateOf(value) ?? 0;
+  async setSeedRate(bytesPerSec: number): Promise<MethodResult<'seed-rate'>> {
     if (!this.#seed) throw refusals.noCopy(this.config.vm);
     await this.#seed.setRate(bytesPerSec);
     return { bytesPerSec };
@@ -283,7 +288,7 @@ export class PrimaryRole implements Role {
       this.#isLost = false;
       throw refusals.notTold(this.config.vm);
     }
-    await this.#release('detached');
+    await this.#release(OPERATOR_REASONS.detach);
     this.#state = 'unprotected';
     return this.status();
   }
@@ -296,7 +301,7 @@ export class PrimaryRole implements Role {
     if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
       throw refusals.stillProtected(this.config.vm);
     }
-    await this.#release('the operator says so', force);
+    await this.#release(OPERATOR_REASONS.failover, force);
     return this.status();
   }
 
@@ -305,9 +310,9 @@ export class PrimaryRole implements Role {
   }
 
   async #run(
-    name: string,
+    name: ProtectStage,
     timeoutMs: number,
-    progress: Progress,
+    progress: Reporter<'protect'>,
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     this.#stageName = name;
@@ -425,7 +430,7 @@ export class PrimaryRole implements Role {
   #beginAnew(): void {
     const before = this.#state;
     this.#state = 'unprotected';
-    if (['failed-over', 'retired'].includes(this.#link.peer?.status.state ?? '')) {
+    if (hasTakenOver(this.#link.peer?.status.state)) {
       this.#trouble(refusals.secondCopy(this.config.vm));
     } else if (before === 'protected') void this.#tellOutdated();
     this.context.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
@@ -446,7 +451,7 @@ export class PrimaryRole implements Role {
     return { ...seen, role: 'primary', state: this.#state, epoch, vm, link: 'none' };
   }
 
-  #onLiveness(pulse: string, silentMs: number): void {
+  #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
     if (pulse !== 'lost') return;
     this.#seed?.cut().catch((error: unknown) => this.#trouble(error, { stage: 'seed' }));

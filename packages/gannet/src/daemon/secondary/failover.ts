@@ -4,10 +4,14 @@ import type { SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
 import {
   describeError,
+  FAILOVER_EVIDENCE,
+  type FailoverEvidence,
+  type FailoverProgress,
+  type Reporter,
   type FailoverReport,
   GannetError,
+  hasTakenOver,
   type PeerStatus,
-  type Progress,
   type SecondaryConfig,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
@@ -52,7 +56,7 @@ export class FailoverController {
   #patience: NodeJS.Timeout | undefined;
   #resumed: (() => void) | undefined;
   /** All who have asked for the failover that is under way. */
-  readonly #listeners = new Set<Progress>();
+  readonly #listeners = new Set<Reporter<'failover'>>();
 
   constructor(private readonly context: FailoverContext) {}
 
@@ -62,7 +66,10 @@ export class FailoverController {
    * @param progress hears the stages `fence` where there is one, `take over`, `journal`, `write back` with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
-  failOver(force: boolean, progress: Progress = () => undefined): Promise<FailoverReport> {
+  failOver(
+    force: boolean,
+    progress: Reporter<'failover'> = () => undefined,
+  ): Promise<FailoverReport> {
     this.#listeners.add(progress);
     this.#failover ??= this.#prove(force)
       .then((evidence) => this.#run(evidence))
@@ -120,11 +127,11 @@ export class FailoverController {
     return false;
   }
 
-  /** @returns the proof that the primary is dead, in words */
-  async #prove(force: boolean): Promise<string> {
+  /** @returns why the primary is taken to be dead */
+  async #prove(force: boolean): Promise<FailoverEvidence> {
     const { replica, stage, coloExit } = this.context;
     const { vm, fence } = this.context.config();
-    if (replica.state === 'failed-over' || replica.state === 'retired') return 'it has taken over';
+    if (hasTakenOver(replica.state)) return FAILOVER_EVIDENCE.earlier;
     if (!replica.mayFailOver) {
       throw new GannetError(
         'GANNET_REFUSED',
@@ -138,18 +145,18 @@ export class FailoverController {
       const message = `${vm} can't fail over: the secondary VM has ended`;
       throw new GannetError('GANNET_REFUSED', message, 'Start a secondary anew.', 'refused');
     }
-    if (force) return 'an operator says so';
+    if (force) return FAILOVER_EVIDENCE.operator;
     const link = this.context.peer();
     const peer = link?.state === 'up' ? link.peer?.status : undefined;
     if (peer?.vm === 'lost' && peer.state === 'protected') {
-      return "the primary's daemon says that its QEMU has ended";
+      return FAILOVER_EVIDENCE.proof;
     }
     const looksGone = replica.link.loss !== undefined || coloExit() !== undefined;
     if (fence && (looksGone || link?.state === 'lost')) {
       this.#tell({ stage: 'fence' });
       const { succeeded, words } = await runFence(fence, vm, 'primary');
       stage.history.add('fence', { target: 'primary', succeeded, words });
-      if (succeeded) return 'the primary is fenced';
+      if (succeeded) return FAILOVER_EVIDENCE.fence;
     }
     throw new GannetError(
       'GANNET_REFUSED',
@@ -160,7 +167,7 @@ export class FailoverController {
   }
 
   /** A failover that failed half way goes on where it stood when it is asked for again. */
-  async #run(evidence: string): Promise<FailoverReport> {
+  async #run(evidence: FailoverEvidence): Promise<FailoverReport> {
     const { replica, stage, peer } = this.context;
     const startMs = performance.now();
     const since = (): number => Math.round(performance.now() - startMs);
@@ -251,7 +258,7 @@ export class FailoverController {
     tell();
   }
 
-  #tell(report: object): void {
+  #tell(report: FailoverProgress): void {
     for (const listener of this.#listeners) listener(report);
   }
 }

@@ -22,14 +22,16 @@ import {
   type Config,
   describeError,
   GannetError,
+  hasTakenOver,
   type PeerNotice,
   type PeerStatus,
-  type Progress,
   type SecondaryConfig,
   type SecondaryStatus,
   STATUS_SCHEMA,
 } from '@gannet/contract';
+import type { RoleMethods } from '../control/dispatch.js';
 import { PeerLink } from '../peer/peer-link.js';
+import type { LivenessState } from '../peer/peer-liveness.js';
 import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
@@ -39,8 +41,6 @@ import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { VmWatch } from '../vm/vm-watch.js';
 
-/** The QEMU beside it is the VM now, and no secondary. */
-const HAS_TAKEN_OVER: ReadonlySet<string> = new Set(['failed-over', 'retired']);
 const SEED_ANEW =
   'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
 
@@ -50,10 +50,9 @@ const SEED_ANEW =
  */
 export class SecondaryRole implements Role {
   readonly name = 'secondary';
-  readonly methods = {
+  readonly methods: RoleMethods<'secondary'> = {
     inspect: () => this.#inspect(),
-    failover: ({ force }: Record<string, unknown>, progress: Progress) =>
-      this.#failover.failOver(force === true, progress),
+    failover: ({ force = false }, progress) => this.#failover.failOver(force, progress),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -100,7 +99,7 @@ export class SecondaryRole implements Role {
       source: this.#external,
     });
     replica.on((event) => this.#onReplica(event));
-    this.#rejected = new RejectedConnections((kind, details) => context.history.add(kind, details));
+    this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
       exports,
@@ -327,7 +326,7 @@ export class SecondaryRole implements Role {
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
         await this.#driver.prepare();
-      } else if (!HAS_TAKEN_OVER.has(this.replica.state)) throw this.#spent();
+      } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#readiness = 'ready';
     } catch (error) {
       this.#readiness = error instanceof Error ? error : new Error(String(error));
@@ -386,7 +385,7 @@ export class SecondaryRole implements Role {
     };
   }
 
-  #onLiveness(pulse: string, silentMs: number): void {
+  #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
     this.#failover.consider();
   }
@@ -436,7 +435,6 @@ export class SecondaryRole implements Role {
   }
 
   #onReplica(event: ReplicaEvent): void {
-    const { kind, ...details } = event;
     if (event.kind === 'backlog') {
       this.#writeBack.kick();
     } else if (event.kind === 'trouble') {
@@ -445,16 +443,15 @@ export class SecondaryRole implements Role {
     } else {
       if (event.kind === 'spill') this.#spillTrouble = event.trouble;
       if (event.kind === 'flush') this.#flushTrouble = event.trouble;
-      this.context.history.add(kind, details);
-      if (kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
+      this.context.history.record(event);
+      if (event.kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
       this.#link?.beatNow();
-      if (kind === 'link-lost') this.#failover.consider();
+      if (event.kind === 'link-lost') this.#failover.consider();
     }
   }
 
   #onCheckpoint(event: CheckpointEvent): void {
-    const { kind, ...details } = event;
-    this.context.history.add(kind, details);
+    this.context.history.record(event);
     if (event.kind === 'commit') {
       const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
       this.#lastCommit = { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs };
@@ -471,7 +468,8 @@ export class SecondaryRole implements Role {
       this.#trouble(event.error, { attempt: event.attempt });
       this.#noteBase(event.error.message);
     } else {
-      this.context.history.add('write-back', { ...event });
+      const { epochs, writes, bytes, ms } = event;
+      this.context.history.add('write-back', { epochs, writes, bytes, ms });
       if (this.#baseTrouble !== undefined) this.#noteBase(undefined);
     }
   }

@@ -11,7 +11,7 @@ import {
   type Status,
   statusSchema,
 } from '@gannet/contract';
-import { formatAge, formatMs } from '../../../src/view/format.js';
+import { formatAge, formatMs } from '@gannet/contract/format';
 import { healthOf } from '../../../src/view/health.js';
 import { checkpointsOf } from '../../../src/view/checkpoints.js';
 import { wordsOf } from '../../../src/view/event-text.js';
