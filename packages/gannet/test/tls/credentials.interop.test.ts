@@ -65,7 +65,10 @@ function optionsOf(
 ): PeerLinkOptions {
   return {
     ...{ vm: 'web', role, heartbeatMs: 20, lowMs: 1000, highMs: 1500, credentials },
-    status: () => ({ role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }),
+    status: () =>
+      role === 'primary'
+        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }
+        : { role, state: 'seeding', epoch: 0, vm: 'ready', link: 'none' },
     onLiveness: () => undefined,
     onStatus: () => undefined,
     onNotice: () => undefined,

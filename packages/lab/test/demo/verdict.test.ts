@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { FAILOVER_EVIDENCE } from '@gannet/contract';
 import { type DemoMeasured, judge } from '../../src/demo/verdict.js';
 
 const GOOD: DemoMeasured = {
@@ -7,7 +8,10 @@ const GOOD: DemoMeasured = {
   gateClosedMs: { median: 1, p99: 2 },
   killToResumeMs: 40,
   killToFirstWriteMs: 50,
-  failover: { evidence: 'fenced', epoch: 11, takenOverMs: 30, durableMs: 40, movedMs: 60 },
+  failover: {
+    ...{ evidence: FAILOVER_EVIDENCE.fence, epoch: 11 },
+    ...{ takenOverMs: 30, durableMs: 40, movedMs: 60 },
+  },
   guestWrites: { primaryAtKill: 100, secondaryAtFailover: 100, secondaryAtEnd: 101 },
   mismatches: 0,
   ioErrors: 0,
