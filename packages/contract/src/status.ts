@@ -3,6 +3,7 @@
  * number; one that goes, or means something else, raises it.
  */
 import { z } from 'zod';
+import type { OneOf } from './one-of.js';
 import { checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
 import { seedsViewSchema } from './reports.js';
 import {
@@ -10,7 +11,7 @@ import {
   PRIMARY_STATES,
   PROTECT_STAGES,
   PULSES,
-  type ReplicaLink,
+  replicaLinkOf,
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
@@ -125,24 +126,23 @@ export const statusSchema = z.discriminatedUnion('role', [
 ]);
 export type Status = z.output<typeof statusSchema>;
 
-/** Of a primary's writes to its replica, as one side knows it; undefined if it does not. */
-export function replicaLinkOf(status: Status): ReplicaLink | undefined {
-  if (status.role === 'primary') return status.peer.status?.link;
-  if (status.link === 'none') return 'none';
-  return status.link === 'connected' ? 'whole' : 'lost';
-}
-
 /**
  * Degraded: protection was dropped, only one side believes it is protected, or the base image
  * rejects writes. `gannet status` exits with 3.
+ *
+ * @param status may lack keys: those of a daemon of another version
  */
-export function isDegraded(status: Status): boolean {
-  const { role, state, peer } = status;
+export function isDegraded(
+  status: OneOf<Partial<PrimaryStatus> | Partial<SecondaryStatus>>,
+): boolean {
+  const { state } = status;
   if (state === 'diverged' || state === 'alone') return true;
-  if (role === 'secondary' && status.baseTrouble !== null) return true;
+  if (status.role === 'secondary') {
+    const { baseTrouble = null, link = 'connected', secondaryVm } = status;
+    if (baseTrouble !== null) return true;
+    return state === 'protected' && (replicaLinkOf(link) !== 'whole' || isDown(secondaryVm));
+  }
   if (state !== 'protected') return false;
-  if (role === 'secondary') return replicaLinkOf(status) !== 'whole' || isDown(status.secondaryVm);
-  return (
-    status.primaryVm !== 'ready' || peer.pulse === 'lost' || peer.status?.state !== 'protected'
-  );
+  const { primaryVm, peer } = status;
+  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
 }

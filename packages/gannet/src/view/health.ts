@@ -1,4 +1,5 @@
 import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import { isDown, replicaLinkOf } from '@gannet/contract/states';
 
 /** The whole, in one line. `busy` and `idle` are no trouble, and no protection either. */
 export interface Health {
@@ -54,15 +55,15 @@ function ofSecondary(status: SecondaryStatus): Health {
   if (state === 'failed-over' && baseTrouble !== null)
     return health('bad', `Has taken over, and waits for its storage: ${baseTrouble}`);
   if (state === 'failed-over') return health('warning', 'Has taken over: moves to its local disks');
-  if (secondaryVm === 'lost' || secondaryVm === 'hung') {
+  if (isDown(secondaryVm)) {
     return health('bad', `The secondary VM ${secondaryVm === 'lost' ? 'has ended' : 'hangs'}`);
   }
   if (state === 'seeding') {
-    return link === 'connected'
+    return replicaLinkOf(link) === 'whole'
       ? health('busy', 'Receives the first copy')
       : health('idle', 'Waits for its primary', `On the primary host: gannet protect ${vm}.`);
   }
-  if (link !== 'connected') {
+  if (replicaLinkOf(link) !== 'whole') {
     const remedy = `If the primary is dead: gannet failover ${vm}.`;
     return health('warning', `The primary’s link is lost: ${link}`, remedy);
   }
