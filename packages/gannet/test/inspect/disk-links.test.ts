@@ -13,7 +13,7 @@ function primary(nbd: string, tls: Record<string, unknown> = {}): PrimaryConfig 
   return asPrimary(parseConfig(JSON.stringify(document), 'web.yaml'));
 }
 
-test('a link uses credentials if its address has TLS, and a name if the configuration has one', () => {
+test('a link uses credentials if its address has TLS, and the configured name', () => {
   expect(linksOf(primary('tls:host-b:10809'))).toMatchObject([
     { server: { type: 'inet', host: 'host-b', port: 10809 }, tlsCreds: 'gannet-tls' },
   ]);
