@@ -1,9 +1,8 @@
-/* Runs inside the guest: does the disk hold what memory says it holds?
+/* Runs inside the guest: checks that the disk holds what memory says it holds.
  *
- * Each region of a disk has a thread that writes and reads it with O_DIRECT. For every 512-byte
- * sector memory keeps the tag that was last written there (0: never). A COLO checkpoint replaces
- * the secondary's memory by the primary's; where the secondary's disk does not change over at
- * exactly the same point, a sector and its tag disagree.
+ * A thread per region of a disk writes and reads it with O_DIRECT. Memory keeps the last tag that
+ * was written to each 512-byte sector (0: never). A COLO checkpoint replaces the secondary's memory
+ * by the primary's; if its disk does not change at the same point, a sector and its tag disagree.
  *
  *   sector contents = f(tag, sector number), all 64 words checked at every read; tag 0 = zeroes
  *   tag             = sequence number << 32 | nonce
@@ -23,8 +22,8 @@
  *   zero       as unaligned, and every fourth write is a write-zeroes request
  *
  * Lines on the console (ttyS0), each ending in sum=XXXX, the FNV-1a of what precedes " sum=",
- * folded to 16 bits: at a checkpoint a line of one VM may continue as another's, and such a splice
- * has to be told from a line.
+ * folded to 16 bits: at a checkpoint, a line of one VM may continue as the other's, and the sum
+ * detects that.
  *   gannet-oracle-start id= disk= mode= first= sectors=
  *   gannet-oracle id= disk= mode= writes= reads= flushes= zeroes= bad= errors= gap_ms=
  *                                                                       about every 500 ms

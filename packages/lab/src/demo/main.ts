@@ -1,6 +1,7 @@
 /** `make demo`: the demonstration's command line. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { describeError, EXIT } from '@gannet/contract/errors';
+import { LabError } from '../errors.js';
 import { type DemoOptions, runDemo } from './demo.js';
 
 function positive(text: string): number {
@@ -39,7 +40,9 @@ async function main(): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     const { message, remedy, exit } = describeError(error);
-    process.stderr.write(`demo: ${message}\n${remedy}\n`);
+    // A LabError says in its message what to do.
+    const more = error instanceof LabError ? '' : `${remedy}\n`;
+    process.stderr.write(`demo: ${message}\n${more}`);
     return EXIT[exit];
   }
 }

@@ -328,7 +328,7 @@ describe('a client', () => {
     expect((error as GannetError).remedy).toContain('gannet secondary');
   });
 
-  test('waits for a daemon that comes up, but not for ever', async () => {
+  test('waits for a daemon that starts, but only so long', async () => {
     const waiting = ControlClient.connectWithin(socketPath, 60_000);
     await delay(100);
     await serve({ status: () => 'up' });

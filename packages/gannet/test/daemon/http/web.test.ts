@@ -78,7 +78,7 @@ function get(port: number, at: string, more: Record<string, unknown> = {}): Prom
   });
 }
 
-/** Says these, one after the other, and gathers what comes back until `count` answers or the end. */
+/** Sends these in order, and collects what comes back until `count` answers or the end. */
 function talk(
   port: number,
   said: readonly unknown[],
