@@ -82,7 +82,7 @@ async function events(): Promise<Record<string, unknown>[]> {
   const client = await ControlClient.connectWithin(path.join(dir, 'web.sock'), 20_000);
   const all = await client.call('events');
   client.close();
-  return all as Record<string, unknown>[];
+  return all;
 }
 
 async function eventOf(kind: string): Promise<Record<string, unknown>> {

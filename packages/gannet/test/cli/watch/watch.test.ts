@@ -1,5 +1,5 @@
 /** What people see of a VM at a terminal. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -26,7 +26,6 @@ import {
 import { watch } from '../../../src/cli/watch/watch.js';
 
 const MIB = 2 ** 20;
-const SOURCES = path.resolve(import.meta.dirname, '..', '..', '..', 'src');
 const RECORD = { epoch: 9, committedPages: 70, droppedPages: 8, gateClosedMs: 0.4 };
 
 const BUFFERS = {
