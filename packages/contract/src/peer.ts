@@ -78,6 +78,10 @@ export const peerStatusSchema = z.object({
   replica: z.string().optional(),
   /** Secondary: whether all of the primary's writes arrive. */
   link: z.enum(['none', 'whole', 'lost']),
+  /** Primary: the longest time between two checkpoints. */
+  periodMs: z.number().optional(),
+  /** Secondary: its buffers are over their soft limit, and a checkpoint would empty them. */
+  memoryPressure: z.boolean().optional(),
 });
 export type PeerStatus = Readonly<z.output<typeof peerStatusSchema>>;
 
@@ -107,7 +111,8 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     /** Whom it is about; told too late, it may reach another. */
     replica: z.string().optional(),
   }),
-  z.object({ type: z.literal('told'), number: z.number().int() }),
+  /** Not only received: done. `isDone` is false if it is about another replica, or could not be done. */
+  z.object({ type: z.literal('told'), number: z.number().int(), isDone: z.boolean().optional() }),
   z.object({ type: z.literal('ask'), number: z.number().int() }),
   z.object({
     type: z.literal('answer'),

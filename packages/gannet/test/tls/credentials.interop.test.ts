@@ -68,7 +68,7 @@ function optionsOf(
     status: () => ({ role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }),
     onLiveness: () => undefined,
     onStatus: () => undefined,
-    onNotice: () => undefined,
+    onNotice: () => false,
     onAsk: () => Promise.resolve(null),
     onRefused: (reason) => refused.push(reason),
   };

@@ -21,7 +21,7 @@ import { CheckpointLog } from './checkpoint-log.js';
 import { CheckpointWatch } from './checkpoint-watch.js';
 import { notFenced, runFence } from '../fence.js';
 import { LinkTls } from '../vm/link-tls.js';
-import { isResponding } from '../vm/qemu-liveness.js';
+import { livenessOf } from '../vm/qemu-liveness.js';
 import { expectLinkable } from './preflight.js';
 import { primaryNetwork } from '../network-view.js';
 import * as refusals from '../refusals.js';
@@ -368,7 +368,7 @@ export class PrimaryRole implements Role {
     let isTold = await this.#tellOutdated();
     if (!isTold && !(await this.#isResponding())) return;
     if (fence && !isTold) {
-      const { succeeded, words } = await runFence(fence, vm, 'secondary');
+      const { succeeded, words } = await runFence(fence, { vm, target: 'secondary' });
       this.context.history.add('fence', { target: 'secondary', succeeded, words });
       if (!succeeded && !force) throw notFenced(vm, words);
     }
@@ -380,15 +380,15 @@ export class PrimaryRole implements Role {
     this.context.history.add('alone', { reason, secondaryKnows: isTold });
   }
 
-  #isResponding(): Promise<boolean> {
-    const { vm: name, peer } = this.config;
+  async #isResponding(): Promise<boolean> {
+    const { peer } = this.config;
     const cut = async (): Promise<void> => this.#driver?.cutLinks(peer.lowMs);
-    return isResponding({ name, qmp: this.vm.qmp, patienceMs: peer.lowMs, cut });
+    return (await livenessOf({ qmp: this.vm.qmp, patienceMs: peer.lowMs, cut })) === 'responding';
   }
 
   /** @returns whether it was acknowledged; if not yet, it is told again at the next chance */
   #tellOutdated(): Promise<boolean> {
-    this.#told ??= this.#link.tell('outdated', this.#replica).then(() => true);
+    this.#told ??= this.#link.tell('outdated', this.#replica);
     const patienceMs = this.#link.state === 'lost' ? 0 : this.config.peer.lowMs;
     return Promise.race([this.#told, sleep(patienceMs).then(() => false)]);
   }
@@ -467,13 +467,14 @@ export class PrimaryRole implements Role {
     this.#lose(lossOf(status));
   }
 
-  #onNotice(notice: PeerNotice): void {
+  #onNotice(notice: PeerNotice): boolean {
     this.context.history.add('peer', { notice });
     if (notice === 'leaving') this.#lose('the secondary daemon is ending');
     else if (notice === 'memory-pressure' && this.#isProtected) {
       this.#checkpointLog.asked('memory');
       this.#driver?.checkpointNow().catch((error: unknown) => this.#trouble(error));
     }
+    return true;
   }
 
   #expectProtected(what: string): void {
