@@ -57,7 +57,11 @@ const seedShape = {
 export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
-  state: z.enum(['unprotected', 'protecting', 'protected', 'alone']),
+  state: z
+    .enum(['unknown', 'unprotected', 'protecting', 'protected', 'alone', 'superseded'])
+    .describe(
+      '`unknown`: QEMU is there and cannot be asked; `superseded`: the secondary has taken over',
+    ),
   stage: z.string().describe('of `protect`, while it is under way'),
   seed: z
     .object({ ...seedShape, disks: z.record(z.string(), z.object(seedShape)) })

@@ -16,6 +16,7 @@ import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
+import { busy } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
@@ -45,6 +46,8 @@ export class Daemon {
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
+  /** The survivor's QEMU goes from its secondary role to its primary role. */
+  #isHandingOver = false;
   #role: Promise<Role> = new Promise(() => undefined);
 
   private constructor(
@@ -185,13 +188,19 @@ export class Daemon {
   /** The survivor becomes the primary of a new secondary. */
   async #reprotect(role: Role, ...call: Parameters<ControlMethod>): Promise<unknown> {
     if (role instanceof SecondaryRole) {
+      // Two primary roles would drive the same QEMU, one of them for good.
+      if (this.#isHandingOver) throw busy(this.config.vm, 'being protected again');
       const config = asPrimary(this.config);
       refuseItself(config);
       this.#credentials?.check('client');
-      const vm = await role.release();
-      this.#history.role = 'primary';
-      const context = this.#context;
-      this.#role = Promise.resolve(PrimaryRole.start(config, context, vm));
+      this.#isHandingOver = true;
+      try {
+        const vm = await role.release();
+        this.#history.role = 'primary';
+        this.#role = Promise.resolve(PrimaryRole.start(config, this.#context, vm));
+      } finally {
+        this.#isHandingOver = false;
+      }
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
     return (await this.#role).methods['protect']?.(...call);

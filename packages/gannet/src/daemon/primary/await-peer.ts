@@ -6,7 +6,12 @@ import type { PeerLink } from '../peer/peer-link.js';
 const POLL_MS = 10;
 /** Of a replica: nothing that can be waited for comes after. */
 const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
-const RESTART = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+const TAKEN_OVER = new Set(['failed-over', 'retired']);
+const RESTART = 'Restart the secondary: its daemon first, then its QEMU with -incoming.';
+/** A restart would end the only copy that runs. */
+const LEAVE_IT =
+  'The secondary has taken over: its QEMU is the VM, so do not restart it. Run `gannet reprotect` ' +
+  'on its host, with this one as its new secondary.';
 
 export interface PeerWait {
   readonly link: PeerLink;
@@ -20,7 +25,7 @@ export interface PeerWait {
   /** The deadline. */
   readonly signal: AbortSignal;
   /** Set, with the reason, when somebody wants it to end. */
-  readonly asked: AbortSignal;
+  readonly asked?: AbortSignal | undefined;
 }
 
 /** @throws GannetError GANNET_NOT_READY when it can't come any more, GANNET_TIMEOUT, GANNET_INTERRUPTED */
@@ -30,14 +35,15 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
   for (;;) {
     const peer = link.state === 'up' ? link.peer?.status : undefined;
     if (peer && isThere(peer)) return;
-    asked.throwIfAborted();
+    asked?.throwIfAborted();
     // What a daemon said last that has gone since is not what the next one will say.
     const isFresh = (link.peer?.silentMs ?? Infinity) < 2 * wait.heartbeatMs;
     const isHopeless =
       peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
     if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-      throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, RESTART);
+      const remedy = TAKEN_OVER.has(peer.state) ? LEAVE_IT : RESTART;
+      throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, remedy);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
       const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
@@ -47,7 +53,7 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
       const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
       throw new GannetError(
         'GANNET_TIMEOUT',
-        `waited in vain for ${what}; ${says}`,
+        `timed out waiting for ${what}; ${says}`,
         RESTART,
         'timeout',
       );

@@ -59,7 +59,11 @@ export class SecondaryFailoverSteps implements FailoverSteps {
       settled.stop();
     }
     if (isTakenOver(replica)) return;
-    throw new GannetError('GANNET_STAGE_FAILED', `failover failed: ${replica.reason}`, 'Seed again.');
+    throw new GannetError(
+      'GANNET_STAGE_FAILED',
+      `failover failed: ${replica.reason}`,
+      'Seed again.',
+    );
   }
 
   async journal(): Promise<void> {
