@@ -43,7 +43,7 @@ export const checkpointSchema = z.object({
 export type CheckpointRecord = Readonly<z.output<typeof checkpointSchema>>;
 
 /** A newer daemon may have states that this one does not know: they are read as `unknown`. */
-const primaryState = z.enum([...PRIMARY_STATES, ...NO_STATES]).catch('unknown');
+const primaryState = z.enum([...PRIMARY_STATES, 'none']).catch('unknown');
 const secondaryState = z.enum([...SECONDARY_STATES, ...NO_STATES]).catch('unknown');
 
 const common = {
@@ -69,6 +69,8 @@ const primaryPeerSchema = z.object({
       secondsLeft: z.number().nullable(),
     })
     .optional(),
+  /** The longest time between two checkpoints. */
+  periodMs: z.number().optional(),
   /** Nothing. Secondaries of version 0.1 refuse a heartbeat without it. */
   link: z.literal('none').catch('none'),
 });
@@ -81,6 +83,8 @@ const secondaryPeerSchema = z.object({
   link: z.enum(REPLICA_LINKS),
   /** Identifies its replica; a daemon that is restarted has another. */
   replica: z.string().optional(),
+  /** Its buffers are over their soft limit, and a checkpoint would empty them. */
+  memoryPressure: z.boolean().optional(),
   /** The last commit, and the memory: to be shown, never acted upon. */
   commit: commitSchema.optional(),
   mayFailOver: z.boolean().optional(),
@@ -129,7 +133,8 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     /** Whom it is about; told too late, it may reach another. */
     replica: z.string().optional(),
   }),
-  z.object({ type: z.literal('told'), number: z.number().int() }),
+  /** Not only received: done. `isDone` is false if it is about another replica, or could not be done. */
+  z.object({ type: z.literal('told'), number: z.number().int(), isDone: z.boolean().optional() }),
   z.object({ type: z.literal('ask'), number: z.number().int() }),
   z.object({
     type: z.literal('answer'),

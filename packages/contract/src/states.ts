@@ -5,7 +5,17 @@
 import type { ReplicaState } from '@gannet/replicator';
 
 /** What the primary's daemon says about the protection. */
-export const PRIMARY_STATES = ['unprotected', 'protecting', 'protected', 'alone'] as const;
+export const PRIMARY_STATES = [
+  /** QEMU is there and cannot be asked. */
+  'unknown',
+  'unprotected',
+  'protecting',
+  'protected',
+  /** It runs on without its secondary. */
+  'alone',
+  /** The secondary has taken over: this copy is stopped. */
+  'superseded',
+] as const;
 export type PrimaryState = (typeof PRIMARY_STATES)[number];
 
 /** Instead of a state: `none` of `gannet check`, which dials without a daemon; `unknown` of a newer daemon. */
@@ -64,10 +74,10 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
-  proof: "the primary's daemon reports that its QEMU has ended",
+  word: "the primary's daemon reports that its QEMU has ended",
   fence: 'the fence command stopped the primary',
   operator: 'an operator used --force',
-  earlier: 'the secondary took over before',
+  done: 'the secondary took over before',
 } as const;
 export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_EVIDENCE];
 

@@ -110,7 +110,7 @@ export class SecondaryDriver {
     const guest = new RunWatch(this.#qmp);
     const yankTimer = setTimeout(() => {
       // A failure shows as the failover's own: the deadline passes.
-      this.#yankMigration().catch(() => undefined);
+      this.cutLinks().catch(() => undefined);
     }, this.#options.hungAfterMs);
     try {
       const before = await this.#coloStatus(deadline);
@@ -146,6 +146,16 @@ export class SecondaryDriver {
     return this.#move.run(disks, drain);
   }
 
+  /**
+   * Cuts the connections to the primary out-of-band, and nothing more: frees a QEMU that hangs on them.
+   * It can fail over then, and does nothing else.
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   */
+  async cutLinks(timeoutMs: number = this.#options.commandTimeoutMs): Promise<void> {
+    const chardevs = chardevNames(this.#options.network);
+    await yankAll(this.#qmp, { nodes: [], chardevs, migration: true }, timeoutMs);
+  }
+
   async #loseHeartbeat(deadline: Deadline): Promise<void> {
     try {
       const options = deadline.options(this.#options.commandTimeoutMs);
@@ -164,12 +174,6 @@ export class SecondaryDriver {
   async #coloStatus(deadline: Deadline): Promise<ColoStatus> {
     const options = deadline.options(this.#options.commandTimeoutMs);
     return step(() => this.#qmp.execute('query-colo-status', {}, options), queryFailed);
-  }
-
-  async #yankMigration(): Promise<void> {
-    const { commandTimeoutMs, network } = this.#options;
-    const connections = { nodes: [], chardevs: chardevNames(network), migration: true };
-    await yankAll(this.#qmp, connections, commandTimeoutMs);
   }
 }
 

@@ -120,6 +120,9 @@ export const EVENT_DETAILS = {
       secondaryKnows: z.boolean().describe('whether the secondary confirmed it'),
     })
     .describe('The primary runs without its secondary.'),
+  'second-copy-stopped': z
+    .object({})
+    .describe('The secondary has taken over, so the primary stopped its own guest.'),
   fence: z
     .object({
       target: z.enum(['primary', 'secondary']),

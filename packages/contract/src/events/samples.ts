@@ -76,6 +76,7 @@ export const SAMPLES: Samples = {
     { reason: 'the secondary has been silent for 2004 ms', secondaryKnows: false },
     { reason: OPERATOR_REASONS.detach, secondaryKnows: true },
   ],
+  'second-copy-stopped': [{}],
   fence: [
     { target: 'primary', succeeded: true, words: 'exit code 0' },
     { target: 'secondary', succeeded: false, words: 'exit code 1 no route to the BMC' },
@@ -110,7 +111,7 @@ export const SAMPLES: Samples = {
   'moved-to-local': [{}],
   'failover-done': [
     {
-      ...{ epoch: 21, evidence: FAILOVER_EVIDENCE.proof },
+      ...{ epoch: 21, evidence: FAILOVER_EVIDENCE.word },
       ...{ takenOverMs: 377, durableMs: 594, movedMs: 1823 },
     },
   ],

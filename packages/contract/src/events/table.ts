@@ -28,10 +28,10 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
 };
 
 const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
-  [FAILOVER_EVIDENCE.proof]: 'proof',
+  [FAILOVER_EVIDENCE.word]: 'proof',
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
-  [FAILOVER_EVIDENCE.earlier]: 'proof',
+  [FAILOVER_EVIDENCE.done]: 'proof',
 };
 
 const QEMU_TEXTS: Readonly<Record<EventDetails['vm']['state'], string>> = {
@@ -220,6 +220,13 @@ export const EVENTS: EventTable = {
         return { value: 1, labels: { reason: isAsked ? 'operator' : 'secondary-lost' } };
       },
     },
+  },
+  'second-copy-stopped': {
+    roles: PRIMARY,
+    level: 'error',
+    text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
+    remedy: (_details, { vm }) =>
+      `The VM is the one on the secondary host. Leave it running; run \`gannet status ${vm}\` there.`,
   },
   fence: {
     roles: BOTH,

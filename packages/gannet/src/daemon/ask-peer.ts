@@ -18,7 +18,7 @@ export async function askPeer({ primary, peer, vm }: PrimaryConfig): Promise<unk
     status: () => ({ role: 'primary', state: 'none', epoch: 0, vm: 'awaited', link: 'none' }),
     onLiveness: ignore,
     onStatus: ignore,
-    onNotice: ignore,
+    onNotice: () => false,
     onRefused: ignore,
     onAsk: () => Promise.reject(new Error('no daemon runs here')),
   });

@@ -19,6 +19,7 @@ import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
+import { busy } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
@@ -32,6 +33,8 @@ export class Daemon {
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
+  /** The survivor's QEMU goes from its secondary role to its primary role. */
+  #isHandingOver = false;
   #role: Promise<Role> = new Promise(() => undefined);
   /** Requests that arrive during start-up wait for the role, and fail with its error. */
   readonly #methods = methodsOf(async () => {
@@ -162,14 +165,20 @@ export class Daemon {
   ): Promise<PrimaryStatus> {
     let primary = role instanceof PrimaryRole ? role : undefined;
     if (role instanceof SecondaryRole) {
+      // Two primary roles would drive the same QEMU, one of them for good.
+      if (this.#isHandingOver) throw busy(this.config.vm, 'being protected again');
       const config = asPrimary(this.config);
       refuseItself(config);
       this.#credentials?.check('client');
-      const vm = await role.release();
-      this.#history.role = 'primary';
-      const context = this.#context;
-      primary = PrimaryRole.start(config, context, vm);
-      this.#role = Promise.resolve(primary);
+      this.#isHandingOver = true;
+      try {
+        const vm = await role.release();
+        this.#history.role = 'primary';
+        primary = PrimaryRole.start(config, this.#context, vm);
+        this.#role = Promise.resolve(primary);
+      } finally {
+        this.#isHandingOver = false;
+      }
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
     if (!primary) throw new Error(`no role ${role.name}`);

@@ -4,6 +4,15 @@ const EXTENSION_USEC = 30_000_000;
 const EXTENSION_PERIOD_MS = 10_000;
 
 /**
+ * One that fails, because systemd re-executes itself or is slow to confirm, must not be the last:
+ * without the next line of the watchdog, systemd kills this daemon. `--no-block` does not wait for
+ * systemd's confirmation; releases before 246 do not have it.
+ */
+const SCRIPT = `while IFS= read -r line; do
+  if systemd-notify --no-block "$line" || systemd-notify "$line"; then echo done; else echo failed; fi
+done`;
+
+/**
  * Tells systemd how a service is doing (sd_notify(3)), where systemd wants to know: NOTIFY_SOCKET is set.
  *
  * Node.js has no datagram sockets of unix, and a native module for a line of text now and then would be one more thing
@@ -21,7 +30,7 @@ export class Notifier {
   /**
    * Takes the variables out of `env`: what else this process starts has nothing to tell.
    *
-   * @param onFailure told when nobody can be told any more; systemd will then think that the service hangs
+   * @param onFailure called with the first of several failures in a row
    */
   static start(env: NodeJS.ProcessEnv, onFailure: (reason: string) => void): Notifier {
     const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID } = env;
@@ -29,18 +38,21 @@ export class Notifier {
     delete env['WATCHDOG_USEC'];
     delete env['WATCHDOG_PID'];
     if (!NOTIFY_SOCKET) return new Notifier(undefined);
-    const script = 'while IFS= read -r line; do systemd-notify "$line" || exit; done';
-    const shell = spawn('/bin/sh', ['-c', script], {
+    const shell = spawn('/bin/sh', ['-c', SCRIPT], {
       env: { ...env, NOTIFY_SOCKET },
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     let isBroken = false;
     const fail = (reason: string): void => {
       if (!isBroken) onFailure(reason);
       isBroken = true;
     };
+    shell.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (text.includes('failed')) fail('systemd-notify failed');
+      if (text.endsWith('done\n')) isBroken = false;
+    });
     shell.once('error', ({ message }) => fail(message));
-    shell.once('exit', (code, signal) => fail(`systemd-notify ended with ${signal ?? code}`));
+    shell.once('exit', (code, signal) => fail(`its shell ended with ${signal ?? code}`));
     shell.stdin.on('error', () => undefined);
     const notifier = new Notifier(shell);
     const isOurs = WATCHDOG_PID === undefined || Number(WATCHDOG_PID) === process.pid;

@@ -18,11 +18,12 @@ export function notProtected(vm: string, state: string, what: string): GannetErr
   return refusal(`${vm} is ${state}: nothing to ${what}`, 'Protect it first: `gannet protect`.');
 }
 
-/** Its secondary has taken over, and here it runs again. */
+/** Its secondary has taken over, and here it runs, or ran, again. */
 export function secondCopy(vm: string): GannetError {
   return refusal(
-    `the secondary of ${vm} has taken over, and its old primary runs again`,
-    'Stop this QEMU: two running copies destroy each other.',
+    `the secondary of ${vm} has taken over: the guest here is a second copy, and is stopped`,
+    'The secondary has the VM. End the QEMU here. To protect the VM again, make this host its ' +
+      'new secondary and run `gannet reprotect` on the host that has taken over.',
   );
 }
 

@@ -136,6 +136,28 @@ describe('a service', () => {
     await until(() => log.includes("systemd can't be told how this service is doing"));
   });
 
+  test('goes on after systemd-notify has failed', async () => {
+    // Fails at its first line, with and without --no-block.
+    const told = path.join(dir, 'told');
+    const script = `#!/bin/sh
+for text; do :; done
+echo "$text" >> '${told}'
+[ "$text" != READY=1 ]`;
+    await writeFile(path.join(dir, 'systemd-notify'), script, { mode: 0o755 });
+    const env = { NOTIFY_SOCKET: '/nobody', PATH: `${dir}:${process.env['PATH']}` };
+    const failures: string[] = [];
+    const notifier = Notifier.start(env, (reason) => failures.push(reason));
+    undo.push(() => notifier.close());
+    const lines = async (): Promise<string[]> =>
+      (await readFile(told, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+    notifier.ready();
+    await until(() => failures.length > 0);
+    notifier.status('well');
+    await until(async () => (await lines()).includes('STATUS=well'));
+    expect(failures).toEqual(['systemd-notify failed']);
+    expect(await lines()).toEqual(['READY=1', 'READY=1', 'STATUS=well']);
+  });
+
   test('that nobody listens to starts nothing, and hands its variables to nobody', () => {
     const env: NodeJS.ProcessEnv = { WATCHDOG_USEC: '1000', PATH: '/nowhere' };
     const notifier = Notifier.start(env, (reason) => {

@@ -71,7 +71,7 @@ function optionsOf(
         : { role, state: 'seeding', epoch: 0, vm: 'ready', link: 'none' },
     onLiveness: () => undefined,
     onStatus: () => undefined,
-    onNotice: () => undefined,
+    onNotice: () => false,
     onAsk: () => Promise.resolve(null),
     onRefused: (reason) => refused.push(reason),
   };

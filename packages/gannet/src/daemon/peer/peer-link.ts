@@ -18,6 +18,7 @@ import {
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
+import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
 
@@ -30,7 +31,8 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** The other end has said how it is; `before` is what it said last. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => void;
+  /** @returns whether what the notice wants is done; the other end is told */
+  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => boolean;
   /** What this side looks like, for `gannet check` of the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A peer that is refused, or that is not one: for the log. */
@@ -39,7 +41,14 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly credentials?: Credentials | undefined;
 }
 
+interface Untold {
+  readonly message: PeerMessage;
+  readonly resolve: (isDone: boolean) => void;
+}
+
 const RECONNECT_MS = 200;
+/** For a new connection, TLS included: far less than TCP takes to give an attempt up. */
+const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
 const CHECKS_PER_LIMIT = 10;
 
@@ -48,7 +57,7 @@ export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #untold = new Map<number, { message: PeerMessage; resolve: () => void }>();
+  readonly #untold = new Map<number, Untold>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
@@ -97,14 +106,27 @@ export class PeerLink {
     return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
   }
 
-  /** Tells the other end, again after each reconnect, until it has acknowledged. */
-  tell(notice: PeerNotice, replica?: string): Promise<void> {
+  /**
+   * Tells the other end, again after each reconnect, until it has acknowledged or it is withdrawn.
+   *
+   * @returns whether the other end has done what the notice wants; false if it was withdrawn
+   */
+  tell(notice: PeerNotice, replica?: string): Promise<boolean> {
     const number = this.#nextNumber++;
     const message: PeerMessage = { type: 'tell', number, notice, replica };
     return new Promise((resolve) => {
       this.#untold.set(number, { message, resolve });
       this.#send(message);
     });
+  }
+
+  /** What was not acknowledged yet is not true any more. */
+  withdraw(notice: PeerNotice): void {
+    for (const [number, { message, resolve }] of this.#untold) {
+      if (message.type !== 'tell' || message.notice !== notice) continue;
+      this.#untold.delete(number);
+      resolve(false);
+    }
   }
 
   /**
@@ -160,7 +182,11 @@ export class PeerLink {
     const http = this.#makeServer(address);
     this.#server = http;
     http.on('connection', (socket: Socket) => this.#pending.receive(socket));
-    const sockets = new WebSocketServer({ server: http, maxPayload: PEER_MESSAGE_BYTES_MAX });
+    const sockets = new WebSocketServer({
+      server: http,
+      maxPayload: PEER_MESSAGE_BYTES_MAX,
+      verifyClient: ({ req }: { req: IncomingMessage }) => this.#isNoBrowser(req),
+    });
     sockets.on('error', () => undefined);
     sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
     if (address.type === 'unix') await rm(address.path, { force: true });
@@ -203,6 +229,15 @@ export class PeerLink {
     return server;
   }
 
+  /** A daemon sends no Origin. A web page in some browser does, and cannot leave it out. */
+  #isNoBrowser({ headers: { origin }, socket }: IncomingMessage): boolean {
+    if (origin === undefined) return true;
+    this.#pending.accept(socket);
+    const from = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.options.onRefused(`it is a web page of ${origin.slice(0, 200)}`, from);
+    return false;
+  }
+
   /** Over TLS only those may speak whose name is on the list. */
   #admit(socket: WebSocket, { socket: connection }: IncomingMessage): void {
     const { credentials, onRefused } = this.options;
@@ -225,7 +260,10 @@ export class PeerLink {
     try {
       socket = new WebSocket(urlOf(address), {
         ...(address.type === 'inet' && address.tls ? this.options.credentials?.client() : {}),
-        handshakeTimeout: this.options.highMs,
+        handshakeTimeout: Math.min(
+          this.options.highMs,
+          Math.max(this.options.lowMs, CONNECT_MS_MIN),
+        ),
         maxPayload: PEER_MESSAGE_BYTES_MAX,
       });
     } catch (error) {
@@ -233,11 +271,29 @@ export class PeerLink {
       this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
       return;
     }
-    socket.once('open', () => this.#adopt(socket, textOf(address)));
+    socket.once('open', () => {
+      this.#watchSilence(socket);
+      this.#adopt(socket, textOf(address));
+    });
     socket.on('error', (error) => this.#noteRefusal(error, address));
     socket.once('close', () => {
       if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
     });
+  }
+
+  /**
+   * After a cut, TCP tries an old connection again only after a pause that has grown with the cut.
+   * A new one works at once, so an old one that has gone silent is not waited for.
+   */
+  #watchSilence(socket: WebSocket): void {
+    const start = (): SuspendAwareTimer =>
+      new SuspendAwareTimer(this.options.lowMs, () => socket.terminate());
+    let timer = start();
+    socket.on('message', () => {
+      timer.stop();
+      timer = start();
+    });
+    socket.once('close', () => timer.stop());
   }
 
   /** The newest connection is the link: an older one may be a peer that was cut off and has come back. */
@@ -284,10 +340,11 @@ export class PeerLink {
       this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
     } else if (message.type === 'tell') {
-      this.options.onNotice(message.notice, message.replica);
-      this.#send({ type: 'told', number: message.number });
+      const isDone = this.options.onNotice(message.notice, message.replica);
+      this.#send({ type: 'told', number: message.number, isDone });
     } else if (message.type === 'told') {
-      this.#untold.get(message.number)?.resolve();
+      // A daemon of version 0.1 does not say so.
+      this.#untold.get(message.number)?.resolve(message.isDone ?? true);
       this.#untold.delete(message.number);
     } else if (message.type === 'answer') {
       this.#asked.get(message.number)?.(message);

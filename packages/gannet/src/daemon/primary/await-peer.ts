@@ -1,10 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressText } from '../../inspect/disk-links.js';
-import { type Address, GannetError, isDown, isFinal, type PeerStatus } from '@gannet/contract';
+import {
+  type Address,
+  GannetError,
+  isDown,
+  hasTakenOver,
+  isFinal,
+  type PeerStatus,
+} from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 
 const POLL_MS = 10;
-const RESTART = 'Start the secondary anew: its daemon first, then its QEMU with -incoming.';
+const RESTART = 'Restart the secondary: its daemon first, then its QEMU with -incoming.';
+/** A restart would end the only copy that runs. */
+const LEAVE_IT =
+  'The secondary has taken over: its QEMU is the VM, so do not restart it. Run `gannet reprotect` ' +
+  'on its host, with this one as its new secondary.';
 
 export interface PeerWait {
   readonly link: PeerLink;
@@ -18,7 +29,7 @@ export interface PeerWait {
   /** The deadline. */
   readonly signal: AbortSignal;
   /** Set, with the reason, when somebody wants it to end. */
-  readonly asked: AbortSignal;
+  readonly asked?: AbortSignal | undefined;
 }
 
 /** @throws GannetError GANNET_NOT_READY when it can't come any more, GANNET_TIMEOUT, GANNET_INTERRUPTED */
@@ -28,14 +39,15 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
   for (;;) {
     const peer = link.state === 'up' ? link.peer?.status : undefined;
     if (peer && isThere(peer)) return;
-    asked.throwIfAborted();
+    asked?.throwIfAborted();
     // What a daemon said last that has gone since is not what the next one will say.
     const isFresh = (link.peer?.silentMs ?? Infinity) < 2 * wait.heartbeatMs;
     const isHopeless =
       peer && (isFinal(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
     if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-      throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, RESTART);
+      const remedy = hasTakenOver(peer.state) ? LEAVE_IT : RESTART;
+      throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, remedy);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
       const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
@@ -45,7 +57,7 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
       const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
       throw new GannetError(
         'GANNET_TIMEOUT',
-        `waited in vain for ${what}; ${says}`,
+        `timed out waiting for ${what}; ${says}`,
         RESTART,
         'timeout',
       );

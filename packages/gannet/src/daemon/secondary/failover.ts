@@ -1,69 +1,98 @@
-import { stat } from 'node:fs/promises';
-import type { ExternalSource } from '@gannet/checkpointer';
-import type { SecondaryDriver } from '@gannet/qmp-driver';
-import type { Replica } from '@gannet/replicator';
 import {
   describeError,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   type FailoverProgress,
-  type Reporter,
   type FailoverReport,
-  GannetError,
-  hasTakenOver,
-  type PeerStatus,
-  type SecondaryConfig,
+  type Reporter,
 } from '@gannet/contract';
-import type { PeerLink } from '../peer/peer-link.js';
-import { runFence } from '../fence.js';
-import type { RoleContext } from '../role-context.js';
-import { withTimeout } from '../with-timeout.js';
+import type { FenceOutcome } from '../fence.js';
+import type { History } from '../history.js';
+import {
+  automaticStep,
+  evidenceIn,
+  type FailoverPolicy,
+  mayFence,
+  notProven,
+  type PairView,
+  unfitness,
+} from './failover-policy.js';
+import {
+  type Evidence,
+  type FailoverEvent,
+  type FailoverState,
+  type FailoverStep,
+  isStep,
+  nextFailoverState,
+} from './failover-state.js';
 
-const FAILOVER_TIMEOUT_MS = 60_000;
-/** Times `highMs`: silence of the primary after which it is fenced. */
-const PATIENCE = 2;
-const REPORT_EVERY_MS = 250;
+/** A fence of the policy's that failed is tried again after `highMs`, then twice that, up to this. */
+const RETRY_MS_MAX = 60_000;
 
-/** What a secondary knows; parts of it come and go. */
-export interface FailoverContext {
-  readonly stage: RoleContext;
-  readonly replica: Replica;
-  readonly config: () => SecondaryConfig;
-  readonly peer: () => PeerLink | undefined;
-  readonly driver: () => SecondaryDriver | undefined;
-  /** Why COLO has ended, once it has. */
-  readonly coloExit: () => string | undefined;
-  /** The VM that would take over. */
-  readonly vm: () => PeerStatus['vm'];
-  /** How long ago the last commit was, which is a sign of life of the primary. */
-  readonly commitAgeMs: () => number;
-  /** Fails over where checkpoints come by call. */
-  readonly source: ExternalSource;
+/** What a failover does to QEMU and the replica. Each is harmless when it has been done already. */
+export interface FailoverSteps {
+  /** Runs the fence command against the primary. */
+  fence(signal: AbortSignal): Promise<FenceOutcome>;
+  /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
+  free(): Promise<boolean>;
+  /** Resolves when the guest runs here, on the replica. */
+  takeOver(): Promise<void>;
+  /** Resolves when a crash loses nothing that the guest had at the takeover. */
+  journal(): Promise<void>;
+  /** Resolves when the guest runs on its local disks. */
+  move(progress: (report: FailoverProgress) => void): Promise<void>;
+  /** Resolves when the guest's packets take the way through this host. */
+  openNetwork(): Promise<void>;
 }
 
+export interface FailoverOptions {
+  readonly history: Pick<History, 'add'>;
+  readonly steps: FailoverSteps;
+  readonly policy: () => FailoverPolicy;
+  /** All that is known of the pair now; decisions are made on this value alone. */
+  readonly look: () => PairView;
+  readonly epoch: () => number;
+}
+
+/** Who wants a failover: a person or program that asked for it, or `failover: automatic`. */
+type Asker = 'caller' | 'policy';
+
+type Times = Omit<FailoverReport, 'epoch' | 'evidence'>;
+
 /**
- * Decides when a secondary takes over, and sees it through to its local disks.
+ * Decides when a secondary takes over, and sees it through to its local disks (failover-state.ts).
  *
- * It takes over only when the primary is known to be dead: by the word of the primary's own daemon that its QEMU has
- * ended, by a fence command that exited with 0, or by an operator's --force. Silence proves nothing.
+ * It takes over only when the primary is known to be dead: by the word of the primary's own daemon
+ * that its QEMU has ended, by a fence command that exited with 0, or by an operator's --force.
  */
 export class FailoverController {
-  #failover: Promise<FailoverReport> | undefined;
-  #isFencing = false;
-  /** Its guest's packets take the way through this host. */
-  #isOpen = false;
-  #isMoved = false;
-  #patience: NodeJS.Timeout | undefined;
-  #resumed: (() => void) | undefined;
-  /** All who have asked for the failover that is under way. */
+  #state: FailoverState = { phase: 'idle' };
+  /** The failover that is under way, for all who ask for it. */
+  #underWay: Promise<FailoverReport> | undefined;
+  /** Aborted when an operator forces the failover that is under way. */
+  #forced = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #failedFences = 0;
+  #retryAtMs = -Infinity;
+  #isClosed = false;
+  #startMs = 0;
+  #times: Times = { takenOverMs: 0, durableMs: 0, movedMs: 0 };
+  #networkError: Error | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
-  constructor(private readonly context: FailoverContext) {}
+  constructor(private readonly options: FailoverOptions) {}
+
+  get state(): FailoverState {
+    return this.#state;
+  }
 
   /**
-   * The secondary takes over, and moves to its local files. Asking again gives the same answer.
+   * The secondary takes over, and moves to its local files. Asking again after a failure continues
+   * with the step that failed; after a success it gives the same report.
    *
-   * @param progress hears the stages `fence` where there is one, `take over`, `journal`, `write back` with its bytes, and `local disks`
+   * @param force overrules a fence that is running, too
+   * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write back`
+   *   with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
   failOver(
@@ -71,194 +100,181 @@ export class FailoverController {
     progress: Reporter<'failover'> = () => undefined,
   ): Promise<FailoverReport> {
     this.#listeners.add(progress);
-    this.#failover ??= this.#prove(force)
-      .then((evidence) => this.#run(evidence))
-      .catch((error: unknown) => {
-        this.#failover = undefined;
-        throw error;
-      });
-    return this.#failover.finally(() => this.#listeners.delete(progress));
+    if (force) this.#forced.abort();
+    return this.#start('caller').finally(() => this.#listeners.delete(progress));
   }
 
-  /** The replica has failed over with its VM, or has diverged. */
-  resumed(): void {
-    this.#resumed?.();
-  }
-
-  /** Something has changed: where failover is automatic, and everything says that the primary is gone, fences it. */
+  /** Something has changed: acts if failover is automatic and everything says that the primary is gone. */
   consider(): void {
-    const { config, replica, stage, vm: own } = this.context;
-    const { fence, vm, secondary } = config();
-    if (secondary.failover !== 'automatic' || !fence || this.#isFencing || this.#failover) return;
-    if (!replica.mayFailOver || own() === 'lost' || !this.#isGone()) return;
-    this.#isFencing = true;
-    void runFence(fence, vm, 'primary')
-      .then(async ({ succeeded, words }) => {
-        stage.history.add('fence', { target: 'primary', succeeded, words });
-        if (succeeded) await this.failOver(true);
-      })
-      .catch((error: unknown) => {
-        const { code, message, remedy } = describeError(error);
-        stage.history.add('trouble', { code, message, remedy });
-      })
-      .finally(() => (this.#isFencing = false));
+    clearTimeout(this.#timer);
+    const isBusy = this.#underWay !== undefined || this.#state.phase !== 'idle';
+    if (this.#isClosed || isBusy) return;
+    const step = automaticStep(this.options.look(), this.options.policy());
+    if (step.kind === 'none') {
+      this.#failedFences = 0;
+      return;
+    }
+    const waitMs = step.kind === 'wait' ? step.ms : this.#retryAtMs - performance.now();
+    // A word that proves it needs no fence, so it does not wait for the next try of one.
+    if (step.kind === 'wait' || (waitMs > 0 && !evidenceIn(this.options.look()))) {
+      this.#timer = setTimeout(() => this.consider(), waitMs);
+      return;
+    }
+    this.#start('policy').catch((error: unknown) => this.#afterFailedPolicy(error));
   }
 
-  /** Looks no more by itself. */
+  /** Stops acting by itself, and stops a fence that is running. */
   close(): void {
-    clearTimeout(this.#patience);
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    if (this.#state.phase === 'proving') this.#forced.abort();
   }
 
-  /**
-   * The word of the primary's daemon counts at once. Silence counts when it has lasted twice as long as a primary takes
-   * to give its secondary up: one that lives on behind a cut network has had its secondary fenced by then. Were both to
-   * act at the same time, each would have the other killed.
-   */
-  #isGone(): boolean {
-    const link = this.context.peer();
-    const word = link?.peer?.status.vm;
-    if (word === 'lost' || word === 'hung') return true;
-    if (link?.state !== 'lost') return false;
-    const silentMs = Math.min(link.peer?.silentMs ?? 0, this.context.commitAgeMs());
-    const leftMs = PATIENCE * this.context.config().peer.highMs - silentMs;
-    if (leftMs <= 0) return true;
-    clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => this.consider(), leftMs);
-    return false;
+  #start(asker: Asker): Promise<FailoverReport> {
+    this.#underWay ??= this.#failOver(asker).finally(() => {
+      this.#underWay = undefined;
+      this.#forced = new AbortController();
+    });
+    return this.#underWay;
   }
 
-  /** @returns why the primary is taken to be dead */
-  async #prove(force: boolean): Promise<FailoverEvidence> {
-    const { replica, stage, coloExit } = this.context;
-    const { vm, fence } = this.context.config();
-    if (hasTakenOver(replica.state)) return FAILOVER_EVIDENCE.earlier;
-    if (!replica.mayFailOver) {
-      throw new GannetError(
-        'GANNET_REFUSED',
-        `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-        replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
-        'refused',
-      );
-    }
-    // Before a fence kills the only guest that is left.
-    if (this.context.vm() === 'lost') {
-      const message = `${vm} can't fail over: the secondary VM has ended`;
-      throw new GannetError('GANNET_REFUSED', message, 'Start a secondary anew.', 'refused');
-    }
-    if (force) return FAILOVER_EVIDENCE.operator;
-    const link = this.context.peer();
-    const peer = link?.state === 'up' ? link.peer?.status : undefined;
-    if (peer?.vm === 'lost' && peer.state === 'protected') {
-      return FAILOVER_EVIDENCE.proof;
-    }
-    const looksGone = replica.link.loss !== undefined || coloExit() !== undefined;
-    if (fence && (looksGone || link?.state === 'lost')) {
-      this.#tell({ stage: 'fence' });
-      const { succeeded, words } = await runFence(fence, vm, 'primary');
-      stage.history.add('fence', { target: 'primary', succeeded, words });
-      if (succeeded) return FAILOVER_EVIDENCE.fence;
-    }
-    throw new GannetError(
-      'GANNET_REFUSED',
-      `nothing proves that the primary of ${vm} is dead`,
-      'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
-      'refused',
-    );
+  async #failOver(asker: Asker): Promise<FailoverReport> {
+    let state = this.#step({ kind: 'asked' });
+    if (state.phase === 'proving') state = await this.#provenBy(asker);
+    while (isStep(state.phase)) state = await this.#carryOut(state.phase);
+    if (state.phase === 'done') return state.report;
+    throw new Error(`a failover ended as ${state.phase}`);
   }
 
-  /** A failover that failed half way goes on where it stood when it is asked for again. */
-  async #run(evidence: FailoverEvidence): Promise<FailoverReport> {
-    const { replica, stage, peer } = this.context;
-    const startMs = performance.now();
-    const since = (): number => Math.round(performance.now() - startMs);
-    stage.history.add('failover-begins', { evidence });
-    this.#tell({ stage: 'take over' });
-    if (replica.state === 'protected') await this.#takeOver();
-    const takenOverMs = since();
-    // At once: clients wait. What the guest calls durable waits for the journal all the same.
-    const networkError = await this.#openNetwork();
-    this.#tell({ stage: 'journal' });
-    if (replica.state === 'failed-over') await replica.failoverDurable();
-    const durableMs = since();
-    stage.history.add('failover-durable');
-    if (!this.#isMoved) await this.#moveToLocal();
-    if (networkError !== undefined) throw networkError;
-    const report = { epoch: replica.epoch, evidence, takenOverMs, durableMs, movedMs: since() };
-    stage.history.add('failover-done', report);
-    peer()?.beatNow();
-    return report;
-  }
-
-  async #takeOver(): Promise<void> {
-    const { config, replica, driver, source } = this.context;
-    const resumed = new Promise<void>((resolve) => (this.#resumed = resolve));
-    if (config().secondary.source === 'external') source.failOver();
-    else await driver()?.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
-    await withTimeout(resumed, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
-    if (replica.state === 'failed-over') return;
-    const message = `failover failed: ${replica.reason}`;
-    throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed again.');
-  }
-
-  /** A guest that nobody reaches must get to its disks all the same. @returns what went wrong */
-  async #openNetwork(): Promise<Error | undefined> {
-    const { config, driver, stage } = this.context;
-    if (this.#isOpen || config().network.length === 0) return undefined;
+  async #provenBy(asker: Asker): Promise<FailoverState> {
     try {
-      await driver()?.openNetwork();
-      this.#isOpen = true;
-      stage.history.add('network-open');
+      const evidence = await this.#prove(asker);
+      this.#startMs = performance.now();
+      this.options.history.add('failover-begins', { evidence: evidence.words });
+      return this.#step({ kind: 'proven', evidence });
+    } catch (error) {
+      this.#step({ kind: 'refused' });
+      throw error;
+    }
+  }
+
+  async #prove(asker: Asker): Promise<Evidence> {
+    const { look, policy } = this.options;
+    const known = evidenceIn(look());
+    if (known?.kind === 'done') return known;
+    await this.#expectFit();
+    if (this.#isForced()) return OPERATOR;
+    if (known) return known;
+    if (asker === 'policy' || mayFence(look(), policy())) {
+      this.#tell({ stage: 'fence' });
+      const { succeeded, words } = await this.options.steps.fence(this.#forced.signal);
+      this.options.history.add('fence', { target: 'primary', succeeded, words });
+      if (this.#isClosed) throw notProven(look().vm);
+      await this.#expectFit();
+      if (succeeded) return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
+      if (this.#isForced()) return OPERATOR;
+      const since = evidenceIn(look());
+      if (since) return since;
+    }
+    throw notProven(look().vm);
+  }
+
+  /** A method: it may become true while something is awaited. */
+  #isForced(): boolean {
+    return this.#forced.signal.aborted;
+  }
+
+  /** @throws GannetError GANNET_REFUSED where nothing would run after a takeover */
+  async #expectFit(): Promise<void> {
+    const { look, steps } = this.options;
+    const unfit = unfitness(look());
+    if (!unfit) return;
+    const isCurable = look().ownVm === 'hung' && !unfitness({ ...look(), ownVm: 'ready' });
+    if (!isCurable || !(await steps.free())) throw unfit;
+  }
+
+  async #carryOut(step: FailoverStep): Promise<FailoverState> {
+    const { history } = this.options;
+    try {
+      await this.#run(step);
+    } catch (error) {
+      this.#step({ kind: 'step-failed' });
+      throw error;
+    }
+    const report = { epoch: this.options.epoch(), evidence: this.#evidence, ...this.#times };
+    const state = this.#step({ kind: 'step-done', report });
+    if (state.phase === 'done') history.add('failover-done', report);
+    return state;
+  }
+
+  async #run(step: FailoverStep): Promise<void> {
+    const { steps, history } = this.options;
+    const sinceMs = (): number => Math.round(performance.now() - this.#startMs);
+    switch (step) {
+      case 'taking-over':
+        this.#tell({ stage: 'take over' });
+        await steps.takeOver();
+        this.#times = { ...this.#times, takenOverMs: sinceMs() };
+        // Clients wait for this. A guest that nobody can reach must get to its disks all the same.
+        this.#networkError = await this.#tryNetwork();
+        return;
+      case 'journaling':
+        this.#tell({ stage: 'journal' });
+        await steps.journal();
+        this.#times = { ...this.#times, durableMs: sinceMs() };
+        history.add('failover-durable');
+        return;
+      case 'moving':
+        await steps.move((report) => this.#tell(report));
+        this.#times = { ...this.#times, movedMs: sinceMs() };
+        return;
+      case 'opening-network': {
+        const error = this.#networkError;
+        this.#networkError = undefined;
+        // The first try was above; the next one is made when somebody asks again.
+        if (error !== undefined) throw error;
+        await steps.openNetwork();
+      }
+    }
+  }
+
+  async #tryNetwork(): Promise<Error | undefined> {
+    try {
+      await this.options.steps.openNetwork();
       return undefined;
     } catch (error) {
-      const { code, message, remedy } = describeError(error);
-      stage.history.add('trouble', { code, message, remedy });
-      return error instanceof Error ? error : new Error(message);
+      this.#trouble(error);
+      return error instanceof Error ? error : new Error(String(error));
     }
   }
 
-  /** With an external source there is no VM of ours to move: the exports go on serving. */
-  async #moveToLocal(): Promise<void> {
-    const { config, replica, driver, stage } = this.context;
-    const vm = driver();
-    if (!vm) return;
-    const disks = await Promise.all(
-      config().disks.map(async ({ name, device, base = '', format }) => {
-        const isBlockDevice = (await stat(base)).isBlockDevice();
-        const kind = isBlockDevice ? ('host_device' as const) : ('file' as const);
-        return { id: name, device, format, file: { driver: kind, filename: base } };
-      }),
-    );
-    // While the guest runs: the more is in the bases already, the shorter it stands still.
-    if (replica.state === 'failed-over') await this.#writeBack(() => replica.catchUp());
-    this.#tell({ stage: 'local disks' });
-    await vm.moveToLocal(disks, async () => {
-      if (replica.state !== 'retired') await replica.settle();
-    });
-    this.#isMoved = true;
-    stage.history.add('moved-to-local');
+  /** The fence has failed, or nothing could run here: try again, less and less often. */
+  #afterFailedPolicy(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#trouble(error);
+    const { highMs } = this.options.policy();
+    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failedFences++);
+    this.#retryAtMs = performance.now() + pauseMs;
+    this.consider();
   }
 
-  /** The guest goes on writing meanwhile, so that there may be more to do than there was. */
-  async #writeBack(work: () => Promise<void>): Promise<void> {
-    const left = (): number => {
-      return this.context.replica.disks.reduce(
-        (sum, { committedBytes }) => sum + committedBytes,
-        0,
-      );
-    };
-    let totalBytes = 0;
-    const tell = (): void => {
-      const leftBytes = left();
-      totalBytes = Math.max(totalBytes, leftBytes);
-      this.#tell({ stage: 'write back', doneBytes: totalBytes - leftBytes, totalBytes });
-    };
-    tell();
-    const timer = setInterval(tell, REPORT_EVERY_MS);
-    await work().finally(() => clearInterval(timer));
-    tell();
+  get #evidence(): FailoverEvidence {
+    return 'evidence' in this.#state ? this.#state.evidence.words : FAILOVER_EVIDENCE.done;
+  }
+
+  #step(event: FailoverEvent): FailoverState {
+    this.#state = nextFailoverState(this.#state, event);
+    return this.#state;
   }
 
   #tell(report: FailoverProgress): void {
     for (const listener of this.#listeners) listener(report);
   }
+
+  #trouble(error: unknown): void {
+    const { code, message, remedy } = describeError(error);
+    this.options.history.add('trouble', { code, message, remedy });
+  }
 }
+
+const OPERATOR: Evidence = { kind: 'operator', words: FAILOVER_EVIDENCE.operator };

@@ -18,7 +18,6 @@ import { inspectSecondary, type SideReport } from '../../inspect/side-report.js'
 import {
   asSecondary,
   basesOf,
-  type CommitRecord,
   type Config,
   describeError,
   GannetError,
@@ -27,7 +26,6 @@ import {
   type PeerStatus,
   type SecondaryConfig,
   type SecondaryStatus,
-  STATUS_SCHEMA,
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
@@ -38,10 +36,18 @@ import { changedKeys } from '../reload.js';
 import type { Role, RoleContext, RoleMethods } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
+import { SecondaryFailoverSteps } from './failover-steps.js';
+import { SecondaryFacts } from './secondary-facts.js';
+import {
+  diskStatus,
+  failoverPolicy,
+  pairView,
+  SEED_AGAIN,
+  secondaryPeerStatus,
+  type SecondarySides,
+  secondaryStatus,
+} from './secondary-status.js';
 import { VmWatch } from '../vm/vm-watch.js';
-
-const SEED_ANEW =
-  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
@@ -51,7 +57,8 @@ export class SecondaryRole implements Role {
   readonly name = 'secondary';
   readonly methods: RoleMethods<'secondary'> = {
     inspect: () => this.#inspect(),
-    failover: ({ force = false }, progress) => this.#failover.failOver(force, progress),
+    failover: ({ force = false }, progress) =>
+      this.#failover.failOver(force, progress).finally(() => this.#link?.beatNow()),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -66,18 +73,7 @@ export class SecondaryRole implements Role {
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
   #checkpointer: Checkpointer | undefined;
-  /** Its QEMU is there, and either waits for its primary or can't be used, for this reason. */
-  #readiness: 'awaited' | 'ready' | Error = 'awaited';
-  #coloExit: string | undefined;
-  /** Why a base does not take what is written to it, as long as it does not. */
-  #baseTrouble: string | undefined;
-  /** Why what the guest flushes after a failover is not durable, as long as it can't be. */
-  #flushTrouble: string | undefined;
-  /** Why nothing more can be spilled, as long as it can't. */
-  #spillTrouble: string | undefined;
-  #lastCommit: CommitRecord | undefined;
-  #commits = 0;
-  #committedMs = -Infinity;
+  readonly #facts = new SecondaryFacts();
   #isReleased = false;
   readonly #subscriptions: (() => void)[] = [];
 
@@ -86,16 +82,20 @@ export class SecondaryRole implements Role {
     private readonly context: RoleContext,
     private readonly replica: Replica,
   ) {
+    this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     this.#failover = new FailoverController({
-      stage: context,
-      replica,
-      config: () => this.config,
-      peer: () => this.#link,
-      driver: () => this.#driver,
-      coloExit: () => this.#coloExit,
-      vm: () => this.#vmState,
-      commitAgeMs: () => performance.now() - this.#committedMs,
-      source: this.#external,
+      history: context.history,
+      steps: new SecondaryFailoverSteps({
+        history: context.history,
+        replica,
+        vm: this.#vm,
+        source: this.#external,
+        config: () => this.config,
+        driver: () => this.#driver,
+      }),
+      policy: () => failoverPolicy(this.config, this.#link),
+      look: () => pairView(this.config, this.#facts, this.#sides),
+      epoch: () => replica.epoch,
     });
     replica.on((event) => this.#onReplica(event));
     this.#rejected = new RejectedConnections(context.history);
@@ -118,7 +118,6 @@ export class SecondaryRole implements Role {
       },
       onEvent: (event) => this.#onWriteBack(event),
     });
-    this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     const off = this.#vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
       this.#link?.beatNow();
@@ -155,44 +154,11 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    const { replica } = this;
     return {
-      schema: STATUS_SCHEMA,
-      role: 'secondary',
-      vm: this.config.vm,
-      host: hostname(),
-      heartbeatMs: this.config.peer.heartbeatMs,
-      state: replica.state,
-      reason: replica.reason,
-      mayFailOver: replica.mayFailOver,
-      epoch: replica.epoch,
-      secondaryVm: this.#vmState,
-      secondaryVmTrouble: this.#vmTrouble ?? null,
-      ...(replica.state === 'diverged' ? { needs: SEED_ANEW } : {}),
-      link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
-      coloExit: this.#coloExit ?? null,
-      baseTrouble: this.#flushTrouble ?? this.#baseTrouble ?? null,
-      checkpoints: this.#commits,
-      lastCheckpoint: this.#lastCommit ?? null,
-      buffers: {
-        ...replica.bufferBytes,
-        ...replica.memory,
-        slowedWrites: replica.slowedWrites,
-        spilled: replica.spilledBytes,
-        spillTrouble: this.#spillTrouble ?? null,
-      },
-      disks: replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
-        name,
-        sizeBytes,
-        epochsToWriteBack: committed.length,
-        backlogBytes: committedBytes,
-        requests: this.#requests.of(name),
-      })),
-      exports: replica.exports.map(({ name }) => name),
+      ...secondaryStatus(this.config, this.#facts, this.#sides),
+      disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-      peer: { pulse: this.#link?.state ?? 'none', ...this.#link?.peer },
-      uuid: replica.uuid,
     };
   }
 
@@ -238,10 +204,12 @@ export class SecondaryRole implements Role {
    * @throws GannetError GANNET_REFUSED while this is still a secondary
    */
   async release(): Promise<VmWatch> {
-    if (this.replica.state !== 'retired' || this.#vmState !== 'ready') {
+    const { state } = this.replica;
+    const vmState = this.#facts.vmState(this.#vm);
+    if (state !== 'retired' || vmState !== 'ready') {
       throw new GannetError(
         'GANNET_REFUSED',
-        `${this.config.vm} can't be a primary: the replica is ${this.replica.state}, its VM ${this.#vmState}`,
+        `${this.config.vm} can't be a primary: the replica is ${state}, its VM ${vmState}`,
         'Fail over first: `gannet failover`.',
         'refused',
       );
@@ -251,14 +219,8 @@ export class SecondaryRole implements Role {
     return this.#vm;
   }
 
-  get #vmState(): PeerStatus['vm'] {
-    const { state } = this.#vm;
-    if (state !== 'ready') return state;
-    return this.#readiness instanceof Error ? 'unusable' : this.#readiness;
-  }
-
-  get #vmTrouble(): string | undefined {
-    return this.#readiness instanceof Error ? this.#readiness.message : this.#vm.trouble;
+  get #sides(): SecondarySides {
+    return { replica: this.replica, vm: this.#vm, link: this.#link };
   }
 
   async #listen(): Promise<void> {
@@ -275,7 +237,7 @@ export class SecondaryRole implements Role {
         ...this.config.peer,
         vm: this.config.vm,
         role: 'secondary',
-        status: () => this.#peerStatus(),
+        status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
         onNotice: (notice, replica) => this.#onNotice(notice, replica),
@@ -308,17 +270,18 @@ export class SecondaryRole implements Role {
     const monitor = new QmpColoMonitor(qmp);
     const off = monitor.subscribe((event) => {
       if (event.kind !== 'colo-exit') return;
-      this.#coloExit = event.reason;
+      this.#facts.coloExit = event.reason;
       this.context.history.add('colo-exit', { reason: event.reason });
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
     this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
-    this.#readiness = 'awaited';
+    this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#coloExit = undefined;
+        this.#facts.coloExit = undefined;
+        this.#facts.doubt = undefined;
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
@@ -326,9 +289,9 @@ export class SecondaryRole implements Role {
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
         await this.#driver.prepare();
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
-      this.#readiness = 'ready';
+      this.#facts.readiness = 'ready';
     } catch (error) {
-      this.#readiness = error instanceof Error ? error : new Error(String(error));
+      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
       this.#trouble(error);
     }
     this.#link?.beatNow();
@@ -342,7 +305,7 @@ export class SecondaryRole implements Role {
 
   #spent(): GannetError {
     const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
-    return new GannetError('GANNET_NOT_READY', message, SEED_ANEW);
+    return new GannetError('GANNET_NOT_READY', message, SEED_AGAIN);
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -361,27 +324,9 @@ export class SecondaryRole implements Role {
     const { state } = this.replica;
     const isBusy = this.#vm.state === 'lost' || state === 'protected';
     const qmp = isBusy ? undefined : this.#vm.qmp;
-    const trouble = state === 'protected' ? 'it is protected' : `it is ${this.#vmState}`;
+    const trouble =
+      state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
     return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
-  }
-
-  #peerStatus(): PeerStatus {
-    const { state, epoch, link, bufferBytes, memory, spilledBytes: spilled } = this.replica;
-    const whole = link.isConnected ? 'whole' : 'none';
-    const trouble = this.#vmTrouble ?? this.#flushTrouble ?? this.#baseTrouble;
-    return {
-      host: hostname(),
-      commit: this.#lastCommit,
-      mayFailOver: this.replica.mayFailOver,
-      buffers: { ...bufferBytes, ...memory, spilled },
-      role: 'secondary',
-      state,
-      epoch,
-      vm: this.#vmState,
-      ...(trouble === undefined ? {} : { trouble }),
-      link: link.loss === undefined ? whole : 'lost',
-      replica: this.replica.uuid,
-    };
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
@@ -394,20 +339,30 @@ export class SecondaryRole implements Role {
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
       this.context.history.add('checkpoint', checkpoint);
     }
+    // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always tells.
+    const isAlone = status.state === 'alone' || status.state === 'unprotected';
+    if (isAlone && this.replica.state === 'protected') this.#outdated();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
-      if (status.state === 'protecting') this.#baseTrouble = undefined;
+      if (status.state === 'protecting') this.#facts.baseTrouble = undefined;
       this.#failover.consider();
     }
   }
 
-  #onNotice(notice: PeerNotice, replica: string | undefined): void {
-    const isOurs = replica === this.replica.uuid;
+  /** @returns whether this replica can't take over */
+  #onNotice(notice: PeerNotice, replica: string | undefined): boolean {
+    // A primary whose daemon was restarted while the link was cut does not know the replica.
+    const isOurs = replica === undefined || replica === this.replica.uuid;
     this.context.history.add('peer', { notice, isOurs });
-    if (notice === 'outdated' && isOurs) {
-      this.replica.diverge('the primary runs on without this replica');
-    }
+    if (notice !== 'outdated') return true;
+    if (isOurs) this.#outdated();
+    // A replica that this daemon does not have any more can't take over, and a new one is empty.
+    return this.replica.state === 'diverged' || this.replica.state === 'seeding';
+  }
+
+  #outdated(): void {
+    this.replica.diverge('the primary runs on without this replica');
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
@@ -440,10 +395,10 @@ export class SecondaryRole implements Role {
       this.#trouble(event.error);
       if (event.error.code === 'REPLICA_BASE_IO') this.#noteBase(event.error.message);
     } else {
-      if (event.kind === 'spill') this.#spillTrouble = event.trouble;
-      if (event.kind === 'flush') this.#flushTrouble = event.trouble;
+      if (event.kind === 'spill') this.#facts.spillTrouble = event.trouble;
+      if (event.kind === 'flush') this.#facts.flushTrouble = event.trouble;
       this.context.history.record(event);
-      if (event.kind === 'memory-pressure') void this.#link?.tell('memory-pressure');
+      if (event.kind === 'memory-pressure') this.#facts.hasMemoryPressure = true;
       this.#link?.beatNow();
       if (event.kind === 'link-lost') this.#failover.consider();
     }
@@ -453,12 +408,10 @@ export class SecondaryRole implements Role {
     this.context.history.record(event);
     if (event.kind === 'commit') {
       const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
-      this.#lastCommit = { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs };
-      this.#committedMs = performance.now();
-      this.#commits++;
+      this.#facts.committed({ epoch, committedPages, droppedPages, gateClosedMs, checkpointMs });
       this.#link?.beatNow();
-    } else if (event.kind === 'failover' || event.kind === 'diverged') {
-      this.#failover.resumed();
+    } else if (event.kind === 'doubt') {
+      this.#facts.doubt = event.reason;
     }
   }
 
@@ -469,13 +422,13 @@ export class SecondaryRole implements Role {
     } else {
       const { epochs, writes, bytes, ms } = event;
       this.context.history.add('write-back', { epochs, writes, bytes, ms });
-      if (this.#baseTrouble !== undefined) this.#noteBase(undefined);
+      if (this.#facts.baseTrouble !== undefined) this.#noteBase(undefined);
     }
   }
 
   /** The primary hears of it too: of its own it only knows that something failed. */
   #noteBase(trouble: string | undefined): void {
-    this.#baseTrouble = trouble;
+    this.#facts.baseTrouble = trouble;
     this.#link?.beatNow();
   }
 

@@ -1,8 +1,10 @@
 import { type QmpClient, QmpTimeoutError } from 'qemu-qmp-client';
 import { GannetError } from '@gannet/contract';
 
+/** `unreachable`: there is no QMP connection, which says nothing about the process. */
+export type QemuLiveness = 'responding' | 'hung' | 'unreachable';
+
 export interface OwnQemu {
-  readonly name: string;
   readonly qmp: QmpClient | undefined;
   /** For each answer. */
   readonly patienceMs: number;
@@ -11,32 +13,33 @@ export interface OwnQemu {
 }
 
 /**
- * Asks a QEMU whether it lives. One that hangs does so, most likely, on the very links to the other host that are to go:
- * they are cut, and it is asked again.
- *
- * @returns false where it has ended: there is nothing that could run on
- * @throws GannetError GANNET_TIMEOUT where it hangs all the same
+ * Asks this host's QEMU whether it responds. One that hangs does so, most likely, on the very links to
+ * the other host that are to go: they are cut, and it is asked again.
  */
-export async function isResponding(vm: OwnQemu): Promise<boolean> {
-  const before = await ask(vm);
-  if (before !== 'hung') return before === 'alive';
-  // Should it fail, the next answer says what is the matter.
-  await vm.cut().catch(() => undefined);
-  const health = await ask(vm);
-  if (health !== 'hung') return health === 'alive';
-  throw new GannetError(
+export async function livenessOf(qemu: OwnQemu): Promise<QemuLiveness> {
+  const before = await ask(qemu);
+  if (before !== 'hung') return before;
+  // If this fails, the next answer tells.
+  await qemu.cut().catch(() => undefined);
+  return ask(qemu);
+}
+
+/** For a QEMU that does not respond though its links have been cut. */
+export function stillHung(name: string, patienceMs: number): GannetError {
+  return new GannetError(
     'GANNET_TIMEOUT',
-    `the QEMU of ${vm.name} did not answer query-status in ${vm.patienceMs} ms, its links cut`,
+    `the QEMU of ${name} did not answer query-status in ${patienceMs} ms, its links cut`,
     'See what its process waits for. If it is lost, `gannet failover` on the secondary host.',
     'timeout',
   );
 }
 
-async function ask({ qmp, patienceMs }: OwnQemu): Promise<'alive' | 'hung' | 'dead'> {
+async function ask({ qmp, patienceMs }: OwnQemu): Promise<QemuLiveness> {
+  if (!qmp) return 'unreachable';
   try {
-    await qmp?.execute('query-status', undefined, { timeoutMs: patienceMs });
-    return 'alive';
+    await qmp.execute('query-status', undefined, { timeoutMs: patienceMs });
+    return 'responding';
   } catch (error) {
-    return error instanceof QmpTimeoutError ? 'hung' : 'dead';
+    return error instanceof QmpTimeoutError ? 'hung' : 'unreachable';
   }
 }

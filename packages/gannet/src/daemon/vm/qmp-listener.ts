@@ -1,6 +1,8 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Address, isLoopback } from '@gannet/contract';
+import { QEMU_PROCESSES, type QemuProcess, type QemuProcesses } from './qemu-process.js';
 
 /** One socket of the kernel's tables (proc(5), /proc/net/unix and /proc/net/tcp). */
 interface Listed {
@@ -13,33 +15,44 @@ const UNIX_LISTENS = '00010000';
 /** Of /proc/net/tcp: TCP_LISTEN. */
 const TCP_LISTENS = '0A';
 
+/** A process closes its sockets some time before it is gone. */
+const GONE_LOOKS = 20;
+const GONE_PAUSE_MS = 50;
+
 /**
- * The listening socket of a server, told from any other that takes its place or its name. QEMU has its own open from
- * start to end, whoever is connected, so that one that has closed says that the process is over: the kernel closes it
- * when the last thread has ended. That nobody answers at its path does not: anybody may remove a file.
+ * The listening socket of a QEMU, told from any other that takes its place or its name. QEMU has its
+ * own open from start to end, whoever is connected. That it has closed, and that the QEMU process that
+ * owned it is gone, says that QEMU has ended. A socket whose owner is a forwarder (`ssh -L`, socat) or
+ * is not known says nothing by its end, and neither does a path at which nobody answers: anybody may
+ * remove a file.
  */
 export class QmpListener {
   private constructor(
     private readonly address: Address,
     private readonly inodes: readonly string[],
-    private readonly file: string | undefined,
+    private readonly owners: readonly QemuProcess[],
+    private readonly processes: QemuProcesses,
   ) {}
 
-  /** Who listens at that address now; all who may be meant, where several may. */
-  static async at(address: Address): Promise<QmpListener> {
-    const [inodes, file] = await Promise.all([inodesAt(address), fileAt(address)]);
-    return new QmpListener(address, inodes, file);
+  /** Who listens at that address now; all who may be meant, if several may. */
+  static async at(address: Address, processes = QEMU_PROCESSES): Promise<QmpListener> {
+    const inodes = await inodesAt(address);
+    const file = address.type === 'unix' ? address.path : undefined;
+    const owners = inodes.length > 0 ? await processes.ownersOf(inodes, file) : [];
+    return new QmpListener(address, inodes, owners, processes);
   }
 
-  /**
-   * @param isRefused by a socket file that is there, and behind which nobody listens
-   * @returns whether it is known to have closed; false where nothing can tell
-   */
-  async hasClosed(isRefused: boolean): Promise<boolean> {
-    if (this.inodes.length === 0)
-      return isRefused && this.file !== undefined && this.file === (await fileAt(this.address));
-    // The kernel hands its table out in parts: one that changes meanwhile may be short of an entry. Hence twice.
-    return !(await this.#isListed()) && !(await this.#isListed());
+  /** @returns whether QEMU is known to have ended; false if nothing can tell */
+  async hasEnded(): Promise<boolean> {
+    if (this.inodes.length === 0 || this.owners.length === 0) return false;
+    // The kernel hands its table out in parts: one that changes meanwhile may lack an entry. Hence twice.
+    if ((await this.#isListed()) || (await this.#isListed())) return false;
+    for (let look = 1; look <= GONE_LOOKS; look++) {
+      const isGone = await Promise.all(this.owners.map((owner) => this.processes.isGone(owner)));
+      if (isGone.every(Boolean)) return true;
+      await sleep(GONE_PAUSE_MS);
+    }
+    return false;
   }
 
   async #isListed(): Promise<boolean> {
@@ -64,13 +77,6 @@ async function inodesAt(address: Address): Promise<string[]> {
 
 function inodesOf(listed: readonly Listed[], isMeant: (name: string) => boolean): string[] {
   return listed.filter(({ name }) => isMeant(name)).map(({ inode }) => inode);
-}
-
-/** Which file it is: another one at the same path is not the same. */
-async function fileAt(address: Address): Promise<string | undefined> {
-  if (address.type === 'inet') return undefined;
-  const found = await stat(address.path, { bigint: true }).catch(() => undefined);
-  return found && `${found.dev}:${found.ino}:${found.ctimeNs}`;
 }
 
 /** All that listen on this host; names are paths, or ports. */

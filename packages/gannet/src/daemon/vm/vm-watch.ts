@@ -4,6 +4,7 @@ import { type Address, describeError, GannetError } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
 import { qmpTargetOf } from '../../tls/qmp-target.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
+import { QEMU_PROCESSES, type QemuProcesses } from './qemu-process.js';
 import { QmpListener } from './qmp-listener.js';
 
 export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
@@ -13,7 +14,10 @@ const UNPROVEN =
   'nobody answers at its QMP socket, but nothing proves that it has ended: was the socket removed or replaced?';
 
 const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
-const OWN_SOCKET = 'Give Gannet a QMP socket of its own: QEMU can have several.';
+const OWN_SOCKET =
+  'Give Gannet a QMP socket of its own; QEMU can have several. If the guest stands still, QEMU hangs: ' +
+  'see what its process waits for.';
+const SEE_QEMU = 'It is tried again. See whether the configuration fits this QEMU: `gannet check`.';
 
 export interface VmHandlers {
   /** A QEMU is there. Runs before anything that it says from then on is delivered; then it is `ready`. */
@@ -26,10 +30,12 @@ export interface VmHandlers {
  * Stands beside a QEMU: waits for its QMP socket, asks it now and then whether it still answers, notices its end, and
  * waits for what comes next at that socket.
  *
- *   awaited ──► ready ◄─► hung       `lost` is the word that QEMU has ended, on which the other side may take over:
- *                 │ ▲     │           only the end of that very listening socket to which it was connected says that.
- *                 ▼ │     │           A connection that breaks, a socket file that is gone, and a socket that accepts
- *   awaited ◄─── lost ◄───┘           and says nothing do not: whatever can't be told counts as hung.
+ *   awaited ──► ready ◄─► hung     `lost` is the word that QEMU has ended, on which the other side may
+ *                 │ ▲     │         take over. Only the end of the very listening socket to which it was
+ *                 ▼ │     │         connected, and of the QEMU process that owned it, says that. A
+ *   awaited ◄─── lost ◄───┘         connection that breaks, a socket file that is gone, a forwarder that
+ *                                   ends, and a socket that accepts and says nothing do not: whatever
+ *                                   can't be known counts as hung.
  */
 export class VmWatch {
   readonly #abort = new AbortController();
@@ -38,6 +44,7 @@ export class VmWatch {
   #state: VmState = 'awaited';
   #trouble: string | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
   #qmp: QmpClient | undefined;
   /** Whose end is the end of the QEMU of the last connection. */
   #listener: Promise<QmpListener> | undefined;
@@ -45,11 +52,15 @@ export class VmWatch {
   /** The last attempt told nothing yet. */
   #isUnclear = false;
 
-  /** @param silenceMs without an answer for so long it counts as hung */
+  /**
+   * @param silenceMs without an answer for this long it counts as hung
+   * @param processes of this host, for whose socket that at `address` is
+   */
   constructor(
     private readonly address: Address,
     private readonly silenceMs: number,
     private readonly credentials?: Credentials,
+    private readonly processes: QemuProcesses = QEMU_PROCESSES,
   ) {}
 
   get state(): VmState {
@@ -79,6 +90,9 @@ export class VmWatch {
       );
     }
     const why = this.#trouble ? `: ${this.#trouble}` : '';
+    if (this.#qmp?.state === 'open') {
+      return new GannetError('GANNET_NOT_READY', `the QEMU of ${vm} can't be used${why}`, SEE_QEMU);
+    }
     const message = `the QEMU of ${vm} is ${this.#state}${why}`;
     return new GannetError('GANNET_NOT_READY', message, why === '' ? START_QEMU : OWN_SOCKET);
   }
@@ -99,6 +113,7 @@ export class VmWatch {
   async close(): Promise<void> {
     this.#abort.abort();
     clearInterval(this.#timer);
+    clearTimeout(this.#retry);
     this.#listeners.clear();
     await this.#qmp?.close();
   }
@@ -114,7 +129,7 @@ export class VmWatch {
         this.#qmp = qmp;
         this.#trouble = undefined;
         // Not awaited: whoever attends must listen before QEMU's first event.
-        this.#listener = QmpListener.at(this.address);
+        this.#listener = QmpListener.at(this.address, this.processes);
         await this.#greet(qmp);
         broke = (await qmp.closed)?.message ?? 'closed';
         clearInterval(this.#timer);
@@ -145,7 +160,7 @@ export class VmWatch {
     const isNobody = code === 'ENOENT' || code === 'ECONNREFUSED';
     const wasThere = broke !== undefined || this.#state === 'hung';
     if (isGoing || isNobody) {
-      const hasEnded = wasThere && (await this.#hasEnded(code === 'ECONNREFUSED'));
+      const hasEnded = wasThere && (await this.#hasEnded());
       if (this.#abort.signal.aborted) return 'judged';
       if (hasEnded || !wasThere) this.#trouble = undefined;
       if (hasEnded) this.#set('lost', broke ?? 'its QMP socket has closed');
@@ -160,9 +175,8 @@ export class VmWatch {
     return 'judged';
   }
 
-  async #hasEnded(isRefused: boolean): Promise<boolean> {
-    const listener = await this.#listener;
-    return listener !== undefined && (await listener.hasClosed(isRefused));
+  async #hasEnded(): Promise<boolean> {
+    return (await (await this.#listener)?.hasEnded()) ?? false;
   }
 
   /** It may well live: `lost` would be too much to say, or to go on saying. */
@@ -174,21 +188,35 @@ export class VmWatch {
     else if (isNews) this.#tell(trouble);
   }
 
+  /** Tried again until it succeeds: a QEMU in COLO that nobody watches would be worse than one trouble. */
   async #greet(qmp: QmpClient): Promise<void> {
     try {
       await this.#handlers?.onConnected(qmp);
-      // Who is not known yet could not be said to have ended.
+      // A listener that is not known yet could not be said to have ended.
       await this.#listener;
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      this.#set('awaited', describeError(error).message);
-      this.#handlers?.onTrouble(error);
+      this.#noteFailedGreeting(qmp, error);
       return;
     }
     if (qmp.state !== 'open') return;
+    this.#trouble = undefined;
     clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#ask(qmp), this.silenceMs / 4);
     this.#set('ready', 'it answers');
+  }
+
+  #noteFailedGreeting(qmp: QmpClient, error: unknown): void {
+    if (this.#abort.signal.aborted) return;
+    const { message } = describeError(error);
+    const isNews = this.#trouble !== message;
+    this.#trouble = message;
+    this.#set('awaited', message);
+    if (isNews) this.#handlers?.onTrouble(error);
+    if (qmp.state !== 'open') return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      if (qmp.state === 'open') void this.#greet(qmp);
+    }, this.silenceMs);
   }
 
   /** One question at a time: a hung QEMU is asked once. */
@@ -224,7 +252,7 @@ export class VmWatch {
 /** Why a QEMU that may well be there can't be asked. EAGAIN: its queue of connections is full. */
 function troubleOf(error: unknown, code: string): string {
   return error instanceof QmpTimeoutError || code === 'EAGAIN'
-    ? 'its QMP socket accepts and says nothing: it serves one client; is another program connected?'
+    ? 'its QMP socket accepts and says nothing: QEMU hangs, or another program is connected'
     : `what is at its QMP socket can't be asked: ${describeError(error).message}`;
 }
 

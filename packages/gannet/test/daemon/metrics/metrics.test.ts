@@ -114,7 +114,7 @@ describe('a secondary', () => {
   });
 
   test.each([
-    [FAILOVER_EVIDENCE.proof, 'proof'],
+    [FAILOVER_EVIDENCE.word, 'proof'],
     [FAILOVER_EVIDENCE.fence, 'fence'],
     [FAILOVER_EVIDENCE.operator, 'operator'],
   ])('counts a failover: %s', async (evidence, reason) => {

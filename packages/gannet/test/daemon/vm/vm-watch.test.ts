@@ -1,4 +1,6 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants, copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,10 +8,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
+import { QEMU_PROCESSES, type QemuProcesses } from '../../../src/daemon/vm/qemu-process.js';
 import { QmpListener } from '../../../src/daemon/vm/qmp-listener.js';
 import { VmWatch } from '../../../src/daemon/vm/vm-watch.js';
 
 const SILENCE_MS = 200;
+
+/** The fakes listen in this process, which counts as a QEMU that ends with its socket. */
+const HERE: QemuProcesses = {
+  ownersOf: () => Promise.resolve([{ pid: process.pid, startTicks: '1' }]),
+  isGone: () => Promise.resolve(true),
+};
 
 let dir: string;
 let socket: string;
@@ -35,7 +44,8 @@ async function listen(): Promise<ListeningFakeQemu> {
 }
 
 function watching(onConnected: (qmp: QmpClient) => void | Promise<void> = () => undefined) {
-  const watch = new VmWatch({ type: 'unix', path: socket }, SILENCE_MS);
+  const address = { type: 'unix', path: socket } as const;
+  const watch = new VmWatch(address, SILENCE_MS, undefined, HERE);
   const said: string[] = [];
   const troubles: unknown[] = [];
   const clients: QmpClient[] = [];
@@ -110,7 +120,7 @@ describe('a watch', () => {
     await new Promise<void>((resolve) => mute.listen(socket, resolve));
     const { watch, said } = watching();
     await until(() => watch.trouble !== undefined);
-    expect(watch.trouble).toMatch(/serves one client; is another program connected\?/);
+    expect(watch.trouble).toMatch(/QEMU hangs, or another program is connected/);
     expect(watch.state).toBe('awaited');
     await new Promise<void>((resolve) => {
       mute.close(() => resolve());
@@ -146,14 +156,22 @@ describe('a watch', () => {
     await until(() => watch.state === 'ready');
   });
 
-  test('is not ready when who attends to it is not', async () => {
+  test('is not ready when an attach fails, and tries again until it succeeds', async () => {
     const failure = new Error('no use');
-    const { watch, troubles, clients } = watching(() => Promise.reject(failure));
+    let tries = 0;
+    const { watch, troubles, said } = watching(() => {
+      tries += 1;
+      return tries < 3 ? Promise.reject(failure) : undefined;
+    });
     await listen();
     await until(() => troubles.length > 0);
-    expect(troubles).toEqual([failure]);
     expect(watch.state).toBe('awaited');
-    await clients[0]?.close();
+    expect(watch.trouble).toBe('no use');
+    expect(watch.refusal('web').message).toBe("the QEMU of web can't be used: no use");
+    await until(() => watch.state === 'ready');
+    // The same trouble is told once.
+    expect({ tries, troubles, said }).toEqual({ tries: 3, troubles: [failure], said: ['ready'] });
+    expect(watch.trouble).toBeUndefined();
   });
 
   test('hands its QEMU on to who attends to it next', async () => {
@@ -172,12 +190,55 @@ describe('a watch', () => {
   });
 });
 
-test('the end of what listens at a TCP port is seen', async () => {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const listener = await QmpListener.at({ type: 'inet', host: '127.0.0.1', port });
-  expect(await listener.hasClosed(true)).toBe(false);
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  expect(await listener.hasClosed(true)).toBe(true);
+describe('the end of a listener', () => {
+  async function listening() {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const address = { type: 'inet', host: '127.0.0.1', port } as const;
+    const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
+    return { address, close };
+  }
+
+  test('is that of QEMU if a QEMU process owned it and is gone', async () => {
+    const { address, close } = await listening();
+    const listener = await QmpListener.at(address, HERE);
+    expect(await listener.hasEnded()).toBe(false);
+    await close();
+    expect(await listener.hasEnded()).toBe(true);
+  });
+
+  test('is not, while that process lives', async () => {
+    const { address, close } = await listening();
+    const alive = { ...HERE, isGone: () => Promise.resolve(false) };
+    const listener = await QmpListener.at(address, alive);
+    await close();
+    expect(await listener.hasEnded()).toBe(false);
+  });
+
+  test('is not, if its owner is a forwarder', async () => {
+    const { address, close } = await listening();
+    // This process is no QEMU, whatever it forwards.
+    const listener = await QmpListener.at(address, QEMU_PROCESSES);
+    await close();
+    expect(await listener.hasEnded()).toBe(false);
+  });
+});
+
+describe('the QEMU processes of this host', () => {
+  test('own their sockets by what they have open, and are gone when they have ended', async () => {
+    const dirs = { program: path.join(dir, 'qemu-system-fake'), pipe: path.join(dir, 'qmp') };
+    await copyFile(process.execPath, dirs.program, constants.COPYFILE_FICLONE);
+    const listen = `require('net').createServer().listen(${JSON.stringify(dirs.pipe)})`;
+    const child = spawn(dirs.program, ['-e', listen], { stdio: 'ignore' });
+    undo.push(() => void child.kill('SIGKILL'));
+    const address = { type: 'unix', path: dirs.pipe } as const;
+    while (!(await stat(dirs.pipe).catch(() => undefined))) await delay(5);
+    const listener = await QmpListener.at(address);
+    expect(await listener.hasEnded()).toBe(false);
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+    expect(await listener.hasEnded()).toBe(true);
+  });
 });

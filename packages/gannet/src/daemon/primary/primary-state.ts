@@ -1,0 +1,150 @@
+import type { ProtectStage } from '@gannet/contract';
+
+/**
+ * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out what
+ * it means (protect.ts, let-go.ts, second-copy.ts).
+ *
+ * ```
+ * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected
+ *      │              ▲  ▲            │             ▲              │
+ *      │              │  └────────────┘             └──────────────┘ failed
+ *      └──────────────┴─────────► superseded ◄── any of them
+ * ```
+ */
+export type PrimaryRoleState =
+  /** This daemon has not seen its QEMU yet, so it does not know whether it is protected. */
+  | { readonly phase: 'unattached' }
+  | { readonly phase: 'unprotected' }
+  | {
+      readonly phase: 'protecting';
+      readonly before: 'unprotected' | 'alone';
+      readonly stage: ProtectStage | '';
+    }
+  /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
+  | { readonly phase: 'protected'; readonly loss: string | undefined }
+  | { readonly phase: 'letting-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
+  /** The guest runs on; the replica is outdated, whether it knows or not. */
+  | { readonly phase: 'alone' }
+  /** The secondary has taken over: this guest is a second copy and has to stand still. */
+  | { readonly phase: 'superseded' };
+
+export type PrimaryPhase = PrimaryRoleState['phase'];
+
+export type PrimaryRoleEvent =
+  /** A QEMU is there that is in no COLO, or already is. */
+  | { readonly kind: 'found-idle' }
+  | { readonly kind: 'found-protected' }
+  | { readonly kind: 'protect' }
+  | { readonly kind: 'stage'; readonly stage: ProtectStage }
+  | { readonly kind: 'protect-done' }
+  | { readonly kind: 'protect-failed' }
+  | { readonly kind: 'loss'; readonly reason: string }
+  /** What was lost is there again. */
+  | { readonly kind: 'recovered' }
+  | { readonly kind: 'let-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
+  | { readonly kind: 'let-go-done' }
+  | { readonly kind: 'let-go-failed' }
+  /** The peer has taken over; or an operator has ended that copy. */
+  | { readonly kind: 'second-copy' }
+  | { readonly kind: 'only-copy' };
+
+export type PrimaryEventKind = PrimaryRoleEvent['kind'];
+
+/** What an event does where the table does not say otherwise. */
+const OTHERWISE: Readonly<Record<PrimaryEventKind, 'same' | 'refused' | 'illegal'>> = {
+  // News of QEMU and of the peer may come at any time.
+  'found-idle': 'illegal',
+  'found-protected': 'illegal',
+  loss: 'same',
+  recovered: 'same',
+  'second-copy': 'same',
+  'only-copy': 'same',
+  // Whoever asks is told that it can't be done.
+  protect: 'refused',
+  'let-go': 'refused',
+  // Reports of what is not under way are a bug.
+  stage: 'illegal',
+  'protect-done': 'illegal',
+  'protect-failed': 'illegal',
+  'let-go-done': 'illegal',
+  'let-go-failed': 'illegal',
+};
+
+type Next<P extends PrimaryPhase> = {
+  readonly [K in PrimaryEventKind]?: (
+    event: PrimaryRoleEvent & { readonly kind: K },
+    state: PrimaryRoleState & { readonly phase: P },
+  ) => PrimaryRoleState;
+};
+
+const UNPROTECTED: PrimaryRoleState = { phase: 'unprotected' };
+const PROTECTED: PrimaryRoleState = { phase: 'protected', loss: undefined };
+const SUPERSEDED: PrimaryRoleState = { phase: 'superseded' };
+
+/** A QEMU that comes while something is under way waits for its end: see PrimaryRole. */
+const FOUND = { 'found-idle': () => UNPROTECTED, 'found-protected': () => PROTECTED };
+const COPIED = { 'second-copy': () => SUPERSEDED };
+const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
+
+export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
+  unattached: { ...FOUND, ...COPIED },
+  unprotected: {
+    ...FOUND,
+    ...COPIED,
+    protect: () => ({ phase: 'protecting', before: 'unprotected', stage: '' }),
+  },
+  protecting: {
+    ...COPIED,
+    stage: ({ stage }, state) => ({ ...state, stage }),
+    'protect-done': () => PROTECTED,
+    'protect-failed': (_event, { before }) => ({ phase: before }),
+  },
+  protected: {
+    ...FOUND,
+    ...COPIED,
+    // Acted upon once: it is said again and again.
+    loss: ({ reason }, state) => (state.loss === undefined ? { ...state, loss: reason } : state),
+    recovered: () => PROTECTED,
+    'let-go': ({ to, reason }) => ({ phase: 'letting-go', to, reason }),
+  },
+  'letting-go': {
+    ...COPIED,
+    // Another wish for the same: whether it is forced is not this table's business.
+    'let-go': same,
+    'let-go-done': (_event, { to }) => ({ phase: to }),
+    'let-go-failed': () => PROTECTED,
+  },
+  alone: {
+    ...FOUND,
+    ...COPIED,
+    protect: () => ({ phase: 'protecting', before: 'alone', stage: '' }),
+  },
+  superseded: {
+    'found-idle': same,
+    'found-protected': same,
+    // What was under way ends, and changes nothing any more.
+    stage: same,
+    'protect-done': same,
+    'protect-failed': same,
+    'let-go-done': same,
+    'let-go-failed': same,
+    'only-copy': () => UNPROTECTED,
+  },
+};
+
+/**
+ * @returns the next state, or `refused` for a wish that can't be fulfilled now
+ * @throws Error for what can't happen in this state: a bug
+ */
+export function nextPrimaryState(
+  state: PrimaryRoleState,
+  event: PrimaryRoleEvent,
+): PrimaryRoleState | 'refused' {
+  type AnyCell = (event: PrimaryRoleEvent, state: PrimaryRoleState) => PrimaryRoleState;
+  const cell = PRIMARY_TABLE[state.phase][event.kind] as AnyCell | undefined;
+  if (cell) return cell(event, state);
+  const otherwise = OTHERWISE[event.kind];
+  if (otherwise === 'same') return state;
+  if (otherwise === 'refused') return otherwise;
+  throw new Error(`a primary that is ${state.phase} cannot have ${event.kind}`);
+}

@@ -1,0 +1,77 @@
+/** What a primary reports: pure functions of what is known. */
+import { hostname } from 'node:os';
+import {
+  type PeerStatus,
+  type PrimaryConfig,
+  type PrimaryStatus,
+  type SeedsView,
+  STATUS_SCHEMA,
+} from '@gannet/contract';
+import type { PeerLink } from '../peer/peer-link.js';
+import type { VmWatch } from '../vm/vm-watch.js';
+import type { PrimaryCheckpoints } from './primary-checkpoints.js';
+import type { PrimaryRoleState } from './primary-state.js';
+
+export interface PrimarySides {
+  readonly vm: VmWatch;
+  readonly link: PeerLink;
+  readonly checkpoints: PrimaryCheckpoints;
+  readonly seed: SeedsView | undefined;
+}
+
+/** As commands and the status show it. */
+export function shownState({ phase }: PrimaryRoleState, vm: VmWatch): PrimaryStatus['state'] {
+  if (phase === 'letting-go') return 'protected';
+  if (phase !== 'unattached') return phase;
+  // Nobody at the QMP socket protects nothing; a QEMU that can't be asked may be in COLO.
+  return vm.trouble === undefined ? 'unprotected' : 'unknown';
+}
+
+export function primaryStatus(
+  config: PrimaryConfig,
+  state: PrimaryRoleState,
+  { vm, link, seed, checkpoints }: PrimarySides,
+): Omit<PrimaryStatus, 'network' | 'strangers'> {
+  return {
+    schema: STATUS_SCHEMA,
+    role: 'primary',
+    vm: config.vm,
+    host: hostname(),
+    heartbeatMs: config.peer.heartbeatMs,
+    state: shownState(state, vm),
+    stage: state.phase === 'protecting' ? state.stage : '',
+    ...(seed ? { seed } : {}),
+    primaryVm: vm.state,
+    primaryVmTrouble: vm.trouble ?? null,
+    link: config.primary.link,
+    checkpointPeriodMs: config.primary.checkpointPeriodMs,
+    epoch: link.peer?.status.epoch ?? 0,
+    lastCheckpoint: checkpoints.last ?? null,
+    peer: { pulse: link.state, ...link.peer },
+  };
+}
+
+/**
+ * A secondary gives its replica up when its primary says that it runs without it (`alone`,
+ * `unprotected`): a daemon that has not seen its QEMU yet must not say so.
+ */
+export function primaryPeerStatus(
+  config: PrimaryConfig,
+  state: PrimaryRoleState,
+  { vm, link, seed, checkpoints }: PrimarySides,
+): PeerStatus {
+  const isUnknown = state.phase === 'unattached';
+  // Whether a QEMU hangs for good shows when its links have been cut.
+  const isBeingFreed = vm.state === 'hung' && state.phase === 'letting-go';
+  return {
+    host: hostname(),
+    checkpoint: checkpoints.last,
+    seed,
+    role: 'primary',
+    state: isUnknown ? 'unknown' : shownState(state, vm),
+    epoch: link.peer?.status.epoch ?? 0,
+    vm: isBeingFreed ? 'ready' : vm.state,
+    link: 'none',
+    periodMs: config.primary.checkpointPeriodMs,
+  };
+}

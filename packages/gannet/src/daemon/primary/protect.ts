@@ -1,0 +1,196 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
+import {
+  type ProtectStage,
+  type Reporter,
+  describeError,
+  GannetError,
+  type PeerStatus,
+  type PrimaryConfig,
+  type SeedsView,
+} from '@gannet/contract';
+import type { History } from '../history.js';
+import type { PeerLink } from '../peer/peer-link.js';
+import type { LinkTls } from '../vm/link-tls.js';
+import { awaitPeer, troubleOf } from './await-peer.js';
+import { expectLinkable } from './preflight.js';
+import { memoryTo, SeedStage } from './seed-stage.js';
+import { stageFailed } from './stage-failure.js';
+
+export interface ProtectOptions {
+  readonly driver: PrimaryDriver;
+  readonly links: readonly DiskLink[];
+  readonly link: PeerLink;
+  readonly tls: LinkTls;
+  readonly history: History;
+  readonly progress: Reporter<'protect'>;
+  /** Speed limit in place of the configured one; undefined for that. */
+  readonly bytesPerSec: number | undefined;
+  /** A reload may change the period while the disks are copied. */
+  readonly config: () => PrimaryConfig;
+  readonly onStage: (stage: ProtectStage) => void;
+  readonly checkpoint: (signal: AbortSignal) => Promise<void>;
+}
+
+/** In these a lost secondary takes nothing with it that is not there again when it comes back. */
+const PATIENT: ReadonlySet<string> = new Set(['', 'check', 'seed']);
+
+/** One protect(): copies the disks, starts COLO and waits for its first commit, or rolls back. */
+export class ProtectRun {
+  readonly #cancel = new AbortController();
+  #seed: SeedStage | undefined;
+  #stage: ProtectStage | '' = '';
+
+  constructor(private readonly options: ProtectOptions) {}
+
+  get seedView(): SeedsView | undefined {
+    return this.#seed?.view;
+  }
+
+  /** @returns false if no copy is under way */
+  async setRate(bytesPerSec: number): Promise<boolean> {
+    await this.#seed?.setRate(bytesPerSec);
+    return this.#seed !== undefined;
+  }
+
+  /** The stage under way fails with this reason, and everything is rolled back. */
+  cancel(reason: GannetError): void {
+    this.#cancel.abort(reason);
+  }
+
+  /**
+   * The secondary is silent, or the primary's QEMU hangs, most likely on it. While the disks are
+   * copied, the links are cut and connected again later. After that nothing would end the wait: each
+   * write of the guest waits for the copy.
+   */
+  async lose(reason: string): Promise<void> {
+    if (this.#stage === 'seed') return this.#seed?.cut();
+    if (PATIENT.has(this.#stage)) return;
+    this.cancel(lost(reason));
+    await this.options.driver.cutLinks(this.options.config().peer.lowMs);
+  }
+
+  /**
+   * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do; everything has
+   *   been rolled back by then
+   */
+  async run(): Promise<void> {
+    try {
+      await this.#stages();
+    } catch (cause) {
+      const stage = this.#stage;
+      this.#trouble(cause, { stage });
+      throw stageFailed(stage, cause, await this.#rollBack());
+    }
+  }
+
+  async #stages(): Promise<void> {
+    const { driver, links, config, tls, progress } = this.options;
+    const { stageTimeoutMs, seedTimeoutMs, migrate: uri } = config().primary;
+    await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
+    await this.#run('seed', seedTimeoutMs, async (signal) => {
+      await tls.put();
+      this.#seed = new SeedStage({ ...this.options, config: config() });
+      return this.#seed.run(signal).finally(() => (this.#seed = undefined));
+    });
+    await this.#run('attach', stageTimeoutMs, () => driver.attach(links));
+    let periodMs = config().primary.checkpointPeriodMs;
+    await this.#run('colo', seedTimeoutMs, (signal) => {
+      periodMs = config().primary.checkpointPeriodMs;
+      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
+      return driver.startColo({ ...colo, signal });
+    });
+    await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
+      this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
+    );
+    await this.#run('finish', stageTimeoutMs, async () => {
+      await driver.finishSeed();
+      const { checkpointPeriodMs } = config().primary;
+      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
+    });
+    if (config().network.length > 0) {
+      // Of the packets before this checkpoint, the secondary has not seen all.
+      await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
+    }
+  }
+
+  async #run(
+    stage: ProtectStage,
+    timeoutMs: number,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const { onStage, progress, history, link } = this.options;
+    this.#stage = stage;
+    onStage(stage);
+    progress({ stage });
+    this.#cancel.signal.throwIfAborted();
+    if (!PATIENT.has(stage) && link.state === 'lost') throw lost('the secondary is silent');
+    await work(AbortSignal.any([this.#cancel.signal, AbortSignal.timeout(timeoutMs)]));
+    // Where the work takes no signal, its end comes with that of the links it waited for.
+    this.#cancel.signal.throwIfAborted();
+    history.add('stage-done', { stage });
+  }
+
+  async #check(signal: AbortSignal): Promise<void> {
+    await expectLinkable(this.options.driver, this.options.links);
+    const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
+    await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
+  }
+
+  #awaitPeer(
+    signal: AbortSignal,
+    what: string,
+    isThere: (status: PeerStatus) => boolean,
+  ): Promise<void> {
+    const { primary, peer } = this.options.config();
+    const { link } = this.options;
+    const asked = this.#cancel.signal;
+    return awaitPeer({ ...peer, link, address: primary.peer, what, isThere, signal, asked });
+  }
+
+  /**
+   * Nothing has been changed before the check is done.
+   *
+   * @returns what the secondary says is wrong with it, if it does
+   */
+  async #rollBack(): Promise<string | undefined> {
+    if (this.#stage === 'check') return undefined;
+    const { driver, tls, link, config } = this.options;
+    await driver.rollback().catch((error: unknown) => {
+      this.#trouble(error, { stage: 'rollback' });
+    });
+    await tls.drop();
+    if (this.#cancel.signal.aborted) return undefined;
+    return troubleOf(link, config().peer.heartbeatMs);
+  }
+
+  #trouble(error: unknown, details: object): void {
+    const { code, message, remedy } = describeError(error);
+    this.options.history.add('trouble', { code, message, remedy, ...details });
+  }
+}
+
+function lost(reason: string): GannetError {
+  const remedy = 'See the link between the hosts and the secondary, then protect again.';
+  return new GannetError('GANNET_NOT_READY', reason, remedy);
+}
+
+/** Tells a secondary that it is outdated, and again after each reconnect until that is done. */
+export class OutdatedNotice {
+  #told: Promise<boolean> | undefined;
+
+  constructor(private readonly link: PeerLink) {}
+
+  /** @returns whether the secondary has answered that it can't take over any more */
+  tell(replica: string | undefined, patienceMs: number): Promise<boolean> {
+    this.#told ??= this.link.tell('outdated', replica);
+    const waitMs = this.link.state === 'lost' ? 0 : patienceMs;
+    return Promise.race([this.#told, sleep(waitMs).then(() => false)]);
+  }
+
+  /** A new protection: what was said of the one before must not reach it. */
+  forget(): void {
+    this.#told = undefined;
+    this.link.withdraw('outdated');
+  }
+}

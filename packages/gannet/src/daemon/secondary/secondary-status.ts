@@ -1,0 +1,128 @@
+/** What a secondary reports, and what its failover decides on: pure functions of what is known. */
+import { hostname } from 'node:os';
+import type { Replica } from '@gannet/replicator';
+import {
+  type PeerStatus,
+  type SecondaryConfig,
+  type SecondaryStatus,
+  STATUS_SCHEMA,
+} from '@gannet/contract';
+import type { PeerLink } from '../peer/peer-link.js';
+import type { VmWatch } from '../vm/vm-watch.js';
+import { type FailoverPolicy, type PairView, unfitness } from './failover-policy.js';
+import type { RequestTally } from './request-tally.js';
+import type { SecondaryFacts } from './secondary-facts.js';
+
+export const SEED_AGAIN =
+  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
+
+export interface SecondarySides {
+  readonly replica: Replica;
+  readonly vm: VmWatch;
+  readonly link: PeerLink | undefined;
+}
+
+export function pairView(
+  { vm, secondary }: SecondaryConfig,
+  facts: SecondaryFacts,
+  sides: SecondarySides,
+): PairView {
+  const { state, reason, link } = sides.replica;
+  const { status, silentMs = 0 } = sides.link?.peer ?? {};
+  return {
+    vm,
+    replica: { state, reason, loss: link.loss },
+    doubt: facts.doubt,
+    ownVm: secondary.source === 'external' ? undefined : facts.vmState(sides.vm),
+    coloExit: facts.coloExit,
+    peer: { liveness: sides.link?.state ?? 'none', status, silentMs },
+    commitAgeMs: performance.now() - facts.committedMs,
+  };
+}
+
+/** The period is the primary's own, as it said last; it may have changed since this was configured. */
+export function failoverPolicy(
+  { secondary, primary, fence, peer }: SecondaryConfig,
+  link: PeerLink | undefined,
+): FailoverPolicy {
+  return {
+    isAutomatic: secondary.failover === 'automatic',
+    hasFence: fence !== undefined,
+    highMs: peer.highMs,
+    periodMs: link?.peer?.status.periodMs ?? primary?.checkpointPeriodMs ?? 0,
+  };
+}
+
+export function secondaryPeerStatus(
+  config: SecondaryConfig,
+  facts: SecondaryFacts,
+  sides: SecondarySides,
+): PeerStatus {
+  const { state, epoch, link, bufferBytes, memory, spilledBytes, uuid } = sides.replica;
+  const whole = link.isConnected ? 'whole' : 'none';
+  const trouble = facts.vmTrouble(sides.vm) ?? facts.flushTrouble ?? facts.baseTrouble;
+  return {
+    host: hostname(),
+    commit: facts.lastCommit,
+    mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
+    buffers: { ...bufferBytes, ...memory, spilled: spilledBytes },
+    role: 'secondary',
+    state,
+    epoch,
+    vm: facts.vmState(sides.vm),
+    ...(trouble === undefined ? {} : { trouble }),
+    link: link.loss === undefined ? whole : 'lost',
+    replica: uuid,
+    memoryPressure: facts.hasMemoryPressure,
+  };
+}
+
+type OtherStatus = 'disks' | 'network' | 'strangers';
+
+/** All of the status that the replica, the QEMU and the peer link tell. */
+export function secondaryStatus(
+  config: SecondaryConfig,
+  facts: SecondaryFacts,
+  sides: SecondarySides,
+): Omit<SecondaryStatus, OtherStatus> {
+  const { replica, vm, link } = sides;
+  return {
+    schema: STATUS_SCHEMA,
+    role: 'secondary',
+    vm: config.vm,
+    host: hostname(),
+    heartbeatMs: config.peer.heartbeatMs,
+    state: replica.state,
+    reason: replica.reason,
+    mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
+    epoch: replica.epoch,
+    secondaryVm: facts.vmState(vm),
+    secondaryVmTrouble: facts.vmTrouble(vm) ?? null,
+    ...(replica.state === 'diverged' ? { needs: SEED_AGAIN } : {}),
+    link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
+    coloExit: facts.coloExit ?? null,
+    baseTrouble: facts.flushTrouble ?? facts.baseTrouble ?? null,
+    checkpoints: facts.commits,
+    lastCheckpoint: facts.lastCommit ?? null,
+    buffers: {
+      ...replica.bufferBytes,
+      ...replica.memory,
+      slowedWrites: replica.slowedWrites,
+      spilled: replica.spilledBytes,
+      spillTrouble: facts.spillTrouble ?? null,
+    },
+    exports: replica.exports.map(({ name }) => name),
+    peer: { pulse: link?.state ?? 'none', ...link?.peer },
+    uuid: replica.uuid,
+  };
+}
+
+export function diskStatus(replica: Replica, requests: RequestTally): SecondaryStatus['disks'] {
+  return replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
+    name,
+    sizeBytes,
+    epochsToWriteBack: committed.length,
+    backlogBytes: committedBytes,
+    requests: requests.of(name),
+  }));
+}

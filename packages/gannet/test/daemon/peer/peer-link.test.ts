@@ -1,0 +1,133 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { PeerNotice, PeerStatus } from '@gannet/contract';
+import { WebSocket } from 'ws';
+import { PeerLink, type PeerLinkOptions } from '../../../src/daemon/peer/peer-link.js';
+
+let dir: string;
+let file: string;
+let undo: (() => unknown)[];
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'gannet-peer-'));
+  file = path.join(dir, 'peer.sock');
+  undo = [() => rm(dir, { recursive: true, force: true })];
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await delay(5);
+}
+
+/** One end, and what it has been told. */
+interface End {
+  link: PeerLink;
+  readonly notices: { notice: PeerNotice; replica: string | undefined }[];
+  readonly refused: string[];
+}
+
+function optionsOf(
+  role: PeerStatus['role'],
+  end: Omit<End, 'link'>,
+  isDone = true,
+): PeerLinkOptions {
+  const state = 'protected';
+  return {
+    ...{ lowMs: 200, highMs: 2000, heartbeatMs: 50, vm: 'web', role },
+    status: () => ({ role, state, epoch: 1, vm: 'ready', link: 'none' }),
+    onLiveness: () => undefined,
+    onStatus: () => undefined,
+    onNotice: (notice, replica) => {
+      end.notices.push({ notice, replica });
+      return isDone;
+    },
+    onAsk: () => Promise.resolve({}),
+    onRefused: (reason) => end.refused.push(reason),
+  };
+}
+
+async function listening(isDone = true): Promise<End> {
+  const end = { notices: [], refused: [] };
+  const link = await PeerLink.listen(
+    { type: 'unix', path: file },
+    optionsOf('secondary', end, isDone),
+  );
+  undo.push(() => link.close());
+  return { ...end, link };
+}
+
+function dialling(at = file): End {
+  const end = { notices: [], refused: [] };
+  const link = PeerLink.dial({ type: 'unix', path: at }, optionsOf('primary', end));
+  undo.push(() => link.close());
+  return { ...end, link };
+}
+
+describe('a notice', () => {
+  test.each([true, false])('is acknowledged with whether it was done: %s', async (isDone) => {
+    const secondary = await listening(isDone);
+    const primary = dialling();
+    expect(await primary.link.tell('outdated', 'uuid-1')).toBe(isDone);
+    expect(secondary.notices).toEqual([{ notice: 'outdated', replica: 'uuid-1' }]);
+  });
+
+  test('that was withdrawn is not told any more, and was not done', async () => {
+    const primary = dialling();
+    const told = primary.link.tell('outdated');
+    primary.link.withdraw('outdated');
+    expect(await told).toBe(false);
+    const secondary = await listening();
+    expect(await primary.link.tell('leaving')).toBe(true);
+    expect(secondary.notices).toEqual([{ notice: 'leaving', replica: undefined }]);
+  });
+});
+
+describe('the end that listens', () => {
+  test('refuses a browser, which sends an Origin', async () => {
+    const secondary = await listening();
+    const browser = new WebSocket(`ws+unix:${file}:/`, { origin: 'https://evil.example' });
+    const refused = await new Promise<Error>((resolve) => browser.on('error', resolve));
+    expect(refused.message).toContain('401');
+    expect(secondary.refused).toEqual(['it is a web page of https://evil.example']);
+    expect(secondary.link.state).toBe('unknown');
+  });
+});
+
+describe('the end that dials', () => {
+  test('dials again when a connection that is still open has gone silent', async () => {
+    const { createServer, connect } = await import('node:net');
+    await listening();
+    // A cable that can be cut: what is sent goes nowhere, and nobody hears of that.
+    const cable = path.join(dir, 'cable.sock');
+    let connections = 0;
+    let isCut = false;
+    const forwarder = createServer((near) => {
+      connections += 1;
+      const far = connect(file);
+      for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+        let isDead = false;
+        from.on('data', (data) => {
+          isDead ||= isCut;
+          if (!isDead) to.write(data);
+        });
+        from.on('error', () => undefined);
+        from.on('close', () => to.destroy());
+      }
+    });
+    await new Promise<void>((resolve) => forwarder.listen(cable, resolve));
+    undo.push(() => forwarder.close());
+    const primary = dialling(cable);
+    await until(() => primary.link.state === 'up');
+    expect(connections).toBe(1);
+    isCut = true;
+    await until(() => primary.link.state !== 'up');
+    isCut = false;
+    // The old connection is dead for good: only a new one brings the link back.
+    await until(() => primary.link.state === 'up');
+    expect(connections).toBeGreaterThan(1);
+  });
+});

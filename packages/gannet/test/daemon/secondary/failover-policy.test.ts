@@ -1,0 +1,176 @@
+import { describe, expect, test } from '@jest/globals';
+import type { PeerStatus } from '@gannet/contract';
+import {
+  automaticStep,
+  evidenceIn,
+  type FailoverPolicy,
+  mayFence,
+  type PairView,
+  unfitness,
+} from '../../../src/daemon/secondary/failover-policy.js';
+
+const HIGH_MS = 5000;
+const POLICY: FailoverPolicy = {
+  isAutomatic: true,
+  hasFence: true,
+  highMs: HIGH_MS,
+  periodMs: 2000,
+};
+
+type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
+
+function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
+  return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
+}
+
+/** A secondary that is well and hears its primary. */
+function view(change: Partial<PairView> = {}): PairView {
+  return {
+    vm: 'web',
+    replica: { state: 'protected', reason: '', loss: undefined },
+    doubt: undefined,
+    ownVm: 'ready',
+    coloExit: undefined,
+    peer: { liveness: 'up', status: primary(), silentMs: 0 },
+    commitAgeMs: 100,
+    ...change,
+  };
+}
+
+function silent(silentMs: number, change: Partial<PairView> = {}): PairView {
+  return view({
+    peer: { liveness: 'lost', status: primary(), silentMs },
+    commitAgeMs: silentMs,
+    ...change,
+  });
+}
+
+const said = (status: Partial<PrimaryPeer>): PairView =>
+  view({ peer: { liveness: 'up', status: primary(status), silentMs: 0 } });
+
+const replica = (state: PairView['replica']['state']): PairView['replica'] => ({
+  state,
+  reason: '',
+  loss: undefined,
+});
+
+describe('who is unfit neither takes over nor fences', () => {
+  const unfit: readonly [string, Partial<PairView>, RegExp][] = [
+    ['it is being seeded', { replica: replica('seeding') }, /seeding/],
+    ['it has diverged', { replica: replica('diverged') }, /diverged/],
+    ['the last checkpoint is in doubt', { doubt: 'no answer' }, /no answer/],
+    ['its own VM has ended', { ownVm: 'lost' }, /secondary VM has ended/],
+    ['its own VM hangs', { ownVm: 'hung' }, /secondary VM is hung/],
+    ['its own VM is unusable', { ownVm: 'unusable' }, /secondary VM is unusable/],
+    ['its own VM is not there', { ownVm: 'awaited' }, /secondary VM is awaited/],
+  ];
+
+  test.each(unfit)('%s', (_what, change, message) => {
+    expect(unfitness(view(change))).toMatchObject({
+      code: 'GANNET_REFUSED',
+      exit: 'refused',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test.each(unfit.filter(([, { ownVm }]) => ownVm !== 'hung'))(
+    'nothing is done by itself: %s',
+    (_what, change) => {
+      expect(automaticStep(silent(3_600_000, change), POLICY)).toEqual({ kind: 'none' });
+      expect(automaticStep({ ...said({ vm: 'lost' }), ...change }, POLICY)).toEqual({
+        kind: 'none',
+      });
+    },
+  );
+
+  test('a VM that hangs may hang on its links: the failover frees it before it judges', () => {
+    const step = automaticStep(silent(3_600_000, { ownVm: 'hung' }), POLICY);
+    expect(step).toEqual({ kind: 'fail-over' });
+  });
+
+  test('without a VM of its own, checkpoints come by call, and that is fit', () => {
+    expect(unfitness(view({ ownVm: undefined }))).toBeUndefined();
+  });
+});
+
+describe('evidence', () => {
+  test("the word of the primary's daemon that its QEMU has ended", () => {
+    expect(evidenceIn(said({ vm: 'lost' }))).toMatchObject({ kind: 'word' });
+  });
+
+  test.each([
+    ['hung is not ended', said({ vm: 'hung' })],
+    [
+      'one that was not protected says nothing about this pair',
+      said({ vm: 'lost', state: 'alone' }),
+    ],
+    ['silence', silent(3_600_000)],
+    [
+      'what was said before the silence',
+      {
+        ...silent(3_600_000),
+        peer: { liveness: 'lost', status: primary({ vm: 'lost' }), silentMs: 3_600_000 },
+      } satisfies PairView,
+    ],
+    ['the end of COLO', view({ coloExit: 'error' })],
+  ])('is not: %s', (_what, seen) => {
+    expect(evidenceIn(seen)).toBeUndefined();
+  });
+
+  test.each(['failed-over', 'retired'] as const)('a replica that is %s', (state) => {
+    expect(evidenceIn(view({ replica: replica(state) }))).toMatchObject({ kind: 'done' });
+  });
+});
+
+describe('an operator may have the primary fenced', () => {
+  test.each([
+    ['silence', silent(1)],
+    ['the end of COLO', view({ coloExit: 'error' })],
+    ['a link that broke', view({ replica: { ...replica('protected'), loss: 'closed' } })],
+  ])('after %s', (_what, seen) => {
+    expect(mayFence(seen, POLICY)).toBe(true);
+    expect(mayFence(seen, { ...POLICY, hasFence: false })).toBe(false);
+  });
+
+  test('not while it is heard and works', () => {
+    expect(mayFence(view(), POLICY)).toBe(false);
+  });
+});
+
+describe('automatic failover', () => {
+  const done = { kind: 'fail-over' };
+
+  test('acts at once when the daemon of the primary says that its QEMU has ended or hangs', () => {
+    expect(automaticStep(said({ vm: 'lost' }), POLICY)).toEqual(done);
+    expect(automaticStep(said({ vm: 'hung' }), POLICY)).toEqual(done);
+    expect(automaticStep(view(), POLICY)).toEqual({ kind: 'none' });
+  });
+
+  test('needs a fence for everything but the word that QEMU has ended', () => {
+    const policy = { ...POLICY, hasFence: false };
+    expect(automaticStep(said({ vm: 'lost' }), policy)).toEqual(done);
+    expect(automaticStep(said({ vm: 'hung' }), policy)).toEqual({ kind: 'none' });
+    expect(automaticStep(silent(3_600_000), policy)).toEqual({ kind: 'none' });
+  });
+
+  test('does nothing where an operator has to', () => {
+    const policy = { ...POLICY, isAutomatic: false };
+    expect(automaticStep(silent(3_600_000), policy)).toEqual({ kind: 'none' });
+    expect(automaticStep(said({ vm: 'lost' }), policy)).toEqual({ kind: 'none' });
+  });
+
+  test('waits until the silence is twice as long as a primary waits', () => {
+    const seen = { ...silent(2 * HIGH_MS - 1), commitAgeMs: 3_600_000 };
+    expect(automaticStep(seen, POLICY)).toEqual({ kind: 'wait', ms: 1 });
+    expect(automaticStep({ ...silent(2 * HIGH_MS), commitAgeMs: Infinity }, POLICY)).toEqual(done);
+  });
+
+  test('a commit is a sign of life that may be a whole period old', () => {
+    const policy = { ...POLICY, periodMs: 60_000 };
+    // A daemon that is restarted for 11 s, while COLO is well.
+    const seen = { ...silent(11_000), commitAgeMs: 11_000 };
+    expect(automaticStep(seen, policy)).toEqual({ kind: 'wait', ms: 59_000 });
+    const later = { ...silent(70_000), commitAgeMs: 70_000 };
+    expect(automaticStep(later, policy)).toEqual(done);
+  });
+});

@@ -1,0 +1,342 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { PeerStatus } from '@gannet/contract';
+import type { FenceOutcome } from '../../../src/daemon/fence.js';
+import { FailoverController } from '../../../src/daemon/secondary/failover.js';
+import type { FailoverPolicy, PairView } from '../../../src/daemon/secondary/failover-policy.js';
+
+// Decides and carries out against steps that only note that they were called.
+
+const HIGH_MS = 1000;
+const OFF: FenceOutcome = { succeeded: true, words: 'exit code 0' };
+const BUSY: FenceOutcome = { succeeded: false, words: 'exit code 1' };
+
+type Step = 'free' | 'takeOver' | 'journal' | 'move' | 'openNetwork';
+
+class Pair {
+  readonly events: { kind: string; [detail: string]: unknown }[] = [];
+  readonly called: string[] = [];
+  readonly fails = new Map<Step, Error>();
+  fence: (signal: AbortSignal) => Promise<FenceOutcome> = () => Promise.resolve(OFF);
+  isFreed = true;
+  policy: FailoverPolicy = {
+    isAutomatic: true,
+    hasFence: true,
+    highMs: HIGH_MS,
+    periodMs: 100,
+  };
+  view: PairView = {
+    vm: 'web',
+    replica: { state: 'protected', reason: '', loss: undefined },
+    doubt: undefined,
+    ownVm: 'ready',
+    coloExit: undefined,
+    peer: { liveness: 'up', status: primary(), silentMs: 0 },
+    commitAgeMs: 0,
+  };
+  readonly controller = new FailoverController({
+    history: {
+      add: (kind, ...[details]) => void this.events.push({ kind, ...details }),
+    },
+    steps: {
+      fence: (signal) => {
+        this.called.push('fence');
+        return this.fence(signal);
+      },
+      free: async () => {
+        await this.#carryOut('free');
+        if (this.isFreed) this.view = { ...this.view, ownVm: 'ready' };
+        return this.isFreed;
+      },
+      takeOver: async () => {
+        await this.#carryOut('takeOver');
+        const replica = { ...this.view.replica, state: 'failed-over' as const };
+        this.view = { ...this.view, replica };
+      },
+      journal: () => this.#carryOut('journal'),
+      move: () => this.#carryOut('move'),
+      openNetwork: () => this.#carryOut('openNetwork'),
+    },
+    policy: () => this.policy,
+    look: () => this.view,
+    epoch: () => 7,
+  });
+
+  async #carryOut(step: Step): Promise<void> {
+    this.called.push(step);
+    const error = this.fails.get(step);
+    await Promise.resolve();
+    if (error) throw error;
+  }
+
+  /** Since the last time. */
+  get callsSince(): string[] {
+    return this.called.splice(0);
+  }
+
+  kinds(...kinds: string[]): unknown[] {
+    return this.events.filter(({ kind }) => kinds.includes(kind));
+  }
+
+  hears(status: Partial<PrimaryPeer>): void {
+    this.view = { ...this.view, peer: { liveness: 'up', status: primary(status), silentMs: 0 } };
+    this.controller.consider();
+  }
+
+  hearsNothing(silentMs: number): void {
+    const peer = { liveness: 'lost' as const, status: primary(), silentMs };
+    this.view = { ...this.view, peer, commitAgeMs: silentMs };
+    this.controller.consider();
+  }
+}
+
+type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
+
+function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
+  return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
+}
+
+/** A fence that ends when the test says so, or when it is stopped. */
+function hangingFence(): { run: Pair['fence']; end: (outcome: FenceOutcome) => void } {
+  let end: (outcome: FenceOutcome) => void = () => undefined;
+  const run = (signal: AbortSignal): Promise<FenceOutcome> =>
+    new Promise((resolve) => {
+      end = resolve;
+      signal.addEventListener('abort', () => resolve({ succeeded: false, words: 'stopped' }));
+    });
+  return { run, end: (outcome) => end(outcome) };
+}
+
+const ALL = ['takeOver', 'openNetwork', 'journal', 'move', 'openNetwork'];
+
+let pair: Pair;
+beforeEach(() => {
+  jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
+  pair = new Pair();
+});
+afterEach(() => {
+  pair.controller.close();
+  jest.useRealTimers();
+});
+
+/** Until everything that needs no time has happened. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('who asks', () => {
+  test('is refused without proof', async () => {
+    await expect(pair.controller.failOver(false)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringContaining('nothing proves'),
+    });
+    expect(pair.called).toEqual([]);
+    expect(pair.controller.state).toEqual({ phase: 'idle' });
+  });
+
+  test('and forces it has it done, and the same answer again', async () => {
+    const report = await pair.controller.failOver(true);
+    expect(report).toMatchObject({ epoch: 7, evidence: 'an operator says so' });
+    expect(pair.callsSince).toEqual(ALL);
+    expect(await pair.controller.failOver(false)).toBe(report);
+    expect(pair.callsSince).toEqual([]);
+    expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
+  });
+
+  test('while another has asked gets the same answer', async () => {
+    const both = [pair.controller.failOver(true), pair.controller.failOver(false)];
+    const [one, other] = await Promise.all(both);
+    expect(one).toBe(other);
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
+  test('with force overrules a fence that hangs, and stops it', async () => {
+    const { run } = hangingFence();
+    pair.fence = run;
+    pair.view = { ...pair.view, coloExit: 'error' };
+    const first = pair.controller.failOver(false);
+    await settle();
+    expect(pair.callsSince).toEqual(['fence']);
+    const [one, other] = await Promise.all([first, pair.controller.failOver(true)]);
+    expect(one).toBe(other);
+    expect(one).toMatchObject({ evidence: 'an operator says so' });
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
+  test('with force overrules the fence of the policy, too', async () => {
+    pair.fence = hangingFence().run;
+    pair.hears({ vm: 'hung' });
+    await settle();
+    expect(await pair.controller.failOver(true)).toMatchObject({
+      evidence: 'an operator says so',
+    });
+  });
+
+  test('after a forced one was refused is not forced by it', async () => {
+    pair.view = { ...pair.view, doubt: 'no answer' };
+    await expect(pair.controller.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    pair.view = { ...pair.view, doubt: undefined };
+    await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    expect(pair.called).toEqual([]);
+  });
+
+  test('gets the proof that has come while its fence failed', async () => {
+    const { run, end } = hangingFence();
+    pair.fence = run;
+    pair.view = { ...pair.view, coloExit: 'error' };
+    const asked = pair.controller.failOver(false);
+    await settle();
+    pair.hears({ vm: 'lost' });
+    end(BUSY);
+    expect(await asked).toMatchObject({ evidence: expect.stringContaining('daemon says') });
+  });
+});
+
+describe('who could not run does not fence', () => {
+  test.each([
+    ['in doubt', { doubt: 'no answer' }],
+    ['its own VM has ended', { ownVm: 'lost' as const }],
+    ['its own VM is unusable', { ownVm: 'unusable' as const }],
+  ])('%s', async (_what, change) => {
+    pair.view = { ...pair.view, ...change };
+    pair.hears({ vm: 'hung' });
+    pair.hearsNothing(3_600_000);
+    await settle();
+    expect(pair.called).toEqual([]);
+    await expect(pair.controller.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    expect(pair.called).toEqual([]);
+  });
+
+  test('its own VM hangs though its links are cut', async () => {
+    pair.isFreed = false;
+    pair.view = { ...pair.view, ownVm: 'hung' };
+    pair.hearsNothing(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual(['free']);
+    expect(pair.kinds('fence')).toEqual([]);
+    await expect(pair.controller.failOver(true)).rejects.toMatchObject({
+      message: expect.stringContaining('is hung'),
+    });
+  });
+
+  test('its own VM hung on its links, and is freed', async () => {
+    pair.view = { ...pair.view, ownVm: 'hung' };
+    pair.hearsNothing(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual(['free', 'fence', ...ALL]);
+  });
+
+  test('its own VM has ended while the fence ran: what was fenced stays fenced, nothing else', async () => {
+    const { run, end } = hangingFence();
+    pair.fence = run;
+    pair.hears({ vm: 'hung' });
+    await settle();
+    pair.view = { ...pair.view, ownVm: 'lost' };
+    end(OFF);
+    await settle();
+    expect(pair.callsSince).toEqual(['fence']);
+    expect(pair.kinds('fence')).toMatchObject([{ succeeded: true }]);
+  });
+});
+
+describe('by itself', () => {
+  test('it fences, and the evidence is the fence', async () => {
+    pair.hears({ vm: 'hung' });
+    await settle();
+    expect(pair.callsSince).toEqual(['fence', ...ALL]);
+    expect(pair.kinds('failover-begins')).toMatchObject([{ evidence: 'the primary is fenced' }]);
+  });
+
+  test("it needs no fence when the primary's daemon says that its QEMU has ended", async () => {
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
+  test('it waits for the whole silence', async () => {
+    pair.hearsNothing(1000);
+    await settle();
+    expect(pair.called).toEqual([]);
+    pair.view = { ...pair.view, peer: { ...pair.view.peer, silentMs: 2100 }, commitAgeMs: 2100 };
+    jest.advanceTimersByTime(1100);
+    await settle();
+    expect(pair.callsSince).toEqual(['fence', ...ALL]);
+  });
+
+  test('it tries a fence again that has failed, less and less often', async () => {
+    pair.fence = () => Promise.resolve(BUSY);
+    pair.hearsNothing(3_600_000);
+    await settle();
+    const tries: number[] = [];
+    for (const waitMs of [HIGH_MS, 2 * HIGH_MS, 4 * HIGH_MS]) {
+      jest.advanceTimersByTime(waitMs - 10);
+      await settle();
+      tries.push(pair.callsSince.length);
+      // Whatever happens meanwhile is no reason to hurry.
+      pair.controller.consider();
+      await settle();
+      jest.advanceTimersByTime(10);
+      await settle();
+    }
+    expect(tries).toEqual([1, 1, 1]);
+    pair.fence = () => Promise.resolve(OFF);
+    jest.advanceTimersByTime(8 * HIGH_MS);
+    await settle();
+    expect(pair.kinds('failover-done')).toHaveLength(1);
+  });
+
+  test('a word that comes while it waits for the next try is acted upon at once', async () => {
+    pair.fence = () => Promise.resolve(BUSY);
+    pair.hearsNothing(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual(['fence']);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
+  test('it ends with its daemon, and stops its fence', async () => {
+    pair.fence = hangingFence().run;
+    pair.hears({ vm: 'hung' });
+    await settle();
+    pair.controller.close();
+    await settle();
+    expect(pair.callsSince).toEqual(['fence']);
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
+});
+
+describe('one that failed half way', () => {
+  const failure = new Error('it did not');
+
+  test.each<[Step, string[], string[]]>([
+    ['journal', ['takeOver', 'openNetwork', 'journal'], ['journal', 'move', 'openNetwork']],
+    ['move', ['takeOver', 'openNetwork', 'journal', 'move'], ['move', 'openNetwork']],
+    ['openNetwork', ALL.slice(0, -1), ['openNetwork']],
+  ])('at %s continues there, and repeats nothing', async (step, before, after) => {
+    pair.fails.set(step, failure);
+    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    expect(pair.callsSince).toEqual(before);
+    expect(pair.kinds('failover-done')).toEqual([]);
+    pair.fails.clear();
+    // No force, and no evidence in sight: the guest runs here already.
+    await pair.controller.failOver(false);
+    expect(pair.callsSince).toEqual(after);
+    expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
+  });
+
+  test('before the guest ran here needs proof again', async () => {
+    pair.fails.set('takeOver', failure);
+    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    pair.fails.clear();
+    await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await pair.controller.failOver(true);
+    expect(pair.callsSince).toEqual(['takeOver', ...ALL]);
+  });
+
+  test('without its network still gets to its disks', async () => {
+    pair.fails.set('openNetwork', failure);
+    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    expect(pair.controller.state).toMatchObject({ phase: 'failed', at: 'opening-network' });
+    expect(pair.called).toContain('move');
+  });
+});
