@@ -24,13 +24,16 @@ const UNITS = [
   [/(^b|B)ytes$/, 'bytes'],
 ];
 
-/** @param {Record<string, any>} schema of a detail, as JSON Schema */
+/**
+ * @param {Record<string, any>} schema of a detail, as JSON Schema
+ * @returns {string}
+ */
 function typeOf(schema) {
   if (schema.anyOf) return schema.anyOf.map(typeOf).join(' or ');
   if (schema.enum) return schema.enum.map((/** @type {string} */ one) => `\`${one}\``).join(', ');
   if (schema.const !== undefined) return `\`${schema.const}\``;
   if (schema.type === 'array') return `list of ${typeOf(schema.items)}s`;
-  return schema.type;
+  return [schema.type].flat().join(' or ');
 }
 
 /**

@@ -9,6 +9,11 @@ import { EXIT, type MethodName, METHODS } from '@gannet/contract';
 const root = path.resolve(import.meta.dirname, '../..');
 const page = readFileSync(path.join(root, 'docs/reference/commands.md'), 'utf8');
 
+/** What is used of a zod schema here. */
+interface Checked {
+  safeParse(value: unknown): { readonly success: boolean };
+}
+
 /** The rows of the table whose head begins with these words, cell by cell. */
 function tableOf(head: string): string[][] {
   const [, after = ''] = page.split(`\n| ${head} |`);
@@ -43,8 +48,8 @@ describe('exit codes', () => {
 test('the methods of the control socket are those of METHODS', () => {
   const rows = (Object.keys(METHODS) as MethodName[]).map((name) => {
     const { roles, params, text } = METHODS[name];
-    const keys = Object.entries(params.shape).map(([key, schema]) => {
-      return `\`${key}\`${schema.isOptional() ? '' : ' (required)'}`;
+    const keys = Object.entries(params.shape as Record<string, Checked>).map(([key, schema]) => {
+      return `\`${key}\`${schema.safeParse(undefined).success ? '' : ' (required)'}`;
     });
     return [`\`${name}\``, roles.length === 2 ? 'both' : roles[0], keys.join(', '), text];
   });

@@ -67,8 +67,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   contract: {
     packages: ['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver'],
     folders: {
-      '.': ['config'],
+      '.': ['config', 'events'],
       config: ['.'],
+      events: ['.'],
     },
   },
   gannet: {

@@ -12,5 +12,6 @@ export {
   type EventOrigin,
   type EventRole,
   type EventSample,
+  type EventTable,
 } from './events/meaning.js';
 export { CAUSE_TEXTS, EVENTS } from './events/table.js';

@@ -37,6 +37,9 @@ export interface EventMeaning<D> {
   >;
 }
 
+/** Every kind has its meaning. */
+export type EventTable = { readonly [K in EventKind]: EventMeaning<EventDetails[K]> };
+
 /** An event of a daemon, as it is kept, shown and sent: its kind decides which details it has. */
 export type DaemonEvent<K extends EventKind = EventKind> = {
   readonly [P in EventKind]: {

@@ -4,8 +4,8 @@
  * and docs/reference/events.md all read this one table. details.ts has the details as schemas;
  * they are types here, because the web page loads this file too.
  */
-import type { EventDetails, EventKind } from './details.js';
-import type { EventMeaning, EventOrigin, EventRole, EventSample } from './meaning.js';
+import type { EventDetails } from './details.js';
+import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
   type CheckpointCause,
@@ -77,7 +77,7 @@ function inSeconds(valueMs: number | null): EventSample | undefined {
   return valueMs === null ? undefined : { value: valueMs / 1000 };
 }
 
-export const EVENTS: { readonly [K in EventKind]: EventMeaning<EventDetails[K]> } = {
+export const EVENTS: EventTable = {
   // The daemon itself.
   listening: {
     roles: SECONDARY,

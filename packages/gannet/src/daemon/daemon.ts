@@ -13,14 +13,14 @@ import {
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
-import { type DaemonMethod, methodsOf } from './control/dispatch.js';
+import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { changedKeys } from './reload.js';
-import type { Role, RoleContext } from './role-context.js';
+import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
 
 /**

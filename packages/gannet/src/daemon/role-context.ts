@@ -1,8 +1,15 @@
-import type { Config, Status } from '@gannet/contract';
-import type { RoleMethods } from './control/dispatch.js';
+import type { Config, MethodHandlers, MethodsOf, Status } from '@gannet/contract';
 import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
+
+/** Answered by the daemon, whatever its role is. `watch` is the socket's own (RpcConnections). */
+export type DaemonMethod = 'status' | 'events' | 'page' | 'reprotect' | 'watch';
+
+/** The handlers of a role. */
+export type RoleMethods<R extends 'primary' | 'secondary'> = MethodHandlers<
+  Exclude<MethodsOf<R>, DaemonMethod>
+>;
 
 /** What a role needs of the daemon that it plays in. */
 export interface RoleContext {

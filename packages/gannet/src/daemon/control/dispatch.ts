@@ -2,20 +2,10 @@
 import {
   type ControlMethod,
   GannetError,
-  type MethodHandlers,
   type MethodName,
   METHODS,
-  type MethodsOf,
   parseParams,
 } from '@gannet/contract';
-
-/** Answered by the daemon, whatever its role is. `watch` is the socket's own (RpcConnections). */
-export type DaemonMethod = 'status' | 'events' | 'page' | 'reprotect' | 'watch';
-
-/** The handlers of a role. */
-export type RoleMethods<R extends 'primary' | 'secondary'> = MethodHandlers<
-  Exclude<MethodsOf<R>, DaemonMethod>
->;
 
 /** Any handlers, called by name once the parameters have been checked. */
 type AnyHandlers = Readonly<Partial<Record<MethodName, ControlMethod>>>;

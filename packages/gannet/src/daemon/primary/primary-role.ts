@@ -19,7 +19,6 @@ import {
   type ProtectStage,
   STATUS_SCHEMA,
 } from '@gannet/contract';
-import type { RoleMethods } from '../control/dispatch.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import { awaitPeer, interrupted, lossOf, troubleOf } from './await-peer.js';
@@ -32,7 +31,7 @@ import { expectLinkable } from './preflight.js';
 import { primaryNetwork } from '../network-view.js';
 import * as refusals from '../refusals.js';
 import { changedKeys } from '../reload.js';
-import type { Role, RoleContext } from '../role-context.js';
+import type { Role, RoleContext, RoleMethods } from '../role-context.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { stageFailed } from './stage-failure.js';

@@ -29,14 +29,13 @@ import {
   type SecondaryStatus,
   STATUS_SCHEMA,
 } from '@gannet/contract';
-import type { RoleMethods } from '../control/dispatch.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import type { Role, RoleContext } from '../role-context.js';
+import type { Role, RoleContext, RoleMethods } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { VmWatch } from '../vm/vm-watch.js';

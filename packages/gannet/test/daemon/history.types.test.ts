@@ -1,7 +1,11 @@
 /** What must not compile. `tsc -p tsconfig.tests.json` fails where one of these does. */
 import { expect, test } from '@jest/globals';
-import type { History } from '../../../gannet/src/daemon/history.js';
-import type { DaemonEvent } from '../../src/events/meaning.js';
+import type { DaemonEvent } from '@gannet/contract';
+import type { History } from '../../src/daemon/history.js';
+
+function use(value: unknown): unknown {
+  return value;
+}
 
 /** Never called: it is there for the compiler. */
 function misuse(history: History, event: DaemonEvent): void {
@@ -25,8 +29,8 @@ function misuse(history: History, event: DaemonEvent): void {
   // @ts-expect-error -- a forwarded event of a kind that is not one
   history.record({ kind: 'backlog' });
   // @ts-expect-error -- a detail that not every kind has
-  void event.epoch;
-  if (event.kind === 'commit') void event.epoch.toFixed();
+  use(event.epoch);
+  if (event.kind === 'commit') use(event.epoch.toFixed());
 }
 
 test('kinds and details are checked by the compiler', () => {
