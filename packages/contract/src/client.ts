@@ -20,15 +20,15 @@ interface Pending {
 const PINGS_PER_SILENCE = 4;
 
 /**
- * A caller of a daemon's control socket. While it waits for an answer it pings the daemon: a call may take as long as
- * it wants as long as the daemon lives, and not much longer when it does not.
+ * A client of a daemon's control socket. While it waits for an answer it pings the daemon: a call may
+ * take as long as it needs while the daemon lives, and fails soon after the daemon has ended.
  */
 export class ControlClient {
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: DaemonEvent) => void>();
   #lastId = 0;
   #vigil: NodeJS.Timeout | undefined;
-  /** Counted, not timed: a caller that was itself stopped must not take its own silence for the daemon's. */
+  /** Counted, not timed: a client that was itself suspended must not blame the daemon. */
   #unansweredPings = 0;
 
   private constructor(
@@ -180,7 +180,8 @@ function silent(path: string, silenceMs: number): GannetError {
   return new GannetError(
     'GANNET_TIMEOUT',
     `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
-    'It is stopped or hangs: see its log and its process. What it was asked for it may still do; --timeout waits longer.',
+    'It is stopped or hangs: check its process and its log. It may still do what it was asked to; ' +
+      '--timeout waits longer.',
     'timeout',
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Sizes, durations and times for people. No imports and no Node.js: the web page loads this file too.
+ * Sizes, durations and times for people. No imports and no Node.js: the web page loads this file.
  */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -9,7 +9,8 @@ export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
   for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit] ?? 'B'}`;
+  const figure = value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1);
+  return `${figure} ${UNITS[unit] ?? 'B'}`;
 }
 
 /** A short time, with three figures at most. */

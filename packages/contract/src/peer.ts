@@ -18,8 +18,8 @@ import {
  *     tell     a notice that has to be acknowledged; `told` carries its number back
  *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
  *
- * A link says nothing about the VMs by its silence: it may be cut while both live. What it says while it is up is the
- * word of a daemon that stands beside its QEMU.
+ * A silent link proves nothing about the VMs: it may be cut while both run. A daemon that is heard
+ * speaks for the QEMU beside it.
  */
 export const PEER_PROTOCOL = 1;
 export const PEER_MESSAGE_BYTES_MAX = 1024 * 1024;

@@ -18,10 +18,10 @@ export const PRIMARY_STATES = [
 ] as const;
 export type PrimaryState = (typeof PRIMARY_STATES)[number];
 
-/** Instead of a state: `none` of `gannet check`, which dials without a daemon; `unknown` of a newer daemon. */
+/** Instead of a state. `none`: `gannet check` without a daemon; `unknown`: of a newer daemon. */
 export const NO_STATES = ['none', 'unknown'] as const;
 
-/** What the secondary's daemon says of its replica, in the order in which a replica may pass through. */
+/** What the secondary's daemon says about its replica. */
 export const SECONDARY_STATES = [
   'seeding',
   'protected',
@@ -98,7 +98,7 @@ export function hasTakenOver(state: string | undefined): boolean {
   return state === 'failed-over' || state === 'retired';
 }
 
-/** Nothing that a primary could wait for comes after this state: the secondary must be restarted. */
+/** No state that a primary could wait for follows: the secondary must be restarted. */
 export function isFinal(state: string | undefined): boolean {
   return state === 'diverged' || hasTakenOver(state);
 }

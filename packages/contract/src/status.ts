@@ -1,6 +1,6 @@
 /**
- * What `gannet status --json`, the control socket and the web page say of a daemon. Fields may be added under the same
- * number; one that goes, or means something else, raises it.
+ * The status of a daemon, as `gannet status --json`, the control socket and the web page have it.
+ * Fields may be added under the same number; one that is removed, or changes its meaning, raises it.
  */
 import { z } from 'zod';
 import type { OneOf } from './one-of.js';
@@ -42,7 +42,8 @@ const network = z
       state: z
         .enum(['direct', 'compared', 'walled', 'open', 'unknown'])
         .describe(
-          'primary: `direct` to its network, or `compared` with the secondary; secondary: `walled` off, or `open`',
+          'primary: `direct` to its network, or `compared` with the secondary; ' +
+            'secondary: `walled` off, or `open`',
         ),
     }),
   )

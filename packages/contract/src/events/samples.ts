@@ -1,4 +1,4 @@
-/** Typical events of each kind, for docs/reference/events.md and for tests. Nothing else imports this. */
+/** Typical events of each kind, for docs/reference/events.md and for tests only. */
 import { FAILOVER_EVIDENCE, OPERATOR_REASONS } from '../states.js';
 import type { EventDetails, EventKind } from './details.js';
 

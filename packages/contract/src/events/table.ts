@@ -1,7 +1,7 @@
 /**
  * What each kind of event means: how important it is, what people read, what they should do, and
- * what it counts in the metrics. The log, `gannet events`, `gannet watch`, the web page, the metrics
- * and docs/reference/events.md all read this one table. details.ts has the details as schemas;
+ * what it counts in the metrics. The log, `gannet events`, `gannet watch`, the web page, the
+ * metrics and docs/reference/events.md all read this one table. details.ts has the details as schemas;
  * they are types here, because the web page loads this file too.
  */
 import type { EventDetails } from './details.js';
@@ -210,10 +210,10 @@ export const EVENTS: EventTable = {
     roles: PRIMARY,
     level: 'warn',
     text: ({ reason }) => `the primary runs alone, without protection: ${reason}`,
-    remedy: ({ secondaryKnows }, origin) =>
-      secondaryKnows
-        ? reprotect(origin)
-        : `The secondary did not confirm this: make sure that it never takes over. ${reprotect(origin)}`,
+    remedy: ({ secondaryKnows }, origin) => {
+      const unsure = 'The secondary did not confirm this: make sure that it never takes over. ';
+      return `${secondaryKnows ? '' : unsure}${reprotect(origin)}`;
+    },
     metrics: {
       gannet_failover_total: ({ reason }) => {
         const isAsked = Object.values<string>(OPERATOR_REASONS).includes(reason);
@@ -236,7 +236,8 @@ export const EVENTS: EventTable = {
     remedy: ({ succeeded, target }, { role, vm }) =>
       succeeded
         ? ''
-        : `Make sure that the ${target}'s QEMU does not run, then run \`gannet failover ${vm} --force\` on this host, the ${role}'s.`,
+        : `Make sure that the ${target}'s QEMU does not run. ` +
+          `Then run \`gannet failover ${vm} --force\` on this host, the ${role}'s.`,
   },
   'taken-back': {
     roles: PRIMARY,
@@ -278,13 +279,14 @@ export const EVENTS: EventTable = {
     level: 'debug',
     isRoutine: true,
     text: ({ gateClosedMs }) =>
-      `the secondary VM stopped and resumed without a checkpoint: gate closed ${formatMs(gateClosedMs)}`,
+      `secondary VM: stopped and resumed without a checkpoint, gate closed ${formatMs(gateClosedMs)}`,
   },
   doubt: {
     roles: SECONDARY,
     level: 'warn',
     text: ({ reason }) =>
-      `cannot tell whether the last stop was a checkpoint (${reason}): no failover until the next commit`,
+      `cannot tell whether the last stop was a checkpoint (${reason}): ` +
+      'the replica cannot take over until the next commit',
   },
   'write-back': {
     roles: SECONDARY,
@@ -313,14 +315,16 @@ export const EVENTS: EventTable = {
     level: 'warn',
     text: ({ reason }) => `replication: lost (${reason})`,
     remedy: (_details, { vm }) =>
-      `The last commit is safe. If the primary is dead, run \`gannet failover ${vm}\` on this host.`,
+      'The last commit is safe. ' +
+      `If the primary is dead, run \`gannet failover ${vm}\` on this host.`,
     metrics: { gannet_link_lost_total: () => ({ value: 1, labels: { link: 'replica' } }) },
   },
   'memory-pressure': {
     roles: SECONDARY,
     level: 'warn',
     text: ({ usedBytes, softBytes }) =>
-      `buffers hold ${formatBytes(usedBytes)}, above the soft limit of ${formatBytes(softBytes)}: checkpoint requested`,
+      `buffers hold ${formatBytes(usedBytes)}, ` +
+      `above the soft limit of ${formatBytes(softBytes)}: checkpoint requested`,
   },
   spill: {
     roles: SECONDARY,
@@ -342,7 +346,7 @@ export const EVENTS: EventTable = {
     remedy: ({ trouble }) =>
       trouble === undefined
         ? ''
-        : 'On this host, repair the disk of the journal or of the base images, or free space there.',
+        : 'On this host, repair the disk of the journal or the base images, or free space there.',
   },
   'colo-exit': {
     roles: SECONDARY,
@@ -391,7 +395,8 @@ export const EVENTS: EventTable = {
     roles: SECONDARY,
     level: 'warn',
     text: ({ takenOverMs, movedMs }) =>
-      `failover done: VM running after ${formatMs(takenOverMs)}, on local disks after ${formatMs(movedMs)}`,
+      `failover done: VM running after ${formatMs(takenOverMs)}, ` +
+      `on local disks after ${formatMs(movedMs)}`,
     remedy: (_details, origin) => `Nothing protects the VM now. ${reprotect(origin)}`,
     metrics: {
       gannet_failover_total: ({ evidence }) => ({

@@ -20,7 +20,8 @@ export function createLogger(options: { role: string; level?: string | undefined
       process.stderr.isTTY ? forPeople() : combine(timestamp(), json(), priority()),
     ),
     transports: [
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston types it as an interface
+      // winston types it as an interface.
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
       new winston.transports.Console({ stderrLevels: Object.keys(winston.config.npm.levels) }),
     ],
   });
@@ -54,7 +55,7 @@ function priority(): winston.Logform.Format {
   })();
 }
 
-/** @param stream of systemd.exec(5): device and inode of what a service's stderr was at its start */
+/** @param stream JOURNAL_STREAM of systemd.exec(5): device and inode of a service's stderr */
 function isJournalStream(stream: string | undefined): boolean {
   if (stream === undefined) return false;
   const { dev, ino } = fstatSync(2);

@@ -42,13 +42,13 @@ const RECONNECT_MS = 1500;
 const EVENTS_MAX = 1500;
 const LOST = new Refusal(
   'The connection to the daemon has ended',
-  'The daemon may still carry it out: look at the state.',
+  'It may have been done all the same.',
   false,
 );
 
 /**
- * The WebSocket to the daemon: sends the token first, then asks for the status every second. Events
- * arrive by themselves.
+ * The daemon's WebSocket: sends the token first, then asks for the status every second. Events come
+ * by themselves.
  */
 export class Connection {
   #view: View = {

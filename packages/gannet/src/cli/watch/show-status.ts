@@ -2,7 +2,7 @@ import { type Status, statusSchema } from '@gannet/contract';
 import { formatTable } from '../terminal.js';
 import { renderStatus } from './render.js';
 
-/** For people. The status of a daemon of another version may not fit: then its keys are listed as they are. */
+/** For people. The status of a daemon of another version may not fit: then its keys are listed. */
 export function showStatus(result: Status): string {
   const { data } = statusSchema.safeParse(result);
   if (!data) {

@@ -82,7 +82,7 @@ export class Metrics {
     this.#epoch = epoch;
   }
 
-  /** Counters start at 0, so that the first increase is visible, and again when a survivor becomes a primary. */
+  /** Counters start at 0, to make their first increase visible, and again in another role. */
   #begin(role: Role): void {
     if (this.#started === role) return;
     this.#started = role;
