@@ -39,6 +39,7 @@ export function formatTime(iso: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
+/** A share in whole percent, such as `42 %`; a dash if the whole is 0. */
 export function formatPercent(part: number, whole: number): string {
   return whole > 0 ? `${Math.floor((100 * part) / whole)} %` : '–';
 }

@@ -169,6 +169,7 @@ type MethodAnswer<M extends MethodName> = Readonly<z.output<(typeof METHODS)[M][
 
 export type MethodHandlers<M extends MethodName> = { readonly [N in M]: MethodHandler<N> };
 
+/** Whether a daemon has a method of this name. */
 export function isMethod(name: string): name is MethodName {
   return Object.hasOwn(METHODS, name);
 }

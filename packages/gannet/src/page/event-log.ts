@@ -37,7 +37,11 @@ export function EventLog({ events, vm }: { events: readonly DaemonEvent[]; vm: s
             ><span class="sr">${word}</span></span
           >
           <span class="what">
-            ${text}${remedy === '' ? null : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`}
+            ${text}${
+              remedy === ''
+                ? null
+                : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`
+            }
           </span>
         </li>`;
       })}

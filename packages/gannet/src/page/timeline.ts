@@ -17,7 +17,11 @@ export function Timeline({ checkpoints }: { checkpoints: readonly Checkpoint[] }
   const latest = checkpoints.slice(-ROWS).reverse();
   return html`<section class="card timeline" aria-labelledby="timeline">
     <h2 id="timeline">Checkpoints</h2>
-    ${checkpoints.length === 0 ? html`<p class="none">None yet.</p>` : html`<${Chart} checkpoints=${checkpoints} />`}
+    ${
+      checkpoints.length === 0
+        ? html`<p class="none">None yet.</p>`
+        : html`<${Chart} checkpoints=${checkpoints} />`
+    }
     ${latest.length === 0 ? null : html`<${Table} rows=${latest} />`}
   </section>`;
 }
@@ -28,7 +32,7 @@ function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
   const top = niceTop(Math.max(...checkpoints.map(heightOf)));
   const percent = (ms: number): string => `${Math.max(1, (100 * ms) / top)}%`;
   const longest = formatMs(Math.max(...checkpoints.map(heightOf)));
-  const summary = `Pauses of the last ${checkpoints.length} checkpoints: the longest was ${longest}.`;
+  const summary = `Pauses of the last ${checkpoints.length} checkpoints; the longest: ${longest}.`;
   return html`<figure>
     <div class="chart" role="img" aria-label=${summary}>
       <div class="axis">
@@ -94,7 +98,8 @@ function Table({ rows }: { rows: readonly Checkpoint[] }): VNode {
 }
 
 function tipOf({ epoch, cause, pausedMs, gateClosedMs }: Checkpoint): string {
-  return `epoch ${epoch}: paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}, ${cause ?? 'cause not known'}`;
+  const times = `paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}`;
+  return `epoch ${epoch}: ${times}, ${cause ?? 'cause unknown'}`;
 }
 
 /** In percent of the pause, of which it is a part. */

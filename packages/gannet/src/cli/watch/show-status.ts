@@ -2,7 +2,7 @@ import { type Status, statusSchema } from '@gannet/contract';
 import { formatTable } from '../terminal.js';
 import { renderStatus } from './render.js';
 
-/** For people. The status of a daemon of another version may not fit: then its keys are listed. */
+/** A status as text. If the daemon's version differs and it does not fit, its keys are listed. */
 export function showStatus(result: Status): string {
   const { data } = statusSchema.safeParse(result);
   if (!data) {

@@ -88,7 +88,7 @@ describe('the status, for people', () => {
         '[ok] Protected',
         /primary +a( \(here\))?: protected, QEMU ready/,
         /secondary +b( \(here\))?: protected, QEMU ready, fit to take over/,
-        'writes connected; heartbeat up, 0.2 s ago',
+        'replication: connected; heartbeat: up, 0.2 s ago',
         'gate closed 0.40 ms, 70 pages committed, 8 dropped',
         /\[##+s+c+\.+\|\.+\] 256 MiB of 1.0 GiB/,
       ]) {
