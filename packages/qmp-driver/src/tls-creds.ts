@@ -35,7 +35,8 @@ export async function putTlsCreds(
     () => qmp.execute('object-add', object, { timeoutMs }),
     (words, cause) => {
       const message = `QEMU cannot use the TLS credentials in ${creds.dir}: ${words}`;
-      const remedy = 'See that its process may read them; docs/how-to/tls.md says how to make them.';
+      const remedy =
+        'See that its process may read them; docs/how-to/tls.md says how to make them.';
       return new LinkError('DRIVER_ADD_FAILED', message, remedy, { cause });
     },
   );
