@@ -68,7 +68,7 @@ afterAll(async () => {
 });
 
 async function urlOf(daemon: LabDaemon): Promise<string> {
-  return ((await daemon.client.call('page')) as { url: string }).url;
+  return (await daemon.client.call('page')).url;
 }
 
 async function open(daemon: LabDaemon): Promise<Page> {

@@ -29,7 +29,7 @@ async function protectedPair(options: Partial<LabPairOptions> = {}): Promise<Lab
 const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
 
 async function statusOf(daemon: LabDaemon): Promise<Json> {
-  return (await daemon.client.call('status')) as Json;
+  return await daemon.client.call('status');
 }
 
 async function expectPrimaryWell({ primary }: LabPair): Promise<void> {

@@ -512,7 +512,7 @@ describe('gannet protect', () => {
     const status = async (): Promise<Seen> => (await client.call('status', {})) as Seen;
     const reports: Record<string, unknown>[] = [];
     const done = client.call('protect', { bytesPerSec: 16 * MIB }, (report) => {
-      reports.push(report as Record<string, unknown>);
+      reports.push(report);
     });
     done.catch(() => undefined);
     await until(status, ({ seed }) => seed !== undefined && seed.doneBytes > 8 * MIB);

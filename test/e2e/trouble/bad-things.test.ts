@@ -228,7 +228,7 @@ describe('before it is protected', () => {
     try {
       await until(
         () => daemon.eventsOf('strangers'),
-        (events) => events.some(({ reason }) => /is about VM lab/.test(String(reason))),
+        (events) => events.some(({ reason }) => /is about VM lab/.test(reason)),
       );
     } finally {
       await daemon.kill();

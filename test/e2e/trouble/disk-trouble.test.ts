@@ -42,7 +42,7 @@ afterAll(async () => {
 
 async function statusOf(role: 'primary' | 'secondary'): Promise<Json> {
   const daemon = role === 'primary' ? pair.primaryDaemon : pair.secondaryDaemon;
-  return (await daemon.client.call('status')) as Json;
+  return await daemon.client.call('status');
 }
 
 /** Of `gannet status` on the secondary's host. */

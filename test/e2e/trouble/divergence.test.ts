@@ -21,7 +21,7 @@ afterEach(async () => {
 const { until, untilSo } = waiting({ patienceMs: 30_000 });
 
 async function statusOf(daemon: LabDaemon): Promise<Json> {
-  return (await daemon.client.call('status')) as Json;
+  return await daemon.client.call('status');
 }
 
 /** Asked with and without force. */
@@ -45,7 +45,7 @@ async function expectPrimaryServes({ primary }: LabPair): Promise<void> {
  * docs/explanation/architecture.md, "The gate".
  */
 const commitsOf = (pair: LabPair): number =>
-  pair.commits.filter(({ provisional }) => provisional !== true).length;
+  pair.commits.filter(({ provisional }) => !provisional).length;
 
 async function expectNoCommit(pair: LabPair, since: number): Promise<void> {
   await expectPrimaryServes(pair);

@@ -40,7 +40,7 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
 const settle = (): Promise<void> => sleep(2 * PEER.highMs);
 
 async function stateOf(daemon: LabPair['primaryDaemon']): Promise<Json> {
-  return (await daemon.client.call('status')) as Json;
+  return await daemon.client.call('status');
 }
 
 const fencesOf = (daemon: LabPair['primaryDaemon']): Json[] =>

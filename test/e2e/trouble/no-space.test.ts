@@ -130,7 +130,7 @@ it.each(['raw', 'qcow2'])(
     await resize('128m');
     await pair.protect();
     await pair.waitForCommits(3);
-    const status = async (): Promise<Json> => (await secondaryDaemon.client.call('status')) as Json;
+    const status = async (): Promise<Json> => await secondaryDaemon.client.call('status');
     expect(await status()).toMatchObject({ baseTrouble: null });
 
     const makeSpace = await fillUp();
