@@ -11,15 +11,14 @@ import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..', '..');
 const PAGE = path.join(root, 'docs', 'reference', 'config.md');
-const gannet = path.join(root, 'packages', 'gannet');
 /**
- * @typedef {import('../../packages/gannet/dist/cli/config-keys.js').ConfigKey} Key
- * @typedef {import('../../packages/gannet/dist/cli/config-keys.js').ConfigSection} Section
+ * @typedef {import('../../packages/contract/dist/index.js').ConfigKey} Key
+ * @typedef {import('../../packages/contract/dist/index.js').ConfigSection} Section
  * @typedef {{[key: string]: any}} Document a part of a file as it is written
  */
 
 /** @type {{configSections: () => Section[]}} */
-const { configSections } = await import(path.join(gannet, 'dist', 'cli', 'config-keys.js'));
+const { configSections } = await import(path.join(root, 'packages/contract/dist/index.js'));
 const { stringify } = createRequire(path.join(root, 'packages', 'contract', 'package.json'))(
   'yaml',
 );
@@ -134,7 +133,7 @@ export function renderPage() {
   return `# Configuration
 
 One YAML file describes a VM, \`/etc/gannet/VM.yaml\`, on each of its hosts; it may be the same file. A key that is not
-here is refused, and so is a value that is not what its row says: the error names both. \`gannet\` reads the file anew with
+here is refused, and so is a value that is not what its row says: the error names both. \`gannet\` reads the file again with
 each command; a daemon reads it when it starts, and the keys marked *SIGHUP* when it gets that signal, too.
 
 - **host**: whose daemon reads the key. A survivor of a failover becomes a primary, and reads that section then.

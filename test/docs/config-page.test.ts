@@ -2,8 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
-import { configKeys } from '../../packages/gannet/src/cli/config-keys.js';
+import { asPrimary, asSecondary, configKeys, parseConfig } from '@gannet/contract';
 
 type Document = Record<string, unknown>;
 

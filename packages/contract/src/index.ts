@@ -4,6 +4,7 @@ export * from './config/address.js';
 export * from './config/bytes.js';
 export * from './config/find.js';
 export * from './config/key-metadata.js';
+export * from './config/keys.js';
 export * from './config/load.js';
 export * from './config/network-card.js';
 export * from './config/paths.js';

@@ -1,7 +1,7 @@
 import type { QmpClient, QmpEvent } from 'qemu-qmp-client';
 
 /** What shows of checkpoints, and the end of the connection; `error` undefined after close(). */
-export type ColoMonitorEvent =
+export type QmpColoEvent =
   /** `atUs`: QEMU's timestamp of the event, in microseconds. */
   | { readonly kind: 'stop'; readonly atUs: number }
   | { readonly kind: 'resume'; readonly atUs: number }
@@ -31,7 +31,7 @@ export class QmpColoMonitor {
   }
 
   /** Returns the function that takes `listener` off again. `end` comes at most once, and last. */
-  subscribe(listener: (event: ColoMonitorEvent) => void): () => void {
+  subscribe(listener: (event: QmpColoEvent) => void): () => void {
     const off = this.#qmp.on((event) => {
       const colo = translate(event);
       if (colo !== undefined) listener(colo);
@@ -68,7 +68,7 @@ export class QmpColoMonitor {
   }
 }
 
-function translate(event: QmpEvent): ColoMonitorEvent | undefined {
+function translate(event: QmpEvent): QmpColoEvent | undefined {
   switch (event.event) {
     case 'STOP':
       return { kind: 'stop', atUs: microsecondsOf(event) };

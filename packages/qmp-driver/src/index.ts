@@ -19,7 +19,7 @@ export {
   WaitError,
   type WaitErrorCode,
 } from './errors.js';
-export { type ColoMonitorEvent, type ColoStatusAnswer, QmpColoMonitor } from './colo-monitor.js';
+export { type QmpColoEvent, type ColoStatusAnswer, QmpColoMonitor } from './colo-monitor.js';
 export {
   type DiskGraph,
   findDisk,

@@ -6,7 +6,7 @@
  */
 import { type DriverError, LinkError, SeedError, WaitError } from './errors.js';
 
-export type PrimaryPhase =
+export type PrimaryDriverPhase =
   /** It has no disks. */
   | 'idle'
   /** seed() is under way, or has failed. */
@@ -32,17 +32,18 @@ export type PrimaryStep =
   | 'left';
 
 /** A step that is not listed is refused. */
-const STEPS: Readonly<Record<PrimaryPhase, Readonly<Partial<Record<PrimaryStep, PrimaryPhase>>>>> =
-  {
-    idle: { seed: 'seeding', adopt: 'linked', finishSeed: 'idle', leave: 'leaving' },
-    seeding: { seeded: 'seeded', leave: 'leaving' },
-    seeded: { attach: 'seeded', attached: 'linked', leave: 'leaving' },
-    linked: {
-      ...{ attach: 'linked', attached: 'linked', startColo: 'linked', finishSeed: 'linked' },
-      leave: 'leaving',
-    },
-    leaving: { leave: 'leaving', left: 'idle' },
-  };
+const STEPS: Readonly<
+  Record<PrimaryDriverPhase, Readonly<Partial<Record<PrimaryStep, PrimaryDriverPhase>>>>
+> = {
+  idle: { seed: 'seeding', adopt: 'linked', finishSeed: 'idle', leave: 'leaving' },
+  seeding: { seeded: 'seeded', leave: 'leaving' },
+  seeded: { attach: 'seeded', attached: 'linked', leave: 'leaving' },
+  linked: {
+    ...{ attach: 'linked', attached: 'linked', startColo: 'linked', finishSeed: 'linked' },
+    leave: 'leaving',
+  },
+  leaving: { leave: 'leaving', left: 'idle' },
+};
 
 /**
  * The phase that follows a step.
@@ -51,13 +52,17 @@ const STEPS: Readonly<Record<PrimaryPhase, Readonly<Partial<Record<PrimaryStep, 
  * @throws LinkError `DRIVER_NOT_SEEDED`: a step before the one that it builds on
  * @throws WaitError `DRIVER_ABORTED`: the disks were let go while the step was under way
  */
-export function phaseAfter(phase: PrimaryPhase, next: PrimaryStep, disks: string): PrimaryPhase {
+export function phaseAfter(
+  phase: PrimaryDriverPhase,
+  next: PrimaryStep,
+  disks: string,
+): PrimaryDriverPhase {
   const after = STEPS[phase][next];
   if (after !== undefined) return after;
   throw refused(phase, next, disks);
 }
 
-function refused(phase: PrimaryPhase, next: PrimaryStep, disks: string): DriverError {
+function refused(phase: PrimaryDriverPhase, next: PrimaryStep, disks: string): DriverError {
   switch (next) {
     case 'seed':
     case 'adopt': {

@@ -53,7 +53,7 @@ import {
   type StartColoOptions,
 } from './primary-options.js';
 import { checkChildren, watchQuorums } from './disk/quorum-watch.js';
-import { phaseAfter, type PrimaryPhase, type PrimaryStep } from './primary-phase.js';
+import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
@@ -66,7 +66,7 @@ export class PrimaryDriver {
   readonly #options: Required<PrimaryOptions>;
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
-  #phase: PrimaryPhase = 'idle';
+  #phase: PrimaryDriverPhase = 'idle';
   #compared: readonly ComparedCard[] = [];
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {

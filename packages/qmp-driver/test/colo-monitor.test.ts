@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { type ColoMonitorEvent, QmpColoMonitor } from '../src/index.js';
+import { type QmpColoEvent, QmpColoMonitor } from '../src/index.js';
 import { FakeVm } from './support/fake-vm.js';
 
 /** Until everything sent so far has been received and answered. */
@@ -10,7 +10,7 @@ async function settled(qmp: Awaited<ReturnType<FakeVm['connect']>>): Promise<voi
 test('translates the events of checkpoints, and no others', async () => {
   const vm = new FakeVm();
   const qmp = await vm.connect();
-  const seen: ColoMonitorEvent[] = [];
+  const seen: QmpColoEvent[] = [];
   const off = new QmpColoMonitor(qmp).subscribe((event) => seen.push(event));
   vm.qemu.emit('STOP');
   vm.qemu.emit('QUORUM_REPORT_BAD', { 'node-name': 'x', type: 'write' });
@@ -86,7 +86,7 @@ test('a callback gets an error once, also after the end', async () => {
 test.each(['drop', 'close'] as const)('the end after %s comes once, and last', async (how) => {
   const vm = new FakeVm();
   const qmp = await vm.connect();
-  const seen: ColoMonitorEvent[] = [];
+  const seen: QmpColoEvent[] = [];
   const ended = new Promise<void>((resolve) => {
     new QmpColoMonitor(qmp).subscribe((event) => {
       seen.push(event);

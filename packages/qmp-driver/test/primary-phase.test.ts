@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { DriverError } from '../src/index.js';
-import { phaseAfter, type PrimaryPhase, type PrimaryStep } from '../src/primary-phase.js';
+import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from '../src/primary-phase.js';
 
 const BUSY = 'DRIVER_SEED_FAILED';
 const EARLY = 'DRIVER_NOT_SEEDED';
@@ -8,7 +8,7 @@ const GONE = 'DRIVER_ABORTED';
 
 /** Of each phase: what follows each step, or the code that it is refused with. */
 const STEPS = 'seed seeded attach attached adopt startColo finishSeed leave left'.split(' ');
-const TABLE: Readonly<Record<PrimaryPhase, readonly string[]>> = {
+const TABLE: Readonly<Record<PrimaryDriverPhase, readonly string[]>> = {
   idle: ['seeding', GONE, EARLY, GONE, 'linked', EARLY, 'idle', 'leaving', GONE],
   seeding: [BUSY, 'seeded', EARLY, GONE, BUSY, EARLY, EARLY, 'leaving', GONE],
   seeded: [BUSY, GONE, 'seeded', 'linked', BUSY, EARLY, EARLY, 'leaving', GONE],
@@ -28,7 +28,7 @@ describe('each cell of the table', () => {
   test.each(cells)('%s, %s: %s', (phase, step, expected) => {
     const after = (): string => {
       try {
-        return phaseAfter(phase as PrimaryPhase, step as PrimaryStep, 'vb0');
+        return phaseAfter(phase as PrimaryDriverPhase, step as PrimaryStep, 'vb0');
       } catch (error) {
         return error instanceof DriverError ? error.code : String(error);
       }

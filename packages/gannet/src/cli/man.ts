@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { buildProgram } from './cli.js';
 import { VERSION } from '../version.js';
-import { type ConfigKey, configKeys } from './config-keys.js';
+import { type ConfigKey, configKeys } from '@gannet/contract';
 import { type CommandEntry, type OptionEntry, tableOf } from './option-table.js';
 
 /** @returns the page, in the macros of man(7) */

@@ -189,14 +189,14 @@ export class Daemon {
 const IN_THE_CLEAR =
   "anybody on the network's way may read and change the VM: write tls:HOST:PORT, and drop dangerouslyAllowPlaintextBeyondLoopback";
 
-/** A survivor whose new secondary is where it listens itself would wait for itself for ever. */
+/** If its new secondary's addresses were its own, a survivor would wait for itself forever. */
 function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
   for (const key of ['nbd', 'peer'] as const) {
     if (!isDeepStrictEqual(primary[key], secondary?.[key])) continue;
     throw new GannetError(
       'GANNET_REFUSED',
       `${vm} can't be its own secondary: primary.${key} is secondary.${key}, where this daemon listens`,
-      `Let primary.${key} lead to the new secondary's host, and start this daemon anew.`,
+      `Let primary.${key} lead to the new secondary's host, and restart this daemon.`,
       'refused',
     );
   }

@@ -7,8 +7,8 @@ export async function withTimeout<T>(work: Promise<T>, ms: number, what: string)
   const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
     throw new GannetError(
       'GANNET_TIMEOUT',
-      `waited ${ms} ms in vain for ${what}`,
-      'See the log of the daemon, and QEMU.',
+      `timed out after ${ms} ms waiting for ${what}`,
+      'Read the log of this daemon; check whether QEMU still runs.',
       'timeout',
     );
   });

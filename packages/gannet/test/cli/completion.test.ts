@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildProgram } from '../../src/cli/cli.js';
-import { configKeys } from '../../src/cli/config-keys.js';
+import { configKeys } from '@gannet/contract';
 import { examplesOf } from '../../src/cli/help.js';
 import { manPage } from '../../src/cli/man.js';
 import { tableOf } from '../../src/cli/option-table.js';

@@ -9,7 +9,7 @@ import { NbdClient } from '@gannet/nbd';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { type Address, type InetAddress, type TlsConfig, tlsSchema } from '@gannet/contract';
 import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
-import { LabDaemon, LabVm } from '../../../lab/src/index.js';
+import { LabDaemon, LabVm } from '@gannet/lab';
 import { PeerLink, type PeerLinkOptions } from '../../src/daemon/peer/peer-link.js';
 import { Credentials } from '../../src/tls/credentials.js';
 

@@ -23,7 +23,7 @@ export type FailoverPhase =
   'idle' | 'securing' | 'durable' | 'retiring' | 'retired' | 'lost' | 'closed';
 
 /** The phases that may follow each phase. */
-export const FAILOVER_STEPS: Readonly<Record<FailoverPhase, readonly FailoverPhase[]>> = {
+export const FAILOVER_JOURNAL_STEPS: Readonly<Record<FailoverPhase, readonly FailoverPhase[]>> = {
   idle: ['securing', 'lost', 'closed'],
   securing: ['durable', 'lost', 'closed'],
   durable: ['retiring', 'closed'],
@@ -393,7 +393,7 @@ export class FailoverJournal {
 
   #setState(to: State): void {
     const from = this.phase;
-    if (from !== to.phase && !FAILOVER_STEPS[from].includes(to.phase)) {
+    if (from !== to.phase && !FAILOVER_JOURNAL_STEPS[from].includes(to.phase)) {
       throw this.#refusal(`become ${to.phase}`);
     }
     this.#state = to;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Disk } from '../../src/disk/disk.js';
 import {
-  FAILOVER_STEPS,
+  FAILOVER_JOURNAL_STEPS,
   FailoverJournal,
   type FailoverPhase,
 } from '../../src/durability/failover-journal.js';
@@ -167,7 +167,7 @@ describe('phases', () => {
     taken.delete('securingretired');
     taken.delete('durableretired');
     for (const step of ['durableretiring', 'retiringsecuring']) taken.add(step);
-    const allowed = Object.entries(FAILOVER_STEPS).flatMap(([from, tos]) =>
+    const allowed = Object.entries(FAILOVER_JOURNAL_STEPS).flatMap(([from, tos]) =>
       tos.map((to) => from + to),
     );
     expect([...taken].sort()).toEqual(allowed.sort());

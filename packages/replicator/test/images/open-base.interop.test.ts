@@ -113,7 +113,7 @@ describe('a storage daemon that is killed', () => {
     expect(target.equals(Buffer.alloc(4096, 1))).toBe(true);
     expect(base.losses).toBe(0);
     expect(troubles).toMatchObject([
-      { message: expect.stringContaining('storage daemon is lost') },
+      { message: expect.stringContaining('storage daemon was lost') },
     ]);
 
     await base.write(65_536, Buffer.alloc(4096, 2));

@@ -67,7 +67,7 @@ export const METRICS = [
     'counter',
     [],
     'secondary',
-    'Writes answered late for want of memory',
+    'Writes that were answered late because memory was short',
   ],
   [
     'gannet_writeback_backlog_bytes',

@@ -1,7 +1,5 @@
 import type { QmpClient } from 'qemu-qmp-client';
-import type { CheckpointRecord, CommitRecord } from '@gannet/contract';
-
-export type CheckpointCause = CheckpointRecord['cause'];
+import type { CheckpointCause, CheckpointRecord, CommitRecord } from '@gannet/contract';
 
 /**
  * A period runs from one wish for a checkpoint to the next, and the guest stops some time after the wish, once a little

@@ -130,7 +130,7 @@ describe('a secondary', () => {
     expect(samples.get(`gannet_link_lost_total{${own},link="peer"}`)).toBe(1);
   });
 
-  test('that becomes a primary begins anew', async () => {
+  test('that becomes a primary starts from zero', async () => {
     let status: Status = SECONDARY;
     const metrics = new Metrics('web', () => Promise.resolve(status));
     metrics.observe(event('secondary', 'commit', COMMIT));

@@ -1,6 +1,7 @@
 /** The keys of a configuration file, read from its schema. */
 import { z } from 'zod';
-import { fileSchema, type KeyNotes } from '@gannet/contract';
+import type { KeyNotes } from './key-metadata.js';
+import { fileSchema } from './schema.js';
 
 /** A key, for the manual page and docs/reference/config.md. */
 export interface ConfigKey extends Omit<KeyNotes, 'description' | 'reloads'> {
