@@ -405,6 +405,20 @@ describe('I3 failover', () => {
     expect(vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush')).toEqual([]);
   });
 
+  test('a flush that waits for write-back is refused at close(), and not reported', async () => {
+    const memory = { softBytes: 1, hardBytes: 300_000 };
+    const vm = (await TestVm.open(at, ['disk'], { memory })).connectAll();
+    vm.commit();
+    await vm.write('svm', 'S');
+    vm.failOver();
+    await vm.replica.failoverDurable();
+    const written = expect(vm.write('svm', 'T')).rejects.toMatchObject({ wireError: 'EIO' });
+    await sleep(20);
+    await vm.replica.close();
+    await written;
+    expect(vm.events.filter(({ kind }) => kind === 'trouble' || kind === 'flush')).toEqual([]);
+  });
+
   test('nothing is written back before the failover is durable', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
