@@ -64,10 +64,13 @@ export function addPage(cli: Cli): void {
   );
 }
 
+/** Whatever else the status says. */
+const DEGRADED = ['diverged', 'alone', 'superseded', 'unknown'];
+
 /** Protection was dropped, only one side believes in it, or the base image rejects writes. */
 function isDegraded(status: Record<string, unknown>): boolean {
   const { role, state, primaryVm, secondaryVm, link, baseTrouble } = status;
-  if (state === 'diverged' || state === 'alone') return true;
+  if (DEGRADED.includes(String(state))) return true;
   if (baseTrouble !== undefined && baseTrouble !== null) return true;
   if (state !== 'protected') return false;
   if (role === 'secondary') {

@@ -17,10 +17,10 @@ import { primaryNetwork } from '../network-view.js';
 import { PeerLink } from '../peer/peer-link.js';
 import * as refusals from '../refusals.js';
 import { RejectedConnections } from '../rejected-connections.js';
-import { changedKeys } from '../reload.js';
+import { changedKeys, reloadedPrimary } from '../reload.js';
 import type { Role, RoleContext } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
-import { livenessOf, type QemuLiveness } from '../vm/qemu-liveness.js';
+import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
@@ -77,6 +77,8 @@ export class PrimaryRole implements Role {
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
+  /** The last attempt to find out what its QEMU does. */
+  #attaching: Promise<void> | undefined;
   /** Under way in the state `protecting`. */
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
   /** The replica that protects this VM. */
@@ -114,13 +116,14 @@ export class PrimaryRole implements Role {
       config: () => this.config,
       link: () => this.#link,
       driver: () => this.#driver,
+      isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
     this.#letGo = new LetGo({
       history: context.history,
       config: () => this.config,
-      liveness: () => this.#livenessOfQemu(),
+      liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
       tell: () => this.#outdated.tell(this.#replica, this.config.peer.lowMs),
       runAlone: async () => {
         await this.#driver?.runAlone();
@@ -130,9 +133,7 @@ export class PrimaryRole implements Role {
       step: (event) => void this.#step(event),
     });
     this.#copyGuard = new SecondCopyGuard({
-      ...{ history: context.history, patienceMs: config.peer.lowMs },
-      qmp: () => this.vm.qmp,
-      cut: () => this.#cutLinks(),
+      ...{ history: context.history, qmp: () => this.vm.qmp, ...this.#freeing },
       onTrouble: (error) => this.#trouble(error),
     });
   }
@@ -142,7 +143,7 @@ export class PrimaryRole implements Role {
     const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     const role = new PrimaryRole(config, context, watch);
     watch.attend({
-      onConnected: (qmp) => role.#attach(qmp),
+      onConnected: (qmp) => (role.#attaching = role.#attach(qmp)),
       onTrouble: (error) => role.#trouble(error),
     });
     return role;
@@ -157,11 +158,9 @@ export class PrimaryRole implements Role {
   }
 
   async reload(config: Config): Promise<readonly string[]> {
-    const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = asPrimary(config).primary;
     const before = this.config.primary;
-    const changed = { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
-    const primary = { ...before, ...changed };
-    this.config = { ...this.config, fence: config.fence, primary };
+    this.config = reloadedPrimary(this.config, asPrimary(config));
+    const { checkpointPeriodMs, seedBytesPerSec } = this.config.primary;
     // A protection that is under way sets it itself, at its end.
     if (checkpointPeriodMs !== before.checkpointPeriodMs && this.#is('protected')) {
       await this.#checkpoints.setPeriod(checkpointPeriodMs);
@@ -197,6 +196,8 @@ export class PrimaryRole implements Role {
    * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do
    */
   async protect(progress: Progress, bytesPerSec?: number): Promise<PrimaryStatus> {
+    // A survivor of a failover is protected again as soon as its role begins.
+    await this.#attaching?.catch(() => undefined);
     if (this.#is('superseded')) throw refusals.secondCopy(this.config.vm);
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
@@ -329,13 +330,10 @@ export class PrimaryRole implements Role {
       });
   }
 
-  #livenessOfQemu(): Promise<QemuLiveness> {
-    const { lowMs: patienceMs } = this.config.peer;
-    return livenessOf({ qmp: this.vm.qmp, patienceMs, cut: () => this.#cutLinks() });
-  }
-
-  async #cutLinks(): Promise<void> {
-    await this.#driver?.cutLinks(this.config.peer.lowMs);
+  /** How a QEMU is freed that hangs on its links to the secondary. */
+  get #freeing(): { patienceMs: number; cut: () => Promise<void> } {
+    const { lowMs } = this.config.peer;
+    return { patienceMs: lowMs, cut: async () => this.#driver?.cutLinks(lowMs) };
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
@@ -414,7 +412,7 @@ export class PrimaryRole implements Role {
       // A QEMU that can't be asked is noticed elsewhere.
       this.#driver?.checkGraph().catch(() => undefined);
     }
-    if (status.memoryPressure === true) this.#relieve(status.epoch);
+    if (status.memoryPressure === true) this.#checkpoints.relieve(status.epoch);
     const loss = lossOf(status);
     if (loss === undefined && status.state === 'protected') this.#step({ kind: 'recovered' });
     this.#lose(loss);
@@ -423,12 +421,10 @@ export class PrimaryRole implements Role {
   #onNotice(notice: PeerNotice): boolean {
     this.context.history.add('peer', { notice });
     if (notice === 'leaving') this.#lose('the secondary daemon is ending');
-    else if (notice === 'memory-pressure') this.#relieve(this.#link.peer?.status.epoch ?? 0);
+    else if (notice === 'memory-pressure') {
+      this.#checkpoints.relieve(this.#link.peer?.status.epoch ?? 0);
+    }
     return true;
-  }
-
-  #relieve(epoch: number): void {
-    if (this.#is('protected')) this.#checkpoints.relieve(epoch);
   }
 
   #expectProtected(what: string): void {
