@@ -1,5 +1,5 @@
-// `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs. `matrix` is for QEMUs that
-// have to be refused: scripts/matrix.mjs brings them.
+// `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs.
+// `matrix` is for a QEMU that must be refused: scripts/matrix.mjs fetches it.
 const shared = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',

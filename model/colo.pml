@@ -1,4 +1,5 @@
-/* The protocol of a COLO pair and its replicator, as a model for spin. README.md explains it; model/check.mjs runs it.
+/* The protocol of a COLO pair and its replicator, as a model for spin. README.md explains it;
+ * model/check.mjs runs it.
  *
  * This file: what all processes share, the channels, and the ghosts (variables that only assertions
  * read). environment.pml: what QEMU, the network and people do. replicator.pml: what this project's
@@ -24,13 +25,16 @@
 #define USER 0     /* stop and cont on the SVM by somebody: how many commands */
 #endif
 #ifndef FAILOVER
-#define FAILOVER 0 /* x-colo-lost-heartbeat on the SVM, once: 1 at any time, by whomever; 2 once a link or the PVM is gone */
+/* x-colo-lost-heartbeat on the SVM, once: 1 at any time; 2 once a link or the PVM is gone */
+#define FAILOVER 0
 #endif
 
 mtype = { WRITE, FLUSH, READ, END_CLEAN, END_TORN };            /* on NBD sockets */
-mtype = { STOP, RESUME, RESUME_AT_ONCE, IS_RUN, IS_COLO };      /* on the QMP socket: events, answers */
+/* on the QMP socket: events, answers */
+mtype = { STOP, RESUME, RESUME_AT_ONCE, IS_RUN, IS_COLO };
 mtype = { ASK_RUN, ASK_COLO };                                  /* questions to QMP */
-mtype = { START, READY, REQUEST, REPLY, STATE, LOADED };        /* COLO's own channel between the VMs */
+/* COLO's own channel between the VMs */
+mtype = { START, READY, REQUEST, REPLY, STATE, LOADED };
 
 /* run state of the SVM, as query-status tells it */
 #define RUNNING 1
@@ -64,17 +68,20 @@ byte pvmMem[2] = 1;
 byte svmMem[2] = 1;
 
 /* Ghosts */
-byte atStop[2 * EPOCHS + 4]; /* the PVM's disks as they were when its state was sent, by the SVM's epoch and disk */
+/* the PVM's disks as they were when its state was sent, by the SVM's epoch and disk */
+byte atStop[2 * EPOCHS + 4];
 bool isMissing;              /* a write of the PVM is not in the replica and never will be */
 byte missingSince;           /* ... the first one in this epoch of the PVM */
 bool isMissingUnseen;        /* ... and the replicator was never shown it */
-bool wasNoticedInCheckpoint; /* the SVM was stopped for a checkpoint when the replicator saw the end of a link */
+/* the SVM was stopped for a checkpoint when the replicator saw the end of a link */
+bool wasNoticedInCheckpoint;
 #ifdef KNOWN_HOLE
 #define IS_HOLE false
 #else
 #define IS_HOLE wasNoticedInCheckpoint
 #endif
-bool isInHole;               /* the known hole: a provisional commit without a write that nobody saw */
+/* the known hole: a provisional commit without a write that nobody saw */
+bool isInHole;
 bool isOver;                 /* the replica has diverged: it serves nobody any more */
 bool hasFailedOver;
 bool wasDoubt;

@@ -35,7 +35,8 @@ inline pvmFlushes(d, link) {
  * Assumed: the replicator has seen the end of a broken link by the time that the PVM's state is
  * sent.
  */
-#define IS_NOTICED ((!isCut[0] || (empty(pvmNbd0) && !place[0].kind)) && (!isCut[1] || (empty(pvmNbd1) && !place[1].kind)))
+#define IS_NOTICED ((!isCut[0] || (empty(pvmNbd0) && !place[0].kind)) && (!isCut[1] || \
+  (empty(pvmNbd1) && !place[1].kind)))
 #endif
 #define PVM (!isOver && pvmLives)
 #define pvmIsDrained (!pvmWaits[0] && !pvmWaits[1])
@@ -48,18 +49,21 @@ end:
   do
   :: atomic { PVM && pvmRuns && pvmMem[0] != pvmValue -> pvmWrites(0, pvmNbd0) }
 #if DISKS > 1
-  :: atomic { PVM && pvmRuns && pvmIsDrained && pvmMem[0] == pvmValue && pvmMem[1] != pvmValue -> pvmWrites(1, pvmNbd1) }
+  :: atomic { PVM && pvmRuns && pvmIsDrained && pvmMem[0] == pvmValue && pvmMem[1] != pvmValue ->
+     pvmWrites(1, pvmNbd1) }
 #endif
   od
 }
 
 /* ---- the primary VM: COLO's thread. Every step needs a living process. ---- */
 active proctype PvmColo() {
-  /* COLO's start: an ordinary migration has ended, the guest is stopped, its disks are alike. A mirror carried its
-   * writes: one that failed would have ended the mirror, and there would be no start. */
+  /* COLO's start: an ordinary migration has ended, the guest is stopped, its disks are alike. A
+   * mirror carried its writes: one that failed would have ended the mirror, and there would be no
+   * start. */
   atomic { PVM && !isCut[0] && !isCut[1] -> toSvm!START,pvmMem[0],pvmMem[1] }
 end1:
-  atomic { PVM && toPvm?[READY] -> toPvm?READY; printf("PVM: RESUME, COLO has started\n"); pvmEpoch++; pvmRuns = true }
+  atomic { PVM && toPvm?[READY] -> toPvm?READY; printf("PVM: RESUME, COLO has started\n");
+    pvmEpoch++; pvmRuns = true }
 end2:
   do
   :: atomic { PVM && pvmEpoch <= EPOCHS -> toSvm!REQUEST,0,0 }
@@ -77,7 +81,8 @@ end5:
      atomic { PVM && pvmIsDrained && IS_NOTICED ->
        printf("PVM: is stopped and drained, sends its state\n"); toSvm!STATE,pvmMem[0],pvmMem[1] }
 end6:
-     atomic { PVM && toPvm?[LOADED] -> toPvm?LOADED; printf("PVM: RESUME\n"); pvmEpoch++; pvmRuns = true }
+     atomic { PVM && toPvm?[LOADED] -> toPvm?LOADED; printf("PVM: RESUME\n"); pvmEpoch++;
+       pvmRuns = true }
   od
 }
 
@@ -90,7 +95,8 @@ active proctype SvmGuest() {
 end:
   do
   :: atomic { SVM && runState == RUNNING && !svmWaits && svmMem[0] != svmValue ->
-     svmMem[0] = svmValue; printf("SVM: writes %d to disk 0\n", svmValue); svmWaits = WRITE; svmNbd!WRITE,0 }
+     svmMem[0] = svmValue; printf("SVM: writes %d to disk 0\n", svmValue); svmWaits = WRITE;
+       svmNbd!WRITE,0 }
   :: atomic { SVM && runState == RUNNING && !svmWaits -> svmWaits = READ; svmNbd!READ,0 }
 #if DISKS > 1
   :: atomic { SVM && runState == RUNNING && !svmWaits -> svmWaits = READ; svmNbd!READ,1 }
@@ -179,9 +185,11 @@ end4:
 active proctype SvmMonitor() {
 end:
   do
-  :: atomic { SVM && ask?[ASK_RUN] && nfull(qmp) -> ask?ASK_RUN; printf("SVM: answers run state %d\n", runState); qmp!IS_RUN,runState;
+  :: atomic { SVM && ask?[ASK_RUN] && nfull(qmp) -> ask?ASK_RUN;
+     printf("SVM: answers run state %d\n", runState); qmp!IS_RUN,runState;
      if :: runState == PAUSED -> stopIsKnown = true :: else fi }
-  :: atomic { SVM && ask?[ASK_COLO] && nfull(qmp) -> ask?ASK_COLO; printf("SVM: answers COLO mode %d\n", mode); qmp!IS_COLO,mode }
+  :: atomic { SVM && ask?[ASK_COLO] && nfull(qmp) -> ask?ASK_COLO;
+     printf("SVM: answers COLO mode %d\n", mode); qmp!IS_COLO,mode }
   od
 }
 
@@ -196,7 +204,8 @@ inline endLink(d, link) {
   :: len(link) > 0 ->
      if
      :: link!END_CLEAN,0
-     :: true -> if :: link?[WRITE,_] -> missing(); isMissingUnseen = true :: else fi; link?_,_; link!END_CLEAN,0
+     :: true -> if :: link?[WRITE,_] -> missing(); isMissingUnseen = true :: else fi; link?_,_;
+        link!END_CLEAN,0
      :: true -> if :: link?[WRITE,_] -> missing() :: else fi; link?_,_; link!END_TORN,0
      fi
   :: else -> link!END_CLEAN,0
@@ -264,9 +273,11 @@ end:
   do
   :: atomic { !isOver && left > 0 && mode == MODE_SECONDARY && runState == RUNNING && nfull(qmp) ->
      left--; printf("user: stop\n"); runState = PAUSED; stopIsKnown = false; qmp!STOP,0 }
-  :: atomic { !isOver && left > 0 && mode == MODE_SECONDARY && runState == PAUSED && nfull(qmp) && MAY_CONT ->
+  :: atomic { !isOver && left > 0 && mode == MODE_SECONDARY && runState == PAUSED && nfull(qmp) &&
+     MAY_CONT ->
      left--; printf("user: cont\n"); runState = RUNNING; qmp!RESUME,svmEpoch }
-  :: atomic { !isOver && left > 0 && mode == MODE_SECONDARY && runState == RUNNING && len(qmp) < 8 -> left--; printf("user: cont on a running VM\n");
+  :: atomic { !isOver && left > 0 && mode == MODE_SECONDARY && runState == RUNNING &&
+     len(qmp) < 8 -> left--; printf("user: cont on a running VM\n");
      qmp!STOP,0;
 #ifdef SLOW_CONT
      qmp!RESUME,svmEpoch

@@ -92,13 +92,15 @@ inline commit() {
 #endif
   :: else ->
      if
-     :: isLost -> wasProvisional = true; isInHole = (IS_HOLE && isMissingUnseen && missingSince < which)
+     :: isLost -> wasProvisional = true; isInHole = (IS_HOLE && isMissingUnseen &&
+        missingSince < which)
      :: else ->
         /* I5: what commits as certain lacks nothing, and follows no provisional commit. */
         assert(!(isMissing && missingSince < which) && !wasProvisional)
      fi;
      isProtected = true;
-     printf("replicator: COMMIT, lost %d, disk 0: %d -> %d, disk 1: %d -> %d\n", isLost, committed[0], P[0], committed[1], P[1]);
+     printf("replicator: COMMIT, lost %d, disk 0: %d -> %d, disk 1: %d -> %d\n", isLost,
+        committed[0], P[0], committed[1], P[1]);
      commitDisk(0); commitDisk(1);
      commits++;
      isUnflushed[0] = false; isUnflushed[1] = false;
@@ -199,7 +201,8 @@ inline judge() {
 #endif
   :: else ->
      if
-     :: (!isInColo && !isFailedOver) || item[0].atOnce -> printf("replicator: this RESUME was no checkpoint\n")
+     :: (!isInColo && !isFailedOver) || item[0].atOnce ->
+        printf("replicator: this RESUME was no checkpoint\n")
      :: else ->
         if
         :: isFailedOver && (behind == 2 || stoppedIn == RUNNING) -> doubt()
@@ -231,12 +234,14 @@ inline shift() {
   do
   :: i < items ->
      item[i-1].kind = item[i].kind; item[i-1].answer = item[i].answer;
-     item[i-1].stoppedBefore = item[i].stoppedBefore; item[i-1].atOnce = item[i].atOnce; item[i-1].epoch = item[i].epoch;
+     item[i-1].stoppedBefore = item[i].stoppedBefore; item[i-1].atOnce = item[i].atOnce;
+       item[i-1].epoch = item[i].epoch;
      i++
   :: else -> break
   od;
   items--;
-  item[items].kind = 0; item[items].answer = 0; item[items].stoppedBefore = false; item[items].atOnce = false; item[items].epoch = 0
+  item[items].kind = 0; item[items].answer = 0; item[items].stoppedBefore = false;
+    item[items].atOnce = false; item[items].epoch = 0
 }
 
 /* Works off, in order, all that can be decided by now. */
@@ -257,7 +262,8 @@ inline decide() {
            /* What is still undecided keeps the gate closed. */
            i = 0;
            do
-           :: i < items -> if :: item[i].kind == IS_RESUME && !hasEnded -> isClosed = true :: else fi; i++
+           :: i < items -> if :: item[i].kind == IS_RESUME && !hasEnded ->
+              isClosed = true :: else fi; i++
            :: else -> break
            od
         fi
@@ -290,7 +296,8 @@ inline hear() {
 #endif
         i = 0;
         do
-        :: i < items -> if :: item[i].kind == IS_RESUME && !item[i].answer -> item[i].stoppedBefore = true :: else fi; i++
+        :: i < items -> if :: item[i].kind == IS_RESUME && !item[i].answer ->
+           item[i].stoppedBefore = true :: else fi; i++
         :: else -> break
         od;
         printf("replicator: reads STOP\n");
@@ -306,7 +313,8 @@ inline hear() {
         isClosed = true; which = v; commit(); openGate()
 #else
         assert(items < ITEMS);
-        item[items].kind = IS_RESUME; item[items].atOnce = (m == RESUME_AT_ONCE); item[items].epoch = v; items++;
+        item[items].kind = IS_RESUME; item[items].atOnce = (m == RESUME_AT_ONCE);
+          item[items].epoch = v; items++;
         isClosed = true;
         ask!ASK_COLO
 #endif
@@ -343,7 +351,8 @@ inline applyPvm(d) {
      wasNoticedInCheckpoint = (runState == IN_COLO);
      if
      :: isLost -> if :: place[d].kind == END_TORN -> lossWasClean = false :: else fi
-     :: else -> isLost = true; lossWasClean = (place[d].kind == END_CLEAN && !isUnflushed[0] && !isUnflushed[1])
+     :: else -> isLost = true; lossWasClean = (place[d].kind == END_CLEAN && !isUnflushed[0] &&
+        !isUnflushed[1])
      fi;
      lostDisk[d] = true;
      printf("replicator: notices that the link of disk %d has ended, clean %d\n", d, lossWasClean)
@@ -352,7 +361,8 @@ inline applyPvm(d) {
 
 inline applySvm(d) {
   if
-  :: place[2].kind == WRITE -> S[d] = svmMem[d]; printf("replicator: SVM's write to disk %d: %d\n", d, S[d])
+  :: place[2].kind == WRITE -> S[d] = svmMem[d];
+     printf("replicator: SVM's write to disk %d: %d\n", d, S[d])
   :: else ->
      printf("replicator: SVM reads disk %d: %d, expects %d\n", d, VIEW(d), svmMem[d]);
      /* I1 before a failover, I3 after it: the SVM reads what its memory says that it must. */
@@ -396,12 +406,13 @@ inline turnOf(c) {
   fi
 }
 
-#define turnIsDue (place[0].age == FRESH || place[0].age == AGED || place[1].age == FRESH || place[1].age == AGED || \
+#define turnIsDue (place[0].age == FRESH || place[0].age == AGED || \
+                   place[1].age == FRESH || place[1].age == AGED || \
                    place[2].age == FRESH || place[2].age == AGED)
 
-/* Node's event loop. Poll phase: QMP is visited once, and yields all that is there at that moment; NBD sockets may be
- * visited at any time before or after that. Check phase: the gate's turn. Nothing else happens
- * within a step, but between steps everybody else may do anything.
+/* Node's event loop. Poll phase: QMP is visited once, and yields all that is there at that
+ * moment; NBD sockets may be visited at any time before or after that. Check phase: the gate's
+ * turn. Nothing else happens within a step, but between steps everybody else may do anything.
  */
 active proctype Replicator() {
 end:

@@ -56,7 +56,9 @@ function strip() {
     find . \\( -iname '*.md' -not -iname 'licen*' -o -name '.*' \\) -type f | xargs rm -f
     rm -rf node_modules/.bin node_modules/gannet/man node_modules/gannet/systemd
     find . -type d -empty -delete
-    chmod -R u=rwX,go=rX .; find . -type f | xargs chmod a-x; chmod a+x node_modules/gannet/dist/bin.js`);
+    chmod -R u=rwX,go=rX .
+    find . -type f | xargs chmod a-x
+    chmod a+x node_modules/gannet/dist/bin.js`);
 }
 
 /** @param {string} version */

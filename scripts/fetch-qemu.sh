@@ -61,7 +61,8 @@ security_mirror=${GANNET_DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-se
   echo "deb $signed $security_mirror $security main"
 } >"$apt/sources.list"
 apt_get() {
-  apt-get -q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State="$apt" \
+  apt-get -q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- \
+    -o Dir::State="$apt" \
     -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt" \
     -o Dir::Cache::archives="$apt/archives" -o APT::Sandbox::User="$(id -un)" "$@" </dev/null
 }
@@ -69,7 +70,8 @@ apt_get() {
 say "fetching package lists from $mirror"
 apt_get -q update >"$apt/log" 2>&1 || { cat "$apt/log" >&2; exit 1; }
 say "downloading ${PACKAGES[*]} and what they depend on"
-apt_get -y --no-install-recommends -t "$release" --download-only install "${PACKAGES[@]}" >"$apt/log" 2>&1 ||
+apt_get -y --no-install-recommends -t "$release" --download-only install "${PACKAGES[@]}" \
+  >"$apt/log" 2>&1 ||
   { cat "$apt/log" >&2; exit 1; }
 say "unpacking $(find "$apt/archives" -name '*.deb' | wc -l) packages"
 for package in "$apt"/archives/*.deb; do

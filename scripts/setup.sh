@@ -124,7 +124,8 @@ install_packages() {
 
 install_node_modules() {
   local wanted stamp=node_modules/.gannet-setup
-  wanted=$(cat pnpm-lock.yaml pnpm-workspace.yaml package.json ./*/package.json packages/*/package.json test/support/package.json | sha256sum)
+  wanted=$(cat pnpm-lock.yaml pnpm-workspace.yaml package.json ./*/package.json \
+    packages/*/package.json test/support/package.json | sha256sum)
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     say "npm packages: all there"
     return
@@ -147,7 +148,8 @@ build_guest() {
     packages/lab/guest/build.sh "$directory" || status=$?
   fi
   [ "$status" -eq 0 ] || fail "the lab's guest could not be built"
-  packages/lab/guest/network/build.sh "$directory" || fail "the guest with a network could not be built"
+  packages/lab/guest/network/build.sh "$directory" ||
+    fail "the guest with a network could not be built"
   say "guest: ready in $directory"
 }
 

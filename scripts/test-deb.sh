@@ -10,7 +10,8 @@ base=${GANNET_DEB_ROOT:-.cache/deb-root}
 if [ ! -e "$base/etc/debian_version" ]; then
   command -v debootstrap >/dev/null || { echo "needs debootstrap" >&2; exit 1; }
   rm -rf "$base.part"
-  debootstrap --variant=minbase --include=nodejs,systemd,man-db,zsh,fish,qemu-utils trixie "$base.part" >/dev/null
+  debootstrap --variant=minbase --include=nodejs,systemd,man-db,zsh,fish,qemu-utils \
+    trixie "$base.part" >/dev/null
   mv "$base.part" "$base"
 fi
 base=$(realpath "$base")
@@ -36,7 +37,8 @@ step() { echo "deb: $*"; }
 trap 'echo "deb: failed: $BASH_COMMAND" >&2' ERR
 step installs, with nothing but what its dependencies name
 dpkg --install /root/gannet.deb >/dev/null
-step "$(($(stat -c %s /root/gannet.deb) / 1024)) KiB, installed $(dpkg-query --show --showformat '${Installed-Size}' gannet) KiB"
+installed=$(dpkg-query --show --showformat '${Installed-Size}' gannet)
+step "$(($(stat -c %s /root/gannet.deb) / 1024)) KiB, installed $installed KiB"
 version=$(dpkg-query --show --showformat '${Version}' gannet)
 
 step "gannet --version says $version"
@@ -52,7 +54,8 @@ touch /etc/gannet/web.yaml
 step completion: bash, zsh, fish
 bash -euc '. /usr/share/bash-completion/completions/gannet
   COMP_WORDS=(gannet status w) COMP_CWORD=2; _gannet; [ "${COMPREPLY[*]}" = web ]'
-zsh -fc 'autoload -Uz compinit && compinit -u -D && [[ $_comps[gannet] == _gannet ]] && autoload +X _gannet'
+zsh -fc 'autoload -Uz compinit && compinit -u -D &&
+  [[ $_comps[gannet] == _gannet ]] && autoload +X _gannet'
 zsh -n /usr/share/zsh/vendor-completions/_gannet
 [ "$(fish -c 'complete -C "gannet failov"' | cut -f 1)" = failover ]
 [ "$(fish -c 'complete -C "gannet status w"' | cut -f 1)" = web ]

@@ -40,7 +40,8 @@ inside() {
   mkdir /mnt/upper /mnt/work /mnt/root
   # A layer must not be within another one.
   cp -a "$packages" /mnt/packages
-  mount -t overlay overlay -o "lowerdir=/mnt/packages:/,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
+  mount -t overlay overlay \
+    -o "lowerdir=/mnt/packages:/,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
   mount -t proc proc /mnt/root/proc
   mount -t tmpfs tmpfs /mnt/root/run
   mount --rbind /dev /mnt/root/dev
@@ -67,7 +68,8 @@ mkdir "$A" "$B" /run/libvirt
 
 step "$(libvirtd --version | head -n 1)"
 # Debian's user for it, which libvirtd wants to be there.
-grep -q '^libvirt-qemu:' /etc/passwd || echo libvirt-qemu:x:64055:65534::/nonexistent:/usr/sbin/nologin >>/etc/passwd
+grep -q '^libvirt-qemu:' /etc/passwd ||
+  echo libvirt-qemu:x:64055:65534::/nonexistent:/usr/sbin/nologin >>/etc/passwd
 grep -q '^libvirt-qemu:' /etc/group || echo libvirt-qemu:x:64055: >>/etc/group
 cat >/run/libvirtd.conf <<END
 auth_unix_rw = "none"
@@ -117,7 +119,8 @@ secondary: { nbd: "unix:$B/web.nbd", peer: "unix:$B/web.peer", journal: $B/web.j
 END
 gannet secondary -c $B/web.yaml 2>/run/secondary.log &
 gannet primary -c $A/web.yaml 2>/run/primary.log &
-until has $A/web.yaml '"primaryVm":"ready"' && has $B/web.yaml '"role":"secondary"'; do sleep 0.2; done
+until has $A/web.yaml '"primaryVm":"ready"' &&
+  has $B/web.yaml '"role":"secondary"'; do sleep 0.2; done
 gannet check -c $A/web.yaml --print-secondary --backend charserial0=file,path=$B/console.log \
   --backend hostnet0=tap,ifname=twin0,script=no,downscript=no \
   >$B/twin.sh 2>/run/twin.log || [ $? -eq 3 ]

@@ -65,11 +65,12 @@ async function measure(scope: Scope, disks: number, pages: number): Promise<Read
   await daemon.client.call('seal');
   await daemon.client.call('commit');
   await writeAtRandom(clients, sizeBytes, pages);
-  const status = (await daemon.client.call('status')) as Status;
+  const status = await daemon.client.call('status');
   const fullBytes = await residentBytes(pid);
   await Promise.all(clients.map((client) => client.disconnect()));
   await daemon.kill('SIGKILL');
-  if (status.state !== 'protected') throw new BenchError(`the replica is ${status.state}`);
+  if (status.role !== 'secondary' || status.state !== 'protected')
+    throw new BenchError(`the replica is ${status.state}`);
   const heldBytes = pages * PAGE_BYTES;
   const metadata = (100 * (status.buffers.primary - heldBytes)) / heldBytes;
   const head = (point: string, unit: string) => ({ point, unit, better: 'lower' }) as const;
@@ -82,11 +83,6 @@ async function measure(scope: Scope, disks: number, pages: number): Promise<Read
       value: (100 * (fullBytes - idleBytes)) / heldBytes,
     },
   ];
-}
-
-interface Status {
-  readonly state: string;
-  readonly buffers: { readonly primary: number };
 }
 
 function startDaemon(

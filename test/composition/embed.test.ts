@@ -21,7 +21,7 @@ test('examples/embed-replicator shows the epochs of both sides, and the failover
   ]);
 });
 
-test('examples/checkpoint-policy makes a checkpoint if a write is old or there are many', async () => {
+test('checkpoint-policy makes a checkpoint if a write is old or there are many', async () => {
   expect(await linesOf('checkpoint-policy')).toEqual([
     'epoch 1: the disks are equal',
     'epoch 2: a write is old',

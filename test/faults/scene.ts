@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EventKind } from '@gannet/contract';
 import { LabError, type LabPair, type OracleDigest, type SlowHost } from '@gannet/lab';
 import type { Cell } from './cells.js';
 import { chance } from './chance.js';
@@ -66,7 +67,7 @@ export class Scene {
   }
 
   /** Of the secondary's daemon. */
-  hasHappened(kind: string): boolean {
+  hasHappened(kind: EventKind): boolean {
     return this.pair.secondaryDaemon.eventsOf(kind).length > 0;
   }
 
@@ -79,8 +80,8 @@ export class Scene {
   async beginToProtect(bytesPerSec: number): Promise<void> {
     let isCopying = false;
     void this.pair.primaryDaemon.client
-      .call('protect', { bytesPerSec }, (value) => {
-        if (Number((value as Record<string, unknown>)['doneBytes']) > 0) isCopying = true;
+      .call('protect', { bytesPerSec }, (report) => {
+        if ('doneBytes' in report && report.doneBytes > 0) isCopying = true;
       })
       .then(
         () => (this.protection = 'done'),

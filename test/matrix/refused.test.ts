@@ -66,7 +66,7 @@ describe('a QEMU that cannot enter COLO', () => {
     expect((await client.execute('query-status')).running).toBe(true);
   });
 
-  it('rightly says that it cannot: past the check, the migration completes without COLO', async () => {
+  it('is right: past the check, the migration completes without COLO', async () => {
     const { primary, disks } = pair.configOf('primary') as unknown as {
       readonly primary: { readonly nbd: string; readonly migrate: string };
       readonly disks: readonly { readonly device: string }[];

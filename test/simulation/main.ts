@@ -16,12 +16,13 @@ installDisk();
 // Only now: what it imports must find the simulated ones.
 const { Cluster } = await import('./cluster.js');
 
-const USAGE = `Runs the replicator, the checkpointer and the secondary's driver in a simulated cluster.
+const USAGE = `Runs the replicator, checkpointer and secondary's driver in a simulated cluster.
 
   pnpm sim                        a fixed set of seeds, some new ones, and every mutant
   pnpm sim --seeds 100000         100000 new seeds, beginning with --from SEED
   pnpm sim --seed 4711 --trace    repeats one seed and prints its events
-  pnpm sim --mutant no-gate       runs a mutant, code with a deliberate bug: ${Object.keys(MUTANTS).join(', ')}
+  pnpm sim --mutant no-gate       runs code with a deliberate bug, one of:
+                                  ${Object.keys(MUTANTS).join(', ')}
 
 Exits with 1 if an invariant was violated or a mutant was not caught.`;
 

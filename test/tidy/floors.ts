@@ -67,8 +67,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   contract: {
     packages: ['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver'],
     folders: {
-      '.': ['config'],
+      '.': ['config', 'events'],
       config: ['.'],
+      events: ['.'],
     },
   },
   gannet: {
@@ -112,8 +113,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
 
 /** The only ones that may import the laboratory. */
 const USERS_OF_LAB = /^(bench|test|examples|packages\/lab)\//;
-const OURS =
-  /^(?:@gannet\/)?(qemu-qmp-client|nbd|checkpointer|replicator|qmp-driver|contract|gannet|lab)(?:\/|$)/;
+const OURS = new RegExp(`^(?:@gannet/)?(${Object.keys(FLOORS).join('|')})(?:/|$)`);
 
 export function floors(tree: Tree): Fault[] {
   return [

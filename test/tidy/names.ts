@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { lineAt, packageSource, type Fault, type Tree } from './tree.js';
 
-const EXPORTED =
-  /^export (?:declare )?(?:abstract )?(?:async )?(?:class|function\*?|const|let|interface|type|enum|namespace) (\w+)/gm;
+const KIND = String.raw`(?:class|function\*?|const|let|interface|type|enum|namespace)`;
+const MODIFIERS = '(?:declare )?(?:abstract )?(?:async )?';
+const EXPORTED = new RegExp(String.raw`^export ${MODIFIERS}${KIND} (\w+)`, 'gm');
 
 interface Place {
   readonly file: string;

@@ -196,6 +196,12 @@ describe('documented', () => {
     expect(found).toEqual([expect.stringContaining(fault)]);
   });
 
+  test('errors of the lab need no page', () => {
+    const lab = { 'packages/lab/src/errors.ts': "type LabErrorCode = 'GANNET_LAB';" };
+    const files = { ...contract, ...lab, 'docs/reference/all.md': page };
+    expect(faults(documented, files)).toEqual([]);
+  });
+
   test('a contract that is not found is a fault, too', () => {
     expect(faults(documented, { 'docs/reference/all.md': page })).toHaveLength(3);
   });

@@ -15,7 +15,7 @@ export function folderSizes(tree: Tree): Fault[] {
   return [...folders]
     .filter(([folder, count]) => folder !== '.' && count > FILES_MAX)
     .map(([file, count]) => {
-      const what = `${count} files, at most ${FILES_MAX}: make a folder of those that belong together`;
+      const what = `${count} files, at most ${FILES_MAX}: move what belongs together to a folder`;
       return { file, line: 1, what };
     });
 }

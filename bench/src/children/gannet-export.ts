@@ -1,7 +1,7 @@
 /**
  * A child process: Gannet's primary export alone, as `gannet secondary` wires it, with checkpoints
- * by the clock and write-back. A replica accepts one primary in its life, so the parent asks for a new
- * one before each client.
+ * by the clock and write-back. A replica accepts one primary, so the parent asks for a new one
+ * before each client.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';

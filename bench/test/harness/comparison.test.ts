@@ -82,7 +82,7 @@ test('a benchmark that is being ended measures nothing more', async () => {
   await expect(takeTurns(context, contenders, [{ ...head, measure }])).rejects.toThrow(/ending/);
 });
 
-test('a scope undoes in reverse, also after a failure, and leaves no process or folder', async () => {
+test('a scope undoes in reverse, also after a failure, and leaves nothing behind', async () => {
   const scope = new Scope();
   const done: string[] = [];
   const folder = await scope.folder();

@@ -8,6 +8,8 @@ import {
   textOf,
 } from './control.js';
 import { SILENCE_MS } from './errors.js';
+import type { DaemonEvent } from './events.js';
+import type { MethodName, MethodParams, MethodResult, Reporter } from './methods.js';
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -18,15 +20,15 @@ interface Pending {
 const PINGS_PER_SILENCE = 4;
 
 /**
- * A caller of a daemon's control socket. While it waits for an answer it pings the daemon: a call may take as long as
- * it wants as long as the daemon lives, and not much longer when it does not.
+ * A client of a daemon's control socket. While it waits for an answer it pings the daemon: a call may
+ * take as long as it needs while the daemon lives, and fails soon after the daemon has ended.
  */
 export class ControlClient {
   readonly #pending = new Map<number, Pending>();
-  readonly #listeners = new Set<(event: unknown) => void>();
+  readonly #listeners = new Set<(event: DaemonEvent) => void>();
   #lastId = 0;
   #vigil: NodeJS.Timeout | undefined;
-  /** Counted, not timed: a caller that was itself stopped must not take its own silence for the daemon's. */
+  /** Counted, not timed: a client that was itself suspended must not blame the daemon. */
   #unansweredPings = 0;
 
   private constructor(
@@ -78,12 +80,25 @@ export class ControlClient {
     }
   }
 
-  /** @throws GannetError as the daemon chose it, with its code, remedy and exit; GANNET_TIMEOUT when it is silent */
-  call(
-    method: string,
-    params: Record<string, unknown> = {},
-    progress?: Progress,
-  ): Promise<unknown> {
+  /**
+   * Calls a method of the daemon. Its result is typed as of this version: a daemon of another
+   * version may add keys, states and kinds of events.
+   *
+   * @throws GannetError as the daemon chose it, with its code, remedy and exit
+   * @throws GannetError GANNET_TIMEOUT if the daemon is silent
+   */
+  call<M extends MethodName>(
+    method: M,
+    params?: MethodParams<M>,
+    progress?: Reporter<M>,
+  ): Promise<MethodResult<M>> {
+    return this.request(method, params, progress as Progress | undefined) as Promise<
+      MethodResult<M>
+    >;
+  }
+
+  /** As `call`, for a method that this version need not know. */
+  request(method: string, params: object = {}, progress?: Progress): Promise<unknown> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       if (this.socket.readyState !== WebSocket.OPEN) {
@@ -97,7 +112,7 @@ export class ControlClient {
   }
 
   /** Listens to the daemon's events from now on. */
-  async watch(listener: (event: unknown) => void): Promise<void> {
+  async watch(listener: (event: DaemonEvent) => void): Promise<void> {
     this.#listeners.add(listener);
     await this.call('watch');
   }
@@ -131,7 +146,7 @@ export class ControlClient {
       return;
     }
     if ('event' in reply) {
-      for (const listener of this.#listeners) listener(reply.event);
+      for (const listener of this.#listeners) listener(reply.event as DaemonEvent);
       return;
     }
     const pending = this.#pending.get(reply.id);
@@ -165,7 +180,8 @@ function silent(path: string, silenceMs: number): GannetError {
   return new GannetError(
     'GANNET_TIMEOUT',
     `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
-    'It is stopped or hangs: see its log and its process. What it was asked for it may still do; --timeout waits longer.',
+    'It is stopped or hangs: check its process and its log. It may still do what it was asked to; ' +
+      '--timeout waits longer.',
     'timeout',
   );
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EXIT_NAMES } from './errors.js';
 
 /**
  * The control socket: WebSocket frames of JSON on a unix socket with mode 0600.
@@ -8,7 +9,7 @@ import { z } from 'zod';
  *     daemon → caller   { event }          to those who called `watch`
  */
 export const CONTROL_PROTOCOL = 1;
-/** A longer message is nobody's of ours. */
+/** A longer message is not one of ours. */
 export const MESSAGE_BYTES_MAX = 1024 * 1024;
 
 export const requestSchema = z.strictObject({
@@ -22,7 +23,7 @@ const errorSchema = z.object({
   code: z.string(),
   message: z.string(),
   remedy: z.string(),
-  exit: z.enum(['done', 'failed', 'usage', 'degraded', 'refused', 'timeout']),
+  exit: z.enum(EXIT_NAMES),
 });
 
 export const replySchema = z.union([
@@ -33,8 +34,9 @@ export const replySchema = z.union([
 ]);
 export type ControlReply = z.output<typeof replySchema>;
 
-/** What a method may report while it works. */
-export type Progress = (progress: unknown) => void;
+/** Takes what a method reports while it works. */
+export type Progress = (report: unknown) => void;
+/** A method as a server calls it: by its name alone, so without types. */
 export type ControlMethod = (params: Record<string, unknown>, progress: Progress) => unknown;
 
 /** @param data of a frame: ws's RawData, whose types those who use this package need not have */

@@ -1,8 +1,9 @@
 import { A_BUG, REMEDIES } from './remedies.js';
 
-/** Exit codes of the command (docs/reference/commands.md). */
+/** Exit codes of the command; docs/reference/commands.md and --help list them. */
 export const EXIT = { done: 0, failed: 1, usage: 2, degraded: 3, refused: 4, timeout: 5 } as const;
 export type ExitName = keyof typeof EXIT;
+export const EXIT_NAMES = Object.keys(EXIT) as readonly ExitName[];
 
 /**
  * An error for an operator: what is wrong, and what to do about it. The control socket carries all

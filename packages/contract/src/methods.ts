@@ -1,24 +1,191 @@
-/** How a failover went, in milliseconds from the call. */
-export interface FailoverReport {
-  readonly epoch: number;
-  readonly evidence: string;
-  readonly takenOverMs: number;
-  readonly durableMs: number;
-  readonly movedMs: number;
+/**
+ * What a daemon can be asked over its control socket: parameters, result and progress of each
+ * method, which daemons have it, and whether it can be forced. The daemon's dispatch, its callers'
+ * types and docs/reference/commands.md all read this one table.
+ */
+import { z } from 'zod';
+import { GannetError } from './errors.js';
+import { eventSchema } from './events/details.js';
+import type { DaemonEvent } from './events/meaning.js';
+import { failoverProgressSchema, failoverReportSchema, protectProgressSchema } from './reports.js';
+import type { OneOf } from './one-of.js';
+import { primaryStatusSchema, secondaryStatusSchema, statusSchema } from './status.js';
+
+const BOTH = ['primary', 'secondary'] as const;
+const PRIMARY = ['primary'] as const;
+const SECONDARY = ['secondary'] as const;
+
+const none = z.strictObject({});
+const force = z
+  .boolean()
+  .optional()
+  .describe('without proof that the other side is gone, or though it cannot be notified');
+const bytesPerSec = z
+  .number()
+  .int()
+  .nonnegative()
+  .describe('speed limit of the copy, for each disk; 0 for none');
+
+/** Typed as an event of this version: readers must expect kinds that they do not know. */
+const eventOfAnyDaemon = z.custom<DaemonEvent>((value) => eventSchema.safeParse(value).success);
+
+/**
+ * `params` of a method are checked, and a key that is not there is refused: a caller must not
+ * believe that it was heeded. `result` and `progress` are types for callers; a daemon of another
+ * version may add to them.
+ */
+export const METHODS = {
+  status: {
+    text: 'the state of this side, and what it knows of the other',
+    roles: BOTH,
+    isForceable: false,
+    params: none,
+    result: statusSchema,
+  },
+  events: {
+    text: 'what happened, oldest first',
+    roles: BOTH,
+    isForceable: false,
+    params: none,
+    result: z.array(eventOfAnyDaemon),
+  },
+  watch: {
+    text: 'from now on, each event as an `event` frame',
+    roles: BOTH,
+    isForceable: false,
+    params: none,
+    result: z.object({}),
+  },
+  page: {
+    text: 'the address of the web page, with its token',
+    roles: BOTH,
+    isForceable: false,
+    params: none,
+    result: z.object({ url: z.string() }),
+  },
+  inspect: {
+    text: 'what `gannet check` compares: QEMU, disks and host of this side',
+    roles: BOTH,
+    isForceable: false,
+    params: z.strictObject({
+      peer: z.boolean().optional().describe('of the other side, over the peer link (primary only)'),
+    }),
+    result: z.unknown().describe('for a `gannet` of the same version'),
+  },
+  protect: {
+    text: 'copies the disks, starts COLO, returns after the first checkpoint',
+    roles: PRIMARY,
+    isForceable: false,
+    params: z.strictObject({ bytesPerSec: bytesPerSec.optional() }),
+    result: primaryStatusSchema,
+    progress: protectProgressSchema,
+  },
+  reprotect: {
+    text: 'the same with a new secondary; the survivor of a failover becomes the primary first',
+    roles: BOTH,
+    isForceable: false,
+    params: z.strictObject({ bytesPerSec: bytesPerSec.optional() }),
+    result: primaryStatusSchema,
+    progress: protectProgressSchema,
+  },
+  'seed-rate': {
+    text: 'changes the speed limit of the copy in progress',
+    roles: PRIMARY,
+    isForceable: false,
+    params: z.strictObject({ bytesPerSec }),
+    result: z.object({ bytesPerSec }),
+  },
+  checkpoint: {
+    text: 'makes a checkpoint now, returns when it is complete',
+    roles: PRIMARY,
+    isForceable: false,
+    params: none,
+    result: primaryStatusSchema,
+  },
+  failover: {
+    text: 'secondary: takes over and moves to the local disks; primary: continues alone',
+    roles: BOTH,
+    isForceable: true,
+    params: z.strictObject({ force }),
+    result: z.union([failoverReportSchema, primaryStatusSchema]),
+    progress: failoverProgressSchema,
+  },
+  detach: {
+    text: 'ends the protection and restores the VM as it was; cancels a `protect`',
+    roles: PRIMARY,
+    isForceable: true,
+    params: z.strictObject({ force }),
+    result: primaryStatusSchema,
+  },
+  seal: {
+    text: 'external source: closes the gate at the end of an epoch',
+    roles: SECONDARY,
+    isForceable: false,
+    params: none,
+    result: secondaryStatusSchema,
+  },
+  commit: {
+    text: 'external source: commits the sealed epoch and opens the gate',
+    roles: SECONDARY,
+    isForceable: false,
+    params: none,
+    result: secondaryStatusSchema,
+  },
+  abort: {
+    text: 'external source: opens the gate without a commit',
+    roles: SECONDARY,
+    isForceable: false,
+    params: none,
+    result: secondaryStatusSchema,
+  },
+} as const;
+
+export type MethodName = keyof typeof METHODS;
+type MethodRole = 'primary' | 'secondary';
+
+export type MethodParams<M extends MethodName> = z.output<(typeof METHODS)[M]['params']>;
+/** Of `failover`, of which two kinds of daemon have their own, the keys of both. */
+export type MethodResult<M extends MethodName> = OneOf<z.output<(typeof METHODS)[M]['result']>>;
+export type MethodProgress<M extends MethodName> = (typeof METHODS)[M] extends {
+  readonly progress: infer P extends z.ZodType;
+}
+  ? z.output<P>
+  : never;
+
+/** Takes what a method reports while it works. */
+export type Reporter<M extends MethodName> = (report: MethodProgress<M>) => void;
+
+/** Those that the daemon of a role has. */
+export type MethodsOf<R extends MethodRole> = {
+  [M in MethodName]: R extends (typeof METHODS)[M]['roles'][number] ? M : never;
+}[MethodName];
+
+/** How a daemon carries a method out. Its parameters have been checked. */
+export type MethodHandler<M extends MethodName> = (
+  params: MethodParams<M>,
+  progress: Reporter<M>,
+) => MethodAnswer<M> | Promise<MethodAnswer<M>>;
+type MethodAnswer<M extends MethodName> = Readonly<z.output<(typeof METHODS)[M]['result']>>;
+
+export type MethodHandlers<M extends MethodName> = { readonly [N in M]: MethodHandler<N> };
+
+/** Whether a daemon has a method of this name. */
+export function isMethod(name: string): name is MethodName {
+  return Object.hasOwn(METHODS, name);
 }
 
-/** What a person wants to know of the first copy; bytes of work, to which the guest's writes add. */
-export interface SeedView {
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  /** Smoothed. Holes count as done when they are passed, so it jumps over them and comes back. */
-  readonly bytesPerSec: number;
-  /** Null while nothing is known, and while the link is down. */
-  readonly secondsLeft: number | null;
-  readonly limitBytesPerSec: number;
-  readonly down: { readonly forMs: number; readonly limitMs: number } | null;
-}
-
-export interface SeedsView extends SeedView {
-  readonly disks: Readonly<Record<string, SeedView>>;
+/** @throws GannetError GANNET_USAGE that names the parameter and what is wrong with it */
+export function parseParams<M extends MethodName>(method: M, params: unknown): MethodParams<M> {
+  const { data, error } = METHODS[method].params.safeParse(params);
+  if (data !== undefined) return data as MethodParams<M>;
+  const [issue] = error.issues;
+  const keys = issue?.code === 'unrecognized_keys' ? issue.keys : issue?.path;
+  const name = (keys ?? []).join('.');
+  const known = Object.keys(METHODS[method].params.shape);
+  throw new GannetError(
+    'GANNET_USAGE',
+    `parameter \`${name}\` of ${method}: ${issue?.message ?? 'invalid'}`,
+    known.length === 0 ? `${method} has no parameters.` : `Parameters: ${known.join(', ')}.`,
+    'usage',
+  );
 }

@@ -1,4 +1,14 @@
+import { ON_FULL } from '@gannet/replicator';
 import { z } from 'zod';
+import type { OneOf } from './one-of.js';
+import {
+  CHECKPOINT_CAUSES,
+  NO_STATES,
+  PRIMARY_STATES,
+  REPLICA_LINKS,
+  SECONDARY_STATES,
+  VM_STATES,
+} from './states.js';
 
 /**
  * The link between the two daemons of a VM: WebSocket frames of JSON, the same from both ends.
@@ -8,52 +18,48 @@ import { z } from 'zod';
  *     tell     a notice that has to be acknowledged; `told` carries its number back
  *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
  *
- * A link says nothing about the VMs by its silence: it may be cut while both live. What it says while it is up is the
- * word of a daemon that stands beside its QEMU.
+ * A silent link proves nothing about the VMs: it may be cut while both run. A daemon that is heard
+ * speaks for the QEMU beside it.
  */
 export const PEER_PROTOCOL = 1;
 export const PEER_MESSAGE_BYTES_MAX = 1024 * 1024;
 
-/** What a secondary says of a commit. */
+/** What a secondary reports of a commit. */
 export const commitSchema = z.object({
   epoch: z.number().int().nonnegative(),
-  committedPages: z.number(),
-  droppedPages: z.number(),
-  gateClosedMs: z.number(),
-  /** From the secondary's STOP to the commit; null where COLO has just started. */
-  checkpointMs: z.number().nullable(),
+  committedPages: z.number().describe('pages of 4 KiB that the epoch changed'),
+  droppedPages: z.number().describe("pages of 4 KiB of the secondary's that were discarded"),
+  gateClosedMs: z.number().describe('how long requests of both VMs waited'),
+  checkpointMs: z.number().nullable().describe("from the secondary's STOP; null at the first"),
 });
 export type CommitRecord = Readonly<z.output<typeof commitSchema>>;
 
-/** What a primary says of a checkpoint. */
+/** What a primary reports of a checkpoint. */
 export const checkpointSchema = z.object({
   ...commitSchema.omit({ checkpointMs: true }).shape,
-  /** `output`: the guests' packets differed, or only one of them had sent some. */
-  cause: z.enum(['period', 'demand', 'memory', 'output']),
-  /** How long the primary's guest stood still; null where its STOP or RESUME was not seen. */
-  pausedMs: z.number().nullable(),
+  cause: z.enum(CHECKPOINT_CAUSES).describe('`output`: the guests sent different packets'),
+  pausedMs: z.number().nullable().describe('of the guest; null if STOP or RESUME was not seen'),
 });
 export type CheckpointRecord = Readonly<z.output<typeof checkpointSchema>>;
 
-/** What the other side may want to show. Nothing is decided by it. */
-const reportShape = {
+/** A newer daemon may have states that this one does not know: they are read as `unknown`. */
+const primaryState = z.enum([...PRIMARY_STATES, 'none']).catch('unknown');
+const secondaryState = z.enum([...SECONDARY_STATES, ...NO_STATES]).catch('unknown');
+
+const common = {
   host: z.string().optional(),
-  /** Secondary: the last commit, and its memory. */
-  commit: commitSchema.optional(),
-  mayFailOver: z.boolean().optional(),
-  buffers: z
-    .object({
-      primary: z.number(),
-      secondary: z.number(),
-      committed: z.number(),
-      softBytes: z.number(),
-      hardBytes: z.number(),
-      onFull: z.string().optional(),
-      /** In a file. */
-      spilled: z.number().optional(),
-    })
-    .optional(),
-  /** Primary: the last checkpoint, and the copy that is under way. */
+  epoch: z.number().int().nonnegative(),
+  /** What this daemon knows of its own QEMU. */
+  vm: z.enum(VM_STATES),
+  /** Why its QEMU is unusable; of a secondary, or else what is wrong with a base. */
+  trouble: z.string().optional(),
+};
+
+const primaryPeerSchema = z.object({
+  role: z.literal('primary'),
+  state: primaryState,
+  ...common,
+  /** The last checkpoint, and the first copy while it runs: to be shown, never acted upon. */
   checkpoint: checkpointSchema.optional(),
   seed: z
     .object({
@@ -63,30 +69,46 @@ const reportShape = {
       secondsLeft: z.number().nullable(),
     })
     .optional(),
-};
-
-export const peerStatusSchema = z.object({
-  ...reportShape,
-  role: z.enum(['primary', 'secondary']),
-  state: z.string(),
-  epoch: z.number().int().nonnegative(),
-  /** What this daemon knows of its own QEMU: `hung` means that it does not answer, `lost` that it has ended. */
-  vm: z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']),
-  /** Secondary: why its QEMU is unusable, or else what is the matter with a base. */
-  trouble: z.string().optional(),
-  /** Secondary: uuid of its replica; a daemon that is started anew has another. */
-  replica: z.string().optional(),
-  /** Secondary: whether all of the primary's writes arrive. */
-  link: z.enum(['none', 'whole', 'lost']),
-  /** Primary: the longest time between two checkpoints. */
+  /** The longest time between two checkpoints. */
   periodMs: z.number().optional(),
-  /** Secondary: its buffers are over their soft limit, and a checkpoint would empty them. */
-  memoryPressure: z.boolean().optional(),
+  /** Nothing. Secondaries of version 0.1 refuse a heartbeat without it. */
+  link: z.literal('none').catch('none'),
 });
-export type PeerStatus = Readonly<z.output<typeof peerStatusSchema>>;
+
+const secondaryPeerSchema = z.object({
+  role: z.literal('secondary'),
+  state: secondaryState,
+  ...common,
+  /** Whether all of the primary's writes arrive. */
+  link: z.enum(REPLICA_LINKS),
+  /** Identifies its replica; a daemon that is restarted has another. */
+  replica: z.string().optional(),
+  /** Its buffers are over their soft limit, and a checkpoint would empty them. */
+  memoryPressure: z.boolean().optional(),
+  /** The last commit, and the memory: to be shown, never acted upon. */
+  commit: commitSchema.optional(),
+  mayFailOver: z.boolean().optional(),
+  buffers: z
+    .object({
+      primary: z.number(),
+      secondary: z.number(),
+      committed: z.number(),
+      softBytes: z.number(),
+      hardBytes: z.number(),
+      onFull: z.enum(ON_FULL).optional().catch(undefined),
+      /** In a file. */
+      spilled: z.number().optional(),
+    })
+    .optional(),
+});
+
+const eitherPeerSchema = z.discriminatedUnion('role', [primaryPeerSchema, secondaryPeerSchema]);
+/** What a heartbeat says of the end that sends it. Keys of the other role are undefined. */
+export type PeerStatus = Readonly<OneOf<z.output<typeof eitherPeerSchema>>>;
+export const peerStatusSchema: z.ZodType<PeerStatus> = eitherPeerSchema;
 
 /** What one end may have to tell the other. */
-const noticeSchema = z.enum([
+export const noticeSchema = z.enum([
   /** The primary runs on without this replica: it must never take over again. */
   'outdated',
   /** The secondary is about to end: the primary has to run on without it. */

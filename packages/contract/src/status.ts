@@ -1,13 +1,24 @@
 /**
- * What `gannet status --json`, the control socket and the web page say of a daemon. Fields may be added under the same
- * number; one that goes, or means something else, raises it.
+ * The status of a daemon, as `gannet status --json`, the control socket and the web page have it.
+ * Fields may be added under the same number; one that is removed, or changes its meaning, raises it.
  */
 import { z } from 'zod';
-import { commitSchema, checkpointSchema, peerStatusSchema } from './peer.js';
+import type { OneOf } from './one-of.js';
+import { checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
+import { seedsViewSchema } from './reports.js';
+import {
+  isDown,
+  PRIMARY_STATES,
+  PROTECT_STAGES,
+  PULSES,
+  replicaLinkOf,
+  SECONDARY_STATES,
+  VM_STATES,
+} from './states.js';
 
 export const STATUS_SCHEMA = 1;
 
-const vmState = z.enum(['awaited', 'ready', 'unusable', 'hung', 'lost']);
+const vmState = z.enum(VM_STATES);
 const bytes = z.number().nonnegative();
 
 const head = {
@@ -31,7 +42,8 @@ const network = z
       state: z
         .enum(['direct', 'compared', 'walled', 'open', 'unknown'])
         .describe(
-          'primary: `direct` to its network, or `compared` with the secondary; secondary: `walled` off, or `open`',
+          'primary: `direct` to its network, or `compared` with the secondary; ' +
+            'secondary: `walled` off, or `open`',
         ),
     }),
   )
@@ -40,33 +52,17 @@ const network = z
 
 /** The other daemon: how the link is, what it said last, and how long ago. */
 const peer = z.object({
-  pulse: z.enum(['none', 'unknown', 'up', 'late', 'lost']),
+  pulse: z.enum(PULSES),
   silentMs: z.number().optional(),
   status: peerStatusSchema.optional(),
 });
 
-const seedShape = {
-  doneBytes: bytes,
-  totalBytes: bytes,
-  bytesPerSec: z.number(),
-  secondsLeft: z.number().nullable(),
-  limitBytesPerSec: z.number(),
-  down: z.object({ forMs: z.number(), limitMs: z.number() }).nullable(),
-};
-
 export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
-  state: z
-    .enum(['unknown', 'unprotected', 'protecting', 'protected', 'alone', 'superseded'])
-    .describe(
-      '`unknown`: QEMU is there and cannot be asked; `superseded`: the secondary has taken over',
-    ),
-  stage: z.string().describe('of `protect`, while it is under way'),
-  seed: z
-    .object({ ...seedShape, disks: z.record(z.string(), z.object(seedShape)) })
-    .optional()
-    .describe('the copy that is under way; disks by their device'),
+  state: z.enum(PRIMARY_STATES),
+  stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
+  seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
   primaryVmTrouble: z.string().nullable(),
   link: z.enum(['replication', 'nbd', 'mirror']),
@@ -82,7 +78,7 @@ export type PrimaryStatus = z.output<typeof primaryStatusSchema>;
 export const secondaryStatusSchema = z.object({
   ...head,
   role: z.literal('secondary'),
-  state: z.enum(['seeding', 'protected', 'failed-over', 'retired', 'diverged']),
+  state: z.enum(SECONDARY_STATES),
   reason: z.string(),
   mayFailOver: z.boolean(),
   epoch: z.number().int(),
@@ -131,9 +127,24 @@ export const statusSchema = z.discriminatedUnion('role', [
 ]);
 export type Status = z.output<typeof statusSchema>;
 
-/** A line of `gannet events --json`. Each kind has details of its own. */
-export const eventSchema = z.looseObject({
-  at: z.iso.datetime(),
-  role: z.enum(['primary', 'secondary']),
-  kind: z.string(),
-});
+/**
+ * Degraded: protection was dropped, only one side believes it is protected, or the base image
+ * rejects writes. `gannet status` exits with 3.
+ *
+ * @param status may lack keys: those of a daemon of another version
+ */
+export function isDegraded(
+  status: OneOf<Partial<PrimaryStatus> | Partial<SecondaryStatus>>,
+): boolean {
+  const { state } = status;
+  if (state === 'diverged' || state === 'alone') return true;
+  if (state === 'superseded' || state === 'unknown') return true;
+  if (status.role === 'secondary') {
+    const { baseTrouble = null, link = 'connected', secondaryVm } = status;
+    if (baseTrouble !== null) return true;
+    return state === 'protected' && (replicaLinkOf(link) !== 'whole' || isDown(secondaryVm));
+  }
+  if (state !== 'protected') return false;
+  const { primaryVm, peer } = status;
+  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
+}

@@ -3,8 +3,9 @@
 #
 #   build.sh DIRECTORY
 #
-# The kernel is Debian's cloud kernel, downloaded and unpacked, never installed. Does nothing when DIRECTORY was built
-# from these very sources. Exit status 3: the kernel could not be downloaded (`apt-get update` may help).
+# The kernel is Debian's cloud kernel, downloaded and unpacked, never installed. Does nothing when
+# DIRECTORY was built from these very sources. Exit status 3: the kernel could not be downloaded
+# (`apt-get update` may help).
 set -euo pipefail
 
 KERNEL_META=linux-image-cloud-amd64
@@ -27,14 +28,16 @@ if [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ]; then
 fi
 rm -f "$out/stamp"
 
-# The first match of a file name below the unpacked kernel; Debian has moved these directories between releases.
+# The first match of a file name below the unpacked kernel; Debian has moved these directories
+# between releases.
 kernel_file() {
   find "$out/kernel" -type f -name "$1" | sort | head -n 1
 }
 
 fetch_kernel() {
   local package
-  package=$(apt-cache depends "$KERNEL_META" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+  package=$(apt-cache depends "$KERNEL_META" 2>/dev/null |
+    sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
   if [ -z "$package" ]; then
     echo "apt knows no kernel for $KERNEL_META" >&2
     return 3
@@ -74,7 +77,8 @@ for module in "${MODULES[@]}"; do
   esac
   echo "$module" >>"$root/modules/order"
 done
-gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -o "$out/colo-tcg-shim.so.new" "$lab/colo-tcg-shim.c" -ldl
+gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC \
+  -o "$out/colo-tcg-shim.so.new" "$lab/colo-tcg-shim.c" -ldl
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1) >"$out/initrd.gz.new"
 cp "$(kernel_file 'vmlinuz-*')" "$out/vmlinuz.new"
 # A running QEMU may have the old files mapped: replace them, never write into them.

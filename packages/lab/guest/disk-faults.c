@@ -1,14 +1,15 @@
-/* A disk that fails on command. Preload it to a Node.js process: what that writes to certain files fails, is cut short or
- * takes long, as a shared control file says at that moment.
+/* A disk that fails on command. Preload it to a Node.js process: its writes to certain files then
+ * fail, are cut short or take long, as a shared control file says at that moment.
  *
  *   GANNET_DISK_FAULTS   the control file; src/lab/disk-faults.ts makes it and writes to it
  *
- * A write that is lost is what fsync(2) warns of: the kernel took it, could not bring it to the disk, tells the next sync,
- * and then forgets about it.
+ * A write that is lost is what fsync(2) warns of: the kernel took it, could not bring it to the
+ * disk, tells the next sync, and then forgets about it.
  *
- * The control file is mapped, so that a change is seen at once and asking costs nothing while no fault is on. A file
- * is meant when its path, as /proc/self/fd has it, ends in the given text. Only the calls are here that libuv makes for
- * writes and syncs of one buffer. A delay ends early when the fault is lifted.
+ * The control file is mapped, so that a change is seen at once and asking costs nothing while no
+ * fault is on. A file is meant when its path, as /proc/self/fd has it, ends in the given text. Only
+ * the calls are here that libuv makes for writes and syncs of one buffer. A delay ends early when
+ * the fault is lifted.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,11 +28,13 @@ enum { OP_WRITE = 1, OP_SYNC = 2 };
 
 /* The same in src/lab/disk-faults.ts. */
 struct control {
-    uint32_t ops;         /* which of OP_… are meant; 0: none. Written last when a fault is set, first when lifted */
+    /* Which of OP_… fail; 0: none. Written last when a fault is set, first when it is lifted. */
+    uint32_t ops;
     uint32_t error;       /* errno, or 0 */
     uint32_t short_bytes; /* a write does at most so much; 0: all of it */
     uint32_t delay_ms;
-    uint32_t loses; /* a write is answered and not done; the next sync says so, once, also when the fault is lifted */
+    /* Writes succeed but are lost; the next sync fails once, even after the fault is lifted. */
+    uint32_t loses;
     uint32_t hits;  /* counted here: calls that were meant */
     uint32_t lost;  /* counted here: writes that no sync has told of */
     char path[PATH_BYTES];
@@ -78,10 +81,11 @@ static int is_meant(int fd)
 static void dawdle(uint32_t op)
 {
     struct timespec nap = { .tv_nsec = NAP_MS * 1000 * 1000 };
-    for (uint32_t passed_ms = 0; passed_ms < control->delay_ms && is_on(op); passed_ms += NAP_MS) nanosleep(&nap, NULL);
+    for (uint32_t passed_ms = 0; passed_ms < control->delay_ms && is_on(op); passed_ms += NAP_MS)
+        nanosleep(&nap, NULL);
 }
 
-/* What becomes of a call: -1 with errno set when it fails, else the number of bytes that it may do. */
+/* Decides a call: -1 with errno set if it fails, else the number of bytes that it may write. */
 static ssize_t fate(uint32_t op, int fd, size_t length)
 {
     if (!is_on(op) || !is_meant(fd)) return (ssize_t)length;

@@ -1,14 +1,15 @@
-/* Runs inside the guest: does the disk hold what memory says it holds?
+/* Runs inside the guest: checks that the disk holds what memory says it holds.
  *
- * Each region of a disk has a thread that writes and reads it with O_DIRECT. For every 512-byte sector memory keeps the
- * tag that was last written there (0: never). A COLO checkpoint replaces the secondary's memory by the primary's; where
- * the secondary's disk does not change over at exactly the same point, a sector and its tag disagree.
+ * A thread per region of a disk writes and reads it with O_DIRECT. Memory keeps the last tag that
+ * was written to each 512-byte sector (0: never). A COLO checkpoint replaces the secondary's memory
+ * by the primary's; if its disk does not change at the same point, a sector and its tag disagree.
  *
  *   sector contents = f(tag, sector number), all 64 words checked at every read; tag 0 = zeroes
  *   tag             = sequence number << 32 | nonce
  *
- * The nonce, like the choice of every request, comes from the time stamp counter: two VMs that continue from one
- * checkpoint must not write the same data to the same places, or the other VM's write would pass for one's own.
+ * The nonce, like the choice of every request, comes from the time stamp counter: two VMs that
+ * continue from one checkpoint must not write the same data to the same places, or the other VM's
+ * write would pass for one's own.
  *
  * Kernel command line (units: 512-byte sectors, microseconds):
  *   gannet.oracles=DISK:MODE:FIRST:SECTORS[,...]    the regions; ids count from 1
@@ -16,21 +17,25 @@
  * Modes:
  *   4k         one aligned 4 KiB block at a time
  *   512        one sector at a time
- *   unaligned  1..24 sectors from any sector, mostly an odd one, so that requests begin and end inside 4 KiB pages
+ *   unaligned  1..24 sectors from any sector, mostly an odd one, so that requests begin and end
+ *              inside 4 KiB pages
  *   zero       as unaligned, and every fourth write is a write-zeroes request
  *
- * Lines on the console (ttyS0), each ending in sum=XXXX, the FNV-1a of what precedes " sum=", folded to 16 bits: at a
- * checkpoint a line of one VM may continue as another's, and such a splice has to be told from a line.
+ * Lines on the console (ttyS0), each ending in sum=XXXX, the FNV-1a of what precedes " sum=",
+ * folded to 16 bits: at a checkpoint, a line of one VM may continue as the other's, and the sum
+ * detects that.
  *   gannet-oracle-start id= disk= mode= first= sectors=
- *   gannet-oracle id= disk= mode= writes= reads= flushes= zeroes= bad= errors= gap_ms=    about every 500 ms
- *   gannet-oracle-mismatch id= disk= sector= found= expected=                            hexadecimal tags
+ *   gannet-oracle id= disk= mode= writes= reads= flushes= zeroes= bad= errors= gap_ms=
+ *                                                                       about every 500 ms
+ *   gannet-oracle-mismatch id= disk= sector= found= expected=           hexadecimal tags
  *   gannet-oracle-error id= disk= op= sector= errno=
  *   gannet-oracle-digest id= disk= mode= first= sectors= unknown= digest=
  *   gannet-oracle-scan id= disk= bad= errors=
  *   gannet-oracle-go id= disk=
  *   gannet-oracle-fatal reason=
- * gap_ms is the longest time between two completed requests since the last counters line, by the guest's clock. That
- * clock stands still while QEMU has the VM stopped: it shows a stalled disk, not a checkpoint's pause.
+ * gap_ms is the longest time between two completed requests since the last counters line, by the
+ * guest's clock. That clock stands still while QEMU has the VM stopped: it shows a stalled disk,
+ * not a checkpoint's pause.
  *
  * Commands on the console, a line each:
  *   stop   finish requests, flush, print the digest of what memory says the region holds, wait
@@ -59,7 +64,8 @@ enum {
     BLOCK_SECTORS = 8,
     REQUEST_SECTORS_MAX = 24,
     SCAN_SECTORS = 128,
-    HOT_SECTORS = 512, /* half of all requests go to the region's beginning, so that epochs overwrite each other */
+    /* Half of all requests go to the region's beginning, so that epochs overwrite each other. */
+    HOT_SECTORS = 512,
     REGIONS_MAX = 16,
     REPORT_MS = 500,
     ALARMS_PER_REPORT_MAX = 8, /* a wholly wrong disk must not drown the slow console */
@@ -132,8 +138,10 @@ static uint64_t now_ms(void)
 
 static void report(struct region *r)
 {
-    say("gannet-oracle id=%d disk=%s mode=%s writes=%lu reads=%lu flushes=%lu zeroes=%lu bad=%lu errors=%lu gap_ms=%lu",
-        r->id, r->disk, MODE_NAMES[r->mode], r->writes, r->reads, r->flushes, r->zeroes, r->bad, r->errors, r->gap_ms);
+    say("gannet-oracle id=%d disk=%s mode=%s writes=%lu reads=%lu flushes=%lu zeroes=%lu bad=%lu"
+        " errors=%lu gap_ms=%lu",
+        r->id, r->disk, MODE_NAMES[r->mode], r->writes, r->reads, r->flushes, r->zeroes, r->bad,
+        r->errors, r->gap_ms);
     r->reported_ms = now_ms();
     r->gap_ms = 0;
     r->alarms = 0;
@@ -171,7 +179,8 @@ static void check_sectors(struct region *r, uint64_t start, unsigned count)
         if (!memcmp(found, expected, SECTOR)) continue;
         r->bad++;
         if (r->alarms++ < ALARMS_PER_REPORT_MAX)
-            say("gannet-oracle-mismatch id=%d disk=%s sector=%lu found=%lx expected=%lx", r->id, r->disk, sector,
+            say("gannet-oracle-mismatch id=%d disk=%s sector=%lu found=%lx expected=%lx", r->id,
+                r->disk, sector,
                 found[0], tag);
     }
 }
@@ -189,7 +198,8 @@ static void failed(struct region *r, const char *op, uint64_t start)
 {
     r->errors++;
     if (r->alarms++ < ALARMS_PER_REPORT_MAX)
-        say("gannet-oracle-error id=%d disk=%s op=%s sector=%lu errno=%d", r->id, r->disk, op, r->first + start, errno);
+        say("gannet-oracle-error id=%d disk=%s op=%s sector=%lu errno=%d", r->id, r->disk, op,
+            r->first + start, errno);
     usleep(10000);
 }
 
@@ -202,7 +212,8 @@ static void write_sectors(struct region *r, uint64_t start, unsigned count)
 {
     uint64_t tag = ++r->sequence << 32 | (next_random(r) & 0xffffffff);
     size_t bytes = count * (size_t)SECTOR;
-    for (unsigned i = 0; i < count; i++) fill_sector(r->data + i * WORDS, tag, r->first + start + i);
+    for (unsigned i = 0; i < count; i++)
+        fill_sector(r->data + i * WORDS, tag, r->first + start + i);
     errno = 0;
     int good = pwrite(r->fd, r->data, bytes, (r->first + start) * SECTOR) == (ssize_t)bytes;
     set_tags(r, start, count, good ? tag : UNKNOWN);
@@ -272,7 +283,8 @@ static void step(struct region *r)
 
 /* --- commands --- */
 
-/* Two 32-bit lanes over the little-endian 32-bit words of all sectors; the host computes the same over the image. */
+/* Two 32-bit lanes over the little-endian 32-bit words of all sectors; the host computes the same
+ * over the image. */
 static void print_digest(struct region *r)
 {
     uint32_t a = 0x9e3779b9, b = 0x85ebca6b;
@@ -291,7 +303,8 @@ static void print_digest(struct region *r)
             }
         }
     }
-    say("gannet-oracle-digest id=%d disk=%s mode=%s first=%lu sectors=%lu unknown=%lu digest=%08x%08x", r->id, r->disk,
+    say("gannet-oracle-digest id=%d disk=%s mode=%s first=%lu sectors=%lu unknown=%lu"
+        " digest=%08x%08x", r->id, r->disk,
         MODE_NAMES[r->mode], r->first, r->sectors, unknown, a, b);
 }
 
@@ -302,7 +315,8 @@ static void scan(struct region *r)
         uint64_t count = r->sectors - start;
         read_sectors(r, start, count < SCAN_SECTORS ? count : SCAN_SECTORS);
     }
-    say("gannet-oracle-scan id=%d disk=%s bad=%lu errors=%lu", r->id, r->disk, r->bad - bad, r->errors - errors);
+    say("gannet-oracle-scan id=%d disk=%s bad=%lu errors=%lu", r->id, r->disk, r->bad - bad,
+        r->errors - errors);
 }
 
 static void obey(struct region *r)
@@ -310,7 +324,8 @@ static void obey(struct region *r)
     int told = 0;
     for (;;) {
         pthread_mutex_lock(&control_lock);
-        while (stopped && told && r->scans_done == scans_wanted) pthread_cond_wait(&control_changed, &control_lock);
+        while (stopped && told && r->scans_done == scans_wanted)
+            pthread_cond_wait(&control_changed, &control_lock);
         int stop = stopped, scan_now = r->scans_done != scans_wanted;
         r->scans_done = scans_wanted;
         pthread_mutex_unlock(&control_lock);
@@ -333,7 +348,8 @@ static void *run_region(void *argument)
 {
     struct region *r = argument;
     r->completed_ms = now_ms();
-    say("gannet-oracle-start id=%d disk=%s mode=%s first=%lu sectors=%lu", r->id, r->disk, MODE_NAMES[r->mode],
+    say("gannet-oracle-start id=%d disk=%s mode=%s first=%lu sectors=%lu", r->id, r->disk,
+        MODE_NAMES[r->mode],
         r->first, r->sectors);
     report(r);
     for (;;) {
@@ -380,20 +396,24 @@ static void add_region(const char *text)
     char mode[16], path[32];
     uint64_t bytes;
     if (region_count == REGIONS_MAX) fatal("too-many-regions");
-    if (sscanf(text, "%15[^:]:%15[^:]:%lu:%lu", r->disk, mode, &r->first, &r->sectors) != 4) fatal("bad-region");
+    if (sscanf(text, "%15[^:]:%15[^:]:%lu:%lu", r->disk, mode, &r->first, &r->sectors) != 4)
+        fatal("bad-region");
     r->id = ++region_count;
     int i = MODE_4K;
     while (i <= MODE_ZERO && strcmp(mode, MODE_NAMES[i])) i++;
     if (i > MODE_ZERO) fatal("bad-mode");
     r->mode = i;
-    if (!r->sectors || (r->mode == MODE_4K && (r->first % BLOCK_SECTORS || r->sectors % BLOCK_SECTORS)))
+    if (!r->sectors ||
+        (r->mode == MODE_4K && (r->first % BLOCK_SECTORS || r->sectors % BLOCK_SECTORS)))
         fatal("bad-region-size");
     snprintf(path, sizeof path, "/dev/%s", r->disk);
     r->fd = open(path, O_RDWR | O_DIRECT);
     if (r->fd < 0) fatal("cannot-open-disk");
-    if (ioctl(r->fd, BLKGETSIZE64, &bytes) < 0 || (r->first + r->sectors) * SECTOR > bytes) fatal("region-beyond-disk");
+    if (ioctl(r->fd, BLKGETSIZE64, &bytes) < 0 || (r->first + r->sectors) * SECTOR > bytes)
+        fatal("region-beyond-disk");
     r->tags = calloc(r->sectors, sizeof *r->tags);
-    if (!r->tags || posix_memalign((void **)&r->data, 4096, SCAN_SECTORS * SECTOR)) fatal("out-of-memory");
+    if (!r->tags || posix_memalign((void **)&r->data, 4096, SCAN_SECTORS * SECTOR))
+        fatal("out-of-memory");
 }
 
 static void read_command_line(void)
@@ -408,7 +428,8 @@ static void read_command_line(void)
         if (!strncmp(word, "gannet.oracles=", 15)) layout = word + 15;
     }
     if (!layout) fatal("no-gannet.oracles");
-    for (char *region = strtok_r(layout, ",", &save); region; region = strtok_r(NULL, ",", &save)) add_region(region);
+    for (char *region = strtok_r(layout, ",", &save); region; region = strtok_r(NULL, ",", &save))
+        add_region(region);
 }
 
 int main(void)

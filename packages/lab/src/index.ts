@@ -34,7 +34,7 @@ export {
   secondaryCommand,
   type ExportDisk,
   type LabMachine,
-  type LocalDisk,
+  type LabDisk,
   type QemuCommand,
 } from './guest/qemu-command.js';
 export {
@@ -43,7 +43,7 @@ export {
   guestDiskName,
   imageDigest,
   RegionDigest,
-  SECTOR_BYTES,
+  ORACLE_SECTOR_BYTES,
   type OracleMode,
   type OracleRegion,
 } from './guest/regions.js';

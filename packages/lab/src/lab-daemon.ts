@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { ControlClient, type DaemonEvent } from '@gannet/contract';
+import { ControlClient, type DaemonEvent, type EventKind } from '@gannet/contract';
 import { LabError } from './errors.js';
 import { GANNET_BIN } from './gannet-bin.js';
 
@@ -13,7 +13,7 @@ export interface LabDaemonOptions {
   readonly role: 'primary' | 'secondary';
   /** Where its configuration goes; the caller removes it. */
   readonly dir: string;
-  /** As in a configuration file. */
+  /** The configuration, as in a file. */
   readonly config: { readonly control: string; readonly [key: string]: unknown };
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
@@ -21,9 +21,11 @@ export interface LabDaemonOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
 
-/** `gannet secondary` or `gannet primary` as a process of its own, that ends with the one that started it. */
+/**
+ * `gannet secondary` or `gannet primary` as a process, which the kernel kills when its parent ends.
+ */
 export class LabDaemon {
-  /** Everything that it told so far. */
+  /** All events of the daemon so far. */
   readonly events: DaemonEvent[] = [];
   readonly exited: Promise<number | null>;
   #logTail = '';
@@ -45,7 +47,7 @@ export class LabDaemon {
     });
   }
 
-  /** @throws LabError with the end of its log when it does not come up */
+  /** @throws LabError with the end of its log if it does not start */
   static async start(options: LabDaemonOptions): Promise<LabDaemon> {
     const configPath = path.join(options.dir, `${options.role}.yaml`);
     await writeFile(configPath, stringify(options.config), { mode: 0o600 });
@@ -54,7 +56,7 @@ export class LabDaemon {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
       env: {
         ...process.env,
-        // What its configuration leaves open is in its folder too, never in those of the machine.
+        // Paths that its configuration leaves out are in this folder too, never in the system's.
         ...{ GANNET_RUN_DIR: options.dir, GANNET_STATE_DIR: options.dir },
         ...options.env,
       },
@@ -69,8 +71,8 @@ export class LabDaemon {
       ControlClient.connectWithin(options.config.control, START_TIMEOUT_MS),
       failed,
     ]);
-    await daemon.#client.watch((event) => daemon.#hear(event as DaemonEvent));
-    const earlier = (await daemon.client.call('events')) as DaemonEvent[];
+    await daemon.#client.watch((event) => daemon.#hear(event));
+    const earlier = await daemon.client.call('events');
     daemon.events.unshift(...earlier.filter((event) => !daemon.#knows(event)));
     return daemon;
   }
@@ -88,23 +90,26 @@ export class LabDaemon {
     return this.child.pid;
   }
 
-  eventsOf(kind: string): DaemonEvent[] {
-    return this.events.filter((event) => event.kind === kind);
+  eventsOf<K extends EventKind>(kind: K): DaemonEvent<K>[] {
+    return this.events.filter((event): event is DaemonEvent<K> => event.kind === kind);
   }
 
-  /** Halts the process, as a hung host would: its sockets stay open, nothing answers. kill() still ends it. */
+  /**
+   * Stops the process with SIGSTOP, like a hung host: its sockets stay open, but nothing answers.
+   * kill() still ends it.
+   */
   stop(): void {
     this.child.kill('SIGSTOP');
     this.#isStopped = true;
   }
 
-  /** Lets a halted process go on. */
+  /** Continues a stopped process. */
   goOn(): void {
     this.child.kill('SIGCONT');
     this.#isStopped = false;
   }
 
-  /** Sends a signal and waits for the end. */
+  /** Sends a signal and waits until the process has ended. */
   async kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     this.#client?.close();
     this.child.kill(this.#isStopped ? 'SIGKILL' : signal);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { QmpClient } from 'qemu-qmp-client';
-import type { DaemonEvent, FailoverReport } from '@gannet/contract';
+import type { DaemonEvent, FailoverReport, Reporter } from '@gannet/contract';
 import type { ClientNetwork } from './hosts/client-network.js';
 import { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
 import { LabError } from './errors.js';
@@ -14,7 +14,7 @@ import { compareDigests, type DigestComparison } from './guest/oracle.js';
 import {
   diskNames,
   type LabMachine,
-  type LocalDisk,
+  type LabDisk,
   primaryCommand,
   type QemuCommand,
   secondaryCommand,
@@ -31,40 +31,44 @@ export interface LabPairOptions {
   readonly guest: LabGuest;
   readonly disks?: number;
   readonly diskMb?: number;
-  /** Fills this much of each disk, from its end, with random data, so that there is something to copy. */
+  /**
+   * Random data at the end of each disk, in MiB, so that there is something to copy.
+   */
   readonly fillMb?: number;
   readonly link?: string;
-  /** Of the primary's disks at the beginning. Default: raw, under a quorum. */
-  readonly local?: Pick<LocalDisk, 'format' | 'quorum'> | undefined;
-  /** Of the secondaries' bases. Default raw. */
+  /** How the primary's disks begin. Default: raw, under a quorum. */
+  readonly local?: Pick<LabDisk, 'format' | 'quorum'> | undefined;
+  /** Format of the secondaries' bases. Default: raw. */
   readonly baseFormat?: string | undefined;
-  /** Makes the base of a disk, unless the daemon is to. @returns its path */
+  /** Creates the base of a disk and returns its path. Default: the daemon creates it. */
   readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
   readonly iothreads?: boolean | undefined;
-  /** How long each oracle rests after each request. Default 0: as fast as it can. */
+  /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number | undefined;
   readonly periodMs?: number;
   /** The compiled command. Default: this package's. */
   readonly bin?: string | undefined;
   readonly onEvent?: ((event: DaemonEvent) => void) | undefined;
-  /** Keys to put over those of `secondary` in its configuration. */
+  /** Keys that override those of `secondary` in its configuration. */
   readonly secondary?: Record<string, unknown> | undefined;
-  /** What the daemons find in their environment beside ours. */
+  /** Variables that are added to the environment of the daemons. */
   readonly env?: (() => NodeJS.ProcessEnv) | undefined;
-  /** A network card for the guest, whose connections are to outlive failovers. Wants findNetworkGuest(). */
+  /**
+   * A network card for the guest, whose connections survive failovers. Needs findNetworkGuest().
+   */
   readonly network?: ClientNetwork | undefined;
-  /** Keys to put over those of a daemon's configuration. */
+  /** Keys that override those of a daemon's configuration. */
   readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
 
 /**
- * A VM, the twin that protects it, and both daemons, on one machine: what the demonstration and the end-to-end tests
- * are made of. Everything lives in one folder, and is gone after dispose().
+ * A pair of VMs and their daemons on one machine, for the demonstration and the end-to-end tests.
+ * All files are in one folder, which dispose() removes.
  */
 export class LabPair {
-  /** How many times a secondary has been made. */
+  /** How many secondaries there have been. */
   #generation = 0;
-  /** Of bases that were made by the caller. */
+  /** Paths of the bases that the caller created. */
   readonly #bases = new Map<string, string>();
   #primary: LabVm | undefined;
   #secondary: LabVm | undefined;
@@ -77,7 +81,7 @@ export class LabPair {
     private readonly machine: LabMachine,
   ) {}
 
-  /** Makes the primary's disks; nothing runs yet. */
+  /** Creates the primary's disks; starts nothing. */
   static async create(options: LabPairOptions): Promise<LabPair> {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
@@ -108,12 +112,12 @@ export class LabPair {
     return this.machine.regions?.length ?? 0;
   }
 
-  /** What the replicator has said of each commit. */
-  get commits(): DaemonEvent[] {
+  /** The `commit` events of the secondary. */
+  get commits(): DaemonEvent<'commit'>[] {
     return this.secondaryDaemon.eventsOf('commit');
   }
 
-  /** Boots the primary on its own, as any VM would run, until its oracles are at work. */
+  /** Boots the primary VM unprotected, and waits until its oracles write. */
   async bootPrimary(): Promise<void> {
     const disks = this.#disks().map(({ local }) => ({ ...this.options.local, path: local }));
     this.#primary = await LabVm.start({
@@ -125,14 +129,14 @@ export class LabPair {
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
   }
 
-  /** Starts a secondary host: daemon first, then its VM, which waits for the primary's state. */
+  /** Starts a secondary: its daemon, then its VM, which waits for the migration. */
   async startSecondary(): Promise<void> {
     await this.makeBases();
     this.#secondaryDaemon = await this.startDaemon('secondary');
     await this.startSecondaryVm();
   }
 
-  /** The QEMU of a secondary whose daemon is there. */
+  /** Starts the QEMU of a secondary whose daemon runs. */
   async startSecondaryVm(): Promise<void> {
     const { nbd, incoming, svm } = this.#paths();
     const disks = this.#disks();
@@ -149,7 +153,7 @@ export class LabPair {
     });
   }
 
-  /** For those secondaries whose daemon does not make its own. */
+  /** Creates the bases, unless the daemon does. */
   async makeBases(): Promise<void> {
     const { makeBase } = this.options;
     if (!makeBase) return;
@@ -158,7 +162,7 @@ export class LabPair {
     }
   }
 
-  /** Starts the daemon that stands beside the running primary. */
+  /** Starts the daemon of the running primary. */
   async startPrimaryDaemon(): Promise<void> {
     this.#primaryDaemon = await this.startDaemon('primary');
     const deadline = Date.now() + 10_000;
@@ -168,7 +172,7 @@ export class LabPair {
     }
   }
 
-  /** A daemon of the present generation, ours to keep track of or the caller's. */
+  /** A daemon of the current generation. */
   startDaemon(role: 'primary' | 'secondary'): Promise<LabDaemon> {
     return LabDaemon.start({
       role,
@@ -180,7 +184,9 @@ export class LabPair {
     });
   }
 
-  /** As in a configuration file. A secondary's says too how it is protected once it has taken over. */
+  /**
+   * The configuration of a daemon. A secondary's also says how it is protected after a failover.
+   */
   configOf(role: 'primary' | 'secondary'): LabDaemonOptions['config'] {
     const { control, nbd, peer, svm } = this.#paths();
     const next = this.#paths(this.#generation + 1);
@@ -211,8 +217,8 @@ export class LabPair {
   }
 
   /**
-   * After a failover: what was the secondary is the primary now, the dead one is cleared away, and the next
-   * startSecondary() makes a new twin for it.
+   * After a failover: makes the secondary the primary and removes the dead one. The next
+   * startSecondary() starts a new secondary for it.
    */
   async advance(): Promise<void> {
     await this.#primaryDaemon?.kill();
@@ -224,7 +230,7 @@ export class LabPair {
     this.#generation++;
   }
 
-  /** After the loss of a secondary: clears it away and starts a new one in its place. */
+  /** After the loss of a secondary: removes it and starts a new one. */
   async replaceSecondary(): Promise<void> {
     await this.#secondary?.dispose();
     await this.#secondaryDaemon?.kill('SIGKILL');
@@ -232,21 +238,25 @@ export class LabPair {
   }
 
   /** `gannet reprotect`. */
-  async reprotect(progress?: (value: unknown) => void): Promise<void> {
+  async reprotect(progress?: Reporter<'protect'>): Promise<void> {
     await this.primaryDaemon.client.call('reprotect', {}, progress);
   }
 
   /** `gannet protect`. */
-  async protect(progress?: (value: unknown) => void): Promise<void> {
+  async protect(progress?: Reporter<'protect'>): Promise<void> {
     await this.primaryDaemon.client.call('protect', {}, progress);
   }
 
-  /** Waits until `count` commits have been made in all; a divergence or the end of a VM ends the wait. */
+  /**
+   * Waits until there have been `count` commits in all.
+   *
+   * @throws LabError if the replica diverges, a VM ends, or time is up
+   */
   async waitForCommits(count: number, timeoutMs = 120_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (this.commits.length < count) {
       const diverged = this.secondaryDaemon.eventsOf('diverged')[0];
-      if (diverged) throw new LabError(`the replica diverged: ${String(diverged['reason'])}`);
+      if (diverged) throw new LabError(`the replica diverged: ${diverged.reason}`);
       for (const vm of [this.primary, this.secondary]) {
         if (!vm.running) throw new LabError(`${vm.name} has ended\n${vm.stderrTail}`);
       }
@@ -257,7 +267,10 @@ export class LabPair {
     }
   }
 
-  /** `gannet failover` on the secondary host, as soon as the primary's daemon says that its QEMU has ended. */
+  /**
+   * `gannet failover` on the secondary, as soon as the primary's daemon reports that its QEMU
+   * ended.
+   */
   async failOver(force = false): Promise<FailoverReport> {
     const { secondaryDaemon } = this;
     const deadline = Date.now() + 10_000;
@@ -266,12 +279,14 @@ export class LabPair {
     while (!force && !hasNoticed() && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    return (await secondaryDaemon.client.call('failover', { force })) as FailoverReport;
+    const report = await secondaryDaemon.client.call('failover', { force });
+    if (report.evidence === undefined) throw new LabError('a primary was asked to fail over');
+    return report;
   }
 
   /**
-   * Stops the oracles of the surviving guest, compares the base images with what its memory says, and has it read
-   * everything again.
+   * Stops the oracles of the surviving guest, compares the base images with its memory, and lets it
+   * read everything again.
    */
   async compare(): Promise<{ digests: DigestComparison[]; isClean: boolean }> {
     const { oracle } = this.secondary;
@@ -297,7 +312,7 @@ export class LabPair {
     return Object.fromEntries(images.map((image, disk) => [guestDiskName(disk), image]));
   }
 
-  /** Ends everything, in the order in which nobody misses anybody. May be called again. */
+  /** Ends everything, in an order that causes no errors. May be called again. */
   async dispose(): Promise<void> {
     await this.#primaryDaemon?.kill();
     await this.#primary?.dispose();
@@ -310,7 +325,7 @@ export class LabPair {
     await this.dispose();
   }
 
-  /** With the guest stopped QEMU has written what it knows of an image into it. */
+  /** While the guest is stopped, QEMU has written all metadata into the image. */
   async #quiesced<T>(work: () => Promise<T>): Promise<T> {
     if (this.#baseFormat === 'raw') return work();
     const target = { kind: 'unix', path: this.secondary.qmpPaths[0] } as const;

@@ -1,8 +1,8 @@
 /**
- * What query-qmp-schema returns to TypeScript. The schema hides the names of types behind numbers that
- * differ between builds, so types are named here by where they are used:
+ * What query-qmp-schema returns to TypeScript. The schema hides the names of types behind numbers
+ * that differ between builds, so types are named here by where they are used:
  *
- *   1. QueryBlockReturn, DeviceAddArguments, BlockIoErrorData: what a command or event names itself;
+ *   1. QueryBlockReturn, DeviceAddArguments, BlockIoErrorData: what a command or event names;
  *   2. OnSourceError: what every use in the schema calls by one name that nothing else has;
  *   3. QueryBlockReturn + Inserted: otherwise, by the member that leads to it first, breadth first.
  *
@@ -22,8 +22,8 @@ const BUILTINS = {
 const RESERVED = ['Commands', 'Events', 'Empty', 'Error', 'Object', 'Readonly', 'Record', 'Date'];
 
 /**
- * Commands whose arguments are more than the schema tells: QEMU marks them `'gen': false`, takes any
- * member, and checks it against the device.
+ * Commands whose arguments are more than the schema tells: QEMU marks them `'gen': false`, takes
+ * any member, and checks it against the device.
  */
 const OPEN_ARGUMENTS = new Set(['device_add']);
 
@@ -41,7 +41,9 @@ export function typesOf(schema, release) {
     `/** No arguments, or a reply without content. */
      export type Empty = Readonly<Record<string, never>>;`,
     `/** Tables of QEMU ${release}, for \`QmpClient.connect<${tableName(release)}>()\`. */
-     export interface ${tableName(release)} { readonly commands: Commands; readonly events: Events; }`,
+     export interface ${tableName(release)} {
+        readonly commands: Commands; readonly events: Events;
+      }`,
     `export interface Commands { ${commands.map((entity) => model.command(entity)).join('\n')} }`,
     `/** Data of each event; undefined where it has none. */
      export interface Events { ${events.map((entity) => model.event(entity)).join('\n')} }`,
@@ -77,12 +79,14 @@ class Model {
     const open = OPEN_ARGUMENTS.has(name) ? ' & { readonly [property: string]: unknown }' : '';
     const args = `${this.#use(entity['arg-type'])}${open}`;
     const oob = entity['allow-oob'] ? ['Can be executed out-of-band.'] : [];
-    return `${docOf(entity, oob)}${key(name)}: { arguments: ${args}; return: ${this.#use(entity['ret-type'])} };`;
+    const result = this.#use(entity['ret-type']);
+    return `${docOf(entity, oob)}${key(name)}: { arguments: ${args}; return: ${result} };`;
   }
 
   event(entity) {
     const empty = this.#isEmpty(entity['arg-type']);
-    return `${docOf(entity)}${entity.name}: ${empty ? 'undefined' : this.#use(entity['arg-type'])};`;
+    const data = empty ? 'undefined' : this.#use(entity['arg-type']);
+    return `${docOf(entity)}${entity.name}: ${data};`;
   }
 
   declarations() {

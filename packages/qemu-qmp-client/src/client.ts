@@ -29,8 +29,8 @@ import type {
 } from './schema/tables.js';
 
 /**
- * `open`: connected and negotiated. `closed`: close() was called. `dead`: it failed; the cause is kept.
- * Both ends are final; connect anew to go on.
+ * `open`: connected and negotiated. `closed`: close() was called. `dead`: it failed; the cause is
+ * kept. Both ends are final; make a new client to go on.
  */
 export type ClientState = 'open' | 'closed' | 'dead';
 
@@ -52,13 +52,21 @@ export interface EventWaitOptions {
 /**
  * A client of one QMP monitor (QEMU docs/interop/qmp-spec.rst).
  *
- * Order: events and the callbacks of call() run in the tick in which their bytes arrive, in the order
- * of the bytes. Promises, those of execute() and waitForEvent(), resolve in a microtask after that.
- * What arrives before connect() has resolved, or in the same chunk, is held for one turn of the event
- * loop (setImmediate): a listener added right after `await QmpClient.connect()` misses nothing.
+ * Order: events and the callbacks of call() run in the tick in which their bytes arrive, in the
+ * order of the bytes. Promises, those of execute() and waitForEvent(), resolve in a microtask after
+ * that. What arrives before connect() has resolved, or in the same chunk, is held for one turn of
+ * the event loop (setImmediate): a listener added right after `await QmpClient.connect()` misses
+ * nothing.
  *
- * `T` has the types of commands and events, and is of no effect at run time: whether QEMU is of that
- * release, `version` tells.
+ * `T` has the types of commands and events, and is of no effect at run time: whether QEMU is of
+ * that release, `version` tells.
+ *
+ * @example
+ * const client = await QmpClient.connect({ target: { kind: 'unix', path: '/run/vm.qmp' } });
+ * client.onEvent('SHUTDOWN', ({ data }) => console.log(data.reason));
+ * const { status } = await client.execute('query-status');
+ * const instances = await client.execute('query-yank', {}, { oob: true });
+ * await client.close();
  */
 export class QmpClient<T extends QmpTables = CommonTables> {
   /** QEMU's version, from its greeting. */
@@ -103,9 +111,14 @@ export class QmpClient<T extends QmpTables = CommonTables> {
 
   /**
    * Connects and negotiates. On failure nothing is left open.
-   * @throws QmpConnectionError `QMP_DIAL_FAILED`, `QMP_EARLY_CLOSE`, `QMP_NEGOTIATION_REFUSED`; QmpProtocolError;
-   *   QmpTimeoutError `QMP_CONNECT_TIMEOUT`, also where another client holds the monitor; QmpAbortError;
-   *   QmpOverflowError `QMP_EARLY_OVERFLOW`; QmpUsageError `QMP_INVALID_OPTION`
+   * @throws QmpConnectionError `QMP_DIAL_FAILED`
+   * @throws QmpConnectionError `QMP_EARLY_CLOSE`
+   * @throws QmpConnectionError `QMP_NEGOTIATION_REFUSED`
+   * @throws QmpProtocolError
+   * @throws QmpTimeoutError `QMP_CONNECT_TIMEOUT` also where another client holds the monitor
+   * @throws QmpAbortError
+   * @throws QmpOverflowError `QMP_EARLY_OVERFLOW`
+   * @throws QmpUsageError `QMP_INVALID_OPTION`
    */
   static async connect<T extends QmpTables = CommonTables>(
     options: ConnectOptions,
@@ -124,11 +137,18 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Executes a command. At most seven in-band commands are with QEMU at a time, so that it always reads
-   * its socket for an out-of-band one; further ones wait here, their deadline running.
-   * @throws QmpCommandError; QmpTimeoutError `QMP_COMMAND_TIMEOUT`; QmpAbortError; QmpUsageError
-   *   `QMP_OOB_NOT_NEGOTIATED`, `QMP_TOO_MANY_COMMANDS`, `QMP_UNSERIALIZABLE_ARGUMENTS`, `QMP_INVALID_OPTION`;
-   *   QmpConnectionError `QMP_CLOSED`, `QMP_NOT_OPEN`; what killed the client
+   * Executes a command. At most seven in-band commands are with QEMU at a time, so that it always
+   * reads its socket for an out-of-band one; further ones wait here, their deadline running.
+   * @throws QmpCommandError
+   * @throws QmpTimeoutError `QMP_COMMAND_TIMEOUT`
+   * @throws QmpAbortError
+   * @throws QmpUsageError `QMP_OOB_NOT_NEGOTIATED`
+   * @throws QmpUsageError `QMP_TOO_MANY_COMMANDS`
+   * @throws QmpUsageError `QMP_UNSERIALIZABLE_ARGUMENTS`
+   * @throws QmpUsageError `QMP_INVALID_OPTION`
+   * @throws QmpConnectionError `QMP_CLOSED`
+   * @throws QmpConnectionError `QMP_NOT_OPEN`
+   * @throws QmpError what ended the client
    */
   execute<C extends CommandName<T>>(
     command: C,
@@ -154,9 +174,9 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Executes a command and hands its result to `callback` in the tick in which the reply arrives, in
-   * byte order with events: for who must know what came first. Errors as of execute(). `callback` runs
-   * once, never before call() has returned.
+   * Executes a command and hands its result to `callback` in the tick in which the reply arrives,
+   * in byte order with events: use it if the order matters. Errors as of execute().
+   * `callback` runs once, never before call() has returned.
    */
   call<C extends CommandName<T>>(
     command: C,
@@ -194,7 +214,9 @@ export class QmpClient<T extends QmpTables = CommonTables> {
     return this.#events.add(listener as (event: QmpEvent) => void);
   }
 
-  /** Calls `listener` with every event of that name. Returns the function that takes it off again. */
+  /**
+   * Calls `listener` with every event of that name. Returns the function that takes it off again.
+   */
   onEvent<E extends EventName<T>>(name: E, listener: (event: EventIn<T, E>) => void): () => void {
     return this.on((event) => {
       if (event.event === name) listener(event as EventIn<T, E>);
@@ -202,8 +224,8 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Calls `listener` once at the end, synchronously, after the pending commands were rejected: with what
-   * killed the client, or undefined after close(). On a client at its end, in a microtask.
+   * Calls `listener` once at the end, synchronously, after the pending commands were rejected: with
+   * what killed the client, or undefined after close(). On a client at its end, in a microtask.
    */
   onEnd(listener: (error: QmpError | undefined) => void): () => void {
     if (this.#state === 'open') return this.#ends.add(listener);
@@ -218,7 +240,8 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Events as a stream of bounded length, subscribed from this call on; see QmpEventStream for its ends.
+   * Events as a stream of bounded length, subscribed from this call on; see QmpEventStream for its
+   * ends.
    * @throws QmpUsageError `QMP_INVALID_OPTION` for a limit below 1
    */
   events(options?: EventStreamOptions): QmpEventStream<AnyEventIn<T>> {
@@ -226,10 +249,15 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * The next event of that name, or the next for which `predicate` holds, counted from this call: ask
-   * before you execute what brings it about. The promise may be dropped: its rejection is never unhandled.
-   * @throws QmpTimeoutError `QMP_WAIT_TIMEOUT`; QmpAbortError; QmpConnectionError `QMP_CLOSED`, `QMP_NOT_OPEN`; what
-   *   killed the client; what `predicate` throws
+   * The next event of that name, or the next for which `predicate` holds, counted from this call:
+   * ask before you execute what brings it about. The promise may be dropped: its rejection is never
+   * unhandled.
+   * @throws QmpTimeoutError `QMP_WAIT_TIMEOUT`
+   * @throws QmpAbortError
+   * @throws QmpConnectionError `QMP_CLOSED`
+   * @throws QmpConnectionError `QMP_NOT_OPEN`
+   * @throws QmpError what ended the client
+   * @throws what `predicate` throws
    */
   waitForEvent<E extends EventName<T>>(name: E, options?: EventWaitOptions): Promise<EventIn<T, E>>;
   waitForEvent(
@@ -249,8 +277,8 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   }
 
   /**
-   * Closes: pending commands are rejected with `QMP_CLOSED`, no listener hears of an event any more. Resolves
-   * when the socket is closed. Calling it again, or on a dead client, is harmless.
+   * Closes: pending commands are rejected with `QMP_CLOSED`, no listener hears of an event any
+   * more. Resolves when the socket is closed. Calling it again, or on a dead client, is harmless.
    */
   close(): Promise<void> {
     this.#setState('closed', undefined);

@@ -5,8 +5,8 @@
  *      │           └──────► given-up ──► answered late, ignored
  *      └──► given-up before it was sent: forgotten, QEMU never sees it
  *
- * At most MAX_IN_BAND_IN_FLIGHT in-band commands are with QEMU; one that was given up there still counts,
- * since it still fills QEMU's queue. Out-of-band commands are sent at once.
+ * At most MAX_IN_BAND_IN_FLIGHT in-band commands are with QEMU; one that was given up there still
+ * counts, since it still fills QEMU's queue. Out-of-band commands are sent at once.
  */
 import { type QmpClock, whenAborted } from './clock.js';
 import { MAX_COMMANDS_HELD, MAX_IN_BAND_IN_FLIGHT } from './constants.js';
@@ -60,7 +60,11 @@ export class CommandTable {
     this.#options = options;
   }
 
-  /** @throws QmpUsageError `QMP_TOO_MANY_COMMANDS`, `QMP_UNSERIALIZABLE_ARGUMENTS`; QmpAbortError */
+  /**
+   * @throws QmpUsageError `QMP_TOO_MANY_COMMANDS`
+   * @throws QmpUsageError `QMP_UNSERIALIZABLE_ARGUMENTS`
+   * @throws QmpAbortError
+   */
   add(request: CommandRequest): void {
     const { command, args, oob, timeoutMs, signal } = request;
     if (signal?.aborted === true) throw aborted(command, signal.reason, false);

@@ -13,14 +13,16 @@ export const CAPABILITY_OOB = 'oob';
 export const NEGOTIATION_COMMAND = 'qmp_capabilities';
 
 /**
- * In-band commands that may be with QEMU at a time ("Out-of-band execution"). When eight wait in its
- * queue, QEMU stops reading the socket (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX - 1), and an out-of-band
- * command that is meant to end a hang is never read. The one that QEMU works on is not in the queue,
- * but while another monitor holds the main thread, all of ours are.
+ * In-band commands that may be with QEMU at a time ("Out-of-band execution"). When eight wait in
+ * its queue, QEMU stops reading the socket (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX - 1), and an
+ * out-of-band command that is meant to end a hang is never read. The one that QEMU works on is not
+ * in the queue, but while another monitor holds the main thread, all of ours are.
  */
 export const MAX_IN_BAND_IN_FLIGHT = 7;
 
-/** Commands that one client holds at a time: waiting, under way, or given up but still to answer. */
+/**
+ * Commands that one client holds at a time: waiting, under way, or given up but still to answer.
+ */
 export const MAX_COMMANDS_HELD = 1024;
 
 /** Messages that may come before negotiation is done; see the essay in handshake.ts. */

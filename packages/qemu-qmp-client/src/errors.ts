@@ -115,7 +115,9 @@ export class QmpProtocolError extends QmpError {
   }
 }
 
-/** QEMU refused a command. `class` and `desc` are QEMU's own; only `class` is meant to be matched. */
+/**
+ * QEMU refused a command. `class` and `desc` are QEMU's own; only `class` is meant to be matched.
+ */
 export class QmpCommandError extends QmpError {
   readonly code = 'QMP_COMMAND_FAILED';
 
@@ -134,8 +136,9 @@ export class QmpCommandError extends QmpError {
 }
 
 /**
- * A deadline passed. For `QMP_COMMAND_TIMEOUT`, `sent` tells whether the command left this process: QEMU
- * may still execute what was sent, and its late reply is ignored; what was not sent never will be.
+ * A deadline passed. For `QMP_COMMAND_TIMEOUT`, `sent` tells whether the command left this process:
+ * QEMU may still execute what was sent, and its late reply is ignored; what was not sent never will
+ * be.
  */
 export class QmpTimeoutError extends QmpError {
   readonly sent: boolean;

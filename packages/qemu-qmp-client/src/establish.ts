@@ -11,8 +11,11 @@ export interface Established extends HandshakeResult {
 }
 
 /**
- * Dials and negotiates, within one deadline. On failure nothing is left open, a given stream included.
- * @throws what dial() and shakeHands() throw; QmpTimeoutError `QMP_CONNECT_TIMEOUT`; QmpAbortError
+ * Dials and negotiates, within one deadline. On failure nothing is left open, a given stream
+ * included.
+ * @throws what dial() and shakeHands() throw
+ * @throws QmpTimeoutError `QMP_CONNECT_TIMEOUT`
+ * @throws QmpAbortError
  */
 export async function establish(settings: Settings): Promise<Established> {
   const attempt = new AbortController();

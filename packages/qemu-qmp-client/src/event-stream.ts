@@ -6,7 +6,9 @@ import type { QmpEvent } from './schema/events.js';
 export interface EventStreamOptions {
   /** Only these; all by default. */
   readonly names?: readonly string[] | undefined;
-  /** Events kept for a reader that lags behind, at least 1; by default DEFAULT_EVENT_LIMIT, 1024. */
+  /**
+   * Events kept for a reader that lags behind, at least 1; by default DEFAULT_EVENT_LIMIT, 1024.
+   */
   readonly limit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -23,14 +25,15 @@ interface Waiter<Event> {
 }
 
 /**
- * Events in order, through a queue of bounded length. Subscribed from its making, not from the first
- * next(). It ends in one of these ways, each after the events already queued were read:
- * - overflow: next() rejects with QmpOverflowError `QMP_EVENT_OVERFLOW`. What is queued is the oldest, without
+ * Events in order, through a queue of bounded length. Subscribed from its making, not from the
+ * first next(). It ends in one of these ways, each after the events already queued were read:
+ * - overflow: next() rejects with QmpOverflowError `QMP_EVENT_OVERFLOW`. What is queued is the
+ *   oldest, without
  *   gaps; what came after the overflow is lost.
  * - the client died: next() rejects with the cause; it was closed: done.
  * - `signal`: next() rejects with QmpAbortError.
- * - return(), as by `break` in `for await`: done, the queue is dropped.
- * An error is given once; after it, done.
+ * - return(), as by `break` in `for await`: done, the queue is dropped. An error is given once;
+ *   after it, done.
  */
 export class QmpEventStream<
   Event extends { readonly event: string } = QmpEvent,

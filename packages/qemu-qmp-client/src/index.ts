@@ -1,4 +1,6 @@
-/** A QMP client for QEMU; the README shows it at work. A fake QEMU is in `qemu-qmp-client/testing`. */
+/**
+ * A QMP client for QEMU; the README shows it at work. A fake QEMU is in `qemu-qmp-client/testing`.
+ */
 export {
   type ClientState,
   type CommandOptions,

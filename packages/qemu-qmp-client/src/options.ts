@@ -22,8 +22,8 @@ export interface ConnectOptions {
   /** Gives up connecting; of no effect afterwards. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Gets what a listener or callback throws. By default it is thrown again in a microtask, an uncaught
-   * exception. Either way the other listeners get their event and the connection goes on.
+   * Gets what a listener or callback throws. By default it is thrown again in a microtask, an
+   * uncaught exception. Either way the other listeners get their event and the connection goes on.
    */
   readonly onListenerError?: ReportListenerError | undefined;
   /** Gets what is odd but not fatal: a reply to no command of ours (`QMP_UNKNOWN_ID`). */
@@ -31,8 +31,8 @@ export interface ConnectOptions {
   /** Timers; the system's by default. */
   readonly clock?: QmpClock | undefined;
   /**
-   * Start of the ids of commands; random by default, so that no late reply to an earlier client of the
-   * same monitor can be taken for one to us.
+   * Start of the ids of commands; random by default, so that no late reply to an earlier client of
+   * the same monitor can be taken for one to us.
    */
   readonly idPrefix?: string | undefined;
 }

@@ -33,12 +33,14 @@ const TRANSIENT = new Set([
 ]);
 
 /**
- * Connects as soon as there is somebody to connect to: for a daemon that may be up before its QEMU, or
- * that lost the connection. Tries again after what time may heal (no socket yet, connection refused, hung
- * up early, no greeting within `connectTimeoutMs`); anything else, such as a server that speaks no QMP or a
- * certificate that does not hold, fails at once.
- * @throws as QmpClient.connect(); QmpTimeoutError `QMP_CONNECT_TIMEOUT` at the deadline, whose `cause` is the
- *   last attempt's error; QmpAbortError
+ * Connects as soon as there is somebody to connect to: for a daemon that may be up before its QEMU,
+ * or that lost the connection. Tries again after what time may heal (no socket yet, connection
+ * refused, hung up early, no greeting within `connectTimeoutMs`); anything else, such as a server
+ * that speaks no QMP or a certificate that does not hold, fails at once.
+ * @throws as QmpClient.connect()
+ * @throws QmpTimeoutError `QMP_CONNECT_TIMEOUT` at the deadline, whose `cause` is the last
+ *   attempt's error
+ * @throws QmpAbortError
  */
 export async function connectWithRetry<T extends QmpTables = CommonTables>(
   options: RetryOptions,

@@ -16,7 +16,9 @@ export interface TcpTarget {
   readonly port: number;
 }
 
-/** TLS over TCP, options as in node:tls; the server's certificate is verified unless told otherwise. */
+/**
+ * TLS over TCP, options as in node:tls; the server's certificate is verified unless told otherwise.
+ */
 export type TlsTarget = {
   readonly kind: 'tls';
   readonly host: string;

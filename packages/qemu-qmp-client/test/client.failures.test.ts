@@ -76,7 +76,7 @@ describe('connect() fails with', () => {
     expect(error).toMatchObject({ code: 'QMP_DIAL_FAILED', cause: { code: 'ENOENT' } });
   });
 
-  it('QMP_CONNECT_TIMEOUT and QMP_ABORTED, where a socket takes the connection and says nothing', async () => {
+  it('QMP_CONNECT_TIMEOUT and QMP_ABORTED, where a socket accepts and says nothing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'qmp-silent-'));
     const path = join(folder, 'socket');
     const server = createServer((socket) => socket.on('error', () => undefined).resume());

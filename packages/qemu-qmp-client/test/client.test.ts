@@ -10,7 +10,7 @@ import { ManualClock, open, RawServer, rejection, turns } from './support/harnes
 import { event, failed, GREETING, GREETING_WITHOUT_OOB, ok } from './support/wire.js';
 
 describe('connect', () => {
-  it('knows version and capabilities, and enables out-of-band execution when it is offered', async () => {
+  it('knows version and capabilities, and enables out-of-band execution if offered', async () => {
     const { client, server } = await open();
     expect(client.version).toEqual({ major: 7, minor: 2, micro: 22, package: 'Debian 1:7.2' });
     expect(client.capabilities).toEqual(['oob']);
@@ -34,7 +34,7 @@ describe('connect', () => {
     await client.close();
   });
 
-  it('delivers, to a listener added at once, what came before and with the reply, in order', async () => {
+  it('delivers to a listener added at once what came before and with the reply', async () => {
     const server = new RawServer();
     const warnings: QmpProtocolError[] = [];
     server.send(
@@ -314,7 +314,7 @@ describe('listeners', () => {
     await client.close();
   });
 
-  it('hear nothing after one of them has closed the client, not even from the same chunk', async () => {
+  it('hear nothing after one of them has closed the client, even in the same chunk', async () => {
     const { client, server } = await open();
     const seen: string[] = [];
     client.on(({ event: name }) => {

@@ -125,7 +125,7 @@ const generated = {
 describe('types', () => {
   it('hold', () => {
     expect(Object.keys(usages)).toHaveLength(2);
-    expect(Object.keys(generated)).toHaveLength(4);
+    expect(Object.keys(generated)).toHaveLength(5);
   });
 
   it('of a release are of no effect at run time', async () => {

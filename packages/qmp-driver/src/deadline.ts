@@ -7,7 +7,9 @@ export interface Bounds {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One bound over several steps: what is left of its time, and whether the caller still wants it. */
+/**
+ * One bound over several steps: what is left of its time, and whether the caller still wants it.
+ */
 export class Deadline {
   readonly signal: AbortSignal | undefined;
   readonly #what: string;
@@ -31,7 +33,10 @@ export class Deadline {
     return { timeoutMs: Math.max(1, Math.min(capMs, this.leftMs)), signal: this.signal };
   }
 
-  /** @throws WaitError `DRIVER_DEADLINE`, `DRIVER_ABORTED` */
+  /**
+   * @throws WaitError `DRIVER_DEADLINE`
+   * @throws WaitError `DRIVER_ABORTED`
+   */
   check(): void {
     if (this.signal?.aborted === true) {
       throw abortedBy(`${this.#what} was aborted`, this.signal.reason);
@@ -46,7 +51,10 @@ export class Deadline {
     }
   }
 
-  /** Sleeps at most `ms`, less if the deadline is nearer. @throws as check(), before or after */
+  /**
+   * Sleeps at most `ms`, less if the deadline is nearer.
+   * @throws as check(), before or after
+   */
   async pause(ms: number): Promise<void> {
     this.check();
     const options = this.signal === undefined ? {} : { signal: this.signal };

@@ -22,7 +22,7 @@ export type GraphErrorCode =
   | 'DRIVER_NO_QUORUM'
   /** A disk and its replica differ in size. */
   | 'DRIVER_SIZE_MISMATCH'
-  /** Somebody else changed the block graph meanwhile. */
+  /** Somebody else changed the block graph while it was read. */
   | 'DRIVER_GRAPH_UNSTABLE';
 export type SeedErrorCode =
   /** The copy of a disk did not get through. */
@@ -30,7 +30,7 @@ export type SeedErrorCode =
   /** The copy of a disk was lost after it had been complete. */
   | 'DRIVER_SEED_LOST';
 export type LinkErrorCode =
-  /** A kind of link that this disk can't have. */
+  /** The id of a link is not valid, or is used twice. */
   | 'DRIVER_BAD_LINK'
   /** A link was asked for before the copy was complete. */
   | 'DRIVER_NOT_SEEDED'
@@ -75,7 +75,7 @@ export type NetworkErrorCode =
 export type WaitErrorCode =
   /** QEMU did not answer, or get there, in time. */
   | 'DRIVER_DEADLINE'
-  /** It was given up because it was asked to be. */
+  /** The caller's AbortSignal fired, or the work was undone before it was finished. */
   | 'DRIVER_ABORTED';
 
 export type DriverErrorCode =
@@ -164,16 +164,16 @@ export class FailoverError extends DriverError {
 }
 
 /**
- * The disks could not be moved to their local files.
- * `DRIVER_MOVE_UNDONE`: the graph is the old one. `DRIVER_MOVE_STUCK`: undoing failed too; see `cause`.
- * `DRIVER_MOVE_UNTIDY`: the guest uses its local files, but a node of the old graph is left.
+ * The disks could not be moved to their local files. `DRIVER_MOVE_UNDONE`: the graph is the old
+ * one. `DRIVER_MOVE_STUCK`: undoing failed too; see `cause`. `DRIVER_MOVE_UNTIDY`: the guest uses
+ * its local files, but a node of the old graph is left.
  */
 export class MoveError extends DriverError {
   constructor(
     readonly code: MoveErrorCode,
     message: string,
     remedy: string,
-    /** Whether the guest stands still and wants `cont`. */
+    /** Whether an attempt at the move has stopped the guest, and it is still stopped. */
     readonly guestStopped: boolean,
     options?: { cause?: unknown },
   ) {
@@ -205,16 +205,16 @@ export class WaitError extends DriverError {
   }
 }
 
-/** QEMU's own words where it refused a command, else the error's message. */
+/** Why QEMU refused a command, in its own words; of other errors the message. */
 export function qemuReason(error: unknown): string {
   if (error instanceof QmpCommandError) return error.desc;
   return error instanceof Error ? error.message : String(error);
 }
 
 /**
- * Runs one step. What the QMP client throws becomes what `wrap` makes of it (QEMU's words, the error);
- * an abort and an answer that does not come become a WaitError. Errors of this package, and our own
- * bugs, pass unchanged.
+ * Runs one step. What the QMP client throws becomes what `wrap` makes of it (QEMU's words, the
+ * error); an abort and an answer that does not come become a WaitError. Errors of this package, and
+ * our own bugs, pass unchanged.
  */
 export async function step<T>(
   run: () => Promise<T>,

@@ -38,7 +38,12 @@ export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './
 export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { PrimaryDriver } from './primary.js';
-export type * from './primary-options.js';
+export type {
+  LinkFailure,
+  PrimaryOptions,
+  SeedOptions,
+  StartColoOptions,
+} from './primary-options.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
 export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';
 export {

@@ -12,6 +12,10 @@ import type { MigrationInfo, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { ColoError, step, qemuReason } from './errors.js';
 
+/** QEMU's default of `x-checkpoint-delay` (migration/options.c). */
+const DEFAULT_DELAY_MS = 20_000;
+
+/** Where a step on the migration is done, and how long it may take. */
 export interface MigrationContext {
   readonly qmp: QmpClient;
   readonly deadline: Deadline;
@@ -39,7 +43,10 @@ export async function setColoCapability(
   );
 }
 
-/** Milliseconds between checkpoints; in COLO this also starts one at once (migration/colo.c, colo_checkpoint_notify). */
+/**
+ * Milliseconds between checkpoints; in COLO this also starts one at once (migration/colo.c,
+ * colo_checkpoint_notify).
+ */
 export async function setCheckpointDelay(
   { qmp, deadline, commandTimeoutMs }: MigrationContext,
   periodMs: number,
@@ -75,10 +82,34 @@ export async function queryMigration(context: MigrationContext): Promise<Migrati
 }
 
 /**
+ * Starts a checkpoint at once. Resolves when QEMU has taken the command, not when it is done.
+ * @throws ColoError `DRIVER_NOT_IN_COLO`
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
+ * @throws WaitError
+ */
+export async function checkpointNow(context: MigrationContext): Promise<void> {
+  const { qmp, deadline, commandTimeoutMs } = context;
+  const parameters = await step(
+    () => qmp.execute('query-migrate-parameters', {}, deadline.options(commandTimeoutMs)),
+    queryFailed,
+  );
+  const { status } = await queryMigration(context);
+  if (status !== 'colo') {
+    const message = `no checkpoint can be taken: the migration's status is ${status ?? 'none'}`;
+    throw new ColoError('DRIVER_NOT_IN_COLO', message, 'Protect the VM first.');
+  }
+  await setCheckpointDelay(context, parameters['x-checkpoint-delay'] ?? DEFAULT_DELAY_MS);
+}
+
+/**
  * Starts the migration and waits until COLO runs. `health` is called at every look and throws when
- * there is no point in going on. `onProgress` hears how much of the guest's memory is there; what the guest writes
- * meanwhile has to be sent again. Whatever goes wrong, the migration is told to stop.
- * @throws ColoError `DRIVER_COLO_REFUSED`, `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc; WaitError; what `health` throws
+ * there is no point in going on. `onProgress` hears how much of the guest's memory is there; what
+ * the guest writes meanwhile has to be sent again. Whatever goes wrong, the migration is told to
+ * stop.
+ * @throws ColoError `DRIVER_COLO_REFUSED` with QEMU's error-desc
+ * @throws ColoError `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc
+ * @throws WaitError
+ * @throws what `health` throws
  */
 export async function migrateIntoColo(
   context: MigrationContext,
@@ -106,7 +137,8 @@ export async function migrateIntoColo(
       await deadline.pause(pollMs);
     }
   } catch (error) {
-    // Past its own deadline or signal: this one has a bound of its own, and its failure adds nothing.
+    // Past its own deadline or signal: this one has a bound of its own, and its failure adds
+    // nothing.
     await qmp.execute('migrate_cancel', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
     throw error;
   }
@@ -126,7 +158,7 @@ function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
       return new ColoError(
         'DRIVER_COLO_NOT_ENTERED',
         `the migration to ${uri} completed without entering COLO, or COLO ended at once`,
-        'If query-status says postmigrate this QEMU cannot enter COLO: stop the secondary, then cont.',
+        'If the status is postmigrate, this QEMU cannot enter COLO: stop the secondary, then cont.',
       );
     default:
       return undefined;
@@ -134,9 +166,10 @@ function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
 }
 
 /**
- * Ends COLO, or a migration on its way there, from the primary's side: the guest runs on. Harmless when
- * neither is under way.
- * @throws ColoError `DRIVER_COMMAND_FAILED`; WaitError
+ * Ends COLO, or a migration on its way there, from the primary's side: the guest runs on. Harmless
+ * when neither is under way.
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
+ * @throws WaitError
  */
 export async function leaveColo(context: MigrationContext): Promise<void> {
   const { qmp, deadline, commandTimeoutMs, pollMs } = context;

@@ -1,4 +1,4 @@
-/** What a PrimaryDriver is told, and what it tells. */
+/** What a PrimaryDriver takes, and what it reports. */
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 
@@ -10,6 +10,7 @@ export interface LinkFailure {
   readonly message: string;
 }
 
+/** Options of a PrimaryDriver. */
 export interface PrimaryOptions {
   /** For one QMP command. */
   readonly commandTimeoutMs?: number;
@@ -18,29 +19,44 @@ export interface PrimaryOptions {
   /** The longest that seeding may go without progress. */
   readonly stallTimeoutMs?: number;
   readonly pollMs?: number;
-  /** Ask the NBD server for its greeting before QEMU connects; see peer.ts. On by default. */
+  /** Ask the NBD server for its greeting before QEMU connects; see nbd-probe.ts. On by default. */
   readonly probePeer?: boolean;
   /** Network cards whose packets are compared with the secondary's. */
   readonly network?: readonly ComparedCard[];
   /**
    * Called when a link fails, mostly synchronously with the event: a mirror that ended, and a
-   * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child tells of failed flushes only
+   * QUORUM_REPORT_BAD of a quorum's child. In COLO a replication child reports failed flushes only
    * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
    */
   readonly onLinkFailure?: (failure: LinkFailure) => void;
 }
 
+/** What is not given. */
+export const DEFAULTS: Required<PrimaryOptions> = {
+  commandTimeoutMs: 10_000,
+  stepTimeoutMs: 30_000,
+  stallTimeoutMs: 60_000,
+  pollMs: 100,
+  probePeer: true,
+  network: [],
+  onLinkFailure: () => undefined,
+};
+
+/** Options of PrimaryDriver.seed(). */
 export interface SeedOptions {
   readonly onProgress?: (progress: SeedProgress) => void;
   /** For each disk. */
   readonly speedBytesPerSec?: number;
   /** How long a broken link is waited for; default 60 s. Of disks with `seedExports`. */
   readonly linkTimeoutMs?: number;
-  /** A copy without a step of progress for so long hangs on its link, which is cut; default 10 s. */
+  /**
+   * After this long without progress a copy counts as hung, and its link is cut; default 10 s.
+   */
   readonly linkStallMs?: number;
   readonly signal?: AbortSignal;
 }
 
+/** Options of PrimaryDriver.startColo(). */
 export interface StartColoOptions {
   /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
   readonly uri: string;

@@ -71,7 +71,8 @@ function refused(phase: PrimaryPhase, next: PrimaryStep, disks: string): DriverE
       return new WaitError('DRIVER_ABORTED', message, 'Start again with seed().');
     }
     default: {
-      const message = `${next}() needs disks that are ${next === 'attach' ? 'seeded' : 'attached'}, this driver is ${phase}`;
+      const needed = next === 'attach' ? 'seeded' : 'attached';
+      const message = `${next}() needs disks that are ${needed}, this driver is ${phase}`;
       return new LinkError('DRIVER_NOT_SEEDED', message, 'Call seed() and attach() first.');
     }
   }

@@ -4,7 +4,7 @@
  *   seed ──► attach ──► startColo ──► finishSeed        each step after the one before it
  *     └────────┴────────────┴─────────────┴──► rollback or runAlone, at any time
  *
- * A write must never be on the primary's disk alone, from READY on. What carries it meanwhile:
+ * From READY on, no write may be on the primary's disk alone. What carries it to the replica:
  *
  *   link         after seed   after attach      in COLO, before finishSeed   after
  *   replication  mirror       mirror (*)        mirror and child             child
@@ -14,25 +14,24 @@
  *   (*) the replication filter refuses writes until COLO runs (QEMU block/replication.c,
  *       replication_get_io_status).
  *
- * Each step therefore checks that the mirrors on which it counts have not failed meanwhile. What exists
- * in QEMU is read from the live graph; only mirrors and the list of disks are kept here, and adopt()
- * gives both to a process that comes later.
+ * Each step therefore checks that the mirrors it counts on have not failed. What exists in QEMU is
+ * read from the live graph. Only the mirrors and the list of disks are kept here, and adopt() finds
+ * both again in a new process.
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
 import { Deadline } from './deadline.js';
-import { ColoError, GraphError, LinkError, step } from './errors.js';
+import { GraphError, LinkError, step } from './errors.js';
 import type { Finding } from './inspect/finding.js';
 import { type FoundDisk, findDisks } from './find-disks.js';
-import { findDisk } from './disk/graph.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
 import { cancelCopies, LinkedDisk } from './disk/linked-disk.js';
 import {
   checkGuest,
+  checkpointNow,
   leaveColo,
   type MigrationContext,
   migrateIntoColo,
-  queryMigration,
   setCheckpointDelay,
   setColoCapability,
 } from './migration.js';
@@ -46,20 +45,21 @@ import {
   leaveNetwork,
   probeNetwork,
 } from './network/primary-network.js';
-import type {
-  LinkFailure,
-  PrimaryOptions,
-  SeedOptions,
-  StartColoOptions,
+import {
+  DEFAULTS,
+  type LinkFailure,
+  type PrimaryOptions,
+  type SeedOptions,
+  type StartColoOptions,
 } from './primary-options.js';
-import { watchQuorums } from './disk/quorum-watch.js';
+import { checkChildren, watchQuorums } from './disk/quorum-watch.js';
 import { phaseAfter, type PrimaryPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
- * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it; runAlone() or rollback()
- * at any time.
+ * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it;
+ * runAlone() or rollback() at any time.
  */
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
@@ -71,16 +71,7 @@ export class PrimaryDriver {
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
-    this.#options = {
-      commandTimeoutMs: 10_000,
-      stepTimeoutMs: 30_000,
-      stallTimeoutMs: 60_000,
-      pollMs: 100,
-      probePeer: true,
-      network: [],
-      onLinkFailure: () => undefined,
-      ...options,
-    };
+    this.#options = { ...DEFAULTS, ...options };
   }
 
   /** The disks that were given to seed() or adopt(), until runAlone() or rollback(). */
@@ -94,8 +85,11 @@ export class PrimaryDriver {
   }
 
   /**
-   * What stands in the way of protecting these disks; empty when nothing does.
-   * @throws LinkError `DRIVER_BAD_LINK`; ColoError `DRIVER_COMMAND_FAILED`; GraphError `DRIVER_GRAPH_UNSTABLE`; NetworkError
+   * What keeps these disks from being protected; empty if nothing does.
+   * @throws LinkError `DRIVER_BAD_LINK`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   * @throws GraphError `DRIVER_GRAPH_UNSTABLE`
+   * @throws NetworkError
    */
   async preflight(disks: readonly DiskLink[]): Promise<Finding[]> {
     checkLinks(disks);
@@ -104,14 +98,22 @@ export class PrimaryDriver {
   }
 
   /**
-   * Copies the disks to their replicas while the guest runs. Resolves when all of them are READY: from
-   * then on each write is on both sides before the guest hears of it. After a failure call rollback().
-   * @throws SeedError with QEMU's words; LinkError `DRIVER_BAD_LINK`, `DRIVER_PEER_SILENT`, `DRIVER_ADD_FAILED`;
-   *   GraphError `DRIVER_DISK_NOT_FOUND`, `DRIVER_NO_QUORUM`, `DRIVER_SIZE_MISMATCH`; WaitError
+   * Copies the disks to their replicas while the guest runs. Resolves when all of them are READY:
+   * from then on each write is on both sides before the guest sees it complete. After a failure
+   * call rollback().
+   * @throws SeedError with QEMU's words
+   * @throws LinkError `DRIVER_BAD_LINK`
+   * @throws LinkError `DRIVER_PEER_SILENT`
+   * @throws LinkError `DRIVER_ADD_FAILED`
+   * @throws GraphError `DRIVER_DISK_NOT_FOUND`
+   * @throws GraphError `DRIVER_NO_QUORUM`
+   * @throws GraphError `DRIVER_SIZE_MISMATCH`
+   * @throws WaitError
    */
   async seed(disks: readonly DiskLink[], options: SeedOptions = {}): Promise<void> {
     checkLinks(disks);
-    // What a rollback that failed has left would be in the way of this seed, and of every later one.
+    // What a rollback that failed has left would be in the way of this seed, and of every later
+    // one.
     if (this.#phase === 'leaving') await this.rollback();
     this.#step('seed');
     const { signal, onProgress, speedBytesPerSec } = options;
@@ -144,9 +146,14 @@ export class PrimaryDriver {
   }
 
   /**
-   * Makes the replica a child of each disk's quorum; nothing to do for the link `mirror`. A plain NBD
-   * child carries the writes at once, so its mirror ends here. After a failure call rollback().
-   * @throws LinkError `DRIVER_NOT_SEEDED`, `DRIVER_PEER_SILENT`, `DRIVER_ADD_FAILED`; SeedError; GraphError; WaitError
+   * Makes the replica a child of each disk's quorum. Does nothing for the link `mirror`. A plain
+   * NBD child carries the writes at once, so its mirror ends here. After a failure call rollback().
+   * @throws LinkError `DRIVER_NOT_SEEDED`
+   * @throws LinkError `DRIVER_PEER_SILENT`
+   * @throws LinkError `DRIVER_ADD_FAILED`
+   * @throws SeedError
+   * @throws GraphError
+   * @throws WaitError
    */
   async attach(disks: readonly DiskLink[]): Promise<void> {
     this.#step('attach');
@@ -183,8 +190,8 @@ export class PrimaryDriver {
   }
 
   /**
-   * Cuts the links of copies that can be resumed, as when the replicator has gone silent: no write of the guest waits for
-   * it any more, and seed() connects anew. Nothing else is touched.
+   * Cuts the connections of copies that can be resumed, for example when the replicator is silent.
+   * The guest's writes stop waiting for it, and seed() connects again. Nothing else is touched.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutSeeds(): Promise<void> {
@@ -196,10 +203,16 @@ export class PrimaryDriver {
   }
 
   /**
-   * Starts COLO; resolves when the primary's migration status is `colo`. Of the network cards' packets the secondary
-   * knows all from the next checkpoint on. On failure the disks stay linked: try again, or call rollback().
-   * @throws ColoError `DRIVER_COLO_UNSUPPORTED`, `DRIVER_COLO_REFUSED`, `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc;
-   *   LinkError `DRIVER_NOT_SEEDED`; SeedError `DRIVER_SEED_LOST`; NetworkError; WaitError
+   * Starts COLO. Resolves when the primary's migration status is `colo`. The secondary has seen all
+   * packets of the network cards from the next checkpoint on. On failure the disks stay linked: try
+   * again, or call rollback().
+   * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's error-desc
+   * @throws ColoError `DRIVER_COLO_REFUSED` with QEMU's error-desc
+   * @throws ColoError `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc
+   * @throws LinkError `DRIVER_NOT_SEEDED`
+   * @throws SeedError `DRIVER_SEED_LOST`
+   * @throws NetworkError
+   * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
     const { uri, periodMs, timeoutMs, signal, onProgress } = options;
@@ -217,9 +230,11 @@ export class PrimaryDriver {
   }
 
   /**
-   * To be called once COLO runs: ends the mirrors that the links replace and deletes their nodes.
-   * Harmless when done already.
-   * @throws SeedError `DRIVER_SEED_LOST`: writes are missing on the replica; LinkError `DRIVER_REMOVE_FAILED`; WaitError
+   * Call it once COLO runs: ends the mirrors that the links replace and deletes their nodes.
+   * Calling it again is harmless.
+   * @throws SeedError `DRIVER_SEED_LOST`: writes are missing on the replica
+   * @throws LinkError `DRIVER_REMOVE_FAILED`
+   * @throws WaitError
    */
   async finishSeed(): Promise<void> {
     this.#step('finishSeed');
@@ -229,25 +244,17 @@ export class PrimaryDriver {
   }
 
   /**
-   * Starts a checkpoint at once; resolves when QEMU has been told so, not when it is done.
-   * @throws ColoError `DRIVER_NOT_IN_COLO`, `DRIVER_COMMAND_FAILED`
+   * Starts a checkpoint at once. Resolves when QEMU has taken the command, not when it is done.
+   * @throws ColoError `DRIVER_NOT_IN_COLO`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
     const context = this.#migration('asking for a checkpoint');
-    const parameters = await step(
-      () => this.#qmp.execute('query-migrate-parameters', {}, this.#commandOptions()),
-      (words, cause) => {
-        const message = `the checkpoint period cannot be read: ${words}`;
-        return new ColoError('DRIVER_COMMAND_FAILED', message, 'See whether QEMU still answers.', {
-          cause,
-        });
-      },
-    );
-    await this.#setPeriodInColo(context, parameters['x-checkpoint-delay'] ?? 20_000);
+    await checkpointNow(context);
   }
 
   /**
-   * Sets the time between checkpoints. In COLO, QEMU takes this as a wish for one at once, too.
+   * Sets the time between checkpoints. In COLO this also starts a checkpoint.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async setPeriod(periodMs: number): Promise<void> {
@@ -255,9 +262,12 @@ export class PrimaryDriver {
   }
 
   /**
-   * Takes over disks that an earlier process linked, as after a restart of the daemon: so that
-   * runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in QEMU.
-   * @throws LinkError `DRIVER_BAD_LINK`; GraphError; NetworkError
+   * Takes over disks that an earlier process has linked, for example before a restart of the
+   * daemon. Then runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in
+   * QEMU.
+   * @throws LinkError `DRIVER_BAD_LINK`
+   * @throws GraphError
+   * @throws NetworkError
    */
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
@@ -284,34 +294,32 @@ export class PrimaryDriver {
   }
 
   /**
-   * The secondary is dead or hangs: cuts the connections first, so that no write of the guest waits for
-   * it, takes the replicas out of the graph, and ends COLO. The guest runs on. Harmless when repeated.
-   * Does as much as can be done before it throws the first error.
-   * @throws LinkError `DRIVER_REMOVE_FAILED`; NetworkError; ColoError `DRIVER_COMMAND_FAILED`, `DRIVER_GUEST_STOPPED`; WaitError
+   * For a secondary that is dead or hangs: cuts the connections, so that no write of the guest
+   * waits for it, takes the replicas out of the graph, and ends COLO. The guest runs on. Calling it
+   * again is harmless. Does as much as it can before it throws the first error.
+   * @throws LinkError `DRIVER_REMOVE_FAILED`
+   * @throws NetworkError
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   * @throws ColoError `DRIVER_GUEST_STOPPED`
+   * @throws WaitError
    */
   async runAlone(): Promise<void> {
     await this.#letGo('letting the secondary go');
   }
 
   /**
-   * Looks whether each replica is still where attach() put it. Somebody may have changed the graph, of which QEMU says
-   * nothing; `onLinkFailure` hears of it.
+   * Checks that each replica is still where attach() put it. QEMU has no event for a change of the
+   * graph; what is missing is passed to `onLinkFailure`.
    * @throws GraphError: QEMU could not be asked
    */
   async checkGraph(): Promise<void> {
-    for (const { disk } of this.#linked.filter(({ disk: { link } }) => link !== 'mirror')) {
-      const { device } = disk;
-      const { linkNode: node } = namesOf(disk);
-      const { quorum } = await findDisk(this.#qmp, device, this.#commandOptions());
-      if (quorum?.children.some((child) => child.node === node) === true) continue;
-      const message = `${device} has lost its replica: ${node} is no child of its quorum any more`;
-      this.#reportFailure({ device, node, message });
-    }
+    const report = (failure: LinkFailure): void => this.#reportFailure(failure);
+    await checkChildren(this.#qmp, this.disks, this.#commandOptions(), report);
   }
 
   /**
-   * Cuts the connections to the secondary out-of-band, and nothing more: frees a QEMU that hangs on them. To be followed
-   * by runAlone(). Should it come to nothing, link failures are news as before.
+   * Cuts the connections to the secondary out-of-band, and does nothing else: this frees a QEMU
+   * that hangs on them. Call runAlone() next. Link failures are still reported.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutLinks(timeoutMs: number): Promise<void> {
@@ -319,7 +327,7 @@ export class PrimaryDriver {
   }
 
   /**
-   * Undoes seed() and attach(), and COLO if it got that far: back to the graph that was there.
+   * Undoes seed() and attach(), and COLO if it was reached: the graph is as it was before.
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
@@ -405,15 +413,6 @@ export class PrimaryDriver {
     this.#unsubscribe();
     this.#linked = [];
     this.#step('left');
-  }
-
-  async #setPeriodInColo(context: MigrationContext, periodMs: number): Promise<void> {
-    const { status } = await queryMigration(context);
-    if (status !== 'colo') {
-      const message = `no checkpoint can be taken: the migration's status is ${status ?? 'none'}`;
-      throw new ColoError('DRIVER_NOT_IN_COLO', message, 'Protect the VM first.');
-    }
-    await setCheckpointDelay(context, periodMs);
   }
 
   #blockdev(what: string, signal?: AbortSignal): BlockdevContext {

@@ -1,13 +1,15 @@
 /**
- * What is known of QEMU's releases by number, for want of a probe: they have all commands of a release that is mended, and
- * what is wrong shows only when it is too late.
+ * Bugs of QEMU that are known by the number of the release. They cannot be probed: a release with
+ * the bug has the same commands as one without, and the bug shows when it is too late.
  */
+
 interface Release {
   readonly major: number;
   readonly minor: number;
   readonly micro: number;
 }
 
+/** From `firstMicro` on, up to but not including `fixedInMicro`. */
 export interface ReleaseRange {
   readonly major: number;
   readonly minor: number;
@@ -15,11 +17,14 @@ export interface ReleaseRange {
   readonly fixedInMicro: number;
 }
 
-/** Their primary completes an ordinary migration in place of entering COLO: the guest has been migrated away. */
+/** Their primary completes an ordinary migration instead of entering COLO: the guest is gone. */
 const COLO_BROKEN: readonly ReleaseRange[] = [
-  { major: 10, minor: 0, firstMicro: 0, fixedInMicro: 13 },
+  // Fixed by QEMU's commit 0b5bf4ea7620. Seen: 10.0.2 is broken, 10.0.13 is not.
+  { major: 10, minor: 0, firstMicro: 0, fixedInMicro: 7 },
+  { major: 10, minor: 1, firstMicro: 0, fixedInMicro: 3 },
 ];
 
+/** The range of broken releases that this one is in, if any. */
 export function coloBrokenIn({ major, minor, micro }: Release): ReleaseRange | undefined {
   return COLO_BROKEN.find(
     (range) =>
@@ -31,10 +36,11 @@ export function coloBrokenIn({ major, minor, micro }: Release): ReleaseRange | u
 }
 
 /**
- * Whether a mirror may miss writes of the guest while it begins: it looks which parts of the disk are allocated, and takes
- * no notice yet of a write into one that it has passed (QEMU block/mirror.c, mirror_dirty_init; since "mirror: Fix access
- * of uninitialised fields during start" in 8.0, until "mirror: Fix missed dirty bitmap writes during startup", which is in
- * 10.0.10; 10.1 and 10.2 may have it in later releases).
+ * Whether a mirror may miss the guest's writes while it starts. It looks which parts of the disk
+ * are allocated, and does not yet record a write to a part that it has passed (QEMU block/mirror.c,
+ * mirror_dirty_init). Broken in 8.0 by "mirror: Fix access of uninitialised fields during start",
+ * fixed in 10.0.10 by "mirror: Fix missed dirty bitmap writes during startup". 10.1 and 10.2 may
+ * have the fix in a later micro release.
  */
 export function mirrorMissesWrites({ major, minor, micro }: Release): boolean {
   if (major === 10) return minor > 0 || micro < 10;

@@ -1,7 +1,9 @@
 /**
  * The secondary's side: it waits for its primary, takes over, and moves to its local files.
  *
- *   inmigrate ──► COLO (mode secondary) ──► took over (mode none, last-mode secondary) ──► on local files
+ *   inmigrate ──► COLO ──► took over ──► on local files
+ *
+ * In COLO its mode is `secondary`; afterwards the mode is `none` and the last mode `secondary`.
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
@@ -12,6 +14,7 @@ import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import { yankAll } from './yank.js';
 
+/** Options of a SecondaryDriver. */
 export interface SecondaryOptions {
   /** For one QMP command. */
   readonly commandTimeoutMs?: number;
@@ -24,7 +27,10 @@ export interface SecondaryOptions {
   readonly network?: readonly ComparedCard[];
 }
 
-/** The secondary's QEMU: prepare() while it waits with -incoming, failOver(), openNetwork(), moveToLocal(). */
+/**
+ * The secondary's QEMU: prepare() while it waits with -incoming, failOver(), openNetwork(),
+ * moveToLocal().
+ */
 export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;
@@ -46,16 +52,19 @@ export class SecondaryDriver {
   }
 
   /**
-   * Whether packets pass between the guest and this host's network: `walled` from prepare() on, `open` from openNetwork()
-   * on; undefined where neither was done here.
+   * Whether packets pass between the guest and this host's network: `walled` from prepare() on,
+   * `open` from openNetwork() on; undefined where neither was done here.
    */
   get network(): 'walled' | 'open' | undefined {
     return this.#network;
   }
 
   /**
-   * Sees that this VM waits for a migration, and readies it and its network cards for COLO.
-   * @throws FailoverError `DRIVER_NOT_INCOMING`; ColoError `DRIVER_COLO_UNSUPPORTED`, `DRIVER_COMMAND_FAILED`; NetworkError
+   * Checks that this VM waits for a migration, and prepares it and its network cards for COLO.
+   * @throws FailoverError `DRIVER_NOT_INCOMING`
+   * @throws ColoError `DRIVER_COLO_UNSUPPORTED`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   * @throws NetworkError
    */
   async prepare(): Promise<void> {
     const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
@@ -65,7 +74,7 @@ export class SecondaryDriver {
       queryFailed,
     );
     if (status !== 'inmigrate') {
-      const message = `this VM does not wait for its primary: its status is ${status}, not inmigrate`;
+      const message = `this VM does not wait for its primary: its status is ${status}`;
       throw new FailoverError('DRIVER_NOT_INCOMING', message, 'Start it with -incoming.');
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
@@ -75,8 +84,10 @@ export class SecondaryDriver {
   }
 
   /**
-   * After failOver(): the guest's packets take the way through this host's network. Harmless when repeated.
-   * @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError
+   * After failOver(): the guest's packets take the way through this host's network. Harmless when
+   * repeated.
+   * @throws NetworkError `DRIVER_NETWORK_STUCK`
+   * @throws WaitError
    */
   async openNetwork(): Promise<void> {
     const { commandTimeoutMs, network } = this.#options;
@@ -86,10 +97,13 @@ export class SecondaryDriver {
   }
 
   /**
-   * The guest takes over here. Resolves when it runs and QEMU says that it was a secondary and is none
-   * any more. If QEMU does not get there for `hungAfterMs`, its migration channel is cut. Harmless
-   * when repeated. Whoever calls this has made sure that the primary is dead or fenced.
-   * @throws FailoverError `DRIVER_NOT_SECONDARY`, `DRIVER_FAILOVER_FAILED`; ColoError `DRIVER_COMMAND_FAILED`; WaitError
+   * The guest takes over here. Resolves when it runs and QEMU says that it was a secondary and is
+   * none any more. If QEMU does not get there for `hungAfterMs`, its migration channel is cut.
+   * Harmless when repeated. Whoever calls this has made sure that the primary is dead or fenced.
+   * @throws FailoverError `DRIVER_NOT_SECONDARY`
+   * @throws FailoverError `DRIVER_FAILOVER_FAILED`
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   * @throws WaitError
    */
   async failOver(options: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
     const deadline = new Deadline('the failover', options);
@@ -104,7 +118,8 @@ export class SecondaryDriver {
       if (before.mode !== 'secondary') throw notSecondary(before);
       guest.reset();
       await this.#loseHeartbeat(deadline);
-      // Twice: a RESUME can be that of a last checkpoint, with the failover's own pair still to come.
+      // Twice: a RESUME can be that of a last checkpoint, with the failover's own pair still to
+      // come.
       for (let agreed = 0; agreed < 2;) {
         await deadline.pause(this.#options.pollMs);
         const status = await this.#coloStatus(deadline);
@@ -119,10 +134,10 @@ export class SecondaryDriver {
   /**
    * Moves the guest from the replicator to local files: looks whether QEMU can open them, stops the
    * guest, awaits `drain` (all buffers are in the files, on stable storage, and the files are not
-   * locked), swaps the quorums' children, and continues. All disks move, or none: on failure the old
-   * graph is restored, and the guest stays stopped. Ask again after a failure: what is done already
-   * is not repeated, and the guest is continued at the end if any attempt has stopped it. A guest that
-   * somebody else has stopped stays stopped, which the outcome tells.
+   * locked), swaps the quorums' children, and continues. All disks move, or none: on failure the
+   * old graph is restored, and the guest stays stopped. Ask again after a failure: what is done
+   * already is not repeated, and the guest is continued at the end if any attempt has stopped it. A
+   * guest that somebody else has stopped stays stopped, which the outcome tells.
    * @throws MoveError its `guestStopped` tells whether an attempt has stopped the guest
    * @throws GraphError before anything was changed
    * @throws WaitError
@@ -146,7 +161,8 @@ export class SecondaryDriver {
       const options = deadline.options(this.#options.commandTimeoutMs);
       await this.#qmp.execute('x-colo-lost-heartbeat', {}, options);
     } catch (error) {
-      // Somebody else may have sent it just before; then QEMU refuses ours and fails over all the same.
+      // Somebody else may have sent it just before; then QEMU refuses ours and fails over all the
+      // same.
       const status = await this.#coloStatus(deadline);
       if (tookOver(status) || status.reason === 'processing') return;
       const message = `QEMU refused to fail over: ${qemuReason(error)}`;

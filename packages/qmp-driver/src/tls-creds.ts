@@ -1,17 +1,22 @@
-/** Credentials of TLS as an object in QEMU, for the nodes and the migration that are told its id. */
+/**
+ * TLS credentials as an object in QEMU, for nodes and migrations that name its id.
+ */
 import { type QmpClient, QmpCommandError } from 'qemu-qmp-client';
 import { LinkError, step } from './errors.js';
 
 /** The object's id. */
 export const TLS_CREDS_ID = 'gannet-tls';
 
-/** A folder with the names of qemu(1), `-object tls-creds-x509` and `tls-creds-psk`; QEMU reads it itself. */
+/**
+ * A folder with the names of qemu(1), `-object tls-creds-x509` and `tls-creds-psk`; QEMU reads it
+ * itself.
+ */
 export type TlsCreds =
   | { readonly kind: 'x509'; readonly dir: string }
   | { readonly kind: 'psk'; readonly dir: string; readonly username: string };
 
 /**
- * Has QEMU read the credentials anew, unless a link that uses them keeps them.
+ * Makes QEMU read the credentials again, unless a link still uses the object.
  * @throws LinkError `DRIVER_ADD_FAILED` with QEMU's words
  */
 export async function putTlsCreds(
@@ -29,15 +34,14 @@ export async function putTlsCreds(
   await step(
     () => qmp.execute('object-add', object, { timeoutMs }),
     (words, cause) => {
-      const message = `QEMU cannot use the credentials of TLS in ${creds.dir}: ${words}`;
-      const remedy =
-        'See that its process may read them; docs/how-to/tls.md says how to make them.';
+      const message = `QEMU cannot use the TLS credentials in ${creds.dir}: ${words}`;
+      const remedy = 'See that its process may read them; docs/how-to/tls.md says how to make them.';
       return new LinkError('DRIVER_ADD_FAILED', message, remedy, { cause });
     },
   );
 }
 
-/** @returns whether there is none now: links that use it keep it */
+/** @returns whether the object is gone; a link that uses it keeps it */
 export async function dropTlsCreds(qmp: QmpClient, timeoutMs: number): Promise<boolean> {
   try {
     await qmp.execute('object-del', { id: TLS_CREDS_ID }, { timeoutMs });

@@ -1,7 +1,9 @@
 import { type QmpClient, QmpCommandError, type YankInstance } from 'qemu-qmp-client';
 import { ColoError, step } from './errors.js';
 
-/** A connection can end between being listed and being yanked; `yank` then refuses the whole list. */
+/**
+ * A connection can end between being listed and being yanked; `yank` then refuses the whole list.
+ */
 const ATTEMPTS_MAX = 5;
 
 /** Connections to the peer, by the exact names that this package gave them. */

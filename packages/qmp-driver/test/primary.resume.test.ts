@@ -1,4 +1,7 @@
-/** A mirror whose target breaks or hangs: it halts, is given another connection and goes on, until it is sealed. */
+/**
+ * A mirror whose target breaks or hangs: it halts, is given another connection and goes on, until
+ * it is sealed.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
@@ -47,7 +50,7 @@ async function begin({ doesStep = false, ...options }: SeedOptions & { doesStep?
 
 async function until(isSo: () => boolean): Promise<void> {
   for (let tries = 0; !isSo(); tries++) {
-    if (tries > 2000) throw new Error('waited in vain');
+    if (tries > 2000) throw new Error('timed out');
     await sleep(2);
   }
 }
@@ -55,9 +58,9 @@ async function until(isSo: () => boolean): Promise<void> {
 const times = (command: string): number => vm.sent(command).length;
 
 async function breakAndResume(): Promise<void> {
-  const resumed = times('block-job-resume');
+  const resumed = times('job-resume');
   vm.haltJob(JOB);
-  await until(() => times('block-job-resume') > resumed);
+  await until(() => times('job-resume') > resumed);
 }
 
 async function seeded(): Promise<void> {
@@ -83,14 +86,14 @@ describe('a mirror that halts', () => {
     const { seeding } = await begin();
     const before = vm.qemu.received.length;
     await breakAndResume();
-    const changes = ['yank', 'blockdev-add', 'blockdev-reopen', 'blockdev-del', 'block-job-resume'];
+    const changes = ['yank', 'blockdev-add', 'blockdev-reopen', 'blockdev-del', 'job-resume'];
     const commands = vm.commands().slice(before);
     expect(
       commands.filter((command) => !command.startsWith('query-') && !command.startsWith('x-')),
     ).toEqual(changes);
     expect(vm.yanked).toEqual(['g0-seed0']);
     expect(vm.sent('blockdev-add').map(({ export: name }) => name)).toEqual([
-      // A connection that QEMU makes again by itself must not begin the copy anew.
+      // A connection that QEMU makes again by itself must not begin the copy again.
       'pvm-seed',
       'pvm-resume',
       undefined,
@@ -136,7 +139,7 @@ describe('a mirror that halts', () => {
     vm.dirtyBytes.set('plainnode', 65_536);
     vm.makeReady(JOB);
     vm.haltJob(JOB);
-    await until(() => times('block-job-resume') === 1);
+    await until(() => times('job-resume') === 1);
     const before = asked();
     await until(() => asked() > before + 3);
     expect(isSeeded).toBe(false);
@@ -151,19 +154,19 @@ describe('a mirror that halts', () => {
     await seeded();
   });
 
-  test('for want of space, or again and again without a step, has failed', async () => {
+  test('without space, or again and again without progress, has failed', async () => {
     const { seeding: full } = await begin();
     vm.haltJob(JOB, 'nospace');
     await expect(full).rejects.toMatchObject({
       code: 'DRIVER_SEED_FAILED',
       message: `the mirror of drive1 (job ${JOB}) stands still: no space for the replica`,
     });
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
     await driver.rollback();
 
     seen = [];
     const { seeding: fruitless } = await begin();
-    vm.qemu.on('block-job-resume', () => {
+    vm.qemu.on('job-resume', () => {
       setImmediate(() => vm.haltJob(JOB));
       return DONE;
     });
@@ -171,22 +174,22 @@ describe('a mirror that halts', () => {
     await expect(fruitless).rejects.toThrow('has met an I/O error again and again');
   });
 
-  test('for want of space, told right behind an answer that is older', async () => {
+  test('without space, reported right after an older answer', async () => {
     const { seeding } = await begin();
     vm.haltJobBehindAnswer(JOB, 'nospace');
     await expect(seeding).rejects.toThrow('stands still: no space for the replica');
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
   });
 
-  test('has failed where the replicator does not go on with it', async () => {
+  test('has failed if the replicator refuses to go on', async () => {
     const { seeding } = await begin();
     vm.qemu.on('blockdev-add', () => refuse('Denied by server'));
     vm.haltJob(JOB);
     await expect(seeding).rejects.toMatchObject({
       code: 'DRIVER_SEED_FAILED',
-      message: expect.stringContaining('does not go on with the copy of drive1') as unknown,
+      message: expect.stringContaining('refuses to go on with the copy of drive1') as unknown,
     });
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
   });
 
   test('is waited for only so long', async () => {
@@ -214,7 +217,7 @@ describe('a mirror that hangs', () => {
   test('has its connection cut, out-of-band, and goes on', async () => {
     haltOnYank();
     const { seeding } = await begin({ linkStallMs: 40 });
-    vm.qemu.on('block-job-resume', () => {
+    vm.qemu.on('job-resume', () => {
       vm.makeReady(JOB);
       return DONE;
     });
@@ -272,14 +275,14 @@ describe('the seal', () => {
     vm.haltJob(JOB);
     await until(() => failures.length > 0);
     expect(failures).toEqual([FAILED]);
-    expect(times('block-job-resume')).toBe(0);
+    expect(times('job-resume')).toBe(0);
     await expect(driver.finishSeed()).rejects.toMatchObject({
       code: 'DRIVER_SEED_LOST',
       message: FAILED,
     });
   });
 
-  test('I5 no silent divergence: an error before it that nobody resumed does not pass', async () => {
+  test('I5 no silent divergence: an error before it that is not resumed fails', async () => {
     await seeded();
     vm.haltJob(JOB);
     await qmp.execute('query-status');
@@ -290,7 +293,7 @@ describe('the seal', () => {
     expect(vm.sent('blockdev-add').some(({ export: name }) => name === 'pvm-link')).toBe(false);
   });
 
-  test('I5 no silent divergence: an error while the link is being opened does not pass', async () => {
+  test('I5 no silent divergence: an error while the link opens fails', async () => {
     await seeded();
     vm.onReopen = () => vm.haltJob(JOB);
     await expect(driver.attach([DISK])).rejects.toMatchObject({
@@ -299,7 +302,7 @@ describe('the seal', () => {
     });
   });
 
-  test('its copy is not cut from outside any more, while its connection is still there', async () => {
+  test('its copy is not cut by cutSeeds() any more, though its connection is there', async () => {
     const disk = { ...DISK, device: 'vb0', link: 'replication' } as const;
     vm.instant = true;
     await driver.seed([disk]);

@@ -167,7 +167,7 @@ describe('seeding fails', () => {
     vm.replicaBytes = DISK_BYTES - 512;
     await expect(driver.seed([linkOf('nbd')])).rejects.toMatchObject({
       code: 'DRIVER_SIZE_MISMATCH',
-      message: `vb0 has ${DISK_BYTES} bytes, its replica (export pvm, node g0-seed) ${DISK_BYTES - 512}`,
+      message: `vb0 has ${DISK_BYTES} bytes, its replica (export pvm, node g0-seed) 1048064`,
     });
     expect(vm.sent('blockdev-mirror')).toEqual([]);
   });
@@ -211,7 +211,7 @@ describe('seeding fails', () => {
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
   });
 
-  test('in an I/O thread a copy begins while the guest stands still, which goes on once a cancelled one is gone', async () => {
+  test('in an I/O thread a copy begins with the guest paused, and so does its end', async () => {
     const path = '/machine/peripheral/vb0/virtio-backend';
     vm.qemu.on('qom-get', ({ arguments: args }) =>
       args['path'] === path && args['property'] === 'iothread'
@@ -263,7 +263,7 @@ describe('seeding fails', () => {
     },
   );
 
-  test("the guest's writes are drained before a copy is cancelled; one that its user has stopped stays so", async () => {
+  test("the guest's writes are drained before a copy is cancelled", async () => {
     await driver.seed([linkOf('nbd')]);
     await driver.rollback();
     const at = vm.commands().indexOf('stop');
@@ -327,7 +327,7 @@ describe('seeding fails', () => {
     await expect(seeded).rejects.toMatchObject({
       code: 'DRIVER_DEADLINE',
       message: expect.stringMatching(
-        /^(seeding vb0 \(job g0-seed\): one step of progress took longer than 1000 ms$|the mirror of vb0 \(job g0-seed\) cannot be watched: )/,
+        /^(seeding vb0 .*: one step .* took longer than 1000 ms$|the mirror of vb0 .* watched: )/,
       ),
     });
   });
@@ -587,7 +587,7 @@ describe('in COLO', () => {
     ]);
   });
 
-  test('of a replication child, a failed flush counts, a write that it refuses does not', async () => {
+  test('of a replication child, a failed flush counts, a refused write does not', async () => {
     await protect(linkOf('replication'));
     await report('g0-link', 'write');
     expect(failures).toEqual([]);
@@ -681,7 +681,7 @@ describe('running alone', () => {
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
   });
 
-  test('does not wait for ever, and still ends COLO', async () => {
+  test('gives up at its deadline, and still ends COLO', async () => {
     await protect(linkOf('nbd'));
     vm.qemu.on('blockdev-del', () => refuse('Block device g0-link is in use'));
     await expect(driver.runAlone()).rejects.toMatchObject({
@@ -710,7 +710,8 @@ describe('running alone', () => {
     await expect(driver.runAlone()).rejects.toMatchObject({
       code: 'DRIVER_REMOVE_FAILED',
       message:
-        'children.1 (node g0-link) cannot leave quorum quorum0: The number of children cannot be lower',
+        'children.1 (node g0-link) cannot leave quorum quorum0: ' +
+        'The number of children cannot be lower',
     });
   });
 
@@ -772,9 +773,13 @@ describe('preflight', () => {
   test.each([
     [10, 0, 0, true],
     [10, 0, 2, true],
-    [10, 0, 12, true],
+    [10, 0, 6, true],
+    [10, 0, 7, false],
     [10, 0, 13, false],
-    [10, 1, 0, false],
+    [10, 1, 0, true],
+    [10, 1, 2, true],
+    [10, 1, 3, false],
+    [11, 1, 3, false],
     [9, 0, 2, false],
     [7, 2, 22, false],
   ])('QEMU %i.%i.%i: broken is %s', async (major, minor, micro, broken) => {

@@ -177,7 +177,7 @@ describe('moveToLocal', () => {
     vm.qemu.received.length = 0;
   });
 
-  /** For what waits in vain; others must not take a busy machine for a hung QEMU. */
+  /** For waits that have to time out. Others must not take a busy machine for a hung QEMU. */
   const impatient = (): SecondaryDriver =>
     new SecondaryDriver(qmp, { pollMs: 5, commandTimeoutMs: 1000, moveTimeoutMs: 1500 });
 

@@ -2,9 +2,11 @@
  * What can go wrong in a replicator.
  *
  *     ReplicatorError            code, cause, remedy
- *       ├ BaseImageError         the base can't be used: foreign, half-seeded, in the way, in use, wrong size or format, I/O error
+ *       ├ BaseImageError         a base can't be used: foreign, half seeded, holding data, in use,
+ *       │                        of another size or format, or an I/O error
  *       ├ JournalError           the failover journal can't be written or read
- *       ├ SpillError             the spill file can't be written (nothing is lost), has no room, or can't be read back
+ *       ├ SpillError             the spill file can't be written (nothing is lost), has no room, or
+ *       │                        can't be read back
  *       ├ ReplicaStateError      asked for a step that the replica's state does not allow
  *       └ ConfigurationError     options that contradict each other
  */
@@ -20,28 +22,29 @@ export class ReplicatorError extends Error {
   }
 }
 
+/** Every code that an error of this package may carry. */
 export type ReplicatorErrorCode =
   /** A base or its state file belongs to something else, is missing, or can't be understood. */
   | 'REPLICA_BASE_FOREIGN'
   /** An image is of another format than the configuration says. */
   | 'REPLICA_BASE_FORMAT'
-  /** A base may hold the only copy of a disk, so nothing is copied over it. */
+  /** A base may hold the only copy of a disk, so it is not overwritten. */
   | 'REPLICA_BASE_HOLDS_DATA'
-  /** Another process has the base open; two that write to one image destroy it. */
+  /** Another process has the base open; two writers would destroy it. */
   | 'REPLICA_BASE_IN_USE'
-  /** A base and its journal together are the disk of a VM that had failed over. */
+  /** A base and its journal together hold the disk of a VM that had failed over. */
   | 'REPLICA_BASE_NEEDS_RECOVERY'
   /** A base can't be opened, or holds no consistent disk. */
   | 'REPLICA_BASE_NOT_USABLE'
-  /** A base is not as large as its disk. */
+  /** A base has another size than its disk. */
   | 'REPLICA_BASE_SIZE'
-  /** A base, or its state file, did not take or give what it was asked for. */
+  /** A base or its state file can't be read or written. */
   | 'REPLICA_BASE_IO'
-  /** A journal is not that of these bases. */
+  /** A journal does not belong to these bases. */
   | 'REPLICA_JOURNAL_FOREIGN'
   /** The failover journal can't be written or read. */
   | 'REPLICA_JOURNAL_IO'
-  /** The spill file can't be made or written; what it was to take stays in memory. */
+  /** The spill file can't be made or written; its pages stay in memory. */
   | 'REPLICA_SPILL_IO'
   /** The spill file has reached its limit. */
   | 'REPLICA_SPILL_FULL'

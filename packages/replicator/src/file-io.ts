@@ -21,7 +21,8 @@ export interface Writable {
 }
 
 /**
- * Fills `target` from `position` on, however often the file returns less than was asked for (read(2)).
+ * Fills `target` from `position` on, however often the file returns less than was asked for
+ * (read(2)).
  *
  * @returns bytes read: fewer than `target` holds only if the file ends before
  */
@@ -39,7 +40,9 @@ export async function readWhole(
   return done;
 }
 
-/** Writes all of `source` at `position`: a single write may do less than it was asked to (write(2)). */
+/**
+ * Writes all of `source` at `position`: a single write may do less than it was asked to (write(2)).
+ */
 export async function writeWhole(
   file: Writable,
   source: Uint8Array,

@@ -3,22 +3,23 @@ import type { Admission } from '@gannet/nbd';
 /**
  * The gate of one VM: decides when bytes from its NBD sockets may be acted upon.
  *
- * QEMU does not wait for us at a checkpoint. It writes RESUME to the QMP socket before the first disk request that
- * follows leaves the process, so whenever such a request has been read, RESUME is already waiting in the QMP socket.
- * Both sockets live in this event loop; hence the rule: a batch is applied only after a full poll of the loop that
- * began after the batch was read. If the batch follows a RESUME, that poll delivers the RESUME first, and its handler
- * closes the gate before the batch is looked at.
+ * QEMU does not wait for us at a checkpoint. It writes RESUME to the QMP socket before the first
+ * disk request that follows leaves the process, so when such a request has been read, RESUME is
+ * already waiting in the QMP socket. Both sockets live in this event loop. Hence the rule: a batch
+ * is applied only after a full poll of the loop that began after the batch was read. If the batch
+ * follows a RESUME, that poll delivers the RESUME first, and its handler closes the gate before the
+ * batch is looked at.
  *
  *     phase:    poll          check          poll          check
- *               batch read    turn: fresh    QMP read      turn: aged → applied (or held, if closed)
+ *               batch read    turn: fresh    QMP read      turn: aged → applied, or held
  *                             → aged         (RESUME →
- *                                            close())
+ *                                            close())     if the gate is closed
  *
  * setImmediate callbacks run in the check phase, and between two check phases lies one whole poll.
  */
 export class Gate implements Admission {
   #fresh: (() => void)[] = [];
-  /** Being applied in this turn, from #next on. */
+  /** Applied in this turn, from #next on. */
   #ready: (() => void)[] = [];
   #next = 0;
   #aged: (() => void)[] = [];
@@ -37,6 +38,7 @@ export class Gate implements Admission {
     );
   }
 
+  /** Has a batch wait for its turn. */
   admit(apply: () => void): void {
     this.#fresh.push(apply);
     this.#callTurn();
@@ -48,13 +50,13 @@ export class Gate implements Admission {
   }
 
   /**
-   * Lets batches through again. They age anew: a second RESUME may stand behind the answer that opened the gate, in
-   * bytes that are not parsed yet.
+   * Lets batches through again. They age again: a second RESUME may follow the answer that opened
+   * the gate, in bytes that are not parsed yet.
    */
   open(): void {
     if (!this.#isClosed) return;
     this.#isClosed = false;
-    // Opened by a batch that closed it: what is left of this turn has not aged since.
+    // If a batch of this turn closed it, the rest of the turn has not aged since.
     const left = this.#ready.slice(this.#next);
     this.#next = this.#ready.length;
     this.#fresh = [...this.#held, ...left, ...this.#aged, ...this.#fresh];

@@ -4,12 +4,15 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * What a file system or a storage daemon says when it takes no more: the disk is full, a quota is used up, or the file
- * may not grow. NBD maps all three to ENOSPC (proto.md, "Error values").
+ * What a file system or a storage daemon says when it takes no more: the disk is full, a quota is
+ * used up, or the file may not grow. NBD maps all three to ENOSPC (proto.md, "Error values").
  */
 const NO_SPACE: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
-/** Whether a write failed because there is no room for it; the error of a file, or one that NBD passed on. */
+/**
+ * Whether a write failed because there is no room for it; the error of a file, or one that NBD
+ * passed on.
+ */
 export function isNoSpace(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code, wireError } = error as { code?: unknown; wireError?: unknown };
@@ -21,7 +24,8 @@ export function ioRemedy(isFull: boolean): string {
   const what = isFull
     ? 'Make space on its file system, or raise the quota or size limit that was reached'
     : 'Check the image and its disk';
-  return `${what}: write-back keeps its pages in memory and retries, a first copy has to be started again with \`gannet protect\`.`;
+  const then = 'Write-back retries; a first copy has to be started again with `gannet protect`.';
+  return `${what}. ${then}`;
 }
 
 /** Waits until none of the operations is under way any more, then throws the first failure. */

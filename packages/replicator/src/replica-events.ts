@@ -2,6 +2,7 @@ import { ReplicatorError } from './errors.js';
 import { messageOf } from './io-errors.js';
 import type { ReplicaState } from './replica-state.js';
 
+/** What happens to a replica. */
 export type ReplicaEvent =
   | {
       readonly kind: 'state';
@@ -11,20 +12,22 @@ export type ReplicaEvent =
     }
   | { readonly kind: 'link-lost'; readonly reason: string }
   | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
-  /** Why nothing more can be spilled; undefined when it can again. */
+  /** Why nothing can be spilled; undefined when it works again. */
   | { readonly kind: 'spill'; readonly trouble: string | undefined }
-  /** Why what the guest flushes after a failover can't be made durable; undefined when it can again. */
+  /** Why a guest's flushes after failover can't be made durable; undefined when they can again. */
   | { readonly kind: 'flush'; readonly trouble: string | undefined }
-  /** The guest's first write after a failover has been taken. */
+  /** The guest's first write after a failover has arrived. */
   | { readonly kind: 'first-write' }
+  /** Write-back has something to do. */
   | { readonly kind: 'backlog' }
   | { readonly kind: 'trouble'; readonly error: ReplicatorError };
 
+/** What a commit or a failover did. */
 export interface CommitResult {
   readonly epoch: number;
   readonly committedPages: number;
   readonly droppedPages: number;
-  /** Writes of the primary that no flush had followed; QEMU flushes when it stops, so 0 at a checkpoint. */
+  /** Writes of the primary without a flush after them; QEMU flushes when it stops, so usually 0. */
   readonly unflushedWrites: number;
 }
 
@@ -38,11 +41,12 @@ export class ReplicaEvents {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Calls all listeners, at once. */
   emit(event: ReplicaEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** Something went wrong that nobody who could be told has asked for. */
+  /** Emits `trouble`: something failed that no caller waits for. */
   report(error: unknown): void {
     const known =
       error instanceof ReplicatorError

@@ -8,48 +8,54 @@ export interface DiskOptions extends BaseOptions {
   readonly name: string;
 }
 
+/** What a replica is made of. */
 export interface ReplicaOptions {
   /** Name of the VM, for state files and messages. */
   readonly vm: string;
   /** In the order in which they are journaled; at least one. */
   readonly disks: readonly DiskOptions[];
-  /** Where the failover journal goes; beside the first base by default. */
+  /** Path of the failover journal; beside the first base by default. */
   readonly journalPath?: string | undefined;
   readonly memory?: Partial<MemoryLimits> | undefined;
-  /** Seed over a base that holds data which no state file calls disposable. */
+  /** Seed over a base even if it may hold the only copy of a disk. */
   readonly overwrite?: boolean | undefined;
-  /** Take the locks on raw bases that QEMU would take (see OpenOptions). */
+  /** Take on raw bases the locks that QEMU would take (see OpenOptions). */
   readonly lockBases?: boolean | undefined;
   readonly onEvent?: ((event: ReplicaEvent) => void) | undefined;
 }
 
-/** Bytes of buffers. Beyond `soft` a checkpoint is asked for, beyond `hard` protection is given up (I7). */
+/**
+ * Limits of the buffers in bytes (I7). Beyond `soft` a checkpoint is requested, beyond `hard`
+ * protection is given up, and after a failover writes wait for write-back.
+ */
 export interface MemoryLimits {
   readonly softBytes: number;
   readonly hardBytes: number;
-  /** What is tried between the two; `slow` by default. */
+  /** What is done between the two; `slow` by default. */
   readonly onFull?: OnFull | undefined;
-  /** Where the spill file is made; beside the journal by default. */
+  /** Folder of the spill file; that of the journal by default. */
   readonly spillDirectory?: string | undefined;
-  /** How large it may become; 8 GiB by default. */
+  /** Size limit of the spill file; 8 GiB by default. */
   readonly spillBytes?: number | undefined;
 }
 
 /**
- * What is done when memory runs short: `slow` answers writes more slowly, `spill` first moves pages to a file,
- * `release` gives protection up without slowing anybody.
+ * What is done when memory runs short: `slow` answers writes more slowly, `spill` first moves pages
+ * to a file, `release` slows nothing and gives protection up.
  */
 export type OnFull = (typeof ON_FULL)[number];
+/** All values of OnFull. */
 export const ON_FULL = ['slow', 'spill', 'release'] as const;
 
 const DEFAULT_MEMORY = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
 const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;
 
+/** The limits with their defaults. */
 export function memoryOf({ memory }: ReplicaOptions): MemoryLimits {
   return { ...DEFAULT_MEMORY, ...memory };
 }
 
-/** Undefined unless it is to be spilled. */
+/** Where pages are spilled to; undefined unless they are. */
 export function spillOf(
   options: ReplicaOptions,
 ): { readonly directory: string; readonly limitBytes: number } | undefined {
@@ -59,11 +65,12 @@ export function spillOf(
   return { directory: path.resolve(directory), limitBytes: spillBytes };
 }
 
+/** The absolute path of the failover journal. */
 export function journalPathOf({ disks, journalPath }: ReplicaOptions): string {
   return path.resolve(journalPath ?? `${disks[0]?.base ?? ''}.gannet-journal`);
 }
 
-/** @throws ConfigurationError */
+/** @throws ConfigurationError REPLICA_OPTIONS if options contradict each other */
 export function checkOptions(options: ReplicaOptions): void {
   const { disks, vm } = options;
   const refuse = (message: string, remedy: string): never => {
@@ -71,10 +78,7 @@ export function checkOptions(options: ReplicaOptions): void {
   };
   const names = disks.map(({ name }) => name);
   if (names.length === 0 || new Set(names).size !== names.length) {
-    refuse(
-      `disk names must be there and differ, got [${names.join(', ')}]`,
-      'Name each disk once.',
-    );
+    refuse(`disks need names, all different, got [${names.join(', ')}]`, 'Name each disk once.');
   }
   const stateFiles = disks.map(({ base, stateFile = stateFileOf(base) }) => stateFile);
   const files = [...disks.map(({ base }) => base), ...stateFiles, journalPathOf(options)].map(
@@ -89,7 +93,7 @@ export function checkOptions(options: ReplicaOptions): void {
   const { softBytes, hardBytes } = memoryOf(options);
   if (!(softBytes > 0 && softBytes <= hardBytes)) {
     refuse(
-      `the soft limit of memory (${softBytes}) must be above 0 and not above the hard one (${hardBytes})`,
+      `the soft memory limit (${softBytes}) must be above 0, and at most the hard (${hardBytes})`,
       'Lower the soft limit or raise the hard one.',
     );
   }

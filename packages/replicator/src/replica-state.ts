@@ -2,7 +2,7 @@
  * What a replica is, and with it what its base images are worth (invariant I6).
  *
  *   seeding       half a copy: not usable
- *   protected     the base lags behind memory and is written to in no particular order: not usable alone
+ *   protected     the base lags behind memory, and is written in no fixed order: not usable alone
  *   diverged      the same, and no failover will ever make it whole
  *   failed-over   base and journal together are the guest's disk: replay the journal before use
  *   retired       the base alone is the guest's disk

@@ -31,8 +31,8 @@ import { PrimaryLink } from './sessions/primary-link.js';
 import type { SessionHost } from './sessions/session-host.js';
 
 /**
- * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge together,
- * in one turn of the event loop, behind one gate.
+ * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge
+ * together, in one turn of the event loop, behind one gate.
  */
 export class Replica implements SessionHost {
   readonly gate = new Gate();
@@ -56,7 +56,7 @@ export class Replica implements SessionHost {
   #hasGuestWritten = false;
   /** What write-back has under way. */
   #batch: EpochBatch | undefined;
-  /** Settles when what was seeded, which is in no buffer, is on stable storage or known to be lost. */
+  /** Settles when what was seeded is on stable storage, or known to be lost. */
   #seeded: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -78,7 +78,10 @@ export class Replica implements SessionHost {
         if (error) this.#events.report(error);
         this.#events.emit({ kind: 'spill', trouble: error?.message });
       },
-      onPressure: (usedBytes) => this.#emitPressure(usedBytes),
+      onPressure: (usedBytes) => {
+        const { softBytes } = this.memory;
+        this.#events.emit({ kind: 'memory-pressure', usedBytes, softBytes });
+      },
       onFull: () => this.#giveUpForMemory(),
     });
     const own = { uuid: this.uuid, disks, journal: journalPathOf(options) };
@@ -334,7 +337,6 @@ export class Replica implements SessionHost {
     await this.#letGo();
   }
 
-  /** May be repeated. */
   #letGo(): Promise<void> {
     const bases = this.disks.map((disk) => disk.base.close());
     return allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
@@ -357,10 +359,6 @@ export class Replica implements SessionHost {
     for (const disk of this.disks) disk.dropPrimary();
     if (this.#pool.usedBytes > this.memory.hardBytes) this.diverge(reason);
     this.#budget.release();
-  }
-
-  #emitPressure(usedBytes: number): void {
-    this.#events.emit({ kind: 'memory-pressure', usedBytes, softBytes: this.memory.softBytes });
   }
 
   #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {

@@ -11,8 +11,9 @@ import { Gate } from '../src/gate.js';
 const ROUNDS = 3000;
 
 /**
- * Plays QEMU: writes RESUME to one socket and then, without delay, a request to another. A byte that comes back tells
- * it to go on. The receiver is kept busy in between, so that both are often there in one poll, in either order.
+ * Plays QEMU: writes RESUME to one socket and then, without delay, a request to another. A byte
+ * that comes back tells it to go on. The receiver is kept busy in between, so that both are often
+ * there in one poll, in either order.
  */
 const WRITER = `
   const net = require('node:net');
@@ -36,7 +37,10 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** @returns how many requests were applied between their RESUME's arrival in QEMU's socket and its being heard */
+/**
+ * @returns how many requests were applied between their RESUME's arrival in QEMU's socket and its
+ *   being heard
+ */
 async function overtaken(
   admission: Admission,
   close: () => void,
@@ -88,7 +92,9 @@ async function overtaken(
   return early;
 }
 
-/** Leaves both sockets time to fill while nobody polls: on, the kernel may report them in any order. */
+/**
+ * Leaves both sockets time to fill while nobody polls: on, the kernel may report them in any order.
+ */
 function spin(rounds: number): void {
   let sum = 0;
   for (let at = 0; at < rounds * 10_000; at++) sum += at % 7;
@@ -96,7 +102,7 @@ function spin(rounds: number): void {
 }
 
 describe('Gate', () => {
-  test('I2 atomic commit: no request is applied before the RESUME that QEMU wrote before it', async () => {
+  test('I2 atomic commit: no request is applied before an earlier RESUME', async () => {
     const gate = new Gate();
     expect(
       await overtaken(
@@ -158,7 +164,7 @@ describe('Gate', () => {
     expect(applied).toEqual([1, 2, 3]);
   });
 
-  test('what was held ages anew after opening: another RESUME may stand behind the answer', async () => {
+  test('what was held ages again after opening: another RESUME may follow the answer', async () => {
     const gate = new Gate();
     let applied = 0;
     gate.close();
@@ -175,7 +181,7 @@ describe('Gate', () => {
     expect(applied).toBe(1);
   });
 
-  test('closed and opened by one batch, the rest of its turn ages anew, in order', async () => {
+  test('closed and opened by one batch, the rest of its turn ages again, in order', async () => {
     const gate = new Gate();
     const order: string[] = [];
     gate.admit(() => {

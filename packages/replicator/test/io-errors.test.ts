@@ -14,7 +14,7 @@ test('so is what NBD calls ENOSPC; nothing else is', () => {
   expect(ioRemedy(false)).toContain('Check the image');
 });
 
-test('what is done together ends together, and the first failure is the one that is thrown', async () => {
+test('operations end together, and the first failure is thrown', async () => {
   const ends: string[] = [];
   const ending = async (name: string, turns: number, fails: boolean): Promise<void> => {
     for (let turn = 0; turn < turns; turn++) await Promise.resolve();

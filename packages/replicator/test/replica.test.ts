@@ -39,21 +39,23 @@ const STEPS = {
   flush: (vm: TestVm) => vm.replica.flush(),
 } as const;
 
-type Table = Readonly<Record<ReplicaState, Readonly<Record<keyof typeof STEPS, string>>>>;
+const STEP_NAMES = ['commit', 'failOver', 'diverge', 'settle', 'failoverDurable', 'flush'] as const;
 
-/** State after the step, or `-` where it is illegal. diverge() after a failover changes nothing: the disk is whole. */
+/** State after the step, or `-` if it is refused. After a failover diverge() changes nothing. */
 // prettier-ignore
-const TABLE: Table = {
-  seeding:       { commit: 'protected', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
-  protected:     { commit: 'protected', failOver: 'failed-over', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
-  'failed-over': { commit: '-', failOver: '-', diverge: 'failed-over', settle: 'retired', failoverDurable: 'failed-over', flush: 'failed-over' },
-  retired:       { commit: '-', failOver: '-', diverge: 'retired', settle: 'retired', failoverDurable: '-', flush: '-' },
-  diverged:      { commit: '-', failOver: '-', diverge: 'diverged', settle: '-', failoverDurable: '-', flush: '-' },
+const TABLE: Readonly<Record<ReplicaState, readonly string[]>> = {
+  //             commit       failOver       diverge        settle     failoverDurable
+  seeding:       ['protected', '-',           'diverged',    '-',       '-',           '-'],
+  protected:     ['protected', 'failed-over', 'diverged',    '-',       '-',           '-'],
+  'failed-over': ['-',         '-',           'failed-over', 'retired', 'failed-over',
+    'failed-over'],
+  retired:       ['-',         '-',           'retired',     'retired', '-',           '-'],
+  diverged:      ['-',         '-',           'diverged',    '-',       '-',           '-'],
 };
 
 const CELLS = Object.entries(TABLE).flatMap(([state, row]) =>
-  Object.entries(row).map(([step, to]) => [state, step, to] as const),
-) as readonly (readonly [ReplicaState, keyof typeof STEPS, string])[];
+  STEP_NAMES.map((step, at) => [state as ReplicaState, step, row[at] ?? ''] as const),
+);
 
 describe('states', () => {
   test.each(CELLS)('%s, %s: %s', async (state, step, to) => {
@@ -89,7 +91,7 @@ describe('states', () => {
     expect(await recorded()).toEqual(['retired', 'retired']);
   });
 
-  test('I6 no mistaken base: a failover that was never durable is not in the state file', async () => {
+  test('I6 no mistaken base: a failover that is not durable is in no state file', async () => {
     const vm = (await TestVm.open(at, ['disk'], { journalPath: at('none/journal') })).connectAll();
     vm.commit();
     vm.failOver();
@@ -102,7 +104,7 @@ describe('states', () => {
 });
 
 describe('exports', () => {
-  test('are named pvm, pvm-seed, pvm-resume, pvm-link and svm, with the disk before them where there are several', async () => {
+  test('are named by side and purpose, with the disk first if there are several', async () => {
     const one = await TestVm.open(at, ['only']);
     const two = await TestVm.open(at, ['a', 'b']);
     const parts = ['pvm', 'pvm-seed', 'pvm-resume', 'pvm-link', 'svm'];
@@ -150,7 +152,7 @@ describe('exports', () => {
     await vm.replica.close();
   });
 
-  test('I7 bounded memory: what a failing journal does not take waits, once it is too much', async () => {
+  test('I7 bounded memory: writes wait once a failing journal is far behind', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
     vm.failOver();
@@ -174,7 +176,7 @@ describe('exports', () => {
     await vm.replica.close();
   });
 
-  test('I4 durability: after a copy that could not be synced nothing is called durable, nor tried again', async () => {
+  test('I4 durability: after a copy that was not synced nothing becomes durable', async () => {
     const failure = new BaseImageError('REPLICA_BASE_IO', 'fdatasync failed', 'Check the disk.');
     const sync = jest.spyOn(RawBase.prototype, 'sync').mockRejectedValue(failure);
     const [staying, taking] = [await TestVm.open(at, ['a']), await TestVm.open(at, ['b'])];
@@ -289,7 +291,7 @@ describe('I3 failover', () => {
     await expect(readFile(at('disk.raw.gannet-journal'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  test("settling waits for what somebody else's flush has sealed and not journaled yet", async () => {
+  test('settling waits for what another flush has sealed and not journaled yet', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
     vm.failOver();
@@ -313,7 +315,7 @@ describe('I3 failover', () => {
     expect((await readFile(at('disk.raw'))).toString('latin1', 0, 2)).toBe('AB');
   });
 
-  test('a settle whose state file could not be written can be repeated: the guest has its disk', async () => {
+  test('a settle without a writable state file leaves the disk, and is repeated', async () => {
     await mkdir(at('state'));
     const disks = [
       { name: 'disk', base: at('disk.raw'), sizeBytes: DISK_BYTES, stateFile: at('state/disk') },
@@ -414,7 +416,7 @@ describe('I3 failover', () => {
     await vm.replica.close();
   });
 
-  test('I4 durability: a failover that could not be made durable is tried again by the next flush', async () => {
+  test('I4 durability: a failover that is not durable is retried by the next flush', async () => {
     const vm = (await TestVm.open(at, ['disk'], { journalPath: at('later/journal') })).connectAll();
     vm.commit();
     await vm.write('svm', 'S');
@@ -462,7 +464,7 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
-  test('a write that could not be buffered is a loss, and a later one is whole all the same', async () => {
+  test('a write that is not buffered is a loss; a later one is whole', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.commit();
     const broken = new RangeError('Array buffer allocation failed');
@@ -492,7 +494,7 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
-  test('one of two connections of a disk may leave, the last may not, though another disk has one', async () => {
+  test('of two connections of a disk one may leave; the last may not', async () => {
     const vm = (await TestVm.open(at, ['a', 'b'])).connectAll();
     const mirror = vm.connect('pvm', 'a');
     mirror.close(LEFT);
@@ -531,7 +533,7 @@ describe('I5 no silent divergence', () => {
     await vm.replica.close();
   });
 
-  test('a link that follows one which left in good order forgives it; beside a living one it does not', async () => {
+  test('a link after one that left in good order forgives it, one beside it does not', async () => {
     const vm = (await TestVm.open(at)).connectAll();
     vm.pvm.get('disk')!.refused?.('beyond the end');
     const second = vm.connect('pvm');
@@ -636,7 +638,7 @@ describe('I7 bounded memory', () => {
     await vm.replica.close();
   });
 
-  test('hard: dropping P gives its memory back at once, so that the next write does not diverge', async () => {
+  test('hard: dropping P frees its memory at once: the next write does not diverge', async () => {
     const limits = { softBytes: 1, hardBytes: 600_000 };
     const vm = (await TestVm.open(at, ['disk'], { memory: limits })).connectAll();
     vm.commit();
@@ -667,7 +669,7 @@ describe('I7 bounded memory', () => {
 
 describe('options', () => {
   test.each([
-    ['no disk', { disks: [] }, 'disk names must be there and differ'],
+    ['no disk', { disks: [] }, 'disks need names, all different'],
     ['one name twice', { disks: [disk('a', 'x'), disk('a', 'y')] }, 'got [a, a]'],
     ['one base twice', { disks: [disk('a', 'x'), disk('b', './x')] }, 'must differ'],
     [
@@ -677,7 +679,7 @@ describe('options', () => {
     ],
     ['a state file over a base', { disks: [disk('a', 'x', 'y'), disk('b', 'y')] }, 'must differ'],
     ['the journal over a base', { disks: [disk('a', 'x')], journalPath: 'x' }, 'must differ'],
-    ['limits upside down', { memory: { softBytes: 2, hardBytes: 1 } }, 'soft limit of memory (2)'],
+    ['limits upside down', { memory: { softBytes: 2, hardBytes: 1 } }, 'soft memory limit (2)'],
   ])('%s is refused', async (_what, options, message) => {
     await expect(TestVm.open(at, ['disk'], options)).rejects.toMatchObject({
       code: 'REPLICA_OPTIONS',

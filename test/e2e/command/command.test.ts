@@ -571,7 +571,7 @@ describe('an external source', () => {
       return client;
     };
     const call = async (method: string): Promise<Json> =>
-      (await daemon.client.call(method)) as Json;
+      (await daemon.client.request(method)) as Json;
     const refusal = (method: string): Promise<unknown> =>
       call(method).catch((error: unknown) => error);
     return { daemon, connect, call, refusal };
@@ -656,7 +656,7 @@ describe('an external source', () => {
 
   it('is asked for by configuration: a COLO replica takes no such call', async () => {
     const daemon = await startDaemon('secondary', dir, secondaryConfig(diskOf()));
-    for (const method of ['seal', 'commit', 'abort']) {
+    for (const method of ['seal', 'commit', 'abort'] as const) {
       const error: unknown = await daemon.client.call(method).catch((reason: unknown) => reason);
       expect(error).toMatchObject({ code: 'GANNET_REFUSED', exit: 'refused' });
     }
@@ -699,7 +699,7 @@ describe('a demonstration', () => {
     const { code, stderr } = await running.outcome();
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'demo: interrupted\nNothing of it is left.\n',
+      stderr: 'demo: interrupted\nAll its processes and files have been removed.\n',
     });
     expect(await processesWith(dir)).toEqual([]);
     expect(await readdir(dir)).toEqual([]);

@@ -208,12 +208,12 @@ describe('a pair, as it is seen from outside', () => {
     const context = await browser.newContext({ viewport: DESK });
     const page = await context.newPage();
     await page.goto((await urlOf(pair.primaryDaemon)).replace(/#.*/, ''));
-    await page.getByLabel('Token of this daemon').fill('x'.repeat(43));
+    await page.getByLabel('Access token').fill('x'.repeat(43));
     await page.keyboard.press('Enter');
     await page.getByRole('alert').waitFor();
     await expectAccessible(page, 'token');
     const token = new URL(await urlOf(pair.primaryDaemon)).hash.replace('#token=', '');
-    await page.getByLabel('Token of this daemon').fill(token);
+    await page.getByLabel('Access token').fill(token);
     await page.getByRole('button', { name: 'Show the VM' }).click();
     await headline(page).waitFor();
     await page.reload();
@@ -409,7 +409,7 @@ describe('a pair, as it is seen from outside', () => {
 
   it('says when it has no answer from its daemon', async () => {
     await pair.primaryDaemon.kill();
-    await primary.getByText(/No answer from the daemon: as of/).waitFor();
+    await primary.getByText(/The daemon does not answer: state of/).waitFor();
     expect(await primary.getByRole('button', { name: 'Checkpoint now' }).isDisabled()).toBe(true);
     await untilSo('no target', async () => (await valueOf('sum(up)')) === 1);
     const ours = complaints.filter((words) => !/WebSocket connection to .* failed/.test(words));

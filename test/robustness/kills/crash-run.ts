@@ -6,6 +6,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { MethodName, MethodParams } from '@gannet/contract';
 import { NbdClient } from '@gannet/nbd';
 import { LabDaemon } from '@gannet/lab';
 import { apply, contentsOf, DiskHistory, isCausal, randomWrite, type Write } from './history.js';
@@ -303,7 +304,7 @@ class CrashRun {
     await this.#call('commit');
   }
 
-  async #call(method: string, params = {}): Promise<void> {
+  async #call<M extends MethodName>(method: M, params?: MethodParams<M>): Promise<void> {
     await this.#daemon.client.call(method, params);
   }
 

@@ -10,7 +10,6 @@ import {
   loadConfig,
   parseConfig,
 } from '../../src/config/load.js';
-import { linksOf } from '../../../gannet/src/inspect/disk-links.js';
 import { GannetError } from '../../src/errors.js';
 import { plaintextKeys } from '../../src/config/tls.js';
 
@@ -100,7 +99,7 @@ describe('a configuration', () => {
 
   const TLS = { dir: '/etc/gannet/tls' };
 
-  test('takes any host with TLS, and knows who needs a certificate', () => {
+  test('takes any host with TLS', () => {
     const config = parsed({
       tls: TLS,
       qmp: 'tls:[2001:db8::1]:4444',
@@ -109,15 +108,6 @@ describe('a configuration', () => {
     });
     expect(config.tls).toEqual({ dir: '/etc/gannet/tls', kind: 'x509', username: 'gannet' });
     expect(config.qmp).toEqual({ type: 'inet', host: '2001:db8::1', port: 4444, tls: true });
-    expect(linksOf(asPrimary(config))).toMatchObject([
-      { server: { type: 'inet', host: 'host-b', port: 10809 }, tlsCreds: 'gannet-tls' },
-    ]);
-    const named = parsed({
-      tls: { ...TLS, serverName: 'b' },
-      primary: primary({ nbd: 'tls:h:1' }),
-    });
-    expect(linksOf(asPrimary(named))).toMatchObject([{ tlsHostname: 'b' }]);
-    expect(linksOf(asPrimary(parsed({ tls: TLS })))[0]).not.toHaveProperty('tlsCreds');
   });
 
   test("keeps the secondary VM's disks on a socket of this host", () => {

@@ -1,27 +1,28 @@
 /** Calls of a daemon's control socket, and what is printed of them. */
+import type { MethodName, MethodParams, MethodResult, Reporter } from '@gannet/contract';
 import { SILENCE_MS } from '@gannet/contract/errors';
 import type { Options } from './options.js';
 import { formatTable } from './terminal.js';
 
 /** What a call shows besides its result. */
-export interface Shown {
-  readonly progress?: (value: unknown) => void;
+export interface Shown<M extends MethodName> {
+  readonly progress?: Reporter<M>;
   /** Formats the result for people; with --json it is printed as JSON. */
-  readonly show?: ((result: Record<string, unknown>) => string) | undefined;
+  readonly show?: ((result: MethodResult<M>) => string) | undefined;
 }
 
 /** Calls a method of the VM's daemon and prints the result. */
-export async function call(
+export async function call<M extends MethodName>(
   options: Options,
-  method: string,
-  params: Record<string, unknown>,
-  { progress, show }: Shown = {},
-): Promise<Record<string, unknown>> {
+  method: M,
+  params: MethodParams<M>,
+  { progress, show }: Shown<M> = {},
+): Promise<MethodResult<M>> {
   const { ControlClient } = await import('@gannet/contract');
   const { control, silenceMs } = await daemonOf(options);
   const client = await ControlClient.connect(control, silenceMs);
   try {
-    const result = (await client.call(method, params, progress)) as Record<string, unknown>;
+    const result = await client.call(method, params, progress);
     if (show && !options.json) process.stdout.write(show(result));
     else print(options, result);
     return result;
@@ -30,11 +31,13 @@ export async function call(
   }
 }
 
-/** The control socket of the VM's daemon, and how long it may be silent. */
-export async function daemonOf(options: Options): Promise<{ control: string; silenceMs: number }> {
+/** The VM's name, the control socket of its daemon, and how long that may be silent. */
+export async function daemonOf(
+  options: Options,
+): Promise<{ vm: string; control: string; silenceMs: number }> {
   const { findConfig } = await import('@gannet/contract');
-  const { control } = await findConfig(options);
-  return { control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
+  const { vm, control } = await findConfig(options);
+  return { vm, control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
 }
 
 /** Prints a result: as JSON, or as a table. */

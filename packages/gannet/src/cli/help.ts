@@ -1,4 +1,6 @@
 /** Texts of --help: the examples of each command, and what follows the list of commands. */
+import { EXIT } from '@gannet/contract/errors';
+
 const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: string])[]>> = {
   secondary: [
     ['gannet secondary web', 'configured in /etc/gannet/web.yaml; start its QEMU afterwards'],
@@ -75,7 +77,7 @@ Files of the VM web, unless its configuration or the environment names others:
   /run/gannet/web.*             sockets             $GANNET_RUN_DIR
   /var/lib/gannet/web.journal   failover journal    $GANNET_STATE_DIR
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 refused, 5 timeout.`;
+Exit codes: ${exitCodes()}.`;
 
 /** The examples of a command, for its --help. */
 export function examplesOf(command: string): string {
@@ -84,4 +86,11 @@ export function examplesOf(command: string): string {
   const width = Math.max(...examples.map(([line]) => line.length));
   const lines = examples.map(([line, what]) => `  ${line.padEnd(width)}   ${what}`.trimEnd());
   return `\nExamples:\n${lines.join('\n')}`;
+}
+
+/** Such as `0 done, 1 failed`. */
+function exitCodes(): string {
+  return Object.entries(EXIT)
+    .map(([name, code]) => `${code} ${name}`)
+    .join(', ');
 }

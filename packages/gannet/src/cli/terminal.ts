@@ -1,5 +1,5 @@
 /** Progress bars and tables. A bar redraws itself on a terminal; elsewhere it is plain lines. */
-import { formatBytes } from '../view/format.js';
+import { formatBytes } from '@gannet/contract/format';
 
 export { formatBytes };
 

@@ -3,14 +3,17 @@ import {
   asPrimary,
   asSecondary,
   type Config,
-  type ControlMethod,
   describeError,
   GannetError,
+  type MethodHandler,
+  type MethodHandlers,
   plaintextKeys,
   type PrimaryConfig,
+  type PrimaryStatus,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
+import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
@@ -18,24 +21,8 @@ import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { busy } from './refusals.js';
 import { changedKeys } from './reload.js';
-import type { Role, RoleContext } from './role-context.js';
+import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
-
-const METHODS = [
-  'status',
-  'events',
-  'inspect',
-  'page',
-  'protect',
-  'reprotect',
-  'seed-rate',
-  'checkpoint',
-  'failover',
-  'detach',
-  'seal',
-  'commit',
-  'abort',
-] as const;
 
 /**
  * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken over can go on as the
@@ -49,6 +36,18 @@ export class Daemon {
   /** The survivor's QEMU goes from its secondary role to its primary role. */
   #isHandingOver = false;
   #role: Promise<Role> = new Promise(() => undefined);
+  /** Requests that arrive during start-up wait for the role, and fail with its error. */
+  readonly #methods = methodsOf(async () => {
+    const role = await this.#role;
+    const own: MethodHandlers<Exclude<DaemonMethod, 'watch'>> = {
+      status: () => role.status(),
+      events: () => [...this.#history.events],
+      page: () => this.#page(),
+      reprotect: (params, progress) => this.#reprotect(role, params, (report) => progress(report)),
+    };
+    const who = `this daemon, the ${role.name} of ${this.config.vm},`;
+    return { who, handlers: { ...own, ...role.methods } };
+  });
 
   private constructor(
     private config: Config,
@@ -75,7 +74,7 @@ export class Daemon {
     let begin = (): void => undefined;
     daemon.#role = new Promise<void>((resolve) => (begin = resolve)).then(() => daemon.#play(role));
     // First: who has the control socket is the only daemon of this configuration.
-    daemon.#control = await ControlServer.listen(config.control, daemon.#methods());
+    daemon.#control = await ControlServer.listen(config.control, daemon.#methods);
     begin();
     try {
       await daemon.#role;
@@ -145,36 +144,10 @@ export class Daemon {
     const { http, vm } = this.config;
     if (!http) return;
     const { Web } = await import('./http/web.js');
-    const methods = this.#methods();
+    const methods = this.#methods;
     const status = async (): Promise<Status> => (await this.#role).status();
     this.#web = await Web.listen({ config: http, vm, methods, status });
     this.#history.add('web', { address: this.#web.url });
-  }
-
-  #methods(): Record<string, ControlMethod> {
-    return Object.fromEntries(
-      METHODS.map((name): [string, ControlMethod] => [
-        name,
-        (params, progress) => this.#dispatch(name, params, progress),
-      ]),
-    );
-  }
-
-  /** Who asks while the role is being prepared waits, and hears why if that fails. */
-  async #dispatch(name: string, ...call: Parameters<ControlMethod>): Promise<unknown> {
-    const role = await this.#role;
-    if (name === 'status') return role.status();
-    if (name === 'events') return this.#history.events;
-    if (name === 'page') return this.#page();
-    if (name === 'reprotect') return this.#reprotect(role, ...call);
-    const method = role.methods[name];
-    if (method) return method(...call);
-    throw new GannetError(
-      'GANNET_REFUSED',
-      `this daemon is the ${role.name} of ${this.config.vm}: it has no ${name}`,
-      `Ask the daemon of the other side, or say one of: ${Object.keys(role.methods).join(', ')}.`,
-      'refused',
-    );
   }
 
   /** Where the web page is; who may ask here may know its token. */
@@ -186,7 +159,11 @@ export class Daemon {
   }
 
   /** The survivor becomes the primary of a new secondary. */
-  async #reprotect(role: Role, ...call: Parameters<ControlMethod>): Promise<unknown> {
+  async #reprotect(
+    role: Role,
+    ...call: Parameters<MethodHandler<'protect'>>
+  ): Promise<PrimaryStatus> {
+    let primary = role instanceof PrimaryRole ? role : undefined;
     if (role instanceof SecondaryRole) {
       // Two primary roles would drive the same QEMU, one of them for good.
       if (this.#isHandingOver) throw busy(this.config.vm, 'being protected again');
@@ -197,13 +174,15 @@ export class Daemon {
       try {
         const vm = await role.release();
         this.#history.role = 'primary';
-        this.#role = Promise.resolve(PrimaryRole.start(config, this.#context, vm));
+        primary = PrimaryRole.start(config, this.#context, vm);
+        this.#role = Promise.resolve(primary);
       } finally {
         this.#isHandingOver = false;
       }
       this.#history.add('role', { reason: 'the survivor is the primary now' });
     }
-    return (await this.#role).methods['protect']?.(...call);
+    if (!primary) throw new Error(`no role ${role.name}`);
+    return primary.methods.protect(...call);
   }
 }
 

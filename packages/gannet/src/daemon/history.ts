@@ -1,30 +1,26 @@
-import type { DaemonEvent } from '@gannet/contract';
+import {
+  type DaemonEvent,
+  describeEvent,
+  type EventDetails,
+  type EventKind,
+  EVENTS,
+} from '@gannet/contract';
 import type { Logger } from './log.js';
 
-/** What happened, newest last, for `events` and for watchers that come later. */
+/** The latest events, for `events` and for watchers that come later. */
 const EVENTS_MAX = 1000;
-/** Of these, which each checkpoint brings, only the latest: they must not drive out what matters. */
+/** Of those that every checkpoint brings: they must not drive out what matters. */
 const ROUTINE_MAX = 500;
-const ROUTINE = new Set(['commit', 'checkpoint', 'write-back', 'abort']);
 
-const ERRORS = new Set(['diverged', 'trouble', 'not-reloaded']);
-const WARNINGS = new Set([
-  'link-lost',
-  'doubt',
-  'vm',
-  'peer',
-  'secondary-lost',
-  'memory-pressure',
-  'spill',
-  'flush',
-  'needs-restart',
-  'seed-link-lost',
-  'strangers',
-  'plaintext',
-]);
-const DETAILS = new Set(['write-back', 'abort', 'checkpoint']);
+/** An event before it has a time and a role. */
+export type NewEvent = { [K in EventKind]: { readonly kind: K } & EventDetails[K] }[EventKind];
 
-/** The daemon's memory of events; each is logged and handed on as it happens. */
+/** Details are left out where a kind needs none. */
+type DetailsArgument<K extends EventKind> = object extends EventDetails[K]
+  ? [details?: EventDetails[K]]
+  : [details: EventDetails[K]];
+
+/** The daemon's memory of events; each is logged and passed on as it happens. */
 export class History {
   readonly #events: DaemonEvent[] = [];
   #routine = 0;
@@ -39,11 +35,17 @@ export class History {
     return this.#events;
   }
 
-  add(kind: string, details: object = {}): void {
-    this.log.log(levelOf(kind), kind, { ...details, role: this.role });
-    const event = { ...details, kind, at: new Date().toISOString(), role: this.role };
+  add<K extends EventKind>(kind: K, ...[details]: DetailsArgument<K>): void {
+    this.record({ ...details, kind } as unknown as NewEvent);
+  }
+
+  /** As add(), for an event of a part of the daemon that has its kind in it. */
+  record(news: NewEvent): void {
+    const event = { at: new Date().toISOString(), role: this.role, ...news } as DaemonEvent;
+    const { level, text } = describeEvent(event);
+    this.log.log(level, news.kind, { ...news, role: this.role, text });
     this.#events.push(event);
-    if (ROUTINE.has(kind) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutine);
+    if (isRoutine(event) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutine);
     if (this.#events.length > EVENTS_MAX) this.#forget(() => true);
     this.onEvent(event);
   }
@@ -55,11 +57,5 @@ export class History {
 }
 
 function isRoutine({ kind }: DaemonEvent): boolean {
-  return ROUTINE.has(kind);
-}
-
-function levelOf(kind: string): 'error' | 'warn' | 'info' | 'debug' {
-  if (ERRORS.has(kind)) return 'error';
-  if (WARNINGS.has(kind)) return 'warn';
-  return DETAILS.has(kind) ? 'debug' : 'info';
+  return EVENTS[kind].isRoutine === true;
 }

@@ -1,32 +1,63 @@
+import { fstatSync } from 'node:fs';
 import winston from 'winston';
 
 export type Logger = winston.Logger;
 
-/** Logs to stderr: for people on a terminal, one JSON object a line otherwise. */
+/** Levels as syslog numbers them, which journald filters by (sd-daemon(3), `journalctl -p`). */
+const PRIORITIES: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+/**
+ * Logs to stderr: text on a terminal, otherwise one JSON object per line. If stderr is the journal,
+ * each line has its priority in front, which journald takes off again.
+ */
 export function createLogger(options: { role: string; level?: string | undefined }): Logger {
-  const { combine, timestamp, json, colorize, printf, errors } = winston.format;
-  const human = combine(
-    colorize(),
-    timestamp({ format: 'HH:mm:ss.SSS' }),
-    printf(({ level, message, timestamp: at, role, ...rest }) => {
-      const details = Object.entries(rest)
-        .map(
-          ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-        )
-        .join(' ');
-      return `${String(at)} ${String(role)} ${level} ${String(message)} ${details}`.trimEnd();
-    }),
-  );
+  const { combine, timestamp, json, errors } = winston.format;
   return winston.createLogger({
     level: options.level ?? 'info',
     defaultMeta: { role: options.role },
     format: combine(
       errors({ stack: false }),
-      process.stderr.isTTY ? human : combine(timestamp(), json()),
+      process.stderr.isTTY ? forPeople() : combine(timestamp(), json(), priority()),
     ),
     transports: [
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston types it as an interface
+      // winston types it as an interface.
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
       new winston.transports.Console({ stderrLevels: Object.keys(winston.config.npm.levels) }),
     ],
   });
+}
+
+/** An event has its text; anything else its details as they are. */
+function forPeople(): winston.Logform.Format {
+  const { combine, timestamp, colorize, printf } = winston.format;
+  return combine(
+    colorize(),
+    timestamp({ format: 'HH:mm:ss.SSS' }),
+    printf(({ level, message, timestamp: at, role, text, ...rest }) => {
+      const details = Object.entries(rest)
+        .map(
+          ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+        )
+        .join(' ');
+      const words = typeof text === 'string' ? text : `${String(message)} ${details}`;
+      return `${String(at)} ${String(role)} ${level} ${words}`.trimEnd();
+    }),
+  );
+}
+
+function priority(): winston.Logform.Format {
+  const MESSAGE = Symbol.for('message');
+  const isJournal = isJournalStream(process.env['JOURNAL_STREAM']);
+  return winston.format((info) => {
+    const prefix = isJournal ? `<${PRIORITIES[info.level] ?? 6}>` : '';
+    info[MESSAGE] = `${prefix}${String(info[MESSAGE])}`;
+    return info;
+  })();
+}
+
+/** @param stream JOURNAL_STREAM of systemd.exec(5): device and inode of a service's stderr */
+function isJournalStream(stream: string | undefined): boolean {
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(2);
+  return stream === `${dev}:${ino}`;
 }

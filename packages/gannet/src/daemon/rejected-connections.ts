@@ -1,5 +1,6 @@
 import type { NbdServerEvent } from '@gannet/nbd';
 import { describeError } from '@gannet/contract';
+import type { History } from './history.js';
 
 /** Those who keep knocking are logged together. */
 const QUIET_MS = 10_000;
@@ -21,7 +22,7 @@ export class RejectedConnections {
   #timer: NodeJS.Timeout | undefined;
   readonly #inUse = new Set<number>();
 
-  constructor(private readonly tell: (kind: string, details: object) => void) {}
+  constructor(private readonly history: Pick<History, 'add'>) {}
 
   get view(): RejectedView {
     return { turnedAway: this.#turnedAway, ...(this.#last ? { last: this.#last } : {}) };
@@ -55,7 +56,7 @@ export class RejectedConnections {
       }
       case 'failed': {
         const { code, message, remedy } = describeError(event.error);
-        this.tell('trouble', { code, message, remedy });
+        this.history.add('trouble', { code, message, remedy });
       }
     }
   };
@@ -67,8 +68,10 @@ export class RejectedConnections {
   #report(): void {
     const count = this.#turnedAway - this.#told;
     this.#told = this.#turnedAway;
-    if (count > 0) this.tell('strangers', { count, ...this.#last });
-    else {
+    if (count > 0 && this.#last) {
+      const { address, reason } = this.#last;
+      this.history.add('strangers', { count, address, reason });
+    } else {
       clearInterval(this.#timer);
       this.#timer = undefined;
     }

@@ -16,6 +16,7 @@ import {
   ControlClient,
   describeError,
   GannetError,
+  type MethodParams,
   type PrimaryConfig,
 } from '@gannet/contract';
 
@@ -78,7 +79,10 @@ async function askOwn(config: Config): Promise<SideReport> {
   }
 }
 
-async function askDaemon(control: string, params = {}): Promise<SideReport> {
+async function askDaemon(
+  control: string,
+  params: MethodParams<'inspect'> = {},
+): Promise<SideReport> {
   const client = await ControlClient.connect(control);
   try {
     return (await client.call('inspect', params)) as SideReport;

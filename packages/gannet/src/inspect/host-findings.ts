@@ -1,6 +1,6 @@
 /** Findings about hosts: pure functions of their facts. */
 import type { Finding, Severity, VmReport } from '@gannet/qmp-driver';
-import { formatBytes } from '../view/format.js';
+import { formatBytes } from '@gannet/contract/format';
 import type { BaseFacts, HostFacts } from './host-facts.js';
 
 const WHY = {

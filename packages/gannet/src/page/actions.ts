@@ -14,23 +14,23 @@ const CHECKPOINT: Action = {
   method: 'checkpoint',
   label: 'Checkpoint now',
   question: 'Make a checkpoint now?',
-  consequence: 'The guest stands still for some milliseconds, as it does at every checkpoint.',
+  consequence: 'The guest is paused for some milliseconds, as at every checkpoint.',
   isGrave: false,
 };
 const DETACH: Action = {
   method: 'detach',
   label: 'Detach',
-  question: 'Take the protection away?',
+  question: 'End the protection?',
   consequence:
-    'The guest runs on undisturbed, and nothing protects it any more. The secondary never takes over.',
+    'The guest continues without interruption, and is no longer protected. ' +
+    'The secondary will not take over.',
   isGrave: true,
 };
 
 function actionsOf({ role, vm }: Status): readonly Action[] {
   const failover = { method: 'failover', label: 'Fail over', isGrave: true } as const;
   if (role === 'primary') {
-    const consequence =
-      'The primary gives its secondary up and runs on alone: nothing protects it any more.';
+    const consequence = 'The primary drops its secondary and runs on alone, unprotected.';
     return [
       CHECKPOINT,
       { ...failover, question: 'Run on without the secondary?', consequence },
@@ -39,7 +39,8 @@ function actionsOf({ role, vm }: Status): readonly Action[] {
   }
   const question = `Let this secondary take over ${vm}?`;
   const consequence =
-    'Its VM becomes the VM, from the last checkpoint on, and moves to the local disks. Refused without proof that the primary is dead.';
+    'Its VM continues from the last checkpoint and moves to the local disks. ' +
+    'This is refused without proof that the primary VM has stopped.';
   return [{ ...failover, question, consequence }];
 }
 
@@ -62,7 +63,11 @@ export function Actions(props: { status: Status; connection: Connection; isLive:
           ${action.label} …
         </button>`,
     )}
-    ${status.role === 'secondary' ? html`<p>Checkpoint and detach are on the primary’s page.</p>` : null}
+    ${
+      status.role === 'secondary'
+        ? html`<p>Checkpoint and detach are on the page of the primary.</p>`
+        : null
+    }
     ${
       asked
         ? html`<${Question}
@@ -75,7 +80,7 @@ export function Actions(props: { status: Status; connection: Connection; isLive:
   </section>`;
 }
 
-/** Asks first, then says what became of it, in the daemon’s words. */
+/** Asks for confirmation, then shows the daemon’s answer. */
 function Question(props: { action: Action; connection: Connection; onEnd: () => void }): VNode {
   const { action, connection, onEnd } = props;
   const dialog = useRef<HTMLDialogElement | null>(null);
@@ -116,7 +121,7 @@ function Question(props: { action: Action; connection: Connection; onEnd: () => 
           : null
       }
     </div>
-    ${isUnderWay ? html`<p role="status">Under way …</p>` : null}
+    ${isUnderWay ? html`<p role="status">In progress …</p>` : null}
     <div class="buttons">
       ${
         outcome

@@ -1,6 +1,6 @@
 import type { Status } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
-import { formatAge, formatTime } from '../view/format.js';
+import { formatAge, formatTime } from '@gannet/contract/format';
 import { type Health, healthOf } from '../view/health.js';
 import { overviewOf } from '../view/overview.js';
 import { checkpointsOf } from '../view/checkpoints.js';
@@ -13,7 +13,7 @@ import { Timeline } from './timeline.js';
 
 const TIMELINE_MAX = 60;
 
-/** Told apart by shape and word; colour comes on top. */
+/** Levels differ in shape and word, not only in colour. */
 const MARKS: Readonly<Record<Health['level'], readonly [mark: string, word: string]>> = {
   good: ['✓', 'Good'],
   busy: ['…', 'Busy'],
@@ -51,7 +51,7 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
           isLive
             ? html`<span><span class="dot" aria-hidden="true">●</span> Live</span>`
             : html`<span
-                ><span aria-hidden="true">✕</span> No answer from the daemon: as of
+                ><span aria-hidden="true">✕</span> The daemon does not answer: state of
                 ${formatTime(new Date(statusAt).toISOString())}</span
               >`
         }
@@ -63,7 +63,7 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
       <${Actions} status=${status} connection=${connection} isLive=${isLive} />
       <${Timeline} checkpoints=${checkpoints} />
       <${Memory} status=${status} overview=${overview} />
-      <${EventLog} events=${events} />
+      <${EventLog} events=${events} vm=${status.vm} />
     </main>
   </div>`;
 }
@@ -75,7 +75,7 @@ function Verdict({ status }: { status: Status }): VNode {
   const facts: readonly (readonly [string, string])[] = [
     ['Epoch', String(status.epoch)],
     ['Heartbeat', peer.silentMs === undefined ? 'none yet' : `${formatAge(peer.silentMs)} ago`],
-    ['Pages in the last epoch', lastCheckpoint ? String(lastCheckpoint.committedPages) : '–'],
+    ['Pages of the last checkpoint', lastCheckpoint ? String(lastCheckpoint.committedPages) : '–'],
   ];
   return html`<section class=${`verdict ${level}`} aria-labelledby="verdict">
     <span class="mark" aria-hidden="true">${mark}</span>
@@ -104,7 +104,7 @@ function TokenForm(props: { wasWrong: boolean; onToken: (token: string) => void 
   return html`<main class="alone">
     <h1>Gannet</h1>
     <form onSubmit=${submit}>
-      <label for="token">Token of this daemon</label>
+      <label for="token">Access token</label>
       <input
         id="token"
         type="password"
@@ -115,10 +115,10 @@ function TokenForm(props: { wasWrong: boolean; onToken: (token: string) => void 
         value=${token}
         onInput=${(event: InputEvent) => setToken((event.target as HTMLInputElement).value)}
       />
-      ${props.wasWrong ? html`<p class="wrong" role="alert">✕ The daemon does not know this token.</p>` : null}
+      ${props.wasWrong ? html`<p class="wrong" role="alert">✕ This token is wrong.</p>` : null}
       <p id="token-help">
-        On its host, <code>gannet page VM</code> prints the address of this page with the token.
-        Both stay in this tab.
+        On the daemon’s host, <code>gannet page VM</code> prints the URL of this page with the
+        token. The browser keeps the token until you close this tab.
       </p>
       <button class="primary" type="submit">Show the VM</button>
     </form>

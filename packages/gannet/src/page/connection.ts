@@ -1,6 +1,12 @@
-import type { DaemonEvent, Status } from '@gannet/contract';
+import type { DaemonEvent, MethodName, MethodResult, Status } from '@gannet/contract';
 
-/** What the page knows. `token` is asked for where there is none, or it was not right. */
+/** The methods that a daemon offers to its page. */
+type PageMethod = Extract<
+  MethodName,
+  'status' | 'events' | 'watch' | 'checkpoint' | 'failover' | 'detach'
+>;
+
+/** What the page knows. `token`: a person must enter it, for there is none or it was wrong. */
 export interface View {
   readonly link: 'connecting' | 'live' | 'lost' | 'token';
   readonly status: Status | undefined;
@@ -10,7 +16,7 @@ export interface View {
   readonly tokenWasWrong: boolean;
 }
 
-/** An error as the daemon tells it. */
+/** An error as the daemon reports it. */
 export class Refusal extends Error {
   constructor(
     message: string,
@@ -40,7 +46,10 @@ const LOST = new Refusal(
   false,
 );
 
-/** The WebSocket of the daemon: says the token first, then asks for the status every second and hears of events. */
+/**
+ * The daemon's WebSocket: sends the token first, then asks for the status every second. Events come
+ * by themselves.
+ */
 export class Connection {
   #view: View = {
     ...{ link: 'connecting', status: undefined, events: [], statusAt: 0, tokenWasWrong: false },
@@ -72,8 +81,12 @@ export class Connection {
     this.#connect();
   }
 
-  /** @throws Refusal as the daemon says it */
-  async call(method: string, params: Record<string, unknown> = {}): Promise<unknown> {
+  /** @throws Refusal with the daemon's own words */
+  call<M extends PageMethod>(method: M): Promise<MethodResult<M>> {
+    return this.#request(method) as Promise<MethodResult<M>>;
+  }
+
+  async #request(method: string, params: Record<string, unknown> = {}): Promise<unknown> {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) throw LOST;
     const id = ++this.#lastId;
@@ -104,9 +117,9 @@ export class Connection {
 
   async #begin(): Promise<void> {
     try {
-      await this.call('authenticate', { token: this.#token });
+      await this.#request('authenticate', { token: this.#token });
       await this.call('watch');
-      const events = (await this.call('events')) as readonly DaemonEvent[];
+      const events = await this.call('events');
       this.#show({ events });
       await this.#refresh();
       this.#show({ link: 'live' });
@@ -118,7 +131,7 @@ export class Connection {
   async #refresh(): Promise<void> {
     if (this.#socket?.readyState !== WebSocket.OPEN || this.#view.link === 'token') return;
     try {
-      const status = (await this.call('status')) as Status;
+      const status = await this.call('status');
       this.#show({ status, statusAt: Date.now() });
     } catch {
       // As above.

@@ -1,21 +1,20 @@
-import type { DaemonEvent } from '@gannet/contract';
+import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
+import { formatTime } from '@gannet/contract/format';
 import { html, useState, type VNode } from '../vendor/htm.js';
-import { formatTime } from '../view/format.js';
-import { type Level, wordsOf } from '../view/event-text.js';
 
 const SHOWN_MAX = 100;
-const MARKS: Readonly<Record<Level, readonly [mark: string, word: string]>> = {
+const MARKS: Readonly<Record<EventLevel, readonly [mark: string, word: string]>> = {
   error: ['✕', 'Error'],
-  warning: ['!', 'Warning'],
+  warn: ['!', 'Warning'],
   info: ['i', 'Note'],
-  detail: ['·', 'Detail'],
+  debug: ['·', 'Detail'],
 };
 
-/** Newest first; what each checkpoint brings only if it is asked for. */
-export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode {
+/** The events, newest first; those of each checkpoint (level debug) only on request. */
+export function EventLog({ events, vm }: { events: readonly DaemonEvent[]; vm: string }): VNode {
   const [withDetails, setWithDetails] = useState(false);
-  const worded = events.map((event) => ({ event, ...wordsOf(event) }));
-  const shown = worded.filter(({ level }) => withDetails || level !== 'detail').slice(-SHOWN_MAX);
+  const described = events.map((event) => ({ event, ...describeEvent(event, vm) }));
+  const shown = described.filter(({ level }) => withDetails || level !== 'debug').slice(-SHOWN_MAX);
   return html`<section class="card log" aria-labelledby="log">
     <div class="log-head">
       <h2 id="log">Events</h2>
@@ -25,7 +24,7 @@ export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode 
           checked=${withDetails}
           onChange=${(change: Event) => setWithDetails((change.target as HTMLInputElement).checked)}
         />
-        with each checkpoint
+        show each checkpoint
       </label>
     </div>
     <ol class="scroll" tabindex="0" aria-label="Events, newest first">
@@ -38,7 +37,11 @@ export function EventLog({ events }: { events: readonly DaemonEvent[] }): VNode 
             ><span class="sr">${word}</span></span
           >
           <span class="what">
-            ${text}${remedy === '' ? null : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`}
+            ${text}${
+              remedy === ''
+                ? null
+                : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`
+            }
           </span>
         </li>`;
       })}

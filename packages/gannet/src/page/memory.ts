@@ -1,20 +1,24 @@
 import type { Status } from '@gannet/contract';
 import { html, type VNode } from '../vendor/htm.js';
-import { formatAge, formatBytes, formatPercent } from '../view/format.js';
+import { formatAge, formatBytes, formatPercent } from '@gannet/contract/format';
 import { type Buffers, type Overview, type Seed, spillWords } from '../view/overview.js';
 
 const PARTS = [
-  ['primary', 'Open epoch of the primary'],
+  ['primary', 'Open epoch, from the primary'],
   ['secondary', 'Written by the secondary VM'],
-  ['committed', 'Committed, on its way to the base'],
+  ['committed', 'Committed, not yet written to the base'],
 ] as const;
 
-/** Memory against its budget, write-back and the first copy. */
+/** Memory and its limits, write-back, and the first copy. */
 export function Memory({ status, overview }: { status: Status; overview: Overview }): VNode {
   const { buffers, seed } = overview;
   return html`<section class="card memory" aria-labelledby="memory">
     <h2 id="memory">Memory and disks</h2>
-    ${buffers ? html`<${Budget} buffers=${buffers} />` : html`<p class="none">The secondary has not told yet.</p>`}
+    ${
+      buffers
+        ? html`<${Budget} buffers=${buffers} />`
+        : html`<p class="none">Nothing from the secondary yet.</p>`
+    }
     ${status.role === 'secondary' ? html`<${Disks} disks=${status.disks} />` : null}
     ${seed ? html`<${Copy} seed=${seed} />` : null}
   </section>`;
@@ -28,14 +32,24 @@ function Budget({ buffers }: { buffers: Buffers }): VNode {
   });
   const isOver = used > softBytes;
   const spilled = spillWords(buffers);
-  const summary = `${formatBytes(used)} used; soft limit ${formatBytes(softBytes)}, hard limit ${formatBytes(hardBytes)}`;
+  const limits = `soft limit ${formatBytes(softBytes)}, hard limit ${formatBytes(hardBytes)}`;
+  const summary = `${formatBytes(used)} used; ${limits}`;
   return html`<div>
     <p class="figure">
       <strong>${formatBytes(used)}</strong> of ${formatBytes(hardBytes)}
-      ${isOver ? html` <span class="pill warning"><span aria-hidden="true">!</span> beyond the soft limit</span>` : null}
+      ${
+        isOver
+          ? html` <span class="pill warning"
+              ><span aria-hidden="true">!</span> above the soft limit</span
+            >`
+          : null
+      }
     </p>
     <div class="budget" role="img" aria-label=${summary}>
-      ${PARTS.map(([key]) => html`<span key=${key} class=${`part ${key}`} style=${width(buffers[key])}></span>`)}
+      ${PARTS.map(
+        ([key]) =>
+          html`<span key=${key} class=${`part ${key}`} style=${width(buffers[key])}></span>`,
+      )}
       <span class="soft" style=${{ left: `${(100 * softBytes) / hardBytes}%` }}></span>
     </div>
     <p class="limits" aria-hidden="true">

@@ -1,8 +1,8 @@
 import { html, type VNode } from '../vendor/htm.js';
-import { formatAge } from '../view/format.js';
+import { formatAge } from '@gannet/contract/format';
 import type { Overview, Side } from '../view/overview.js';
 
-/** A shape for each word: it must not need its colour. */
+/** Each state has a shape, so that it can be told without its colour. */
 const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {
   ...{
     protected: ['✓', 'good'],
@@ -17,10 +17,10 @@ const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {
   ...{ unusable: ['✕', 'bad'] },
 };
 const PULSES: Readonly<Record<string, string>> = {
-  ...{ up: 'heard', late: 'late', lost: 'silent', unknown: 'not heard yet', none: 'no peer link' },
+  ...{ up: 'up', late: 'late', lost: 'lost', unknown: 'none yet', none: 'no peer link' },
 };
 const QEMU: Readonly<Record<string, string>> = {
-  ...{ ready: 'answers', awaited: 'awaited', hung: 'hangs', lost: 'has ended' },
+  ...{ ready: 'responding', awaited: 'not started', hung: 'not responding', lost: 'has ended' },
 };
 
 export function Pill({ word, text = word }: { word: string; text?: string }): VNode {
@@ -62,7 +62,7 @@ function Host({ side, mayFailOver }: { side: Side; mayFailOver?: boolean }): VNo
     <dl>
       <div>
         <dt>Host</dt>
-        <dd>${host === '' ? 'not heard yet' : host}</dd>
+        <dd>${host === '' ? 'unknown yet' : host}</dd>
       </div>
       <div>
         <dt>State</dt>

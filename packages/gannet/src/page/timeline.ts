@@ -1,33 +1,38 @@
+import type { CheckpointCause } from '@gannet/contract';
+import { CAUSE_TEXTS } from '@gannet/contract/events';
 import { html, type VNode } from '../vendor/htm.js';
-import { formatMs, formatTime } from '../view/format.js';
+import { formatMs, formatTime } from '@gannet/contract/format';
 import type { Checkpoint } from '../view/checkpoints.js';
 
 const ROWS = 8;
-const CAUSES: Readonly<Record<string, readonly [mark: string, word: string]>> = {
-  period: ['·', 'period'],
-  demand: ['▲', 'demand'],
-  memory: ['■', 'memory'],
-  output: ['◆', 'output'],
+/** A shape for each cause: it must not need its colour. */
+const MARKS: Readonly<Record<CheckpointCause, string>> = {
+  period: '',
+  demand: '▲',
+  memory: '■',
+  output: '◆',
 };
-const MARK_UNKNOWN = ['', '–'] as const;
 
 export function Timeline({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
   const latest = checkpoints.slice(-ROWS).reverse();
   return html`<section class="card timeline" aria-labelledby="timeline">
     <h2 id="timeline">Checkpoints</h2>
-    ${checkpoints.length === 0 ? html`<p class="none">None yet.</p>` : html`<${Chart} checkpoints=${checkpoints} />`}
+    ${
+      checkpoints.length === 0
+        ? html`<p class="none">None yet.</p>`
+        : html`<${Chart} checkpoints=${checkpoints} />`
+    }
     ${latest.length === 0 ? null : html`<${Table} rows=${latest} />`}
   </section>`;
 }
 
 /** A bar for each pause; within it, solid, how long the gate was closed. Marked by cause. */
 function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
-  const heightOf = ({ pausedMs, gateClosedMs }: Checkpoint): number =>
-    pausedMs ?? gateClosedMs ?? 0;
+  const heightOf = ({ pausedMs, gateClosedMs }: Checkpoint): number => pausedMs ?? gateClosedMs;
   const top = niceTop(Math.max(...checkpoints.map(heightOf)));
-  const percent = (ms: number | null): string => `${Math.max(1, (100 * (ms ?? 0)) / top)}%`;
+  const percent = (ms: number): string => `${Math.max(1, (100 * ms) / top)}%`;
   const longest = formatMs(Math.max(...checkpoints.map(heightOf)));
-  const summary = `Pauses of the last ${checkpoints.length} checkpoints: the longest was ${longest}.`;
+  const summary = `Pauses of the last ${checkpoints.length} checkpoints; the longest: ${longest}.`;
   return html`<figure>
     <div class="chart" role="img" aria-label=${summary}>
       <div class="axis">
@@ -36,9 +41,8 @@ function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
       <div class="bars">
         ${checkpoints.map((checkpoint) => {
           const { epoch, cause, pausedMs, gateClosedMs } = checkpoint;
-          const [mark] = CAUSES[cause ?? ''] ?? MARK_UNKNOWN;
           return html`<div class="bar" key=${epoch} title=${tipOf(checkpoint)}>
-            <span class="cause">${mark === '·' ? '' : mark}</span>
+            <span class="cause">${cause === null ? '' : MARKS[cause]}</span>
             <span class="pause" style=${{ height: percent(pausedMs ?? gateClosedMs) }}>
               <span class="gate" style=${{ height: `${gateShare(checkpoint)}%` }}></span>
             </span>
@@ -49,10 +53,13 @@ function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
     <figcaption>
       <span><span class="key pause" aria-hidden="true"></span> guest paused</span>
       <span><span class="key gate" aria-hidden="true"></span> gate closed</span>
-      <span><span aria-hidden="true">▲</span> on demand</span>
-      <span><span aria-hidden="true">■</span> for want of memory</span>
-      <span><span aria-hidden="true">◆</span> outputs differed</span>
-      <span>no mark: in its period</span>
+      ${(['demand', 'memory', 'output'] as const).map(
+        (cause) =>
+          html`<span key=${cause}
+            ><span aria-hidden="true">${MARKS[cause]}</span> ${CAUSE_TEXTS[cause]}</span
+          >`,
+      )}
+      <span>no mark: ${CAUSE_TEXTS.period}</span>
     </figcaption>
   </figure>`;
 }
@@ -73,15 +80,16 @@ function Table({ rows }: { rows: readonly Checkpoint[] }): VNode {
       </thead>
       <tbody>
         ${rows.map(({ epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages }) => {
-          const [mark, word] = CAUSES[cause ?? ''] ?? MARK_UNKNOWN;
           return html`<tr key=${epoch}>
             <th scope="row">${epoch}</th>
             <td>${formatTime(at)}</td>
-            <td><span aria-hidden="true">${mark}</span> ${word}</td>
+            <td>
+              <span aria-hidden="true">${cause === null ? '' : MARKS[cause]}</span> ${cause ?? '–'}
+            </td>
             <td class="number">${formatMs(pausedMs)}</td>
             <td class="number">${formatMs(gateClosedMs)}</td>
-            <td class="number">${pages(committedPages)}</td>
-            <td class="number">${pages(droppedPages)}</td>
+            <td class="number">${committedPages}</td>
+            <td class="number">${droppedPages}</td>
           </tr>`;
         })}
       </tbody>
@@ -89,17 +97,14 @@ function Table({ rows }: { rows: readonly Checkpoint[] }): VNode {
   </div>`;
 }
 
-function pages(count: number | null): string {
-  return count === null ? '–' : String(count);
-}
-
 function tipOf({ epoch, cause, pausedMs, gateClosedMs }: Checkpoint): string {
-  return `epoch ${epoch}: paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}, ${cause ?? 'cause not known'}`;
+  const times = `paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}`;
+  return `epoch ${epoch}: ${times}, ${cause ?? 'cause unknown'}`;
 }
 
 /** In percent of the pause, of which it is a part. */
 function gateShare({ pausedMs, gateClosedMs }: Checkpoint): number {
-  if (pausedMs === null || pausedMs <= 0 || gateClosedMs === null) return 100;
+  if (pausedMs === null || pausedMs <= 0) return 100;
   return Math.min(100, (100 * gateClosedMs) / pausedMs);
 }
 

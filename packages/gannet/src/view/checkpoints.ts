@@ -1,15 +1,15 @@
-import type { DaemonEvent } from '@gannet/contract';
+import type { CheckpointCause, DaemonEvent } from '@gannet/contract';
 
-/** A checkpoint, as both daemons tell it; what one has not told yet is null. */
+/** A checkpoint as both daemons report it; null is what has not been reported yet. */
 export interface Checkpoint {
   readonly epoch: number;
   readonly at: string;
-  readonly cause: 'period' | 'demand' | 'memory' | 'output' | null;
-  /** How long the primary's guest stood still. */
+  readonly cause: CheckpointCause | null;
+  /** How long the primary's guest was paused. */
   readonly pausedMs: number | null;
-  readonly gateClosedMs: number | null;
-  readonly committedPages: number | null;
-  readonly droppedPages: number | null;
+  readonly gateClosedMs: number;
+  readonly committedPages: number;
+  readonly droppedPages: number;
 }
 
 /** The latest checkpoints, oldest first. */
@@ -18,21 +18,12 @@ export function checkpointsOf(events: readonly DaemonEvent[], count: number): Ch
   for (const event of events) {
     if (event.kind === 'unprotected' || event.kind === 'role') found.clear();
     if (event.kind !== 'commit' && event.kind !== 'checkpoint') continue;
-    const epoch = Number(event['epoch']);
+    const { epoch, at, gateClosedMs, committedPages, droppedPages } = event;
     const before = found.get(epoch);
-    const number = (key: keyof Checkpoint): number | null => {
-      const value = event[key] ?? before?.[key];
-      return typeof value === 'number' ? value : null;
-    };
-    found.set(epoch, {
-      epoch,
-      at: before?.at ?? event.at,
-      cause: (event['cause'] as Checkpoint['cause'] | undefined) ?? before?.cause ?? null,
-      pausedMs: number('pausedMs'),
-      gateClosedMs: number('gateClosedMs'),
-      committedPages: number('committedPages'),
-      droppedPages: number('droppedPages'),
-    });
+    const own = event.kind === 'checkpoint' ? event : before;
+    const { cause = null, pausedMs = null } = own ?? {};
+    const shared = { gateClosedMs, committedPages, droppedPages };
+    found.set(epoch, { epoch, at: before?.at ?? at, cause, pausedMs, ...shared });
   }
   return [...found.values()].slice(-count);
 }

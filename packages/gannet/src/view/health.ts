@@ -1,6 +1,7 @@
 import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import { isDown, replicaLinkOf } from '@gannet/contract/states';
 
-/** The whole, in one line. `busy` and `idle` are no trouble, and no protection either. */
+/** The state of VM and protection in one line. `busy` and `idle`: no trouble, but no protection. */
 export interface Health {
   readonly level: 'good' | 'busy' | 'idle' | 'warning' | 'bad';
   readonly headline: string;
@@ -11,6 +12,7 @@ const health = (level: Health['level'], headline: string, remedy = ''): Health =
   ...{ level, headline, remedy },
 });
 
+/** Judges a daemon's status. */
 export function healthOf(status: Status): Health {
   return status.role === 'primary' ? ofPrimary(status) : ofSecondary(status);
 }
@@ -18,14 +20,14 @@ export function healthOf(status: Status): Health {
 function ofPrimary(status: PrimaryStatus): Health {
   const { vm, state, stage, primaryVm, primaryVmTrouble, peer } = status;
   if (primaryVm === 'lost') {
-    const remedy = `On the secondary host: gannet failover ${vm}.`;
+    const remedy = `On the secondary host, run: gannet failover ${vm}`;
     return health('bad', 'The primary VM has ended', state === 'protected' ? remedy : '');
   }
   if (primaryVm === 'hung') {
     return health(
       'bad',
-      'The primary VM hangs',
-      primaryVmTrouble ?? 'See what its process waits for.',
+      'The primary VM does not respond',
+      primaryVmTrouble ?? 'Check whether its QEMU process hangs or was stopped.',
     );
   }
   if (state === 'superseded') {
@@ -41,16 +43,18 @@ function ofPrimary(status: PrimaryStatus): Health {
     return health('bad', 'Its QEMU cannot be asked, so it may be protected or not', remedy);
   }
   if (state === 'alone') {
-    const remedy = `Start a new secondary, then: gannet reprotect ${vm}.`;
-    return health('bad', 'Runs alone: nothing protects it', remedy);
+    const remedy = `Start a new secondary, then run: gannet reprotect ${vm}`;
+    return health('bad', 'Unprotected: the VM runs alone', remedy);
   }
   if (primaryVm !== 'ready') {
-    const remedy = primaryVmTrouble ?? 'Start QEMU with the QMP socket of the configuration.';
-    return health('idle', 'Waits for its QEMU', remedy);
+    const remedy =
+      primaryVmTrouble ?? 'Start QEMU with the QMP socket that the configuration names.';
+    return health('idle', 'Waiting for QEMU', remedy);
   }
-  if (state === 'protecting') return health('busy', `Is being protected: ${stage || 'begins'}`);
+  if (state === 'protecting')
+    return health('busy', `Setting up protection: ${stage || 'starting'}`);
   if (state === 'unprotected') {
-    return health('idle', 'Not protected', `gannet check ${vm}, then gannet protect ${vm}.`);
+    return health('idle', 'Not protected', `Run: gannet check ${vm}; then: gannet protect ${vm}`);
   }
   return peer.pulse === 'up' && peer.status?.state === 'protected'
     ? health('good', 'Protected')
@@ -59,35 +63,39 @@ function ofPrimary(status: PrimaryStatus): Health {
 
 function ofSecondary(status: SecondaryStatus): Health {
   const { vm, state, needs, reason, secondaryVm, link, baseTrouble, peer } = status;
-  const reprotect = `Nothing protects it now. Start a new secondary, then: gannet reprotect ${vm}.`;
+  const reprotect = `Start a new secondary, then run: gannet reprotect ${vm}`;
   if (state === 'diverged') return health('bad', `Diverged: ${reason}`, needs ?? '');
   if (state === 'retired')
-    return health('warning', 'Has taken over: runs on its local disks', reprotect);
+    return health('warning', 'Has taken over, unprotected: runs on its local disks', reprotect);
   if (state === 'failed-over' && baseTrouble !== null)
-    return health('bad', `Has taken over, and waits for its storage: ${baseTrouble}`);
-  if (state === 'failed-over') return health('warning', 'Has taken over: moves to its local disks');
-  if (secondaryVm === 'lost' || secondaryVm === 'hung') {
-    return health('bad', `The secondary VM ${secondaryVm === 'lost' ? 'has ended' : 'hangs'}`);
+    return health('bad', `Has taken over, but its storage does not take writes: ${baseTrouble}`);
+  if (state === 'failed-over')
+    return health('warning', 'Has taken over: moving to its local disks');
+  if (isDown(secondaryVm)) {
+    return health(
+      'bad',
+      `The secondary VM ${secondaryVm === 'lost' ? 'has ended' : 'does not respond'}`,
+    );
   }
   if (state === 'seeding') {
-    return link === 'connected'
-      ? health('busy', 'Receives the first copy')
-      : health('idle', 'Waits for its primary', `On the primary host: gannet protect ${vm}.`);
+    return replicaLinkOf(link) === 'whole'
+      ? health('busy', 'Receiving the first copy of the disks')
+      : health('idle', 'Waiting for the primary', `On the primary host, run: gannet protect ${vm}`);
   }
-  if (link !== 'connected') {
-    const remedy = `If the primary is dead: gannet failover ${vm}.`;
+  if (replicaLinkOf(link) !== 'whole') {
+    const remedy = `If the primary has failed, run here: gannet failover ${vm}`;
     return health('warning', `The primary’s link is lost: ${link}`, remedy);
   }
   if (baseTrouble !== null)
-    return health('warning', `The base does not take writes: ${baseTrouble}`);
+    return health('warning', `The base image does not take writes: ${baseTrouble}`);
   return peer.pulse === 'up' || peer.pulse === 'none'
     ? health('good', 'Protected: ready to take over')
-    : silent(status, 'The primary is unknown');
+    : silent(status, 'The primary has not been heard from yet');
 }
 
 function silent({ peer }: Status, otherwise: string): Health {
-  const remedy = 'See the other host, and the tunnel or network between them.';
-  if (peer.pulse === 'late') return health('warning', 'The other daemon is late', remedy);
-  if (peer.pulse === 'lost') return health('bad', 'The other daemon is silent', remedy);
+  const remedy = 'Check the other host, and the network or tunnel to it.';
+  if (peer.pulse === 'late') return health('warning', 'The other daemon answers late', remedy);
+  if (peer.pulse === 'lost') return health('bad', 'The other daemon does not answer', remedy);
   return health('warning', otherwise);
 }

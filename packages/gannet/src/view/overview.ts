@@ -1,7 +1,7 @@
 import type { Status } from '@gannet/contract';
-import { formatBytes } from './format.js';
+import { formatBytes } from '@gannet/contract/format';
 
-/** One of the two, as far as this daemon knows. */
+/** One of the two sides, as far as this daemon knows. */
 export interface Side {
   readonly role: 'primary' | 'secondary';
   readonly isHere: boolean;
@@ -9,26 +9,30 @@ export interface Side {
   readonly state: string;
   readonly vm: string;
   readonly trouble: string;
-  /** In words, card by card; of the side that is here, where it has any. */
+  /** State of each network card, in words; only for the side of this daemon. */
   readonly network: readonly string[];
 }
 
+/** What the replica holds in memory. */
 export interface Buffers {
   readonly primary: number;
   readonly secondary: number;
   readonly committed: number;
   readonly softBytes: number;
   readonly hardBytes: number;
-  /** `spill`: what does not fit is moved to a file. */
+  /** With `spill`, pages beyond a quarter of the budget move to a file. */
   readonly onFull?: string | undefined;
   readonly spilled?: number | undefined;
   readonly spillTrouble?: string | null | undefined;
 }
 
+/** Both sides and what connects them. */
 export interface Overview {
   readonly primary: Side;
   readonly secondary: Side;
-  /** Of the primary's writes to the replica, in a word or the reason why it is lost. */
+  /**
+   * The link for the primary's writes: `connected`, `none`, `unknown`, `lost` or why it was lost.
+   */
   readonly link: string;
   readonly pulse: Status['peer']['pulse'];
   readonly silentMs: number | undefined;
@@ -38,6 +42,7 @@ export interface Overview {
   readonly seed: Seed | undefined;
 }
 
+/** Progress of the first copy. */
 export interface Seed {
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -45,7 +50,7 @@ export interface Seed {
   readonly secondsLeft: number | null;
 }
 
-/** The same of both daemons: what one does not know itself it has from the other's heartbeats. */
+/** The same view from either daemon: it knows the other side from heartbeats. */
 export function overviewOf(status: Status): Overview {
   const { peer, epoch } = status;
   const other = peer.status;
@@ -95,20 +100,20 @@ export function overviewOf(status: Status): Overview {
 }
 
 const CARD: Readonly<Record<string, string>> = {
-  direct: 'packets go straight out',
+  direct: 'packets go out directly',
   compared: 'packets wait until both guests have sent the same',
-  walled: 'no packets of its own go out before a failover',
-  open: 'packets go out here',
-  unknown: 'not known',
+  walled: 'packets are held back until a failover',
+  open: 'packets go out from here',
+  unknown: 'unknown',
 };
 
 function networkWords({ network = [] }: Status): string[] {
   return network.map(({ netdev, state }) => `${netdev}: ${CARD[state] ?? state}`);
 }
 
-/** What was moved to a file for want of memory, in words; undefined where that is not done. */
+/** How much is in the spill file, in words; undefined if none is used. */
 export function spillWords({ onFull, spilled = 0, spillTrouble }: Buffers): string | undefined {
   if (onFull !== 'spill' && spilled === 0) return undefined;
-  const trouble = spillTrouble == null ? '' : `; nothing more can be: ${spillTrouble}`;
+  const trouble = spillTrouble == null ? '' : `, which takes no more: ${spillTrouble}`;
   return `${spilled === 0 ? 'nothing' : formatBytes(spilled)} in the spill file${trouble}`;
 }

@@ -82,7 +82,7 @@ describe('bash', () => {
     }
   });
 
-  test('it offers VMs that have a configuration, choices, and files where a file is wanted', async () => {
+  test('it offers VMs with a configuration, choices, and files for a file', async () => {
     expect(await offered('gannet', 'status', '')).toEqual(['db', 'web']);
     expect(await offered('gannet', 'secondary', 'web', '--log-level', 'd')).toEqual(['debug']);
     expect(await offered('gannet', 'status', '-c', 'we')).toEqual(['web.yaml']);

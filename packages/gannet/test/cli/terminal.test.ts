@@ -27,7 +27,8 @@ describe('a progress bar on a terminal', () => {
     bar.update(200 * MIB, 200 * MIB);
     const [quarter, full] = output.written;
     expect(quarter).toBe(
-      `\r\u001b[Kcopying ${'█'.repeat(8)}${'░'.repeat(22)}  25 %  50.0 MiB of 200 MiB  25.0 MiB/s  6 s left`,
+      `\r\u001b[Kcopying ${'█'.repeat(8)}${'░'.repeat(22)} ` +
+        ' 25 %  50.0 MiB of 200 MiB  25.0 MiB/s  6 s left',
     );
     expect(full).toContain(`\r\u001b[Kcopying ${'█'.repeat(30)} 100 %`);
     expect(output.written).toHaveLength(2);

@@ -50,3 +50,25 @@ describe('the log, where stderr is no terminal', () => {
     expect(lines).toEqual([expect.not.objectContaining({ stack: expect.anything() })]);
   });
 });
+
+describe('the log, where stderr is the journal', () => {
+  const logEach = `for (const level of ['error', 'warn', 'info', 'debug']) log.log(level, level);`;
+  const lines = (setUp: string): string[] => {
+    const code = `import { fstatSync } from 'node:fs';
+      import { createLogger } from ${JSON.stringify(LOG)};
+      ${setUp}; const log = createLogger({ role: 'primary', level: 'debug' }); ${logEach}`;
+    const args = ['--input-type=module', '--eval', code];
+    const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return stderr.trimEnd().split('\n');
+  };
+
+  test('has the priority of each line in front, as journald reads it', () => {
+    const own = 'const { dev, ino } = fstatSync(2); process.env.JOURNAL_STREAM = `${dev}:${ino}`';
+    expect(lines(own).map((line) => line.slice(0, 4))).toEqual(['<3>{', '<4>{', '<6>{', '<7>{']);
+  });
+
+  test('is as anywhere else where another process has the journal', () => {
+    const other = lines(`process.env.JOURNAL_STREAM = '8:123'`);
+    expect(other.map((line) => line[0])).toEqual(['{', '{', '{', '{']);
+  });
+});

@@ -1,4 +1,4 @@
-/** A daemon as systemd runs it: what it tells, and what it does at each signal. No VM is needed for that. */
+/** A daemon as systemd runs it: its notifications, and what it does at each signal. Needs no VM. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -82,7 +82,7 @@ async function events(): Promise<Record<string, unknown>[]> {
   const client = await ControlClient.connectWithin(path.join(dir, 'web.sock'), 20_000);
   const all = await client.call('events');
   client.close();
-  return all as Record<string, unknown>[];
+  return all;
 }
 
 async function eventOf(kind: string): Promise<Record<string, unknown>> {

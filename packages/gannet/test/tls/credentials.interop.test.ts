@@ -65,7 +65,10 @@ function optionsOf(
 ): PeerLinkOptions {
   return {
     ...{ vm: 'web', role, heartbeatMs: 20, lowMs: 1000, highMs: 1500, credentials },
-    status: () => ({ role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }),
+    status: () =>
+      role === 'primary'
+        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }
+        : { role, state: 'seeding', epoch: 0, vm: 'ready', link: 'none' },
     onLiveness: () => undefined,
     onStatus: () => undefined,
     onNotice: () => false,
@@ -172,7 +175,7 @@ describe('the peer link', () => {
     expect(near.link.state).toBe('unknown');
   });
 
-  it('has new credentials with the next connection, and keeps them when the newer can not be used', async () => {
+  it('uses new credentials for the next connection, unless they cannot be used', async () => {
     const dir = at('moving');
     await cp(path.join(strange, 'host-b'), dir, { recursive: true });
     const credentials = await credentialsOf(dir);
@@ -273,7 +276,7 @@ describe('QMP over TCP with TLS', () => {
 });
 
 describe('a daemon', () => {
-  it('shows its files to nobody, its disks to its role alone, and its secrets nowhere', async () => {
+  it('keeps its files private, its disks to their role, and its secrets out of logs', async () => {
     const dir = await mkdtemp(path.join(root, 'daemon-'));
     const umask = process.umask(0);
     const port = await freePort();

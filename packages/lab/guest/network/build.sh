@@ -1,10 +1,11 @@
 #!/bin/bash
-# Adds to the lab's guest in DIRECTORY one with a network card and a TCP service (initrd-network.gz): what it needs
-# more goes behind the guest's own initrd.
+# Adds to the lab's guest in DIRECTORY one with a network card and a TCP service
+# (initrd-network.gz): an addition that follows the guest's own initrd.
 #
 #   build.sh DIRECTORY
 #
-# lab/build.sh comes first. Does nothing when it was built from these very sources and this very guest.
+# lab/build.sh comes first. Does nothing when it was built from these very sources and this very
+# guest.
 set -euo pipefail
 
 MODULES=(failover net_failover virtio_net)

@@ -2,10 +2,11 @@
  *
  *   network-service PORT
  *
- * Each line of a client is answered by one: "N HHHHHHHH TEXT", where N counts the lines of this connection, H is the
- * FNV-1a of all bytes of this connection up to and with this line, and TEXT is the line. A client that sends numbered
- * lines and computes the same hash thus sees at once when a byte was lost, repeated or changed, in either direction,
- * whichever VM answers. What is sent depends on what was received alone: two VMs give the same answers.
+ * Each line of a client is answered by one: "N HHHHHHHH TEXT", where N counts the lines of this
+ * connection, H is the FNV-1a of all bytes of this connection up to and with this line, and TEXT is
+ * the line. A client that sends numbered lines and computes the same hash thus sees at once when a
+ * byte was lost, repeated or changed, in either direction, whichever VM answers. What is sent
+ * depends on what was received alone: two VMs give the same answers.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,7 +46,8 @@ static int send_all(int fd, const char *data, size_t length)
 static int answer(int fd, struct connection *c)
 {
     char text[LINE_MAX_BYTES + 32];
-    int length = snprintf(text, sizeof text, "%u %08x %.*s\n", ++c->lines, c->hash, (int)c->length, c->line);
+    int length = snprintf(text, sizeof text, "%u %08x %.*s\n", ++c->lines, c->hash,
+                          (int)c->length, c->line);
     c->length = 0;
     return send_all(fd, text, length);
 }
@@ -97,7 +99,8 @@ int main(int argc, char **argv)
     if (argc != 2) return 2;
     address.sin_port = htons(atoi(argv[1]));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, CONNECTIONS_MAX)) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) ||
+        listen(fd, CONNECTIONS_MAX)) {
         perror("network-service");
         return 1;
     }

@@ -1,39 +1,46 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DaemonEvent, EXIT, GannetError } from '@gannet/contract';
+import { type DaemonEvent, EXIT, formatMs, GannetError } from '@gannet/contract';
 import { formatTable, ProgressBar } from 'gannet/terminal';
 import { findGuest } from '../guest/guest.js';
 import { LabPair } from '../pair.js';
 import { judge, type DemoResult } from './verdict.js';
 
+/** Options of the demonstration. */
 export interface DemoOptions {
   readonly json: boolean;
   readonly checkpoints: number;
   readonly period: number;
   readonly disks: number;
   readonly link: string;
-  /** Replays the moment of the kill. */
+  /** Kills at the same moment as the run that printed this seed. */
   readonly seed?: number;
 }
 
 const DISK_MB = 256;
 const FILL_MB = 128;
 const LOAD_AFTER_FAILOVER_MS = 5000;
-/** How long an interrupted demonstration may take to notice. */
+/** How long to wait for the steps of an interrupted demonstration to end, in ms. */
 const DISMANTLE_MS = 5000;
 
 /**
- * Protects a real VM, kills it at a random moment, and shows that the other one carries on with a disk that matches
- * its memory.
+ * Protects a real VM, kills it at a random moment, and shows that the other one continues with a
+ * disk that matches its memory.
  *
  * @returns the exit code: 0 only if the verdict holds
- * @throws GannetError GANNET_INTERRUPTED by a signal; LabError without a guest; whatever ends the demonstration
+ * @throws GannetError GANNET_INTERRUPTED by a signal
+ * @throws LabError without a guest
+ * @throws any error of a step
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = (): void => {
     interrupted.abort(
-      new GannetError('GANNET_INTERRUPTED', 'interrupted', 'Nothing of it is left.'),
+      new GannetError(
+        'GANNET_INTERRUPTED',
+        'interrupted',
+        'All its processes and files have been removed.',
+      ),
     );
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
@@ -73,7 +80,10 @@ function abortOf(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** What was just being started when an interruption came appears a little later: disposes until nothing does. */
+/**
+ * Disposes again and again: a step that was running when the interruption came may still start
+ * something.
+ */
 async function dismantle(pair: LabPair, showing: Promise<unknown>): Promise<void> {
   let isOver = false;
   const over = showing
@@ -96,10 +106,11 @@ async function show(
   say: (text: string) => void,
   signal: AbortSignal,
 ): Promise<DemoResult> {
-  say('1. Boot a VM. Programs in it write to its disk, and know what they wrote.');
+  say('1. Boot a VM. Programs in it write to its disk and remember what they wrote.');
   await pair.bootPrimary();
   say(
-    `   up: ${pair.regionCount} writers (4 KiB, 512 bytes, unaligned, zeroes) on ${options.disks} disk(s)`,
+    `   running: ${pair.regionCount} writers (4 KiB, 512 bytes, unaligned, zeroes) ` +
+      `on ${options.disks} disk(s)`,
   );
 
   say('2. Protect it while it runs: copy its disk, then start COLO.');
@@ -127,7 +138,7 @@ async function show(
   await sleep(waitMs, undefined, { signal });
 
   const before = pair.primary.oracle.writes;
-  say(`4. Kill the primary, ${waitMs} ms after that (--seed ${seed} does it again).`);
+  say(`4. Kill the primary ${waitMs} ms later (--seed ${seed} repeats this moment).`);
   const killedAt = Date.now();
   await pair.primary.kill('SIGKILL');
   const primaryClean = pair.primary.oracle.clean;
@@ -136,7 +147,7 @@ async function show(
   const failover = pair.secondaryDaemon.eventsOf('failover')[0];
 
   say(
-    `5. The secondary runs on, on its own local disk, for ${LOAD_AFTER_FAILOVER_MS / 1000} s more.`,
+    `5. The secondary continues on its local disk, for another ${LOAD_AFTER_FAILOVER_MS / 1000} s.`,
   );
   const atFailover = pair.secondary.oracle.writes;
   await sleep(LOAD_AFTER_FAILOVER_MS, undefined, { signal });
@@ -144,7 +155,7 @@ async function show(
 
   say('6. Compare its disk with its memory, sector by sector.');
   const comparison = await pair.compare();
-  const gateClosedMs = pair.commits.map((event) => Number(event['gateClosedMs']));
+  const gateClosedMs = pair.commits.map((event) => event.gateClosedMs);
   const measured = {
     seed,
     checkpoints: pair.commits.length,
@@ -164,28 +175,31 @@ async function show(
 }
 
 function tell(event: DaemonEvent, say: (text: string) => void): void {
-  const ms = (key: string): string => `${Number(event[key]).toFixed(2)} ms`;
   switch (event.kind) {
     case 'stage-done':
-      say(`   ${event.role}: ${String(event['stage'])} done`);
+      say(`   ${event.role}: ${event.stage} done`);
       break;
     case 'commit':
       say(
-        `   epoch ${String(event['epoch'])}: ${String(event['committedPages'])} pages committed, ` +
-          `${String(event['droppedPages'])} of the secondary dropped, gate closed ${ms('gateClosedMs')}`,
+        `   epoch ${event.epoch}: ${event.committedPages} pages committed, ` +
+          `${event.droppedPages} of the secondary dropped, ` +
+          `gate closed ${formatMs(event.gateClosedMs)}`,
       );
       break;
     case 'link-lost':
     case 'colo-exit':
     case 'doubt':
     case 'diverged':
+      say(`   ${event.role}: ${event.kind}: ${event.reason}`);
+      break;
     case 'trouble':
-      say(`   ${event.role}: ${event.kind}: ${String(event['reason'] ?? event['message'])}`);
+      say(`   ${event.role}: ${event.kind}: ${event.message}`);
       break;
     case 'failover':
       say(
-        `   secondary: taken over: ${String(event['droppedPages'])} pages of the primary's last epoch ` +
-          `dropped, ${String(event['committedPages'])} of its own kept, gate closed ${ms('gateClosedMs')}`,
+        `   secondary: has taken over: ${event.droppedPages} pages of the primary's ` +
+          `last epoch dropped, ${event.committedPages} of its own kept, ` +
+          `gate closed ${formatMs(event.gateClosedMs)}`,
       );
       break;
     case 'failover-durable':
@@ -220,7 +234,7 @@ function summary(result: DemoResult): string {
   ]);
   const verdict =
     faults.length === 0
-      ? 'PASSED: the primary died, the secondary carried on, and its disk is what its memory says.'
+      ? 'PASSED: the primary was killed, the secondary continued, and its disk matches its memory.'
       : `FAILED: ${faults.join('; ')}.`;
   return `\n${table}\n${verdict}`;
 }

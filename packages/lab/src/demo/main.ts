@@ -1,18 +1,19 @@
 /** `make demo`: the demonstration's command line. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { describeError, EXIT } from '@gannet/contract/errors';
+import { LabError } from '../errors.js';
 import { type DemoOptions, runDemo } from './demo.js';
 
 function positive(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) {
-    throw new InvalidArgumentError('Give a whole number of at least 1.');
+    throw new InvalidArgumentError('Write a whole number of at least 1.');
   }
   return value;
 }
 
 const program = new Command('demo')
-  .description('Protects a real VM on this machine, kills it, and watches the other carry on.')
+  .description('Protects a real VM on this machine, kills it, and shows that the other continues.')
   .exitOverride()
   .option('--json', 'print one JSON document at the end', false)
   .option('--checkpoints <n>', 'checkpoints before the kill', positive, 12)
@@ -28,8 +29,8 @@ const program = new Command('demo')
     'after',
     `
 Examples:
-  make demo                                              a minute
-  node packages/lab/dist/demo/main.js --disks 2 --seed 7   two disks, killed at the moment of seed 7`,
+  make demo                                                takes a minute
+  node packages/lab/dist/demo/main.js --disks 2 --seed 7   two disks, killed at the same moment`,
   );
 
 async function main(): Promise<number> {
@@ -39,7 +40,9 @@ async function main(): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     const { message, remedy, exit } = describeError(error);
-    process.stderr.write(`demo: ${message}\n${remedy}\n`);
+    // A LabError says in its message what to do.
+    const more = error instanceof LabError ? '' : `${remedy}\n`;
+    process.stderr.write(`demo: ${message}\n${more}`);
     return EXIT[exit];
   }
 }

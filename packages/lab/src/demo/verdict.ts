@@ -1,5 +1,6 @@
 import type { FailoverReport } from '@gannet/contract';
 
+/** What the demonstration measured. */
 export interface DemoMeasured {
   readonly seed: number;
   readonly checkpoints: number;
@@ -20,23 +21,30 @@ export interface DemoMeasured {
   readonly regionsEqual: number;
 }
 
+/** The measurements and the verdict. */
 export interface DemoResult extends DemoMeasured {
-  /** What did not hold; empty when the verdict does. */
+  /** Conditions that did not hold; empty if the demonstration passed. */
   readonly faults: readonly string[];
 }
 
-/** Everything that must hold, and did not. */
+/** The conditions that did not hold. */
 export function judge(measured: DemoMeasured, checkpointsWanted: number): string[] {
   const { guestWrites } = measured;
   const conditions: readonly [holds: boolean, fault: string][] = [
     [measured.checkpoints >= checkpointsWanted, 'too few checkpoints'],
-    [measured.mismatches === 0, `${measured.mismatches} mismatches of disk and memory`],
+    [measured.mismatches === 0, `${measured.mismatches} mismatches between disk and memory`],
     [measured.ioErrors === 0, `${measured.ioErrors} I/O errors in the guests`],
     [measured.primaryClean, "the primary's guest found something wrong"],
     [measured.secondaryClean, "the secondary's guest found something wrong"],
-    [guestWrites.secondaryAtEnd > guestWrites.secondaryAtFailover, 'the secondary did not go on'],
+    [
+      guestWrites.secondaryAtEnd > guestWrites.secondaryAtFailover,
+      'the secondary did not continue',
+    ],
     [measured.regions > 0, 'nothing was compared'],
-    [measured.regionsEqual === measured.regions, 'the image is not what the guest says'],
+    [
+      measured.regionsEqual === measured.regions,
+      'the base image differs from what the guest wrote',
+    ],
   ];
   return conditions.filter(([holds]) => !holds).map(([, fault]) => fault);
 }

@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { LabError } from '../errors.js';
 
-/** The files of a guest that lab/build.sh has built. */
+/** The files of a guest that guest/build.sh has built. */
 export interface LabGuest {
   readonly kernel: string;
   readonly initrd: string;
@@ -16,13 +16,13 @@ export interface LabGuest {
 /** guest/build.sh computes the same stamp from the same files in the same order. */
 const SOURCES = ['build.sh', 'colo-tcg-shim.c', 'init', 'oracle.c'];
 
-// The same from src/guest and from dist/guest.
+// The same path from src/guest and from dist/guest.
 const packageDir = path.resolve(import.meta.dirname, '..', '..');
 const sourceDir = path.join(packageDir, 'guest');
 
 /**
- * Where the guest is: GANNET_LAB_CACHE, else `.cache/guest` of the workspace, else (an installed
- * package) the user's cache directory.
+ * The folder of the guest: GANNET_LAB_CACHE, else `.cache/guest` of the workspace, else the user's
+ * cache directory (for an installed package).
  */
 export function labCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   const chosen = env['GANNET_LAB_CACHE'];
@@ -34,7 +34,7 @@ export function labCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return path.join(env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'gannet', 'guest');
 }
 
-/** The command that builds, or brings up to date, the guest in `cacheDir`. */
+/** The command that builds or updates the guest in `cacheDir`. */
 export function guestBuildCommand(cacheDir = labCacheDir()): readonly string[] {
   return ['bash', path.join(sourceDir, 'build.sh'), cacheDir];
 }
@@ -42,7 +42,7 @@ export function guestBuildCommand(cacheDir = labCacheDir()): readonly string[] {
 /**
  * Finds the built guest.
  *
- * @throws LabError when it is missing, or built from other sources than the present ones.
+ * @throws LabError if it is missing, or its sources have changed
  */
 export async function findGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
   const guest: LabGuest = {
@@ -64,13 +64,13 @@ export async function findGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
   return guest;
 }
 
-/** lab/network/build.sh computes the same stamp, beginning with the guest's own. */
+/** guest/network/build.sh computes the same stamp, beginning with the guest's own. */
 const NETWORK_SOURCES = ['build.sh', 'init', 'service.c'];
 
 /**
- * The guest with a network card and a TCP service (lab/network).
+ * The guest with a network card and a TCP service (guest/network).
  *
- * @throws LabError when it is missing, or older than its sources
+ * @throws LabError if it is missing, or older than its sources
  */
 export async function findNetworkGuest(cacheDir = labCacheDir()): Promise<LabGuest> {
   const guest = await findGuest(cacheDir);

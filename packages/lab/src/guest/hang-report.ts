@@ -2,12 +2,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { QmpClient } from 'qemu-qmp-client';
 
 const PATIENCE_MS = 5000;
-/** Where a guest stands: its processor, its interrupts, what it has asked of its disks and what they have done. */
+/**
+ * Questions to QEMU's monitor about a guest that hangs: processor, interrupts, disk requests.
+ */
 const QUESTIONS = ['info status', 'info registers', 'info lapic', 'info pic', 'info blockstats'];
 
 /**
- * What a QEMU is seen to do whose guest has fallen silent, for whoever reads why a test failed: its threads as the kernel
- * sees them, and what its monitor on this socket says, if it answers at all.
+ * Describes a QEMU whose guest has stopped responding, for the message of a failed test: its
+ * threads, as the kernel sees them, and the answers of its monitor.
  */
 export async function describeStandstill(pid: number, qmpPath: string): Promise<string> {
   const [threads, monitor] = await Promise.all([
@@ -17,7 +19,9 @@ export async function describeStandstill(pid: number, qmpPath: string): Promise<
   return `threads of process ${pid}:\n${threads}\n${monitor}`;
 }
 
-/** A line a thread: its name, its state, its processor time in ticks, and the system call that it waits in. */
+/**
+ * A line for each thread: name, state, processor time in ticks, and the system call it waits in.
+ */
 async function describeThreads(pid: number): Promise<string> {
   const tasks = `/proc/${pid}/task`;
   const lines = (await readdir(tasks)).map(async (id) => {
@@ -48,7 +52,7 @@ async function askMonitor(path: string): Promise<string> {
     const [, ...devices] = (await ask('info virtio')).split('\n');
     for (const device of devices.filter((line) => line.includes('virtio-blk'))) {
       const queue = `${device.split(' ')[0]} 0`;
-      // How far the device has come, and how far the driver: a request that nobody was told of lies between.
+      // The positions of device and driver: between them are requests without a notification.
       answers.push(await ask(`info virtio-queue-status ${queue}`));
       answers.push(await ask(`info virtio-queue-element ${queue}`));
     }

@@ -17,7 +17,9 @@ export interface OracleCounters extends OfRegion {
   /** Sectors that were not what memory says. */
   readonly bad: number;
   readonly errors: number;
-  /** Longest time between two completed requests since the last counters line, by the guest's clock. */
+  /**
+   * Longest time between two completed requests since the last counters line, by the guest's clock.
+   */
   readonly gapMs: number;
 }
 
@@ -31,7 +33,9 @@ export interface OracleStart extends OfRegion {
 export interface OracleMismatch extends OfRegion {
   readonly kind: 'mismatch';
   readonly sector: number;
-  /** Hexadecimal tag found on the disk: sequence number in the upper, nonce in the lower 32 bits. */
+  /**
+   * Hexadecimal tag found on the disk: sequence number in the upper, nonce in the lower 32 bits.
+   */
   readonly found: string;
   /** Hexadecimal tag that memory says; 0 = never written. */
   readonly expected: string;
@@ -103,12 +107,16 @@ export function parseOracleLine(line: string): OracleLine | undefined {
     const parsed = interpret(match[2] ?? 'counters', fieldsOf(match[1]));
     if (parsed !== undefined) return parsed;
   }
-  // A spliced line need not begin like one of ours, but always ends in a sum or begins with the name.
+  // A spliced line need not begin like one of ours, but always ends in a sum or begins with the
+  // name.
   if (!/gannet|oracle|sum=/.test(text)) return undefined;
   return { kind: 'torn', text, mismatch: /mismatch|found=.*expected=/.test(text) };
 }
 
-/** The check at the end of the oracle's lines: FNV-1a, folded to 16 bits, as four hexadecimal digits. */
+/**
+ * The check at the end of the oracle's lines: FNV-1a, folded to 16 bits, as four hexadecimal
+ * digits.
+ */
 export function lineSum(text: string): string {
   let hash = 2166136261;
   for (const byte of Buffer.from(text, 'latin1')) hash = Math.imul(hash ^ byte, 16777619);

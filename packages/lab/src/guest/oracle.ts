@@ -32,8 +32,8 @@ export interface DigestComparison {
 /**
  * Follows a guest's console and keeps what its oracles report.
  *
- * Counters are what the guest last said. A checkpoint sets a secondary's back to the primary's, its count
- * of bad sectors too: `mismatches` and `sawBad` keep what was ever said.
+ * Counters are what the guest last said. A checkpoint sets a secondary's back to the primary's, its
+ * count of bad sectors too: `mismatches` and `sawBad` keep what was ever said.
  */
 export class OracleLog {
   /** Each region's latest counters, by its id. */
@@ -127,7 +127,8 @@ export class OracleLog {
   /**
    * Waits until `condition` holds; it is asked again whenever the console may have said more.
    *
-   * @throws LabError naming `what`, with the console's last lines, when time is up, the signal is set, or
+   * @throws LabError naming `what`, with the console's last lines, when time is up, the signal is
+   *   set, or
    * the oracle has given up.
    */
   async waitFor(what: string, condition: () => boolean, options: WaitOptions = {}): Promise<void> {

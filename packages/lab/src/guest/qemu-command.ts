@@ -1,7 +1,7 @@
 import type { LabGuest } from './guest.js';
 import { defaultRegions, formatRegions, guestDiskName, type OracleRegion } from './regions.js';
 
-/** How a QEMU is to be started; LabVm adds the console, QMP and the run directory. */
+/** The command line of a QEMU. LabVm adds the console, QMP and the run directory. */
 export interface QemuCommand {
   readonly args: readonly string[];
   /** A library to preload. */
@@ -10,13 +10,13 @@ export interface QemuCommand {
 
 export interface LabMachine {
   readonly guest: LabGuest;
-  /** Chosen, never probed for: a /dev/kvm that opens may still be slower than TCG. Default tcg. */
+  /** Never probed for: a /dev/kvm that opens may still be slower than TCG. Default: tcg. */
   readonly accel?: 'tcg' | 'kvm';
-  /** Default 128. Less memory makes for faster checkpoints; the guest needs 96. */
+  /** Default: 128. Less memory makes checkpoints faster; the guest needs 96. */
   readonly memoryMb?: number;
   /** Default: `defaultRegions` over all disks. */
   readonly regions?: readonly OracleRegion[];
-  /** How long each oracle rests after each request. Default 0: as fast as it can. */
+  /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number;
   readonly extraArgs?: readonly string[];
   /** An I/O thread for each disk. Default false. */
@@ -26,7 +26,7 @@ export interface LabMachine {
 }
 
 /** A disk that is a local file. */
-export interface LocalDisk {
+export interface LabDisk {
   /** An image, or a block device. */
   readonly path: string;
   /** Default raw. */
@@ -66,7 +66,7 @@ export function diskNames(index: number): {
 }
 
 /** A VM on local disks: a primary, or a VM that is to become one. */
-export function primaryCommand(machine: LabMachine, disks: readonly LocalDisk[]): QemuCommand {
+export function primaryCommand(machine: LabMachine, disks: readonly LabDisk[]): QemuCommand {
   const args = disks.flatMap((disk, index) => {
     const { local } = diskNames(index);
     const cache = disk.direct === true ? ['file.cache.direct=on', 'file.aio=native'] : [];
@@ -80,8 +80,8 @@ export function primaryCommand(machine: LabMachine, disks: readonly LocalDisk[])
 }
 
 /**
- * A secondary: the same machine, its disks exports of a replicator that listens already, waiting for the
- * primary's migration on the unix socket `incomingPath`.
+ * A secondary: the same machine, with exports of a running replicator as disks, waiting for the
+ * migration on the unix socket `incomingPath`.
  */
 export function secondaryCommand(
   machine: LabMachine,
@@ -133,8 +133,9 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
   const args = [
     // q35 aborts when COLO starts. qemu64 is the same CPU on every host.
     ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
-    // One processor, but not the only possible one: of an only one TCG translates `lock` and fences to nothing, though
-    // virtio's other side runs in a thread of its own, and a notification gets lost once in a great many requests.
+    // One processor, but with room for a second: with maxcpus=1, TCG drops `lock` prefixes and
+    // fences, although virtio's other side runs in another thread, and rarely a notification is
+    // lost.
     ...['-smp', '1,maxcpus=2'],
     ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append.join(' ')],
     ...diskArgs,

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import { LabError } from '../errors.js';
 
-export const SECTOR_BYTES = 512;
+export const ORACLE_SECTOR_BYTES = 512;
 
-/** What requests an oracle makes: see lab/oracle.c. */
+/** Which requests an oracle makes: see guest/oracle.c. */
 export type OracleMode = '4k' | '512' | 'unaligned' | 'zero';
 
 /** A part of a guest's disk that one oracle writes and checks. Units: 512-byte sectors. */
@@ -16,8 +16,8 @@ export interface OracleRegion {
 }
 
 /**
- * One region of each mode on each disk, 16 MiB a disk in all. Neighbours share 4 KiB pages: the second
- * region ends, and the third begins, inside one.
+ * One region of each mode on each disk, 16 MiB per disk in all. The boundary between the second and
+ * the third region is inside a 4 KiB page.
  */
 export function defaultRegions(disks: readonly string[] = ['vda']): OracleRegion[] {
   return disks.flatMap((disk): OracleRegion[] => [
@@ -70,7 +70,7 @@ export class RegionDigest {
 /**
  * The digest of a region as a raw image holds it, to be compared with the guest's.
  *
- * @throws LabError when the image ends inside the region.
+ * @throws LabError if the image ends inside the region
  */
 export async function imageDigest(
   imagePath: string,
@@ -80,8 +80,8 @@ export async function imageDigest(
   const buffer = Buffer.alloc(1024 * 1024);
   const image = await open(imagePath, 'r');
   try {
-    let position = region.first * SECTOR_BYTES;
-    const end = position + region.sectors * SECTOR_BYTES;
+    let position = region.first * ORACLE_SECTOR_BYTES;
+    const end = position + region.sectors * ORACLE_SECTOR_BYTES;
     while (position < end) {
       const wanted = Math.min(buffer.length, end - position);
       let filled = 0;

@@ -15,12 +15,15 @@ const POLL_MS = 10;
 
 export interface LabVmOptions extends QemuCommand {
   readonly name: string;
-  /** Where the VM's sockets and console go, in a folder of the VM's name. Default: a new one in /tmp. */
+  /**
+   * Folder for the VM's sockets and console, in a folder with the VM's name. Default: a new folder
+   * in /tmp.
+   */
   readonly dir?: string;
   /** Program and leading arguments. Default: the system's qemu-system-x86_64. */
   readonly qemu?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
-  /** How long QEMU may take until its sockets are there. Default 10000. */
+  /** How long QEMU may take to create its sockets, in ms. Default: 10000. */
   readonly startTimeoutMs?: number;
 }
 
@@ -29,10 +32,10 @@ export interface LabVmExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Commands that the oracle takes on the console: see lab/oracle.c. */
+/** Commands of the oracle on the console: see guest/oracle.c. */
 export type OracleCommand = 'stop' | 'go' | 'scan';
 
-/** A QEMU process that ends with the process that started it, and leaves nothing behind. */
+/** A QEMU process, which the kernel kills when its parent ends. */
 export class LabVm {
   readonly name: string;
   /** Holds everything of this VM; `dispose` removes it. */
@@ -83,7 +86,7 @@ export class LabVm {
   /**
    * Starts QEMU and waits until it serves QMP.
    *
-   * @throws LabError with the end of QEMU's stderr when it does not come up.
+   * @throws LabError with the end of QEMU's stderr if it does not start
    */
   static async start(options: LabVmOptions): Promise<LabVm> {
     const base = options.dir ?? (await mkdtemp(path.join(tmpdir(), 'gannet-lab-')));
@@ -100,7 +103,7 @@ export class LabVm {
     return vm;
   }
 
-  /** @throws LabError when QEMU could not be executed at all. */
+  /** @throws LabError if QEMU could not be executed */
   get pid(): number {
     if (this.#child.pid === undefined) throw new LabError(`${this.name} has no process`);
     return this.#child.pid;
@@ -110,23 +113,23 @@ export class LabVm {
     return !this.#gone.signal.aborted;
   }
 
-  /** Set when the process has ended; for OracleLog's waits. */
+  /** Aborted when the process has ended; ends the waits of OracleLog. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
 
-  /** The end of what QEMU wrote to stderr. */
+  /** The end of QEMU's stderr. */
   get stderrTail(): string {
     return this.#stderrTail;
   }
 
-  /** Sends a signal and, if it is one that ends QEMU, waits for the end. */
+  /** Sends a signal. If it ends QEMU, waits until the process has ended. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<LabVmExit> {
     this.#signal(signal);
     return this.exited;
   }
 
-  /** Halts the process, as a hung host would: its sockets stay open, nothing answers. */
+  /** Stops the process with SIGSTOP, like a hung host: sockets stay open, nothing answers. */
   sigstop(): void {
     this.#signal('SIGSTOP');
   }
@@ -142,7 +145,7 @@ export class LabVm {
     try {
       await once(socket, 'connect');
       socket.end(`${command}\n`);
-      // Not closed before the guest has had time to take the bytes from its 16-byte FIFO.
+      // Wait before closing, so that the guest can take the bytes from its 16-byte FIFO.
       await delay(100);
     } catch (cause) {
       throw new LabError(`${this.name}: cannot send ${command} to the console`, { cause });
@@ -163,11 +166,16 @@ export class LabVm {
   }
 
   #ownArgs(): string[] {
-    const console = `path=${this.consoleSocketPath},server=on,wait=off,logfile=${this.consoleLogPath}`;
+    const files = `path=${this.consoleSocketPath},logfile=${this.consoleLogPath}`;
     return [
       ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
       ...['-name', this.name],
-      ...['-chardev', `socket,id=console,${console}`, '-serial', 'chardev:console'],
+      ...[
+        '-chardev',
+        `socket,id=console,${files},server=on,wait=off`,
+        '-serial',
+        'chardev:console',
+      ],
       ...this.qmpPaths.flatMap((socket) => ['-qmp', `unix:${socket},server=on,wait=off`]),
     ];
   }

@@ -6,14 +6,14 @@ import { promisify } from 'node:util';
 import { LabError } from '../errors.js';
 
 const run = promisify(execFile);
-/** Of the documentation's network (RFC 5737). */
+/** From a network for documentation (RFC 5737). */
 const CLIENT = '192.0.2.1';
 const GUEST = '192.0.2.10';
 const SERVICE_PORT = 7;
 
-/** What the clients have seen, a connection each. */
+/** What the clients have seen, per connection. */
 export interface TrafficReport {
-  /** Answered, every byte of the answers being right. */
+  /** Lines that were answered correctly, byte for byte. */
   readonly lines: number;
   /** The longest wait for an answer since the last report. */
   readonly longestMs: number;
@@ -21,9 +21,10 @@ export interface TrafficReport {
 }
 
 /**
- * A network with a client in it, and room for the guest's card at several hosts: a bridge with a tap for each VM, in one
- * network namespace, and a client behind a cable (veth) in another. All VMs have the guest's addresses: who answers is
- * where the bridge last saw them. Needs root. Ends with the process that made it, and leaves nothing.
+ * A network for the guest and a client: a bridge with a tap for each VM in one network namespace,
+ * and a client behind a cable (veth) in another. All VMs have the same addresses; the bridge sends
+ * packets to the VM from which it last saw one. Needs root. Ends with its process and leaves
+ * nothing behind.
  */
 export class ClientNetwork {
   readonly guestAddress = GUEST;

@@ -10,7 +10,7 @@ import { labCacheDir } from '../guest/guest.js';
 const run = promisify(execFile);
 const SOURCE = path.resolve(import.meta.dirname, '..', '..', 'guest', 'disk-faults.c');
 
-// The control file, as lab/disk-faults.c has it: 32-bit words of this machine, then a path.
+// The control file of guest/disk-faults.c: 32-bit words in this machine's byte order, then a path.
 const OPS_AT = 0;
 const HITS_AT = 20;
 const PATH_AT = 28;
@@ -19,40 +19,43 @@ const CONTROL_BYTES = PATH_AT + PATH_BYTES;
 const OP_BITS = { write: 1, sync: 2 } as const;
 
 export interface DiskFault {
-  /** The end of the paths of those files that are meant. */
+  /** The end of the paths of the files that fail. */
   readonly file: string;
   /** Writes, or fdatasync and fsync, or both. Default: writes. */
   readonly on?: readonly (keyof typeof OP_BITS)[];
   readonly error?: 'EIO' | 'ENOSPC';
-  /** A write does at most so much, and says so. */
+  /** A write writes at most this much, and says so. */
   readonly shortBytes?: number;
-  /** What each call takes; ends early when the fault is lifted. */
+  /** Delay of each call; it ends early when the fault is lifted. */
   readonly delayMs?: number;
-  /** Writes are answered and not done; the next sync says so, once, also after the fault is lifted (fsync(2), "EIO"). */
+  /**
+   * Writes succeed but are lost. The next sync fails once, even after the fault is lifted
+   * (fsync(2), "EIO").
+   */
   readonly loses?: boolean;
 }
 
 /**
- * A disk that fails on command, for a process that is started with `env`: see lab/disk-faults.c. One fault at a time; it
- * can begin and be lifted while the process runs.
+ * A disk that fails on command, for a process that is started with `env`: see guest/disk-faults.c.
+ * One fault at a time; it can be set and lifted while the process runs.
  */
 export class DiskFaults {
   private constructor(
-    /** What the process, and all that it starts, has to find in its environment. */
+    /** Variables for the environment of the process and its children. */
     readonly env: NodeJS.ProcessEnv,
     private readonly control: FileHandle,
   ) {}
 
   /**
    * @param dir where the control file goes; the caller removes it
-   * @throws LabError when lab/disk-faults.c can't be compiled
+   * @throws LabError if guest/disk-faults.c cannot be compiled
    */
   static async create(dir: string): Promise<DiskFaults> {
     const library = await compiled();
     const file = path.join(dir, `disk-faults-${randomUUID().slice(0, 8)}`);
     const control = await open(file, 'wx+', 0o600);
     await control.write(Buffer.alloc(CONTROL_BYTES), 0, CONTROL_BYTES, 0);
-    // What went through io_uring would not be seen.
+    // Requests through io_uring would not be seen.
     const env = { LD_PRELOAD: library, GANNET_DISK_FAULTS: file, UV_USE_IO_URING: '0' };
     return new DiskFaults(env, control);
   }
@@ -83,7 +86,7 @@ export class DiskFaults {
     return word.readUInt32LE();
   }
 
-  /** Lifts the fault, and lets go of the control file. */
+  /** Lifts the fault and closes the control file. */
   async close(): Promise<void> {
     await this.lift();
     await this.control.close();
@@ -96,7 +99,7 @@ export class DiskFaults {
   }
 }
 
-/** The library, built when it is missing or its source has changed. */
+/** The library. It is built if it is missing or its source has changed. */
 async function compiled(): Promise<string> {
   const digest = createHash('sha256').update(await readFile(SOURCE));
   const cache = labCacheDir();
@@ -107,7 +110,7 @@ async function compiled(): Promise<string> {
   );
   if (isThere) return library;
   await mkdir(cache, { recursive: true });
-  // Others may be building it too.
+  // Another process may be building it too.
   const fresh = `${library}.${randomUUID().slice(0, 8)}`;
   const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-shared', '-fPIC'];
   try {
@@ -115,7 +118,7 @@ async function compiled(): Promise<string> {
     await rename(fresh, library);
   } catch (cause) {
     await rm(fresh, { force: true });
-    throw new LabError(`${SOURCE} can't be compiled: ${String(cause)}`, { cause });
+    throw new LabError(`${SOURCE} cannot be compiled: ${String(cause)}`, { cause });
   }
   return library;
 }

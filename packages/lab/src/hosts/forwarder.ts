@@ -1,7 +1,7 @@
 /**
- * One end of a TwoHosts: a program of its own in a network namespace of its own. Its arguments are links in JSON; it
- * says `started`, waits for a line on stdin, listens, says `ready`, and ends with stdin. Bytes go through as they come: what is cut on
- * the wire between the two ends is cut for who uses them.
+ * One end of a TwoHosts: a program in a network namespace of its own. Its argument is a JSON list
+ * of links. It prints `started`, waits for a line on stdin, listens, prints `ready`, and ends when
+ * stdin does. It forwards bytes unchanged, so a cut between the two ends is a cut for their users.
  */
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net';
 

@@ -1,6 +1,6 @@
 /**
- * A "host" with a slow disk: a control group that its processes are put into. cgroup v1 (blkio throttle) or v2 (io.max);
- * under v1 only direct I/O, and what a process writes out itself with fdatasync, is limited.
+ * A "host" with a slow disk: a control group for its processes, of cgroup v1 (blkio.throttle) or v2
+ * (io.max). v1 limits only direct I/O and what a process writes back itself with fdatasync.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ export interface DiskLimits {
 
 export interface BlockDevice {
   readonly name: string;
-  /** `MAJOR:MINOR`, of the whole disk. */
+  /** `MAJOR:MINOR` of the whole disk. */
   readonly number: string;
 }
 
@@ -37,7 +37,10 @@ export async function diskBelow(folder = tmpdir()): Promise<BlockDevice | undefi
 
 let lastGroup = 0;
 
-/** Processes that are put into it share a disk with these limits. Needs root and control groups of blkio or io. */
+/**
+ * Its processes share a disk with these limits. Needs root, and the control group controller blkio
+ * or io.
+ */
 export class SlowHost {
   private constructor(
     private readonly group: string,
@@ -45,11 +48,11 @@ export class SlowHost {
     private readonly isV1: boolean,
   ) {}
 
-  /** @throws LabError where there is no right, or no controller, to limit a disk */
+  /** @throws LabError without the permission or the controller to limit a disk */
   static async create(limits: DiskLimits): Promise<SlowHost> {
     const device = (await diskBelow())?.number;
     if (device === undefined) {
-      throw new LabError('the folder for temporary files is on no disk that could be limited');
+      throw new LabError('the folder for temporary files is not on a disk that can be limited');
     }
     const isV1 = existsSync(V1);
     const group = path.join(isV1 ? V1 : V2, `gannet-slow-${process.pid}-${++lastGroup}`);
@@ -71,12 +74,12 @@ export class SlowHost {
     return host;
   }
 
-  /** Moves a process into it, with all of its threads. */
+  /** Moves a process into it, with all its threads. */
   async take(pid: number): Promise<void> {
     await writeFile(path.join(this.group, 'cgroup.procs'), `${pid}`);
   }
 
-  /** What to begin a command with, to run it in there. */
+  /** The beginning of a command line that runs a program in it. */
   enter(): string[] {
     const procs = path.join(this.group, 'cgroup.procs');
     return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', procs];
@@ -100,7 +103,7 @@ export class SlowHost {
     }
   }
 
-  /** It can go when its processes have ended. */
+  /** Call it after all of its processes have ended. */
   async dispose(): Promise<void> {
     for (let tries = 0; tries < 100; tries++) {
       const pids = await readFile(path.join(this.group, 'cgroup.procs'), 'utf8').catch(() => '');

@@ -1,18 +1,19 @@
 /**
- * Clients of the guest's TCP service (lab/network/service.c): a program of its own, so that it can be in a network
- * namespace of its own. Each connection sends numbered lines and checks every byte of the answers, whose number and hash
- * depend on all that the guest was ever sent on it. Its arguments are HOST and PORT; on stdin it takes
+ * Clients of the guest's TCP service (guest/network/service.c): a program, so that it can run in
+ * another network namespace. Each connection sends numbered lines and checks every byte of the
+ * answers, whose number and hash depend on all lines of this connection. Its arguments are HOST and
+ * PORT; on stdin it reads
  *
  *   open N     N more connections
  *   report     a TrafficReport as a line of JSON on stdout
  *
- * and it ends with stdin.
+ * and it ends when stdin does.
  */
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const PAUSE_MS = 10;
-/** Lines of many lengths, so that they fall on packets in many ways. */
+/** Lines of many lengths, so that packet boundaries fall everywhere. */
 const LENGTHS = 40;
 
 interface Connection {

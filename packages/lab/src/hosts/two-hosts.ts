@@ -7,26 +7,27 @@ import { LabError } from '../errors.js';
 import type { Forwarding } from './forwarder.js';
 
 const run = promisify(execFile);
-/** Of the documentation's network (RFC 5737): it is nobody's. */
+/** From a network for documentation (RFC 5737), which nobody uses. */
 const ADDRESSES = ['192.0.2.1', '192.0.2.2'] as const;
 const PORT = 7001;
 const START_TIMEOUT_MS = 10_000;
 
 export interface HostLink {
   readonly name: string;
-  /** A unix socket that is made for the primary host. */
+  /** The unix socket that is created for the primary host. */
   readonly near: string;
   /** The unix socket of the secondary host to which it leads. */
   readonly far: string;
 }
 
-/** `drop` loses every packet and tells nobody; `reset` answers each with a TCP reset. */
+/** `drop` loses every packet silently; `reset` answers each with a TCP reset. */
 export type Cut = 'drop' | 'reset';
 
 /**
- * A network between two hosts on one machine: two network namespaces with a cable (veth) between them, and a forwarder
- * in each. QEMUs and daemons stay where they are: they reach the namespaces by unix sockets, which are found by path,
- * and every byte crosses the cable as TCP. Needs root. Ends with the process that made it, and leaves nothing.
+ * A network between two hosts on one machine: two network namespaces with a cable (veth) between
+ * them, and a forwarder in each. QEMUs and daemons stay outside: they reach the forwarders by unix
+ * sockets, and every byte crosses the cable as TCP. Needs root. Ends with its process and leaves
+ * nothing behind.
  */
 export class TwoHosts {
   private constructor(
@@ -61,7 +62,9 @@ export class TwoHosts {
     await this.#rule(how === 'drop' ? 'drop' : 'reject with tcp reset', names);
   }
 
-  /** Loses what goes beyond this rate, in each direction of each link: TCP slows down to it. */
+  /**
+   * Drops packets beyond this rate, in each direction of each link, so that TCP slows down to it.
+   */
   async slow(kibPerSec: number, ...names: readonly string[]): Promise<void> {
     await this.#rule(`limit rate over ${kibPerSec} kbytes/second burst 64 kbytes drop`, names);
   }
@@ -82,7 +85,7 @@ export class TwoHosts {
     ]);
   }
 
-  /** Everything goes through again. */
+  /** Removes all cuts and limits. */
   async mend(): Promise<void> {
     await this.#filter(['flush ruleset']);
   }
@@ -97,7 +100,7 @@ export class TwoHosts {
     for (const { near } of this.links) await rm(near, { force: true });
   }
 
-  /** The cable, made inside the namespaces: nothing of it is ever seen outside. */
+  /** Creates the cable inside the namespaces, so that it is never visible outside. */
   async #connect(): Promise<void> {
     const [near, far] = this.hosts.map(({ pid }) => String(pid));
     const cable = ['name', 'cable', 'netns'];
@@ -120,7 +123,7 @@ export class TwoHosts {
   }
 }
 
-/** A forwarder in a new network namespace, that ends with this process. */
+/** A forwarder in a new network namespace, which ends with this process. */
 function start(links: readonly Forwarding[]): ChildProcess {
   const program = path.join(import.meta.dirname, 'forwarder.js');
   const command = ['unshare', '--net', process.execPath, program, JSON.stringify(links)];

@@ -14,8 +14,8 @@ function demo(...args: string[]): Promise<{ code: number; stdout: string; stderr
 
 describe('the demonstration’s command line', () => {
   test.each([
-    [['--checkpoints', '0'], 'Give a whole number of at least 1.'],
-    [['--period', '1.5'], 'Give a whole number of at least 1.'],
+    [['--checkpoints', '0'], 'Write a whole number of at least 1.'],
+    [['--period', '1.5'], 'Write a whole number of at least 1.'],
     [['--link', 'rbd'], 'Allowed choices are replication, nbd'],
     [['now'], 'too many arguments'],
   ])('%j is a usage error', async (args, message) => {

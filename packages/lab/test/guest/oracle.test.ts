@@ -23,7 +23,8 @@ import {
 
 const summed = (text: string): string => `${text} sum=${lineSum(text)}`;
 const COUNTERS =
-  'gannet-oracle id=1 disk=vda mode=4k writes=549 reads=609 flushes=10 zeroes=0 bad=0 errors=0 gap_ms=15';
+  'gannet-oracle id=1 disk=vda mode=4k writes=549 reads=609 flushes=10 zeroes=0 bad=0 ' +
+  'errors=0 gap_ms=15';
 const MISMATCH = 'gannet-oracle-mismatch id=2 disk=vdb sector=77 found=1a0000001b expected=0';
 
 let dir: string;

@@ -3,8 +3,8 @@ import type { MachineCommands } from './machine.js';
 import type { MigrationCommands } from './migration.js';
 
 /**
- * Commands with their arguments and what they return, as QEMU's schema has them (7.2 to 10.0). What is
- * returned is QEMU's word, not checked at run time; newer versions add members. Extend it by declaration
- * merging, or use executeRaw().
+ * Commands with their arguments and what they return, as the schemas of QEMU 7.2 and 10.0 have
+ * them. What is returned is not checked at run time, and newer releases add members. Extend it by
+ * declaration merging, or use executeRaw().
  */
 export interface Commands extends MachineCommands, MigrationCommands, BlockCommands {}

@@ -11,7 +11,7 @@ export interface QmpTables {
 }
 
 /**
- * The tables by default: made by hand, for what is the same in QEMU 7.2 to 10.0. All commands and events
+ * The tables by default: a choice of what QEMU 7.2 and 10.0 have in common. All commands and events
  * of one release are in `qemu-qmp-client/qemu-7.2` and `qemu-qmp-client/qemu-10.0`.
  */
 export interface CommonTables {

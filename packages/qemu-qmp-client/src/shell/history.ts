@@ -13,11 +13,16 @@ export function historyPath(env: NodeJS.ProcessEnv): string {
   return join(base, 'qemu-qmp-client', 'history');
 }
 
-/** Lines typed before, oldest first in the file. Readable by its owner alone: passwords may be among them. */
+/**
+ * Lines typed before, oldest first in the file. Readable by its owner alone: passwords may be among
+ * them.
+ */
 export class LineHistory {
   constructor(readonly path: string) {}
 
-  /** Newest first, as node:readline wants it; a file grown long is cut. None where there is no file. */
+  /**
+   * Newest first, as node:readline wants it; a file grown long is cut. None where there is no file.
+   */
   async load(): Promise<string[]> {
     let text;
     try {
@@ -34,7 +39,9 @@ export class LineHistory {
     return kept.reverse();
   }
 
-  /** Appends, so that two shells at once lose nothing. A line that begins with a blank is not kept. */
+  /**
+   * Appends, so that two shells at once lose nothing. A line that begins with a blank is not kept.
+   */
   async add(line: string): Promise<void> {
     if (line === '' || line.startsWith(' ')) return;
     await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });

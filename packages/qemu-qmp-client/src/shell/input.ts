@@ -6,9 +6,9 @@
  *   blockdev-add driver=quorum vote-threshold=1 children=["a", "b"]
  *   {"execute": "query-block"}
  *
- * A dot in a key goes one object deeper. A value is a number, true, false, null, JSON that begins with a
- * bracket or brace (which may be quoted as a whole), or else a string. Quotes make a string of anything else:
- * port="4444".
+ * A dot in a key goes one object deeper. A value is a number, true, false, null, JSON that begins
+ * with a bracket or brace (which may be quoted as a whole), or else a string. Quotes make a string
+ * of anything else: port="4444".
  */
 
 export interface ShellCommand {

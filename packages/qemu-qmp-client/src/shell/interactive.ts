@@ -52,7 +52,7 @@ export async function interact(
   return session;
 }
 
-/** The line being typed, and what is printed above it meanwhile. */
+/** The line being typed, and what is printed above it. */
 class Prompt {
   #running: AbortController | undefined;
   #started = false;
@@ -102,7 +102,7 @@ class Prompt {
     if (idle) this.rl.prompt(true);
   }
 
-  /** Ctrl-C: no longer waits for the reply at hand, or begins the line anew. */
+  /** Ctrl-C: stops waiting for the reply, or clears the line. */
   interrupt(): void {
     if (this.#running !== undefined) {
       this.#running.abort('interrupted');

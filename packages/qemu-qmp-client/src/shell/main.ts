@@ -11,9 +11,9 @@ const HELP = `Usage: qemu-qmp-client [options] SOCKET
 
 A shell for QEMU's machine protocol. SOCKET is the path of the monitor's unix socket, or host:port.
 
-  -N, --no-interactive   no prompt: read lines from stdin, print QMP's messages, a line of JSON each;
-                         so too wherever stdin or stdout is not a terminal
-      --timeout SECONDS  wait no longer for the reply to a command (0: for ever, the default)
+  -N, --no-interactive   no prompt: read lines from stdin, print a line of JSON for each message;
+                         the default if stdin or stdout is not a terminal
+      --timeout SECONDS  longest wait for the reply to a command (0, the default: no limit)
       --history FILE     where the prompt keeps its history
                          ($XDG_STATE_HOME/qemu-qmp-client/history)
   -h, --help             this text
@@ -26,8 +26,8 @@ Lines:
   {"exec-oob": "query-yank"}
   help block-export-add
 
-A value is a number, true, false, null, JSON in brackets or braces, or else a string; quotes make a string
-of a number: port="4444". A prompt also completes (Tab) and knows \`help\`.
+A value is a number, true, false, null, JSON in brackets or braces, or else a string; quotes make
+a string of a number: port="4444". A prompt also completes (Tab) and knows \`help\`.
 
 Exit status: 0 done, 1 not connected, connection lost or a command failed, 2 usage.
 `;

@@ -1,6 +1,9 @@
 import type { SchemaInfo } from '../schema/machine.js';
 
-/** A member of an object, as query-qmp-schema has it; `default` is there (and null) if it is optional. */
+/**
+ * A member of an object, as query-qmp-schema has it; `default` is there (and null) if it is
+ * optional.
+ */
 interface Member {
   readonly name: string;
   readonly type: string;
@@ -33,7 +36,10 @@ export interface Argument {
   readonly values: readonly string[];
 }
 
-/** Names of commands and of their arguments, out of the live schema. Source: QEMU qapi/introspect.json. */
+/**
+ * Names of commands and of their arguments, out of the live schema. Source: QEMU
+ * qapi/introspect.json.
+ */
 export class SchemaIndex {
   readonly commands: readonly string[];
   readonly #entities: ReadonlyMap<string, Entity>;
@@ -46,7 +52,10 @@ export class SchemaIndex {
       .sort();
   }
 
-  /** Arguments of a command, at its top or inside the argument at `path`; none where nothing is known. */
+  /**
+   * Arguments of a command, at its top or inside the argument at `path`; none where nothing is
+   * known.
+   */
   argumentsOf(command: string, path: readonly string[], typed: Typed): readonly Argument[] {
     let type = this.#entities.get(command)?.['arg-type'];
     let prefix = '';

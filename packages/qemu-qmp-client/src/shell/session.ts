@@ -60,7 +60,9 @@ export class Session {
   }
 }
 
-/** QMP's own form, a line of JSON each: for programs. What is no message of QEMU's goes to stderr. */
+/**
+ * QMP's own form, a line of JSON each: for programs. What is no message of QEMU's goes to stderr.
+ */
 export function jsonLines(out: NodeJS.WritableStream, err: NodeJS.WritableStream): Display {
   const print = (message: object): void => void out.write(`${JSON.stringify(message)}\n`);
   const idOf = ({ id }: ShellCommand): object => (id === undefined ? {} : { id });

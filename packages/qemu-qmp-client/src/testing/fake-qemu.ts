@@ -31,8 +31,8 @@ export interface ListeningFakeQemu {
 
 /**
  * QEMU's monitor for tests, in this process: greets, negotiates, and answers as scripted. A command
- * without script is answered CommandNotFound, as QEMU does; before negotiation all but qmp_capabilities
- * is.
+ * without script is answered CommandNotFound, as QEMU does; before negotiation all but
+ * qmp_capabilities is.
  */
 export class FakeQemu {
   /** Every command received, qmp_capabilities included, in order. */
@@ -56,7 +56,9 @@ export class FakeQemu {
     return theirs;
   }
 
-  /** Listens on a unix socket, by default in a new folder below the system's for temporary files. */
+  /**
+   * Listens on a unix socket, by default in a new folder below the system's for temporary files.
+   */
   static async listen(
     options: FakeQemuOptions & { readonly path?: string } = {},
   ): Promise<ListeningFakeQemu> {

@@ -1,6 +1,9 @@
 import type { Duplex } from 'node:stream';
 
-/** A command as it was received: `oob` for exec-oob; `id` as it was sent, undefined if there was none. */
+/**
+ * A command as it was received: `oob` for exec-oob; `id` as it was sent, undefined if there was
+ * none.
+ */
 export interface FakeRequest {
   readonly command: string;
   readonly arguments: Readonly<Record<string, unknown>>;
@@ -15,8 +18,8 @@ export type FakeReply =
   | 'silence';
 
 /**
- * The server's end of one connection. Writes its messages itself, and shares no code with the client:
- * what one of them gets wrong, the other does not get wrong too.
+ * The server's end of one connection. Writes its messages itself, and shares no code with the
+ * client: what one of them gets wrong, the other does not get wrong too.
  */
 export class FakePeer {
   readonly #stream: Duplex;

@@ -1,8 +1,8 @@
 import { Duplex } from 'node:stream';
 
 /**
- * One end of a pipe in memory. What is written to one end can be read from the other a turn later, as
- * from a socket; ending one ends the other's reading, destroying one closes both.
+ * One end of a pipe in memory. What is written to one end can be read from the other a turn later,
+ * as from a socket; ending one ends the other's reading, destroying one closes both.
  */
 class PipeEnd extends Duplex {
   peer: PipeEnd | undefined;

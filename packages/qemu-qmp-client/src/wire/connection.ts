@@ -10,8 +10,8 @@ export type Inbound =
   | { readonly kind: 'end'; readonly error: QmpError };
 
 /**
- * Bytes of a stream to messages, in the tick in which they arrive and in their order. While there is no
- * receiver, messages are held, in order; the holder keeps that time short.
+ * Bytes of a stream to messages, in the tick in which they arrive and in their order. While there
+ * is no receiver, messages are held, in order; the holder keeps that time short.
  */
 export class QmpConnection {
   readonly #stream: Duplex;
@@ -67,8 +67,8 @@ export class QmpConnection {
 
   #take(chunk: Uint8Array): void {
     this.#chunks.push(chunk);
-    // A receiver that writes may, on a stream in memory, get the answer before it returns: later bytes
-    // must not overtake the rest of the chunk at hand.
+    // A receiver that writes may, on a stream in memory, get the answer before it returns: later
+    // bytes must not overtake the rest of the chunk at hand.
     if (this.#taking) return;
     this.#taking = true;
     for (let next = this.#chunks.shift(); next !== undefined; next = this.#chunks.shift()) {
@@ -120,7 +120,9 @@ export class QmpConnection {
   }
 }
 
-/** Anything else would be a bug of ours: it ends the connection too, rather than leave it half-read. */
+/**
+ * Anything else would be a bug of ours: it ends the connection too, rather than leave it half-read.
+ */
 function asQmpError(error: unknown): QmpError {
   if (error instanceof QmpError) return error;
   return new QmpProtocolError('QMP_MALFORMED_MESSAGE', 'cannot read a message', { cause: error });

@@ -11,11 +11,12 @@
  *   negotiating    greeting                  fails, QMP_GREETING_REPEATED
  *   both           end                       fails, QMP_EARLY_CLOSE
  *
- * By the specification no event is delivered before negotiation is done. But QEMU does not take back
- * what it had queued for the client before us (https://gitlab.com/qemu-project/qemu/-/issues/2176): its
- * unread events, and the reply to a command of its that was still running, can come first, even before
- * the greeting. The events did happen, so they are kept and come out in order; the replies carry ids
- * that are not ours, and the specification has clients drop those ("Commands Responses").
+ * By the specification no event is delivered before negotiation is done. But QEMU does not take
+ * back what it had queued for the client before us
+ * (https://gitlab.com/qemu-project/qemu/-/issues/2176): its unread events, and the reply to a
+ * command of its that was still running, can come first, even before the greeting. The events did
+ * happen, so they are kept and come out in order; the replies carry ids that are not ours, and the
+ * specification has clients drop those ("Commands Responses").
  */
 import type { QmpConnection, Inbound } from './connection.js';
 import { CAPABILITY_OOB, MAX_EARLY_MESSAGES, NEGOTIATION_COMMAND } from '../constants.js';
@@ -44,9 +45,11 @@ export interface HandshakeResult {
 }
 
 /**
- * Negotiates, and leaves the connection holding: first the early events, then what followed the reply.
- * @throws QmpProtocolError, QmpConnectionError (`QMP_EARLY_CLOSE`, `QMP_NEGOTIATION_REFUSED`), QmpOverflowError;
- *   the reason of `signal`
+ * Negotiates, and leaves the connection holding: first the early events, then what followed the
+ * reply.
+ * @throws QmpProtocolError, QmpConnectionError (`QMP_EARLY_CLOSE`, `QMP_NEGOTIATION_REFUSED`),
+ *   QmpOverflowError
+ * @throws the reason of `signal`
  */
 export function shakeHands(
   connection: QmpConnection,

@@ -4,9 +4,9 @@ import { QmpProtocolError } from '../errors.js';
 const FIRST_CAPACITY_BYTES = 4096;
 
 /**
- * Cuts a stream of bytes into lines. Holds at most `maxLineBytes` of an unfinished line (in one buffer
- * that doubles, so that a peer that dribbles single bytes costs no more than one that does not).
- * Works on bytes: a UTF-8 sequence may be split anywhere.
+ * Cuts a stream of bytes into lines. Holds at most `maxLineBytes` of an unfinished line (in one
+ * buffer that doubles, so that a peer that dribbles single bytes costs no more than one that does
+ * not). Works on bytes: a UTF-8 sequence may be split anywhere.
  */
 export class LineSplitter {
   readonly #maxLineBytes: number;
@@ -23,9 +23,9 @@ export class LineSplitter {
   }
 
   /**
-   * Takes a chunk, gives the lines that it completes, without their LF. A line is valid until the next
-   * is asked for.
-   * @throws QmpProtocolError `QMP_LINE_TOO_LONG`, before the bytes in excess are kept
+   * Takes a chunk, gives the lines that it completes, without their LF. A line is valid until the
+   * next is asked for.
+   * @throws QmpProtocolError `QMP_LINE_TOO_LONG` before the bytes in excess are kept
    */
   *push(chunk: Uint8Array): Generator<Uint8Array, void, void> {
     let start = 0;

@@ -28,9 +28,12 @@ type JsonObject = Readonly<Record<string, unknown>>;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Decodes one line, without its LF; undefined for a blank one. `id` is undefined where the server sent
- * none. Members that are not known are ignored, as qmp-spec asks ("Compatibility Considerations").
- * @throws QmpProtocolError `QMP_MALFORMED_JSON`, `QMP_MALFORMED_MESSAGE`, `QMP_GREETING_INVALID`
+ * Decodes one line, without its LF; undefined for a blank one. `id` is undefined where the server
+ * sent none. Members that are not known are ignored, as qmp-spec asks ("Compatibility
+ * Considerations").
+ * @throws QmpProtocolError `QMP_MALFORMED_JSON`
+ * @throws QmpProtocolError `QMP_MALFORMED_MESSAGE`
+ * @throws QmpProtocolError `QMP_GREETING_INVALID`
  */
 export function decodeMessage(line: Uint8Array): Message | undefined {
   const text = decodeText(line);

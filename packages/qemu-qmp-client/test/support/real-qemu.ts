@@ -62,7 +62,9 @@ export async function portOf(client: QmpClient, label: string): Promise<number> 
 
 const run = promisify(execFile);
 
-/** A CA, and certificates for a server at 127.0.0.1 and a client, by the names that QEMU looks for. */
+/**
+ * A CA, and certificates for a server at 127.0.0.1 and a client, by the names that QEMU looks for.
+ */
 export async function makeCertificates(folder: string): Promise<void> {
   const file = (name: string): string => join(folder, name);
   const key = (name: string): string[] => [

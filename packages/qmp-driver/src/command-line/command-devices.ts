@@ -60,7 +60,7 @@ function driveOf(
   const node = names.map((name) => drives.get(name)).find((found) => found !== undefined);
   if (node !== undefined) return node;
   const isRemovable = REMOVABLE.test(type);
-  const message = `${type} ${id ?? path} uses ${String(drive)}, which is not among the protected disks`;
+  const message = `${type} ${id ?? path} uses ${String(drive)}, which is not a protected disk`;
   const remedy = isRemovable
     ? 'The secondary gets it empty: take the medium out of the primary.'
     : 'Add the disk to `disks` in the configuration.';
@@ -74,7 +74,10 @@ function driveOf(
   return 'none';
 }
 
-/** A device after the one whose bus it sits on; else in the order given, by which anonymous ones are named. */
+/**
+ * A device after the one whose bus it sits on; else in the order given, by which anonymous ones are
+ * named.
+ */
 function inOrder(devices: readonly DeviceReport[]): readonly DeviceReport[] {
   const ordered = new Set<DeviceReport>();
   const visit = (device: DeviceReport): void => {

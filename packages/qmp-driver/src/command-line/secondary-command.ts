@@ -1,7 +1,7 @@
 /**
- * The command line of a secondary that matches a running primary: same machine, CPU, memory and devices in
- * the same places, its disks exports of the replicator below a quorum each, waiting with -incoming.
- * Whatever cannot be derived is a finding.
+ * The command line of a secondary that matches a running primary: same machine, CPU, memory and
+ * devices in the same places, its disks exports of the replicator below a quorum each, waiting with
+ * -incoming. Whatever cannot be derived is a finding.
  */
 import { deviceArguments, type DriveNames } from './command-devices.js';
 import { netdevArguments } from './command-netdevs.js';
@@ -22,7 +22,9 @@ export interface SecondaryCommandOptions {
   readonly qmp: readonly string[];
   /** Where other sockets, such as consoles, go. */
   readonly socketFolder: string;
-  /** Back ends by the id of their character device or net device, in place of what would be derived. */
+  /**
+   * Back ends by the id of their character device or net device, in place of what would be derived.
+   */
   readonly backends?: Readonly<Record<string, string>>;
   /** Net devices that are walled off until a failover (ComparedCard). */
   readonly network?: readonly string[];
@@ -40,8 +42,9 @@ const OWN_FIRMWARE = /^bios[\w-]*\.bin$/;
 const BACKENDS = /^memory-backend-/;
 
 /**
- * The command line of a secondary that matches a running primary: same machine, CPU, memory and devices in the same
- * places, its disks exports of the replicator, waiting with -incoming. What cannot be derived is a finding.
+ * The command line of a secondary that matches a running primary: same machine, CPU, memory and
+ * devices in the same places, its disks exports of the replicator, waiting with -incoming. What
+ * cannot be derived is a finding.
  */
 export function secondaryCommandLine(
   report: VmReport,
@@ -194,7 +197,10 @@ function chardevArguments(
   });
 }
 
-/** Each protected disk: the export, with a quorum on top that can take a local file after a failover. */
+/**
+ * Each protected disk: the export, with a quorum on top that can take a local file after a
+ * failover.
+ */
 function diskArguments(
   report: VmReport,
   { disks, server }: SecondaryCommandOptions,

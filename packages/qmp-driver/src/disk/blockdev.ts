@@ -4,7 +4,9 @@ import type { Deadline } from '../deadline.js';
 import { LinkError, step, qemuReason } from '../errors.js';
 import { readGraph } from './graph.js';
 
-/** A node stays busy for a moment after its last user went (seen: "Block device link0 is in use"). */
+/**
+ * A node stays busy for a moment after its last user went (seen: "Block device link0 is in use").
+ */
 const BUSY_PAUSE_MS = 50;
 
 export interface BlockdevContext {
@@ -31,7 +33,8 @@ export async function addNode(
 }
 
 /**
- * Deletes the node if it exists, and waits while it is still in use, as long as the deadline allows.
+ * Deletes the node if it exists, and waits while it is still in use, as long as the deadline
+ * allows.
  * @returns whether there was one
  * @throws LinkError `DRIVER_REMOVE_FAILED`
  */

@@ -1,9 +1,13 @@
-/** How a disk of the primary reaches the replicator, and the names that this package gives its nodes. */
+/**
+ * How a disk of the primary reaches the replicator, and the names that this package gives its
+ * nodes.
+ */
 import type { SocketAddress } from 'qemu-qmp-client';
 import { LinkError } from '../errors.js';
 
 /**
- * - `replication`: an NBD child of the quorum below QEMU's replication filter (docs/block-replication.txt).
+ * - `replication`: an NBD child of the quorum below QEMU's replication filter
+ *   (docs/block-replication.txt).
  *   Refuses writes until COLO runs, and swallows write errors from then on.
  * - `nbd`: a plain NBD child of the quorum.
  * - `mirror`: the write-blocking mirror that seeded the replica goes on; needs no quorum.
@@ -23,13 +27,17 @@ export interface DiskLink {
   readonly server: ServerAddress;
   readonly export: string;
   /**
-   * Exports for a first copy that can be resumed after its connection broke: one to begin at, one to go on at, and one
-   * for the link that follows it, in place of `export`. The first two must not offer FLUSH (see seed-target.ts). Without
-   * them the copy goes to `export`, and fails with its connection.
+   * Exports for a first copy that can be resumed after its connection broke: one to begin at, one
+   * to go on at, and one for the link that follows it, in place of `export`. The first two must not
+   * offer FLUSH (see seed-target.ts). Without them the copy goes to `export`, and fails with its
+   * connection.
    */
   readonly seedExports?:
     { readonly begin: string; readonly resume: string; readonly link: string } | undefined;
-  /** Stem of the names of nodes and jobs: unique per VM, a letter first, at most 24 of `A-Za-z0-9._-`. */
+  /**
+   * Stem of the names of nodes and jobs: unique per VM, a letter first, at most 24 of
+   * `A-Za-z0-9._-`.
+   */
   readonly id: string;
   /** Id of a tls-creds object in QEMU, for TLS to the server. */
   readonly tlsCreds?: string;
@@ -37,13 +45,18 @@ export interface DiskLink {
   readonly tlsHostname?: string;
 }
 
-/** Node names are limited to 31 characters (QEMU include/block/block_int-common.h, node_name[32]). */
+/**
+ * Node names are limited to 31 characters (QEMU include/block/block_int-common.h, node_name[32]).
+ */
 const ID_PATTERN = /^[A-Za-z][A-Za-z0-9._-]{0,23}$/;
 
 export interface LinkNames {
   /** Node that the mirror writes to: an NBD node, or one above `seedLinks`. */
   readonly seedNode: string;
-  /** NBD nodes of a copy that can be resumed: one is in use, the other takes its place when it breaks. */
+  /**
+   * NBD nodes of a copy that can be resumed: one is in use, the other takes its place when it
+   * breaks.
+   */
   readonly seedLinks: readonly [string, string];
   /** Job id of the mirror. */
   readonly seedJob: string;

@@ -1,10 +1,10 @@
 /**
  * The block graph as QEMU has it now.
  *
- * query-block names a device's topmost node and skips the implicit filters of jobs, but shows nothing
- * below it. Names of children are only in x-debug-query-block-graph (QEMU block.c, bdrv_get_xdbg_block_graph),
- * and drivers and sizes only in query-named-block-nodes. Three answers make one picture here; if a node
- * came or went between them, all three are asked again.
+ * query-block names a device's topmost node and skips the implicit filters of jobs, but shows
+ * nothing below it. Names of children are only in x-debug-query-block-graph (QEMU block.c,
+ * bdrv_get_xdbg_block_graph), and drivers and sizes only in query-named-block-nodes. Three answers
+ * make one picture here; if a node came or went between them, all three are asked again.
  */
 import type { BlockDeviceInfo, BlockGraph, BlockInfo, QmpClient } from 'qemu-qmp-client';
 import { GraphError, step } from '../errors.js';
@@ -44,7 +44,8 @@ const READS_MAX = 5;
 
 /**
  * The disk that goes by `device`: a qdev id or path, a drive id, or the name of a node on its top.
- * @throws GraphError `DRIVER_DISK_NOT_FOUND`, whose message lists the disks that exist; `DRIVER_GRAPH_UNSTABLE`
+ * @throws GraphError `DRIVER_DISK_NOT_FOUND` whose message lists the disks that exist
+ * @throws `DRIVER_GRAPH_UNSTABLE`
  */
 export async function findDisk(
   qmp: QmpClient,
@@ -54,7 +55,10 @@ export async function findDisk(
   return chooseDisk(await listDisks(qmp, options), device);
 }
 
-/** As findDisk(), of disks that were read before. @throws GraphError `DRIVER_DISK_NOT_FOUND` */
+/**
+ * As findDisk(), of disks that were read before.
+ * @throws GraphError `DRIVER_DISK_NOT_FOUND`
+ */
 export function chooseDisk<Disk extends DiskGraph>(disks: readonly Disk[], device: string): Disk {
   const found = disks.find((disk) => disk.device === device || disk.names.includes(device));
   if (found !== undefined) return found;
@@ -66,7 +70,10 @@ export function chooseDisk<Disk extends DiskGraph>(disks: readonly Disk[], devic
   );
 }
 
-/** All disks with a medium. @throws GraphError `DRIVER_GRAPH_UNSTABLE` */
+/**
+ * All disks with a medium.
+ * @throws GraphError `DRIVER_GRAPH_UNSTABLE`
+ */
 export async function listDisks(qmp: QmpClient, options?: QueryOptions): Promise<DiskGraph[]> {
   const { blocks, graph } = await readGraph(qmp, options);
   return blocks.flatMap((block) => describe(block, graph) ?? []);

@@ -5,8 +5,9 @@ import type { QueryOptions } from './graph.js';
 import { type DiskLink, namesOf, nbdNodesOf } from './disk-link.js';
 
 /**
- * Names of jobs and nodes that have the names which a PrimaryDriver gives; to be taken back with adopt() and rollback()
- * where COLO does not run. A copy that nobody watches would make each write of the guest wait for a peer that hangs.
+ * Names of jobs and nodes that have the names which a PrimaryDriver gives; to be taken back with
+ * adopt() and rollback() where COLO does not run. A copy that nobody watches would make each write
+ * of the guest wait for a peer that hangs.
  * @throws ColoError `DRIVER_COMMAND_FAILED`
  */
 export async function leftovers(

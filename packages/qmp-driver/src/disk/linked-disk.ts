@@ -23,7 +23,9 @@ export class LinkedDisk {
 
   /**
    * Connects to the replica, sees that it is as large as the disk, and starts the mirror.
-   * @throws LinkError; GraphError `DRIVER_SIZE_MISMATCH`; SeedError
+   * @throws LinkError
+   * @throws GraphError `DRIVER_SIZE_MISMATCH`
+   * @throws SeedError
    */
   async startSeed(
     context: BlockdevContext,
@@ -40,7 +42,8 @@ export class LinkedDisk {
     if (replicaBytes !== sizeBytes) {
       throw new GraphError(
         'DRIVER_SIZE_MISMATCH',
-        `${device} has ${sizeBytes} bytes, its replica (export ${exportName}, node ${node}) ${String(replicaBytes)}`,
+        `${device} has ${sizeBytes} bytes, ` +
+          `its replica (export ${exportName}, node ${node}) ${String(replicaBytes)}`,
         'Make the replica exactly as large as the disk.',
       );
     }
@@ -64,7 +67,10 @@ export class LinkedDisk {
     mirror.seal();
   }
 
-  /** Makes the replica a child of the quorum, unless it is one. @throws LinkError, GraphError, SeedError */
+  /**
+   * Makes the replica a child of the quorum, unless it is one.
+   * @throws LinkError, GraphError, SeedError
+   */
   async attach(context: BlockdevContext): Promise<void> {
     const { disk } = this;
     if (disk.link === 'mirror') {
@@ -82,7 +88,12 @@ export class LinkedDisk {
     if (disk.link === 'nbd') await this.endSeed(context);
   }
 
-  /** Ends the mirror, unless it is the link itself. @throws SeedError `DRIVER_SEED_LOST`; LinkError; WaitError */
+  /**
+   * Ends the mirror, unless it is the link itself.
+   * @throws SeedError `DRIVER_SEED_LOST`
+   * @throws LinkError
+   * @throws WaitError
+   */
   async endSeed(context: BlockdevContext): Promise<void> {
     const { mirror, disk } = this;
     if (disk.link === 'mirror') {
@@ -103,7 +114,11 @@ export class LinkedDisk {
     await this.target.deleteLinks(context);
   }
 
-  /** Takes everything of ours out of the graph, whatever state it is in. @throws LinkError; WaitError */
+  /**
+   * Takes everything of ours out of the graph, whatever state it is in.
+   * @throws LinkError
+   * @throws WaitError
+   */
   async detach(context: BlockdevContext): Promise<void> {
     const { mirror, disk } = this;
     const { linkNode, nbdNode } = namesOf(disk);
@@ -148,7 +163,8 @@ export class LinkedDisk {
 export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGraph['quorum']> {
   if (graph.quorum !== undefined) return graph.quorum;
   const { device, link } = disk;
-  const message = `${device} (node ${graph.topNode}, ${graph.format}) has no quorum for a link ${link}`;
+  const { topNode, format } = graph;
+  const message = `${device} (node ${topNode}, ${format}) has no quorum for a link ${link}`;
   const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
   throw new GraphError('DRIVER_NO_QUORUM', message, remedy);
 }
@@ -156,7 +172,10 @@ export function quorumOf(disk: DiskLink, graph: DiskGraph): NonNullable<DiskGrap
 /** What a mirror is given to end before its connection is cut. */
 const CANCEL_GRACE_MS = 2000;
 
-/** To be called before connections are yanked, as long as QEMU can drain its disks. One that hangs is left to the yank. */
+/**
+ * To be called before connections are yanked, as long as QEMU can drain its disks. One that hangs
+ * is left to the yank.
+ */
 export async function cancelCopies(
   linked: readonly LinkedDisk[],
   commandTimeoutMs: number,

@@ -66,7 +66,7 @@ function isNoSuchJob(error: unknown): boolean {
  * @returns undefined where QEMU shows no bitmap
  */
 export function dirtyBytesOf(node: BlockDeviceInfo | undefined): number | undefined {
-  const bitmaps = node?.['dirty-bitmaps'] as { name?: string; count: number }[] | undefined;
-  const own = bitmaps?.filter(({ name }) => name === undefined) ?? [];
+  const bitmaps = node?.['dirty-bitmaps'] ?? [];
+  const own = bitmaps.filter(({ name }) => name === undefined);
   return own.length === 0 ? undefined : own.reduce((sum, { count }) => sum + count, 0);
 }

@@ -21,7 +21,9 @@ export type MirrorPhase =
   | 'halted'
   /** Both disks are equal and each write goes to both. An error of the target halts the job. */
   | 'ready'
-  /** The job stopped on an error after READY. It can be resumed, but QEMU won't report READY again. */
+  /**
+   * The job stopped on an error after READY. It can be resumed, but QEMU won't report READY again.
+   */
   | 'interrupted'
   /** Resumed after `interrupted`. The disks are equal again once the dirty bitmap is empty. */
   | 'behind'

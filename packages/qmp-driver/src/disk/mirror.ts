@@ -10,8 +10,8 @@
  *
  * QEMU dismisses the job at its end, so its error is in BLOCK_JOB_COMPLETED and nowhere else (QEMU
  * blockjob.c, block_job_on_idle_locked; docs/interop/live-block-operations.rst). Cancelling a READY
- * mirror ends with BLOCK_JOB_COMPLETED, cancelling a running one with BLOCK_JOB_CANCELLED. Therefore
- * this listens before the command that creates the job is sent.
+ * mirror ends with BLOCK_JOB_COMPLETED, cancelling a running one with BLOCK_JOB_CANCELLED.
+ * Therefore this listens before the command that creates the job is sent.
  */
 import type { BlockJobInfo, QmpClient, QmpEvent } from 'qemu-qmp-client';
 import { Deadline, type Bounds } from '../deadline.js';
@@ -135,7 +135,8 @@ export class Mirror {
 
   /**
    * Waits for READY: from then on each write is on both disks before the guest hears of it.
-   * @throws SeedError `DRIVER_SEED_FAILED` with QEMU's words; WaitError
+   * @throws SeedError `DRIVER_SEED_FAILED` with QEMU's words
+   * @throws WaitError
    */
   async ready(options: ReadyOptions): Promise<void> {
     const { device, job } = this.source;
@@ -183,7 +184,10 @@ export class Mirror {
     this.#take('seal');
   }
 
-  /** @param bytesPerSec 0 for no limit @throws SeedError `DRIVER_SEED_FAILED` */
+  /**
+   * @param bytesPerSec 0 for no limit
+   * @throws SeedError `DRIVER_SEED_FAILED`
+   */
   async setSpeed(bytesPerSec: number, options: Bounds): Promise<void> {
     if (this.isOver) return;
     await step(
@@ -238,7 +242,7 @@ export class Mirror {
     this.#take('resume');
     const bounds = { timeoutMs: commandTimeoutMs, signal };
     await step(
-      () => this.#qmp.execute('block-job-resume', { device: this.source.job }, bounds),
+      () => this.#qmp.execute('job-resume', { id: this.source.job }, bounds),
       (words, cause) => this.#lost(`cannot be resumed: ${words}`, cause),
     );
   }
@@ -288,8 +292,9 @@ export class Mirror {
   }
 
   /**
-   * Ends the job and waits until it is gone. With `force` at once, whatever is left to copy. Without,
-   * only a READY job can be ended, both disks are equal then, and a job that failed is an error.
+   * Ends the job and waits until it is gone. With `force` at once, whatever is left to copy.
+   * Without, only a READY job can be ended, both disks are equal then, and a job that failed is an
+   * error.
    * @throws SeedError `DRIVER_SEED_FAILED`
    * @throws SeedError `DRIVER_SEED_LOST`
    * @throws WaitError
@@ -331,7 +336,10 @@ export class Mirror {
     }, options);
   }
 
-  /** Looks at the job, at each change and now and then, until it `isSo`. @throws WaitError */
+  /**
+   * Looks at the job, at each change and now and then, until it `isSo`.
+   * @throws WaitError
+   */
   async #jobUntil(
     isSo: (info: BlockJobInfo | undefined) => boolean,
     { deadline, commandTimeoutMs }: Pick<EndOptions, 'deadline' | 'commandTimeoutMs'>,
@@ -348,8 +356,9 @@ export class Mirror {
    * A job that is cancelled by force frees its bitmap of requests before it drains the disk (QEMU
    * block/mirror.c, mirror_run, immediate_exit). A guest's write under way then clears its bits in
    * freed memory: QEMU 7.2 crashed. Hence the guest is paused. A disk in an I/O thread leaves that
-   * thread with `stop` and returns with `cont`, which asserts that its jobs are paused. A job that is
-   * being cancelled never is (QEMU job.c, job_set_aio_context): there the job has to be gone first.
+   * thread with `stop` and returns with `cont`, which asserts that its jobs are paused. A job that
+   * is being cancelled never is (QEMU job.c, job_set_aio_context): there the job has to be gone
+   * first.
    */
   async #cancelSafely(options: EndOptions): Promise<void> {
     const bounds = options.deadline.options(options.commandTimeoutMs);

@@ -8,8 +8,8 @@
  *   5 delete   the replicator's nodes                 on failure the move is done all the same
  *   6 cont     if the guest ran before
  *
- * It can be asked for again after a failure, and begins where it has to: what is moved already stays
- * so, and a guest that an earlier attempt has stopped is continued at the end.
+ * It can be asked for again after a failure, and begins where it has to: what is moved already
+ * stays so, and a guest that an earlier attempt has stopped is continued at the end.
  *
  * Source: QEMU docs/COLO-FT.txt, "Secondary Failover"; the commands are in qapi/block-core.json.
  */
@@ -87,7 +87,7 @@ export class LocalMove {
     await this.#continue();
     if (leftover !== undefined) {
       const reason = qemuReason(leftover);
-      const message = `the guest uses its local files, but a node of the replicator is left: ${reason}`;
+      const message = `the guest is on its local files, but an old node is left: ${reason}`;
       const remedy = 'Ask for the move again, or delete it with blockdev-del.';
       throw new MoveError('DRIVER_MOVE_UNTIDY', message, remedy, false, { cause: leftover });
     }
@@ -134,7 +134,8 @@ export class LocalMove {
     try {
       await addNode(context, name, { driver, filename, 'node-name': name, locking: 'off' });
     } catch (cause) {
-      const message = `QEMU cannot open ${filename}, the file of ${disk.device}: ${qemuReason(cause)}`;
+      const reason = qemuReason(cause);
+      const message = `QEMU cannot open ${filename}, the file of ${disk.device}: ${reason}`;
       throw new MoveError('DRIVER_MOVE_UNDONE', message, LET_IT_WRITE, false, { cause });
     }
     // What is not deleted now has another chance at the end.
@@ -175,7 +176,10 @@ export class LocalMove {
     this.#hasStoppedGuest = false;
   }
 
-  /** Puts the old children back and takes away what was added. @throws MoveError `DRIVER_MOVE_STUCK` */
+  /**
+   * Puts the old children back and takes away what was added.
+   * @throws MoveError `DRIVER_MOVE_STUCK`
+   */
   async #undo(plans: readonly Plan[], added: readonly Plan[], first: unknown): Promise<void> {
     const context = this.#context();
     try {
@@ -192,7 +196,8 @@ export class LocalMove {
         await deleteNode(context, node);
       }
     } catch (cause) {
-      const message = `the move failed (${qemuReason(first)}), and undoing it failed: ${qemuReason(cause)}`;
+      const reasons = `${qemuReason(first)}; then: ${qemuReason(cause)}`;
+      const message = `the move failed, and undoing it failed, too: ${reasons}`;
       const remedy = 'Remove the cause, then ask for the move again. Do not use cont before.';
       const stopped = this.#hasStoppedGuest;
       throw new MoveError('DRIVER_MOVE_STUCK', message, remedy, stopped, { cause });
@@ -235,7 +240,7 @@ async function planAll(context: BlockdevContext, disks: readonly LocalDisk[]): P
   for (const disk of disks) {
     const { quorum, topNode } = await findDisk(qmp, disk.device, options);
     if (quorum === undefined) {
-      const message = `${disk.device} (node ${topNode}) has no quorum to which a local file could be added`;
+      const message = `${disk.device} (node ${topNode}) has no quorum for a local file`;
       const remedy = 'Start the secondary with a quorum on its disk.';
       throw new GraphError('DRIVER_NO_QUORUM', message, remedy);
     }

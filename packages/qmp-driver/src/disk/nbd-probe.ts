@@ -1,15 +1,19 @@
 /**
  * Does an NBD server answer at all?
  *
- * `blockdev-add` of an NBD node connects and negotiates while it holds QEMU's main loop: against a peer
- * that accepts and then says nothing, QEMU 7.2 stands still with its guest, and not even `yank` helps
- * before negotiation is done (see NOTES.md). So a server has to show its greeting here first.
+ * `blockdev-add` of an NBD node connects and negotiates while it holds QEMU's main loop: against a
+ * peer that accepts and then says nothing, QEMU 7.2 stands still with its guest, and not even
+ * `yank` helps before negotiation is done (see NOTES.md). So a server has to show its greeting here
+ * first.
  */
 import { connect, type Socket } from 'node:net';
 import { LinkError } from '../errors.js';
 import type { ServerAddress } from './disk-link.js';
 
-/** What every server sends first, two bytes of flags following (NBD proto.md, "Newstyle negotiation"). */
+/**
+ * What every server sends first, two bytes of flags following (NBD proto.md, "Newstyle
+ * negotiation").
+ */
 const GREETING = Buffer.from('NBDMAGICIHAVEOPT', 'ascii');
 const GREETING_BYTES = GREETING.length + 2;
 /** Client flags (fixed newstyle, no zeroes), then the option NBD_OPT_ABORT without data. */

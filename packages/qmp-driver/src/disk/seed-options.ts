@@ -1,25 +1,28 @@
-/** How a copy is watched, and what is told of it. */
+/** How a copy is watched, and what is reported of it. */
+
+/** How far the copy of one disk is. */
 export interface SeedProgress {
   readonly device: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
   /** The speed limit; 0 for none. */
   readonly limitBytesPerSec: number;
-  /** While the link is down: for how long it has been, and how long it is waited for. */
+  /** While the link is down: since when, and when the copy gives up. */
   readonly down?: { readonly forMs: number; readonly limitMs: number };
 }
 
 /** How to go on after the link broke. */
 export interface Reconnection {
-  /** A copy that makes no progress for so long is taken to hang on its link. */
+  /** After this long without progress a copy counts as hung on its link. */
   readonly stallMs: number;
-  /** Cuts the link, out-of-band: what hangs on it fails. */
+  /** Cuts the link, out-of-band: requests that hang on it fail. */
   readonly cut: () => Promise<void>;
-  /** Connects anew, when that can be done; calls `onWait` with each attempt. */
+  /** Connects again as soon as possible; calls `onWait` at each attempt. */
   readonly reconnect: (onWait: () => void) => Promise<void>;
   readonly limitMs: number;
 }
 
+/** Bounds of Mirror.ready(). */
 export interface ReadyOptions {
   readonly pollMs: number;
   /** The longest time without progress. */
@@ -28,6 +31,6 @@ export interface ReadyOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: SeedProgress) => void) | undefined;
   readonly reconnection?: Reconnection | undefined;
-  /** Whether all that is copied together is there: a link can break while others still copy. */
+  /** Whether all disks that are copied together are complete: a link can break until then. */
   readonly isEnough?: (() => boolean) | undefined;
 }

@@ -4,10 +4,11 @@
  *   without seedExports   mirror ──► seedNode (nbd)
  *   with seedExports      mirror ──► seedNode (raw) ──► seedLinks[n] (nbd)
  *
- * The second kind outlives its connection. An NBD node that was yanked is dead for good (QEMU block/nbd.c,
- * NBD_CLIENT_QUIT), and one whose connection broke may connect again by itself (NBD_CLIENT_CONNECTING_NOWAIT), but
- * blockdev-reopen puts another one below the raw node while the job stands still. It flushes the old one first, which
- * fails on a dead connection unless the server has not offered FLUSH.
+ * The second kind outlives its connection. An NBD node that was yanked is dead for good (QEMU
+ * block/nbd.c, NBD_CLIENT_QUIT), and one whose connection broke may connect again by itself
+ * (NBD_CLIENT_CONNECTING_NOWAIT), but blockdev-reopen puts another one below the raw node while the
+ * job stands still. It flushes the old one first, which fails on a dead connection unless the
+ * server has not offered FLUSH.
  */
 import { addNode, type BlockdevContext, deleteNode } from './blockdev.js';
 import { LinkError, SeedError, step } from '../errors.js';
@@ -18,9 +19,10 @@ import { yankAll } from '../yank.js';
 
 const RETRY_PAUSE_MS = 200;
 const PROBE_TIMEOUT_MS = 2000;
-/** A server that greets and then refuses this often does not want us back. */
+/** After this many refusals by a server that greets, the copy cannot be resumed. */
 const REFUSALS_MAX = 3;
 
+/** The nodes that one disk's mirror writes to. */
 export class SeedTarget {
   readonly #disk: DiskLink;
   readonly #isThreaded: boolean;
@@ -48,8 +50,9 @@ export class SeedTarget {
     }
     this.#current = 0;
     const [link] = namesOf(this.#disk).seedLinks;
-    // A node's next request may connect it again by itself, to the export that it was given: no data may go where a copy
-    // begins, or it would begin anew in the middle, with what was sent before lost.
+    // A node whose connection broke may connect again by itself at its next request, to the export
+    // that it was given. If that export began a copy, the copy would silently begin again in the
+    // middle, and what was sent before would be lost. So no data goes through that node.
     await addNode(context, link, this.#linkOptions(link, seedExports.begin));
     await deleteNode(context, link);
     await addNode(context, link, this.#linkOptions(link, seedExports.resume));
@@ -57,8 +60,9 @@ export class SeedTarget {
   }
 
   /**
-   * Puts a new connection in the place of a dead one, as soon as the replicator can be reached. The job stands still.
-   * @throws SeedError `DRIVER_SEED_FAILED` when the replicator does not want to go on; WaitError
+   * Replaces a dead connection, as soon as the replicator can be reached. The job is halted.
+   * @throws SeedError `DRIVER_SEED_FAILED` if the replicator refuses to go on
+   * @throws WaitError
    */
   async reconnect(context: BlockdevContext, onWait: () => void): Promise<void> {
     const { device, seedExports } = this.#disk;
@@ -66,7 +70,7 @@ export class SeedTarget {
     const fresh = namesOf(this.#disk).seedLinks[this.#current === 0 ? 1 : 0];
     for (let refusals = 0; ;) {
       onWait();
-      // Nothing of the old connection may be under way, or come back.
+      // The old connection must have no request under way, and must not connect again.
       const old = { nodes: [dead], chardevs: [], migration: false };
       await yankAll(context.qmp, old, context.commandTimeoutMs);
       const isReachable = await this.#probe(context);
@@ -89,8 +93,9 @@ export class SeedTarget {
   }
 
   /**
-   * Puts the NBD node `link` below the mirror. QEMU drains the mirror for that, but not the guest, whose writes go there
-   * too: in an I/O thread one of them met a node without a child, and QEMU 7.2 crashed.
+   * Puts the NBD node `link` below the mirror. QEMU drains the mirror for that, but not the guest,
+   * whose writes go there too: in an I/O thread one of them met a node without a child, and QEMU
+   * 7.2 crashed.
    * @throws LinkError `DRIVER_ADD_FAILED`
    */
   async swap(context: BlockdevContext, link: string): Promise<void> {
@@ -102,12 +107,15 @@ export class SeedTarget {
       () => (this.#isThreaded ? withGuestPaused(qmp, bounds, send) : send()),
       (words, cause) => {
         const message = `the mirror of ${this.#disk.device} can't be put on node ${link}: ${words}`;
-        return new LinkError('DRIVER_ADD_FAILED', message, 'Protect the VM anew.', { cause });
+        return new LinkError('DRIVER_ADD_FAILED', message, 'Protect the VM again.', { cause });
       },
     );
   }
 
-  /** Deletes what is left of the copy's own nodes. @throws LinkError `DRIVER_REMOVE_FAILED` */
+  /**
+   * Deletes what is left of the copy's own nodes.
+   * @throws LinkError `DRIVER_REMOVE_FAILED`
+   */
   async delete(context: BlockdevContext): Promise<void> {
     const { seedNode, seedLinks } = namesOf(this.#disk);
     await deleteNode(context, seedNode);
@@ -146,8 +154,8 @@ export class SeedTarget {
 function refused(device: string, cause: LinkError): SeedError {
   return new SeedError(
     'DRIVER_SEED_FAILED',
-    `the replicator does not go on with the copy of ${device}: ${cause.message}`,
-    'It was started anew, or has given the copy up: protect the VM again, from the beginning.',
+    `the replicator refuses to go on with the copy of ${device}: ${cause.message}`,
+    'It was restarted, or has given up the copy: protect the VM again, from the beginning.',
     { cause },
   );
 }

@@ -2,9 +2,10 @@ import type { QmpClient } from 'qemu-qmp-client';
 import type { Bounds } from '../deadline.js';
 
 /**
- * Has QEMU carry out a command while the guest stands still and none of its requests is under way: `stop` drains. All
- * three go out before any answer, so that the guest stands for their time alone, and does not depend on us to be
- * continued; but where there is something to wait for, `settled`, before it is. A guest that stands already is left so.
+ * Sends a command while the guest is paused and none of its requests is under way: `stop` drains
+ * the disks. `stop`, the command and `cont` are all sent before the first answer, so the pause is
+ * short, and the guest continues even if this process dies. With `settled`, `cont` waits until it
+ * resolves. A guest that is paused already stays so.
  */
 export async function withGuestPaused(
   qmp: QmpClient,
@@ -17,7 +18,7 @@ export async function withGuestPaused(
   const sent = settled === undefined ? send() : send().then(settled);
   const both = Promise.allSettled([sent, stopped]);
   if (settled !== undefined) await both;
-  // Also when the caller wants nothing any more.
+  // Without the caller's signal: the guest has to continue in any case.
   const { timeoutMs } = bounds;
   const continued = running ? qmp.execute('cont', {}, { timeoutMs }) : undefined;
   const last = Promise.allSettled([continued]);

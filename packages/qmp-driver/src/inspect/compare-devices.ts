@@ -7,13 +7,16 @@ const HOST_SIDE = new Set([
   ...['drive', 'netdev', 'chardev', 'iothread', 'audiodev', 'werror', 'rerror', 'share-rw'],
   ...['ioeventfd', 'tx', 'x-txtimer', 'x-txburst', 'account-invalid', 'account-failed', 'romfile'],
 ]);
-/** QEMU guesses these from the disk's boot sector (hw/block/hd-geometry.c), which a replica has later. */
+/**
+ * QEMU guesses these from the disk's boot sector (hw/block/hd-geometry.c), which a replica has
+ * later.
+ */
 const GUESSED = new Set(['cyls', 'heads', 'secs', 'bios-chs-trans']);
 /** What tells apart two devices of one type on one bus. */
 const POSITION = ['channel', 'scsi-id', 'lun', 'unit', 'nr', 'port', 'index', 'iobase', 'slot'];
 
 const START_AGAIN =
-  'Start the secondary with the line of `gannet check --print-secondary`, which is made from the primary.';
+  'Start the secondary with the command line that `gannet check --print-secondary` prints.';
 
 export function compareDevices(
   primary: readonly DeviceReport[],
@@ -70,7 +73,7 @@ function differences(ours: DeviceReport, theirs: DeviceReport): Finding[] {
   }
   if (ours.id !== theirs.id) {
     const [a, b] = [ours.id ?? 'no name', theirs.id ?? 'no name'];
-    const message = `${ours.type} at ${placeOf(ours)} is ${a} on the primary, ${b} on the secondary`;
+    const message = `${ours.type} at ${placeOf(ours)}: ${a} on the primary, ${b} on the secondary`;
     const remedy = 'Give it the same id on both sides, or name each in its own configuration.';
     findings.push(finding('warning', 'names-differ', message, remedy, device));
   }

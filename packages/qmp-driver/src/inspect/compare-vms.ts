@@ -86,7 +86,7 @@ function aloneFindings(secondary: VmReport): Finding[] {
     return { ...one, message: one.message.replace('this QEMU', "the secondary's QEMU") };
   });
   if (secondary.status !== 'inmigrate') {
-    const message = `the secondary does not wait for the primary: its status is ${secondary.status}`;
+    const message = `the secondary does not wait for a primary: it is ${secondary.status}`;
     const remedy = 'Start it again, with -incoming; its daemon before it.';
     findings.push(finding('error', 'secondary-not-incoming', message, remedy));
   }
@@ -130,8 +130,9 @@ function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
 }
 
 /**
- * The device state of one build can be loaded by another only if they agree on it down to their patches, which neither
- * the schema nor the machine type says: here the number, with the package's, is all that there is to compare.
+ * The device state of one build can be loaded by another only if they agree on it down to their
+ * patches, which neither the schema nor the machine type says: here the number, with the package's,
+ * is all that there is to compare.
  */
 function versionPair(primary: VmReport, secondary: VmReport): Finding[] {
   const broken = versionFindings(secondary, "the secondary's QEMU");
@@ -184,7 +185,7 @@ function machinePair(primary: VmReport, secondary: VmReport): Finding[] {
 }
 
 const START_AGAIN =
-  'Start the secondary with the line of `gannet check --print-secondary`, which is made from the primary.';
+  'Start the secondary with the command line that `gannet check --print-secondary` prints.';
 /** Their place in the file system may differ; their contents are not QMP's. */
 const HOST_FILES = new Set(['firmware', 'kernel', 'initrd', 'dtb', 'append']);
 
@@ -216,7 +217,7 @@ function sizeFindings(
     if (ours === undefined) return [];
     return wrong.map(({ what, sizeBytes }) => {
       const message = `${link.device} has ${ours} bytes, ${what} ${String(sizeBytes)}`;
-      const remedy = `Give the replica's base ${ours} bytes (\`disks[].size\`), and start the secondary again.`;
+      const remedy = `Make the base ${ours} bytes (\`disks[].size\`), and restart the secondary.`;
       return finding('error', 'disk-size-differs', message, remedy, link.device);
     });
   });
@@ -233,7 +234,7 @@ function replicaFindings(secondary: VmReport, device: string, wanted: string): F
   );
   if (!isReplica) {
     const seen = disk.leaves.map(({ driver, filename }) => `${driver} ${filename}`).join(', ');
-    const message = `the secondary's ${device} is not the replicator's export ${wanted}, but ${seen}`;
+    const message = `the secondary's ${device} is not the export ${wanted}, but ${seen}`;
     findings.push(finding('error', 'replica-not-used', message, START_AGAIN, device));
   }
   if (disk.quorum === undefined) {
@@ -243,7 +244,10 @@ function replicaFindings(secondary: VmReport, device: string, wanted: string): F
   return findings;
 }
 
-/** QEMU writes `nbd+unix:///svm?socket=…` and `nbd://host:port/svm` (block/nbd.c, nbd_refresh_filename). */
+/**
+ * QEMU writes `nbd+unix:///svm?socket=…` and `nbd://host:port/svm` (block/nbd.c,
+ * nbd_refresh_filename).
+ */
 function exportOf(filename: string): string | undefined {
   const name = /^nbd(?:\+unix)?:\/\/[^/]*\/([^?]*)/.exec(filename)?.[1];
   if (name !== undefined) return decode(name);

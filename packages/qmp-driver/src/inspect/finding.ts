@@ -6,32 +6,32 @@ const WHY = {
   'colo-broken-version': 'Its primary ends as after a migration: the guest stops, unprotected.',
   'colo-not-built': 'Without COLO the two VMs cannot run in step.',
   'driver-missing': 'The disk could not be connected to its replica.',
-  'oob-missing': 'A peer that hangs without closing could stop the guest for ever.',
+  'oob-missing': 'A peer that hangs without closing the connection could stop the guest for good.',
   'not-running': 'COLO starts from a running guest.',
-  'migration-under-way': 'QEMU does one migration at a time, and COLO is one.',
-  'disk-not-found': 'A disk that is not replicated is not there after a failover.',
-  'disk-named-twice': 'Two links of one disk would write to two replicas of different worth.',
+  'migration-under-way': 'QEMU runs one migration at a time, and COLO is a migration.',
+  'disk-not-found': 'A disk that is not replicated is missing after a failover.',
+  'disk-named-twice': 'Two links of one disk would write to two replicas that differ.',
   'no-quorum': 'A quorum cannot be put on top of a node that a running device uses.',
   'quorum-in-iothread': 'QEMU aborts, and the guest is gone.',
   'job-in-the-way': 'Seeding needs a block job of its own on this disk.',
-  'already-linked': 'The names of our nodes are taken, or a former protection was not taken away.',
-  'already-protected': 'Most of what is checked can only be seen before COLO runs.',
+  'already-linked': 'The names of our nodes are taken, or an earlier protection was not removed.',
+  'already-protected': 'Most checks are only possible before COLO runs.',
   'tcg-q35': 'QEMU under TCG aborts when COLO starts on q35.',
   'tcg-cpu-max': "Under TCG the secondary's memory is corrupted after a checkpoint with this CPU.",
   'tcg-one-cpu':
-    'Without a second one TCG leaves out barriers: all requests to a virtio disk may come to wait for good.',
+    'With a single CPU TCG leaves out barriers, and requests to a virtio disk may hang.',
   'tcg-without-shim': 'Under TCG COLO deadlocks, or loses dirty pages, without the shim.',
   'no-second-monitor': 'A QMP socket serves one client: ours keeps everybody else out.',
   // The pair
-  'secondary-absent': 'Half of what has to fit could not be compared.',
+  'secondary-absent': 'The two sides could not be compared.',
   'secondary-not-incoming': "The primary's state can only be loaded by a QEMU that waits for it.",
   'version-differs': 'The state of devices may not be understood, or be understood differently.',
   'machine-differs': "The primary's state does not fit into another machine.",
   'accelerator-differs': 'CPU state and timing differ between accelerators.',
-  'cpu-differs': 'The guest would find another CPU in the middle of its work.',
+  'cpu-differs': 'The guest would suddenly run on another CPU.',
   'memory-differs': 'The migration fails when blocks of memory differ in size.',
   'device-missing': 'The migration fails at the first device that has no counterpart.',
-  'device-extra': 'The guest would find a device after a failover of which it knows nothing.',
+  'device-extra': 'After a failover the guest would find a device that it does not know.',
   'device-differs': 'The state of a device does not fit, or the guest finds it changed.',
   'names-differ': 'The migration goes by place, but a person or a script goes by name.',
   'disk-size-differs': 'A write beyond the end of the replica would be lost.',
@@ -39,21 +39,24 @@ const WHY = {
   'secondary-no-quorum': 'After a failover the guest cannot be moved to its local file.',
   // The secondary's command line
   'device-not-derived': 'The secondary would lack a device that the primary has.',
-  'property-not-derived': 'The device might differ between both sides.',
-  'object-not-derived': 'Something that the primary was given is not known to the secondary.',
-  'drive-not-covered': 'What is not among the protected disks does not exist on the other side.',
+  'property-not-derived': 'The device may differ between the two sides.',
+  'object-not-derived': 'The secondary would lack an object that the primary has.',
+  'drive-not-covered': 'A disk that is not protected does not exist on the other side.',
   'netdev-not-derived': 'The guest would lose its network at a failover.',
   'network-doubled': 'Both guests have the same MAC address and would answer the same requests.',
   'chardev-changed': "The host's end of a port need not be the same on both sides.",
   'host-file-needed': 'The command line names a file of the host; it has to be there too.',
-  'options-unseen': 'QMP does not tell all that a QEMU was started with.',
+  'options-unseen': 'QMP does not show every option that QEMU was started with.',
 } as const;
 
+/** Codes of findings, stable. */
 export type FindingCode = keyof typeof WHY;
 
 export type Severity = 'error' | 'warning' | 'info';
 
-/** An `error` stands in the way; a `warning` takes something away; an `info` is good to know. */
+/**
+ * An `error` prevents protection; a `warning` means that something will not work; `info` is a note.
+ */
 export interface Finding<Code extends string = FindingCode> {
   readonly severity: Severity;
   /** Stable; to be compared. */
@@ -67,8 +70,10 @@ export interface Finding<Code extends string = FindingCode> {
   readonly device?: string;
 }
 
+/** All codes, in the order above. */
 export const FINDING_CODES = Object.keys(WHY) as readonly FindingCode[];
 
+/** Makes a finding; why it matters comes with the code. */
 export function finding(
   severity: Severity,
   code: FindingCode,

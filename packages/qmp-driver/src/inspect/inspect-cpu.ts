@@ -1,22 +1,30 @@
 /**
  * The CPU, as `-cpu` and `-smp` have to be told to get the same.
  *
- * QMP does not say what `-cpu MODEL,…` was given. It can be found out, since what was given also acts on
- * every CPU that query-cpu-model-expansion makes (QEMU target/i386/cpu.c):
- * - `feature=on` and `key=value` are globals of the type of MODEL. `MODEL-v1` is another type with the same
+ * QMP does not say what `-cpu MODEL,…` was given. It can be found out, since what was given also
+ * acts on every CPU that query-cpu-model-expansion makes (QEMU target/i386/cpu.c):
+ * - `feature=on` and `key=value` are globals of the type of MODEL. `MODEL-v1` is another type with
+ *   the same
  *   contents, so a difference between it and the live CPU was given.
- * - `+feature` and `-feature` are applied last, to CPUs of any type. What is on although it was asked to be
+ * - `+feature` and `-feature` are applied last, to CPUs of any type. What is on although it was
+ *   asked to be
  *   off, or off although it was asked to be on, was given so.
  */
 import { isRecord, isScalar, type QomReader, scalarsOf, textOr } from './qom.js';
 import type { Properties, Scalar, VmReport } from './vm-report.js';
 
 const TOPOLOGY = ['cpus', 'maxcpus', 'sockets', 'cores', 'threads'];
-/** Levels that a machine need not know: QEMU reports 1 for those that it does not, and may refuse to be told so. */
+/**
+ * Levels that a machine need not know: QEMU reports 1 for those that it does not, and may refuse to
+ * be told so.
+ */
 const OPTIONAL_TOPOLOGY = ['drawers', 'books', 'dies', 'clusters', 'modules'];
 /** What each CPU has for itself, or what comes of being one. */
 const NOT_FEATURES =
-  /^((apic|core|die|module|node|socket|thread)-id|realized|start-powered-off|phys-bits|ucode-rev|hv-vendor-id|hotplug.*|(unavailable|filtered)-features)$/;
+  /^((apic|core|die|module|node|socket|thread)-id|hotplug.*|(unavailable|filtered)-features)$/;
+const NOT_FEATURES_EITHER = new Set([
+  ...['realized', 'start-powered-off', 'phys-bits', 'ucode-rev', 'hv-vendor-id'],
+]);
 /** Switches that are no CPUID bits: `+` and `-` are not used with them. */
 const NOT_BITS =
   /^(hv-|kvm|x-|enforce|check|host|tcg|xen|migratable|pmu|full-|fill|cpuid-|l3|legacy|vmware|lmce)/;
@@ -35,11 +43,15 @@ export async function readCpu(
       (TOPOLOGY.includes(entry[0]) || (OPTIONAL_TOPOLOGY.includes(entry[0]) && entry[1] > 1)),
   );
   const own = await expand(qom, model);
-  const names = Object.keys(own).filter((name) => !NOT_FEATURES.test(name));
+  const names = Object.keys(own).filter(isFeature);
   const values = await qom.values(path, names);
   const flags = [...values].flatMap(([name, value]) => (value === true ? [name] : [])).sort();
   const features = await featuresGiven(qom, model, values);
   return { model, flags, topology: Object.fromEntries(topology), ...(features && { features }) };
+}
+
+function isFeature(name: string): boolean {
+  return !NOT_FEATURES.test(name) && !NOT_FEATURES_EITHER.has(name);
 }
 
 /** @returns undefined where it cannot be told */

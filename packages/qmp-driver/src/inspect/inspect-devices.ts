@@ -1,18 +1,24 @@
 /**
  * Devices and objects as they are, from QOM.
  *
- * `device-list-properties` tells what a type can be given, with the default of most; what differs from the
- * default on the live device, was given, or came out of something that was given. A copy that is given all
- * of it is the same device, also where QEMU would choose again (vectors, queues, legacy or not).
+ * `device-list-properties` tells what a type can be given, with the default of most; what differs
+ * from the default on the live device, was given, or came out of something that was given. A copy
+ * that is given all of it is the same device, also where QEMU would choose again (vectors, queues,
+ * legacy or not).
  */
 import type { PropertyInfo, QomReader } from './qom.js';
 import { isScalar } from './qom.js';
 import type { DeviceReport, ObjectReport, Scalar } from './vm-report.js';
 
 /** What QEMU puts into /machine/unattached when nobody asked for it, but a user could have. */
-const IMPLICIT =
-  /^(isa-(serial|parallel)|VGA|cirrus-vga|qxl-vga|vmware-svga|virtio-|e1000e?|rtl8139|ne2k|pcnet|ide-(hd|cd)|scsi-|usb-(?!uhci)|am53c974|lsi)/;
-/** Set by the places that a device is in, or by itself. QMP does not say which can be written: see NOTES.md. */
+const IMPLICIT = new RegExp(
+  '^(isa-(serial|parallel)|VGA|(cirrus|qxl)-vga|vmware-svga|virtio-|e1000e?|rtl8139|ne2k|pcnet|' +
+    'ide-(hd|cd)|scsi-|usb-(?!uhci)|am53c974|lsi)',
+);
+/**
+ * Set by the places that a device is in, or by itself. QMP does not say which can be written: see
+ * NOTES.md.
+ */
 const NOT_GIVEN = new Set([
   ...['addr', 'attached', 'busnr', 'realized', 'hotplugged', 'big-endian-framebuffer'],
   'guest-stats',

@@ -25,21 +25,22 @@ const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Reads a report of the VM. Some hundred small queries; the guest is not stopped.
- * @throws ColoError `DRIVER_COMMAND_FAILED`, GraphError `DRIVER_GRAPH_UNSTABLE`, WaitError: QEMU could not be asked
+ * @throws ColoError `DRIVER_COMMAND_FAILED` GraphError `DRIVER_GRAPH_UNSTABLE`, WaitError: QEMU
+ *   could not be asked
  */
 export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Promise<VmReport> {
   const qom = new QomReader(qmp, options);
   const facts = await readFacts(qmp, options);
-  const [name, uuid, kvm, colo, cpus, chardevs] = await asked(() =>
+  const [name, uuid, colo, cpus, chardevs] = await asked(() =>
     Promise.all([
       qmp.execute('query-name', {}, options),
       qmp.execute('query-uuid', {}, options),
-      qmp.execute('query-kvm', {}, options),
       qmp.execute('query-colo-status', {}, options),
       qmp.execute('query-cpus-fast', {}, options),
       qmp.execute('query-chardev', {}, options),
     ]),
   );
+  const accelerator = await readAccelerator(qmp, qom, options);
   const machine = await readMachine(qom);
   const backend = idOf(await qom.get('/machine', 'memory-backend'));
   const defaultRam = await defaultRamOf(qom, machine.type);
@@ -50,7 +51,7 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
     ...(uuid.UUID !== NO_UUID && { uuid: uuid.UUID }),
     colo,
     target,
-    accelerator: kvm.enabled ? 'kvm' : 'tcg',
+    accelerator,
     machine,
     cpu: await readCpu(qom, cpus[0]?.['qom-path'] ?? '', target),
     memory: {
@@ -62,6 +63,19 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
     netdevs: netdevsOf(await qom.ask('human-monitor-command', { 'command-line': 'info network' })),
     ...chardevsOf(chardevs),
   };
+}
+
+/** query-kvm is deprecated from 11.1 on, where query-accelerators takes its place. */
+async function readAccelerator(
+  qmp: QmpClient,
+  qom: QomReader,
+  options: QueryOptions,
+): Promise<'kvm' | 'tcg'> {
+  const answer = await qom.ask('query-accelerators');
+  const enabled = isRecord(answer) ? answer['enabled'] : undefined;
+  if (typeof enabled === 'string') return enabled === 'kvm' ? 'kvm' : 'tcg';
+  const kvm = await asked(() => qmp.execute('query-kvm', {}, options));
+  return kvm.enabled ? 'kvm' : 'tcg';
 }
 
 /** @throws as inspectVm() */
@@ -101,7 +115,8 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
 
 /**
  * The I/O thread that serves the disk: its own, or for a SCSI disk that of its controller.
- * @throws ColoError `DRIVER_COMMAND_FAILED`; WaitError
+ * @throws ColoError `DRIVER_COMMAND_FAILED`
+ * @throws WaitError
  */
 export async function iothreadOf(qom: QomReader, disk: DiskGraph): Promise<string | undefined> {
   const place = disk.names.find((name) => name.startsWith('/machine/'));
@@ -173,7 +188,9 @@ function netdevsOf(text: unknown): NetdevReport[] {
   });
 }
 
-/** `-qmp` and `-monitor` name their character devices compat_monitorN; libvirt's own is charmonitor. */
+/**
+ * `-qmp` and `-monitor` name their character devices compat_monitorN; libvirt's own is charmonitor.
+ */
 function chardevsOf(chardevs: readonly ChardevInfo[]): Pick<VmReport, 'chardevs' | 'monitors'> {
   const isMonitor = ({ label }: ChardevInfo): boolean => /^(compat_|char)?monitor|qmp/i.test(label);
   return {
@@ -188,7 +205,10 @@ function chardevsOf(chardevs: readonly ChardevInfo[]): Pick<VmReport, 'chardevs'
   };
 }
 
-/** Values of blockdev-add's `driver`: names of types are opaque, so they are followed from the command. */
+/**
+ * Values of blockdev-add's `driver`: names of types are opaque, so they are followed from the
+ * command.
+ */
 function blockdevDrivers(schema: readonly SchemaInfo[]): ReadonlySet<string> {
   const named = (name: unknown): SchemaInfo | undefined => schema.find((one) => one.name === name);
   const command = schema.find(

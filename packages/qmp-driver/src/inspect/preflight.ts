@@ -9,7 +9,10 @@ import { MIGRATION_OVER } from '../migration.js';
 import { coloBrokenIn } from '../qemu-quirks.js';
 import type { DiskReport, VmFacts } from './vm-report.js';
 
-/** @throws ColoError `DRIVER_COMMAND_FAILED`, GraphError `DRIVER_GRAPH_UNSTABLE`: QEMU could not be asked */
+/**
+ * @throws ColoError `DRIVER_COMMAND_FAILED` GraphError `DRIVER_GRAPH_UNSTABLE`: QEMU could not be
+ *   asked
+ */
 export async function inspect(
   qmp: QmpClient,
   disks: readonly DiskLink[],
@@ -45,8 +48,10 @@ export function versionFindings({ version }: VmFacts, whose: string): Finding[] 
   const { major, minor, micro } = version;
   const broken = coloBrokenIn(version);
   if (broken === undefined) return [];
-  const range = `${major}.${minor}.${broken.firstMicro} to ${major}.${minor}.${broken.fixedInMicro - 1}`;
-  const message = `${whose} ${major}.${minor}.${micro} cannot enter COLO (${range} complete an ordinary migration)`;
+  const [first, last] = [broken.firstMicro, broken.fixedInMicro - 1];
+  const range = `${major}.${minor}.${first} to ${major}.${minor}.${last}`;
+  const number = `${major}.${minor}.${micro}`;
+  const message = `${whose} ${number} cannot enter COLO (${range} complete an ordinary migration)`;
   const remedy = `Use QEMU ${major}.${minor}.${broken.fixedInMicro} or later, or 7.2.`;
   return [finding('error', 'colo-broken-version', message, remedy)];
 }
@@ -91,7 +96,7 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     seen.add(disk.device);
     const ours = nbdNodesOf(link).filter((node) => vm.nodes.includes(node));
     if (ours.length > 0) {
-      const message = `${device} is linked already, or the id ${link.id} is taken: ${ours.join(', ')}`;
+      const message = `${device} is already linked, or its id ${link.id} taken: ${ours.join(', ')}`;
       const remedy = 'Detach it first (runAlone()), or choose another id.';
       findings.push(errorOf('already-linked', device, message, remedy));
     }
@@ -102,12 +107,14 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
       findings.push(errorOf('job-in-the-way', device, message, remedy));
     }
     if (link.link !== 'mirror' && disk.iothread !== undefined) {
-      const message = `${device} has the I/O thread ${disk.iothread}: QEMU aborts when its quorum is given a child for a link ${link.link}`;
+      const message =
+        `${device} has the I/O thread ${disk.iothread}: QEMU aborts ` +
+        `when its quorum is given a child for a link ${link.link}`;
       const remedy = 'Use the link mirror, which leaves the quorum alone.';
       findings.push(errorOf('quorum-in-iothread', device, message, remedy));
     }
     if (link.link !== 'mirror' && disk.quorum === undefined) {
-      const message = `${device} (node ${disk.topNode}) has no quorum to which a link ${link.link} could be added`;
+      const message = `${device} (node ${disk.topNode}) has no quorum for a link ${link.link}`;
       const remedy = 'Use the link mirror, or start the VM with a quorum on its disk.';
       findings.push(errorOf('no-quorum', device, message, remedy));
     }

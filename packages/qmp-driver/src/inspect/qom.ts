@@ -1,4 +1,7 @@
-/** Reading QEMU's object model (docs/devel/qom.rst): answers are checked, never trusted to have a shape. */
+/**
+ * Reading QEMU's object model (docs/devel/qom.rst): answers are checked, never trusted to have a
+ * shape.
+ */
 import { QmpCommandError, type QmpClient } from 'qemu-qmp-client';
 import { ColoError, step } from '../errors.js';
 import type { QueryOptions } from '../disk/graph.js';
@@ -24,7 +27,10 @@ export class QomReader {
     private readonly options: QueryOptions,
   ) {}
 
-  /** What QEMU answers, or undefined where it refuses. @throws ColoError `DRIVER_COMMAND_FAILED`, WaitError */
+  /**
+   * What QEMU answers, or undefined where it refuses.
+   * @throws ColoError `DRIVER_COMMAND_FAILED` WaitError
+   */
   ask(command: string, args: object = {}): Promise<unknown> {
     return step(
       async () => {

@@ -1,16 +1,19 @@
 /**
- * A guest's network card in COLO: how its packets reach the secondary and are compared, and the names that this package
- * gives to what it adds to QEMU. Filters sit between a card and its back end (-netdev); QEMU runs a chain from the back
- * end to the card in the order in which filters were added, and the other way round from the card to the back end.
+ * A guest's network card in COLO: how its packets reach the secondary and are compared, and the
+ * names that this package gives to what it adds to QEMU. Filters sit between a card and its back
+ * end (-netdev); QEMU runs a chain from the back end to the card in the order in which filters were
+ * added, and the other way round from the card to the back end.
  *
- *     primary     back end ─► mirror ─────────────────────────────────► card        a copy to the secondary
- *                 back end ◄─ release ◄── colo-compare ◄── capture ◄─── card        held until both have said the same
+ *     primary
+ *       back end ─► mirror ─────────────────────────────────► card   a copy to the secondary
+ *       back end ◄─ release ◄── colo-compare ◄── capture ◄─── card   held until both sent the same
  *
- *     secondary   back end ─► wall   arrive ─► rewriter ──────────────► card        what the primary's mirror sent
- *                 back end    wall ◄─────────  leave ◄── rewriter ◄──── card        to the primary's colo-compare
+ *     secondary
+ *       back end ─► wall   arrive ─► rewriter ──────────────► card   from the primary's mirror
+ *       back end    wall ◄─────────  leave ◄── rewriter ◄──── card   to the primary's colo-compare
  *
- * Source: QEMU docs/colo-proxy.txt, docs/COLO-FT.txt, net/filter-mirror.c, net/filter-rewriter.c, net/colo-compare.c;
- * what is done otherwise here, and why, is in NOTES.md.
+ * Source: QEMU docs/colo-proxy.txt, docs/COLO-FT.txt, net/filter-mirror.c, net/filter-rewriter.c,
+ * net/colo-compare.c; what is done otherwise here, and why, is in NOTES.md.
  */
 import type { ChardevBackend, QmpClient } from 'qemu-qmp-client';
 import type { Deadline } from '../deadline.js';
@@ -21,11 +24,18 @@ import type { ServerAddress } from '../disk/disk-link.js';
 export interface ComparedCard {
   /** Id of its back end (-netdev), the same on both sides. */
   readonly netdev: string;
-  /** Where the secondary's QEMU takes the packets for the guest: it listens, the primary's connects. */
+  /**
+   * Where the secondary's QEMU takes the packets for the guest: it listens, the primary's connects.
+   */
   readonly mirror: ServerAddress;
-  /** Where the secondary's QEMU hands over its guest's packets: it listens, the primary's connects. */
+  /**
+   * Where the secondary's QEMU hands over its guest's packets: it listens, the primary's connects.
+   */
   readonly compare: ServerAddress;
-  /** A packet that only one of the guests has sent waits so long, then there is a checkpoint. Default 1000. */
+  /**
+   * A packet that only one of the guests has sent waits so long, then there is a checkpoint.
+   * Default 1000.
+   */
   readonly compareTimeoutMs?: number | undefined;
 }
 
@@ -59,7 +69,10 @@ export function chardevsOf({ netdev }: ComparedCard) {
   };
 }
 
-/** The names of all sockets that filters of these cards can have. A peer that takes nothing hangs QEMU. */
+/**
+ * The names of all sockets that filters of these cards can have. A peer that takes nothing hangs
+ * QEMU.
+ */
 export function chardevNames(cards: readonly ComparedCard[]): string[] {
   return cards.flatMap((card) => Object.values(chardevsOf(card)));
 }
@@ -116,7 +129,8 @@ export async function addObject(
 }
 
 /**
- * Removes what is there of these, in this order; objects first, since they use the character devices.
+ * Removes what is there of these, in this order; objects first, since they use the character
+ * devices.
  * @throws NetworkError `DRIVER_NETWORK_STUCK`: with the first error, after all has been tried
  */
 export async function removeAll(

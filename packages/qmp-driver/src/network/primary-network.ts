@@ -1,11 +1,11 @@
 /**
  * The primary's side of a network card in COLO.
  *
- *   connect   before COLO: colo-compare and its connections. The guest's packets go straight out still, since nothing
- *             would let them go before there is a secondary to compare them with.
- *   join      in COLO: the guest's packets take the way through colo-compare from here on. Those that were sent before
- *             have not reached the secondary: only the next checkpoint makes both alike again.
- *   leave     at any time: what is held goes out, and everything is as it was.
+ *   connect   before COLO: makes colo-compare and its connections. The guest's packets still go
+ *             straight out, since there is no secondary yet to compare them with.
+ *   join      in COLO: leads the guest's packets through colo-compare. Packets that were sent
+ *             earlier have not reached the secondary; the next checkpoint makes both equal again.
+ *   leave     at any time: sends what is held, and removes everything.
  */
 import { randomUUID } from 'node:crypto';
 import type { ChardevBackend } from 'qemu-qmp-client';
@@ -24,12 +24,16 @@ import {
 const COMPARE_TIMEOUT_MS = 1000;
 /** Packets may then wait for a quarter longer than they should. */
 const SCANS_PER_TIMEOUT = 4;
-/** QEMU takes the length of the virtio header from the back end, 0 without one: right for every card. */
+/**
+ * QEMU takes the length of the virtio header from the back end, 0 without one: right for every
+ * card.
+ */
 const HEADERS = { vnet_hdr_support: true };
 
 /**
  * Whether the back ends take filters at all: those with vhost, or with several queues, do not.
- * @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED`
+ * @throws WaitError
  */
 export async function probeNetwork(
   context: NetworkContext,
@@ -44,7 +48,10 @@ export async function probeNetwork(
   }
 }
 
-/** @throws NetworkError `DRIVER_NETWORK_REFUSED`, and takes back what it did; WaitError */
+/**
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED` and takes back what it did
+ * @throws WaitError
+ */
 export async function connectNetwork(
   context: NetworkContext,
   cards: readonly ComparedCard[],
@@ -92,9 +99,11 @@ function loopback(name: string, server: boolean): ChardevBackend {
 }
 
 /**
- * At the end of the chain: behind the rewriter of a card whose VM was a secondary once. Connections from before that
- * failover then have the guest's own sequence numbers here, as the new secondary knows them.
- * @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError
+ * At the end of the chain: behind the rewriter of a card whose VM was a secondary once. Connections
+ * from before that failover then have the guest's own sequence numbers here, as the new secondary
+ * knows them.
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED`
+ * @throws WaitError
  */
 export async function joinNetwork(
   context: NetworkContext,
@@ -116,7 +125,11 @@ export async function joinNetwork(
   }
 }
 
-/** The cards whose packets go through colo-compare. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
+/**
+ * The cards whose packets go through colo-compare.
+ * @throws NetworkError `DRIVER_NETWORK_STUCK`
+ * @throws WaitError
+ */
 export async function joinedNetwork(
   context: NetworkContext,
   cards: readonly ComparedCard[],
@@ -135,7 +148,11 @@ export async function joinedNetwork(
   return cards.filter((card) => there.some(({ name }) => name === objectsOf(card).capture));
 }
 
-/** Harmless when there is nothing. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
+/**
+ * Harmless when there is nothing.
+ * @throws NetworkError `DRIVER_NETWORK_STUCK`
+ * @throws WaitError
+ */
 export async function leaveNetwork(
   context: NetworkContext,
   cards: readonly ComparedCard[],

@@ -1,11 +1,12 @@
 /**
  * The secondary's side of a network card in COLO.
  *
- *   prepare   while it waits for its primary: it listens, and no packet passes between its guest and its own back end
- *   open      after the failover: its back end is the guest's network now, and learns so
+ *   prepare   while it waits for its primary: listens, and lets no packet pass between its guest
+ *             and its own back end
+ *   open      after the failover: connects the guest to its own back end, and announces it there
  *
- * The rewriter stays for good: connections that began after the last checkpoint have other sequence numbers in this
- * guest than the client knows.
+ * The rewriter stays for good: connections that began after the last checkpoint have other sequence
+ * numbers in this guest than the client knows.
  */
 import { NetworkError, step } from '../errors.js';
 import {
@@ -21,10 +22,16 @@ import {
 
 /** See primary-network.ts. */
 const HEADERS = { vnet_hdr_support: true };
-/** Gratuitous packets with the guest's addresses, so that switches know where it is: five within a second. */
+/**
+ * Gratuitous packets with the guest's addresses, so that switches know where it is: five within a
+ * second.
+ */
 const ANNOUNCEMENTS = { initial: 50, max: 250, rounds: 5, step: 50 };
 
-/** @throws NetworkError `DRIVER_NETWORK_REFUSED`; WaitError */
+/**
+ * @throws NetworkError `DRIVER_NETWORK_REFUSED`
+ * @throws WaitError
+ */
 export async function prepareNetwork(
   context: NetworkContext,
   cards: readonly ComparedCard[],
@@ -55,7 +62,11 @@ export async function prepareNetwork(
   }
 }
 
-/** Harmless when repeated. @throws NetworkError `DRIVER_NETWORK_STUCK`; WaitError */
+/**
+ * Harmless when repeated.
+ * @throws NetworkError `DRIVER_NETWORK_STUCK`
+ * @throws WaitError
+ */
 export async function openNetwork(
   context: NetworkContext,
   cards: readonly ComparedCard[],

@@ -126,7 +126,8 @@ describe('disks', () => {
       },
     );
     expect(values('-blockdev').slice(2)).toEqual([
-      'driver=nbd,node-name=svm1,server.type=inet,server.host=127.0.0.1,server.port=10809,export=b-svm',
+      'driver=nbd,node-name=svm1,' +
+        'server.type=inet,server.host=127.0.0.1,server.port=10809,export=b-svm',
       'driver=quorum,node-name=quorum1,children.0=svm1,vote-threshold=1,read-pattern=fifo',
     ]);
     expect(values('-device')[1]).toBe('driver=virtio-blk-pci,bus=pci.0,addr=0x05.0,drive=quorum1');

@@ -32,7 +32,7 @@ function listen(onSocket: (socket: Socket) => void, where: string | number): Pro
 
 const GREETING = Buffer.from('NBDMAGICIHAVEOPT\u0000\u0003', 'latin1');
 
-test('a server that greets, byte by byte, is fine; it hears NBD_OPT_ABORT and the end', async () => {
+test('a server that greets byte by byte is fine; it gets NBD_OPT_ABORT and the end', async () => {
   const heard = new Promise<string>((resolve) => {
     void listen((socket) => {
       let text = '';

@@ -58,15 +58,15 @@ const CASES: readonly Case[] = [
   // The primary
   {
     what: 'the range that cannot enter COLO',
-    primary: { version: { ...version, major: 10, minor: 0, micro: 12 } },
-    secondary: { version: { ...version, major: 10, minor: 0, micro: 12 } },
+    primary: { version: { ...version, major: 10, minor: 0, micro: 6 } },
+    secondary: { version: { ...version, major: 10, minor: 0, micro: 6 } },
     finds: ['error colo-broken-version', 'error colo-broken-version'],
-    says: '10.0.0 to 10.0.12',
+    says: '10.0.0 to 10.0.6',
   },
   {
     what: 'the release after it',
-    primary: { version: { ...version, major: 10, minor: 0, micro: 13 } },
-    secondary: { version: { ...version, major: 10, minor: 0, micro: 13 } },
+    primary: { version: { ...version, major: 10, minor: 0, micro: 7 } },
+    secondary: { version: { ...version, major: 10, minor: 0, micro: 7 } },
     finds: [],
   },
   {

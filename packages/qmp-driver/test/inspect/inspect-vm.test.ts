@@ -115,7 +115,8 @@ function serveQom({ qemu }: FakeVm, objects: Objects): void {
   qemu.reply(
     'human-monitor-command',
     'nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n' +
-      ' \\ net0: index=0,type=tap,ifname=tap0,script=no\r\nnet1: index=0,type=user,net=10.0.2.0\r\n',
+      ' \\ net0: index=0,type=tap,ifname=tap0,script=no\r\n' +
+      'net1: index=0,type=user,net=10.0.2.0\r\n',
   );
   qemu.on('qom-get', ({ arguments: { path, property } }) => {
     const object = objects[String(path)] ?? {};
@@ -252,6 +253,15 @@ describe('inspectVm', () => {
     await inspectVm(qmp);
     const reading = /^(query-|qom-(get|list)|qmp_cap|device-list|x-debug-query|human-monitor)/;
     expect(vm.commands().filter((command) => !reading.test(command))).toEqual([]);
+  });
+
+  test.each([
+    ['kvm', 'kvm'],
+    ['tcg', 'tcg'],
+  ])('the accelerator of a QEMU that has query-accelerators: %s', async (enabled, expected) => {
+    vm.qemu.reply('query-accelerators', { enabled, present: ['tcg', 'kvm'] });
+    expect((await inspectVm(qmp)).accelerator).toBe(expected);
+    expect(vm.commands()).not.toContain('query-kvm');
   });
 
   test('QEMU that does not answer', async () => {

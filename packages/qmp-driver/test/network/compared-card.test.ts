@@ -80,7 +80,7 @@ describe('the primary', () => {
     ]);
   });
 
-  test('connects to where the secondary listens, and to itself by names that nobody guesses', async () => {
+  test('connects to where the secondary listens, and to itself by random names', async () => {
     await connectNetwork(context, [LINK]);
     const backends = new Map(sent('chardev-add').map((args) => [args['id'], args['backend']]));
     expect(backends.get('gannet-mirrored-net0')).toMatchObject({
@@ -157,7 +157,7 @@ describe('the primary', () => {
 });
 
 describe('the secondary', () => {
-  test('has a wall before its own back end until the failover, and keeps the rewriter', async () => {
+  test('has a wall before its back end until the failover, and keeps the rewriter', async () => {
     await prepareNetwork(context, [LINK]);
     expect(objects.slice(1)).toEqual([
       'gannet-wall-net0',
@@ -172,7 +172,7 @@ describe('the secondary', () => {
     expect(sent('announce-self')).toHaveLength(1);
   });
 
-  test('can be prepared again by a daemon that was started anew', async () => {
+  test('can be prepared again by a restarted daemon', async () => {
     await prepareNetwork(context, [LINK]);
     await prepareNetwork(context, [LINK]);
     expect(objects).toHaveLength(5);

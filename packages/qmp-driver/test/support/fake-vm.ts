@@ -36,7 +36,8 @@ function stoppedBy(device: string): object {
 
 /**
  * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
- * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without quorum.
+ * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without
+ * quorum.
  */
 export class FakeVm {
   readonly qemu: FakeQemu;
@@ -271,8 +272,8 @@ export class FakeVm {
       this.#job(String(args['device'])).speed = Number(args['speed']);
       return DONE;
     });
-    qemu.on('block-job-resume', ({ arguments: args }) => {
-      this.#job(String(args['device'])).ioStatus = 'ok';
+    qemu.on('job-resume', ({ arguments: args }) => {
+      this.#job(String(args['id'])).ioStatus = 'ok';
       return DONE;
     });
     qemu.on('block-job-cancel', ({ arguments: args }) => {

@@ -6,14 +6,14 @@ import type { MemoryLimits } from '../replica-options.js';
 import { bufferBytesOf, type Disk } from './disk.js';
 import { Spill } from './spill.js';
 
-/** What a replica's memory is kept within, and what is done about it. */
+/** The limits of a replica's buffers, and what happens near them. */
 export interface BufferBudgetOptions {
   readonly pool: SlabPool;
   readonly disks: readonly Disk[];
   readonly limits: MemoryLimits;
-  /** Where pages go when memory runs short; undefined if none shall. */
+  /** Where pages go when memory runs short; undefined without `spill`. */
   readonly spillFile: SpillFile | undefined;
-  /** Whether the buffers are still worth a spill. */
+  /** Whether the buffers are still needed. */
   readonly isSpillWanted: () => boolean;
   /** Why nothing can be spilled, whenever that changes; undefined when it works again. */
   readonly onSpillTrouble: (error: SpillError | undefined) => void;

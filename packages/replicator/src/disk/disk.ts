@@ -13,26 +13,31 @@ import { OpenEpoch } from './open-epoch.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
 
-/** A closed epoch of one disk, on its way to the base; one that was too large for memory is several with one number. */
+/**
+ * A closed epoch of one disk, to be written to the base. One that was partly spilled while it was
+ * open is several, with the same number.
+ */
 export interface CommittedEpoch {
   readonly epoch: number;
   readonly overlay: Overlay;
-  /** Settles when no read that began before this epoch's commit is still reading the base. */
+  /** Settles when no read from before this epoch's commit is still reading the base. */
   readonly earlierReadsDone: Promise<void>;
 }
 
+/** Pages that a commit or failover kept and dropped. */
 export interface CommitCounts {
   readonly committedPages: number;
   readonly droppedPages: number;
 }
 
-/** Memory of the open epochs and of what is committed, tables included; what is in a spill file does not count. */
+/** Memory of the open and the committed epochs, with tables, but without what is spilled. */
 export interface BufferBytes {
   readonly primary: number;
   readonly secondary: number;
   readonly committed: number;
 }
 
+/** The memory of several disks together. */
 export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
   const sum = (bytesOf: (disk: Disk) => number): number =>
     disks.reduce((total, disk) => total + bytesOf(disk), 0);
@@ -49,7 +54,8 @@ export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
  *     SVM's view:   secondary (S)  over  committed, newest first  over  base
  *     PVM's view:   primary (P)    over  committed, newest first  over  base
  *
- * Everything but reading the base, or the spill file, is synchronous, so a commit can't find a request half done.
+ * Everything but reading the base or the spill file is synchronous, so a commit never happens in
+ * the middle of a request.
  */
 export class Disk {
   readonly #primary: OpenEpoch;
@@ -57,7 +63,7 @@ export class Disk {
   /** Oldest first. */
   #committed: CommittedEpoch[] = [];
   #baseReads = new BaseReads();
-  /** The layers that were read last, or none: most reads find them unchanged. */
+  /** The layers of the last read, or none: for most reads they have not changed. */
   #layers: readonly Overlay[] = [];
 
   constructor(
@@ -73,12 +79,12 @@ export class Disk {
     return this.base.sizeBytes;
   }
 
-  /** What takes the primary's writes. */
+  /** The overlay that takes the primary's writes. */
   get primary(): Overlay {
     return this.#primary.top;
   }
 
-  /** What takes the SVM's writes. */
+  /** The overlay that takes the SVM's writes. */
   get secondary(): Overlay {
     return this.#secondary.top;
   }
@@ -100,7 +106,7 @@ export class Disk {
     return [this.#primary, this.#secondary];
   }
 
-  /** Parts of the open epochs that are not written any more, oldest first. */
+  /** Parts of the open epochs that are no longer written to, oldest first. */
   get frozenParts(): readonly Overlay[] {
     return [...this.#primary.parts, ...this.#secondary.parts];
   }
@@ -113,14 +119,14 @@ export class Disk {
     return this.committedBytesOf(() => true);
   }
 
-  /** Of those epochs alone. */
+  /** Memory of the committed epochs that `isMeant` picks. */
   committedBytesOf(isMeant: (epoch: CommittedEpoch) => boolean): number {
     let bytes = 0;
     for (const epoch of this.#committed) if (isMeant(epoch)) bytes += epoch.overlay.memoryBytes;
     return bytes;
   }
 
-  /** P becomes committed state, S is dropped. Takes the same time however many pages there are. */
+  /** P becomes committed state, S is dropped. Takes the same time for any number of pages. */
   commit(epoch: number): CommitCounts {
     const counts = {
       committedPages: this.#primary.pageCount,
@@ -131,7 +137,7 @@ export class Disk {
     return counts;
   }
 
-  /** P is dropped, S becomes committed state: from here on the SVM's disk is the disk. */
+  /** P is dropped, S becomes committed state: from now on the SVM's disk is the disk. */
   failOver(epoch: number): CommitCounts {
     const counts = {
       committedPages: this.#secondary.pageCount,
@@ -151,7 +157,7 @@ export class Disk {
    * Merges neighbours among the committed epochs into the older one, which then has the number of
    * the newer. Synchronous, so large ones are left alone.
    *
-   * @param from how many of the oldest are left as they are
+   * @param from how many of the oldest epochs are left as they are
    * @param mayMerge whether an epoch may be merged with its neighbour
    */
   mergeCommitted(from: number, mayMerge: (epoch: CommittedEpoch) => boolean): void {
@@ -176,7 +182,7 @@ export class Disk {
     this.#committed = merged;
   }
 
-  /** Removes epochs that the base holds by now; they must be the oldest. */
+  /** Removes the oldest epochs, which the base holds by now. */
   forget(count: number): void {
     this.#layers = [];
     for (const { overlay } of this.#committed.splice(0, count)) overlay.release();
@@ -195,7 +201,7 @@ export class Disk {
     this.#secondary.drop();
   }
 
-  /** Fills `target` from `top` over committed over base; a promise only when base or spill file have to be read. */
+  /** Fills `target` with the view of `top`; a promise only if base or spill file must be read. */
   read(top: Overlay, offset: number, target: Uint8Array): void | Promise<void> {
     const layers = this.#layersUnder(top);
     if (isSpilled(layers, offset, target.length)) {
@@ -235,7 +241,10 @@ export class Disk {
     return this.#readLater(layers, baseFrom, part, baseFrom, baseTo);
   }
 
-  /** What read() would give, where it lies in memory; undefined where it does not, or in too many pieces. */
+  /**
+   * What read() would give, as pieces of memory; undefined if it is not all in memory, or in too
+   * many pieces.
+   */
   view(top: Overlay, offset: number, length: number): ReadView | undefined {
     const layers = this.#layersUnder(top);
     const end = offset + length;
@@ -255,7 +264,7 @@ export class Disk {
     return { pieces, release };
   }
 
-  /** Extents of the view with `top`, from `offset` on: the longest correct first one, up to `offset + length`. */
+  /** The first extent of the view of `top` at `offset`: the longest correct one up to `length`. */
   extent(top: Overlay, offset: number, length: number): Extent {
     const layers = this.#layersUnder(top);
     const end = offset + length;
@@ -276,7 +285,7 @@ export class Disk {
     return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
   }
 
-  /** The view with `top`, newest layer first. Not changed once made: a read of the base holds on to it. */
+  /** The view of `top`, newest layer first. Never changed: a read of the base keeps it. */
   #layersUnder(top: Overlay): readonly Overlay[] {
     if (this.#layers[0] !== top) {
       const { parts } = top === this.#primary.top ? this.#primary : this.#secondary;
@@ -286,7 +295,7 @@ export class Disk {
     return this.#layers;
   }
 
-  /** @param baseFrom with baseTo: what the base has to be read for; -1 for nothing */
+  /** @param baseFrom with baseTo: the range to read from the base; -1 for none */
   async #readLater(
     layers: readonly Overlay[],
     offset: number,
@@ -316,7 +325,7 @@ export class Disk {
         overlay.release();
         continue;
       }
-      // Only here: an epoch that is never written back could not make anybody wait for the reads before it.
+      // Only for epochs that will be written back: nobody waits for reads before any other.
       const earlierReads = this.#baseReads;
       this.#baseReads = new BaseReads();
       this.#committed.push({ epoch, overlay, earlierReadsDone: earlierReads.whenDone() });
@@ -324,14 +333,14 @@ export class Disk {
   }
 }
 
-/** Largest epoch that is merged into its neighbour, 4 MiB: copied in about a millisecond. */
+/** Largest epoch that is merged into its neighbour: 4 MiB, copied in about a millisecond. */
 const MERGED_PAGES_MAX = 1024;
-/** At least, on average: a piece pins its whole slab. */
+/** Least average size of the pieces of a view: each pins its whole slab. */
 const VIEW_PIECE_BYTES = SLAB_BYTES / 4;
-/** So far is looked page by page for the end of an extent: the event loop has other things to do. */
+/** How far the end of an extent is searched page by page, so as not to block the event loop. */
 const EXTENT_WALK_BYTES = 256 * 1024 * 1024;
 
-/** Reads of the base that are under way: write-back of an epoch waits for those that began before its commit. */
+/** Reads of the base under way: write-back of an epoch waits for those from before its commit. */
 class BaseReads {
   #count = 0;
   #done: (() => void) | undefined;

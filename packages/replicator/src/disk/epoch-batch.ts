@@ -6,7 +6,7 @@ import { allDone } from '../io-errors.js';
 /** Longest single write to a base. */
 const WRITE_BYTES_MAX = 1024 * 1024;
 
-/** One write to one base image. Doing it twice does no harm. */
+/** One write to one base image. It may be repeated. */
 export interface BaseWrite {
   readonly disk: string;
   readonly offset: number;
@@ -15,9 +15,10 @@ export interface BaseWrite {
 }
 
 /**
- * All epochs that were committed when it was taken, merged: the latest version of each page, by disk and offset.
- * Its runs overlap nowhere, so they may be written in any order and several at once, but a batch must be finished before the next is begun:
- * that is what keeps an old epoch from being written over a new one.
+ * All epochs that were committed when the batch was taken, merged: the latest version of each page,
+ * by disk and offset. Its writes don't overlap, so they may be done in any order and concurrently.
+ * But a batch must be finished before the next one is begun: otherwise an old epoch could overwrite
+ * a newer one.
  */
 export class EpochBatch {
   readonly epochs: readonly number[];
@@ -27,19 +28,19 @@ export class EpochBatch {
     private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
     private readonly whenEnded: (isWritten: boolean) => void,
     private readonly earlier: Promise<void> = Promise.resolve(),
-    /** The replica is worth nothing any more: nothing has to be written. */
+    /** Whether the replica was given up: then nothing has to be written. */
     private readonly isGivenUp = (): boolean => false,
   ) {
     const numbers = parts.flatMap(({ epochs }) => epochs.map(({ epoch }) => epoch));
     this.epochs = [...new Set(numbers)].sort((a, b) => a - b);
   }
 
-  /** How many of the disk's epochs it holds, from the oldest on. */
+  /** How many of the disk's epochs the batch holds, from the oldest on. */
   heldEpochs(disk: Disk): number {
     return this.parts.find((part) => part.disk === disk)?.epochs.length ?? 0;
   }
 
-  /** Waits until nothing that must not see the new contents is still reading the base, and what came before is synced. */
+  /** Waits until earlier writes are synced, and no read that must see the old contents is left. */
   async ready(): Promise<void> {
     await this.earlier;
     for (const { epochs } of this.parts) {
@@ -47,7 +48,7 @@ export class EpochBatch {
     }
   }
 
-  /** Begins anew each time it is called. */
+  /** All writes of the batch; each call begins with the first. */
   *runs(): Generator<BaseWrite> {
     this.#lossesBefore = this.#losses();
     for (const { disk, epochs } of this.parts) {
@@ -59,7 +60,11 @@ export class EpochBatch {
     }
   }
 
-  /** Puts what was written on stable storage. */
+  /**
+   * Puts what was written on stable storage.
+   *
+   * @throws BaseImageError REPLICA_BASE_IO if it failed, or if a base lost some of it
+   */
   async sync(): Promise<void> {
     await allDone(this.parts.map(({ disk }) => disk.base.sync()));
     const losses = this.#losses();
@@ -77,13 +82,13 @@ export class EpochBatch {
     return this.parts.map(({ disk }) => disk.base.losses);
   }
 
-  /** Everything is written: the memory can go. */
+  /** Everything is on stable storage: releases the memory. */
   finish(): void {
     for (const { disk, epochs } of this.parts) disk.forget(epochs.length);
     this.whenEnded(true);
   }
 
-  /** None of its writes is under way any more, and not all were done: the next batch takes its epochs again. */
+  /** Not all was written, and no write is under way: the next batch takes the epochs again. */
   abandon(): void {
     this.whenEnded(false);
   }

@@ -1,7 +1,7 @@
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES, SECTOR_BYTES } from '../memory/slab-pool.js';
 
-// What several overlays hold of a range of a disk. Layers are given newest first.
+// What several overlays hold of a range of a disk. Layers are passed newest first.
 
 /** Whether some of what the layers hold of the range is in a spill file. */
 export function isSpilled(layers: readonly Overlay[], offset: number, length: number): boolean {
@@ -11,7 +11,7 @@ export function isSpilled(layers: readonly Overlay[], offset: number, length: nu
   return false;
 }
 
-/** Copies what the layers hold of a range over `target`; a promise only where some of it is in a spill file. */
+/** Copies what the layers hold of a range over `target`; a promise only if some is spilled. */
 export function applyOver(
   layers: readonly Overlay[],
   offset: number,
@@ -38,7 +38,7 @@ async function applyLater(
   }
 }
 
-/** Of bytes [from, to) of one page that the layers have in memory. */
+/** Copies what the layers have in memory of bytes [from, to) of one page. */
 export function applyAll(
   layers: readonly Overlay[],
   page: number,
@@ -70,7 +70,7 @@ export function coversAll(
   return false;
 }
 
-/** The smallest range that has in it all that the layers do not hold; [-1, -1] where they hold everything. */
+/** The smallest range with everything that the layers don't hold; [-1, -1] if they hold it all. */
 export function uncovered(
   layers: readonly Overlay[],
   offset: number,
@@ -92,8 +92,8 @@ export function uncovered(
 }
 
 /**
- * Whole pages from `page` on where they lie, as many as one layer holds in a row with nothing of a newer layer over
- * them. Undefined where the first one is not to be had so simply.
+ * The memory of whole pages from `page` on, as many as one layer holds in a row without anything of
+ * a newer layer over them. Undefined if not even the first page can be had so.
  */
 export function wholePages(
   layers: readonly Overlay[],
@@ -110,6 +110,7 @@ export function wholePages(
   return undefined;
 }
 
+/** Whether any layer holds something of the page at `offset`. */
 export function touched(layers: readonly Overlay[], offset: number): boolean {
   const page = Math.floor(offset / PAGE_BYTES);
   return layers.some((layer) => layer.touches(page));

@@ -3,32 +3,35 @@ import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES } from '../memory/slab-pool.js';
 import { RangeSet } from '../range-set.js';
 
-/** A stretch of a disk that one or more epochs changed. Offsets and lengths in bytes. */
+/** A range of a disk that one or more epochs changed. Offsets and lengths in bytes. */
 export type Run =
-  /** Nothing to write: the work until the next run is cut in pieces, between which the event loop may have its turn. */
+  /** Nothing to write: a place to let the event loop run before the next run is found. */
   | { readonly kind: 'pause'; readonly offset: 0; readonly length: 0 }
   | { readonly kind: 'zero'; readonly offset: number; readonly length: number }
   | {
       readonly kind: 'data';
       readonly offset: number;
       readonly length: number;
-      /** Fills the first `length` bytes of `target`; a promise only where some of it is in a spill file. */
+      /** Fills the first `length` bytes of `target`; a promise only if some is spilled. */
       copyTo(target: Uint8Array): void | Promise<void>;
     };
 
-/** So many pages are sorted at a time, at most. */
+/** Most pages that are sorted at a time. */
 const BUCKET_PAGES = 4096;
-/** So many are looked at between two pauses. */
+/** Pages that are looked at between two pauses. */
 const SLICE_PAGES = 16_384;
-/** Longest run of zeros by default: a base may write it byte by byte, and can't be stopped half-way. */
+/**
+ * Longest run of zeros by default: a base may write it byte by byte, and can't be stopped half-way.
+ */
 const ZERO_BYTES_MAX = 64 * 1024 * 1024;
 const PAUSE: Run = { kind: 'pause', offset: 0, length: 0 };
-/** In place of a page: time for a pause. */
+/** In place of a page number: a pause is due. */
 const YIELD = -1;
 
 /**
- * What some epochs together changed: zeros first, then data by ascending offset, neighbours coalesced up to `maxBytes`.
- * Where epochs overlap the latest wins, so no byte is in two runs and they may be written in any order.
+ * What some epochs together changed: zeros first, then data by ascending offset, with neighbours
+ * joined up to `maxBytes`. Where epochs overlap the latest wins, so no byte is in two runs, and
+ * they may be written in any order.
  *
  * @param layers oldest first
  * @param maxBytes longest run of data
@@ -64,7 +67,7 @@ export function* runsOf(
   if (runStart >= 0) yield wholePages(layers, runStart, runEnd);
 }
 
-/** What was zeroed, less the pages that are written as data. */
+/** What was zeroed, without the pages that are written as data. */
 function* zeroRuns(layers: readonly Overlay[]): Generator<Run> {
   const zeroed = new RangeSet();
   for (const layer of layers) for (const [start, end] of layer.zeroRuns()) zeroed.add(start, end);
@@ -90,7 +93,7 @@ function zeroRun(start: number, end: number): Run {
   return { kind: 'zero', offset: start * PAGE_BYTES, length: (end - start) * PAGE_BYTES };
 }
 
-/** A run of zeros in pieces of at most `maxBytes`; a pause as it is. */
+/** A run of zeros in pieces of at most `maxBytes`; a pause is left as it is. */
 function* cutZeros(run: Run, maxBytes: number): Generator<Run> {
   const { kind, offset, length } = run;
   if (kind !== 'zero' || length <= maxBytes) {
@@ -102,7 +105,7 @@ function* cutZeros(run: Run, maxBytes: number): Generator<Run> {
   }
 }
 
-/** Pages that have to be written as data, ascending: all that have a slot and were not zeroed as a whole since. */
+/** Pages to write as data, ascending: those with a slot that were not zeroed as a whole since. */
 function* dataPages(layers: readonly Overlay[]): Generator<number> {
   let isFirst = true;
   for (const bucket of bucketsOf(layers)) {
@@ -121,8 +124,9 @@ function* dataPages(layers: readonly Overlay[]): Generator<number> {
 }
 
 /**
- * The pages that have a slot, in buckets by ascending number, each in any order; undefined for a pause. To sort a million
- * pages at once would keep the event loop for a second: a bucket is sorted when write-back has come to it.
+ * The pages with a slot, in buckets of ascending numbers, unsorted within a bucket; undefined for a
+ * pause. Sorting a million pages at once would block the event loop for a second, so a bucket is
+ * sorted when write-back has reached it.
  */
 function* bucketsOf(layers: readonly Overlay[]): Generator<Float64Array | undefined> {
   const pages = new Float64Array(layers.reduce((sum, layer) => sum + layer.pageCount, 0));
@@ -140,7 +144,7 @@ function* bucketsOf(layers: readonly Overlay[]): Generator<Float64Array | undefi
   yield* buckets(pages);
 }
 
-/** A distribution sort; what does not fit a bucket, because it lies close together, is distributed again. */
+/** A distribution sort; a bucket that is too large, because pages lie close, is split again. */
 function* buckets(pages: Float64Array): Generator<Float64Array | undefined> {
   const count = pages.length;
   if (count <= BUCKET_PAGES) {
@@ -156,7 +160,7 @@ function* buckets(pages: Float64Array): Generator<Float64Array | undefined> {
     }
     yield undefined;
   }
-  // Several epochs, and one page.
+  // One page, in several epochs.
   if (lowest === highest) {
     yield pages.subarray(0, 1);
     return;
@@ -204,7 +208,7 @@ function wholePages(layers: readonly Overlay[], start: number, end: number): Run
   };
 }
 
-/** A page that the epochs hold in parts: only those parts are written, the base keeps the rest. */
+/** A page that the epochs hold in parts: only these are written, the base keeps the rest. */
 function* partsOfPage(layers: readonly Overlay[], page: number): Generator<Run> {
   const held = new RangeSet();
   for (const layer of layers) layer.forEachRunIn(page, (start, end) => held.add(start, end));

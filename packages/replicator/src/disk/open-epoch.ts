@@ -2,8 +2,9 @@ import { Overlay } from '../memory/overlay.js';
 import type { SlabPool } from '../memory/slab-pool.js';
 
 /**
- * What one side has written to one disk since the last checkpoint. Usually one overlay; where memory runs short, the one
- * being written on top of others that are not written any more, and may be in the spill file.
+ * What one side has written to one disk since the last checkpoint. Usually one overlay. If memory
+ * runs short, the one that takes the writes is on top of others, which no longer change and may be
+ * in the spill file.
  */
 export class OpenEpoch {
   #top: Overlay;
@@ -13,17 +14,17 @@ export class OpenEpoch {
     this.#top = new Overlay(pool);
   }
 
-  /** Takes the writes. */
+  /** The overlay that takes the writes. */
   get top(): Overlay {
     return this.#top;
   }
 
-  /** What is under it, oldest first. */
+  /** The overlays under it, oldest first. */
   get parts(): readonly Overlay[] {
     return this.#parts;
   }
 
-  /** Pages with a slot; one that was written again after a freeze counts twice. */
+  /** Pages with a slot; a page that was written again after a freeze counts twice. */
   get pageCount(): number {
     return this.#sum(({ pageCount }) => pageCount);
   }
@@ -36,14 +37,14 @@ export class OpenEpoch {
     return this.#top.isEmpty && this.#parts.length === 0;
   }
 
-  /** What was written so far will not change any more: what comes goes on top of it. */
+  /** Makes what was written so far immutable: later writes go to a new overlay on top. */
   freeze(): void {
     if (this.#top.isEmpty) return;
     this.#parts.push(this.#top);
     this.#top = new Overlay(this.pool);
   }
 
-  /** Hands over all of it, oldest first, and begins anew. */
+  /** Hands over all overlays, oldest first, and is empty again. */
   take(): readonly Overlay[] {
     const taken = [...this.#parts, this.#top];
     this.#parts = [];
@@ -51,7 +52,7 @@ export class OpenEpoch {
     return taken;
   }
 
-  /** Begins anew, and gives the memory back. */
+  /** Gives the memory back, and is empty again. */
   drop(): void {
     for (const overlay of this.take()) overlay.release();
   }

@@ -5,33 +5,36 @@ import type { MemoryLimits } from '../replica-options.js';
 import { SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
 import type { SpillFile } from '../memory/spill-file.js';
 
-/** Slabs that are written before they are synced, at most: 4 MiB. */
+/** Most slabs that are written before a sync: 4 MiB. */
 const CHUNK_SLABS_MAX = 16;
-/** After a failure. */
+/** Pause after a failure. */
 const RETRY_MS = 1000;
 
+/** What a spill works with. */
 export interface SpillOptions {
   readonly file: SpillFile;
   readonly pool: SlabPool;
   readonly disks: readonly Disk[];
-  /** Memory in use is brought down to the soft one. */
+  /** Memory in use is brought down to the soft limit. */
   readonly limits: MemoryLimits;
-  /** Whether the buffers are still worth it. */
+  /** Whether the buffers are still needed. */
   readonly isWanted: () => boolean;
-  /** Why nothing more can be spilled, when that changes; undefined when it can again. */
+  /** Why nothing can be spilled, whenever that changes; undefined when it works again. */
   readonly onTrouble: (error: SpillError | undefined) => void;
 }
 
 /**
  * Moves page buffers from memory to the spill file when memory runs short.
  *
- * Only layers that nobody writes any more are moved, so that what is in the file never changes, writes stay synchronous
- * and a commit stays a swap. An open buffer that has grown is closed for this: another one is put on top of it, within the
- * same epoch (`OpenEpoch`). What goes first, goes by how long it will be needed: parts of the open epochs, then committed
- * epochs from the newest on, since the oldest are next to reach the base.
+ * Only layers that no longer change are moved, so the file's contents never change, writes stay
+ * synchronous, and a commit stays a swap. An open buffer that has grown is frozen for this: another
+ * one is put on top of it, within the same epoch (`OpenEpoch`). What is needed longest goes first:
+ * parts of the open epochs, then committed epochs from the newest on, since the oldest are next to
+ * reach the base.
  *
- * Memory is given up only when the file holds its contents for certain (fdatasync). Whatever fails before leaves them
- * where they are: the budget then slows the writes, and in the end gives the protection up.
+ * Memory is released only when its contents are in the file for certain (fdatasync). After a
+ * failure they stay where they are: the budget then slows the writes, and in the end gives
+ * protection up.
  */
 export class Spill {
   readonly #options: SpillOptions;
@@ -46,7 +49,7 @@ export class Spill {
     this.#chunkSlabs = Math.min(Math.max(1, chunk), CHUNK_SLABS_MAX);
   }
 
-  /** Memory has run short. Cheap, and safe to call at any time. */
+  /** Call it when memory runs short. Cheap, and safe to call at any time. */
   kick(): void {
     const { isWanted } = this.#options;
     if (this.#isRunning || !isWanted() || performance.now() < this.#retryAtMs) return;
@@ -65,7 +68,7 @@ export class Spill {
     }
   }
 
-  /** @returns whether it is worth going on */
+  /** @returns whether to go on */
   async #move(overlay: Overlay): Promise<boolean> {
     const { file } = this.#options;
     overlay.retain();
@@ -93,7 +96,7 @@ export class Spill {
     return inMemory(committed.map(({ overlay }) => overlay)) ?? this.#freeze();
   }
 
-  /** The largest of the open buffers, unless layers would become many and small. */
+  /** Freezes the largest open buffer, unless layers would become many and small. */
   #freeze(): Overlay | undefined {
     const open = this.#options.disks.flatMap((disk) => disk.openEpochs);
     const largest = open.reduce((a, b) => (b.top.slabsInMemory > a.top.slabsInMemory ? b : a));

@@ -36,7 +36,9 @@ export const FAILOVER_STEPS: Readonly<Record<FailoverPhase, readonly FailoverPha
 /** What the phases carry. */
 type State =
   | { readonly phase: 'idle' }
-  /** The journal, once it is created: from the first state file on it must never be created again. */
+  /**
+   * The journal, once it is created: from the first state file on it must never be created again.
+   */
   | { readonly phase: 'securing'; readonly journal: Journal | undefined }
   | { readonly phase: 'durable' | 'retiring' | 'retired'; readonly journal: Journal }
   | { readonly phase: 'lost'; readonly fault: Error }

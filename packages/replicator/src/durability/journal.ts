@@ -7,42 +7,59 @@ import { type Readable, readWhole, syncFolder, writeWhole } from '../file-io.js'
 import { messageOf } from '../io-errors.js';
 
 /**
- * The failover journal: what base images still lack, written sequentially so that a flush after failover costs one
- * fdatasync and not a seek for each page (invariant I4).
+ * The failover journal: what the base images still lack, written sequentially, so that a flush
+ * after failover costs one fdatasync and not a seek for each page (invariant I4).
  *
  *     file    = header frame*
  *     header  = "GANNETJ1"  uuid (36 characters, ASCII)  padding to 64 bytes
- *     frame   = magic u32  kind u32  disk u32  length u32  offset u64  sequence u64  digest 16 bytes  payload
+ *     frame   = magic u32  kind u32  disk u32  length u32  offset u64  sequence u64
+ *               digest (16 bytes)  payload
  *
- * All numbers are big-endian. `kind` is data (payload of `length` bytes), zero (no payload; length in units of 4096
- * bytes) or seal (no payload). The digest covers the frame before it and the payload. Frames count only up to the last
- * valid seal: what follows belongs to a flush that was never answered. All frames up to a seal carry one sequence, higher
- * than that of the seal before: remains of an older, longer append are not taken for newer ones. Replaying is idempotent.
+ * All numbers are big-endian. `kind` is data (payload of `length` bytes), zero (no payload; length
+ * in units of 4096 bytes) or seal (no payload). The digest covers the frame before it and the
+ * payload. Frames count only up to the last valid seal: what follows belongs to a flush that was
+ * never answered. All frames up to a seal carry one sequence number, higher than that of the seal
+ * before, so that the rest of an older, longer append is not taken for newer frames. Replaying is
+ * idempotent.
  */
 const MAGIC = Buffer.from('GANNETJ1');
 const HEADER_BYTES = 64;
 const FRAME_MAGIC = 0x474a4652;
-const FRAME_BYTES = 48;
-const DIGEST_AT = 32;
+/** The fields of a frame, in order, with their sizes in bytes. */
+const FRAME_FIELDS = {
+  magic: 4,
+  kind: 4,
+  disk: 4,
+  length: 4,
+  offset: 8,
+  sequence: 8,
+  digest: 16,
+} as const;
+type FrameField = keyof typeof FRAME_FIELDS;
+/** Where each field begins. */
+const AT = offsetsOf(FRAME_FIELDS);
+const FRAME_BYTES = AT.digest + FRAME_FIELDS.digest;
+if (FRAME_BYTES !== 48) throw new Error('a frame of a journal has 48 bytes');
 const KIND_DATA = 1;
 const KIND_ZERO = 2;
 const KIND_SEAL = 3;
 const ZERO_UNIT = 4096;
-/** A data frame's payload is at most this long; a longer one is not ours. */
+/** Longest payload of a data frame; a longer one was not written by this version. */
 export const FRAME_PAYLOAD_MAX = 1024 * 1024;
-/** Most bytes that one zero frame stands for; its 32 bits could count to 16 TiB, less one unit. */
+/** Most bytes that one zero frame covers; its 32 bits could count almost to 16 TiB. */
 export const FRAME_ZERO_MAX = 1024 ** 4;
 
-/** The runs of one disk, to be journaled. */
+/** What is to be journaled of one disk. */
 export interface DiskRuns {
   /** Index of the disk in the VM's list of disks. */
   readonly disk: number;
   readonly runs: Iterable<Run>;
 }
 
+/** A failover journal that is being written. See the top of this file for its format. */
 export class Journal {
   #end = HEADER_BYTES;
-  /** Up to here it is on stable storage. */
+  /** The file is on stable storage up to here. */
   #syncedEnd = HEADER_BYTES;
   #sequence = 0;
 
@@ -51,7 +68,7 @@ export class Journal {
     private readonly file: FileHandle,
   ) {}
 
-  /** Creates an empty journal, replacing an older one at that path. */
+  /** Creates an empty journal in place of whatever is there. @throws JournalError */
   static async create(file: string, uuid: string): Promise<Journal> {
     let handle: FileHandle | undefined;
     try {
@@ -69,12 +86,16 @@ export class Journal {
     }
   }
 
-  /** Bytes of frames in it. */
+  /** Bytes of frames in the file. */
   get bytes(): number {
     return this.#end - HEADER_BYTES;
   }
 
-  /** Appends runs and a seal. Nothing is durable before sync(). Calls must not overlap. */
+  /**
+   * Appends runs and a seal. Nothing is durable before sync(). Calls must not overlap.
+   *
+   * @throws JournalError, or SpillError if a page can't be read back
+   */
   async append(parts: Iterable<DiskRuns>): Promise<void> {
     this.#sequence++;
     let at = this.#end;
@@ -105,8 +126,10 @@ export class Journal {
   }
 
   /**
-   * Puts all that was appended on stable storage. When that fails, the kernel may have dropped it and will not say so a
-   * second time (fsync(2), "EIO"): it counts as never appended.
+   * Puts all that was appended on stable storage. If it fails, call rewind(): the kernel may have
+   * dropped what it had taken, and reports that only once (fsync(2), "EIO").
+   *
+   * @throws JournalError
    */
   async sync(): Promise<void> {
     const end = this.#end;
@@ -118,15 +141,15 @@ export class Journal {
     }
   }
 
-  /** Takes back what was appended since the last sync that worked. */
+  /** Takes back what was appended since the last successful sync(). */
   rewind(): void {
     this.#end = this.#syncedEnd;
   }
 
-  /** Forgets all frames: the bases hold them, on stable storage. */
+  /** Drops all frames: the bases hold them, on stable storage. @throws JournalError */
   async reset(): Promise<void> {
     try {
-      // Frames must never begin in the middle: the file is short before anything is written to it again.
+      // The file must be short before anything is written again: old frames must not follow new.
       this.#end = this.#syncedEnd = HEADER_BYTES;
       await this.file.truncate(HEADER_BYTES);
       await this.file.sync();
@@ -150,29 +173,30 @@ export class Journal {
   }
 
   #frame(buffer: Buffer, kind: number, disk: number, length: number, offset: number): number {
-    buffer.writeUInt32BE(FRAME_MAGIC, 0);
-    buffer.writeUInt32BE(kind, 4);
-    buffer.writeUInt32BE(disk, 8);
-    buffer.writeUInt32BE(length, 12);
-    buffer.writeBigUInt64BE(BigInt(offset), 16);
-    buffer.writeBigUInt64BE(BigInt(this.#sequence), 24);
+    buffer.writeUInt32BE(FRAME_MAGIC, AT.magic);
+    buffer.writeUInt32BE(kind, AT.kind);
+    buffer.writeUInt32BE(disk, AT.disk);
+    buffer.writeUInt32BE(length, AT.length);
+    buffer.writeBigUInt64BE(BigInt(offset), AT.offset);
+    buffer.writeBigUInt64BE(BigInt(this.#sequence), AT.sequence);
     const total = FRAME_BYTES + (kind === KIND_DATA ? length : 0);
-    digestOf(buffer, total).copy(buffer, DIGEST_AT);
+    digestOf(buffer, total).copy(buffer, AT.digest);
     return total;
   }
 }
 
-/** Where a journal's frames go when it is replayed. */
+/** Where the frames of a journal go when it is replayed. */
 export interface ReplayTarget {
   write(disk: number, offset: number, data: Uint8Array): Promise<void>;
   zero(disk: number, offset: number, length: number): Promise<void>;
 }
 
 /**
- * Applies every sealed frame, in order. A tail without a seal is passed over.
+ * Applies every sealed frame, in order. A tail without a seal is ignored.
  *
  * @returns how many seals were found
- * @throws JournalError REPLICA_JOURNAL_FOREIGN when the file is not the journal of that uuid, REPLICA_JOURNAL_IO when it can't be read
+ * @throws JournalError REPLICA_JOURNAL_FOREIGN if the file is not the journal of that uuid,
+ *   REPLICA_JOURNAL_IO if it can't be read
  */
 export async function replayJournal(
   file: string,
@@ -191,13 +215,13 @@ export async function replayJournal(
   }
 }
 
-/** The bytes of a journal, wherever they are. */
+/** The bytes of a journal, wherever they are stored. */
 export interface JournalSource extends Readable {
-  /** For people. */
+  /** For messages. */
   readonly name: string;
 }
 
-/** What `replayJournal` does, with any source. */
+/** Replays a journal from any source, as replayJournal() does. */
 export async function replayFrom(
   source: JournalSource,
   uuid: string,
@@ -214,7 +238,8 @@ export async function replayFrom(
   let sealedEnd = HEADER_BYTES;
   let seals = 0;
   for await (const frame of frames(window, Infinity)) {
-    if (!isOurs(frame)) throw foreign(`${source.name} holds what this version does not write`);
+    if (!isOurs(frame))
+      throw foreign(`${source.name} holds frames that this version does not write`);
     if (frame.kind !== KIND_SEAL) continue;
     sealedEnd = frame.end;
     seals++;
@@ -229,7 +254,7 @@ export async function replayFrom(
   return seals;
 }
 
-/** Its digest is right, so it is not torn; but it need not be a replicator of this version that wrote it. */
+/** The digest is right, so the frame is not torn; but another version may have written it. */
 function isOurs({ kind, offset }: Frame): boolean {
   return kind >= KIND_DATA && kind <= KIND_SEAL && Number.isSafeInteger(offset);
 }
@@ -244,28 +269,28 @@ interface Frame {
   readonly end: number;
 }
 
-/** Frames until `stop`, the end of the file or the first frame that is not whole or not in its place. */
+/** Frames up to `stop`, the end of the file, or the first frame that is torn or out of order. */
 async function* frames(window: Window, stop: number): AsyncGenerator<Frame> {
   let sealed = 0;
   let sequence = 0;
   for (let at = HEADER_BYTES; at < stop;) {
     const head = await window.bytes(at, FRAME_BYTES);
-    if (!head || head.readUInt32BE(0) !== FRAME_MAGIC) return;
-    const kind = head.readUInt32BE(4);
-    const length = head.readUInt32BE(12);
+    if (!head || head.readUInt32BE(AT.magic) !== FRAME_MAGIC) return;
+    const kind = head.readUInt32BE(AT.kind);
+    const length = head.readUInt32BE(AT.length);
     if (kind === KIND_DATA && length > FRAME_PAYLOAD_MAX) return;
     const total = FRAME_BYTES + (kind === KIND_DATA ? length : 0);
     const frame = await window.bytes(at, total);
-    if (!frame || !digestOf(frame, total).equals(frame.subarray(DIGEST_AT, FRAME_BYTES))) return;
-    const its = Number(frame.readBigUInt64BE(24));
+    if (!frame || !digestOf(frame, total).equals(frame.subarray(AT.digest, FRAME_BYTES))) return;
+    const its = Number(frame.readBigUInt64BE(AT.sequence));
     if (its <= sealed || (sequence > sealed && its !== sequence)) return;
     sequence = its;
     if (kind === KIND_SEAL) sealed = its;
     at += total;
     yield {
       kind,
-      disk: frame.readUInt32BE(8),
-      offset: Number(frame.readBigUInt64BE(16)),
+      disk: frame.readUInt32BE(AT.disk),
+      offset: Number(frame.readBigUInt64BE(AT.offset)),
       length,
       payload: frame.subarray(FRAME_BYTES, total),
       end: at,
@@ -276,7 +301,7 @@ async function* frames(window: Window, stop: number): AsyncGenerator<Frame> {
 const WINDOW_BYTES = 64 * 1024;
 const WIDE_WINDOW_BYTES = 2 * (FRAME_BYTES + FRAME_PAYLOAD_MAX);
 
-/** Reads a source from its beginning to its end, in pieces much larger than what is asked for. */
+/** Reads a source from beginning to end, in pieces much larger than what is asked for. */
 class Window {
   #buffer = Buffer.allocUnsafe(WINDOW_BYTES);
   #start = 0;
@@ -284,7 +309,7 @@ class Window {
 
   constructor(private readonly source: JournalSource) {}
 
-  /** Its bytes, valid until the next call; undefined when it ends before. */
+  /** Bytes of the source, valid until the next call; undefined if it ends before. */
   async bytes(at: number, length: number): Promise<Buffer | undefined> {
     if (at < this.#start || at + length > this.#start + this.#length) {
       if (length > this.#buffer.length) this.#buffer = Buffer.allocUnsafe(WIDE_WINDOW_BYTES);
@@ -296,13 +321,23 @@ class Window {
   }
 }
 
+/** Adds up the sizes of fields that follow one another. */
+function offsetsOf(fields: Readonly<Record<FrameField, number>>): Record<FrameField, number> {
+  let end = 0;
+  const offsets = Object.entries(fields).map(([name, bytes]) => {
+    end += bytes;
+    return [name, end - bytes];
+  });
+  return Object.fromEntries(offsets) as Record<FrameField, number>;
+}
+
 /** SHA-256, cut to 16 bytes, over the frame with its digest field left out. */
 function digestOf(buffer: Buffer, total: number): Buffer {
   return createHash('sha256')
-    .update(buffer.subarray(0, DIGEST_AT))
+    .update(buffer.subarray(0, AT.digest))
     .update(buffer.subarray(FRAME_BYTES, total))
     .digest()
-    .subarray(0, FRAME_BYTES - DIGEST_AT);
+    .subarray(0, FRAME_FIELDS.digest);
 }
 
 function foreign(message: string): JournalError {

@@ -7,9 +7,11 @@ import { readStateFile, type StateRecord, writeStateFile } from './state-file.js
 import { rm } from 'node:fs/promises';
 
 /**
- * Seeding overwrites a base. Refuses where that would destroy what may be the only copy of a disk (invariant I6).
+ * Seeding overwrites a base. Refuses if that would destroy what may be the only copy of a disk
+ * (invariant I6).
  *
- * @throws BaseImageError REPLICA_BASE_HOLDS_DATA, REPLICA_BASE_FOREIGN, REPLICA_BASE_NEEDS_RECOVERY or REPLICA_BASE_SIZE
+ * @throws BaseImageError REPLICA_BASE_HOLDS_DATA, REPLICA_BASE_FOREIGN,
+ *   REPLICA_BASE_NEEDS_RECOVERY or REPLICA_BASE_SIZE
  */
 export async function checkBeforeSeeding(
   vm: string,
@@ -21,7 +23,7 @@ export async function checkBeforeSeeding(
     throw new BaseImageError(
       'REPLICA_BASE_SIZE',
       `${disk.base} has ${base.sizeBytes} bytes, disk ${disk.name} wants ${disk.sizeBytes}`,
-      'Give both sides the same size, or remove the base to have it made anew.',
+      'Give both sides the same size, or remove the base so that it is created again.',
     );
   }
   if (overwrite) return;
@@ -30,7 +32,7 @@ export async function checkBeforeSeeding(
     throw new BaseImageError(
       'REPLICA_BASE_FOREIGN',
       `${disk.base} is the base of disk ${record.disk} of VM ${record.vm} (${record.state})`,
-      `Give disk ${disk.name} of ${vm} a base of its own; if that one is of no more use, say --overwrite.`,
+      `Give disk ${disk.name} of ${vm} its own base, or use --overwrite if this one can go.`,
     );
   }
   if (record) expectFormat(disk, record);
@@ -40,30 +42,32 @@ export async function checkBeforeSeeding(
       record === undefined
         ? `${disk.base} holds data and has no state file: it was never a replica`
         : `${disk.base} became a guest's own disk after a failover (epoch ${record.epoch})`,
-      'If it may be overwritten, say so: --overwrite, or `overwrite: true` for the library.',
+      'If it may be overwritten, use --overwrite, or `overwrite: true` in the library.',
     );
   }
   if (record?.state === 'failed-over') {
     throw new BaseImageError(
       'REPLICA_BASE_NEEDS_RECOVERY',
       `${disk.base} and ${record.journal} together hold a VM that had failed over`,
-      'Recover it with `gannet recover`, or say --overwrite if it is of no more use.',
+      'Recover it with `gannet recover`, or use --overwrite if it is no longer needed.',
     );
   }
 }
 
+/** How bases are recovered. */
 export interface RecoveryOptions extends OpenOptions {
-  /** How much of the journal has been replayed, and all of it. */
+  /** Told how many bytes of the journal have been replayed, and how many there are. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 /**
- * Makes bases whole after the replicator died behind a failed-over VM: replays the journal into them. Name all disks of
- * the VM; their order does not matter. A recovery that was itself cut short can be repeated.
+ * Makes bases whole after the replicator of a failed-over VM has died: replays the journal into
+ * them. Name all disks of the VM; their order does not matter. A recovery that was interrupted can
+ * be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
- * @throws BaseImageError REPLICA_BASE_NOT_USABLE when the bases are no disk: half seeded, or torn by a write-back; REPLICA_BASE_FOREIGN
- *   when they do not belong together
+ * @throws BaseImageError REPLICA_BASE_NOT_USABLE if the bases hold no consistent disk (half seeded,
+ *   or protected when the replicator died), REPLICA_BASE_FOREIGN if they don't belong together
  */
 export async function recoverBases(
   disks: readonly DiskOptions[],
@@ -80,7 +84,10 @@ export async function recoverBases(
   return records.map((record) => ({ ...record, state: 'retired' }));
 }
 
-/** The journal was whole before the first state file said `failed-over`, and stays until after the last is `retired`. */
+/**
+ * The journal was complete before the first state file said `failed-over`, and is kept until the
+ * last one says `retired`.
+ */
 async function replayInto(
   disks: readonly DiskOptions[],
   records: readonly StateRecord[],
@@ -148,7 +155,7 @@ async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
   throw new BaseImageError(
     'REPLICA_BASE_FOREIGN',
     isThere ? `${disk.stateFile ?? stateFileOf(disk.base)} is missing` : `${disk.base} is missing`,
-    'Name the base of a replica; without its state file nobody can tell what it is worth.',
+    'Name the base of a replica; without its state file it is not known what it holds.',
   );
 }
 
@@ -165,7 +172,7 @@ function expectUsable(
       'Name the bases of one VM and one protection, all of them.',
     );
   }
-  // The other disks' state files are written first or last, with the journal whole: it makes up for their state.
+  // State files are written one by one, while the journal is complete: it makes up for the rest.
   const isUsable = record.state === 'failed-over' || record.state === 'retired';
   if (!isUsable && !(failedOver && record.state === 'protected')) {
     throw new BaseImageError(
@@ -176,7 +183,7 @@ function expectUsable(
   }
 }
 
-/** The journal is gone after the recovery, so no disk may be left out. */
+/** The journal is removed after the recovery, so no disk may be left out. */
 function expectAll({ disks, journal }: StateRecord, records: readonly StateRecord[]): void {
   const missing = disks.filter((name) => !records.some(({ disk }) => disk === name));
   if (missing.length === 0) return;

@@ -11,9 +11,9 @@ export interface RetryingFlushOptions {
 
 /**
  * A guest's flushes after a failover (invariant I4). One that fails is retried until it works, like
- * a write to the base: the guest waits, as for a disk that hangs, and what it wrote stays in memory.
- * An error would make its file systems give up on what an operator can fix within a minute, and
- * this is the only copy by then.
+ * a write to the base: the guest waits, as for a disk that hangs, and what it wrote stays in
+ * memory. An error would make its file systems give up on what an operator can fix within a minute,
+ * and this is the only copy by then.
  */
 export class RetryingFlush {
   #isClosed = false;

@@ -10,9 +10,9 @@ import { isReplicaState, type ReplicaState } from '../replica-state.js';
 /** What the file beside a base image says of it, written before it is acted upon (invariant I6). */
 export interface StateRecord {
   readonly format: 'gannet-replica-1';
-  /** Format of the base; raw where it is not said. */
+  /** Format of the base; raw if absent. */
   readonly image?: string;
-  /** Of the protection that this base belongs to; all disks of a VM share it. */
+  /** Identifies the protection that this base belongs to; all disks of a VM share it. */
   readonly uuid: string;
   readonly vm: string;
   readonly disk: string;
@@ -20,9 +20,9 @@ export interface StateRecord {
   readonly disks: readonly string[];
   readonly sizeBytes: number;
   readonly state: ReplicaState;
-  /** Last epoch that was committed when this was written. */
+  /** The last committed epoch when this was written. */
   readonly epoch: number;
-  /** Where the failover journal is; meant for state `failed-over`. */
+  /** Path of the failover journal; needed in state `failed-over`. */
   readonly journal: string;
 }
 
@@ -43,7 +43,11 @@ function isStateRecord(value: unknown): value is StateRecord {
   );
 }
 
-/** @param file where it is not beside the base; @returns undefined when there is none; @throws BaseImageError REPLICA_BASE_FOREIGN when it can't be understood */
+/**
+ * @param file if it is not beside the base
+ * @returns undefined if there is none
+ * @throws BaseImageError REPLICA_BASE_FOREIGN if it can't be read or understood
+ */
 export async function readStateFile(
   basePath: string,
   file = stateFileOf(basePath),
@@ -58,7 +62,12 @@ export async function readStateFile(
   return parseState(text, file);
 }
 
-/** @param file where it is from; @throws BaseImageError REPLICA_BASE_FOREIGN when it can't be understood */
+/**
+ * Reads the text of a state file.
+ *
+ * @param file where it comes from, for messages
+ * @throws BaseImageError REPLICA_BASE_FOREIGN if it can't be understood
+ */
 export function parseState(text: string, file: string): StateRecord {
   try {
     const record: unknown = JSON.parse(text);
@@ -69,7 +78,11 @@ export function parseState(text: string, file: string): StateRecord {
   }
 }
 
-/** Replaces the state file atomically; it is on stable storage when this returns. */
+/**
+ * Replaces the state file atomically; it is on stable storage when this returns.
+ *
+ * @throws BaseImageError REPLICA_BASE_IO
+ */
 export async function writeStateFile(
   basePath: string,
   record: StateRecord,
@@ -97,6 +110,7 @@ export async function writeStateFile(
   }
 }
 
+/** Whose state files they are. */
 export interface StateFilesOptions {
   readonly vm: string;
   readonly uuid: string;
@@ -110,12 +124,13 @@ export interface StateFilesOptions {
   readonly journal: string;
 }
 
-/** Of all disks of a replica: each time all of them, after what was asked for before. */
+/** The state files of all disks of a replica: written together, one request after the other. */
 export class StateFiles {
   #tail: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: StateFilesOptions) {}
 
+  /** @throws BaseImageError REPLICA_BASE_IO */
   write(state: ReplicaState, epoch: number): Promise<void> {
     const { vm, uuid, disks, images, journal } = this.options;
     const names = disks.map(({ name }) => name);
@@ -130,7 +145,7 @@ export class StateFiles {
     return written;
   }
 
-  /** Settles when nothing is being written. */
+  /** Settles when no state file is being written. */
   idle(): Promise<void> {
     return this.#tail;
   }
@@ -140,7 +155,7 @@ function unreadable(file: string, cause: unknown): BaseImageError {
   return new BaseImageError(
     'REPLICA_BASE_FOREIGN',
     `${file} can't be read: ${messageOf(cause)}`,
-    'If the base beside it is of no more use, remove both and seed again.',
+    'If the base beside it is no longer needed, remove both and seed again.',
     { cause },
   );
 }

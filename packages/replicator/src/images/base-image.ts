@@ -8,26 +8,27 @@ import { HOLE_GRAIN_BYTES, HoleMap } from './hole-map.js';
 /** Where committed state goes: what a replicator needs of a disk. Offsets and lengths in bytes. */
 export interface BaseStore {
   readonly sizeBytes: number;
-  /** End of the run from `offset` on that is known to read as zeros and to hold no data; `offset` if none. */
+  /** End of the hole that `offset` is in; `offset` if it is in none that is known. */
   holeEnd(offset: number): number;
-  /** Where the next such run starts at or after `offset`; at least `sizeBytes` if there is none. */
+  /** Start of the next known hole at or after `offset`; at least `sizeBytes` if there is none. */
   nextHole(offset: number): number;
   read(offset: number, target: Uint8Array): Promise<void>;
   write(offset: number, data: Uint8Array): Promise<void>;
   zero(offset: number, length: number): Promise<void>;
-  /** Gives up what it holds; what can be made one hole is one afterwards. Other contents are undefined. */
+  /** Gives up all contents. A file becomes one hole; other contents are undefined. */
   clear?(): Promise<void>;
-  /** Everything written before is on stable storage afterwards. */
+  /** Settles when everything written before is on stable storage. */
   sync(): Promise<void>;
   /**
-   * How many times writes that had been answered may have been lost before they were synced. Who has written, and finds
-   * after its sync that this has changed meanwhile, has to write again: whom a failure is told is not who it concerns.
+   * How often writes that had been answered may have been lost before they were synced. A writer
+   * must compare this before and after its sync, and write again if it changed: the kernel reports
+   * a write-back error once, possibly to another caller.
    */
   readonly losses: number;
   close(): Promise<void>;
 }
 
-/** A base as it is opened. */
+/** A base that has just been opened. */
 export interface OpenBase extends BaseStore {
   /** Whether nothing was ever written to it. */
   readonly isBlank: boolean;
@@ -35,10 +36,11 @@ export interface OpenBase extends BaseStore {
 
 const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
 
+/** How a raw base is opened. */
 export interface RawBaseOptions {
-  /** Creates the file, sparse, with this size, when it is not there. */
+  /** Creates the file, sparse, with this size, if it is missing. */
   readonly createBytes?: number | undefined;
-  /** Nothing is written while it is not held; released once the file is closed. */
+  /** Nothing is written while it is not held. It is released once the file is closed. */
   readonly lock?: BaseLock | undefined;
 }
 
@@ -56,12 +58,16 @@ export class RawBase implements OpenBase {
     readonly path: string,
     readonly sizeBytes: number,
     private readonly file: FileHandle,
-    /** All of a fresh file. An image that holds data counts as data throughout. */
+    /** A new file is one hole. An image that holds data counts as data throughout. */
     private readonly holes: HoleMap,
     private readonly lock: BaseLock | undefined,
   ) {}
 
-  /** @throws BaseImageError REPLICA_BASE_NOT_USABLE when it can't be opened, REPLICA_BASE_SIZE when it is empty */
+  /**
+   * @throws BaseImageError REPLICA_BASE_NOT_USABLE if it can't be opened, REPLICA_BASE_SIZE if it
+   * is
+   *   empty
+   */
   static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
     const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
     const file = await open(path, flags, 0o600).catch((error: unknown) => {
@@ -119,7 +125,7 @@ export class RawBase implements OpenBase {
   }
 
   async zero(offset: number, length: number): Promise<void> {
-    // Pieces are found before the first is written, which ends the hole around it.
+    // All pieces first: the first write ends the hole around it.
     for (const [from, bytes] of [...this.holes.data(offset, length)]) {
       for (let done = 0; done < bytes; done += ZERO_CHUNK.length) {
         const chunk = ZERO_CHUNK.subarray(0, Math.min(ZERO_CHUNK.length, bytes - done));
@@ -128,7 +134,10 @@ export class RawBase implements OpenBase {
     }
   }
 
-  /** Node.js punches no holes, but a file that loses all its data is sparse again. A block device keeps what it has. */
+  /**
+   * Node.js can't punch holes, but a file that is truncated is sparse again. A block device keeps
+   * its contents.
+   */
   async clear(): Promise<void> {
     this.#expectLock();
     if (this.isBlank || !(await this.file.stat()).isFile()) return;
@@ -139,7 +148,7 @@ export class RawBase implements OpenBase {
 
   async sync(): Promise<void> {
     await this.file.datasync().catch((error: unknown) => {
-      // The kernel may have dropped what was written, and will not say so a second time (fsync(2), "EIO").
+      // The kernel may have dropped what was written, and reports that only once (fsync(2), "EIO").
       this.#losses++;
       this.#fail('fdatasync', 0, error);
     });
@@ -150,7 +159,7 @@ export class RawBase implements OpenBase {
     await this.lock?.release();
   }
 
-  /** Another program may have taken the image: it would be destroyed by two that write to it. */
+  /** Another program may have opened the image by now; two writers would destroy it. */
   #expectLock(): void {
     if (this.lock?.isHeld !== false) return;
     throw new BaseImageError(
@@ -170,7 +179,7 @@ export class RawBase implements OpenBase {
   }
 }
 
-/** File systems that do not count blocks say 0 for any file: no image with a boot sector may pass for a hole. */
+/** Some file systems report 0 blocks for any file: an image with a boot sector is no hole. */
 async function beginsWithZeros(file: FileHandle): Promise<boolean> {
   const start = Buffer.alloc(HOLE_GRAIN_BYTES);
   const { bytesRead } = await file.read(start, 0, start.length, 0);
@@ -199,6 +208,7 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
   return sizeBytes;
 }
 
+/** The error for a base that can't be opened. */
 export function notUsable(path: string, cause: unknown): BaseImageError {
   return new BaseImageError(
     'REPLICA_BASE_NOT_USABLE',
@@ -208,7 +218,7 @@ export function notUsable(path: string, cause: unknown): BaseImageError {
   );
 }
 
-/** Of a device as stat(2) gives it (makedev(3)). */
+/** The numbers of a device as stat(2) packs them (makedev(3)). */
 export function deviceNumbers(device: bigint): readonly [major: bigint, minor: bigint] {
   return [
     ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n),
@@ -216,7 +226,7 @@ export function deviceNumbers(device: bigint): readonly [major: bigint, minor: b
   ];
 }
 
-/** Whether something is at that path. */
+/** Whether anything exists at that path. */
 export async function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,

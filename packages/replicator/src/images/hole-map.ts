@@ -3,38 +3,41 @@ import { RangeSet } from '../range-set.js';
 /** Holes are tracked in units of this many bytes. */
 export const HOLE_GRAIN_BYTES = 64 * 1024;
 
-/** What of an image is known to read as zeros and to hold no data. Only emptying the image makes it grow. Offsets in bytes. */
+/**
+ * The parts of an image that are known to read as zeros and to hold no data. They only shrink,
+ * unless the image is emptied. Offsets in bytes.
+ */
 export class HoleMap {
   readonly #grains = new RangeSet();
 
   constructor(private readonly sizeBytes: number) {}
 
-  /** Whether nothing was ever written. */
+  /** Whether all of the image is one hole. */
   get isWhole(): boolean {
     return this.end(0) >= this.sizeBytes;
   }
 
-  /** Takes note of a hole; parts of a grain at its ends count as data. */
+  /** Adds a hole; parts of a grain at its ends count as data. */
   add(offset: number, length: number): void {
     const end = offset + length;
     const grainEnd = end >= this.sizeBytes ? Math.ceil(end / HOLE_GRAIN_BYTES) : grainOf(end);
     this.#grains.add(Math.ceil(offset / HOLE_GRAIN_BYTES), grainEnd);
   }
 
-  /** Something is going to be written there. */
+  /** Call it before data is written there. */
   remove(offset: number, length: number): void {
     if (this.#grains.isEmpty) return;
     this.#grains.remove(grainOf(offset), Math.ceil((offset + length) / HOLE_GRAIN_BYTES));
   }
 
-  /** End of the hole that `offset` is in; `offset` when it is in none. */
+  /** End of the hole that `offset` is in; `offset` if it is in none. */
   end(offset: number): number {
     const grain = grainOf(offset);
     const end = this.#grains.runEnd(grain);
     return end === grain ? offset : Math.min(end * HOLE_GRAIN_BYTES, this.sizeBytes);
   }
 
-  /** Where the next hole starts at or after `offset`; at least the size if there is none. */
+  /** Start of the next hole at or after `offset`; at least the size if there is none. */
   next(offset: number): number {
     const grain = this.#grains.nextStart(grainOf(offset));
     return Math.max(offset, Math.min(grain * HOLE_GRAIN_BYTES, this.sizeBytes));

@@ -6,14 +6,15 @@ import { BaseImageError } from '../errors.js';
 import { messageOf } from '../io-errors.js';
 import { deviceNumbers, exists } from './base-image.js';
 
-/** Formats of images that qemu-storage-daemon writes; `raw` needs none. */
+/** Image formats; all but `raw` are written through a qemu-storage-daemon. */
 export const IMAGE_FORMATS = ['raw', 'qcow2', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc'] as const;
+/** One of IMAGE_FORMATS. */
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 30_000;
 
-/** What qemu-img sees in an image. */
+/** What qemu-img says about an image. */
 export interface ImageProbe {
   readonly format: string;
   readonly sizeBytes: number;
@@ -21,9 +22,9 @@ export interface ImageProbe {
 }
 
 /**
- * Creates an image, with nothing in it, unless something is there.
+ * Creates an empty image, unless the path exists.
  *
- * @returns whether it did
+ * @returns whether it was created
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE
  */
 export async function createImage(
@@ -32,7 +33,7 @@ export async function createImage(
   sizeBytes: number,
 ): Promise<boolean> {
   if (await exists(path)) return false;
-  // Sizes of vpc are rounded up to a geometry of old, unless one insists.
+  // Without it, sizes of vpc are rounded up to a disk geometry.
   const options = format === 'vpc' ? ['-o', 'force_size=on'] : [];
   const args = ['create', '-q', '-f', format, ...options, path, String(sizeBytes)];
   try {
@@ -49,9 +50,9 @@ export async function createImage(
 }
 
 /**
- * Looks at an image without changing it, or keeping anybody from it.
+ * Looks at an image without changing or locking it.
  *
- * @returns undefined when there is none, or qemu-img can't tell
+ * @returns undefined if there is none, or if qemu-img can't read it
  */
 export async function probeImage(path: string): Promise<ImageProbe | undefined> {
   const stats = await stat(path, { bigint: true }).catch(() => undefined);
@@ -68,8 +69,9 @@ export async function probeImage(path: string): Promise<ImageProbe | undefined> 
 }
 
 /**
- * Whether somebody has a lock on it that is in the way of a writer: on byte 100 + n who uses permission n, on byte
- * 200 + n who shares it with nobody; 0 is to read, 1 to write, 3 to resize (QEMU, block/file-posix.c).
+ * Whether another process holds a lock that conflicts with a writer. A lock on byte 100 + n uses
+ * permission n, one on byte 200 + n denies it to others; 0 is to read, 1 to write, 3 to resize
+ * (QEMU, block/file-posix.c).
  */
 function isLocked(locks: string, { dev, ino }: { dev: bigint; ino: bigint }): boolean {
   const [major, minor] = deviceNumbers(dev);
@@ -85,7 +87,7 @@ function isLocked(locks: string, { dev, ino }: { dev: bigint; ino: bigint }): bo
   });
 }
 
-/** Who has a file open, in words, as far as can be seen; empty where nobody is found. */
+/** The processes that have a file open, for messages, as far as /proc shows them; may be empty. */
 export async function holdersOf(path: string): Promise<string> {
   const wanted = await stat(path).catch(() => undefined);
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
@@ -97,7 +99,7 @@ export async function holdersOf(path: string): Promise<string> {
   return holders.join(', ');
 }
 
-/** Of a script its own name and arguments: whatever Node.js runs is called node. */
+/** The name of a process; of a Node.js script its own name and arguments. */
 async function nameOf(pid: string): Promise<string> {
   const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
   const at = words.findIndex((word, index) => index > 0 && !word.startsWith('-'));

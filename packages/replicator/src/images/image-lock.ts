@@ -5,14 +5,15 @@ import type { BaseLock } from './base-image.js';
 import { protocolNode, StorageDaemon } from './storage-daemon.js';
 
 const RETAKE_PAUSE_MS = 1000;
-/** What a QEMU that writes to an image takes, and lets nobody else have (block/file-posix.c, raw_apply_lock_bytes). */
+/** Permissions that QEMU takes to write, and denies others (file-posix.c, raw_apply_lock_bytes). */
 const TAKEN = ['consistent-read', 'write', 'resize'];
 const UNSHARED = ['write', 'resize'];
 
 /**
- * The locks that QEMU takes on its images, on an image that we read and write ourselves. Node.js has no byte-range locks,
- * so a qemu-storage-daemon holds them that does nothing else. They keep away every QEMU and every tool of QEMU that
- * would write, and other daemons of ours; they end with that process, which ends with this one.
+ * The locks that QEMU takes on its images, on an image that we read and write ourselves. Node.js
+ * has no byte-range locks, so a qemu-storage-daemon that does nothing else holds them. They keep
+ * out every QEMU and QEMU tool that would write, and other replicators. They end with that process,
+ * which ends with ours. If that process dies, the locks are taken again as soon as they are free.
  */
 export class ImageLock implements BaseLock {
   #isReleased = false;
@@ -27,7 +28,9 @@ export class ImageLock implements BaseLock {
     this.#watch();
   }
 
-  /** @throws BaseImageError REPLICA_BASE_IN_USE; REPLICA_BASE_NOT_USABLE where it can't be locked */
+  /**
+   * @throws BaseImageError REPLICA_BASE_IN_USE, or REPLICA_BASE_NOT_USABLE if it can't be locked
+   */
   static async take(
     path: string,
     onTrouble: (error: BaseImageError) => void = () => undefined,
@@ -40,7 +43,7 @@ export class ImageLock implements BaseLock {
     return this.#isHeld;
   }
 
-  /** When this has settled, others may use the image. */
+  /** Settles when others may use the image. */
   async release(): Promise<void> {
     this.#isReleased = true;
     await this.#retaking;
@@ -72,8 +75,9 @@ export class ImageLock implements BaseLock {
   }
 
   #report(words: string): void {
-    const message = `the lock on ${this.path} is lost; until it is held again nothing is written: ${words}`;
-    const remedy = 'See that nothing else uses the image.';
+    const what = `the lock on ${this.path} is lost, and nothing is written until it is held again`;
+    const message = `${what}: ${words}`;
+    const remedy = 'Make sure that nothing else uses the image.';
     this.onTrouble(new BaseImageError('REPLICA_BASE_IN_USE', message, remedy));
   }
 }

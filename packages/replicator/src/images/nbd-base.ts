@@ -12,21 +12,22 @@ import { protocolNode, StorageDaemon } from './storage-daemon.js';
 
 const EXPORT = 'base';
 const RESTART_PAUSE_MS = 500;
-/** What a request waits for a storage daemon that is being started again. */
+/** How long a request waits for a storage daemon that is being restarted. */
 const PATIENCE_MS = 10_000;
-/** Of one block status request, and of the walk over an image with more pieces than are worth knowing. */
+/** Length of one block status request, and how many extents of an image are looked at. */
 const STATUS_BYTES_MAX = 1024 * 1024 * 1024;
 const EXTENTS_MAX = 100_000;
 
+/** How an image is opened. */
 export interface NbdBaseOptions {
   readonly format: ImageFormat;
-  /** It was created just now: nothing is in it, even where its format can't tell. */
+  /** It has just been created, so it is empty even if its format can't tell. */
   readonly isFresh?: boolean | undefined;
-  /** The storage daemon was lost, or can't be started again. */
+  /** Called when the storage daemon was lost, or can't be restarted. */
   readonly onTrouble?: ((error: BaseImageError) => void) | undefined;
 }
 
-/** A zero request has 32 bits for its length; smaller ones let others have their turn. */
+/** A zero request has 32 bits for its length; smaller ones let other requests in between. */
 const ZERO_BYTES_MAX = 256 * 1024 * 1024;
 
 /** One storage daemon, and our connection to it. */
@@ -53,18 +54,19 @@ type Serve = (file: string, format: ImageFormat) => Promise<Service>;
 /**
  * An image of any format that QEMU knows, through a qemu-storage-daemon of its own.
  *
- * The storage daemon is watched. When it is lost, it is started again, and requests wait for that; reads are then asked
- * anew, writes fail, since who has asked may want to know. What was written and not synced may be gone, because a format
- * such as qcow2 keeps its tables in memory: `losses` says so, and whoever has written that writes it again.
+ * If the storage daemon dies it is restarted, and requests wait for that. Reads are then repeated;
+ * writes fail, so that their callers know. What was written and not synced may be gone, because a
+ * format such as qcow2 keeps its tables in memory: `losses` counts that, and callers write it
+ * again.
  */
 export class NbdBase implements OpenBase {
   readonly sizeBytes: number;
   readonly #holes: HoleMap;
   #service: Promise<Service>;
-  /** The same, while it is there. */
+  /** The service, while it is alive. */
   #live: Service | undefined;
   #closing: Promise<void> | undefined;
-  /** Writes that were answered, and how many of those are on stable storage. */
+  /** Writes that were answered, and how many of them are on stable storage. */
   #answered = 0;
   #synced = 0;
   #losses = 0;
@@ -82,7 +84,7 @@ export class NbdBase implements OpenBase {
   }
 
   /**
-   * @param serve how a storage daemon is started; only tests have another way
+   * @param serve starts a storage daemon; only tests pass another one
    * @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE
    */
   static async open(
@@ -109,7 +111,7 @@ export class NbdBase implements OpenBase {
     return this.#losses;
   }
 
-  /** Of the storage daemon. */
+  /** Process id of the storage daemon. */
   async pid(): Promise<number | undefined> {
     return (await this.#service).daemon.pid;
   }
@@ -144,10 +146,10 @@ export class NbdBase implements OpenBase {
   async zero(offset: number, length: number): Promise<void> {
     const service = await this.#ready('zero', offset);
     const pieces = [...this.#holes.data(offset, length)].flatMap((piece) => [...cut(...piece)]);
-    // Zeroing may leave a mark in the image where there was nothing: no hole any more.
+    // Zeroing may allocate something in the image: what it touches is no hole any more.
     for (const [from, bytes] of pieces) this.#holes.remove(from, bytes);
     const zeroed = pieces.map(([from, bytes]) => service.client.writeZeroes(from, bytes));
-    // All of them: one that is still under way could overwrite what is written after a failure.
+    // Wait for all: one that is still under way could overwrite what is written after a failure.
     await this.#change('zero', offset, service, allDone(zeroed));
   }
 
@@ -165,7 +167,7 @@ export class NbdBase implements OpenBase {
     this.#synced = Math.max(this.#synced, answered);
   }
 
-  /** When this has settled, the image is closed and others may use it. */
+  /** Settles when the image is closed and others may use it. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -190,7 +192,7 @@ export class NbdBase implements OpenBase {
       await this.#giveUpAfter(error, service);
       this.#fail(what, offset, error);
     }
-    // Of an answer that is read only now, nobody knows whether the image has kept what it speaks of.
+    // If the daemon has died in the meantime, the image may not have kept what was written.
     if (service.isLost) this.#fail(what, offset, new Error('the storage daemon has ended'));
     this.#answered++;
   }
@@ -204,7 +206,7 @@ export class NbdBase implements OpenBase {
       if (this.#closing) return;
       if (this.#answered > this.#synced) this.#losses++;
       this.#synced = this.#answered;
-      this.#tell(`its storage daemon is lost, and started again: ${words}`);
+      this.#tell(`its storage daemon was lost and is restarted: ${words}`);
       this.#service = this.#restart();
       this.#service.catch(() => undefined);
     });
@@ -245,7 +247,7 @@ export class NbdBase implements OpenBase {
     }
   }
 
-  /** A daemon whose connection is of no more use goes; when this settles, another one is on its way. */
+  /** Kills a daemon whose connection is broken; when this settles, its restart has begun. */
   async #giveUp(service: Service): Promise<void> {
     service.daemon.kill();
     await service.daemon.ended;
@@ -290,12 +292,12 @@ export class NbdBase implements OpenBase {
   }
 }
 
-/** Whether the connection is of no more use. What we could not even send says nothing about it. */
+/** Whether the connection is broken. A request that could not be encoded says nothing about it. */
 function isConnectionError(error: unknown): boolean {
   return error instanceof NbdError && !(error instanceof NbdCommandError);
 }
 
-/** A range in pieces that one request each can zero. */
+/** A range in pieces that fit one zero request each. */
 function* cut(
   offset: number,
   length: number,
@@ -305,7 +307,7 @@ function* cut(
   }
 }
 
-/** Starts a storage daemon on an image, and connects to it: nobody else can. */
+/** Starts a storage daemon on an image, and connects to it; nobody else can. */
 async function startServing(file: string, format: ImageFormat): Promise<Service> {
   const folder = await mkdtemp(path.join(tmpdir(), 'gannet-base-'));
   try {
@@ -327,7 +329,7 @@ async function startServing(file: string, format: ImageFormat): Promise<Service>
       throw error;
     }
   } finally {
-    // The connection outlives the name: nothing is left behind, whoever dies.
+    // The connection outlives the socket's name, so no file is left behind after a crash.
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -5,32 +5,40 @@ import { createImage, type ImageFormat } from './image-file.js';
 import { ImageLock } from './image-lock.js';
 import { NbdBase } from './nbd-base.js';
 
+/** A base image, and how it is made if it is missing. */
 export interface BaseOptions {
   /** Path of an image or block device. */
   readonly base: string;
-  /** Of the image; raw by default. Any other is read and written through a qemu-storage-daemon. */
+  /** Raw by default. Images of other formats are accessed through a qemu-storage-daemon. */
   readonly format?: ImageFormat | undefined;
-  /** Creates the base, sparse, when it is not there; otherwise it must have this size. */
+  /** Creates the base, sparse, if it is missing; otherwise it must have this size. */
   readonly sizeBytes?: number | undefined;
-  /** Beside the base by default, which will not do for a block device: /dev is in memory. */
+  /** Beside the base by default. Not enough for a block device: /dev does not survive a reboot. */
   readonly stateFile?: string | undefined;
 }
 
-/** Where the state file of a base is, unless another place is named: beside it. */
+/** The default path of a base's state file: beside it. */
 export function stateFileOf(basePath: string): string {
   return `${basePath}.gannet`;
 }
 
+/** How a base is opened. */
 export interface OpenOptions {
   /**
-   * Take QEMU's locks on raw images too, which takes a qemu-storage-daemon for each; images of other formats are locked
-   * in any case.
+   * Take QEMU's locks on raw images too; that needs a qemu-storage-daemon for each. Images of other
+   * formats are always locked.
    */
   readonly lock?: boolean | undefined;
+  /** Told what goes wrong with the base later. */
   readonly onTrouble?: ((error: BaseImageError) => void) | undefined;
 }
 
-/** @throws BaseImageError: what is in the way, and what to do */
+/**
+ * Opens a base image of any format.
+ *
+ * @throws BaseImageError REPLICA_BASE_NOT_USABLE, REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or
+ *   REPLICA_BASE_SIZE
+ */
 export async function openBase(
   { base, format = 'raw', sizeBytes }: BaseOptions,
   { lock = false, onTrouble }: OpenOptions = {},
@@ -41,7 +49,7 @@ export async function openBase(
     return NbdBase.open(base, { format, isFresh, onTrouble });
   }
   if (!lock) return RawBase.open(base, { createBytes: sizeBytes });
-  // Locked before it is looked into: nobody may write to it in between.
+  // Locked before it is read: nobody may write to it in between.
   if (sizeBytes !== undefined) await createRaw(base);
   await expectThere(base);
   const held = await ImageLock.take(base, onTrouble);
@@ -53,7 +61,7 @@ export async function openBase(
   }
 }
 
-/** An empty file, which is given its size when it is locked. */
+/** Creates an empty file; it is given its size once it is locked. */
 async function createRaw(base: string): Promise<void> {
   const file = await open(base, 'a', 0o600).catch((error: unknown) => {
     throw notUsable(base, error);

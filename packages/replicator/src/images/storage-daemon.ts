@@ -7,17 +7,17 @@ import { BaseImageError } from '../errors.js';
 
 const PROGRAM = 'qemu-storage-daemon';
 const STDERR_TAIL_CHARS = 2048;
-/** Opening an image that was not closed may repair it first. */
+/** Opening an image that was not closed may include a repair. */
 const START_TIMEOUT_MS = 60_000;
-/** A storage daemon that is asked to end closes its image first. */
+/** A storage daemon closes its image before it exits. */
 const STOP_TIMEOUT_MS = 30_000;
-/** A daemon that has just died may not have let go of its images yet. */
+/** A daemon that has just died may still hold its locks for a moment. */
 const LOCK_PATIENCE_MS = 2000;
 const LOCK_PAUSE_MS = 100;
 
-/** A qemu-storage-daemon, which ends when the process that started it does. */
+/** A qemu-storage-daemon, which ends with the process that started it. */
 export class StorageDaemon {
-  /** Settles with how it ended. */
+  /** Settles with the reason when it has ended. */
   readonly ended: Promise<string>;
   #stderrTail = '';
 
@@ -36,7 +36,8 @@ export class StorageDaemon {
   }
 
   /**
-   * Starts it, and waits until all that its arguments ask for is there. An image that is locked is waited for, briefly.
+   * Starts it, and waits until everything that its arguments ask for is ready. Waits briefly for an
+   * image that is locked.
    *
    * @param path the image, for messages
    * @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE
@@ -54,7 +55,7 @@ export class StorageDaemon {
   }
 
   static #spawn(args: readonly string[]): StorageDaemon {
-    // The monitor greets when all options before it have been dealt with. SIGTERM has it close its images.
+    // The monitor greets once all options before it are processed. On SIGTERM it closes its images.
     const monitor = ['--chardev', 'stdio,id=monitor', '--monitor', 'chardev=monitor'];
     const command = ['--pdeathsig', 'TERM', PROGRAM, ...args, ...monitor];
     return new StorageDaemon(spawn('setpriv', command, { stdio: ['pipe', 'pipe', 'pipe'] }));
@@ -64,7 +65,7 @@ export class StorageDaemon {
     return this.child.pid;
   }
 
-  /** Has it close its images and end. */
+  /** Settles when it has closed its images and ended. */
   async stop(): Promise<void> {
     this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.kill(), STOP_TIMEOUT_MS);
@@ -72,12 +73,12 @@ export class StorageDaemon {
     clearTimeout(timer);
   }
 
-  /** Ends it as it stands. */
+  /** Ends it at once. */
   kill(): void {
     this.child.kill('SIGKILL');
   }
 
-  /** @returns why not */
+  /** @returns why it does not; undefined if it does */
   async #becomesReady(): Promise<string | undefined> {
     const { stdout } = this.child;
     if (!stdout) return this.ended;
@@ -93,7 +94,7 @@ export class StorageDaemon {
   }
 }
 
-/** How QEMU opens what is at `path`, with its own locks on it. */
+/** The protocol node for QEMU to open `path`, with its own locks. */
 export async function protocolNode(path: string): Promise<Record<string, unknown>> {
   const isDevice = await stat(path).then(
     (stats) => stats.isBlockDevice(),
@@ -116,7 +117,7 @@ async function unusable(path: string, words: string, isLocked: boolean): Promise
     return new BaseImageError(
       'REPLICA_BASE_FORMAT',
       `${path}: ${words}`,
-      'Set `format` of the disk to what `qemu-img info` says, or remove the image to have it made anew.',
+      'Set `format` of the disk as `qemu-img info` says, or remove the image to create it again.',
     );
   }
   return new BaseImageError(

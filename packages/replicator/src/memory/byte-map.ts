@@ -27,8 +27,7 @@ export function setBytes(map: Uint8Array, from: number, to: number): void {
   for (; at < to; at++) map[at >> 3] = (map[at >> 3] as number) | (1 << (at & 7));
 }
 
-/** Whether a byte of the page is held. */
-export function byteIsSet(map: Uint8Array, at: number): boolean {
+function byteIsSet(map: Uint8Array, at: number): boolean {
   return ((map[at >> 3] as number) & (1 << (at & 7))) !== 0;
 }
 
@@ -42,4 +41,31 @@ export function sectorsIn(map: Uint8Array): number {
     if (whole) mask |= 1 << sector;
   }
   return mask;
+}
+
+/**
+ * Calls back for each run of bytes [start, end) that is held of bytes [from, to) of a page.
+ *
+ * @param mask of the sectors that are held, if the page has no map
+ */
+export function forEachHeldRun(
+  mask: number,
+  byteMap: Uint8Array | undefined,
+  from: number,
+  to: number,
+  callback: (start: number, end: number) => void,
+): void {
+  const grain = byteMap ? 1 : SECTOR_BYTES;
+  const held = (at: number): boolean =>
+    byteMap ? byteIsSet(byteMap, at) : (mask & (1 << (at / SECTOR_BYTES))) !== 0;
+  let start = -1;
+  for (let at = from; at < to; at = Math.min(to, at - (at % grain) + grain)) {
+    if (held(at - (at % grain))) {
+      if (start < 0) start = at;
+    } else if (start >= 0) {
+      callback(start, at);
+      start = -1;
+    }
+  }
+  if (start >= 0) callback(start, to);
 }

@@ -2,26 +2,27 @@ import type { MemoryLimits } from '../replica-options.js';
 import type { SlabPool } from './slab-pool.js';
 
 /**
- * A rate at which what is left of the budget would last this long: so the rest shrinks ever more slowly, and a base that
- * takes anything at all finds a rate at which it keeps up.
+ * Writes are slowed to the rate at which the rest of the budget would last this long. So the rest
+ * shrinks ever more slowly, and any base that makes progress reaches a rate it can keep up with.
  */
 const HORIZON_MS = 2000;
-/** A stopping VM waits for its writes: at most so long for each that it has under way. */
+/** Longest delay of a write: a VM that stops waits for its writes under way. */
 const DELAY_MAX_MS = 1000;
-/** Timers are not more exact; what is owed is carried over to the next write. */
+/** Timers are no more precise; a shorter delay is carried over to the next write. */
 const DELAY_MIN_MS = 1;
 
+/** What a memory budget works with. */
 export interface MemoryBudgetOptions {
   readonly pool: SlabPool;
   readonly limits: MemoryLimits;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
-  /** Calls back later; returns what takes that back. */
+  /** Calls back later; returns a function that cancels it. */
   readonly after: (ms: number, callback: () => void) => () => void;
-  /** Bytes in the open buffers: what a checkpoint would free, now or once it is written back. */
+  /** Bytes in the open buffers: what a checkpoint frees, at once or after write-back. */
   readonly openBytes: () => number;
   readonly onPressure: (usedBytes: number) => void;
-  /** There is less left than there should be; called often. */
+  /** Called, often, when little of the budget is left. */
   readonly onSpill?: (() => void) | undefined;
   readonly onFull: () => void;
 }
@@ -30,21 +31,21 @@ export interface MemoryBudgetOptions {
  * Keeps the buffers of a replica within their budget (invariant I7).
  *
  *     0 ─────────── soft ──────── a quarter ────── half way ──────── hard
- *                   ask for a     spill to a       answer writes     give protection up
- *                   checkpoint    file, if told    more slowly,
- *                                 so               unless told not to
+ *                   request a     spill to a       answer writes     give protection up
+ *                   checkpoint    file             more slowly,
+ *                                 (`spill`)        unless `release`
  *
- * Slowed writes have been applied: only the answer waits, so reads are right, and a VM that stops for a checkpoint waits
- * no longer than `DELAY_MAX_MS` for each write under way.
+ * Slowed writes have been applied, only their answers wait. So reads are right, and a VM that stops
+ * for a checkpoint waits at most `DELAY_MAX_MS` for each write under way.
  */
 export class MemoryBudget {
   readonly #options: MemoryBudgetOptions;
   readonly #spillFromBytes: number;
   readonly #slowFromBytes: number;
   #isPressureTold = false;
-  /** When the writes so far may all have been answered. */
+  /** When all writes so far may have been answered. */
   #answeredAtMs = 0;
-  /** Cancels the timer and answers, for each write that waits. */
+  /** For each write that waits: cancels its timer and answers it. */
   readonly #waiting = new Set<() => void>();
   #slowedWrites = 0;
 
@@ -56,12 +57,12 @@ export class MemoryBudget {
       onFull === 'release' ? hardBytes : softBytes + (hardBytes - softBytes) / 2;
   }
 
-  /** Writes whose answer was held back, ever. */
+  /** How many answers to writes were delayed so far. */
   get slowedWrites(): number {
     return this.#slowedWrites;
   }
 
-  /** After a buffered write: the promise, if any, is to settle before the write is answered. */
+  /** After a buffered write: the promise, if any, must settle before the write is answered. */
   charge(bytes: number): void | Promise<void> {
     const { pool, limits } = this.#options;
     const { usedBytes } = pool;
@@ -72,18 +73,18 @@ export class MemoryBudget {
     else if (usedBytes > this.#slowFromBytes) return this.#slow(bytes, usedBytes);
   }
 
-  /** A checkpoint has been: another may be asked for. */
+  /** Call it after a checkpoint: another may be requested. */
   epochBegins(): void {
     this.#isPressureTold = false;
   }
 
-  /** Answers all that wait: the budget no longer depends on them. */
+  /** Answers all writes that wait. */
   release(): void {
     for (const answer of [...this.#waiting]) answer();
     this.#answeredAtMs = 0;
   }
 
-  /** Once an epoch, and not for committed pages alone: only write-back helps against those. */
+  /** Once an epoch, and not for committed pages alone: only write-back frees those. */
   #askForCheckpoint(usedBytes: number): void {
     if (this.#isPressureTold) return;
     if (this.#options.openBytes() < this.#options.limits.softBytes / 4) return;
@@ -94,7 +95,7 @@ export class MemoryBudget {
   #slow(bytes: number, usedBytes: number): void | Promise<void> {
     const { limits, now, after } = this.#options;
     const leftBytes = Math.max(1, limits.hardBytes - usedBytes);
-    // From nothing to the full rate, lest there is a step that load swings about.
+    // Ramp the delay up smoothly; a step would make throughput oscillate.
     const share = (usedBytes - this.#slowFromBytes) / (limits.hardBytes - this.#slowFromBytes);
     const nowMs = now();
     const owedMs =

@@ -1,29 +1,29 @@
-import { BYTE_MAP_BYTES, byteIsSet, byteMapOf, sectorsIn, setBytes } from './byte-map.js';
+import { BYTE_MAP_BYTES, byteMapOf, forEachHeldRun, sectorsIn, setBytes } from './byte-map.js';
 import { PageIndex } from './page-index.js';
 import { RangeSet } from '../range-set.js';
 import { PAGE_BYTES, SECTOR_BYTES, SLAB_BYTES, SLAB_PAGES, type SlabPool } from './slab-pool.js';
 import type { SpillFile } from './spill-file.js';
 
 /**
- * The writes of one epoch to one disk, in memory: a sparse layer over whatever lies below.
+ * The writes of one epoch to one disk, in memory: a sparse layer over whatever is below.
  *
- * A page that was touched has a slot in a slab. Which of its bytes the layer holds is kept in three grades, each paid
- * for only by those who need it:
+ * A page that was written to has a slot in a slab. Which of its bytes the layer holds is kept in
+ * three forms, so that a page pays only for what it needs:
  *
- *   sectors   a mask of 8 bits a page: a guest writes whole sectors, so this is all that most pages ever have
- *   bytes     a bitmap for pages that somebody wrote to in parts of a sector; gone when the page is whole
- *   zeros     runs of whole pages that read as zeros with no memory behind them (WRITE_ZEROES, TRIM)
+ *   sectors   a mask of 8 bits a page: guests write whole sectors, so most pages have nothing else
+ *   bytes     a bitmap, for pages that were written in parts of a sector, until they are whole
+ *   zeros     runs of whole pages that read as zeros, without memory (WRITE_ZEROES, TRIM)
  *
- * What a slot holds was written after the zeros under it: zeroing a range empties the slots in it. So nothing is ever
- * read from below in order to write, and a write never waits.
+ * A slot's contents are newer than zeros under it: zeroing a range empties the slots in it. So a
+ * write never has to read from below, and never waits.
  *
- * A layer that is not written any more can be moved to a spill file, slab by slab; the tables stay. What is there can be
- * had with applyRange() alone: ask isSpilled() before anything else that copies.
+ * A layer that no longer changes can be moved to a spill file, slab by slab; the tables stay. Only
+ * applyRange() reads from there: ask isSpilled() before any other method that copies.
  */
 export class Overlay {
   readonly #index = new PageIndex();
   readonly #zeros = new RangeSet();
-  /** Undefined where a slab is in the spill file. */
+  /** Undefined for a slab that is in the spill file. */
   #slabs: (Buffer | undefined)[] = [];
   #spilled: Spilled | undefined;
   #sectorMasks = new Uint8Array(SLAB_PAGES);
@@ -42,7 +42,7 @@ export class Overlay {
     return this.#index.count === 0 && this.#zeros.isEmpty;
   }
 
-  /** Bytes of memory behind this layer, slabs and tables. */
+  /** Bytes of memory that the layer takes, slabs and tables. */
   get memoryBytes(): number {
     return this.isEmpty ? 0 : this.slabsInMemory * SLAB_BYTES + this.#tableBytes;
   }
@@ -60,7 +60,7 @@ export class Overlay {
     return this.#spilled !== undefined;
   }
 
-  /** Whether something that the layer holds of bytes [offset, end) is in the spill file. */
+  /** Whether some of what the layer holds of bytes [offset, end) is in the spill file. */
   isSpilled(offset: number, end: number): boolean {
     const places = this.#spilled?.places;
     for (let page = Math.floor(offset / PAGE_BYTES); page * PAGE_BYTES < end; page++) {
@@ -70,13 +70,13 @@ export class Overlay {
     return false;
   }
 
-  /** Keeps the memory for a reader that works on it later; pair with release(). */
+  /** Keeps the memory for a later read; pair it with release(). */
   retain(): this {
     this.#holders++;
     return this;
   }
 
-  /** The last one to let go gives the memory back. */
+  /** Undoes one retain(), or the creation; the last one gives the memory back. */
   release(): void {
     if (--this.#holders > 0) return;
     if (this.#spilled) {
@@ -92,10 +92,11 @@ export class Overlay {
   }
 
   /**
-   * Moves up to `count` slabs to the file, and their memory back to the pool; whoever calls it keeps a hold meanwhile, and
-   * nobody writes to the layer any more. When it fails everything is where it was.
+   * Moves up to `count` slabs to the file, and gives their memory back. The caller retains the
+   * layer meanwhile, and nothing may write to it any more. If it fails, everything is where it was.
    *
-   * @returns how many were moved: fewer than there are where the file has no more room
+   * @returns how many were moved: fewer if the file has no more room
+   * @throws SpillError REPLICA_SPILL_IO
    */
   async spill(file: SpillFile, count: number): Promise<number> {
     const places = new Map<number, number>();
@@ -127,6 +128,7 @@ export class Overlay {
     this.pool.give(slabs);
   }
 
+  /** Copies `data` in. */
   write(offset: number, data: Uint8Array): void {
     this.#write(offset, data);
     this.#charge();
@@ -134,7 +136,7 @@ export class Overlay {
 
   #write(offset: number, data: Uint8Array): void {
     const end = offset + data.length;
-    // Consecutive slots of one slab are one stretch of memory: copied in one go.
+    // Consecutive slots of one slab are adjacent in memory: copied at once.
     let runStart = 0;
     let runSlot = -1;
     let nextSlot = 0;
@@ -156,7 +158,7 @@ export class Overlay {
         position += to - from;
       }
     } finally {
-      // Also when memory has run out: what is covered must hold what was written.
+      // Also if memory has run out: what is marked as held must hold what was written.
       if (runSlot >= 0) this.#copyIn(offset + runStart, runSlot, data, runStart, position - offset);
     }
   }
@@ -181,7 +183,7 @@ export class Overlay {
     this.#zeros.add(firstPage, endPage);
   }
 
-  /** Takes over all that a newer layer holds, none of which is in a spill file. */
+  /** Adds everything that a newer layer holds; nothing of either may be spilled. */
   absorb(newer: Overlay): void {
     for (const [start, end] of newer.#zeros.runs()) {
       this.#zero(start * PAGE_BYTES, (end - start) * PAGE_BYTES);
@@ -199,7 +201,7 @@ export class Overlay {
     this.#charge();
   }
 
-  /** Mask of the page's sectors that this layer holds whole; 0xff is the whole page. */
+  /** Mask of the page's sectors that the layer holds whole; 0xff is the whole page. */
   sectorsOf(page: number): number {
     const slot = this.#index.find(page);
     const mask = slot < 0 ? 0 : (this.#sectorMasks[slot] as number);
@@ -211,7 +213,7 @@ export class Overlay {
     return this.#holdsInSlot(page) || this.#zeros.has(page);
   }
 
-  /** The first page from `page` on of which the layer holds something, or `endPage`. */
+  /** The first page from `page` on that the layer holds any of, or `endPage`. */
   untouchedEnd(page: number, endPage: number): number {
     if (this.isEmpty) return endPage;
     let next = page;
@@ -224,21 +226,25 @@ export class Overlay {
     return slot >= 0 && (this.#sectorMasks[slot] !== 0 || this.#byteMaps.has(slot));
   }
 
-  /** Copies what the layer holds of bytes [from, to) of the page over `target`, which begins at `from`. */
+  /** Copies what the layer holds of bytes [from, to) of the page to `targetAt` in `target`. */
   applyTo(page: number, from: number, to: number, target: Uint8Array, targetAt: number): void {
     const slot = this.#index.find(page);
     const slab = slot < 0 ? undefined : this.#slabs[slabOf(slot)];
     this.#applyFrom(slab, placeInSlab(slot), slot, page, from, to, target, targetAt);
   }
 
-  /** The same for a range, and for what is in the spill file too. */
+  /**
+   * Copies what the layer holds of a range, in memory or spilled.
+   *
+   * @throws SpillError if it is lost
+   */
   async applyRange(offset: number, target: Uint8Array): Promise<void> {
     const end = offset + target.length;
     const endPage = Math.ceil(end / PAGE_BYTES);
     for (let page = Math.floor(offset / PAGE_BYTES); page < endPage;) {
       const slot = this.#index.find(page);
       const place = slot < 0 ? undefined : this.#spilled?.places.get(slabOf(slot));
-      // Pages that lie one behind the other in the file are read in one go.
+      // Pages that are adjacent in the file are read at once.
       const count = place === undefined ? 1 : this.#inRow(slot, page, endPage);
       let source = slot < 0 ? undefined : this.#slabs[slabOf(slot)];
       let sourceAt = placeInSlab(slot);
@@ -265,7 +271,7 @@ export class Overlay {
     return count;
   }
 
-  /** @param source where the page's slot lies, from `sourceAt` on */
+  /** @param source memory with the page's slot, which begins at `sourceAt` */
   #applyFrom(
     source: Uint8Array | undefined,
     sourceAt: number,
@@ -284,14 +290,14 @@ export class Overlay {
       target.set(slab.subarray(sourceAt + from, sourceAt + to), targetAt);
       return;
     }
-    this.#forEachHeldRun(slot, mask, from, to, (start, end) => {
+    forEachHeldRun(mask, this.#byteMaps.get(slot), from, to, (start, end) => {
       target.set(slab.subarray(sourceAt + start, sourceAt + end), targetAt + start - from);
     });
   }
 
   /**
-   * Pages from `page` on that the layer holds whole, as many as lie one behind the other in its memory and before
-   * `endPage`. Undefined where it does not hold the first one whole.
+   * The memory of pages from `page` on that the layer holds whole: as many as are adjacent, up to
+   * `endPage`. Undefined if it does not hold the first one whole.
    */
   wholePages(page: number, endPage: number): Buffer | undefined {
     const first = this.#index.find(page);
@@ -309,53 +315,30 @@ export class Overlay {
     return this.#index.pageOf(slot) === page && this.#sectorMasks[slot] === FULL;
   }
 
-  /** Whether the layer holds the page as zeros with no memory behind them. */
+  /** Whether the layer holds the page as zeros, without memory. */
   isZeroed(page: number): boolean {
     return !this.#holdsInSlot(page) && this.#zeros.has(page);
   }
 
-  /** The numbers of all pages that have a slot, in no particular order, in pieces that are not to be changed. */
+  /** The numbers of all pages with a slot, in any order, in pieces that must not be changed. */
   pageNumbers(): Iterable<Float64Array> {
     return this.#index.pages();
   }
 
-  /** Runs of pages [start, end) zeroed by this layer; slots over them are newer. */
+  /** Runs of pages [start, end) that the layer zeroed; slots over them are newer. */
   zeroRuns(): Iterable<readonly [start: number, end: number]> {
     return this.#zeros.runs();
   }
 
-  /** Calls back for each run of bytes [start, end) of the page that this layer itself holds in its slot. */
+  /** Calls back for each run of bytes [start, end) of the page that its slot holds. */
   forEachRunIn(page: number, callback: (start: number, end: number) => void): void {
     const slot = this.#index.find(page);
     if (slot < 0) return;
     const mask = this.#sectorMasks[slot] as number;
-    this.#forEachHeldRun(slot, mask, 0, PAGE_BYTES, callback);
+    forEachHeldRun(mask, this.#byteMaps.get(slot), 0, PAGE_BYTES, callback);
   }
 
-  #forEachHeldRun(
-    slot: number,
-    mask: number,
-    from: number,
-    to: number,
-    callback: (start: number, end: number) => void,
-  ): void {
-    const byteMap = this.#byteMaps.get(slot);
-    const grain = byteMap ? 1 : SECTOR_BYTES;
-    const held = (at: number): boolean =>
-      byteMap ? byteIsSet(byteMap, at) : (mask & (1 << (at / SECTOR_BYTES))) !== 0;
-    let start = -1;
-    for (let at = from; at < to; at = Math.min(to, at - (at % grain) + grain)) {
-      if (held(at - (at % grain))) {
-        if (start < 0) start = at;
-      } else if (start >= 0) {
-        callback(start, at);
-        start = -1;
-      }
-    }
-    if (start >= 0) callback(start, to);
-  }
-
-  /** Tells the pool about memory that is not in slabs. */
+  /** Counts memory outside of slabs with the pool. */
   #charge(): void {
     const bytes = this.#tableBytes;
     this.pool.charge(bytes - this.#chargedBytes);
@@ -364,7 +347,7 @@ export class Overlay {
 
   #slotFor(page: number, guess: number): number {
     const slot = this.#index.findOrAdd(page, guess);
-    // Not only for a new page: if there was no memory the last time, it has a slot without.
+    // Not only for a new page: it has a slot without memory if that ran out the last time.
     if (slot >= this.#sectorMasks.length) {
       const masks = new Uint8Array(this.#sectorMasks.length * 2);
       masks.set(this.#sectorMasks);
@@ -374,7 +357,7 @@ export class Overlay {
     return slot;
   }
 
-  /** Notes that bytes [from, to) of the slot's page are held from now on. */
+  /** Marks bytes [from, to) of the slot's page as held. */
   #cover(slot: number, from: number, to: number): void {
     const before = this.#sectorMasks[slot] as number;
     if (before === FULL) return;
@@ -428,10 +411,10 @@ export class Overlay {
   }
 }
 
-/** Where slabs of an overlay are that are not in memory. */
+/** Where the slabs of an overlay are that are not in memory. */
 interface Spilled {
   readonly file: SpillFile;
-  /** By the number of the slab. */
+  /** Places in the file by slab. */
   readonly places: Map<number, number>;
 }
 

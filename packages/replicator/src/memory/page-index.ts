@@ -1,34 +1,35 @@
 const EMPTY = 0;
 const FIRST_SLOTS = 64;
-/** Slots whose pages are kept in one array. */
+/** Slots whose page numbers share one array. */
 const CHUNK_SLOTS = 16_384;
 const CHUNK_SHIFT = 14;
 /** Entries of the smallest and of the largest table; powers of two. */
 const TABLE_MIN = 128;
 const TABLE_MAX = 8192;
-/** So full a table may be, at least and at most: not all the same, or tables that fill evenly were split all at once. */
+/** Range of load factors. They differ by table, so that tables which fill evenly split in turn. */
 const LOADS = [0.6, 0.75] as const;
 const GOLDEN = 0.6180339887498949;
-/** So many bits of a hash choose the table, at most: the others choose the place in it. */
+/** Most bits of a hash that choose the table; the others choose the place in it. */
 const DEPTH_MAX = 18;
 
 /**
- * Maps page numbers to slots 0, 1, 2 … in order of arrival, in typed arrays: about 16 bytes a page (0.4 % of 4 KiB).
- * Page numbers may be any whole number below 2^53.
+ * Maps page numbers to slots 0, 1, 2 … in order of arrival, in typed arrays: about 16 bytes a page
+ * (0.4 % of 4 KiB). Page numbers may be any whole number below 2^53.
  *
- * The table is cut into small ones, found by the first bits of a page's hash through a directory (extendible hashing:
- * Fagin et al., 1979). One that is full is split in two: to grow never takes longer than that, however many pages there
- * are, where doubling one table of 10^6 pages would keep the event loop for 100 ms.
+ * There are many small tables, found by the first bits of a page's hash through a directory
+ * (extendible hashing: Fagin et al., 1979). A full one is split in two, which takes the same time
+ * however many pages there are; doubling one table of 10^6 pages would block the event loop for
+ * 100 ms.
  *
- *     hash   = dddd pppppppp …     directory[dddd] → table, whose own depth is at most that of the directory
- *                                  table[pppppppp and on] = slot + 1
+ *     hash   = dddd pppppppp …     directory[dddd] → table (its depth is at most the directory's)
+ *                                  table[pppppppp …] = slot + 1
  */
 export class PageIndex {
-  /** By slot, in chunks; only the first one ever grows. */
+  /** Page numbers by slot, in chunks; only the first one grows. */
   #pages: Float64Array[] = [new Float64Array(FIRST_SLOTS)];
-  /** Two entries at least, so that a shift finds one. */
+  /** At least two entries, so that a shift finds one. */
   #directory: Table[];
-  /** 32 - the bits that choose a table. */
+  /** 32 minus the number of bits that choose a table. */
   #shift = 31;
   #count = 0;
   #tables = 0;
@@ -43,17 +44,17 @@ export class PageIndex {
     return this.#count;
   }
 
-  /** Bytes that the index itself takes. */
+  /** Bytes of memory that the index takes. */
   get metadataBytes(): number {
     return this.#bytes;
   }
 
-  /** The page that was given this slot. */
+  /** The page in a slot. */
   pageOf(slot: number): number {
     return this.#pages[slot >>> CHUNK_SHIFT]?.[slot & (CHUNK_SLOTS - 1)] ?? NaN;
   }
 
-  /** The pages of all slots, in order, in pieces that are not to be changed. */
+  /** The pages of all slots, in order, in pieces that must not be changed. */
   *pages(): Generator<Float64Array> {
     for (let slot = 0; slot < this.#count; slot += CHUNK_SLOTS) {
       const chunk = this.#pages[slot >>> CHUNK_SHIFT] as Float64Array;
@@ -73,9 +74,9 @@ export class PageIndex {
   }
 
   /**
-   * The page's slot; a page not seen before gets the next one, equal to the count before.
+   * The page's slot; a new page gets the next one, which is equal to the count before.
    *
-   * @param guess a slot that may be the page's: neighbours on the disk often came one after the other
+   * @param guess a slot that may be the page's: neighbours on the disk often arrive in order
    */
   findOrAdd(page: number, guess = 0): number {
     if (guess < this.#count && this.pageOf(guess) === page) return guess;
@@ -112,7 +113,7 @@ export class PageIndex {
     chunk[at] = page;
   }
 
-  /** Makes room in a table that is full, for the hash. */
+  /** Makes room for a hash in a table that is full. */
   #grow(table: Table, hash: number): void {
     if (table.entries.length < TABLE_MAX || table.depth === DEPTH_MAX) {
       this.#bytes += table.entries.byteLength;
@@ -131,7 +132,7 @@ export class PageIndex {
       this.#put(halves[half] as Table, entry);
     }
     this.#bytes += entries.byteLength;
-    // All the places in the directory that begin with the table's bits.
+    // All places of the directory that begin with the table's bits.
     const places = 2 ** (32 - this.#shift - depth);
     const first = (hash >>> this.#shift) & -places;
     for (let at = 0; at < places; at++) {
@@ -163,15 +164,15 @@ export class PageIndex {
 /** Open addressing; an entry is a slot + 1, or EMPTY. */
 class Table {
   entries: Uint32Array;
-  /** What is left of a hash, shifted by this, is a place. */
+  /** The rest of a hash, shifted by this, is a place. */
   shift: number;
   count = 0;
-  /** Full with so many. */
+  /** Number of entries at which it is full. */
   limit: number;
 
   /**
    * @param depth bits of a hash that all pages in it share
-   * @param load how full it may be
+   * @param load the load factor at which it is full
    */
   constructor(
     length: number,
@@ -183,7 +184,7 @@ class Table {
     this.limit = Math.floor(length * this.load);
   }
 
-  /** Empties it. */
+  /** Makes it empty, with another length. */
   resize(length: number): void {
     this.entries = new Uint32Array(length);
     this.shift = 32 - Math.log2(length);

@@ -4,54 +4,57 @@ export const PAGE_BYTES = 4096;
 export const SECTOR_BYTES = 512;
 /** Pages of a slab: the unit in which memory is taken and given back. */
 export const SLAB_PAGES = 64;
+/** Bytes of a slab. */
 export const SLAB_BYTES = SLAB_PAGES * PAGE_BYTES;
 
 interface Pin {
   count: number;
-  /** Set once it has been given back. */
+  /** The slab, once it has been given back. */
   given: Buffer | undefined;
 }
 
-/** Free slabs that a quiet replica keeps. */
+/** Free slabs that an idle replica keeps. */
 const FREE_SLABS_MIN = 16;
-/** One in so many unneeded slabs goes: a lull of some epochs must not cost the next burst its memory. */
+/**
+ * One of this many unneeded slabs is freed: a short lull must not cost the next burst its memory.
+ */
 const TRIMMED_PER_EPOCH = 16;
 
 /**
- * Memory for page buffers, in slabs that are recycled across epochs: memory that is fresh from the operating system costs
- * a fault for each page, and an epoch needs about what the last one needed. What some epochs have not needed is given
- * back little by little.
+ * Memory for page buffers, in slabs that are recycled across epochs: new memory from the operating
+ * system costs a fault for each page, and an epoch needs about as much as the last one. What
+ * several epochs have not needed is freed gradually.
  */
 export class SlabPool {
-  /** As they were given: an epoch's slabs are taken over in one step, however many they are. */
+  /** As they were given: the slabs of an epoch are added in one step, however many there are. */
   readonly #free: Buffer[][] = [];
   #freeSlabs = 0;
   #slabsInUse = 0;
   #tableBytes = 0;
-  /** Slabs that somebody reads from later, by their memory. */
+  /** Slabs that will still be read from, by their memory. */
   readonly #pins = new Map<ArrayBufferLike, Pin>();
   /** The fewest free slabs there were since the last trim(). */
   #spare = 0;
 
-  /** @param limitBytes how much memory may be held, in use or free; what is in use is not limited here */
+  /** @param limitBytes beyond this, used and free together, free slabs are not kept */
   constructor(private readonly limitBytes = 64 * 1024 * 1024) {}
 
-  /** Bytes in slabs that are taken and in the tables that tell what is in them. */
+  /** Bytes of slabs in use, and of the tables that describe them. */
   get usedBytes(): number {
     return this.#slabsInUse * SLAB_BYTES + this.#tableBytes;
   }
 
-  /** Bytes kept for later. */
+  /** Bytes of free slabs. */
   get freeBytes(): number {
     return this.#freeSlabs * SLAB_BYTES;
   }
 
-  /** Counts memory that is not in slabs; negative when it is given back. */
+  /** Counts memory outside of slabs; negative when it is given back. */
   charge(bytes: number): void {
     this.#tableBytes += bytes;
   }
 
-  /** A slab of SLAB_BYTES, its contents arbitrary. */
+  /** A slab of SLAB_BYTES with arbitrary contents. */
   take(): Buffer {
     this.#slabsInUse++;
     const slabs = this.#free[this.#free.length - 1];
@@ -63,13 +66,14 @@ export class SlabPool {
     return slab;
   }
 
-  /** Keeps the slab that `part` lies in from being used for anything else until unpin(), given back or not. */
+  /** Keeps the slab that `part` is in from being reused until unpin(), even if it is given back. */
   pin(part: Buffer): void {
     const pin = this.#pins.get(part.buffer);
     if (pin) pin.count++;
     else this.#pins.set(part.buffer, { count: 1, given: undefined });
   }
 
+  /** Undoes one pin(). */
   unpin(part: Buffer): void {
     const pin = this.#pins.get(part.buffer);
     if (pin === undefined || --pin.count > 0) return;
@@ -77,7 +81,7 @@ export class SlabPool {
     if (pin.given) this.give([pin.given]);
   }
 
-  /** Gives slabs back, and the array with them; nobody may hold on to either. */
+  /** Gives slabs back, and the array itself: the caller must not use either again. */
   give(slabs: Buffer[]): void {
     if (this.#pins.size > 0) slabs = this.#leavePinned(slabs);
     this.#slabsInUse -= slabs.length;
@@ -88,7 +92,7 @@ export class SlabPool {
     this.#freeSlabs += slabs.length;
   }
 
-  /** The others; what is pinned comes back by unpin(). */
+  /** @returns the slabs that are not pinned; the others come back with unpin() */
   #leavePinned(slabs: readonly Buffer[]): Buffer[] {
     return slabs.filter((slab) => {
       const pin = this.#pins.get(slab.buffer);
@@ -97,7 +101,7 @@ export class SlabPool {
     });
   }
 
-  /** Lets go of some of what has not been needed since the last time; call it once an epoch. */
+  /** Frees some of what was not needed since the last call; call it once an epoch. */
   trim(): void {
     let dropped = Math.min(
       Math.ceil(this.#spare / TRIMMED_PER_EPOCH),

@@ -13,18 +13,19 @@ export interface SpillStore extends Readable, Writable {
   close(): Promise<void>;
 }
 
+/** Where a spill file is, and how large it may become. */
 export interface SpillFileOptions {
-  /** Where it is, for messages. */
+  /** Its folder. */
   readonly directory: string;
   readonly limitBytes: number;
-  /** Something that was in it can't be read back. */
+  /** Called when something in it can't be read back. */
   readonly onLost: (error: SpillError) => void;
 }
 
 /**
- * Makes a spill file in `directory`; it has no name any more when this returns.
+ * Makes a spill file, and removes its name: it is gone with this process.
  *
- * @param vm for its name while it has one
+ * @param vm for the name, while there is one
  * @throws SpillError REPLICA_SPILL_IO
  */
 export async function openSpillFile(vm: string, options: SpillFileOptions): Promise<SpillFile> {
@@ -42,8 +43,8 @@ export async function openSpillFile(vm: string, options: SpillFileOptions): Prom
 }
 
 /**
- * Where slabs go that the memory budget has no room for: a file without a name, which is gone with the process, cut into
- * places of one slab each that are used again. When it holds nothing it is emptied.
+ * Holds slabs that the memory budget has no room for: a file without a name, in places of one slab
+ * each, which are reused. It is truncated when it holds nothing.
  */
 export class SpillFile {
   readonly #free: number[] = [];
@@ -56,7 +57,7 @@ export class SpillFile {
     private readonly options: SpillFileOptions,
   ) {}
 
-  /** Bytes that it holds. */
+  /** Bytes of slabs in it. */
   get usedBytes(): number {
     return this.#taken * SLAB_BYTES;
   }
@@ -65,14 +66,14 @@ export class SpillFile {
     return this.options.limitBytes;
   }
 
-  /** A place for one slab; undefined when the limit is reached. */
+  /** Reserves a place for one slab; undefined if the limit is reached. */
   take(): number | undefined {
     if ((this.#taken + 1) * SLAB_BYTES > this.options.limitBytes) return undefined;
     this.#taken++;
     return this.#free.pop() ?? this.#places++;
   }
 
-  /** Gives places back; nothing may be under way to or from them. */
+  /** Gives places back; no read or write of them may be under way. */
   give(places: Iterable<number>): void {
     for (const place of places) {
       this.#free.push(place);
@@ -81,10 +82,11 @@ export class SpillFile {
     if (this.#taken > 0 || this.#places === 0) return;
     this.#free.length = 0;
     this.#places = 0;
-    // Nothing is written until it is done. Where it fails the space stays taken, to be used again.
+    // Writes wait for it. If it fails, the space stays allocated and is reused.
     this.#emptied = this.file.truncate(0).catch(() => undefined);
   }
 
+  /** Writes a slab to its place. @throws SpillError REPLICA_SPILL_IO */
   async write(place: number, slab: Uint8Array): Promise<void> {
     try {
       await this.#emptied;
@@ -94,7 +96,7 @@ export class SpillFile {
     }
   }
 
-  /** What was written can be read back from now on, or the disk says that it can't. */
+  /** Puts what was written on stable storage. @throws SpillError REPLICA_SPILL_IO */
   async sync(): Promise<void> {
     try {
       await this.file.datasync();
@@ -103,16 +105,20 @@ export class SpillFile {
     }
   }
 
-  /** Fills `target` with what is in a place, `at` bytes from its start on. */
+  /**
+   * Fills `target` from a place, `at` bytes after its start.
+   *
+   * @throws SpillError REPLICA_SPILL_LOST
+   */
   async read(place: number, at: number, target: Uint8Array): Promise<void> {
     try {
       const done = await readWhole(this.file, target, place * SLAB_BYTES + at);
-      if (done < target.length) throw new Error('it has ended');
+      if (done < target.length) throw new Error('unexpected end of file');
     } catch (cause) {
       const error = new SpillError(
         'REPLICA_SPILL_LOST',
         `the spill file in ${this.options.directory} can't be read: ${messageOf(cause)}`,
-        'Check the disk that it is on, then seed again.',
+        'Check its disk, then seed again.',
         { cause },
       );
       this.options.onLost(error);
@@ -129,7 +135,7 @@ export class SpillFile {
     return new SpillError(
       'REPLICA_SPILL_IO',
       `the spill file in ${this.options.directory} can't be ${what}: ${messageOf(cause)}`,
-      'Make space on its file system, or check the disk that it is on; it is tried again.',
+      'Make space on its file system, or check its disk; it is retried.',
       { cause },
     );
   }

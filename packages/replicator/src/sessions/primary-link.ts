@@ -160,7 +160,9 @@ export class PrimaryLink {
     this.#link(disk).writesSinceFlush = 0;
   }
 
-  /** A commit closes the books; at COLO's start on writes of the mirror, which are never flushed. */
+  /**
+   * A commit closes the books; at COLO's start on writes of the mirror, which are never flushed.
+   */
   epochBegins(): void {
     for (const link of this.#links) link.writesSinceFlush = 0;
   }
@@ -185,8 +187,11 @@ export class PrimaryLink {
     link.state = step.to;
     if (!step.isLoss) return;
     if (end.kind === 'lost') {
-      const reason = `a connection of the primary broke: ${end.error?.message ?? 'closed by the peer'}`;
-      this.lose(reason, { disk, isBetweenRequests: !end.midRequest });
+      const why = end.error?.message ?? 'closed by the peer';
+      this.lose(`a connection of the primary broke: ${why}`, {
+        disk,
+        isBetweenRequests: !end.midRequest,
+      });
     } else {
       this.lose(`the primary disconnected from disk ${disk}`, { disk });
     }

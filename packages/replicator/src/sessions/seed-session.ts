@@ -2,7 +2,7 @@
  * The connections of the first copy of a disk.
  *
  *   pvm-seed     begins a copy: what the base held is given up
- *   pvm-resume   goes on with the copy that this process knows of, as often as its connection breaks
+ *   pvm-resume   goes on with the copy that this process knows of, after its connection broke
  *   pvm-link     the link, once the copy is complete: `pvm`, but only after an unbroken copy
  *
  * `pvm-resume` has no FLUSH: QEMU can replace a dead connection below a running mirror only if

@@ -71,7 +71,10 @@ class Scene {
     }
   }
 
-  /** Begins a read. What it must give is known now: its VM writes there again only when it is answered. */
+  /**
+   * Begins a read. What it must give is known now: its VM writes there again only when it is
+   * answered.
+   */
   read(side: 'pvm' | 'svm'): void {
     const { offset, length } = this.random.range(SIZE);
     const expected = Buffer.from(this.model[side].subarray(offset, offset + length));
@@ -178,7 +181,7 @@ describe.each([
   ['in memory', 0],
   ['with a spill file', 0.2],
 ])('Disk %s', (_where, spills) => {
-  test('I1 view: reads are right across commits, failover and write-back, however slow the base', async () => {
+  test('I1 view: reads are right across commits, failover and write-back', async () => {
     let spilledReads = 0;
     let viewed = 0;
     await forSeeds(spills > 0 ? 20 : 40, async (random) => {
@@ -224,7 +227,7 @@ describe('Disk', () => {
     expect(disk.primary.isEmpty && disk.secondary.isEmpty).toBe(true);
   });
 
-  test('I1 view: write-back waits for a read that began before a commit, also through an empty one', async () => {
+  test('I1 view: write-back waits for reads from before a commit, even an empty one', async () => {
     const base = new SlowBase(SIZE, new Random(1));
     const disk = new Disk('disk', base, new SlabPool());
     const before = Buffer.from(base.contents);
@@ -334,7 +337,7 @@ describe('Disk', () => {
     expect(disk.read(disk.secondary, 0, target)).toBeInstanceOf(Promise);
   });
 
-  test('extents: holes only where base and layers hold nothing, the longest at a time', async () => {
+  test('extents: holes only where nothing is held, the longest at a time', async () => {
     await forSeeds(15, (random) => {
       const base = new SlowBase(SIZE, random, random.below(25) * PAGE_BYTES);
       const disk = new Disk('disk', base, new SlabPool());

@@ -7,7 +7,7 @@ import { forSeeds, type Random } from '@gannet/test-support/random.js';
 const SIZE = 40 * PAGE_BYTES + 700;
 
 describe('runsOf', () => {
-  test('the latest epoch wins, no byte is in two runs, any order of writing gives the same', async () => {
+  test('the latest epoch wins, no byte is in two runs, any order of writes will do', async () => {
     await forSeeds(20, (random) => {
       const pool = new SlabPool();
       const model = new Int16Array(SIZE).fill(-1);
@@ -78,7 +78,8 @@ describe('runsOf', () => {
         layers[at < count / 2 ? 0 : 1]?.write(pageOf(at) * PAGE_BYTES, Buffer.alloc(512));
       }
       const runs = [...runsOf(layers, PAGE_BYTES)];
-      // Each page is looked at four times: when it is fetched, measured, counted and put in its place.
+      // Each page is looked at four times: when it is fetched, measured, counted and put in its
+      // place.
       expect(runs.filter(({ kind }) => kind === 'pause').length).toBeGreaterThan(
         (4 * count) / 16_384,
       );
@@ -90,7 +91,7 @@ describe('runsOf', () => {
     },
   );
 
-  test('pauses come also where all pages were zeroed since, and there is next to nothing to write', () => {
+  test('there are pauses even if all pages were zeroed since and little is written', () => {
     const overlay = new Overlay(new SlabPool(0));
     for (let at = 0; at < 30_000; at++) overlay.write(at * PAGE_BYTES, Buffer.alloc(512));
     overlay.zero(0, 30_000 * PAGE_BYTES);
@@ -126,7 +127,7 @@ describe('runsOf', () => {
     expect(next).toBe(PAGE_BYTES + 5 * 1024 ** 3);
   });
 
-  test('a page written over zeros is cut out of the zero run, one zeroed after writing is not', () => {
+  test('a page written over zeros is cut out of their run, one zeroed later is not', () => {
     const overlay = new Overlay(new SlabPool());
     overlay.write(5 * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, 1));
     overlay.zero(0, 10 * PAGE_BYTES);

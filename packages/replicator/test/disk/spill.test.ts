@@ -165,7 +165,7 @@ describe('Overlay with slabs in a spill file', () => {
 describe('I7 bounded memory: Spill', () => {
   const limits = { softBytes: 4 * SLAB_BYTES, hardBytes: 16 * SLAB_BYTES };
 
-  test('brings memory down to the soft limit, whichever epochs it is in, and every read stays right', async () => {
+  test('brings memory down to the soft limit, and every read stays right', async () => {
     await forSeeds(5, async (random) => {
       const { store, file } = scene(random);
       const pool = new SlabPool(0);
@@ -241,7 +241,7 @@ describe('I7 bounded memory: a replica that spills', () => {
   const at = temporaryFiles();
   const memory = { softBytes: SLAB_BYTES, hardBytes: 8 * SLAB_BYTES, onFull: 'spill' } as const;
 
-  test('buffers much more than its budget while nothing is written back, and loses none of it', async () => {
+  test('buffers much more than its budget without write-back, and loses nothing', async () => {
     const vm = (await TestVm.open(at, ['disk'], { memory })).connectAll();
     vm.commit();
     let expected = '';
@@ -260,12 +260,14 @@ describe('I7 bounded memory: a replica that spills', () => {
       expect(await vm.read('svm', 8, epoch * 4096)).toBe(`epoch ${epoch}.`.slice(0, 8));
     }
     while (await vm.writeBack());
+    // An epoch that was being moved to the file when it was written back is let go afterwards.
+    for (let turns = 0; replica.spilledBytes > 0 && turns < 1000; turns++) await turn();
     expect(replica.spilledBytes).toBe(0);
     expect(await vm.read('svm', expected.length, 39 * 4096)).toBe(expected);
     await replica.close();
   });
 
-  test('I3 failover: what the secondary had written and was spilled is journaled, and ends up in the base', async () => {
+  test('I3 failover: what was spilled of the secondary ends up in journal and base', async () => {
     const vm = (await TestVm.open(at, ['disk'], { memory })).connectAll();
     vm.commit();
     for (let epoch = 0; epoch < 12; epoch++) {
@@ -294,7 +296,7 @@ describe('I7 bounded memory: a replica that spills', () => {
     expect(disk).not.toContain('never');
   });
 
-  test('beyond the limit of its file protection is given up in order: the last commit is good', async () => {
+  test('beyond its limit protection is given up in order: the last commit is good', async () => {
     const limits = { ...memory, spillBytes: 2 * SLAB_BYTES };
     const vm = (await TestVm.open(at, ['disk'], { memory: limits })).connectAll();
     vm.commit();

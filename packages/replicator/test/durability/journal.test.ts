@@ -11,7 +11,7 @@ const SIZE = 64 * 1024;
 const at = temporaryFiles();
 
 describe('Journal', () => {
-  test('I4 durability: replays data and zeros of all disks, in order, as often as one likes', async () => {
+  test('I4 durability: replays data and zeros of all disks in order, repeatedly', async () => {
     const journal = await Journal.create(at('j'), UUID);
     await journal.append([
       { disk: 0, runs: [zero(0, 8192), data(100, 'first')] },
@@ -29,7 +29,7 @@ describe('Journal', () => {
     }
   });
 
-  test('I4 durability: torn at any byte, it gives what was sealed before, and nothing else', async () => {
+  test('I4 durability: torn at any byte, it gives exactly what was sealed before', async () => {
     const journal = await Journal.create(at('j'), UUID);
     await journal.append([{ disk: 0, runs: [data(0, 'one')] }]);
     const sealed = 64 + journal.bytes;
@@ -58,13 +58,14 @@ describe('Journal', () => {
     expect(disk.toString('latin1', 0, 3)).toBe('two');
   });
 
-  test('remains of a longer append that was taken back are not taken for newer frames', async () => {
+  test('the rest of a longer append that was taken back is not replayed', async () => {
     const journal = await Journal.create(at('j'), UUID);
     await journal.append([{ disk: 0, runs: [data(0, 'old'), data(10, 'OLD')] }]);
     journal.rewind();
     await journal.append([{ disk: 0, runs: [data(0, 'new')] }]);
     await journal.close();
-    // What follows the new seal is whole, with its seal, at a frame's beginning: 'OLD' was cut by nothing.
+    // What follows the new seal is whole, with its seal, at a frame's beginning: 'OLD' was cut by
+    // nothing.
     const frame = 48 + 3;
     const bytes = await readFile(at('j'));
     expect(bytes.length).toBe(64 + frame * 2 + 48);
@@ -131,7 +132,7 @@ describe('Journal', () => {
     },
   );
 
-  test("refuses another replica's journal, a file that is none, and one that is not there", async () => {
+  test("refuses another replica's journal, another file, and a missing one", async () => {
     await (await Journal.create(at('j'), UUID)).close();
     const other = UUID.replace('6', '7');
     await expect(replayInto([], at('j'), other)).rejects.toMatchObject({

@@ -168,7 +168,7 @@ describe('I4 durability', () => {
     expect(await recoverBases(disks)).toMatchObject([{ state: 'retired' }, { state: 'retired' }]);
   });
 
-  test('a crash between the first and the last state file of a failover is recovered too', async () => {
+  test('a crash between the state files of a failover is recovered too', async () => {
     await failOverTwo('two');
     const record = (await readStateFile(at('b.raw')))!;
     await writeStateFile(at('b.raw'), { ...record, state: 'protected' });
@@ -214,9 +214,10 @@ async function textOf(file: string): Promise<string> {
 }
 
 /**
- * A guest that has failed over writes and flushes while its epochs are written back. Before and after each step that
- * touches a file, all files are copied away, as a crash would leave them; each copy is then recovered and must hold at
- * least what was flushed by then, and nothing that the guest never wrote.
+ * A guest that has failed over writes and flushes while its epochs are written back. Before and
+ * after each step that touches a file, all files are copied away, as a crash would leave them; each
+ * copy is then recovered and must hold at least what was flushed by then, and nothing that the
+ * guest never wrote.
  */
 async function crashEverywhere(file: (name: string) => string, random: Random): Promise<void> {
   const pages = 16;

@@ -38,7 +38,7 @@ describe('RawBase', () => {
     });
   });
 
-  test('a file that begins with data is no hole, however few blocks its file system counts', async () => {
+  test('a file that begins with data is no hole, even if 0 blocks are counted', async () => {
     await writeFile(at('raw'), Buffer.alloc(65_536, 1));
     const base = await RawBase.open(at('raw'));
     expect(base.isBlank).toBe(false);

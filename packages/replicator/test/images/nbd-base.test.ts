@@ -39,7 +39,7 @@ class FakeService {
 }
 
 describe('NbdBase', () => {
-  test('a range that fails to be zeroed is under way nowhere any more: it could land on newer data', async () => {
+  test('a zero request that fails leaves no piece under way, to land on newer data', async () => {
     const fake = new FakeService(4 * GIB);
     const base = await fake.open();
     let land: () => void = () => undefined;
@@ -69,7 +69,7 @@ describe('NbdBase', () => {
     await base.close();
   });
 
-  test('a storage daemon is killed when its connection is lost, not for a mistake of ours', async () => {
+  test('a storage daemon is killed for a lost connection, not for our mistake', async () => {
     const fake = new FakeService(4 * GIB);
     const base = await fake.open();
     fake.writeZeroes = () => Promise.reject(new RangeError('out of range'));

@@ -103,7 +103,7 @@ describe('a base of any format', () => {
 });
 
 describe('a storage daemon that is killed', () => {
-  test('is started again; reads wait for it; unsynced writes count as lost, synced ones do not', async () => {
+  test('is restarted; reads wait for it; only unsynced writes count as lost', async () => {
     const { base, troubles, kill } = await qcow2Base();
     await base.write(0, Buffer.alloc(4096, 1));
     await base.sync();
@@ -127,7 +127,7 @@ describe('a storage daemon that is killed', () => {
     expect([raw[0], raw[65_536]]).toEqual([1, 3]);
   });
 
-  test('can neither be killed into a half answer: what is under way fails or is right', async () => {
+  test('what is under way when it is killed fails, or is right', async () => {
     const { base, kill } = await qcow2Base();
     const page = Buffer.alloc(65_536, 5);
     for (let round = 0; round < 3; round++) {

@@ -63,7 +63,7 @@ function scene(onFull: OnFull = 'slow'): Scene {
 }
 
 describe('I7 bounded memory: MemoryBudget', () => {
-  test('a guest that writes as fast as it is answered is slowed to what the base takes, and none is given up', async () => {
+  test('a fast guest is slowed to what the base takes, and protection stays', async () => {
     await forSeeds(4, async (random) => {
       const { pool, clock, budget, told, open } = scene();
       const depth = 1 + random.below(16);
@@ -102,7 +102,7 @@ describe('I7 bounded memory: MemoryBudget', () => {
     });
   });
 
-  test('nothing is slowed below half way between the limits, and no answer waits longer than a second', async () => {
+  test('nothing is slowed below half way, and no answer waits more than a second', async () => {
     const { pool, clock, budget, told, open } = scene();
     const waits: number[] = [];
     for (let page = 0; !told.includes('full'); page++) {

@@ -47,7 +47,7 @@ describe('PageIndex', () => {
     expect(index.metadataBytes / count).toBeLessThan(34);
   });
 
-  test('never grows by much at once: whoever adds a page does not pay for all that came before', () => {
+  test('never grows by much at once: adding a page does not cost all those before', () => {
     const index = new PageIndex();
     let before = index.metadataBytes;
     let most = 0;
@@ -61,7 +61,7 @@ describe('PageIndex', () => {
     expect(index.metadataBytes / index.count).toBeLessThan(20);
   });
 
-  test('pages one behind the other fill all tables alike, and still do not split them all at once', () => {
+  test('consecutive pages fill all tables evenly, but split one at a time', () => {
     const index = new PageIndex();
     let most = 0;
     for (let at = 0; at < 300_000; at += 256) {
@@ -75,7 +75,8 @@ describe('PageIndex', () => {
 
   test('pages whose hashes agree in more bits than tables are told apart by', () => {
     const index = new PageIndex();
-    // The hash takes the lower half, and a multiple of the upper: these are the pages that it can't tell apart.
+    // The hash takes the lower half, and a multiple of the upper: these are the pages that it can't
+    // tell apart.
     const alike = Array.from({ length: 5000 }, (_, at) => {
       const low = Math.imul(at, 0x85ebca6b) >>> 0;
       return at * 2 ** 32 + low;

@@ -40,7 +40,9 @@ const EVENTS: Readonly<Record<string, DiskLinkEvent>> = {
   'link breaks': { kind: 'link-ends', isBroken: true },
 };
 
-/** The state after it (`!`: and writes may be lost), `-` where it does not happen, or the refusal. */
+/**
+ * The state after it (`!`: and writes may be lost), `-` where it does not happen, or the refusal.
+ */
 const TABLE: Readonly<Record<Name, readonly string[]>> = {
   // prettier-ignore
   idle: ['copying', 'unknown-copy', 'linked', 'unknown-copy', '-', '-', '-', '-'],

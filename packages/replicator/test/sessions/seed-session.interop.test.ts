@@ -38,7 +38,7 @@ class Monitor {
   }
 }
 
-test('qemu-img info of pvm-seed does not disturb a copy; a node that is added and deleted begins one', async () => {
+test('qemu-img info does not disturb a copy, a node added and deleted begins one', async () => {
   const vm = await TestVm.open(at);
   const server = new NbdServer({ exports: vm.replica.exports, admission: vm.replica.gate });
   const path = at('nbd.sock');

@@ -87,7 +87,7 @@ describe('the first copy', () => {
       go();
       await underWay;
       await next;
-      // What began anew has nothing of it.
+      // A copy from the beginning has nothing of it.
       expect(await contents(vm, 6)).toBe(name === 'pvm-seed' ? '..new.' : 'olnew.');
       await vm.replica.close();
     },
@@ -117,7 +117,7 @@ describe('the first copy', () => {
     await vm.replica.close();
   });
 
-  test('I5 no silent divergence: from the link on, a connection that breaks is a loss', async () => {
+  test('I5 no silent divergence: from the link on a broken connection is a loss', async () => {
     const vm = await TestVm.open(at);
     const copy = await open(vm, 'pvm-seed');
     await open(vm, 'pvm-link');
@@ -128,7 +128,7 @@ describe('the first copy', () => {
     await vm.replica.close();
   });
 
-  test('I5 no silent divergence: no link follows a copy that has broken off, or is not known', async () => {
+  test('I5 no silent divergence: no link follows a broken or unknown copy', async () => {
     const vm = await TestVm.open(at);
     await expect(open(vm, 'pvm-resume')).rejects.toThrow('knows of no copy');
     await expect((async () => open(vm, 'pvm-link'))()).rejects.toThrow('knows of no copy');
@@ -151,7 +151,7 @@ describe('the first copy', () => {
     await vm.replica.close();
   });
 
-  test('a resumed copy has no flush: QEMU could not replace a dead connection otherwise', async () => {
+  test('a resumed copy has no flush, so that QEMU can replace a dead connection', async () => {
     const vm = await TestVm.open(at);
     const flushes = vm.replica.exports.map(({ name, features }) => [name, features.flush]);
     expect(Object.fromEntries(flushes)).toMatchObject({
@@ -183,7 +183,7 @@ describe('the first copy', () => {
     await vm.replica.close();
   });
 
-  test('a copy that begins while another is at stake takes its place with its first flush or write', async () => {
+  test('a copy that begins beside another replaces it with its first flush or write', async () => {
     const vm = await TestVm.open(at);
     const mirror = await open(vm, 'pvm-seed');
     await mirror.write(0, Buffer.from('AAAA'), false);

@@ -2,8 +2,8 @@ import type { BaseStore } from '../../src/images/base-image.js';
 import type { Random } from '@gannet/test-support/random.js';
 
 /**
- * A base whose reads and writes happen when advance() says so, in random order, and are torn: half of the bytes move at
- * one time, the rest at a later one.
+ * A base whose reads and writes happen when advance() says so, in random order, and are torn: half
+ * of the bytes move at one time, the rest at a later one.
  */
 export class SlowBase implements BaseStore {
   readonly contents: Buffer;
@@ -11,7 +11,9 @@ export class SlowBase implements BaseStore {
   syncs = 0;
   readonly losses = 0;
 
-  /** @param dataBytes so much of it holds data; what follows is a hole until something is written */
+  /**
+   * @param dataBytes so much of it holds data; what follows is a hole until something is written
+   */
   constructor(
     readonly sizeBytes: number,
     private readonly random: Random,

@@ -3,8 +3,8 @@ import type { SpillStore } from '../../src/memory/spill-file.js';
 import type { Random } from '@gannet/test-support/random.js';
 
 /**
- * A file for spilled slabs in which everything happens when advance() says so, in random order. Reads and writes are short
- * at times. What was not synced is not safe: a sync that fails loses it.
+ * A file for spilled slabs in which everything happens when advance() says so, in random order.
+ * Reads and writes are short at times. What was not synced is not safe: a sync that fails loses it.
  */
 export class SlowStore implements SpillStore {
   #contents = Buffer.alloc(0);

@@ -14,7 +14,7 @@ export function addSeedRate(cli: Cli): void {
     .requiredOption('--rate <rate>', what, rate)
     .action(
       about(async (options: Options) => {
-        await call(options, 'seed-rate', { bytesPerSec: options.rate });
+        await call(options, 'seed-rate', { bytesPerSec: options.rate ?? 0 });
       }),
     );
 }

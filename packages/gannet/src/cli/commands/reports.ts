@@ -1,4 +1,5 @@
 /** Commands that report and change nothing. */
+import type { MethodResult } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
@@ -22,6 +23,7 @@ export function addStatus(cli: Cli): void {
   daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
+      const { isDegraded } = await import('@gannet/contract');
       const show = options.json ? undefined : showStatus;
       if (isDegraded(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
@@ -58,25 +60,8 @@ export function addEvents(cli: Cli): void {
 export function addPage(cli: Cli): void {
   daemonCommand(cli, 'page', 'Print the URL of the web page, with its token').action(
     about(async (options: Options) => {
-      const show = ({ url }: Record<string, unknown>): string => `${String(url)}\n`;
+      const show = ({ url }: MethodResult<'page'>): string => `${url}\n`;
       await call(options, 'page', {}, { show });
     }),
   );
-}
-
-/** Whatever else the status says. */
-const DEGRADED = ['diverged', 'alone', 'superseded', 'unknown'];
-
-/** Protection was dropped, only one side believes in it, or the base image rejects writes. */
-function isDegraded(status: Record<string, unknown>): boolean {
-  const { role, state, primaryVm, secondaryVm, link, baseTrouble } = status;
-  if (DEGRADED.includes(String(state))) return true;
-  if (baseTrouble !== undefined && baseTrouble !== null) return true;
-  if (state !== 'protected') return false;
-  if (role === 'secondary') {
-    const isLinkLost = link !== undefined && link !== 'connected';
-    return isLinkLost || secondaryVm === 'hung' || secondaryVm === 'lost';
-  }
-  const peer = status['peer'] as { pulse?: string; status?: { state: string } } | undefined;
-  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
 }

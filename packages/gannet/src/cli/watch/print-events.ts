@@ -5,34 +5,39 @@ import { renderEvent } from './render.js';
 const ALIVE_EVERY_MS = 1000;
 
 export interface EventsOptions {
+  readonly vm: string;
   readonly control: string;
   readonly silenceMs: number;
   readonly json: boolean;
-  /** Goes on until `signal`. */
+  /** Continues until `signal`. */
   readonly follow: boolean;
   readonly signal: AbortSignal;
   readonly write: (text: string) => unknown;
 }
 
-/** Prints what happened, and what happens. @throws GannetError when the daemon goes while it is followed */
+/**
+ * Prints the events so far, and with `follow` those to come.
+ *
+ * @throws GannetError CONTROL_UNREACHABLE if the daemon ends while it is followed
+ */
 export async function printEvents(options: EventsOptions): Promise<void> {
-  const { control, silenceMs, json, follow, signal, write } = options;
+  const { vm, control, silenceMs, json, follow, signal, write } = options;
   const client = await ControlClient.connect(control, silenceMs);
-  const say = (event: DaemonEvent): void => {
-    const lines = json ? [JSON.stringify(event)] : renderEvent(event);
+  const print = (event: DaemonEvent): void => {
+    const lines = json ? [JSON.stringify(event)] : renderEvent(event, vm);
     write(`${lines.join('\n')}\n`);
   };
   try {
     let isNew = false;
     if (follow) {
       await client.watch((event) => {
-        if (isNew) say(event as DaemonEvent);
+        if (isNew) print(event);
       });
     }
-    // What came before the answer is part of it.
-    const before = (await client.call('events')) as readonly DaemonEvent[];
+    // Events that came before the answer are in the answer.
+    const before = await client.call('events');
     isNew = true;
-    for (const event of before) say(event);
+    for (const event of before) print(event);
     while (follow && !signal.aborted) {
       // Nothing may happen for long: this notices that the daemon has gone.
       await client.call('status');

@@ -1,10 +1,16 @@
 /** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
-import type { DaemonEvent, Status } from '@gannet/contract';
-import { formatAge, formatBytes, formatMs, formatPercent, formatTime } from '../../view/format.js';
+import type { Status } from '@gannet/contract';
+import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
+import {
+  formatAge,
+  formatBytes,
+  formatMs,
+  formatPercent,
+  formatTime,
+} from '@gannet/contract/format';
 import { type Health, healthOf } from '../../view/health.js';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
-import { type Level, wordsOf } from '../../view/event-text.js';
 
 export interface Style {
   readonly columns: number;
@@ -23,8 +29,8 @@ const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: nu
   warning: ['[! ]', 33],
   bad: ['[!!]', 31],
 };
-const EVENT_MARKS: Readonly<Record<Level, string>> = {
-  ...{ error: '!!', warning: '! ', info: '  ', detail: '. ' },
+const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
+  ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
 /** What else the words have. */
 const ASCII: Readonly<Record<string, string>> = {
@@ -48,7 +54,7 @@ export function renderStatus(status: Status, style: Style): string[] {
   return lines.map((line, at) => (at === 1 ? line : clip(line, style)));
 }
 
-/** For `gannet watch`: the same, the latest checkpoints, and as many events as there is room for. */
+/** For `gannet watch`: the status, the latest checkpoints, and the events that still fit. */
 export function renderWatch(
   status: Status,
   events: readonly DaemonEvent[],
@@ -57,24 +63,24 @@ export function renderWatch(
 ): string[] {
   const checkpoints = checkpointsOf(events, CHECKPOINTS_MAX).reverse();
   const head = [...renderStatus(status, style), '', ...table(checkpoints, nowMs), ''];
-  const foot = 'Ctrl-C ends this; the VM does not notice.';
+  const foot = 'Ctrl-C quits. This view does not affect the VM.';
   const room = Math.max(0, style.rows - head.length - 2);
   const told = events
-    .filter((event) => wordsOf(event).level !== 'detail')
-    .flatMap(renderEvent)
+    .filter((event) => describeEvent(event).level !== 'debug')
+    .flatMap((event) => renderEvent(event, status.vm))
     .slice(-room);
   const lines = [...head, ...(room > 0 ? told : [])].slice(0, style.rows - 1);
   return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
 }
 
-/** Time, mark, words; what to do on a line of its own. */
-export function renderEvent(event: DaemonEvent): string[] {
-  const { level, text, remedy } = wordsOf(event);
+/** Time, mark and text; the remedy on a line of its own. */
+export function renderEvent(event: DaemonEvent, vm: string): string[] {
+  const { level, text, remedy } = describeEvent(event, vm);
   const line = `${formatTime(event.at)} ${EVENT_MARKS[level]} ${text}`;
   return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
 }
 
-/** The whole in a line, for who has no terminal. */
+/** The state in one line, for output that is not a terminal. */
 export function renderLine(status: Status): string {
   const { buffers, pulse, silentMs, seed } = overviewOf(status);
   const parts = [
@@ -96,7 +102,7 @@ function body(status: Status, style: Style): string[] {
   const lines = [
     row('primary', side(primary)),
     row('secondary', `${side(secondary)}${isFit}`),
-    row('link', `writes ${link}; heartbeat ${heartbeat}`),
+    row('link', `replication: ${link}; heartbeat: ${heartbeat}`),
     row('epoch', `${status.epoch}${last(status)}`),
   ];
   for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
@@ -106,7 +112,7 @@ function body(status: Status, style: Style): string[] {
       lines.push(
         row(
           'write-back',
-          `${name}: ${formatBytes(backlogBytes)} of ${epochsToWriteBack} epochs to go`,
+          `${name}: ${formatBytes(backlogBytes)} in ${epochsToWriteBack} epochs left`,
         ),
       );
     }
@@ -123,11 +129,12 @@ function last(status: Status): string {
     'pausedMs' in lastCheckpoint
       ? `guest paused ${formatMs(lastCheckpoint.pausedMs)}`
       : `checkpoint took ${formatMs(lastCheckpoint.checkpointMs)}`;
-  return `: ${pause}, gate closed ${formatMs(gateClosedMs)}, ${committedPages} pages committed, ${droppedPages} dropped`;
+  const gate = `gate closed ${formatMs(gateClosedMs)}`;
+  return `: ${pause}, ${gate}, ${committedPages} pages committed, ${droppedPages} dropped`;
 }
 
 function side({ host, state, vm, isHere, trouble }: Side): string {
-  const where = host === '' ? 'not heard yet' : `${host}${isHere ? ' (here)' : ''}`;
+  const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
   return `${where}: ${state}, QEMU ${vm}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
@@ -145,7 +152,12 @@ function memory(buffers: Buffers, style: Style): string[] {
     '#'.repeat(share(primary)) + 's'.repeat(share(secondary)) + 'c'.repeat(share(committed));
   const bar = filled.slice(0, cells).padEnd(cells, '.').split('');
   bar[Math.min(cells - 1, Math.round((cells * softBytes) / hardBytes))] = '|';
-  const parts = `# ${formatBytes(primary)} open, s ${formatBytes(secondary)} of the secondary, c ${formatBytes(committed)} committed, | soft limit ${formatBytes(softBytes)}`;
+  const parts = [
+    `# ${formatBytes(primary)} open`,
+    `s ${formatBytes(secondary)} of the secondary`,
+    `c ${formatBytes(committed)} committed`,
+    `| soft limit ${formatBytes(softBytes)}`,
+  ].join(', ');
   return [
     row('memory', `[${bar.join('')}] ${formatBytes(used(buffers))} of ${formatBytes(hardBytes)}`),
     row('', parts),
@@ -175,7 +187,7 @@ function table(checkpoints: readonly Checkpoint[], nowMs: number): string[] {
     const { epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages } = checkpoint;
     const ago = formatAge(nowMs - Date.parse(at));
     const times = [formatMs(pausedMs), formatMs(gateClosedMs)];
-    const pages = [String(committedPages ?? '-'), String(droppedPages ?? '-')];
+    const pages = [String(committedPages), String(droppedPages)];
     return cells([String(epoch), ago, cause ?? '-', ...times, ...pages]);
   });
   return [head, ...rows];

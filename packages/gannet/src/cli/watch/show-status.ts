@@ -1,9 +1,9 @@
-import { statusSchema } from '@gannet/contract';
+import { type Status, statusSchema } from '@gannet/contract';
 import { formatTable } from '../terminal.js';
 import { renderStatus } from './render.js';
 
-/** For people. A daemon of another version may say more, or less: then it is shown as it came. */
-export function showStatus(result: Record<string, unknown>): string {
+/** A status as text. If the daemon's version differs and it does not fit, its keys are listed. */
+export function showStatus(result: Status): string {
   const { data } = statusSchema.safeParse(result);
   if (!data) {
     const rows = Object.entries(result).map(([key, value]): [string, string] => [

@@ -7,7 +7,7 @@ import {
   type Status,
   statusSchema,
 } from '@gannet/contract';
-import { formatTime } from '../../view/format.js';
+import { formatTime } from '@gannet/contract/format';
 import { healthOf } from '../../view/health.js';
 import { renderEvent, renderLine, renderWatch } from './render.js';
 
@@ -27,6 +27,7 @@ export interface Screen {
 }
 
 export interface WatchOptions {
+  readonly vm: string;
   readonly control: string;
   readonly silenceMs: number;
   readonly screen: Screen;
@@ -39,7 +40,9 @@ export interface WatchOptions {
 export async function watch(options: WatchOptions): Promise<void> {
   const { screen, env } = options;
   const isScreen = screen.isTTY === true && env['TERM'] !== undefined && env['TERM'] !== 'dumb';
-  const shown = isScreen ? new Drawing(screen, env['NO_COLOR'] === undefined) : new Lines(screen);
+  const shown = isScreen
+    ? new Drawing(screen, env['NO_COLOR'] === undefined)
+    : new Lines(screen, options.vm);
   shown.begin();
   try {
     while (!options.signal.aborted) {
@@ -58,14 +61,14 @@ async function follow(options: WatchOptions, shown: Drawing | Lines): Promise<vo
   try {
     let isNew = false;
     await client.watch((event) => {
-      if (isNew) shown.event(event as DaemonEvent);
+      if (isNew) shown.event(event);
     });
-    // What came before the answer is part of it.
-    const before = (await client.call('events')) as readonly DaemonEvent[];
+    // Events that came before the answer are in the answer.
+    const before = await client.call('events');
     isNew = true;
     shown.events(before);
     while (!signal.aborted) {
-      shown.status(parse(await client.call('status')));
+      shown.status(expectStatus(await client.call('status')));
       await pause(signal);
     }
   } finally {
@@ -73,15 +76,13 @@ async function follow(options: WatchOptions, shown: Drawing | Lines): Promise<vo
   }
 }
 
-function parse(value: unknown): Status {
+/** @throws GannetError CONTROL_PROTOCOL for the status of a daemon of another version */
+function expectStatus(value: unknown): Status {
   const { data } = statusSchema.safeParse(value);
   if (data) return data;
-  const remedy = 'Use the `gannet` that the daemon was started with.';
-  throw new GannetError(
-    'GANNET_CONTROL_PROTOCOL',
-    'a status that this command does not know',
-    remedy,
-  );
+  const remedy = 'Use the same version of `gannet` as the daemon, or restart the daemon.';
+  const message = 'the daemon sent a status that this version does not understand';
+  throw new GannetError('GANNET_CONTROL_PROTOCOL', message, remedy);
 }
 
 async function pause(signal: AbortSignal): Promise<void> {
@@ -148,7 +149,10 @@ class Lines {
   #trouble = '';
   #isKnown = false;
 
-  constructor(private readonly screen: Screen) {}
+  constructor(
+    private readonly screen: Screen,
+    private readonly vm: string,
+  ) {}
 
   begin(): void {
     return;
@@ -164,7 +168,7 @@ class Lines {
   }
 
   event(event: DaemonEvent): void {
-    if (this.#isKnown) for (const line of renderEvent(event)) this.#say(line);
+    if (this.#isKnown) for (const line of renderEvent(event, this.vm)) this.#say(line);
   }
 
   status(status: Status): void {

@@ -28,7 +28,7 @@ export async function loadToken(file: string): Promise<string> {
   }
   const { mode } = await stat(file);
   if ((mode & 0o007) !== 0) {
-    const remedy = `Run \`chmod 600 ${file}\`, or 640 to share it with a group such as Prometheus'.`;
+    const remedy = `Run \`chmod 600 ${file}\`, or 640 to share it with a group (Prometheus).`;
     throw unusable(file, 'every user of this host may read it', remedy);
   }
   const token = (await readFile(file, 'utf8')).trim();

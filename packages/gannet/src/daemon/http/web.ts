@@ -10,6 +10,7 @@ import {
   type DaemonEvent,
   GannetError,
   type HttpConfig,
+  type MethodName,
   type Status,
   textOf,
 } from '@gannet/contract';
@@ -19,9 +20,9 @@ import { type Asset, loadAssets } from './assets.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
 import { isToken, loadToken } from './token.js';
 
-/** The methods that a browser may call. Its parameters are ignored, so it can never force. */
-const READS = ['status', 'events'] as const;
-const ACTIONS = ['checkpoint', 'failover', 'detach'] as const;
+/** What a browser may call. Its parameters are ignored, so nothing is ever forced from there. */
+const READS = ['status', 'events'] as const satisfies readonly MethodName[];
+const ACTIONS = ['checkpoint', 'failover', 'detach'] as const satisfies readonly MethodName[];
 const PAGE_MESSAGE_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 64;
 const AUTHENTICATE_MS = 5000;

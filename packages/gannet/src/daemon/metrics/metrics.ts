@@ -1,13 +1,18 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { DaemonEvent, PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import {
+  CHECKPOINT_CAUSES,
+  type DaemonEvent,
+  PRIMARY_STATES,
+  type PrimaryStatus,
+  samplesOf,
+  SECONDARY_STATES,
+  type SecondaryStatus,
+  type Status,
+} from '@gannet/contract';
 import { VERSION } from '../../version.js';
 import { METRICS } from './catalogue.js';
 
-const STATES = {
-  primary: ['unprotected', 'protecting', 'protected', 'alone'],
-  secondary: ['seeding', 'protected', 'failed-over', 'retired', 'diverged'],
-} as const;
-const CAUSES = ['period', 'demand', 'memory', 'output'] as const;
+const STATES = { primary: PRIMARY_STATES, secondary: SECONDARY_STATES } as const;
 const LINKS = { primary: ['seed', 'peer'], secondary: ['replica', 'peer'] } as const;
 const REASONS = {
   primary: ['operator', 'secondary-lost'],
@@ -18,7 +23,7 @@ const GATE_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0
 
 type Role = Status['role'];
 
-/** What a daemon tells Prometheus: gauges from its status at each scrape, the rest from its events. */
+/** A daemon's metrics: gauges come from its status at each scrape, all others from its events. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, Gauge>();
@@ -46,7 +51,7 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** Of this scrape. */
+  /** The answer to one scrape. */
   async text(): Promise<string> {
     const status = await this.status();
     this.#begin(status.role);
@@ -58,45 +63,26 @@ export class Metrics {
   }
 
   observe(event: DaemonEvent): void {
-    const { kind, role, epoch } = event;
+    const { kind, role, at } = event;
     this.#begin(role);
-    switch (kind) {
-      case 'commit':
-        this.#checkpointDone(event);
-        this.#seconds('gannet_gate_closed_seconds', role, event['gateClosedMs']);
-        this.#seconds('gannet_checkpoint_duration_seconds', role, event['checkpointMs']);
-        this.#count('gannet_committed_pages_total', role, {}, Number(event['committedPages']));
-        this.#count('gannet_dropped_pages_total', role, {}, Number(event['droppedPages']));
-        return;
-      case 'checkpoint':
-        // The secondary has it from the primary: it is in the primary's metrics.
-        if (role === 'secondary' || epoch === this.#epoch) return;
-        this.#checkpointDone(event);
-        this.#seconds('gannet_checkpoint_duration_seconds', role, event['pausedMs']);
-        this.#count('gannet_checkpoints_total', role, { cause: String(event['cause']) });
-        return;
-      case 'failover-done':
-      case 'alone':
-        this.#count('gannet_failover_total', role, { reason: reasonOf(event) });
-        return;
-      case 'link-lost':
-        this.#count('gannet_link_lost_total', role, { link: 'replica' });
-        return;
-      case 'seed-link-lost':
-        this.#count('gannet_link_lost_total', role, { link: 'seed' });
-        return;
-      case 'peer':
-        if (event['pulse'] === 'lost')
-          this.#count('gannet_link_lost_total', role, { link: 'peer' });
+    if (kind === 'checkpoint' && role === 'primary') {
+      // A primary that reconnects may hear of the same commit again.
+      if (event.epoch === this.#epoch) return;
+      this.#checkpointDone(at, event.epoch);
+    }
+    if (kind === 'commit') this.#checkpointDone(at, event.epoch);
+    for (const [name, { value, labels = {} }] of samplesOf(event)) {
+      this.#counters.get(name)?.inc(this.#labels(role, labels), value);
+      this.#histograms.get(name)?.observe(this.#labels(role, labels), value);
     }
   }
 
-  #checkpointDone({ at, epoch }: DaemonEvent): void {
+  #checkpointDone(at: string, epoch: number): void {
     this.#lastCheckpointAt = Date.parse(at) / 1000;
-    this.#epoch = Number(epoch);
+    this.#epoch = epoch;
   }
 
-  /** What counts begins at 0, so that a first increase is one; anew where a survivor has become a primary. */
+  /** Counters start at 0, to make their first increase visible, and again in another role. */
   #begin(role: Role): void {
     if (this.#started === role) return;
     this.#started = role;
@@ -108,7 +94,7 @@ export class Metrics {
     start('gannet_link_lost_total', 'link', LINKS[role]);
     start('gannet_failover_total', 'reason', REASONS[role]);
     this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
-    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CAUSES);
+    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
     else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])
@@ -167,21 +153,9 @@ export class Metrics {
     this.#counters.get(name)?.inc(this.#labels(role, labels), by);
   }
 
-  /** A counter that somebody else counts. */
+  /** A counter whose value is counted elsewhere. */
   #total(name: string, role: Role, labels: Record<string, string>, value: number): void {
     this.#counters.get(name)?.remove(this.#labels(role, labels));
     this.#count(name, role, labels, value);
   }
-
-  #seconds(name: string, role: Role, ms: unknown): void {
-    if (typeof ms === 'number') this.#histograms.get(name)?.observe(this.#labels(role), ms / 1000);
-  }
-}
-
-/** Few words, so that an alert can name them. */
-function reasonOf({ kind, evidence, reason }: DaemonEvent): string {
-  const words = String(kind === 'alone' ? reason : evidence);
-  if (words.includes('operator') || words === 'detached') return 'operator';
-  if (kind === 'alone') return 'secondary-lost';
-  return words.includes('fenced') ? 'fence' : 'proof';
 }

@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressText } from '../../inspect/disk-links.js';
-import { type Address, GannetError, type PeerStatus } from '@gannet/contract';
+import {
+  type Address,
+  GannetError,
+  isDown,
+  hasTakenOver,
+  isFinal,
+  type PeerStatus,
+} from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 
 const POLL_MS = 10;
-/** Of a replica: nothing that can be waited for comes after. */
-const HOPELESS = new Set(['diverged', 'failed-over', 'retired']);
-const TAKEN_OVER = new Set(['failed-over', 'retired']);
 const RESTART = 'Restart the secondary: its daemon first, then its QEMU with -incoming.';
 /** A restart would end the only copy that runs. */
 const LEAVE_IT =
@@ -39,10 +43,10 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
     // What a daemon said last that has gone since is not what the next one will say.
     const isFresh = (link.peer?.silentMs ?? Infinity) < 2 * wait.heartbeatMs;
     const isHopeless =
-      peer && (HOPELESS.has(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
+      peer && (isFinal(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
     if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-      const remedy = TAKEN_OVER.has(peer.state) ? LEAVE_IT : RESTART;
+      const remedy = hasTakenOver(peer.state) ? LEAVE_IT : RESTART;
       throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, remedy);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
@@ -79,7 +83,14 @@ export function interrupted(why: string): GannetError {
 
 /** Why a secondary that says this of itself protects nothing any more. */
 export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
-  if (vm === 'lost' || vm === 'hung') return `the secondary VM is ${vm}`;
+  if (isDown(vm)) return `the secondary VM is ${vm}`;
   if (link === 'lost') return 'the link to the replica broke';
   return state === 'diverged' ? 'the replica has diverged' : undefined;
+}
+
+/** Whether the secondary is heard, has all writes, and could take over. */
+export function isProtectedBy({ state, peer }: PeerLink): boolean {
+  if (state !== 'up' || !peer) return false;
+  const { state: replica, link, vm } = peer.status;
+  return replica === 'protected' && link === 'whole' && vm === 'ready';
 }

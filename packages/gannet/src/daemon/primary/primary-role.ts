@@ -6,25 +6,27 @@ import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
   type Config,
-  describeError,
+  type MethodResult,
+  OPERATOR_REASONS,
   type PeerNotice,
   type PeerStatus,
   type PrimaryConfig,
   type PrimaryStatus,
-  type Progress,
+  type Reporter,
 } from '@gannet/contract';
 import { primaryNetwork } from '../network-view.js';
 import { PeerLink } from '../peer/peer-link.js';
+import type { LivenessState } from '../peer/peer-liveness.js';
 import * as refusals from '../refusals.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { changedKeys, reloadedPrimary } from '../reload.js';
-import type { Role, RoleContext } from '../role-context.js';
+import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
-import { interrupted, lossOf } from './await-peer.js';
+import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { LetGo } from './let-go.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
 import {
@@ -41,7 +43,6 @@ import {
 } from './primary-status.js';
 import { OutdatedNotice, ProtectRun } from './protect.js';
 import { isSecondCopy, SecondCopyGuard } from './second-copy.js';
-import { rateOf } from './seed-stage.js';
 
 const INSPECT_TIMEOUT_MS = 15_000;
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
@@ -54,20 +55,16 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
-  readonly methods = {
-    inspect: ({ peer }: Record<string, unknown>) =>
-      peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect(),
-    protect: ({ bytesPerSec }: Record<string, unknown>, progress: Progress) =>
-      this.protect(progress, rateOf(bytesPerSec)),
-    'seed-rate': ({ bytesPerSec }: Record<string, unknown>) => this.setSeedRate(bytesPerSec),
+  readonly methods: RoleMethods<'primary'> = {
+    inspect: ({ peer }) => (peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect()),
+    protect: ({ bytesPerSec }, progress) => this.protect(progress, bytesPerSec),
+    'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
-    detach: ({ force }: Record<string, unknown>) => this.detach(force === true),
-    failover: ({ force }: Record<string, unknown>) => this.runOn(force === true),
+    detach: ({ force = false }) => this.detach(force),
+    failover: ({ force = false }) => this.runOn(force),
   };
   readonly #links: readonly DiskLink[];
-  readonly #rejected = new RejectedConnections((kind, details) =>
-    this.context.history.add(kind, details),
-  );
+  readonly #rejected: RejectedConnections;
   readonly #tls: LinkTls;
   readonly #link: PeerLink;
   readonly #outdated: OutdatedNotice;
@@ -91,6 +88,7 @@ export class PrimaryRole implements Role {
     private readonly vm: VmWatch,
   ) {
     this.#links = linksOf(config);
+    this.#rejected = new RejectedConnections(context.history);
     this.#tls = new LinkTls(vm, context.credentials, this.#links);
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
@@ -195,7 +193,7 @@ export class PrimaryRole implements Role {
    *
    * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do
    */
-  async protect(progress: Progress, bytesPerSec?: number): Promise<PrimaryStatus> {
+  async protect(progress: Reporter<'protect'>, bytesPerSec?: number): Promise<PrimaryStatus> {
     // A survivor of a failover is protected again as soon as its role begins.
     await this.#attaching?.catch(() => undefined);
     if (this.#is('superseded')) throw refusals.secondCopy(this.config.vm);
@@ -239,8 +237,7 @@ export class PrimaryRole implements Role {
   }
 
   /** Changes the speed limit of the copy that is under way. */
-  async setSeedRate(value: unknown): Promise<Record<string, unknown>> {
-    const bytesPerSec = rateOf(value) ?? 0;
+  async setSeedRate(bytesPerSec: number): Promise<MethodResult<'seed-rate'>> {
     const isSet = (await this.#protecting?.run.setRate(bytesPerSec)) ?? false;
     if (!isSet) throw refusals.noCopy(this.config.vm);
     return { bytesPerSec };
@@ -267,7 +264,12 @@ export class PrimaryRole implements Role {
       return this.status();
     }
     this.#expectProtected('detach');
-    await this.#letGo.ask({ to: 'unprotected', reason: 'detached', force, mustTell: true });
+    await this.#letGo.ask({
+      to: 'unprotected',
+      reason: OPERATOR_REASONS.detach,
+      force,
+      mustTell: true,
+    });
     return this.status();
   }
 
@@ -279,11 +281,13 @@ export class PrimaryRole implements Role {
     if (this.#is('superseded')) throw refusals.secondCopy(vm);
     if (this.#is('unattached')) throw this.vm.refusal(vm);
     this.#expectProtected('let go of');
-    const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
-    if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
-      throw refusals.stillProtected(vm);
-    }
-    await this.#letGo.ask({ to: 'alone', reason: 'the operator says so', force, mustTell: false });
+    if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
+    await this.#letGo.ask({
+      to: 'alone',
+      reason: OPERATOR_REASONS.failover,
+      force,
+      mustTell: false,
+    });
     return this.status();
   }
 
@@ -383,6 +387,7 @@ export class PrimaryRole implements Role {
     const isNews = !this.#is('superseded');
     this.#step({ kind: 'second-copy' });
     if (isNews) this.#trouble(refusals.secondCopy(this.config.vm));
+    this.#protecting?.run.cancel(refusals.secondCopy(this.config.vm));
     this.#copyGuard.stopGuest();
   }
 
@@ -393,7 +398,7 @@ export class PrimaryRole implements Role {
     return inspectPrimary(this.config, view);
   }
 
-  #onLiveness(pulse: string, silentMs: number): void {
+  #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
     if (pulse === 'lost')
       this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
@@ -437,9 +442,7 @@ export class PrimaryRole implements Role {
     throw this.vm.refusal(this.config.vm);
   }
 
-  #trouble(error: unknown, details: object = {}): void {
-    if (this.#isClosing) return;
-    const { code, message, remedy } = describeError(error);
-    this.context.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown): void {
+    if (!this.#isClosing) reportTrouble(this.context.history, error);
   }
 }

@@ -1,3 +1,5 @@
+import type { ProtectStage } from '@gannet/contract';
+
 /**
  * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out what
  * it means (protect.ts, let-go.ts, second-copy.ts).
@@ -16,7 +18,7 @@ export type PrimaryRoleState =
   | {
       readonly phase: 'protecting';
       readonly before: 'unprotected' | 'alone';
-      readonly stage: string;
+      readonly stage: ProtectStage | '';
     }
   /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
   | { readonly phase: 'protected'; readonly loss: string | undefined }
@@ -33,7 +35,7 @@ export type PrimaryRoleEvent =
   | { readonly kind: 'found-idle' }
   | { readonly kind: 'found-protected' }
   | { readonly kind: 'protect' }
-  | { readonly kind: 'stage'; readonly stage: string }
+  | { readonly kind: 'stage'; readonly stage: ProtectStage }
   | { readonly kind: 'protect-done' }
   | { readonly kind: 'protect-failed' }
   | { readonly kind: 'loss'; readonly reason: string }

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
-  describeError,
+  type ProtectStage,
+  type Reporter,
   GannetError,
   type PeerStatus,
   type PrimaryConfig,
-  type Progress,
   type SeedsView,
 } from '@gannet/contract';
 import type { History } from '../history.js';
+import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
@@ -22,23 +23,23 @@ export interface ProtectOptions {
   readonly link: PeerLink;
   readonly tls: LinkTls;
   readonly history: History;
-  readonly progress: Progress;
+  readonly progress: Reporter<'protect'>;
   /** Speed limit in place of the configured one; undefined for that. */
   readonly bytesPerSec: number | undefined;
   /** A reload may change the period while the disks are copied. */
   readonly config: () => PrimaryConfig;
-  readonly onStage: (stage: string) => void;
+  readonly onStage: (stage: ProtectStage) => void;
   readonly checkpoint: (signal: AbortSignal) => Promise<void>;
 }
 
 /** In these a lost secondary takes nothing with it that is not there again when it comes back. */
-const PATIENT: ReadonlySet<string> = new Set(['', 'check', 'seed']);
+const PATIENT: ReadonlySet<string> = new Set(['check', 'seed']);
 
 /** One protect(): copies the disks, starts COLO and waits for its first commit, or rolls back. */
 export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
-  #stage = '';
+  #stage: ProtectStage = 'check';
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -114,7 +115,7 @@ export class ProtectRun {
   }
 
   async #run(
-    stage: string,
+    stage: ProtectStage,
     timeoutMs: number,
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
@@ -163,9 +164,8 @@ export class ProtectRun {
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
-  #trouble(error: unknown, details: object): void {
-    const { code, message, remedy } = describeError(error);
-    this.options.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown, details?: TroubleDetails): void {
+    reportTrouble(this.options.history, error, details);
   }
 }
 

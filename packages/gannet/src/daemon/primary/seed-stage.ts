@@ -1,5 +1,5 @@
 import type { DiskLink, PrimaryDriver, StartColoOptions } from '@gannet/qmp-driver';
-import { GannetError, type PrimaryConfig, type Progress, type SeedsView } from '@gannet/contract';
+import { type PrimaryConfig, type Reporter, type SeedsView } from '@gannet/contract';
 import type { History } from '../history.js';
 import { SeedMeter } from './seed-meter.js';
 
@@ -9,7 +9,7 @@ export interface SeedStageOptions {
   readonly links: readonly DiskLink[];
   /** Speed limit in place of the configured one, for each disk; 0 for none. */
   readonly bytesPerSec: number | undefined;
-  readonly progress: Progress;
+  readonly progress: Reporter<'protect'>;
   readonly history: History;
 }
 
@@ -58,16 +58,10 @@ export class SeedStage {
   }
 }
 
-/** @throws GannetError GANNET_USAGE for what is no rate */
-export function rateOf(value: unknown): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
-  const message = `bytesPerSec is ${JSON.stringify(value)}`;
-  throw new GannetError('GANNET_USAGE', message, 'Give bytes a second, 0 for no limit.', 'usage');
-}
-
 /** Of the guest's memory, which goes over after the disks. */
-export function memoryTo(progress: Progress): Pick<StartColoOptions, 'onProgress'> {
+export function memoryTo(
+  progress: SeedStageOptions['progress'],
+): Pick<StartColoOptions, 'onProgress'> {
   return {
     onProgress: (doneBytes, totalBytes) => progress({ stage: 'colo', doneBytes, totalBytes }),
   };

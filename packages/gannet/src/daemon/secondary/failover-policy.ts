@@ -1,5 +1,5 @@
 /** Who may take over, and when: pure functions of what is known of the pair. */
-import { GannetError, type PeerStatus } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, GannetError, hasTakenOver, type PeerStatus } from '@gannet/contract';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import type { Evidence } from './failover-state.js';
 
@@ -40,11 +40,6 @@ export interface FailoverPolicy {
 /** Times `highMs`: the primary has acted by then, if it still runs. */
 const PATIENCE = 2;
 
-/** Whether a replica in this state is the VM's disk now. */
-function hasTakenOver({ state }: PairView['replica']): boolean {
-  return state === 'failed-over' || state === 'retired';
-}
-
 /**
  * Why this side must not take over, whatever is known of the primary. `--force` does not change it.
  * Nobody who is unfit may fence: nothing would run afterwards.
@@ -74,10 +69,10 @@ export function unfitness(view: PairView): GannetError | undefined {
 
 /** What proves already that the primary is dead. */
 export function evidenceIn({ replica, peer }: PairView): Evidence | undefined {
-  if (hasTakenOver(replica)) return { kind: 'done', words: 'it has taken over' };
+  if (hasTakenOver(replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
   const { liveness, status } = peer;
   if (liveness !== 'up' || status?.vm !== 'lost' || status.state !== 'protected') return undefined;
-  return { kind: 'word', words: "the primary's daemon says that its QEMU has ended" };
+  return { kind: 'word', words: FAILOVER_EVIDENCE.word };
 }
 
 /** Whether an operator who asks for a failover may have the primary fenced for it. */

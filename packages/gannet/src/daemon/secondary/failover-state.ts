@@ -1,4 +1,4 @@
-import type { FailoverReport } from '@gannet/contract';
+import type { FailoverEvidence, FailoverReport } from '@gannet/contract';
 
 /**
  * Why the primary is known to be dead. Silence is none of these.
@@ -11,7 +11,7 @@ import type { FailoverReport } from '@gannet/contract';
 export interface Evidence {
   readonly kind: 'word' | 'fence' | 'operator' | 'done';
   /** For people. */
-  readonly words: string;
+  readonly words: FailoverEvidence;
 }
 
 /** What a failover does, in this order. Each step is harmless when it is repeated. */

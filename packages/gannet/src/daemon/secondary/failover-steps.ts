@@ -2,9 +2,10 @@ import { stat } from 'node:fs/promises';
 import type { ExternalSource } from '@gannet/checkpointer';
 import { type LocalDisk, MoveError, type SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
-import { describeError, GannetError, type Progress, type SecondaryConfig } from '@gannet/contract';
+import { GannetError, type Reporter, type SecondaryConfig } from '@gannet/contract';
 import { type FenceOutcome, runFence } from '../fence.js';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
@@ -80,7 +81,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   /** With an external source there is no VM of ours to move: the exports keep serving. */
-  async move(progress: Progress): Promise<void> {
+  async move(progress: Reporter<'failover'>): Promise<void> {
     const { replica, driver, history } = this.target;
     if (!driver()) return;
     if (!this.#isMoved) {
@@ -144,7 +145,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   /** The guest keeps writing meanwhile, so that there may be more to do than at the start. */
-  async #writeBack(work: () => Promise<void>, progress: Progress): Promise<void> {
+  async #writeBack(work: () => Promise<void>, progress: Reporter<'failover'>): Promise<void> {
     const { disks } = this.target.replica;
     let totalBytes = 0;
     const report = (): void => {
@@ -166,8 +167,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   #trouble(error: unknown): void {
-    const { code, message, remedy } = describeError(error);
-    this.target.history.add('trouble', { code, message, remedy });
+    reportTrouble(this.target.history, error);
   }
 }
 

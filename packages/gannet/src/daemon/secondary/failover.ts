@@ -1,6 +1,13 @@
-import { describeError, type FailoverReport, type Progress } from '@gannet/contract';
+import {
+  FAILOVER_EVIDENCE,
+  type FailoverEvidence,
+  type FailoverProgress,
+  type FailoverReport,
+  type Reporter,
+} from '@gannet/contract';
 import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
 import {
   automaticStep,
   evidenceIn,
@@ -33,7 +40,7 @@ export interface FailoverSteps {
   /** Resolves when a crash loses nothing that the guest had at the takeover. */
   journal(): Promise<void>;
   /** Resolves when the guest runs on its local disks. */
-  move(progress: Progress): Promise<void>;
+  move(progress: (report: FailoverProgress) => void): Promise<void>;
   /** Resolves when the guest's packets take the way through this host. */
   openNetwork(): Promise<void>;
 }
@@ -71,7 +78,7 @@ export class FailoverController {
   #startMs = 0;
   #times: Times = { takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
-  readonly #listeners = new Set<Progress>();
+  readonly #listeners = new Set<Reporter<'failover'>>();
 
   constructor(private readonly options: FailoverOptions) {}
 
@@ -88,7 +95,10 @@ export class FailoverController {
    *   with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
-  failOver(force: boolean, progress: Progress = () => undefined): Promise<FailoverReport> {
+  failOver(
+    force: boolean,
+    progress: Reporter<'failover'> = () => undefined,
+  ): Promise<FailoverReport> {
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
     return this.#start('caller').finally(() => this.#listeners.delete(progress));
@@ -161,7 +171,7 @@ export class FailoverController {
       this.options.history.add('fence', { target: 'primary', succeeded, words });
       if (this.#isClosed) throw notProven(look().vm);
       await this.#expectFit();
-      if (succeeded) return { kind: 'fence', words: 'the primary is fenced' };
+      if (succeeded) return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
       if (this.#isForced()) return OPERATOR;
       const since = evidenceIn(look());
       if (since) return since;
@@ -248,8 +258,8 @@ export class FailoverController {
     this.consider();
   }
 
-  get #evidence(): string {
-    return 'evidence' in this.#state ? this.#state.evidence.words : '';
+  get #evidence(): FailoverEvidence {
+    return 'evidence' in this.#state ? this.#state.evidence.words : FAILOVER_EVIDENCE.done;
   }
 
   #step(event: FailoverEvent): FailoverState {
@@ -257,14 +267,13 @@ export class FailoverController {
     return this.#state;
   }
 
-  #tell(report: unknown): void {
+  #tell(report: FailoverProgress): void {
     for (const listener of this.#listeners) listener(report);
   }
 
   #trouble(error: unknown): void {
-    const { code, message, remedy } = describeError(error);
-    this.options.history.add('trouble', { code, message, remedy });
+    reportTrouble(this.options.history, error);
   }
 }
 
-const OPERATOR: Evidence = { kind: 'operator', words: 'an operator says so' };
+const OPERATOR: Evidence = { kind: 'operator', words: FAILOVER_EVIDENCE.operator };

@@ -19,20 +19,26 @@ import {
   asSecondary,
   basesOf,
   type Config,
-  describeError,
   GannetError,
+  hasTakenOver,
   type PeerNotice,
   type PeerStatus,
-  type Progress,
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
+import type { LivenessState } from '../peer/peer-liveness.js';
 import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import type { Role, RoleContext } from '../role-context.js';
+import {
+  reportTrouble,
+  type Role,
+  type RoleContext,
+  type RoleMethods,
+  type TroubleDetails,
+} from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
@@ -48,19 +54,16 @@ import {
 } from './secondary-status.js';
 import { VmWatch } from '../vm/vm-watch.js';
 
-/** The QEMU beside it is the VM now, and no secondary. */
-const HAS_TAKEN_OVER: ReadonlySet<string> = new Set(['failed-over', 'retired']);
-
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
  * one event loop (the gate depends on it). When it takes over is up to `FailoverController`.
  */
 export class SecondaryRole implements Role {
   readonly name = 'secondary';
-  readonly methods = {
+  readonly methods: RoleMethods<'secondary'> = {
     inspect: () => this.#inspect(),
-    failover: ({ force }: Record<string, unknown>, progress: Progress) =>
-      this.#failover.failOver(force === true, progress).finally(() => this.#link?.beatNow()),
+    failover: ({ force = false }, progress) =>
+      this.#failover.failOver(force, progress).finally(() => this.#link?.beatNow()),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -100,7 +103,7 @@ export class SecondaryRole implements Role {
       epoch: () => replica.epoch,
     });
     replica.on((event) => this.#onReplica(event));
-    this.#rejected = new RejectedConnections((kind, details) => context.history.add(kind, details));
+    this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
       exports,
@@ -290,7 +293,7 @@ export class SecondaryRole implements Role {
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
         await this.#driver.prepare();
-      } else if (!HAS_TAKEN_OVER.has(this.replica.state)) throw this.#spent();
+      } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
     } catch (error) {
       this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
@@ -331,7 +334,7 @@ export class SecondaryRole implements Role {
     return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
   }
 
-  #onLiveness(pulse: string, silentMs: number): void {
+  #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
     this.#failover.consider();
   }
@@ -391,7 +394,6 @@ export class SecondaryRole implements Role {
   }
 
   #onReplica(event: ReplicaEvent): void {
-    const { kind, ...details } = event;
     if (event.kind === 'backlog') {
       this.#writeBack.kick();
     } else if (event.kind === 'trouble') {
@@ -400,16 +402,15 @@ export class SecondaryRole implements Role {
     } else {
       if (event.kind === 'spill') this.#facts.spillTrouble = event.trouble;
       if (event.kind === 'flush') this.#facts.flushTrouble = event.trouble;
-      this.context.history.add(kind, details);
-      if (kind === 'memory-pressure') this.#facts.hasMemoryPressure = true;
+      this.context.history.record(event);
+      if (event.kind === 'memory-pressure') this.#facts.hasMemoryPressure = true;
       this.#link?.beatNow();
-      if (kind === 'link-lost') this.#failover.consider();
+      if (event.kind === 'link-lost') this.#failover.consider();
     }
   }
 
   #onCheckpoint(event: CheckpointEvent): void {
-    const { kind, ...details } = event;
-    this.context.history.add(kind, details);
+    this.context.history.record(event);
     if (event.kind === 'commit') {
       const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
       this.#facts.committed({ epoch, committedPages, droppedPages, gateClosedMs, checkpointMs });
@@ -424,7 +425,8 @@ export class SecondaryRole implements Role {
       this.#trouble(event.error, { attempt: event.attempt });
       this.#noteBase(event.error.message);
     } else {
-      this.context.history.add('write-back', { ...event });
+      const { epochs, writes, bytes, ms } = event;
+      this.context.history.add('write-back', { epochs, writes, bytes, ms });
       if (this.#facts.baseTrouble !== undefined) this.#noteBase(undefined);
     }
   }
@@ -435,8 +437,7 @@ export class SecondaryRole implements Role {
     this.#link?.beatNow();
   }
 
-  #trouble(error: unknown, details: object = {}): void {
-    const { code, message, remedy } = describeError(error);
-    this.context.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown, details?: TroubleDetails): void {
+    reportTrouble(this.context.history, error, details);
   }
 }

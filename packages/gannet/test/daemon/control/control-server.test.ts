@@ -94,7 +94,7 @@ describe('the socket', () => {
     const error = await failure(ControlServer.listen(socketPath, {}));
     expect(error).toMatchObject({ code: 'GANNET_BUSY', exit: 'failed' });
     expect((error as Error).message).toContain(socketPath);
-    expect(await (await call()).call('who')).toBe('first');
+    expect(await (await call()).request('who')).toBe('first');
   });
 
   test('that a dead daemon left is replaced', async () => {
@@ -104,7 +104,7 @@ describe('the socket', () => {
     await new Promise((resolve) => dead.close(resolve));
     expect((await stat(socketPath)).isSocket()).toBe(true);
     await serve({ who: () => 'second' });
-    expect(await (await call()).call('who')).toBe('second');
+    expect(await (await call()).request('who')).toBe('second');
   });
 
   test('never replaces what is no socket', async () => {
@@ -142,14 +142,14 @@ describe('a call', () => {
       },
     });
     const seen: unknown[] = [];
-    const sum = await (await call()).call('add', { a: 2, b: 3 }, (value) => seen.push(value));
+    const sum = await (await call()).request('add', { a: 2, b: 3 }, (value) => seen.push(value));
     expect(sum).toBe(5);
     expect(seen).toEqual([{ stage: 'adding' }, { stage: 'added' }]);
   });
 
   test('without a result gives null', async () => {
     await serve({ nothing: () => undefined });
-    expect(await (await call()).call('nothing')).toBeNull();
+    expect(await (await call()).request('nothing')).toBeNull();
   });
 
   test('does not wait for another that takes its time', async () => {
@@ -159,8 +159,8 @@ describe('a call', () => {
       quick: () => 'quick',
     });
     const client = await call();
-    const slow = client.call('slow');
-    expect(await client.call('quick')).toBe('quick');
+    const slow = client.request('slow');
+    expect(await client.request('quick')).toBe('quick');
     finish('slow');
     expect(await slow).toBe('slow');
   });
@@ -173,12 +173,12 @@ describe('a call', () => {
       },
     });
     const client = await call();
-    const refused = await failure(client.call('fail'));
+    const refused = await failure(client.request('fail'));
     expect(refused).toBeInstanceOf(GannetError);
     expect(refused).toMatchObject({
       ...{ code: 'GANNET_REFUSED', message: 'not now', remedy: 'Later.', exit: 'refused' },
     });
-    expect(await failure(client.call('crash'))).toMatchObject({
+    expect(await failure(client.request('crash'))).toMatchObject({
       ...{ code: 'GANNET_INTERNAL', message: 'a bug', exit: 'failed' },
       remedy: expect.stringContaining('a bug in Gannet'),
     });
@@ -188,7 +188,7 @@ describe('a call', () => {
     'of the unknown method %p is a usage error that names the known ones',
     async (method) => {
       await serve({ status: () => 1, events: () => 2 });
-      const error = await failure((await call()).call(method));
+      const error = await failure((await call()).request(method));
       expect(error).toMatchObject({ code: 'GANNET_CONTROL_PROTOCOL', exit: 'usage' });
       expect(error).toMatchObject({ remedy: 'Use one of: status, events.' });
     },
@@ -212,18 +212,18 @@ describe('a call', () => {
     leaver.terminate();
     await gone;
     finish('to nobody');
-    expect(await (await call()).call('quick')).toBe('quick');
+    expect(await (await call()).request('quick')).toBe('quick');
   });
 
   test('under way when the daemon ends is told so, as is every later one', async () => {
     const server = await serve({ never: () => new Promise(() => undefined) });
     const client = await call();
-    const waiting = failure(client.call('never'));
+    const waiting = failure(client.request('never'));
     await server.close();
     const error = await waiting;
     expect(error).toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE' });
     expect((error as Error).message).toContain('the daemon ended the connection');
-    expect(await failure(client.call('never'))).toMatchObject({
+    expect(await failure(client.request('never'))).toMatchObject({
       code: 'GANNET_CONTROL_UNREACHABLE',
     });
   });
@@ -263,7 +263,7 @@ describe('what is no request', () => {
     socket.send(JSON.stringify({ id: 1, method: 'length', params: { text } }));
     await code;
     expect(received).toEqual([]);
-    await other.call('length', { text: 'x'.repeat(MESSAGE_BYTES_MAX - 100) });
+    await other.request('length', { text: 'x'.repeat(MESSAGE_BYTES_MAX - 100) });
     expect(received).toEqual([MESSAGE_BYTES_MAX - 100]);
   });
 
@@ -328,7 +328,7 @@ describe('a client', () => {
     expect((error as GannetError).remedy).toContain('gannet secondary');
   });
 
-  test('waits for a daemon that comes up, but not for ever', async () => {
+  test('waits for a daemon that starts, but only so long', async () => {
     const waiting = ControlClient.connectWithin(socketPath, 60_000);
     await delay(100);
     await serve({ status: () => 'up' });
@@ -385,9 +385,11 @@ describe('a daemon that gives no sign of life', () => {
     new WebSocketServer({ server: http, autoPong: false });
     await listenPlain(http);
     const client = await ControlClient.connect(socketPath, 100);
-    const both = await Promise.all([failure(client.call('a')), failure(client.call('b'))]);
+    const both = await Promise.all([failure(client.request('a')), failure(client.request('b'))]);
     expect(both).toMatchObject([TIMEOUT, TIMEOUT]);
-    expect(await failure(client.call('c'))).toMatchObject({ code: 'GANNET_CONTROL_UNREACHABLE' });
+    expect(await failure(client.request('c'))).toMatchObject({
+      code: 'GANNET_CONTROL_UNREACHABLE',
+    });
   });
 
   test('is not one that takes its time', async () => {
@@ -398,6 +400,6 @@ describe('a daemon that gives no sign of life', () => {
     undo.push(() => client.close());
     setTimeout(done, 400);
     expect(await client.call('protect')).toBe('protected');
-    expect(await failure(client.call('no'))).toMatchObject({ code: 'GANNET_CONTROL_PROTOCOL' });
+    expect(await failure(client.request('no'))).toMatchObject({ code: 'GANNET_CONTROL_PROTOCOL' });
   });
 });

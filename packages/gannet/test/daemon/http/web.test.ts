@@ -14,6 +14,7 @@ import {
   parseConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
+import { loadAssets } from '../../../src/daemon/http/assets.js';
 import { isOurHost } from '../../../src/daemon/http/guard.js';
 import { Web } from '../../../src/daemon/http/web.js';
 
@@ -77,7 +78,7 @@ function get(port: number, at: string, more: Record<string, unknown> = {}): Prom
   });
 }
 
-/** Says these, one after the other, and gathers what comes back until `count` answers or the end. */
+/** Sends these in order, and collects what comes back until `count` answers or the end. */
 function talk(
   port: number,
   said: readonly unknown[],
@@ -115,6 +116,21 @@ describe('what is served', () => {
     });
     // What the policy would keep from running must not be in it.
     expect(text).not.toMatch(/<script(?![^>]*src=)|<style|\son[a-z]+=|style=/);
+  });
+
+  test('modules that import nothing but each other, zod and Node.js least of all', async () => {
+    const assets = await loadAssets();
+    const modules = [...assets].filter(([at]) => at.endsWith('.js'));
+    expect(modules.map(([at]) => at)).toContain('/contract/events.js');
+    for (const [at, { body }] of modules) {
+      const imports = [...body.toString('utf8').matchAll(/\bfrom ?["']([^"']+)["']/g)];
+      for (const [, specifier = ''] of imports) {
+        const path = /^\.{0,2}\//.test(specifier)
+          ? new URL(specifier, `http://x${at}`).pathname
+          : '';
+        expect([at, specifier, assets.has(path)]).toEqual([at, specifier, true]);
+      }
+    }
   });
 
   test('nothing else of this machine', async () => {

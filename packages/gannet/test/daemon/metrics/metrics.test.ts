@@ -3,7 +3,16 @@ import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { METRICS } from '../../../src/daemon/metrics/catalogue.js';
 import { Metrics } from '../../../src/daemon/metrics/metrics.js';
-import type { DaemonEvent, PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
+import {
+  type DaemonEvent,
+  type EventDetails,
+  type EventKind,
+  EVENTS,
+  FAILOVER_EVIDENCE,
+  type PrimaryStatus,
+  type SecondaryStatus,
+  type Status,
+} from '@gannet/contract';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
 const MIB = 2 ** 20;
@@ -31,8 +40,12 @@ const SECONDARY: SecondaryStatus = {
   peer: { pulse: 'up', silentMs: 250 },
 };
 
-function event(role: Status['role'], kind: string, details: object = {}): DaemonEvent {
-  return { at: '2026-01-01T00:00:10.500Z', role, kind, ...details };
+function event<K extends EventKind>(
+  role: Status['role'],
+  kind: K,
+  details: EventDetails[K],
+): DaemonEvent {
+  return { at: '2026-01-01T00:00:10.500Z', role, kind, ...details } as unknown as DaemonEvent;
 }
 
 const COMMIT = {
@@ -41,7 +54,10 @@ const COMMIT = {
   droppedPages: 8,
   gateClosedMs: 0.4,
   checkpointMs: 12,
+  unflushedWrites: 0,
+  provisional: false,
 };
+const REPORT = { epoch: 4, takenOverMs: 1, durableMs: 2, movedMs: 3 };
 
 /** Samples of the exposition format, by name and labels. */
 async function scrape(metrics: Metrics): Promise<Map<string, number>> {
@@ -98,15 +114,15 @@ describe('a secondary', () => {
   });
 
   test.each([
-    ["the primary's daemon says that its QEMU has ended", 'proof'],
-    ['the primary is fenced', 'fence'],
-    ['an operator says so', 'operator'],
+    [FAILOVER_EVIDENCE.word, 'proof'],
+    [FAILOVER_EVIDENCE.fence, 'fence'],
+    [FAILOVER_EVIDENCE.operator, 'operator'],
   ])('counts a failover: %s', async (evidence, reason) => {
     const metrics = new Metrics('web', () => Promise.resolve(SECONDARY));
-    metrics.observe(event('secondary', 'failover-done', { evidence }));
-    metrics.observe(event('secondary', 'link-lost'));
-    metrics.observe(event('secondary', 'peer', { pulse: 'late' }));
-    metrics.observe(event('secondary', 'peer', { pulse: 'lost' }));
+    metrics.observe(event('secondary', 'failover-done', { ...REPORT, evidence }));
+    metrics.observe(event('secondary', 'link-lost', { reason: 'cable' }));
+    metrics.observe(event('secondary', 'peer', { pulse: 'late', silentMs: 1000 }));
+    metrics.observe(event('secondary', 'peer', { pulse: 'lost', silentMs: 2000 }));
     const samples = await scrape(metrics);
     const own = 'vm="web",role="secondary"';
     expect(samples.get(`gannet_failover_total{${own},reason="${reason}"}`)).toBe(1);
@@ -134,9 +150,11 @@ describe('a primary', () => {
     };
     const status = { ...PRIMARY, seed: { ...seed, disks: { vb0: seed } } };
     const metrics = new Metrics('web', () => Promise.resolve(status));
-    const record = { ...COMMIT, cause: 'memory', pausedMs: 30 };
+    const record = { ...COMMIT, cause: 'memory' as const, pausedMs: 30 };
     metrics.observe(event('primary', 'checkpoint', record));
-    metrics.observe(event('primary', 'alone', { reason: 'the link to the replica broke' }));
+    metrics.observe(
+      event('primary', 'alone', { reason: 'the link to the replica broke', secondaryKnows: true }),
+    );
     const own = 'vm="web",role="primary"';
     expect(Object.fromEntries(await scrape(metrics))).toMatchObject({
       [`gannet_seed_remaining_bytes{${own},disk="vb0"}`]: 20,
@@ -172,6 +190,13 @@ test('names have base units and the words that Prometheus wants', () => {
     if (type === 'histogram') expect(name).toMatch(/_seconds$/);
     expect(help).not.toMatch(/\.$/);
   }
+});
+
+test('events count only in metrics of the catalogue, with their labels', () => {
+  const counted = Object.values(EVENTS).flatMap(({ metrics = {} }) => Object.keys(metrics));
+  const known = METRICS.filter(({ type }) => type !== 'gauge').map(({ name }) => name);
+  expect(counted.length).toBeGreaterThan(8);
+  expect(counted.filter((name) => !known.includes(name))).toEqual([]);
 });
 
 describe('what stands beside the code', () => {

@@ -1,8 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { CheckpointLog } from '../../../src/daemon/primary/checkpoint-log.js';
-import { History } from '../../../src/daemon/history.js';
 import { RequestTally } from '../../../src/daemon/secondary/request-tally.js';
-import { createLogger } from '../../../src/daemon/log.js';
 import type { CheckpointRecord } from '@gannet/contract';
 
 const commitOf = (epoch: number) => ({
@@ -112,23 +110,6 @@ describe('the log of checkpoints', () => {
     log.committed(commitOf(2));
     expect(records).toMatchObject([{ epoch: 1, pausedMs: null }]);
   });
-});
-
-test('routine does not drive what matters out of the history', () => {
-  const log = createLogger({ role: 'test', level: 'error' });
-  const history = new History(log, () => undefined);
-  history.add('link-lost', { reason: 'cable' });
-  for (let epoch = 1; epoch <= 3000; epoch++) {
-    history.add('commit', { epoch });
-    history.add('write-back', { epoch });
-  }
-  const { events } = history;
-  expect(events[0]).toMatchObject({ kind: 'link-lost', reason: 'cable' });
-  expect(events).toHaveLength(501);
-  expect(events.at(-1)).toMatchObject({ kind: 'write-back', epoch: 3000 });
-  for (let turn = 0; turn < 2000; turn++) history.add('peer', { pulse: 'late' });
-  expect(events).toHaveLength(1000);
-  expect(events.at(-1)).toMatchObject({ kind: 'peer' });
 });
 
 describe('the tally of NBD requests', () => {

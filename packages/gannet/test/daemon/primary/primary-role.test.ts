@@ -66,7 +66,7 @@ class Pair {
   readonly events: { kind: string; [detail: string]: unknown }[] = [];
   readonly notices: PeerNotice[] = [];
   readonly beats: PeerStatus[] = [];
-  status: PeerStatus = {
+  status: Extract<PeerStatus, { role: 'secondary' }> = {
     ...{ role: 'secondary', state: 'protected', epoch: 5, vm: 'ready', link: 'whole' },
     replica: 'uuid-1',
   };

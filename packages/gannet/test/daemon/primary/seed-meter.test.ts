@@ -42,7 +42,7 @@ describe('the meter of a copy', () => {
     expect(last).toBeLessThan(1.5 * MIB);
   });
 
-  test('of several disks the slowest tells the time, and a link that is down that there is none', () => {
+  test('the slowest disk decides the time left, and a link that is down means none', () => {
     const { seeds, step } = meter();
     step('vb0', 0, 0);
     step('vb1', 0, 0);

@@ -17,7 +17,9 @@ const POLICY: FailoverPolicy = {
   periodMs: 2000,
 };
 
-function primary(status: Partial<PeerStatus> = {}): PeerStatus {
+type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
+
+function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
   return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
 }
 
@@ -43,7 +45,7 @@ function silent(silentMs: number, change: Partial<PairView> = {}): PairView {
   });
 }
 
-const said = (status: Partial<PeerStatus>): PairView =>
+const said = (status: Partial<PrimaryPeer>): PairView =>
   view({ peer: { liveness: 'up', status: primary(status), silentMs: 0 } });
 
 const replica = (state: PairView['replica']['state']): PairView['replica'] => ({

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { FAILOVER_EVIDENCE } from '@gannet/contract';
 import type { FailoverReport } from '@gannet/contract';
 import {
   FAILOVER_TABLE,
@@ -7,8 +8,8 @@ import {
   nextFailoverState,
 } from '../../../src/daemon/secondary/failover-state.js';
 
-const evidence = { kind: 'fence', words: 'the primary is fenced' } as const;
-const other = { kind: 'operator', words: 'an operator says so' } as const;
+const evidence = { kind: 'fence', words: FAILOVER_EVIDENCE.fence } as const;
+const other = { kind: 'operator', words: FAILOVER_EVIDENCE.operator } as const;
 const report = { epoch: 7 } as FailoverReport;
 
 const STATES: Record<string, FailoverState> = {

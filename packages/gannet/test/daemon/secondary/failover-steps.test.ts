@@ -60,7 +60,7 @@ class Guest {
     const replica = Object.defineProperty(this.#replica, 'state', { get: () => this.state });
     const disks = [{ name: 'disk0', device: 'vb0', base: path.join(dir, 'base.raw') }];
     return new SecondaryFailoverSteps({
-      history: { add: (kind: string) => void this.events.push(kind) },
+      history: { add: (...[kind]) => void this.events.push(kind) },
       replica: replica as unknown as Replica,
       vm: { qmp: this.#qmp } as unknown as FailoverTarget['vm'],
       source: new ExternalSource(),

@@ -1,4 +1,6 @@
-// Figures for people. No module of this folder needs Node.js: the web page runs them too.
+/**
+ * Sizes, durations and times for people. No imports and no Node.js: the web page loads this file.
+ */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -7,7 +9,8 @@ export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
   for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit] ?? 'B'}`;
+  const figure = value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1);
+  return `${figure} ${UNITS[unit] ?? 'B'}`;
 }
 
 /** A short time, with three figures at most. */
@@ -36,6 +39,7 @@ export function formatTime(iso: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
+/** A share in whole percent, such as `42 %`; a dash if the whole is 0. */
 export function formatPercent(part: number, whole: number): string {
   return whole > 0 ? `${Math.floor((100 * part) / whole)} %` : '–';
 }

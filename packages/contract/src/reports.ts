@@ -1,0 +1,59 @@
+/** What long operations report while they run and when they end. */
+import { z } from 'zod';
+import { FAILOVER_EVIDENCE, FAILOVER_STAGES, PROTECT_STAGES } from './states.js';
+
+const count = z.number().nonnegative();
+
+/** One disk's first copy, or all of them. The guest's writes add to `totalBytes`. */
+const seedShape = {
+  doneBytes: count,
+  totalBytes: count,
+  bytesPerSec: z.number().describe('smoothed; jumps while holes are skipped'),
+  secondsLeft: z.number().nullable().describe('null if unknown, and while the link is down'),
+  limitBytesPerSec: z.number().describe('0 without a limit'),
+  down: z
+    .object({ forMs: z.number(), limitMs: z.number() })
+    .nullable()
+    .describe('how long the link has been down, and how long it may be; null while it is up'),
+};
+export const seedViewSchema = z.object(seedShape);
+export type SeedView = Readonly<z.output<typeof seedViewSchema>>;
+
+/** All disks together, and each by its device. */
+export const seedsViewSchema = z.object({
+  ...seedShape,
+  disks: z.record(z.string(), seedViewSchema),
+});
+export type SeedsView = Readonly<z.output<typeof seedsViewSchema>>;
+
+const bytesDone = { doneBytes: count, totalBytes: count };
+
+/** `protect` and `reprotect`: each stage as it begins, then bytes of those that can count them. */
+export const protectProgressSchema = z.union([
+  z.object({
+    stage: z.literal('seed'),
+    device: z.string(),
+    ...seedShape,
+    all: seedsViewSchema,
+  }),
+  z.object({ stage: z.literal('colo'), ...bytesDone }).describe("the guest's memory"),
+  z.object({ stage: z.enum(PROTECT_STAGES) }),
+]);
+export type ProtectProgress = Readonly<z.output<typeof protectProgressSchema>>;
+
+/** `failover` on a secondary. */
+export const failoverProgressSchema = z.union([
+  z.object({ stage: z.literal('write back'), ...bytesDone }),
+  z.object({ stage: z.enum(FAILOVER_STAGES) }),
+]);
+export type FailoverProgress = Readonly<z.output<typeof failoverProgressSchema>>;
+
+/** How a failover went. Times count from the call, in milliseconds. */
+export const failoverReportSchema = z.object({
+  epoch: z.number().int().describe('the epoch from which the VM continues'),
+  evidence: z.enum(FAILOVER_EVIDENCE).describe('why the primary was taken to be dead'),
+  takenOverMs: z.number().describe('until the secondary VM ran as the VM'),
+  durableMs: z.number().describe('until the failover was on stable storage'),
+  movedMs: z.number().describe('until the guest used its local disks'),
+});
+export type FailoverReport = Readonly<z.output<typeof failoverReportSchema>>;

@@ -1,0 +1,113 @@
+/**
+ * The words that status and peer messages use, and what may be concluded from them. No imports at
+ * run time: the web page loads this file too.
+ */
+import type { ReplicaState } from '@gannet/replicator';
+
+/** What the primary's daemon says about the protection. */
+export const PRIMARY_STATES = [
+  /** QEMU is there and cannot be asked. */
+  'unknown',
+  'unprotected',
+  'protecting',
+  'protected',
+  /** It runs on without its secondary. */
+  'alone',
+  /** The secondary has taken over: this copy is stopped. */
+  'superseded',
+] as const;
+export type PrimaryState = (typeof PRIMARY_STATES)[number];
+
+/** Instead of a state. `none`: `gannet check` without a daemon; `unknown`: of a newer daemon. */
+export const NO_STATES = ['none', 'unknown'] as const;
+
+/** What the secondary's daemon says about its replica. */
+export const SECONDARY_STATES = [
+  'seeding',
+  'protected',
+  'failed-over',
+  'retired',
+  'diverged',
+] as const;
+export type SecondaryState = (typeof SECONDARY_STATES)[number];
+
+/**
+ * What a daemon knows about its own QEMU. `hung`: it does not answer, or nothing proves that it has
+ * ended. `lost`: it has ended. `unusable`: it is there, but can't be prepared (secondary only).
+ */
+export const VM_STATES = ['awaited', 'ready', 'unusable', 'hung', 'lost'] as const;
+export type QemuState = (typeof VM_STATES)[number];
+
+/** How the other daemon is heard over the peer link; `none` without a peer link. */
+export const PULSES = ['none', 'unknown', 'up', 'late', 'lost'] as const;
+export type PeerPulse = (typeof PULSES)[number];
+
+/** Whether all of the primary's writes reach the replica. */
+export const REPLICA_LINKS = ['none', 'whole', 'lost'] as const;
+export type ReplicaLink = (typeof REPLICA_LINKS)[number];
+
+/** What asked for a checkpoint. `output`: the guests sent different packets. */
+export const CHECKPOINT_CAUSES = ['period', 'demand', 'memory', 'output'] as const;
+export type CheckpointCause = (typeof CHECKPOINT_CAUSES)[number];
+
+/** The stages of `protect` and `reprotect`, in order. `network` only with cards in `network`. */
+export const PROTECT_STAGES = [
+  'check',
+  'seed',
+  'attach',
+  'colo',
+  'first checkpoint',
+  'finish',
+  'network',
+] as const;
+export type ProtectStage = (typeof PROTECT_STAGES)[number];
+
+/** The stages of a secondary's `failover`, in order. `fence` only if a fence command is needed. */
+export const FAILOVER_STAGES = [
+  'fence',
+  'take over',
+  'journal',
+  'write back',
+  'local disks',
+] as const;
+export type FailoverStage = (typeof FAILOVER_STAGES)[number];
+
+/** Why a secondary may believe that the primary is dead, in the words of events and reports. */
+export const FAILOVER_EVIDENCE = {
+  word: "the primary's daemon reports that its QEMU has ended",
+  fence: 'the fence command stopped the primary',
+  operator: 'an operator used --force',
+  done: 'the secondary took over before',
+} as const;
+export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_EVIDENCE];
+
+/** Why an operator's command made a primary continue alone, in the words of events. */
+export const OPERATOR_REASONS = {
+  detach: 'an operator detached the secondary',
+  failover: 'an operator ran `gannet failover`',
+} as const;
+
+/** @param link as a secondary's status has it: `connected`, `none`, or why it is lost */
+export function replicaLinkOf(link: string): ReplicaLink {
+  if (link === 'none') return 'none';
+  return link === 'connected' ? 'whole' : 'lost';
+}
+
+/** The QEMU beside this replica is the VM now. */
+export function hasTakenOver(state: string | undefined): boolean {
+  return state === 'failed-over' || state === 'retired';
+}
+
+/** No state that a primary could wait for follows: the secondary must be restarted. */
+export function isFinal(state: string | undefined): boolean {
+  return state === 'diverged' || hasTakenOver(state);
+}
+
+/** The other side's QEMU has ended, or can't be relied upon. */
+export function isDown(vm: string | undefined): boolean {
+  return vm === 'lost' || vm === 'hung';
+}
+
+/** Both lists have the same members: the contract's, and the replicator's. */
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+true satisfies Same<SecondaryState, ReplicaState>;

@@ -1,0 +1,34 @@
+import { describe, expect, test } from '@jest/globals';
+import { peerStatusSchema } from '../src/peer.js';
+import { hasTakenOver, isFinal, SECONDARY_STATES } from '../src/states.js';
+
+/** As daemons of version 0.1.0 send them. */
+const PRIMARY = { role: 'primary', state: 'protected', epoch: 3, vm: 'ready', link: 'none' };
+const SECONDARY = { role: 'secondary', state: 'protected', epoch: 3, vm: 'ready', link: 'whole' };
+
+describe('a heartbeat', () => {
+  test.each([PRIMARY, SECONDARY, { ...PRIMARY, state: 'none' }])('%j is understood', (status) => {
+    expect(peerStatusSchema.parse(status)).toEqual(status);
+  });
+  test.each([
+    { ...PRIMARY, state: 'half-protected' },
+    { ...SECONDARY, state: 'merging' },
+    { ...PRIMARY, state: 'diverged' },
+  ])('%j has a state that is read as unknown', (status) => {
+    expect(peerStatusSchema.parse(status)).toMatchObject({ state: 'unknown' });
+  });
+  test.each([
+    { ...SECONDARY, vm: 'asleep' },
+    { ...SECONDARY, link: 'half' },
+    { ...SECONDARY, role: 'witness' },
+    { ...SECONDARY, epoch: -1 },
+  ])('%j is refused: it would be acted upon', (status) => {
+    expect(peerStatusSchema.safeParse(status).success).toBe(false);
+  });
+});
+
+test('states that say that the secondary took over, or that it must be restarted', () => {
+  expect(SECONDARY_STATES.filter(hasTakenOver)).toEqual(['failed-over', 'retired']);
+  expect(SECONDARY_STATES.filter(isFinal)).toEqual(['failed-over', 'retired', 'diverged']);
+  expect(['unknown', 'none', undefined].some(isFinal)).toBe(false);
+});

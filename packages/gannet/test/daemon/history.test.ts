@@ -1,0 +1,44 @@
+import { describe, expect, test } from '@jest/globals';
+import winston from 'winston';
+import { History } from '../../src/daemon/history.js';
+import { createLogger } from '../../src/daemon/log.js';
+
+const COMMIT = {
+  ...{ committedPages: 1, droppedPages: 0, unflushedWrites: 0, gateClosedMs: 0.4 },
+  ...{ checkpointMs: 12, provisional: false },
+};
+
+test('routine does not drive what matters out of the history', () => {
+  const log = createLogger({ role: 'test', level: 'error' });
+  const history = new History(log, () => undefined);
+  history.add('link-lost', { reason: 'cable' });
+  for (let epoch = 1; epoch <= 3000; epoch++) {
+    history.add('commit', { ...COMMIT, epoch });
+    history.add('write-back', { epochs: [epoch], writes: 1, bytes: 4096, ms: 1 });
+  }
+  const { events } = history;
+  expect(events[0]).toMatchObject({ kind: 'link-lost', reason: 'cable' });
+  expect(events).toHaveLength(501);
+  expect(events.at(-1)).toMatchObject({ kind: 'write-back', epochs: [3000] });
+  for (let turn = 0; turn < 2000; turn++) history.add('peer', { pulse: 'late', silentMs: 600 });
+  expect(events).toHaveLength(1000);
+  expect(events.at(-1)).toMatchObject({ kind: 'peer' });
+});
+
+describe('what is logged', () => {
+  test('has the level and the text of its kind, and its details', () => {
+    const logged: unknown[][] = [];
+    const log = { log: (...words: unknown[]) => logged.push(words) } as unknown as winston.Logger;
+    const history = new History(log, () => undefined);
+    history.add('alone', { reason: 'cable', secondaryKnows: true });
+    history.record({ kind: 'commit', ...COMMIT, epoch: 7 });
+    expect(logged.map(([level, kind]) => [level, kind])).toEqual([
+      ['warn', 'alone'],
+      ['debug', 'commit'],
+    ]);
+    expect(logged[0]?.[2]).toEqual({
+      ...{ kind: 'alone', role: 'primary', reason: 'cable', secondaryKnows: true },
+      text: 'the primary runs alone, without protection: cable',
+    });
+  });
+});
