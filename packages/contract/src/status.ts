@@ -138,6 +138,7 @@ export function isDegraded(
 ): boolean {
   const { state } = status;
   if (state === 'diverged' || state === 'alone') return true;
+  if (state === 'superseded' || state === 'unknown') return true;
   if (status.role === 'secondary') {
     const { baseTrouble = null, link = 'connected', secondaryVm } = status;
     if (baseTrouble !== null) return true;

@@ -1,3 +1,12 @@
+import type { PrimaryConfig } from '@gannet/contract';
+
+/** A primary's configuration with what can change while it runs. */
+export function reloadedPrimary(current: PrimaryConfig, next: PrimaryConfig): PrimaryConfig {
+  const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = next.primary;
+  const primary = { ...current.primary, checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
+  return { ...current, fence: next.fence, primary };
+}
+
 /** The keys, with dots, whose values differ; a list counts as one value. */
 export function changedKeys(before: unknown, after: unknown, prefix = ''): string[] {
   if (!isSection(before) || !isSection(after)) {

@@ -1,4 +1,11 @@
-import type { Config, MethodHandlers, MethodsOf, Status } from '@gannet/contract';
+import {
+  type Config,
+  describeError,
+  type EventDetails,
+  type MethodHandlers,
+  type MethodsOf,
+  type Status,
+} from '@gannet/contract';
 import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
 import type { History } from './history.js';
@@ -30,4 +37,17 @@ export interface Role {
   /** Asked to end: whatever can still be brought to a good end is. */
   drain(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What an event of a failure says besides the error. */
+export type TroubleDetails = Omit<EventDetails['trouble'], 'code' | 'message' | 'remedy'>;
+
+/** Adds an event for an error, with its code and remedy. */
+export function reportTrouble(
+  history: Pick<History, 'add'>,
+  error: unknown,
+  details: TroubleDetails = {},
+): void {
+  const { code, message, remedy } = describeError(error);
+  history.add('trouble', { code, message, remedy, ...details });
 }

@@ -30,6 +30,18 @@ function ofPrimary(status: PrimaryStatus): Health {
       primaryVmTrouble ?? 'Check whether its QEMU process hangs or was stopped.',
     );
   }
+  if (state === 'superseded') {
+    const remedy = 'End the QEMU here: the secondary has the VM, and is not to be restarted.';
+    return health(
+      'bad',
+      'A second copy: the secondary has taken over, this guest is stopped',
+      remedy,
+    );
+  }
+  if (state === 'unknown') {
+    const remedy = primaryVmTrouble ?? 'See the QEMU at the QMP socket of the configuration.';
+    return health('bad', 'Its QEMU cannot be asked, so it may be protected or not', remedy);
+  }
   if (state === 'alone') {
     const remedy = `Start a new secondary, then run: gannet reprotect ${vm}`;
     return health('bad', 'Unprotected: the VM runs alone', remedy);

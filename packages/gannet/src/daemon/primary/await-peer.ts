@@ -87,3 +87,10 @@ export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
   if (link === 'lost') return 'the link to the replica broke';
   return state === 'diverged' ? 'the replica has diverged' : undefined;
 }
+
+/** Whether the secondary is heard, has all writes, and could take over. */
+export function isProtectedBy({ state, peer }: PeerLink): boolean {
+  if (state !== 'up' || !peer) return false;
+  const { state: replica, link, vm } = peer.status;
+  return replica === 'protected' && link === 'whole' && vm === 'ready';
+}

@@ -12,6 +12,7 @@ export interface PrimaryCheckpointsOptions {
   readonly config: () => PrimaryConfig;
   readonly link: () => PeerLink;
   readonly driver: () => PrimaryDriver | undefined;
+  readonly isProtected: () => boolean;
   readonly onStall: (limitMs: number) => void;
   readonly onTrouble: (error: unknown) => void;
 }
@@ -77,7 +78,7 @@ export class PrimaryCheckpoints {
 
   /** A checkpoint empties the secondary's buffers; one is enough for an epoch. */
   relieve(epoch: number): void {
-    if (epoch === this.#relievedEpoch) return;
+    if (epoch === this.#relievedEpoch || !this.options.isProtected()) return;
     this.#relievedEpoch = epoch;
     this.#log.asked('memory');
     this.options.driver()?.checkpointNow().catch(this.options.onTrouble);

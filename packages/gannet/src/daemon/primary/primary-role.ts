@@ -6,7 +6,6 @@ import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
   type Config,
-  describeError,
   type MethodResult,
   OPERATOR_REASONS,
   type PeerNotice,
@@ -20,14 +19,14 @@ import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import * as refusals from '../refusals.js';
 import { RejectedConnections } from '../rejected-connections.js';
-import { changedKeys } from '../reload.js';
-import type { Role, RoleContext, RoleMethods } from '../role-context.js';
+import { changedKeys, reloadedPrimary } from '../reload.js';
+import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
-import { livenessOf, type QemuLiveness } from '../vm/qemu-liveness.js';
+import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
-import { interrupted, lossOf } from './await-peer.js';
+import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { LetGo } from './let-go.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
 import {
@@ -75,6 +74,8 @@ export class PrimaryRole implements Role {
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
+  /** The last attempt to find out what its QEMU does. */
+  #attaching: Promise<void> | undefined;
   /** Under way in the state `protecting`. */
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
   /** The replica that protects this VM. */
@@ -113,13 +114,14 @@ export class PrimaryRole implements Role {
       config: () => this.config,
       link: () => this.#link,
       driver: () => this.#driver,
+      isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
     this.#letGo = new LetGo({
       history: context.history,
       config: () => this.config,
-      liveness: () => this.#livenessOfQemu(),
+      liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
       tell: () => this.#outdated.tell(this.#replica, this.config.peer.lowMs),
       runAlone: async () => {
         await this.#driver?.runAlone();
@@ -129,9 +131,7 @@ export class PrimaryRole implements Role {
       step: (event) => void this.#step(event),
     });
     this.#copyGuard = new SecondCopyGuard({
-      ...{ history: context.history, patienceMs: config.peer.lowMs },
-      qmp: () => this.vm.qmp,
-      cut: () => this.#cutLinks(),
+      ...{ history: context.history, qmp: () => this.vm.qmp, ...this.#freeing },
       onTrouble: (error) => this.#trouble(error),
     });
   }
@@ -141,7 +141,7 @@ export class PrimaryRole implements Role {
     const watch = vm ?? new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     const role = new PrimaryRole(config, context, watch);
     watch.attend({
-      onConnected: (qmp) => role.#attach(qmp),
+      onConnected: (qmp) => (role.#attaching = role.#attach(qmp)),
       onTrouble: (error) => role.#trouble(error),
     });
     return role;
@@ -156,11 +156,9 @@ export class PrimaryRole implements Role {
   }
 
   async reload(config: Config): Promise<readonly string[]> {
-    const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = asPrimary(config).primary;
     const before = this.config.primary;
-    const changed = { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
-    const primary = { ...before, ...changed };
-    this.config = { ...this.config, fence: config.fence, primary };
+    this.config = reloadedPrimary(this.config, asPrimary(config));
+    const { checkpointPeriodMs, seedBytesPerSec } = this.config.primary;
     // A protection that is under way sets it itself, at its end.
     if (checkpointPeriodMs !== before.checkpointPeriodMs && this.#is('protected')) {
       await this.#checkpoints.setPeriod(checkpointPeriodMs);
@@ -196,6 +194,8 @@ export class PrimaryRole implements Role {
    * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do
    */
   async protect(progress: Reporter<'protect'>, bytesPerSec?: number): Promise<PrimaryStatus> {
+    // A survivor of a failover is protected again as soon as its role begins.
+    await this.#attaching?.catch(() => undefined);
     if (this.#is('superseded')) throw refusals.secondCopy(this.config.vm);
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
@@ -281,10 +281,7 @@ export class PrimaryRole implements Role {
     if (this.#is('superseded')) throw refusals.secondCopy(vm);
     if (this.#is('unattached')) throw this.vm.refusal(vm);
     this.#expectProtected('let go of');
-    const peer = this.#link.state === 'up' ? this.#link.peer?.status : undefined;
-    if (peer?.state === 'protected' && peer.link === 'whole' && peer.vm === 'ready' && !force) {
-      throw refusals.stillProtected(vm);
-    }
+    if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
     await this.#letGo.ask({
       to: 'alone',
       reason: OPERATOR_REASONS.failover,
@@ -337,13 +334,10 @@ export class PrimaryRole implements Role {
       });
   }
 
-  #livenessOfQemu(): Promise<QemuLiveness> {
-    const { lowMs: patienceMs } = this.config.peer;
-    return livenessOf({ qmp: this.vm.qmp, patienceMs, cut: () => this.#cutLinks() });
-  }
-
-  async #cutLinks(): Promise<void> {
-    await this.#driver?.cutLinks(this.config.peer.lowMs);
+  /** How a QEMU is freed that hangs on its links to the secondary. */
+  get #freeing(): { patienceMs: number; cut: () => Promise<void> } {
+    const { lowMs } = this.config.peer;
+    return { patienceMs: lowMs, cut: async () => this.#driver?.cutLinks(lowMs) };
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
@@ -393,6 +387,7 @@ export class PrimaryRole implements Role {
     const isNews = !this.#is('superseded');
     this.#step({ kind: 'second-copy' });
     if (isNews) this.#trouble(refusals.secondCopy(this.config.vm));
+    this.#protecting?.run.cancel(refusals.secondCopy(this.config.vm));
     this.#copyGuard.stopGuest();
   }
 
@@ -422,7 +417,7 @@ export class PrimaryRole implements Role {
       // A QEMU that can't be asked is noticed elsewhere.
       this.#driver?.checkGraph().catch(() => undefined);
     }
-    if (status.memoryPressure === true) this.#relieve(status.epoch);
+    if (status.memoryPressure === true) this.#checkpoints.relieve(status.epoch);
     const loss = lossOf(status);
     if (loss === undefined && status.state === 'protected') this.#step({ kind: 'recovered' });
     this.#lose(loss);
@@ -431,12 +426,10 @@ export class PrimaryRole implements Role {
   #onNotice(notice: PeerNotice): boolean {
     this.context.history.add('peer', { notice });
     if (notice === 'leaving') this.#lose('the secondary daemon is ending');
-    else if (notice === 'memory-pressure') this.#relieve(this.#link.peer?.status.epoch ?? 0);
+    else if (notice === 'memory-pressure') {
+      this.#checkpoints.relieve(this.#link.peer?.status.epoch ?? 0);
+    }
     return true;
-  }
-
-  #relieve(epoch: number): void {
-    if (this.#is('protected')) this.#checkpoints.relieve(epoch);
   }
 
   #expectProtected(what: string): void {
@@ -449,9 +442,7 @@ export class PrimaryRole implements Role {
     throw this.vm.refusal(this.config.vm);
   }
 
-  #trouble(error: unknown, details: object = {}): void {
-    if (this.#isClosing) return;
-    const { code, message, remedy } = describeError(error);
-    this.context.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown): void {
+    if (!this.#isClosing) reportTrouble(this.context.history, error);
   }
 }

@@ -3,13 +3,13 @@ import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
   type ProtectStage,
   type Reporter,
-  describeError,
   GannetError,
   type PeerStatus,
   type PrimaryConfig,
   type SeedsView,
 } from '@gannet/contract';
 import type { History } from '../history.js';
+import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
@@ -33,13 +33,13 @@ export interface ProtectOptions {
 }
 
 /** In these a lost secondary takes nothing with it that is not there again when it comes back. */
-const PATIENT: ReadonlySet<string> = new Set(['', 'check', 'seed']);
+const PATIENT: ReadonlySet<string> = new Set(['check', 'seed']);
 
 /** One protect(): copies the disks, starts COLO and waits for its first commit, or rolls back. */
 export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
-  #stage: ProtectStage | '' = '';
+  #stage: ProtectStage = 'check';
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -164,9 +164,8 @@ export class ProtectRun {
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
-  #trouble(error: unknown, details: object): void {
-    const { code, message, remedy } = describeError(error);
-    this.options.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown, details?: TroubleDetails): void {
+    reportTrouble(this.options.history, error, details);
   }
 }
 

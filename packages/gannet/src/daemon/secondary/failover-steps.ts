@@ -2,9 +2,10 @@ import { stat } from 'node:fs/promises';
 import type { ExternalSource } from '@gannet/checkpointer';
 import { type LocalDisk, MoveError, type SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
-import { describeError, GannetError, type Reporter, type SecondaryConfig } from '@gannet/contract';
+import { GannetError, type Reporter, type SecondaryConfig } from '@gannet/contract';
 import { type FenceOutcome, runFence } from '../fence.js';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
@@ -166,8 +167,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   #trouble(error: unknown): void {
-    const { code, message, remedy } = describeError(error);
-    this.target.history.add('trouble', { code, message, remedy });
+    reportTrouble(this.target.history, error);
   }
 }
 

@@ -1,5 +1,4 @@
 import {
-  describeError,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   type FailoverProgress,
@@ -8,6 +7,7 @@ import {
 } from '@gannet/contract';
 import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
 import {
   automaticStep,
   evidenceIn,
@@ -272,8 +272,7 @@ export class FailoverController {
   }
 
   #trouble(error: unknown): void {
-    const { code, message, remedy } = describeError(error);
-    this.options.history.add('trouble', { code, message, remedy });
+    reportTrouble(this.options.history, error);
   }
 }
 

@@ -19,7 +19,6 @@ import {
   asSecondary,
   basesOf,
   type Config,
-  describeError,
   GannetError,
   hasTakenOver,
   type PeerNotice,
@@ -33,7 +32,13 @@ import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import type { Role, RoleContext, RoleMethods } from '../role-context.js';
+import {
+  reportTrouble,
+  type Role,
+  type RoleContext,
+  type RoleMethods,
+  type TroubleDetails,
+} from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
@@ -432,8 +437,7 @@ export class SecondaryRole implements Role {
     this.#link?.beatNow();
   }
 
-  #trouble(error: unknown, details: object = {}): void {
-    const { code, message, remedy } = describeError(error);
-    this.context.history.add('trouble', { code, message, remedy, ...details });
+  #trouble(error: unknown, details?: TroubleDetails): void {
+    reportTrouble(this.context.history, error, details);
   }
 }

@@ -3,11 +3,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { asPrimary, parseConfig, type PeerNotice, type PeerStatus } from '@gannet/contract';
+import {
+  asPrimary,
+  parseConfig,
+  type PeerNotice,
+  type PeerStatus,
+  type PrimaryConfig,
+} from '@gannet/contract';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
 import { History } from '../../../src/daemon/history.js';
 import type { Logger } from '../../../src/daemon/log.js';
 import { PeerLink } from '../../../src/daemon/peer/peer-link.js';
+import { VmWatch } from '../../../src/daemon/vm/vm-watch.js';
 import { PrimaryRole } from '../../../src/daemon/primary/primary-role.js';
 
 // A primary's role beside a QEMU that is a script, and a peer that says what the test wants.
@@ -40,6 +47,15 @@ interface Scene {
   readonly fence?: string;
   /** Nothing listens at the QMP socket. */
   readonly isWithoutQemu?: boolean;
+  /** Its QEMU is connected already: it was a secondary's. */
+  readonly isSurvivor?: boolean;
+}
+
+async function ready({ qmp, peer }: PrimaryConfig): Promise<VmWatch> {
+  const watch = new VmWatch(qmp, peer.highMs);
+  watch.attend({ onConnected: () => undefined, onTrouble: () => undefined });
+  await until(() => watch.state === 'ready');
+  return watch;
 }
 
 class Pair {
@@ -56,7 +72,8 @@ class Pair {
   };
   isDone = true;
 
-  static async start({ colo = NONE, fence, isWithoutQemu = false }: Scene = {}): Promise<Pair> {
+  static async start(scene: Scene = {}): Promise<Pair> {
+    const { colo = NONE, fence, isWithoutQemu = false, isSurvivor = false } = scene;
     const pair = new Pair();
     if (!isWithoutQemu) await pair.#startQemu(colo);
     const qmp = pair.fake?.path ?? path.join(dir, 'nobody.qmp');
@@ -79,7 +96,11 @@ primary:
     );
     const log = { log: () => undefined } as unknown as Logger;
     const history = new History(log, (event) => pair.events.push(event));
-    pair.role = PrimaryRole.start(config, { log, history });
+    pair.role = PrimaryRole.start(
+      config,
+      { log, history },
+      isSurvivor ? await ready(config) : undefined,
+    );
     undo.push(() => pair.role.close());
     return pair;
   }
@@ -202,6 +223,13 @@ describe('what a primary says of itself', () => {
     await until(() => pair.beats.at(-1)?.state === 'unprotected');
     expect(pair.beats.at(-1)?.periodMs).toBe(3_600_000);
   });
+});
+
+test('a survivor is protected at once: protect waits until its QEMU was looked at', async () => {
+  const pair = await Pair.start({ isSurvivor: true });
+  const failed = pair.role.protect(() => undefined);
+  // As far as its first stage, which this QEMU does not pass.
+  await expect(failed).rejects.toMatchObject({ message: expect.stringContaining('stage check') });
 });
 
 describe('failover on the primary', () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { PeerStatus } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, type PeerStatus } from '@gannet/contract';
 import type { FenceOutcome } from '../../../src/daemon/fence.js';
 import { FailoverController } from '../../../src/daemon/secondary/failover.js';
 import type { FailoverPolicy, PairView } from '../../../src/daemon/secondary/failover-policy.js';
@@ -133,7 +133,7 @@ describe('who asks', () => {
 
   test('and forces it has it done, and the same answer again', async () => {
     const report = await pair.controller.failOver(true);
-    expect(report).toMatchObject({ epoch: 7, evidence: 'an operator says so' });
+    expect(report).toMatchObject({ epoch: 7, evidence: FAILOVER_EVIDENCE.operator });
     expect(pair.callsSince).toEqual(ALL);
     expect(await pair.controller.failOver(false)).toBe(report);
     expect(pair.callsSince).toEqual([]);
@@ -156,7 +156,7 @@ describe('who asks', () => {
     expect(pair.callsSince).toEqual(['fence']);
     const [one, other] = await Promise.all([first, pair.controller.failOver(true)]);
     expect(one).toBe(other);
-    expect(one).toMatchObject({ evidence: 'an operator says so' });
+    expect(one).toMatchObject({ evidence: FAILOVER_EVIDENCE.operator });
     expect(pair.callsSince).toEqual(ALL);
   });
 
@@ -165,7 +165,7 @@ describe('who asks', () => {
     pair.hears({ vm: 'hung' });
     await settle();
     expect(await pair.controller.failOver(true)).toMatchObject({
-      evidence: 'an operator says so',
+      evidence: FAILOVER_EVIDENCE.operator,
     });
   });
 
@@ -185,7 +185,7 @@ describe('who asks', () => {
     await settle();
     pair.hears({ vm: 'lost' });
     end(BUSY);
-    expect(await asked).toMatchObject({ evidence: expect.stringContaining('daemon says') });
+    expect(await asked).toMatchObject({ evidence: FAILOVER_EVIDENCE.word });
   });
 });
 
@@ -241,7 +241,7 @@ describe('by itself', () => {
     pair.hears({ vm: 'hung' });
     await settle();
     expect(pair.callsSince).toEqual(['fence', ...ALL]);
-    expect(pair.kinds('failover-begins')).toMatchObject([{ evidence: 'the primary is fenced' }]);
+    expect(pair.kinds('failover-begins')).toMatchObject([{ evidence: FAILOVER_EVIDENCE.fence }]);
   });
 
   test("it needs no fence when the primary's daemon says that its QEMU has ended", async () => {

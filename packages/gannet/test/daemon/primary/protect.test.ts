@@ -1,0 +1,101 @@
+import { describe, expect, test } from '@jest/globals';
+import type { PrimaryDriver } from '@gannet/qmp-driver';
+import type { PrimaryConfig } from '@gannet/contract';
+import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
+
+// A protection whose stages hang on a secondary that is gone, until its links are cut.
+
+type Stage = 'seed' | 'attach' | 'startColo' | 'finishSeed';
+const NAMES: Record<Stage, string> = {
+  seed: 'seed',
+  attach: 'attach',
+  startColo: 'colo',
+  finishSeed: 'finish',
+};
+
+function hangingAt(stage: Stage) {
+  const called: string[] = [];
+  let reached: () => void = () => undefined;
+  const isThere = new Promise<void>((resolve) => (reached = resolve));
+  let cut: () => void = () => undefined;
+  const isCut = new Promise<void>((resolve) => (cut = resolve));
+  const step = (name: Stage) => async (): Promise<void> => {
+    called.push(name);
+    if (name !== stage) return;
+    reached();
+    await isCut;
+    throw new Error(`${name} lost its link`);
+  };
+  const driver = {
+    preflight: () => Promise.resolve([]),
+    seed: step('seed'),
+    attach: step('attach'),
+    startColo: step('startColo'),
+    finishSeed: step('finishSeed'),
+    cutSeeds: () => {
+      called.push('cutSeeds');
+      return Promise.resolve();
+    },
+    cutLinks: () => {
+      called.push('cutLinks');
+      cut();
+      return Promise.resolve();
+    },
+    rollback: () => {
+      called.push('rollback');
+      return Promise.resolve();
+    },
+  };
+  let state = 'seeding';
+  const peer = {
+    get status() {
+      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+    },
+    silentMs: 0,
+  };
+  const options = {
+    driver: driver as unknown as PrimaryDriver,
+    links: [],
+    link: { state: 'up', peer } as unknown as ProtectOptions['link'],
+    tls: { put: () => Promise.resolve(), drop: () => Promise.resolve() },
+    history: { add: () => undefined },
+    progress: () => undefined,
+    bytesPerSec: undefined,
+    config: () =>
+      ({
+        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
+        network: [],
+      }) as unknown as PrimaryConfig,
+    onStage: (name: string) => {
+      if (name === 'first checkpoint') state = 'protected';
+    },
+    checkpoint: () => Promise.resolve(),
+  } as unknown as ProtectOptions;
+  return { run: new ProtectRun(options), called, isThere };
+}
+
+describe('a secondary that is lost while it is being protected', () => {
+  test.each<Stage>(['attach', 'startColo', 'finishSeed'])(
+    'ends the protection, and frees the guest: %s',
+    async (stage) => {
+      const { run, called, isThere } = hangingAt(stage);
+      const running = run.run();
+      await isThere;
+      await run.lose('the secondary has been silent for 1000 ms');
+      await expect(running).rejects.toMatchObject({
+        code: 'GANNET_STAGE_FAILED',
+        message: expect.stringContaining(`stage ${NAMES[stage]}`),
+      });
+      expect(called.slice(-2)).toEqual(['cutLinks', 'rollback']);
+    },
+  );
+
+  test('while the disks are copied is waited for: the links are cut, and made again', async () => {
+    const { run, called, isThere } = hangingAt('seed');
+    void run.run().catch(() => undefined);
+    await isThere;
+    await run.lose('the secondary has been silent for 1000 ms');
+    expect(called).toEqual(['seed', 'cutSeeds']);
+  });
+});
