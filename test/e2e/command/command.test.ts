@@ -321,7 +321,7 @@ describe('gannet secondary refuses', () => {
     {
       name: "another VM's base",
       message: 'base0.raw is the base of disk disk0 of VM web (protected)',
-      remedy: 'a base of its own',
+      remedy: 'its own base',
       prepare: async () => {
         const base = await image('base0.raw', MIB);
         const theirs = stateFile('protected').replace(/"vm": ?"[^"]*"/, '"vm":"web"');

@@ -309,7 +309,7 @@ describe('a pair, as it is seen from outside', () => {
     const watch = start(process.execPath, BIN, 'watch', '-c', primaryDaemon.configPath);
     await untilSo('lines', () => /== primary protected: Protected, epoch \d+/.test(watch.text()));
     await untilSo('checkpoints', () =>
-      /checkpoint \d+ in its period: guest paused/.test(watch.text()),
+      /checkpoint \d+ at the end of its period: guest paused/.test(watch.text()),
     );
     expect(watch.text()).not.toContain('\u001b');
     expect(await interrupted(watch.child)).toBe(0);
@@ -394,7 +394,7 @@ describe('a pair, as it is seen from outside', () => {
     );
     await secondary
       .locator('.log')
-      .getByText(/failover done: took over in/)
+      .getByText(/failover done: VM running after/)
       .waitFor();
     await inspect(secondary, 'failed-over');
     await untilSo(

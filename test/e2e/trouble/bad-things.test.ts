@@ -167,7 +167,7 @@ describe('before it is protected', () => {
     expect(found.code).toBe(1);
     const words = JSON.stringify(found.json);
     expect(words).toContain('qmp1.sock');
-    expect(words).toContain('nobody else is connected');
+    expect(words).toContain('no other program is connected');
     other.destroy();
     await pair.startPrimaryDaemon();
   });
