@@ -25,8 +25,8 @@ import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
 
 /**
- * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken over can go on as the
- * primary of a new secondary, with the same QEMU.
+ * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken
+ * over can go on as the primary of a new secondary, with the same QEMU.
  */
 export class Daemon {
   readonly #history: History;
@@ -86,7 +86,10 @@ export class Daemon {
     return daemon;
   }
 
-  /** Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by itself. */
+  /**
+   * Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by
+   * itself.
+   */
   async reload(config: Config): Promise<void> {
     const before = this.config;
     await this.#credentials?.reload();
@@ -187,7 +190,8 @@ export class Daemon {
 }
 
 const IN_THE_CLEAR =
-  "anybody on the network's way may read and change the VM: write tls:HOST:PORT, and drop dangerouslyAllowPlaintextBeyondLoopback";
+  'anyone on the network between the hosts can read and change the VM. Write tls:HOST:PORT, and ' +
+  'remove dangerouslyAllowPlaintextBeyondLoopback';
 
 /** If its new secondary's addresses were its own, a survivor would wait for itself forever. */
 function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
@@ -195,8 +199,9 @@ function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
     if (!isDeepStrictEqual(primary[key], secondary?.[key])) continue;
     throw new GannetError(
       'GANNET_REFUSED',
-      `${vm} can't be its own secondary: primary.${key} is secondary.${key}, where this daemon listens`,
-      `Let primary.${key} lead to the new secondary's host, and restart this daemon.`,
+      `${vm} can't be its own secondary: primary.${key} is secondary.${key}, the address on ` +
+        'which this daemon listens',
+      `Set primary.${key} to an address of the new secondary's host, and restart this daemon.`,
       'refused',
     );
   }

@@ -9,16 +9,21 @@ const EXTENSION_PERIOD_MS = 10_000;
  * systemd's confirmation; releases before 246 do not have it.
  */
 const SCRIPT = `while IFS= read -r line; do
-  if systemd-notify --no-block "$line" || systemd-notify "$line"; then echo done; else echo failed; fi
+  if systemd-notify --no-block "$line" || systemd-notify "$line"
+  then echo done
+  else echo failed
+  fi
 done`;
 
 /**
- * Tells systemd how a service is doing (sd_notify(3)), where systemd wants to know: NOTIFY_SOCKET is set.
+ * Tells systemd how a service is doing (sd_notify(3)), where systemd wants to know: NOTIFY_SOCKET
+ * is set.
  *
- * Node.js has no datagram sockets of unix, and a native module for a line of text now and then would be one more thing
- * to trust. So systemd's own systemd-notify(1) does it, which is there wherever systemd is. It is not started from here
- * each time: forking a process that holds a gigabyte of a guest's writes stops it, and so the guest, for some 50 to 200
- * ms (measured). A shell that is started once, while this process is small, reads what to tell from a pipe and ends
+ * Node.js has no datagram sockets of unix, and a native module for a line of text now and then
+ * would be one more thing to trust. So systemd's own systemd-notify(1) does it, which is there
+ * wherever systemd is. It is not started from here each time: forking a process that holds a
+ * gigabyte of a guest's writes stops it, and so the guest, for some 50 to 200 ms (measured). A
+ * shell that is started once, while this process is small, reads what to tell from a pipe and ends
  * with it. The unit says NotifyAccess=all, for who tells is not the daemon's own process.
  */
 export class Notifier {
@@ -56,7 +61,8 @@ export class Notifier {
     shell.stdin.on('error', () => undefined);
     const notifier = new Notifier(shell);
     const isOurs = WATCHDOG_PID === undefined || Number(WATCHDOG_PID) === process.pid;
-    // Twice as often as it wants, as sd_watchdog_enabled(3) says. From the event loop: that is what is watched.
+    // Twice as often as it wants, as sd_watchdog_enabled(3) says. From the event loop: that is what
+    // is watched.
     const periodMs = Number(WATCHDOG_USEC) / 2000;
     if (isOurs && periodMs > 0) setInterval(() => notifier.#tell('WATCHDOG=1'), periodMs).unref();
     return notifier;

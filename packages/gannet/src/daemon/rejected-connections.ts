@@ -12,8 +12,9 @@ export interface RejectedView {
 }
 
 /**
- * Counts who was turned away at the daemon's doors. The first is told of at once; those who come soon after, together and
- * later: whoever knocks as fast as he can must fill neither log nor memory.
+ * Counts who was turned away at the daemon's doors. The first is told of at once; those who come
+ * soon after, together and later: whoever knocks as fast as he can must fill neither log nor
+ * memory.
  */
 export class RejectedConnections {
   #turnedAway = 0;

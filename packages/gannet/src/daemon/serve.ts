@@ -17,8 +17,8 @@ export interface ServeOptions extends ConfigChoice {
 }
 
 /**
- * Runs a daemon until SIGTERM or SIGINT asks for its end; a second one does not wait for it. SIGHUP re-reads the
- * configuration.
+ * Runs a daemon until SIGTERM or SIGINT asks for its end; a second one does not wait for it. SIGHUP
+ * re-reads the configuration.
  */
 export async function serve(options: ServeOptions, role: 'primary' | 'secondary'): Promise<void> {
   // Whatever we make, the next line of defence included, is for our own user alone.
@@ -53,7 +53,8 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
       .catch((error: unknown) => running.notReloaded(error));
     notifier.ready();
   };
-  // Heeded from the first: it would end us. One after the other, in the order in which they were asked for.
+  // Heeded from the first: it would end us. One after the other, in the order in which they were
+  // asked for.
   let reloads = Promise.resolve();
   process.on('SIGHUP', () => {
     reloads = reloads.then(reload);

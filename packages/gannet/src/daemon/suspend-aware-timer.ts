@@ -1,8 +1,9 @@
 const SLICES = 10;
 
 /**
- * A timer for what others owe: counts only while this process is awake to hear of it. A process that was halted, as by a
- * snapshot of its host, finds all its timers overdue when it goes on, before it has read what came meanwhile.
+ * A timer for what others owe: counts only while this process is awake to hear of it. A process
+ * that was halted, as by a snapshot of its host, finds all its timers overdue when it goes on,
+ * before it has read what came meanwhile.
  */
 export class SuspendAwareTimer {
   readonly #timer: NodeJS.Timeout;

@@ -43,7 +43,7 @@ export const METRICS = [
     'counter',
     ['cause'],
     'primary',
-    'Checkpoints, by what asked for them: `period`, `demand`, `memory`, `output` (the guests have sent different packets)',
+    'Checkpoints, by cause: `period`, `demand`, `memory`, `output` (the packets differed)',
   ],
   [
     'gannet_gate_closed_seconds',
@@ -59,7 +59,7 @@ export const METRICS = [
     'gauge',
     ['side'],
     'secondary',
-    'Memory of the open epoch (primary), of what the secondary VM wrote (secondary), of epochs on their way to the base (committed)',
+    'Memory of the open epoch (primary), the secondary’s writes, and committed epochs',
   ],
   ['gannet_buffer_limit_bytes', 'gauge', ['limit'], 'secondary', 'The budget: soft and hard'],
   [

@@ -52,7 +52,10 @@ const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
 const CHECKS_PER_LIMIT = 10;
 
-/** One end of the link between two daemons; the secondary listens, the primary dials and dials again. */
+/**
+ * One end of the link between two daemons; the secondary listens, the primary dials and dials
+ * again.
+ */
 export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
@@ -296,7 +299,10 @@ export class PeerLink {
     socket.once('close', () => timer.stop());
   }
 
-  /** The newest connection is the link: an older one may be a peer that was cut off and has come back. */
+  /**
+   * The newest connection is the link: an older one may be a peer that was cut off and has come
+   * back.
+   */
   #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
     socket.on('error', () => socket.terminate());
@@ -359,7 +365,9 @@ export class PeerLink {
     }
   }
 
-  /** Somebody is there who is not believed, or does not believe us; that nobody is there is no news. */
+  /**
+   * Somebody is there who is not believed, or does not believe us; that nobody is there is no news.
+   */
   #noteRefusal(error: unknown, address: Address): void {
     const { code } = error as NodeJS.ErrnoException;
     const isSecured = address.type === 'inet' && address.tls === true;
@@ -385,7 +393,8 @@ export class PeerLink {
 
   #send(message: PeerMessage): void {
     const socket = this.#socket;
-    // Nothing is queued for a peer that does not read: beats replace each other, notices are sent again.
+    // Nothing is queued for a peer that does not read: beats replace each other, notices are sent
+    // again.
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));

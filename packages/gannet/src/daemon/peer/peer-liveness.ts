@@ -9,9 +9,10 @@ export interface LivenessLimits {
 export type LivenessState = 'unknown' | 'up' | 'late' | 'lost';
 
 /**
- * Judges the other end by when it was last heard: `late` after the low limit, `lost` after the high one, `up` again
- * with the next sign of life. A link that breaks and comes back in time is a blip and changes nothing. Who was not awake
- * to listen, being halted, has heard no silence: such time does not count. Pure: time comes in from outside.
+ * Judges the other end by when it was last heard: `late` after the low limit, `lost` after the high
+ * one, `up` again with the next sign of life. A link that breaks and comes back in time is a blip
+ * and changes nothing. Who was not awake to listen, being halted, has heard no silence: such time
+ * does not count. Pure: time comes in from outside.
  */
 export class PeerLiveness {
   #state: LivenessState = 'unknown';
@@ -47,7 +48,10 @@ export class PeerLiveness {
     else if (silentMs >= this.limits.lowMs) this.#set('late', silentMs);
   }
 
-  /** Between two checks there is far less time than this, as long as nothing has halted this process. */
+  /**
+   * Between two checks there is far less time than this, as long as nothing has halted this
+   * process.
+   */
   #wake(nowMs: number): void {
     const sleptMs = nowMs - this.#awakeMs;
     if (sleptMs > this.limits.lowMs / 2) this.#lastMs += sleptMs;

@@ -12,8 +12,9 @@ interface Guest {
 }
 
 /**
- * Who has connected over TCP and is not known to be the peer yet: a few, for a short time. One more takes the place of the
- * oldest of whichever address has most, so that a crowd keeps nobody else out.
+ * Who has connected over TCP and is not known to be the peer yet: a few, for a short time. One more
+ * takes the place of the oldest of whichever address has most, so that a crowd keeps nobody else
+ * out.
  */
 export class PendingPeers {
   readonly #door = new AcceptRateLimiter(DOOR);

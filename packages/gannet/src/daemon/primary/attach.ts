@@ -2,13 +2,16 @@ import { type DiskLink, leftovers, type PrimaryDriver } from '@gannet/qmp-driver
 import type { QmpClient } from 'qemu-qmp-client';
 import type { History } from '../history.js';
 
-/** What a daemon finds in a QEMU: COLO that runs, COLO that has failed and waits for a failover, or none. */
+/**
+ * What a daemon finds in a QEMU: COLO that runs, COLO that has failed and waits for a failover, or
+ * none.
+ */
 export type Found = 'protected' | 'broken' | 'idle';
 
 /**
- * A daemon before this one may have protected this QEMU. A protection that runs is adopted. Where no
- * COLO runs, leftovers of one are rolled back, or each write of the guest would keep waiting for a
- * copy that nobody watches.
+ * A daemon before this one may have protected this QEMU. A protection that runs is adopted. Where
+ * no COLO runs, leftovers of one are rolled back, or each write of the guest would keep waiting for
+ * a copy that nobody watches.
  *
  * @throws DriverError, QmpError: QEMU could not be asked, and it is not known what it does
  */

@@ -14,8 +14,8 @@ const POLL_MS = 10;
 const RESTART = 'Restart the secondary: its daemon first, then its QEMU with -incoming.';
 /** A restart would end the only copy that runs. */
 const LEAVE_IT =
-  'The secondary has taken over: its QEMU is the VM, so do not restart it. Run `gannet reprotect` ' +
-  'on its host, with this one as its new secondary.';
+  'The secondary has taken over: its QEMU is the VM, so do not restart it. Run ' +
+  '`gannet reprotect` on its host, with this one as its new secondary.';
 
 export interface PeerWait {
   readonly link: PeerLink;
@@ -32,7 +32,10 @@ export interface PeerWait {
   readonly asked?: AbortSignal | undefined;
 }
 
-/** @throws GannetError GANNET_NOT_READY when it can't come any more, GANNET_TIMEOUT, GANNET_INTERRUPTED */
+/**
+ * @throws GannetError GANNET_NOT_READY when it can't come any more, GANNET_TIMEOUT,
+ * GANNET_INTERRUPTED
+ */
 export async function awaitPeer(wait: PeerWait): Promise<void> {
   const { link, what, isThere, signal, asked } = wait;
   const startMs = performance.now();
@@ -66,7 +69,9 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
   }
 }
 
-/** What the other side says is the matter, by what it says from now on; it is given two heartbeats. */
+/**
+ * What the other side says is the matter, by what it says from now on; it is given two heartbeats.
+ */
 export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<string | undefined> {
   for (const startMs = performance.now(); ;) {
     const { peer, state } = link;

@@ -2,31 +2,40 @@ import type { QmpClient } from 'qemu-qmp-client';
 import type { CheckpointCause, CheckpointRecord, CommitRecord } from '@gannet/contract';
 
 /**
- * A period runs from one wish for a checkpoint to the next, and the guest stops some time after the wish, once a little
- * later than another time: so much earlier than the period a STOP has to come before it is taken for early.
+ * A period runs from one wish for a checkpoint to the next, and the guest stops some time after the
+ * wish, once a little later than another time: so much earlier than the period a STOP has to come
+ * before it is taken for early.
  */
 const EARLY_MS = 50;
 const EARLY_SHARE = 0.1;
 
 /**
- * What the primary knows of each checkpoint and its secondary does not: why it was made, and how long the guest stood
- * still. The secondary's word of the commit and the guest's RESUME come over two sockets, in either order.
+ * What the primary knows of each checkpoint and its secondary does not: why it was made, and how
+ * long the guest stood still. The secondary's word of the commit and the guest's RESUME come over
+ * two sockets, in either order.
  *
- * QEMU has no word for the cause. What was asked for here is known; of the others, one that comes before its period is
- * colo-compare's, where packets are compared: the outputs of the two guests differed.
+ * QEMU has no word for the cause. What was asked for here is known; of the others, one that comes
+ * before its period is colo-compare's, where packets are compared: the outputs of the two guests
+ * differed.
  */
 export class CheckpointLog {
   #asked: CheckpointCause | undefined;
   #cause: CheckpointCause = 'period';
   #stoppedMs: number | undefined;
-  /** The STOP that the pause under way, or the last one, began with; and that of the last checkpoint. */
+  /**
+   * The STOP that the pause under way, or the last one, began with; and that of the last
+   * checkpoint.
+   */
   #beganMs: number | undefined;
   #lastBeganMs: number | undefined;
   #pausedMs: number | undefined;
   #commit: CommitRecord | undefined;
   #last: CheckpointRecord | undefined;
 
-  /** @param comparedPeriodMs the period, where the guests' packets are compared; undefined where they are not */
+  /**
+   * @param comparedPeriodMs the period, where the guests' packets are compared; undefined where
+   * they are not
+   */
   constructor(
     private readonly onDone: (record: CheckpointRecord) => void,
     private readonly comparedPeriodMs: () => number | undefined = () => undefined,

@@ -1,8 +1,9 @@
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 
 /**
- * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being closed tells nobody:
- * the guest may stand in the middle of a checkpoint forever, or run on with a replica that grows old.
+ * Notices that checkpoints have stopped coming. A connection of QEMU's that is cut without being
+ * closed tells nobody: the guest may stand in the middle of a checkpoint forever, or run on with a
+ * replica that grows old.
  */
 export class CheckpointWatch {
   #timer: SuspendAwareTimer | undefined;

@@ -26,7 +26,9 @@ export interface LetGoOptions {
 export interface LetGoWish {
   readonly to: 'alone' | 'unprotected';
   readonly reason: string;
-  /** An operator takes the responsibility: nothing has to be proven, and a running fence is stopped. */
+  /**
+   * An operator takes the responsibility: nothing has to be proven, and a running fence is stopped.
+   */
   readonly force: boolean;
   /** If the secondary can't be told, refuse, instead of fencing it. */
   readonly mustTell: boolean;
@@ -35,9 +37,9 @@ export interface LetGoWish {
 /**
  * The primary lets its secondary go, so that no write of its guest waits for a dead host.
  *
- * The secondary is told first: once the guest runs on, the replica is outdated and must not take over.
- * If it can't be told, it is fenced: it could be taking over. But the own guest must be known to live;
- * if it has just died, that looks the same from its links.
+ * The secondary is told first: once the guest runs on, the replica is outdated and must not take
+ * over. If it can't be told, it is fenced: it could be taking over. But the own guest must be known
+ * to live; if it has just died, that looks the same from its links.
  */
 export class LetGo {
   #underWay: Promise<void> | undefined;
@@ -53,8 +55,9 @@ export class LetGo {
   /**
    * One at a time: whoever asks meanwhile waits for its end, and may force it.
    *
-   * @throws GannetError GANNET_REFUSED if the fence failed or the secondary could not be told, GANNET_TIMEOUT if QEMU
-   *   hangs though its links are cut, NOT_READY if there is none that could be asked; DriverError
+   * @throws GannetError GANNET_REFUSED if the fence failed or the secondary could not be told,
+   *   GANNET_TIMEOUT if QEMU hangs though its links are cut, NOT_READY if there is none that could
+   *   be asked; DriverError
    */
   ask(wish: LetGoWish): Promise<void> {
     this.#underWay ??= this.#carryOut(wish).finally(() => {

@@ -17,7 +17,9 @@ export interface PrimaryCheckpointsOptions {
   readonly onTrouble: (error: unknown) => void;
 }
 
-/** The primary's checkpoints: which were made and why, that they keep coming, and those on demand. */
+/**
+ * The primary's checkpoints: which were made and why, that they keep coming, and those on demand.
+ */
 export class PrimaryCheckpoints {
   readonly #watch: CheckpointWatch;
   readonly #log: CheckpointLog;

@@ -49,9 +49,9 @@ const INSPECT_TIMEOUT_MS = 15_000;
 const ROLLBACK_TIMEOUT_MS = 15_000;
 
 /**
- * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer link.
- * When its secondary is lost it lets go of it, so that no write of the guest waits for a dead host.
- * When its secondary has taken over, it stops its guest. Its states are in primary-state.ts.
+ * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
+ * link. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead
+ * host. When its secondary has taken over, it stops its guest. Its states are in primary-state.ts.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -254,7 +254,8 @@ export class PrimaryRole implements Role {
   /**
    * Ends the protection: everything as it was, the guest undisturbed.
    *
-   * @throws GannetError GANNET_REFUSED when the secondary can't be told, unless forced: it might take over later
+   * @throws GannetError GANNET_REFUSED when the secondary can't be told, unless forced: it might
+   *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
     if (this.#protecting) {
@@ -378,7 +379,7 @@ export class PrimaryRole implements Role {
     });
   }
 
-  /** If the secondary runs the VM, this guest is a second copy, and is stopped: again at each heartbeat. */
+  /** If the secondary runs the VM, this guest is a second copy: stopped, at each heartbeat. */
   #lookForSecondCopy(status: PeerStatus): void {
     if (!isSecondCopy(status)) {
       this.#step({ kind: 'only-copy' });

@@ -1,8 +1,8 @@
 import type { ProtectStage } from '@gannet/contract';
 
 /**
- * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out what
- * it means (protect.ts, let-go.ts, second-copy.ts).
+ * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out
+ * what it means (protect.ts, let-go.ts, second-copy.ts).
  *
  * ```
  * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected

@@ -60,8 +60,8 @@ export class ProtectRun {
 
   /**
    * The secondary is silent, or the primary's QEMU hangs, most likely on it. While the disks are
-   * copied, the links are cut and connected again later. After that nothing would end the wait: each
-   * write of the guest waits for the copy.
+   * copied, the links are cut and connected again later. After that nothing would end the wait:
+   * each write of the guest waits for the copy.
    */
   async lose(reason: string): Promise<void> {
     if (this.#stage === 'seed') return this.#seed?.cut();
@@ -71,8 +71,8 @@ export class ProtectRun {
   }
 
   /**
-   * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do; everything has
-   *   been rolled back by then
+   * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do;
+   *   everything has been rolled back by then
    */
   async run(): Promise<void> {
     try {

@@ -44,8 +44,9 @@ export class SecondCopyGuard {
 }
 
 /**
- * Stops the guest of a second copy. QEMU may hang on its links to the secondary, and a checkpoint that
- * ends late may continue the guest: the first is freed, for the second this is called again and again.
+ * Stops the guest of a second copy. QEMU may hang on its links to the secondary, and a checkpoint
+ * that ends late may continue the guest: the first is freed, for the second this is called again
+ * and again.
  *
  * @returns whether it ran
  * @throws QmpError if QEMU does not answer though its links are cut

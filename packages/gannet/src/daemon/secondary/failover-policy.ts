@@ -102,9 +102,10 @@ const FAIL_OVER: AutomaticStep = { kind: 'fail-over' };
  * What the policy `failover: automatic` does now. That the primary's daemon calls its QEMU `hung`
  * counts at once, and so does its end; the first needs a fence all the same.
  *
- * Silence counts when it has lasted twice as long as a primary takes to let its secondary go: one that
- * lives on behind a cut network has had its secondary fenced by then. If both acted at the same time,
- * each would kill the other. A commit is a sign of life too, and may be a whole period old.
+ * Silence counts when it has lasted twice as long as a primary takes to let its secondary go: one
+ * that lives on behind a cut network has had its secondary fenced by then. If both acted at the
+ * same time, each would kill the other. A commit is a sign of life too, and may be a whole period
+ * old.
  */
 export function automaticStep(view: PairView, policy: FailoverPolicy): AutomaticStep {
   if (!policy.isAutomatic || unfitnessOf(view) !== undefined) return NONE;
@@ -118,7 +119,9 @@ export function automaticStep(view: PairView, policy: FailoverPolicy): Automatic
   return ms > 0 ? { kind: 'wait', ms } : FAIL_OVER;
 }
 
-/** A VM that hangs may hang on its links to the primary: it is freed and asked before it is judged. */
+/**
+ * A VM that hangs may hang on its links to the primary: it is freed and asked before it is judged.
+ */
 function unfitnessOf(view: PairView): GannetError | undefined {
   return unfitness(view.ownVm === 'hung' ? { ...view, ownVm: 'ready' } : view);
 }

@@ -34,7 +34,10 @@ export type FailoverEvent =
   | { readonly kind: 'step-failed' };
 
 type Phase = FailoverState['phase'];
-/** `same`: nothing to do; `repeat`: the step that failed; `next`: the one after this; `illegal`: a bug. */
+/**
+ * `same`: nothing to do; `repeat`: the step that failed; `next`: the one after this; `illegal`: a
+ * bug.
+ */
 type Cell = 'same' | 'repeat' | 'next' | 'proving' | 'idle' | 'taking-over' | 'failed' | 'illegal';
 
 /**

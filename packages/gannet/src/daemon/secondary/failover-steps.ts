@@ -114,7 +114,10 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     }
   }
 
-  /** The guest runs on where the replica still serves its disks; elsewhere each of its I/Os would fail. */
+  /**
+   * The guest runs on where the replica still serves its disks; elsewhere each of its I/Os would
+   * fail.
+   */
   async #afterFailedMove(error: MoveError): Promise<unknown> {
     if (!this.#isGuestStopped || error.code !== 'DRIVER_MOVE_UNDONE') return error;
     if (this.target.replica.state === 'failed-over') {

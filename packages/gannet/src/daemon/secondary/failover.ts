@@ -26,7 +26,9 @@ import {
   nextFailoverState,
 } from './failover-state.js';
 
-/** A fence of the policy's that failed is tried again after `highMs`, then twice that, up to this. */
+/**
+ * A fence of the policy's that failed is tried again after `highMs`, then twice that, up to this.
+ */
 const RETRY_MS_MAX = 60_000;
 
 /** What a failover does to QEMU and the replica. Each is harmless when it has been done already. */
@@ -91,8 +93,8 @@ export class FailoverController {
    * with the step that failed; after a success it gives the same report.
    *
    * @param force overrules a fence that is running, too
-   * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write back`
-   *   with its bytes, and `local disks`
+   * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write
+   *   back` with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
   failOver(
@@ -104,7 +106,10 @@ export class FailoverController {
     return this.#start('caller').finally(() => this.#listeners.delete(progress));
   }
 
-  /** Something has changed: acts if failover is automatic and everything says that the primary is gone. */
+  /**
+   * Something has changed: acts if failover is automatic and everything says that the primary is
+   * gone.
+   */
   consider(): void {
     clearTimeout(this.#timer);
     const isBusy = this.#underWay !== undefined || this.#state.phase !== 'idle';

@@ -3,10 +3,12 @@ import { readStateFile } from '@gannet/replicator';
 import { basesOf, GannetError, type SecondaryConfig } from '@gannet/contract';
 
 /**
- * A failover starts its journal from scratch. What lies at that path may be the journal of an earlier failover of this VM, to
- * other bases, that is still to be recovered: then it holds the only copy of what the guest had flushed (I4).
+ * A failover starts its journal from scratch. What lies at that path may be the journal of an
+ * earlier failover of this VM, to other bases, that is still to be recovered: then it holds the
+ * only copy of what the guest had flushed (I4).
  *
- * @throws GannetError GANNET_REFUSED unless the journal is that of these bases, whose own state says what they are worth
+ * @throws GannetError GANNET_REFUSED unless the journal is that of these bases, whose own state
+ *   says what they are worth
  */
 export async function refuseForeignJournal(config: SecondaryConfig): Promise<void> {
   const { journal, overwrite } = config.secondary;

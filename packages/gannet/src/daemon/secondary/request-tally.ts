@@ -1,6 +1,9 @@
 import type { ConnectionInfo, NbdServerEvent } from '@gannet/nbd';
 
-/** Counts the NBD requests of each disk, of connections that have ended too: a counter never goes back. */
+/**
+ * Counts the NBD requests of each disk, of connections that have ended too: a counter never goes
+ * back.
+ */
 export class RequestTally {
   readonly #names: readonly string[];
   readonly #ended = new Map<string, number>();

@@ -55,8 +55,9 @@ import {
 import { VmWatch } from '../vm/vm-watch.js';
 
 /**
- * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM, wired together in
- * one event loop (the gate depends on it). When it takes over is up to `FailoverController`.
+ * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM,
+ * wired together in one event loop (the gate depends on it). When it takes over is up to
+ * `FailoverController`.
  */
 export class SecondaryRole implements Role {
   readonly name = 'secondary';
@@ -344,7 +345,8 @@ export class SecondaryRole implements Role {
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
       this.context.history.add('checkpoint', checkpoint);
     }
-    // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always tells.
+    // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always
+    // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
     if (isAlone && this.replica.state === 'protected') this.#outdated();
     if (status.vm !== before?.vm || status.state !== before.state) {

@@ -40,7 +40,9 @@ export function pairView(
   };
 }
 
-/** The period is the primary's own, as it said last; it may have changed since this was configured. */
+/**
+ * The period is the primary's own, as it said last; it may have changed since this was configured.
+ */
 export function failoverPolicy(
   { secondary, primary, fence, peer }: SecondaryConfig,
   link: PeerLink | undefined,

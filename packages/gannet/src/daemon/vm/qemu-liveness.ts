@@ -13,8 +13,8 @@ export interface OwnQemu {
 }
 
 /**
- * Asks this host's QEMU whether it responds. One that hangs does so, most likely, on the very links to
- * the other host that are to go: they are cut, and it is asked again.
+ * Asks this host's QEMU whether it responds. One that hangs does so, most likely, on the very links
+ * to the other host that are to go: they are cut, and it is asked again.
  */
 export async function livenessOf(qemu: OwnQemu): Promise<QemuLiveness> {
   const before = await ask(qemu);

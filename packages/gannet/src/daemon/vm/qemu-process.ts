@@ -44,7 +44,9 @@ async function pids(): Promise<number[]> {
   return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-/** The name of the program; that of the first thread where the program of another user is hidden. */
+/**
+ * The name of the program; that of the first thread where the program of another user is hidden.
+ */
 async function isQemu(pid: number): Promise<boolean> {
   const program = await readlink(`/proc/${pid}/exe`).catch(() => undefined);
   if (program !== undefined) return QEMU_NAME.test(path.basename(program));

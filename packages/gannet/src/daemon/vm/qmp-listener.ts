@@ -20,11 +20,11 @@ const GONE_LOOKS = 20;
 const GONE_PAUSE_MS = 50;
 
 /**
- * The listening socket of a QEMU, told from any other that takes its place or its name. QEMU has its
- * own open from start to end, whoever is connected. That it has closed, and that the QEMU process that
- * owned it is gone, says that QEMU has ended. A socket whose owner is a forwarder (`ssh -L`, socat) or
- * is not known says nothing by its end, and neither does a path at which nobody answers: anybody may
- * remove a file.
+ * The listening socket of a QEMU, told from any other that takes its place or its name. QEMU has
+ * its own open from start to end, whoever is connected. That it has closed, and that the QEMU
+ * process that owned it is gone, says that QEMU has ended. A socket whose owner is a forwarder
+ * (`ssh -L`, socat) or is not known says nothing by its end, and neither does a path at which
+ * nobody answers: anybody may remove a file.
  */
 export class QmpListener {
   private constructor(
@@ -45,7 +45,8 @@ export class QmpListener {
   /** @returns whether QEMU is known to have ended; false if nothing can tell */
   async hasEnded(): Promise<boolean> {
     if (this.inodes.length === 0 || this.owners.length === 0) return false;
-    // The kernel hands its table out in parts: one that changes meanwhile may lack an entry. Hence twice.
+    // The kernel hands its table out in parts: one that changes meanwhile may lack an entry. Hence
+    // twice.
     if ((await this.#isListed()) || (await this.#isListed())) return false;
     for (let look = 1; look <= GONE_LOOKS; look++) {
       const isGone = await Promise.all(this.owners.map((owner) => this.processes.isGone(owner)));
@@ -95,7 +96,10 @@ function parseUnix(text: string): Listed[] {
   });
 }
 
-/** `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`, addresses as hex `IP:PORT`. */
+/**
+ * `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...`, addresses as hex
+ * `IP:PORT`.
+ */
 function parseTcp(text: string): Listed[] {
   return text.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);

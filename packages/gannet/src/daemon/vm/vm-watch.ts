@@ -11,31 +11,38 @@ export type VmState = 'awaited' | 'ready' | 'hung' | 'lost';
 
 const RETRY_MS = 100;
 const UNPROVEN =
-  'nobody answers at its QMP socket, but nothing proves that it has ended: was the socket removed or replaced?';
+  'nothing answers at its QMP socket, but nothing proves that it has ended: ' +
+  'was the socket removed or replaced?';
 
 const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
 const OWN_SOCKET =
-  'Give Gannet a QMP socket of its own; QEMU can have several. If the guest stands still, QEMU hangs: ' +
-  'see what its process waits for.';
+  'Give Gannet a QMP socket of its own; QEMU can have several. If the guest does not run, QEMU ' +
+  'hangs: find out what its process waits for.';
 const SEE_QEMU = 'It is tried again. See whether the configuration fits this QEMU: `gannet check`.';
 
 export interface VmHandlers {
-  /** A QEMU is there. Runs before anything that it says from then on is delivered; then it is `ready`. */
+  /**
+   * A QEMU is there. Runs before anything that it says from then on is delivered; then it is
+   * `ready`.
+   */
   readonly onConnected: (qmp: QmpClient) => void | Promise<void>;
   /** That has failed: QEMU stays as it was, not `ready`. */
   readonly onTrouble: (error: unknown) => void;
 }
 
 /**
- * Stands beside a QEMU: waits for its QMP socket, asks it now and then whether it still answers, notices its end, and
- * waits for what comes next at that socket.
+ * Stands beside a QEMU: waits for its QMP socket, asks it now and then whether it still answers,
+ * notices its end, and waits for what comes next at that socket.
  *
- *   awaited ──► ready ◄─► hung     `lost` is the word that QEMU has ended, on which the other side may
- *                 │ ▲     │         take over. Only the end of the very listening socket to which it was
- *                 ▼ │     │         connected, and of the QEMU process that owned it, says that. A
- *   awaited ◄─── lost ◄───┘         connection that breaks, a socket file that is gone, a forwarder that
- *                                   ends, and a socket that accepts and says nothing do not: whatever
- *                                   can't be known counts as hung.
+ *   awaited ──► ready ◄─► hung
+ *                 │ ▲     │
+ *                 ▼ │     │
+ *   awaited ◄─── lost ◄───┘
+ *
+ * `lost` means that QEMU has ended, and the other side may take over on it. Only the end of the
+ * listening socket to which it was connected, and of the QEMU process that owned it, proves that. A
+ * connection that breaks, a socket file that is gone, a forwarder that ends, or a socket that
+ * accepts and says nothing prove nothing: whatever can't be known counts as hung.
  */
 export class VmWatch {
   readonly #abort = new AbortController();
@@ -102,7 +109,9 @@ export class VmWatch {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Whoever is here next has the QEMU that is connected, and all that come after it, until close(). */
+  /**
+   * Whoever is here next has the QEMU that is connected, and all that come after it, until close().
+   */
   attend(handlers: VmHandlers): void {
     const isNew = this.#handlers === undefined;
     this.#handlers = handlers;
@@ -188,7 +197,10 @@ export class VmWatch {
     else if (isNews) this.#tell(trouble);
   }
 
-  /** Tried again until it succeeds: a QEMU in COLO that nobody watches would be worse than one trouble. */
+  /**
+   * Tried again until it succeeds: a QEMU in COLO that nobody watches would be worse than one
+   * trouble.
+   */
   async #greet(qmp: QmpClient): Promise<void> {
     try {
       await this.#handlers?.onConnected(qmp);

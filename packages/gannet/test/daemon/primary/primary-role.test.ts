@@ -172,7 +172,7 @@ primary:
 }
 
 describe('a second copy', () => {
-  test('that comes back beside a secondary that has taken over is stopped, with an alarm', async () => {
+  test('that comes back after a takeover is stopped, with an alarm', async () => {
     const pair = await Pair.start();
     pair.status = { ...pair.status, state: 'retired', link: 'none' };
     await pair.connectSecondary();

@@ -84,7 +84,7 @@ describe('a move that fails', () => {
   });
   const move = (): Promise<void> => steps.move(() => undefined);
 
-  test('after the replica was retired leaves the guest stopped, says so, and continues it later', async () => {
+  test('behind a retired replica leaves the guest stopped, and continues it later', async () => {
     guest.moves = [
       async (drain) => {
         await drain();

@@ -223,7 +223,7 @@ describe('who could not run does not fence', () => {
     expect(pair.callsSince).toEqual(['free', 'fence', ...ALL]);
   });
 
-  test('its own VM has ended while the fence ran: what was fenced stays fenced, nothing else', async () => {
+  test('its own VM ended while the fence ran: nothing but the fence happens', async () => {
     const { run, end } = hangingFence();
     pair.fence = run;
     pair.hears({ vm: 'hung' });
