@@ -75,7 +75,7 @@ describe('disks of any shape, all the way round', () => {
     process.kill(storage[0] ?? 0, 'SIGKILL');
     await running.waitForCommits(running.commits.length + 3);
     expect(running.secondaryDaemon.eventsOf('trouble')).toContainEqual(
-      expect.objectContaining({ message: expect.stringMatching(/storage daemon is lost/) }),
+      expect.objectContaining({ message: expect.stringMatching(/storage daemon was lost/) }),
     );
 
     await goRound(running);

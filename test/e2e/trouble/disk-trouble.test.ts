@@ -161,7 +161,7 @@ it.each<[string, DiskFault, RegExp]>([
     (events) => events.some(({ attempt }) => Number(attempt) >= 1),
   );
   expect(troubles('REPLICA_BASE_IO').at(-1)).toMatchObject({
-    remedy: expect.stringContaining('stays in memory and is tried again'),
+    remedy: expect.stringContaining('Write-back retries'),
   });
   await faults.lift();
   await isWritten();
