@@ -95,7 +95,7 @@ describe('a daemon outlives its QEMU', () => {
     expect(diverged['needs']).toContain('Restart this daemon, then its QEMU with -incoming');
     await expect(pair.protect()).rejects.toMatchObject({
       code: 'GANNET_STAGE_FAILED',
-      remedy: expect.stringContaining('Start the secondary anew'),
+      remedy: expect.stringContaining('Restart the secondary'),
     });
     await pair.replaceSecondary();
     await pair.protect();
