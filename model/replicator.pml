@@ -14,10 +14,7 @@ bool isLost, lossWasClean;
 bool isUnflushed[2];
 bool lostDisk[2];            /* for the mutant with a gate for each disk */
 
-/*
- * ---- the gate (gate.ts): one place for each connection; a guest here has one request on the way
- * at a time ----
- */
+/* ---- the gate (gate.ts): a place for each connection. A guest has one request on its way ---- */
 #define NONE  0
 #define FRESH 1
 #define AGED  2
