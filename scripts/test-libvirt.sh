@@ -91,9 +91,13 @@ virt-xml-validate docs/how-to/web.xml
 step it starts
 install -d -m 0750 /run/gannet-qemu
 truncate -s 64M /var/lib/libvirt/images/web.raw
-sed -e "s|type='kvm'|type='qemu'|" -e "s|'MiB'>2048<|'MiB'>128<|" -e "s|<vcpu>2<|<vcpu current='1'>2<|" \
+cmdline="console=ttyS0 quiet no_timer_check"
+cmdline="$cmdline gannet.oracles=vda:4k:0:65536,vda:unaligned:65536:65536"
+boot="<kernel>$GUEST/vmlinuz</kernel><initrd>$GUEST/initrd.gz</initrd><cmdline>$cmdline</cmdline>"
+sed -e "s|type='kvm'|type='qemu'|" -e "s|'MiB'>2048<|'MiB'>128<|" \
+  -e "s|<vcpu>2<|<vcpu current='1'>2<|" \
   -e "s|<cpu mode='host-model'/>|<cpu mode='custom'><model>qemu64</model></cpu>|" \
-  -e "s|<boot dev='hd'/>|<kernel>$GUEST/vmlinuz</kernel><initrd>$GUEST/initrd.gz</initrd><cmdline>console=ttyS0 quiet no_timer_check gannet.oracles=vda:4k:0:65536,vda:unaligned:65536:65536</cmdline>|" \
+  -e "s|<boot dev='hd'/>|$boot|" \
   -e "s|<serial type='pty'/>|<serial type='file'><source path='/run/a/console.log'/></serial>|" \
   -e "s|<qemu:commandline>|&<qemu:env name='LD_PRELOAD' value='$GUEST/colo-tcg-shim.so'/>|" \
   docs/how-to/web.xml >/run/web.xml

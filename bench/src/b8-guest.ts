@@ -34,9 +34,9 @@ export const B8: Comparison = {
   about:
     "The end-to-end tests' guest under TCG. Each host has one of this machine's processors for " +
     'its VM and daemon; so does a primary that runs alone. Four oracles write, read and flush ' +
-    `a disk of ${DISK_MB} MiB without pause, and check what they read. Requests that the primary completes ` +
-    `per second, during ${WINDOW_MS / 1000} seconds, with a checkpoint every ` +
-    `${PERIOD_MS / 1000} seconds. Each round boots the guest again.`,
+    `a disk of ${DISK_MB} MiB without pause, and check what they read. ` +
+    `Requests that the primary completes per second, during ${WINDOW_MS / 1000} seconds, ` +
+    `with a checkpoint every ${PERIOD_MS / 1000} seconds. Each round boots the guest again.`,
   estimateSeconds: 150,
   async run(context) {
     const guest = await findGuest();

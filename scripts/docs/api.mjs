@@ -48,7 +48,9 @@ const KINDS = ['Classes', 'Functions', 'Types', 'Errors', 'Constants'];
 /** A type that was inferred may be hundreds of lines of a library's own. */
 const CONSTANT_LINES_MAX = 12;
 
-/** @type {Map<string, {name: string, description: string, exports: Record<string, {types: string}>}>} */
+/** @typedef {Record<string, {types: string}>} Entries */
+/** @typedef {{name: string, description: string, exports: Entries}} Manifest */
+/** @type {Map<string, Manifest>} */
 const manifests = new Map(
   PACKAGES.map(({ folder }) => {
     const file = path.join(root, 'packages', folder, 'package.json');
@@ -304,7 +306,8 @@ function pageOf(name, description, folder, modules) {
     .filter(({ rest }) => rest > 0)
     .map(({ entry, rest, from }) => {
       const what = entry === '.' ? 'It also' : `\`${path.join(name, entry)}\``;
-      return `- ${what} exports ${rest} types of commands and events: [${path.basename(from)}](../../..${from}).`;
+      const source = `[${path.basename(from)}](../../..${from})`;
+      return `- ${what} exports ${rest} types of commands and events: ${source}.`;
     });
   const notes = omitted.length > 0 ? `\n${omitted.join('\n')}\n` : '';
   const sections = modules.flatMap(({ parts }) => parts).join('\n');
@@ -324,8 +327,8 @@ function indexOf() {
   });
   return `# API
 
-What each package exports; what a page does not have is no promise. [examples](../../../examples) has
-programs that use them.
+What each package exports; what a page does not have is no promise. [examples](../../../examples)
+has programs that use them.
 
 | package | is |
 | --- | --- |

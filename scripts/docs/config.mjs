@@ -132,17 +132,20 @@ export function renderPage() {
   const texts = sections.map((section) => sectionText(section, sections)).filter(Boolean);
   return `# Configuration
 
-One YAML file describes a VM, \`/etc/gannet/VM.yaml\`, on each of its hosts; it may be the same file. A key that is not
-here is refused, and so is a value that is not what its row says: the error names both. \`gannet\` reads the file again with
-each command; a daemon reads it when it starts, and the keys marked *SIGHUP* when it gets that signal, too.
+One YAML file describes a VM, \`/etc/gannet/VM.yaml\`, on each of its hosts; it may be the same
+file. A key that is not here is refused, and so is a value that is not what its row says: the error
+names both. \`gannet\` reads the file again with each command; a daemon reads it when it starts, and
+the keys marked *SIGHUP* when it gets that signal, too.
 
-- **host**: whose daemon reads the key. A survivor of a failover becomes a primary, and reads that section then.
+- **host**: whose daemon reads the key. A survivor of a failover becomes a primary, and reads that
+  section then.
 - **required**: within its section, which may be missing unless it says the same of itself.
 - **size**: bytes, above 0, or a whole number with \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`.
-- **address**: \`unix:PATH\`, \`tls:HOST:PORT\` (with [\`tls\`](#tls)), or \`HOST:PORT\`, which is for loopback unless
-  \`dangerouslyAllowPlaintextBeyondLoopback\` is set; a socket's path may have 107 bytes.
-- \`VM\` and \`NETDEV\` in a default stand for \`vm\` and \`network[].netdev\`; other folders than \`/run/gannet\` and
-  \`/var/lib/gannet\`: [places](commands.md#places).
+- **address**: \`unix:PATH\`, \`tls:HOST:PORT\` (with [\`tls\`](#tls)), or \`HOST:PORT\`, which is
+  for loopback unless \`dangerouslyAllowPlaintextBeyondLoopback\` is set; a socket's path may have
+  107 bytes.
+- \`VM\` and \`NETDEV\` in a default stand for \`vm\` and \`network[].netdev\`; other folders than
+  \`/run/gannet\` and \`/var/lib/gannet\`: [places](commands.md#places).
 
 This page is made from the schema that checks the file, by \`node scripts/docs/config.mjs\`.
 

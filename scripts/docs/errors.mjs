@@ -147,9 +147,9 @@ export function renderPage() {
   const findings = collectFindings().map(([code, why]) => `| \`${code}\` | ${why} |`);
   return `# Errors
 
-What can go wrong, by the code that \`--json\`, the log and the daemons' events carry. Codes are stable; the texts are
-not. Each error also says what to do; below is what it may say. \`…\` and \`<name>\` stand for names, paths, numbers and
-messages that are known only at run time.
+What can go wrong, by the code that \`--json\`, the log and the daemons' events carry. Codes are
+stable; the texts are not. Each error also says what to do; below is what it may say. \`…\` and
+\`<name>\` stand for names, paths, numbers and messages that are known only at run time.
 
 This page is generated from the code by \`node scripts/docs/errors.mjs\`.
 

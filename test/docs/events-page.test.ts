@@ -8,7 +8,7 @@ const script = path.join(root, 'scripts', 'docs', 'events.mjs');
 const text = execFileSync(process.execPath, [script, '--json'], { maxBuffer: 2 ** 24 });
 const made = JSON.parse(text.toString()) as { page: string; kinds: string[] };
 
-test('docs/reference/events.md is what the table says: node scripts/docs/events.mjs writes it', () => {
+test('docs/reference/events.md is what the table says (node scripts/docs/events.mjs)', () => {
   expect(readFileSync(path.join(root, 'docs/reference/events.md'), 'utf8')).toBe(made.page);
 });
 

@@ -1,7 +1,8 @@
 // make faults: runs the fault matrix on real QEMU, one cell after the other, and keeps what came of
 // it.
 //
-//   node test/faults/dist/main.js [--only RE] [--seed N] [--jobs N] [--results FILE] [--list] [--missing]
+//   node test/faults/dist/main.js [--only RE] [--seed N] [--jobs N] [--results FILE]
+//     [--list] [--missing]
 
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -57,7 +58,8 @@ async function run(): Promise<void> {
       const result = await runCell(cell, seed);
       if (isEnding) return;
       if (!result.passed) failed++;
-      const words = `${result.passed ? 'ok' : 'NOT OK'} ${result.outcome ?? ''} (${result.seconds} s)`;
+      const { passed, outcome = '', seconds } = result;
+      const words = `${passed ? 'ok' : 'NOT OK'} ${outcome} (${seconds} s)`;
       console.log(`${cell.id}: ${words}; ${left.length} left`);
       if (result.fault !== undefined) console.log(result.fault);
       const date = new Date().toISOString().slice(0, 10);

@@ -10,17 +10,20 @@ import type { SoakSummary } from './soak/soak-summary.js';
 
 const INTRODUCTION = `# Reliability
 
-What comes of a fault at each part of a protected VM, in each phase of its life: expected first, then run on real QEMU,
-two VMs on two network namespaces with a cable between them. \`make faults\` runs it all; \`make faults ONLY=kill/svm\` a
-part. This page is made from \`test/faults/cells.ts\`, where the expectation stands, and from what was seen
-(\`test/faults/results.json\`): do not edit it.
+What comes of a fault at each part of a protected VM, in each phase of its life: expected first,
+then run on real QEMU, two VMs on two network namespaces with a cable between them. \`make faults\`
+runs it all; \`make faults ONLY=kill/svm\` a part. This page is made from \`test/faults/cells.ts\`,
+where the expectation stands, and from what was seen (\`test/faults/results.json\`): do not edit it.
 
-Each cell begins with a pair of its own under load: both sides have a fence, the secondary has \`failover: automatic\`,
-\`peer.highMs\` is 2 s. In the end the guest's oracle judges: what its memory says, its disk must hold, all of it read again
-and compared from outside, too. A protection that goes on is tried: its primary is killed, and the secondary must take
-over. All the time a guard looks for two guests that run on their own. Before a replay, the base loses what was written to
-it and never synced during the takeover: kill -9 alone would leave that in the kernel's memory.`;
+Each cell begins with a pair of its own under load: both sides have a fence, the secondary has
+\`failover: automatic\`, \`peer.highMs\` is 2 s. In the end the guest's oracle judges: what its
+memory says, its disk must hold, all of it read again and compared from outside, too. A protection
+that goes on is tried: its primary is killed, and the secondary must take over. All the time a guard
+looks for two guests that run on their own. Before a replay, the base loses what was written to it
+and never synced during the takeover: kill -9 alone would leave that in the kernel's memory.`;
 
+const OTHER_DATA = 'the guest read other data than it had written';
+const UNEQUAL = 'regions of the base differ from what the guest had flushed';
 const MUTANTS = `## Whether it would be seen
 
 Defects that were put into the code for one run, and the cell that turned red:
@@ -30,30 +33,36 @@ Defects that were put into the code for one run, and the cell that turned red:
 | a secondary takes over without its fence | halt/pvm/steady | the primary executes, too |
 | a primary runs on without its fence | drop/primary-host/steady | the secondary took over |
 | a secondary is deaf to "outdated" | drop/svm/steady | it took over when it was forced to |
-| write-back leaves single pages out | kill/pvm/steady | the guest read other data than it had written |
-| flushes are answered without a journal | kill/replicator/move | regions of the base differ from what the guest had flushed |
-| a replay writes no data | kill/replicator/replay | regions of the base differ from what the guest had flushed |
+| write-back leaves single pages out | kill/pvm/steady | ${OTHER_DATA} |
+| flushes are answered without a journal | kill/replicator/move | ${UNEQUAL} |
+| a replay writes no data | kill/replicator/replay | ${UNEQUAL} |
 
-The last two passed at first, with bases that the kernel's memory had made whole: since then a base is put back. A commit
-after the NBD link alone was lost is not for this matrix, where no part has that link only, but for
-\`test/e2e/trouble/divergence.test.ts\` and \`test/e2e/trouble/links.test.ts\`.`;
+The last two passed at first, with bases that the kernel's memory had made whole: since then a base
+is put back. A commit after the NBD link alone was lost is not for this matrix, where no part has
+that link only, but for \`test/e2e/trouble/divergence.test.ts\` and
+\`test/e2e/trouble/links.test.ts\`.`;
 
 const FOUND = `## What it found
 
-- A daemon that was halted and went on found its timers overdue before it had read what came meanwhile: a secondary's could
-  have a primary fenced that ran on alone, a primary's give its secondary up. Time asleep counts no more as silence
-  (\`halt/*\`, \`packages/gannet/test/daemon/peer/peer-liveness.test.ts\`).
-- A primary daemon that died while it protected left a copy in QEMU that nobody watched. Its next one takes that back
-  (\`kill/primary-daemon/seeding\`, \`packages/qmp-driver/test/primary.test.ts\`).
-- A write that the NBD server refused by itself never reached the replica, and QEMU swallows such errors: the next commit
-  would have lacked it in silence. It is a loss now (\`test/e2e/trouble/divergence.test.ts\`, \`packages/nbd/test/server/transmission.test.ts\`).
-- On an overloaded machine two cells ended in "query-colo-status was not answered within 10000 ms", and passed when they were
-  run again: a VM that stops again before QEMU has answered has its disks drained, which waited behind the gate for
-  that answer. The gate gives way now (\`packages/checkpointer/test/colo-source.test.ts\`, and on real QEMU
-  \`test/e2e/command/daemon.test.ts\`, "stands still from one checkpoint into the next").
-- QEMU 7.2 crashed, once in dozens of tries, where a guest wrote to a disk in an I/O thread while its copy began, was given
-  another connection, or was cancelled; and releases from 8.0 on may miss such a write. The guest stands still there
-  (\`test/e2e/life/cancelled-copies.test.ts\`, \`packages/qmp-driver/test/primary.test.ts\` and \`resume.test.ts\`).`;
+- A daemon that was halted and went on found its timers overdue before it had read what came
+  meanwhile: a secondary's could have a primary fenced that ran on alone, a primary's give its
+  secondary up. Time asleep counts no more as silence (\`halt/*\`,
+  \`packages/gannet/test/daemon/peer/peer-liveness.test.ts\`).
+- A primary daemon that died while it protected left a copy in QEMU that nobody watched. Its next
+  one takes that back (\`kill/primary-daemon/seeding\`,
+  \`packages/qmp-driver/test/primary.seed.test.ts\`).
+- A write that the NBD server refused by itself never reached the replica, and QEMU swallows such
+  errors: the next commit would have lacked it in silence. It is a loss now
+  (\`test/e2e/trouble/divergence.test.ts\`, \`packages/nbd/test/server/transmission.test.ts\`).
+- On an overloaded machine two cells ended in "query-colo-status was not answered within 10000 ms",
+  and passed when they were run again: a VM that stops again before QEMU has answered has its disks
+  drained, which waited behind the gate for that answer. The gate gives way now
+  (\`packages/checkpointer/test/colo-source.test.ts\`, and on real QEMU
+  \`test/e2e/command/daemon.test.ts\`, "halted from one checkpoint to the next").
+- QEMU 7.2 crashed, once in dozens of tries, where a guest wrote to a disk in an I/O thread while
+  its copy began, was given another connection, or was cancelled; and releases from 8.0 on may miss
+  such a write. The guest stands still there (\`test/e2e/life/cancelled-copies.test.ts\`,
+  \`packages/qmp-driver/test/primary.seed.test.ts\` and \`primary.resume.test.ts\`).`;
 
 function resultOf({ id, expected, without }: Cell, results: Results): string {
   if (without !== undefined) return '–';
@@ -135,10 +144,11 @@ function soakOf(soak: SoakSummary): string {
   });
   return `## The soak
 
-\`make soak\` (an hour, or \`SOAK_MINUTES\`): two pairs under load, a checkpoint each second. One is hurt about once a
-minute and protected again; after each failover all of the disk is compared with the guest's memory. The other is left
-alone, for what its processes hold: the straight line through all samples (each 5 s, after the first fifth of the time)
-tells whether that grows. Run on ${soak.date}, seed ${soak.seed}.
+\`make soak\` (an hour, or \`SOAK_MINUTES\`): two pairs under load, a checkpoint each second. One is
+hurt about once a minute and protected again; after each failover all of the disk is compared with
+the guest's memory. The other is left alone, for what its processes hold: the straight line through
+all samples (each 5 s, after the first fifth of the time) tells whether that grows. Run on
+${soak.date}, seed ${soak.seed}.
 
 | | |
 | --- | --- |
@@ -146,7 +156,8 @@ ${counts.map(([what, count]) => `| ${what} | ${count} |`).join('\n')}
 
 ${blows.join('\n')}
 
-| of the pair that is left alone | MiB at first | at last | at most | MiB an hour | descriptors at first | at last | at most | an hour |
+| of the pair that is left alone | MiB at first | at last | at most | MiB an hour | \
+descriptors at first | at last | at most | an hour |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${trends.join('\n')}`;
 }
@@ -163,8 +174,8 @@ export async function render(): Promise<string> {
     INTRODUCTION,
     runsOf(results),
     `| outcome | who runs on | what is lost |\n| --- | --- | --- |\n${outcomes.join('\n')}`,
-    'Nothing that a flush was answered for may be lost, in any of them. Of `primary-disk` the refusal is tried; the disk of ' +
-      'the primary itself is only ever written by its QEMU.',
+    'Nothing that a flush was answered for may be lost, in any of them. Of `primary-disk` the ' +
+      'refusal is tried; the disk of the primary itself is only ever written by its QEMU.',
     `Phases:\n\n${phases.join('\n')}`,
     '## The matrix',
     ...(Object.keys(FAULTS) as Fault[]).map((fault) => tableOf(fault, results)),

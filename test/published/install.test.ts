@@ -83,10 +83,14 @@ test('npm install --global gives the command, its manual page and completion', a
     'complete -F _gannet gannet',
   );
   const modules = path.join(prefix, 'lib/node_modules/gannet/node_modules');
+  const size = await mebibytesOf(prefix);
+  const packages = await packagesIn(modules);
+  const versionStart = await startOf(gannet, '--version');
+  const statusStart = await startOf(gannet, 'status', '--config', '/nowhere.yaml');
   process.stdout.write(
-    `Installed: ${await mebibytesOf(prefix)} MiB, ${await packagesIn(modules)} packages beside gannet\n` +
-      `Start: gannet --version ${await startOf(gannet, '--version')}\n` +
-      `Start: gannet status, no daemon ${await startOf(gannet, 'status', '--config', '/nowhere.yaml')}\n`,
+    `Installed: ${size} MiB, ${packages} packages beside gannet\n` +
+      `Start: gannet --version ${versionStart}\n` +
+      `Start: gannet status, no daemon ${statusStart}\n`,
   );
 });
 

@@ -139,10 +139,11 @@ export class Guest {
         if (errno !== 0) return this.options.onError('a read', errno);
         if (this.isInDoubt || data.equals(expected)) return;
         const at = data.findIndex((byte, index) => byte !== expected[index]);
+        const [read, wanted] = [data, expected].map((all) => all.toString('hex', at, at + 8));
         throw new Violation(
           this.durable ? 'I3 failover' : 'I1 view',
           `${this.options.name} read disk ${disk} at ${offset}+${at} of ${length}: ` +
-            `${data.toString('hex', at, at + 8)} instead of ${expected.toString('hex', at, at + 8)}`,
+            `${read} instead of ${wanted}`,
         );
       },
     });

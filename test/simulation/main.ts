@@ -102,9 +102,11 @@ class Tally {
     const ends = [...this.ends].map(([state, count]) => `${state} ${count}`).join(', ');
     console.log(
       `${this.runs} seeds in ${seconds.toFixed(1)} s: ${this.turns} turns of the loop, ` +
-        `${(this.simulatedMs / 3_600_000).toFixed(3)} simulated hours, ${this.checkpoints} checkpoints, ` +
+        `${(this.simulatedMs / 3_600_000).toFixed(3)} simulated hours, ` +
+        `${this.checkpoints} checkpoints, ` +
         `${this.reads} reads compared, ${this.writes} writes\n` +
-        `  at the end: ${ends}; known residual risk met: ${this.residual}, with spilled pages: ${this.spills}`,
+        `  at the end: ${ends}; known residual risk met: ${this.residual}, ` +
+        `with spilled pages: ${this.spills}`,
     );
   }
 }

@@ -20,8 +20,8 @@ interface Pending {
 const PINGS_PER_SILENCE = 4;
 
 /**
- * A client of a daemon's control socket. While it waits for an answer it pings the daemon: a call may
- * take as long as it needs while the daemon lives, and fails soon after the daemon has ended.
+ * A client of a daemon's control socket. While it waits for an answer it pings the daemon: a call
+ * may take as long as it needs while the daemon lives, and fails soon after the daemon has ended.
  */
 export class ControlClient {
   readonly #pending = new Map<number, Pending>();
@@ -180,8 +180,8 @@ function silent(path: string, silenceMs: number): GannetError {
   return new GannetError(
     'GANNET_TIMEOUT',
     `the daemon on ${path} has given no sign of life for ${silenceMs / 1000} s`,
-    'It is stopped or hangs: check its process and its log. It may still do what it was asked to; ' +
-      '--timeout waits longer.',
+    'It is stopped or hangs: check its process and its log. It may still do what it was asked ' +
+      'to; --timeout waits longer.',
     'timeout',
   );
 }

@@ -133,7 +133,10 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     /** Whom it is about; told too late, it may reach another. */
     replica: z.string().optional(),
   }),
-  /** Not only received: done. `isDone` is false if it is about another replica, or could not be done. */
+  /**
+   * Not only received: done. `isDone` is false if it is about another replica, or could not be
+   * done.
+   */
   z.object({ type: z.literal('told'), number: z.number().int(), isDone: z.boolean().optional() }),
   z.object({ type: z.literal('ask'), number: z.number().int() }),
   z.object({

@@ -1,6 +1,7 @@
 /**
  * The status of a daemon, as `gannet status --json`, the control socket and the web page have it.
- * Fields may be added under the same number; one that is removed, or changes its meaning, raises it.
+ * Fields may be added under the same number; one that is removed, or changes its meaning, raises
+ * it.
  */
 import { z } from 'zod';
 import type { OneOf } from './one-of.js';

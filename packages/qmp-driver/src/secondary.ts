@@ -147,8 +147,8 @@ export class SecondaryDriver {
   }
 
   /**
-   * Cuts the connections to the primary out-of-band, and nothing more: frees a QEMU that hangs on them.
-   * It can fail over then, and does nothing else.
+   * Cuts the connections to the primary out-of-band, and nothing more: frees a QEMU that hangs on
+   * them. It can fail over then, and does nothing else.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutLinks(timeoutMs: number = this.#options.commandTimeoutMs): Promise<void> {

@@ -141,7 +141,8 @@ describe('gannet secondary refuses', () => {
       code: 'REPLICA_BASE_IN_USE',
       message: expect.stringMatching(
         new RegExp(
-          `base0.raw is in use by .*secondary --config .*secondary.yaml \\(process ${holder.pid}\\)`,
+          'base0.raw is in use by .*secondary --config .*secondary.yaml ' +
+            `\\(process ${holder.pid}\\)`,
         ),
       ),
       remedy: expect.stringContaining('another gannet daemon'),

@@ -115,7 +115,7 @@ describe('a daemon outlives its QEMU', () => {
   });
 });
 
-it('a daemon halted from one checkpoint into the next delays its secondary in neither', async () => {
+it('a daemon halted from one checkpoint to the next delays its secondary in neither', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: 300 });
   undo.push(() => pair.dispose());
   await pair.bootPrimary();

@@ -214,8 +214,11 @@ async function letIn(guest: Shell, host: Shell): Promise<void> {
     cp ${dir}/guest.pub /root/.ssh/authorized_keys
     ssh-keygen -q -t ed25519 -N '' -f /root/host_key
     sed -i 's/^root:[^:]*/root:*/' /etc/shadow
-    grep -q '^sshd:' /etc/passwd || echo 'sshd:x:100:65534::/run/sshd:/usr/sbin/nologin' >>/etc/passwd
-    LD_LIBRARY_PATH=$(echo ${sshd}/usr/lib/*-linux-gnu) ${sshd}/usr/sbin/sshd -D -e -f /dev/null -h /root/host_key \\
-      -o ListenAddress=192.0.2.2 -o StrictModes=no -o PidFile=none -o Subsystem='sftp internal-sftp' 2>/root/sshd.log &
+    grep -q '^sshd:' /etc/passwd ||
+      echo 'sshd:x:100:65534::/run/sshd:/usr/sbin/nologin' >>/etc/passwd
+    LD_LIBRARY_PATH=$(echo ${sshd}/usr/lib/*-linux-gnu) ${sshd}/usr/sbin/sshd \\
+      -D -e -f /dev/null -h /root/host_key \\
+      -o ListenAddress=192.0.2.2 -o StrictModes=no -o PidFile=none \\
+      -o Subsystem='sftp internal-sftp' 2>/root/sshd.log &
   `);
 }

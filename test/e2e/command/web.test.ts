@@ -107,7 +107,9 @@ async function expectAccessible(page: Page, what: string): Promise<void> {
     `axe.run().then(({ passes, incomplete, violations }) => ({
       kept: passes.map(({ id }) => id),
       unsure: incomplete.flatMap(({ id, nodes }) =>
-        nodes.map(({ any: [why] }) => id + ', ' + (why?.data?.messageKey ?? 'for a person to judge')),
+        nodes.map(({ any: [why] }) =>
+          id + ', ' + (why?.data?.messageKey ?? 'for a person to judge'),
+        ),
       ),
       found: violations.map(({ id, nodes }) => ({
         id,
@@ -415,9 +417,11 @@ describe('a pair, as it is seen from outside', () => {
     const ours = complaints.filter((words) => !/WebSocket connection to .* failed/.test(words));
     expect(ours).toEqual([]);
     expect(looks.length).toBe(22);
+    const unjudged = [...doubts].map(([why, times]) => `${why} (${times})`).join('; ');
     process.stdout.write(
-      `Accessibility: ${looks.length} looks at the page, ${rulesKept.size} of axe's rules applied, 0 violations; ` +
-        `not to be judged by a program: ${[...doubts].map(([why, times]) => `${why} (${times})`).join('; ') || 'nothing'}\n`,
+      `Accessibility: ${looks.length} looks at the page, ` +
+        `${rulesKept.size} of axe's rules applied, 0 violations; ` +
+        `not to be judged by a program: ${unjudged || 'nothing'}\n`,
     );
   });
 });

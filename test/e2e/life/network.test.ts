@@ -86,8 +86,8 @@ const causesOf = ({ primaryDaemon }: LabPair): unknown[] =>
   primaryDaemon.eventsOf('checkpoint').map(({ cause }) => cause);
 
 /**
- * What the primary's guest sends while the other stands still waits in vain for the same, until
- * there is a checkpoint.
+ * What the primary's guest sends while the secondary's is stopped waits for the same output of the
+ * secondary, which does not come before the next checkpoint.
  */
 async function untilOutputDiffers(pair: LabPair): Promise<void> {
   await untilSo('a checkpoint for the output', async () => {

@@ -49,7 +49,7 @@ async function startSecondary(): Promise<LabDaemon> {
 }
 
 describe('a secondary daemon that is killed', () => {
-  it('in the middle of a seed leaves a base that is not a disk; a new one starts over', async () => {
+  it('within a seed leaves a base that is not a disk; a new one starts over', async () => {
     const source = await Source.start(await makeImage('disk.raw', 32 * MIB, 32 * MIB));
     const first = await startSecondary();
     const direct = link({ server: { type: 'unix', path: at('replica.nbd') } });
@@ -84,7 +84,7 @@ describe('a secondary daemon that is killed', () => {
 });
 
 describe('gannet protect', () => {
-  it('survives a cut link while it seeds; status shows it; failover shows every write', async () => {
+  it('survives a cut link while it seeds; status shows it; failover has every write', async () => {
     const cables: Cable[] = [];
     await using pair = await LabPair.create({
       guest: await findGuest(),

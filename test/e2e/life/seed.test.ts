@@ -22,7 +22,7 @@ import {
 inFreshFolder();
 
 describe('a seed whose link breaks', () => {
-  it('resumes where it stopped, the guest undisturbed; a link lost afterwards is final', async () => {
+  it('resumes where it stopped, the guest undisturbed; a link lost later is final', async () => {
     const source = await Source.start(await makeImage('disk.raw', 64 * MIB, 48 * MIB));
     const before = await graphOf(source.qmp);
     const { replica, cable } = await replicator(64 * MIB);

@@ -116,7 +116,7 @@ describe('before it is protected', () => {
     await pair.startPrimaryDaemon();
   });
 
-  it('QEMU stops answering: protect times out, names the command, and rolls back nothing', async () => {
+  it('QEMU stops answering: protect times out, names the command, rolls nothing back', async () => {
     pair.primary.sigstop();
     const refused = await gannet('protect', ...onPrimary);
     await until(
@@ -220,7 +220,7 @@ describe('while it seeds', () => {
     await expectGuestWell(pair);
   });
 
-  it('QEMU stops answering: the status says so; detach rolls back when it responds again', async () => {
+  it('QEMU stops answering: status says so; detach rolls back when it answers again', async () => {
     const { ended } = await seeding();
     pair.primary.sigstop();
     await until(
@@ -302,7 +302,7 @@ describe('while it is protected', () => {
     await expectGuestWell(pair);
   });
 
-  it('a secondary whose primary detached does not fail over, however often it is asked', async () => {
+  it('a secondary whose primary detached does not fail over, however often asked', async () => {
     const onSecondary = ['-c', pair.secondaryDaemon.configPath];
     const asked = await Promise.all([
       gannet('failover', '--force', ...onSecondary),

@@ -135,7 +135,7 @@ describe('one write of the primary fails, on a link that stays whole', () => {
   });
 });
 
-it('a replicator restarted under a running secondary does not pass for the one before', async () => {
+it('a replicator restarted under a running secondary does not pass for the old one', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: PERIOD_MS });
   undo.push(() => pair.dispose());
   await pair.bootPrimary();

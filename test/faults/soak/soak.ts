@@ -183,9 +183,11 @@ async function sayEachMinute(): Promise<void> {
     const held = await footprintOf(veteran?.pair.secondaryDaemon.pid);
     const { commits, kills, failovers, reprotects, regionsCompared } = countsNow();
     console.log(
-      `${new Date().toISOString()} minute ${minute}: ${commits} commits, ${kills} kills, ${failovers} failovers, ` +
-        `${reprotects} reprotects, ${regionsCompared} regions equal, ${faults.length} faults; replicator of the ` +
-        `veteran ${held?.rssMib.toFixed(0) ?? '?'} MiB, ${held?.descriptors ?? '?'} descriptors`,
+      `${new Date().toISOString()} minute ${minute}: ` +
+        `${commits} commits, ${kills} kills, ${failovers} failovers, ${reprotects} reprotects, ` +
+        `${regionsCompared} regions equal, ${faults.length} faults; ` +
+        `replicator of the veteran ${held?.rssMib.toFixed(0) ?? '?'} MiB, ` +
+        `${held?.descriptors ?? '?'} descriptors`,
     );
   }
 }

@@ -28,7 +28,8 @@ primary:
 qmp: unix:/q
 disks: [{ name: a, device: vb0, base: /dev/vg/a }]
 secondary:
-  { nbd: "127.0.0.1:10809", failover: automatic, source: external, journal: /j, overwrite: true, memory: { soft: 1, hard: 2KiB } }
+  { nbd: "127.0.0.1:10809", failover: automatic, source: external, journal: /j, \
+overwrite: true, memory: { soft: 1, hard: 2KiB } }
 `,
 ];
 const WORDS = [

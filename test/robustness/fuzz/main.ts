@@ -1,7 +1,8 @@
 // make fuzz: throws inputs at everything that reads what a stranger may have written, and keeps
 // what reaches new code.
 //
-//   node test/robustness/dist/fuzz/main.js [--seconds N] [--target NAME] [--seed SEED] [--keep] [--blind] [--input FILE]
+//   node test/robustness/dist/fuzz/main.js [--seconds N] [--target NAME] [--seed SEED] [--keep]
+//     [--blind] [--input FILE]
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -65,7 +66,8 @@ async function fuzz(target: Target): Promise<void> {
   inputs += fuzzer.inputs;
   console.log(
     `${target.name.padEnd(12)} ${String(fuzzer.inputs).padStart(9)} inputs, ` +
-      `${Math.round(fuzzer.inputs / seconds)} a second, ${coverage?.blocks ?? 'no'} blocks counted, ` +
+      `${Math.round(fuzzer.inputs / seconds)} a second, ` +
+      `${coverage?.blocks ?? 'no'} blocks counted, ` +
       `${fuzzer.corpus.length} kept, slowest ${fuzzer.slowestMs.toFixed(1)} ms`,
   );
   coverage?.close();

@@ -11,7 +11,8 @@ import { expectKnown, Finding, type Target } from './target.js';
 
 const LINE_BYTES_MAX = 4096;
 const GREETING =
-  '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}';
+  '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, ' +
+  '"capabilities": ["oob"]}}';
 const LINES = [
   GREETING,
   '{"return": {}, "id": "fuzz-1"}',
@@ -21,8 +22,10 @@ const LINES = [
   '{"error": {"class": "CommandNotFound", "desc": "no"}}',
   '{"timestamp": {"seconds": 1700000000, "microseconds": 42}, "event": "STOP"}',
   '{"timestamp": {"seconds": 1700000000, "microseconds": 99}, "event": "RESUME"}',
-  '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "COLO_EXIT", "data": {"mode": "secondary", "reason": "error"}}',
-  '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_JOB_READY", "data": {"type": "mirror", "device": "j", "len": 1, "offset": 1, "speed": 0}}',
+  '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "COLO_EXIT", ' +
+    '"data": {"mode": "secondary", "reason": "error"}}',
+  '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_JOB_READY", ' +
+    '"data": {"type": "mirror", "device": "j", "len": 1, "offset": 1, "speed": 0}}',
   '',
   '{"QMP": 5}',
 ];

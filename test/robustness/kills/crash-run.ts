@@ -294,7 +294,8 @@ class CrashRun {
     }
     const states = this.#histories.map(({ durable, answered, writes }, disk) => {
       const ends = cuts[disk]?.join(' ') ?? '';
-      return `${DISKS[disk]}: ${durable} durable, ${answered} answered, ${writes.length} sent, ends at [${ends}]`;
+      const counts = `${durable} durable, ${answered} answered, ${writes.length} sent`;
+      return `${DISKS[disk]}: ${counts}, ends at [${ends}]`;
     });
     throw new Error(`torn, or something is missing: ${states.join('; ')}`);
   }

@@ -49,11 +49,16 @@ function print(): void {
   const moments = [...new Set(reports.map(({ moment }) => moment))].sort().map((moment) => {
     return `${moment} ${count((report) => report.moment === moment)}`;
   });
+  const recoveries = sum(({ recoveryKills }) => recoveryKills);
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  const recovered = count(({ end }) => end === 'recovered');
+  const refused = count(({ end }) => end === 'refused');
   console.log(
-    `${kills} kills (${sum(({ recoveryKills }) => recoveryKills)} of recoveries) in ${reports.length} runs, ` +
-      `${((performance.now() - startMs) / 1000).toFixed(0)} s; daemons killed in: ${moments.join(', ')}\n` +
-      `  recovered ${count(({ end }) => end === 'recovered')}, refused ${count(({ end }) => end === 'refused')}; ` +
-      `${sum(({ writes }) => writes)} writes and ${sum(({ flushes }) => flushes)} flushes after failovers; ` +
+    `${kills} kills (${recoveries} of recoveries) in ${reports.length} runs, ` +
+      `${seconds} s; daemons killed in: ${moments.join(', ')}\n` +
+      `  recovered ${recovered}, refused ${refused}; ` +
+      `${sum(({ writes }) => writes)} writes and ` +
+      `${sum(({ flushes }) => flushes)} flushes after failovers; ` +
       `${sum(({ bonus }) => bonus)} writes survived without a flush; ` +
       `${sum(({ lockedOut }) => lockedOut)} recoveries came before the locks were free`,
   );

@@ -1,8 +1,8 @@
 /**
  * What each kind of event means: how important it is, what people read, what they should do, and
  * what it counts in the metrics. The log, `gannet events`, `gannet watch`, the web page, the
- * metrics and docs/reference/events.md all read this one table. details.ts has the details as schemas;
- * they are types here, because the web page loads this file too.
+ * metrics and docs/reference/events.md all read this one table. details.ts has the details as
+ * schemas; they are types here, because the web page loads this file too.
  */
 import type { EventDetails } from './details.js';
 import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
@@ -226,7 +226,8 @@ export const EVENTS: EventTable = {
     level: 'error',
     text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
     remedy: (_details, { vm }) =>
-      `The VM is the one on the secondary host. Leave it running; run \`gannet status ${vm}\` there.`,
+      'The VM is the one on the secondary host. Leave it running; ' +
+      `run \`gannet status ${vm}\` there.`,
   },
   fence: {
     roles: BOTH,
@@ -279,7 +280,8 @@ export const EVENTS: EventTable = {
     level: 'debug',
     isRoutine: true,
     text: ({ gateClosedMs }) =>
-      `secondary VM: stopped and resumed without a checkpoint, gate closed ${formatMs(gateClosedMs)}`,
+      'secondary VM: stopped and resumed without a checkpoint, ' +
+      `gate closed ${formatMs(gateClosedMs)}`,
   },
   doubt: {
     roles: SECONDARY,
