@@ -30,9 +30,6 @@ const RULES: Readonly<Record<string, Rule>> = {
   'words are plain English': plainEnglish,
 };
 
-/** Rules that the code does not keep yet. To be emptied, and then removed. */
-const NOT_YET: ReadonlySet<string> = new Set();
-
 describe('the repository', () => {
   test('was read', () => {
     expect(tree.has('README.md')).toBe(true);
@@ -40,10 +37,6 @@ describe('the repository', () => {
   });
 
   for (const [name, rule] of Object.entries(RULES)) {
-    if (NOT_YET.has(name)) {
-      test.todo(name);
-      continue;
-    }
     test(name, () => {
       expect(rule(tree).map(describeFault)).toEqual([]);
     });
