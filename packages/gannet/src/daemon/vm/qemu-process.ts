@@ -13,7 +13,8 @@ export interface QemuProcesses {
    * The QEMU processes that have one of these sockets open. Empty if another process has, such as a
    * forwarder, or if this daemon may not know.
    *
-   * @param file the path of a unix socket, by which a QEMU of another user is known, too
+   * @param inodes of the sockets; empty if they are in the tables of another network namespace
+   * @param file the path of a unix socket: by it a QEMU is known whose sockets can't be seen
    */
   ownersOf(inodes: readonly string[], file?: string): Promise<readonly QemuProcess[]>;
   isGone(process: QemuProcess): Promise<boolean>;
@@ -27,7 +28,8 @@ export const QEMU_PROCESSES: QemuProcesses = {
     const found: QemuProcess[] = [];
     for (const pid of await pids()) {
       if (!(await isQemu(pid))) continue;
-      const isOwner = (await hasOpen(pid, inodes)) ?? (await isStartedWith(pid, file));
+      const isSeen = inodes.length > 0 ? await hasOpen(pid, inodes) : undefined;
+      const isOwner = isSeen ?? (await isStartedWith(pid, file));
       const startTicks = isOwner ? await startTicksOf(pid) : undefined;
       if (startTicks !== undefined) found.push({ pid, startTicks });
     }
@@ -70,7 +72,8 @@ async function hasOpen(pid: number, inodes: readonly string[]): Promise<boolean 
 async function isStartedWith(pid: number, file: string | undefined): Promise<boolean> {
   if (file === undefined) return false;
   const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return commandLine.includes(file);
+  // Not one whose name goes on: `path=/run/web.qmp,server=on` is not /run/web.q.
+  return commandLine.split(/[\0,=]|unix:/).includes(file);
 }
 
 /** @returns undefined for a process that has ended: nobody may have waited for it yet */

@@ -24,7 +24,8 @@ const GONE_PAUSE_MS = 50;
  * its own open from start to end, whoever is connected. That it has closed, and that the QEMU
  * process that owned it is gone, says that QEMU has ended. A socket whose owner is a forwarder
  * (`ssh -L`, socat) or is not known says nothing by its end, and neither does a path at which
- * nobody answers: anybody may remove a file.
+ * nobody answers: anybody may remove a file. A QEMU in another network namespace has its socket in
+ * no table of ours: it is known by the path on its command line, and its end by its process alone.
  */
 export class QmpListener {
   private constructor(
@@ -38,13 +39,14 @@ export class QmpListener {
   static async at(address: Address, processes = QEMU_PROCESSES): Promise<QmpListener> {
     const inodes = await inodesAt(address);
     const file = address.type === 'unix' ? address.path : undefined;
-    const owners = inodes.length > 0 ? await processes.ownersOf(inodes, file) : [];
+    const isFindable = inodes.length > 0 || file !== undefined;
+    const owners = isFindable ? await processes.ownersOf(inodes, file) : [];
     return new QmpListener(address, inodes, owners, processes);
   }
 
   /** @returns whether QEMU is known to have ended; false if nothing can tell */
   async hasEnded(): Promise<boolean> {
-    if (this.inodes.length === 0 || this.owners.length === 0) return false;
+    if (this.owners.length === 0) return false;
     // The kernel hands its table out in parts: one that changes meanwhile may lack an entry. Hence
     // twice.
     if ((await this.#isListed()) || (await this.#isListed())) return false;
