@@ -261,6 +261,11 @@ describe('while it is protected', () => {
   });
 
   it('QEMU stops answering: a checkpoint times out, and later reports are true', async () => {
+    const attempts = (): number => {
+      const troubles = pair.primaryDaemon.eventsOf('trouble');
+      return troubles.filter(({ message }) => message.includes('its links cut')).length;
+    };
+    const before = attempts();
     pair.primary.sigstop();
     const asked = await gannet('checkpoint', ...onPrimary);
     await until(
@@ -268,6 +273,12 @@ describe('while it is protected', () => {
       ({ json }) => json['primaryVm'] === 'hung',
     );
     const again = await gannet('checkpoint', ...onPrimary);
+    // The daemon tries to free its QEMU by cutting the links. A QEMU that responds in the middle of
+    // that is freed, and runs alone: so this one does only when the attempt has failed.
+    await until(
+      () => Promise.resolve(attempts()),
+      (count) => count > before,
+    );
     pair.primary.sigcont();
     expect(asked.code).toBe(5);
     expect(asked.error['message']).toMatch(/query-migrate-parameters/);
