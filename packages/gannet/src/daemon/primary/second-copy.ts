@@ -1,10 +1,10 @@
 import type { QmpClient } from 'qemu-qmp-client';
-import type { PeerStatus } from '@gannet/contract';
+import { hasTakenOver, type PeerStatus } from '@gannet/contract';
 import type { History } from '../history.js';
 
 /** The secondary runs the VM, and not this side. One whose QEMU has ended runs nothing. */
 export function isSecondCopy({ role, state, vm }: PeerStatus): boolean {
-  return role === 'secondary' && (state === 'failed-over' || state === 'retired') && vm !== 'lost';
+  return role === 'secondary' && hasTakenOver(state) && vm !== 'lost';
 }
 
 interface GuestToStop {

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { ExternalSource } from '@gannet/checkpointer';
 import { type LocalDisk, MoveError, type SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
-import { GannetError, type Reporter, type SecondaryConfig } from '@gannet/contract';
+import { GannetError, hasTakenOver, type Reporter, type SecondaryConfig } from '@gannet/contract';
 import { type FenceOutcome, runFence } from '../fence.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
@@ -59,7 +59,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     } finally {
       settled.stop();
     }
-    if (isTakenOver(replica)) return;
+    if (hasTakenOver(replica.state)) return;
     throw new GannetError(
       'GANNET_STAGE_FAILED',
       `failover failed: ${replica.reason}`,
@@ -180,10 +180,6 @@ const DO_NOT_CONTINUE =
 
 function restated(error: MoveError, remedy: string): GannetError {
   return new GannetError('GANNET_STAGE_FAILED', error.message, remedy, 'failed', { cause: error });
-}
-
-function isTakenOver({ state }: Pick<Replica, 'state'>): boolean {
-  return state === 'failed-over' || state === 'retired';
 }
 
 /** Settles when the replica has failed over, or has given itself up. */
