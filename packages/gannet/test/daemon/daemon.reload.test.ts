@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import winston from 'winston';
 import { WebSocket } from 'ws';
@@ -34,15 +34,20 @@ async function writeToken(token: string): Promise<void> {
 }
 
 /** How a scrape with that token ends, and whose certificate it saw. */
-async function scrape(token: string): Promise<string> {
+function scrape(token: string): Promise<string> {
   const { hostname: host, port } = page;
   const headers = { Authorization: `Bearer ${token}` };
   const options = { host, port, path: '/metrics', headers, rejectUnauthorized: false };
-  const asked = get({ ...options, agent: false });
-  const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
-  const { subject } = (response.socket as TLSSocket).getPeerCertificate();
-  response.resume();
-  return `${response.statusCode} from ${subject.CN}`;
+  return new Promise((resolve, reject) => {
+    const asked = get({ ...options, agent: false }, (response) => {
+      const { socket } = response;
+      if (!(socket instanceof TLSSocket)) throw new Error('no TLS');
+      const { subject } = socket.getPeerCertificate();
+      response.resume();
+      resolve(`${response.statusCode} from ${String(subject.CN)}`);
+    });
+    asked.once('error', reject);
+  });
 }
 
 beforeEach(async () => {

@@ -40,7 +40,9 @@ async function refusalOf(listening: Promise<unknown>): Promise<NbdListenError> {
 describe('the path of a unix socket', () => {
   test('goes to one of several that claim it at once; the others are told why', async () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => listen()));
-    const refused = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    const refused = outcomes.flatMap((each) =>
+      each.status === 'rejected' ? [each.reason as unknown] : [],
+    );
     expect(refused).toHaveLength(7);
     expect(refused).toEqual(Array(7).fill(expect.objectContaining({ reason: 'in-use' })));
     expect(await readdir(dir)).toEqual(['web.nbd']);

@@ -99,7 +99,9 @@ describe('the socket', () => {
 
   test('goes to one of several daemons that start at once', async () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 6 }, () => serve()));
-    const refused = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    const refused = outcomes.flatMap((each) =>
+      each.status === 'rejected' ? [each.reason as unknown] : [],
+    );
     expect(refused).toEqual(Array(5).fill(expect.objectContaining({ code: 'GANNET_BUSY' })));
   });
 
