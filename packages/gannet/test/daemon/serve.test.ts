@@ -104,7 +104,7 @@ describe('a service', () => {
     expect(await client.call('status')).toMatchObject({ state: 'seeding' });
     client.close();
     await until(() =>
-      told.includes('STATUS=secondary of web: seeding; QEMU awaited; peer unknown'),
+      told.includes('STATUS=secondary of web: seeding; QEMU not connected; peer unknown'),
     );
     await until(() => told.filter((line) => line === 'WATCHDOG=1').length > 2);
     // Alive, but its event loop is not: systemd must notice.
