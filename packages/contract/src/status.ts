@@ -129,8 +129,8 @@ export const statusSchema = z.discriminatedUnion('role', [
 export type Status = z.output<typeof statusSchema>;
 
 /**
- * Degraded: protection was dropped, only one side believes it is protected, or the base image
- * rejects writes. `gannet status` exits with 3.
+ * Degraded: protection was dropped or is in question, only one side believes it is protected, or
+ * the base image rejects writes. `gannet status` exits with 3.
  *
  * @param status may lack keys: those of a daemon of another version
  */
