@@ -68,9 +68,10 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   contract: {
     packages: ['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver'],
     folders: {
-      '.': ['config', 'events'],
+      '.': ['config', 'events', 'verdict'],
       config: ['.'],
       events: ['.'],
+      verdict: ['.'],
     },
   },
   gannet: {

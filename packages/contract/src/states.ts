@@ -97,12 +97,6 @@ export const OPERATOR_REASONS = {
   failover: 'an operator ran `gannet failover`',
 } as const;
 
-/** @param link as a secondary's status has it: `connected`, `none`, or why it is lost */
-export function replicaLinkOf(link: string): ReplicaLink {
-  if (link === 'none') return 'none';
-  return link === 'connected' ? 'whole' : 'lost';
-}
-
 /** The QEMU beside this replica is the VM now. */
 export function hasTakenOver(state: string | undefined): boolean {
   return state === 'failed-over' || state === 'retired';

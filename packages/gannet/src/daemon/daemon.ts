@@ -18,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { busy } from './refusals.js';
@@ -31,6 +32,7 @@ import { SecondaryRole } from './secondary/secondary-role.js';
  */
 export class Daemon {
   readonly #history: History;
+  readonly #health = new HealthWatch();
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
@@ -129,7 +131,12 @@ export class Daemon {
   }
 
   get #context(): RoleContext {
-    return { log: this.log, history: this.#history, credentials: this.#credentials };
+    return {
+      log: this.log,
+      history: this.#history,
+      health: this.#health,
+      credentials: this.#credentials,
+    };
   }
 
   async #play(role: Role['name']): Promise<Role> {

@@ -67,7 +67,6 @@ export function overviewOf(status: Status): Overview {
   const { host, state } = status;
   if (status.role === 'primary') {
     const { primaryVm: vm, primaryVmTrouble, seed } = status;
-    const links = { whole: 'connected', none: 'none', lost: 'lost' } as const;
     return {
       ...common,
       primary: {
@@ -80,25 +79,26 @@ export function overviewOf(status: Status): Overview {
         network,
       },
       secondary: { ...there, role: 'secondary' },
-      link: other ? links[other.link] : 'unknown',
+      link: other ? LINKS[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
       buffers: other?.buffers,
       seed,
     };
   }
-  const { secondaryVm: vm, secondaryVmTrouble, baseTrouble, link, mayFailOver, buffers } = status;
+  const { secondaryVm: vm, secondaryVmTrouble, baseTrouble, mayFailOver, buffers } = status;
   const trouble = secondaryVmTrouble ?? baseTrouble ?? '';
   return {
     ...common,
     primary: { ...there, role: 'primary' },
     secondary: { role: 'secondary', isHere: true, host, state, vm, trouble, network },
-    link,
+    link: status.linkLoss ?? LINKS[status.linkState],
     mayFailOver,
     buffers,
     seed: other?.seed,
   };
 }
 
+const LINKS = { whole: 'connected', none: 'none', lost: 'lost' } as const;
 const CARD: Readonly<Record<NetworkView[number]['state'], string>> = {
   direct: 'packets go out directly',
   compared: 'packets wait until both guests have sent the same',

@@ -1,5 +1,5 @@
 /** Commands that report and change nothing. */
-import type { MethodResult } from '@gannet/contract';
+import type { MethodResult, Status } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
@@ -23,9 +23,10 @@ export function addStatus(cli: Cli): void {
   daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
-      const { isDegraded } = await import('@gannet/contract');
       const show = options.json ? undefined : showStatus;
-      if (isDegraded(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
+      const { health }: Partial<Status> = await call(options, 'status', {}, { show });
+      // A daemon of a version before this one gives no verdict.
+      if (health?.level !== 'good') cli.endWith(EXIT.degraded);
     }),
   );
 }

@@ -9,7 +9,6 @@ import {
   formatTime,
 } from '@gannet/contract/format';
 import { QEMU_TEXTS } from '@gannet/contract/states';
-import { type Health, healthOf } from '../../view/health.js';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
 
@@ -23,13 +22,14 @@ export interface Style {
 const LABEL_CELLS = 12;
 const BAR_CELLS_MAX = 40;
 const CHECKPOINTS_MAX = 6;
-const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: number]>> = {
-  good: ['[ok]', 32],
-  busy: ['[..]', 36],
-  idle: ['[--]', 0],
-  warning: ['[! ]', 33],
-  bad: ['[!!]', 31],
-};
+const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, colour: number]>> =
+  {
+    good: ['[ok]', 32],
+    busy: ['[..]', 36],
+    idle: ['[--]', 0],
+    warning: ['[! ]', 33],
+    bad: ['[!!]', 31],
+  };
 const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
   ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
@@ -41,7 +41,7 @@ const ASCII: Readonly<Record<string, string>> = {
 /** For `gannet status`: everything but events. */
 export function renderStatus(status: Status, style: Style): string[] {
   const { role, vm, host } = status;
-  const { level, headline, remedy } = healthOf(status);
+  const { level, headline, remedy } = status.health;
   const [mark, colour] = MARKS[level];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
@@ -85,7 +85,7 @@ export function renderEvent(event: DaemonEvent, vm: string): string[] {
 export function renderLine(status: Status): string {
   const { buffers, pulse, silentMs, seed } = overviewOf(status);
   const parts = [
-    healthOf(status).headline,
+    status.health.headline,
     `epoch ${status.epoch}`,
     buffers ? `memory ${formatBytes(used(buffers))} of ${formatBytes(buffers.hardBytes)}` : '',
     seed ? `copied ${formatPercent(seed.doneBytes, seed.totalBytes)}` : '',

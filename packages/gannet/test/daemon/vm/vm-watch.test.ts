@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants, copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, mkdtemp, rename, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -229,11 +229,13 @@ describe('the QEMU processes of this host', () => {
   test('own their sockets by what they have open, and are gone when they have ended', async () => {
     const dirs = { program: path.join(dir, 'qemu-system-fake'), pipe: path.join(dir, 'qmp') };
     await copyFile(process.execPath, dirs.program, constants.COPYFILE_FICLONE);
-    const listen = `require('net').createServer().listen(${JSON.stringify(dirs.pipe)})`;
-    const child = spawn(dirs.program, ['-e', listen], { stdio: 'ignore' });
+    const report = `() => process.stdout.write('listens')`;
+    const listen = `require('net').createServer().listen(${JSON.stringify(dirs.pipe)}, ${report})`;
+    const child = spawn(dirs.program, ['-e', listen], { stdio: ['ignore', 'pipe', 'ignore'] });
     undo.push(() => void child.kill('SIGKILL'));
     const address = { type: 'unix', path: dirs.pipe } as const;
-    while (!(await stat(dirs.pipe).catch(() => undefined))) await delay(5);
+    // The file exists from bind(2) on, and the kernel's table says that it listens only later.
+    await once(child.stdout, 'data');
     const listener = await QmpListener.at(address);
     expect(await listener.hasEnded()).toBe(false);
     const ended = once(child, 'exit');
