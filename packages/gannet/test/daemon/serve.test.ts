@@ -133,7 +133,7 @@ describe('a service', () => {
     const service = daemon({ NOTIFY_SOCKET: path.join(dir, 'nobody.sock') });
     let log = '';
     service.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
-    await until(() => log.includes("cannot send the state of this service to systemd"));
+    await until(() => log.includes('cannot send the state of this service to systemd'));
   });
 
   test('goes on after systemd-notify has failed', async () => {
@@ -239,6 +239,26 @@ describe('units', () => {
     const { status, stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
     expect(stdout).toMatch(/Overall exposure level .*: [12]\.\d OK/);
     expect(status).toBe(0);
+  });
+
+  test.each(units)('%s gives up a daemon that cannot start', async (name) => {
+    const text = await unit(name);
+    const [head = ''] = text.split('[Service]');
+    const number = (key: string, from: string): number =>
+      Number(new RegExp(`^${key}=(\\d+)$`, 'm').exec(from)?.[1]);
+    const burst = number('StartLimitBurst', head);
+    const intervalSec = number('StartLimitIntervalSec', head);
+    // It runs for less than two seconds before it refuses; systemd.unit(5) counts starts.
+    expect(burst * (number('RestartSec', text) + 2)).toBeLessThan(intervalSec);
+    expect(burst).toBeGreaterThan(2);
+    // A refusal stays one: see the exit codes of the command.
+    expect(text).toMatch(/^RestartPreventExitStatus=2 4$/m);
+  });
+
+  test.each(units)('%s says how a fence gets at the keys of ssh', async (name) => {
+    expect(await unit(name)).toMatch(/^# .*ProtectHome=read-only/m);
+    const page = await readFile(path.join(PACKAGE, '../../docs/how-to/systemd.md'), 'utf8');
+    expect(page).toMatch(/^ProtectHome=read-only$/m);
   });
 
   test.each(units)('%s starts its role by the name of the instance', async (name) => {
