@@ -38,6 +38,16 @@ export type SecondaryState = (typeof SECONDARY_STATES)[number];
 export const VM_STATES = ['awaited', 'ready', 'unusable', 'hung', 'lost'] as const;
 export type QemuState = (typeof VM_STATES)[number];
 
+/** In words that follow "QEMU": for events, the page and the terminal. */
+export const QEMU_TEXTS: Readonly<Record<QemuState | 'unknown', string>> = {
+  awaited: 'not connected',
+  ready: 'responding',
+  unusable: 'cannot be used',
+  hung: 'not responding',
+  lost: 'has ended',
+  unknown: 'unknown',
+};
+
 /** How the other daemon is heard over the peer link; `none` without a peer link. */
 export const PULSES = ['none', 'unknown', 'up', 'late', 'lost'] as const;
 export type PeerPulse = (typeof PULSES)[number];

@@ -10,6 +10,7 @@ import {
   plaintextKeys,
   type PrimaryConfig,
   type PrimaryStatus,
+  QEMU_TEXTS,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
@@ -113,7 +114,7 @@ export class Daemon {
     const status = (await this.#role).status();
     const { role, state, peer } = status;
     const vm = role === 'primary' ? status.primaryVm : status.secondaryVm;
-    return `${role} of ${this.config.vm}: ${state}; QEMU ${vm}; peer ${peer.pulse}`;
+    return `${role} of ${this.config.vm}: ${state}; QEMU ${QEMU_TEXTS[vm]}; peer ${peer.pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */

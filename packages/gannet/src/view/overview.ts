@@ -1,4 +1,4 @@
-import type { Status } from '@gannet/contract';
+import type { NetworkView, PeerStatus, QemuState, Status } from '@gannet/contract';
 import { formatBytes } from '@gannet/contract/format';
 
 /** One of the two sides, as far as this daemon knows. */
@@ -6,8 +6,8 @@ export interface Side {
   readonly role: 'primary' | 'secondary';
   readonly isHere: boolean;
   readonly host: string;
-  readonly state: string;
-  readonly vm: string;
+  readonly state: PeerStatus['state'];
+  readonly vm: QemuState | 'unknown';
   readonly trouble: string;
   /** State of each network card, in words; only for the side of this daemon. */
   readonly network: readonly string[];
@@ -99,7 +99,7 @@ export function overviewOf(status: Status): Overview {
 }
 
 const LINKS = { whole: 'connected', none: 'none', lost: 'lost' } as const;
-const CARD: Readonly<Record<string, string>> = {
+const CARD: Readonly<Record<NetworkView[number]['state'], string>> = {
   direct: 'packets go out directly',
   compared: 'packets wait until both guests have sent the same',
   walled: 'packets are held back until a failover',
@@ -108,7 +108,7 @@ const CARD: Readonly<Record<string, string>> = {
 };
 
 function networkWords({ network = [] }: Status): string[] {
-  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state] ?? state}`);
+  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state]}`);
 }
 
 /** How much is in the spill file, in words; undefined if none is used. */

@@ -1,5 +1,5 @@
 /** Commands that report and change nothing. */
-import type { MethodResult, Status } from '@gannet/contract';
+import type { MethodResult } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
@@ -24,9 +24,8 @@ export function addStatus(cli: Cli): void {
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
       const show = options.json ? undefined : showStatus;
-      const { health }: Partial<Status> = await call(options, 'status', {}, { show });
-      // A daemon of a version before this one gives no verdict.
-      if (health?.level !== 'good') cli.endWith(EXIT.degraded);
+      const { isWell } = await import('@gannet/contract');
+      if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
   );
 }

@@ -8,6 +8,7 @@ import {
   formatPercent,
   formatTime,
 } from '@gannet/contract/format';
+import { QEMU_TEXTS } from '@gannet/contract/states';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
 
@@ -135,7 +136,7 @@ function last(status: Status): string {
 
 function side({ host, state, vm, isHere, trouble }: Side): string {
   const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
-  return `${where}: ${state}, QEMU ${vm}${trouble === '' ? '' : ` - ${trouble}`}`;
+  return `${where}: ${state}, QEMU ${QEMU_TEXTS[vm]}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
 const used = ({ primary, secondary, committed }: Buffers): number =>

@@ -40,8 +40,8 @@ describe('the status, for people', () => {
       for (const part of [
         `web: ${status.role} on`,
         '[ok] Protected',
-        /primary +a( \(here\))?: protected, QEMU ready/,
-        /secondary +b( \(here\))?: protected, QEMU ready, fit to take over/,
+        /primary +a( \(here\))?: protected, QEMU responding/,
+        /secondary +b( \(here\))?: protected, QEMU responding, fit to take over/,
         'replication: connected; heartbeat: up, 0.2 s ago',
         'gate closed 0.40 ms, 70 pages committed, 8 dropped',
         /\[##+s+c+\.+\|\.+\] 256 MiB of 1.0 GiB/,
