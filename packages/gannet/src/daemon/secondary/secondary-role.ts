@@ -11,13 +11,12 @@ import {
 } from '@gannet/checkpointer';
 import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
-import { Replica, type ReplicaEvent } from '@gannet/replicator';
+import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
 import { cardsOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
-  basesOf,
   type Config,
   GannetError,
   hasTakenOver,
@@ -28,7 +27,7 @@ import {
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
-import { refuseForeignJournal } from './journal-guard.js';
+import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
@@ -87,6 +86,7 @@ export class SecondaryRole implements Role {
     private config: SecondaryConfig,
     private readonly context: RoleContext,
     private readonly replica: Replica,
+    private readonly journalLock: JournalLock,
   ) {
     this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     this.#failover = new FailoverController({
@@ -133,23 +133,8 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    await refuseForeignJournal(config);
-    const { memory, journal, overwrite } = config.secondary;
-    const replica = await Replica.open({
-      vm: config.vm,
-      disks: basesOf(config),
-      lockBases: true,
-      journalPath: journal,
-      overwrite,
-      memory: {
-        ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
-        ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
-        onFull: memory?.onFull,
-        spillDirectory: memory?.spillDirectory,
-        spillBytes: memory?.spillLimit,
-      },
-    });
-    const role = new SecondaryRole(config, context, replica);
+    const { replica, lock } = await openReplica(config);
+    const role = new SecondaryRole(config, context, replica, lock);
     try {
       await role.#listen();
     } catch (error) {
@@ -202,6 +187,7 @@ export class SecondaryRole implements Role {
     await this.#nbd.close();
     if (!this.#isReleased) await this.#vm.close();
     await this.replica.close();
+    await this.journalLock.release();
   }
 
   /**
