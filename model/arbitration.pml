@@ -37,8 +37,8 @@
 #define B 1
 
 /*
- * The word of a record. LEAVING: a primary that wants to go on alone, and may not yet. OPENING is
- * said in beats only: alone, and about to be protected.
+ * The word of a record. LEAVING: a primary that wants to go on alone, and may not yet. OPENING: one
+ * that is alone, and about to be protected in this term.
  */
 mtype = { NONE, PROTECTED, LEAVING, ALONE, TAKEN_OVER, OUTDATED, OPENING };
 typedef Record { mtype word; byte term; bool isForced }
@@ -58,7 +58,7 @@ bool isFit;                  /* B is not in doubt, and its VM does not hang */
 
 /* The peer link: at most one beat is on its way in each direction. */
 bool isCut;
-chan beats[2] = [1] of { mtype, byte, bool, bool, bool };   /* to A, to B */
+chan beats[2] = [1] of { mtype, byte, bool, bool };   /* to A, to B */
 /* What a daemon knows of the other: the last beat, since it was silent last */
 typedef Known { bool isHeard; mtype word; byte term; bool isForced; bool isGone }
 Known known[2];
@@ -68,14 +68,14 @@ mtype = { ASKED, HIT, DONE, FAILED };
 mtype fence[2];
 byte fencesLeft[2] = FENCES;
 
-/* What A's daemon is about, in its memory: LEAVING, OPENING or nothing */
-mtype task;
+bool isOpening;              /* A's daemon is about to protect */
 
 /* Ghosts */
 bool isBehind[2];            /* the other has made writes durable that this copy lacks */
 bool isOverruled[2];         /* an operator has forced this side */
 bool isRevived;              /* A's guest was started by others than Gannet */
-bool hasHeardTwo[2];         /* a beat that was sent while two ran */
+bool tellsOfTwo[2];          /* the beat that is on its way to A, to B was sent while two ran */
+bool hasHeardTwo[2];         /* ... and such a beat was heard */
 
 #define hasEnded(x)  (fence[x] != ASKED && fence[x] != HIT)
 #define isRunning(x) (vm[x] == RUNS || (x == A && vm[x] == IN_COLO))
@@ -84,13 +84,26 @@ bool hasHeardTwo[2];         /* a beat that was sent while two ran */
 
 /* Two may run, or a copy be behind, if an operator or another program has overruled Gannet. */
 #define isExcused (isOverruled[A] || isOverruled[B] || isRevived)
+#ifdef FORCED_ALONE
+#define isBehindByOthers isRevived
+#else
 #define isBehindByOthers (isOverruled[A] || isRevived)
+#endif
 
 /* W1: two guests run only if an operator has overruled it. */
-inline judgeW1() { assert(!areTwo || isExcused) }
+inline judgeW1() {
+  assert(!areTwo || isExcused);
+#ifdef WITNESS_TWO
+  assert(!areTwo)
+#endif
+}
 
 inline forgetTwo() {
-  if :: !areTwo -> hasHeardTwo[A] = false; hasHeardTwo[B] = false :: else fi
+  if
+  :: !areTwo ->
+     hasHeardTwo[A] = false; hasHeardTwo[B] = false; tellsOfTwo[A] = false; tellsOfTwo[B] = false
+  :: else
+  fi
 }
 
 /* A guest that runs by itself writes at once: the other copy is behind from here on. */
@@ -155,6 +168,10 @@ inline loseReplica() {
   if :: word(B) != TAKEN_OVER -> word(B) = NONE; record[B].isForced = false :: else fi
 }
 
+inline loseBeat(x) {
+  if :: nempty(beats[x]) -> beats[x]?_,_,_,_; tellsOfTwo[x] = false :: empty(beats[x]) fi
+}
+
 /* A crash while a record is written: the old one is there, or the new one. */
 inline endDaemon(x) {
   isUp[x] = false;
@@ -165,11 +182,11 @@ inline endDaemon(x) {
   :: isWriting[x] -> makeDurable(x)
   :: true -> clearDraft(x)
   fi;
-  if :: nempty(beats[x]) -> beats[x]?_,_,_,_,_ :: empty(beats[x]) fi;
+  loseBeat(x);
   forget(x);
   /* A request that is on its way may still arrive; its result is lost. */
   if :: fence[x] != ASKED -> fence[x] = 0 :: true -> skip fi;
-  if :: x == A -> task = 0 :: else -> loseReplica() fi
+  if :: x == A -> isOpening = false :: else -> loseReplica() fi
 }
 
 inline endVm(x) {
@@ -199,23 +216,31 @@ end:
        :: !isGone(x) || isUp[x] -> endHost(x)
        :: else
        fi; x = 0 }
-#ifndef NO_REVIVAL
   /* Somebody starts A's QEMU again: libvirt, an operator, autostart after a fence. */
   :: atomic { isGone(A) ->
 #ifdef AUTOSTART
-       isRevived = true; printf("A: its QEMU is started again, the guest runs\n"); runs(A)
+#ifndef AUTOSTART_RUNS
+       isRevived = true;
+#endif
+       printf("A: its QEMU is started again, the guest runs\n"); runs(A)
 #else
        printf("A: its QEMU is started again, paused\n"); vm[A] = PAUSED
 #endif
      }
-#endif
+  /* ... or B's, once it has taken over. */
+  :: atomic { isGone(B) && word(B) == TAKEN_OVER && isBehind[A] ->
+       printf("B: its QEMU is started again, paused\n"); vm[B] = PAUSED }
   /* the network */
   :: atomic { cuts > 0 && !isCut -> cuts--; isCut = true; printf("the peer link is cut\n");
        /* What is on its way is lost, or arrives late. */
-       if :: nempty(beats[A]) -> beats[A]?_,_,_,_,_ :: true -> skip fi;
-       if :: nempty(beats[B]) -> beats[B]?_,_,_,_,_ :: true -> skip fi }
+       if :: loseBeat(A) :: skip fi;
+       if :: loseBeat(B) :: skip fi }
   :: atomic { isCut -> isCut = false; printf("the peer link heals\n") }
-  :: atomic { isInStep -> isInStep = false; printf("COLO's links break\n") }
+  :: atomic { isInStep -> isInStep = false;
+#ifdef SWALLOWED_WRITES
+       isBehind[B] = true;
+#endif
+       printf("COLO's links break\n") }
 #if UNFIT > 0
   :: atomic { isFit -> isFit = false; printf("B: is unfit\n") }
 #endif
@@ -236,6 +261,18 @@ end:
   od
 }
 
+#ifdef NEVER_RAN
+#define hasNeverRun false
+#else
+/* B has written that it takes over, and has lost its replica before its guest ran. */
+#define hasNeverRun (word(B) == TAKEN_OVER && isGone(B) && !isBehind[A])
+#endif
+/* Nobody can do anything any more: all that can be up is up, and the network is whole. */
+proctype Rest() {
+end:
+  timeout -> assert(isRunning(A) || isRunning(B) || hasNeverRun)
+}
+
 init {
   atomic {
     word(A) = PROTECTED; term(A) = 1; word(B) = PROTECTED; term(B) = 1;
@@ -243,6 +280,6 @@ init {
     isUp[A] = true; isUp[B] = true; isInStep = true; isFit = true;
     known[A].isHeard = true; known[A].word = PROTECTED; known[A].term = 1;
     known[B].isHeard = true; known[B].word = PROTECTED; known[B].term = 1;
-    run World(); run Primary(); run Secondary()
+    run World(); run Primary(); run Secondary(); run Rest()
   }
 }

@@ -7,23 +7,23 @@
 #define mayAct(x) (isUp[x] && !isWriting[x])
 
 /* ---- beats ---- */
-/* What A says of itself: whether it protects is in the beat, and not on disk. */
-#define said(x) (x == A && task == OPENING && vm[A] == IN_COLO -> OPENING : word(x))
 #define mayBeat(x) (isUp[x] && isUp[1 - x] && !isCut && empty(beats[1 - x]))
 /* Equal beats are sent once: another one would tell nothing. */
-#define isNews(x) (!known[1 - x].isHeard || known[1 - x].word != said(x) || \
+#define isNews(x) (!known[1 - x].isHeard || known[1 - x].word != word(x) || \
   known[1 - x].term != term(x) || known[1 - x].isForced != record[x].isForced || \
   known[1 - x].isGone != isGone(x))
 
-inline beat(x, gone) { beats[1 - x]!said(x),term(x),record[x].isForced,gone,areTwo }
+inline beat(x, gone) {
+  beats[1 - x]!word(x),term(x),record[x].isForced,gone; tellsOfTwo[1 - x] = areTwo
+}
 
 inline hear(x) {
-  beats[x]?known[x].word,known[x].term,known[x].isForced,known[x].isGone,isTwo;
+  beats[x]?known[x].word,known[x].term,known[x].isForced,known[x].isGone;
   known[x].isHeard = true;
   printf("%c: hears %e, term %d, forced %d, gone %d\n", 65 + x, known[x].word, known[x].term,
     known[x].isForced, known[x].isGone);
-  hasHeardTwo[x] = hasHeardTwo[x] || (isTwo && areTwo);
-  isTwo = false
+  hasHeardTwo[x] = hasHeardTwo[x] || tellsOfTwo[x];
+  tellsOfTwo[x] = false
 }
 
 /* W1: once both have heard of each other, two do not run any more. */
@@ -56,15 +56,16 @@ inline askFence(x) {
 #else
 #define isTold (known[A].isHeard && (known[A].word == OUTDATED || known[A].word == NONE))
 #endif
+#define isEntitled (word(A) == ALONE || word(A) == OPENING)
 #if defined(MUTANT_RECEIVED_IS_TOLD)
 #define mustYield false
 #elif defined(MUTANT_ONLY_COLO_COMPARES)
 #define mustYield (vm[A] == IN_COLO)
 #elif defined(MUTANT_LEAVING_RISES)
-#define mustYield ((word(A) != ALONE && word(A) != LEAVING) || isBeaten(A))
+#define mustYield (!isEntitled && word(A) != LEAVING || isBeaten(A))
 #else
 /* `leaving` entitles to nothing, so it yields to each takeover. */
-#define mustYield (word(A) != ALONE || isBeaten(A))
+#define mustYield (!isEntitled || isBeaten(A))
 #endif
 #ifdef MUTANT_HELD_FENCES
 #define hasLived !isGone(A)
@@ -81,7 +82,6 @@ inline askFence(x) {
 
 proctype Primary() {
   byte forces = FORCES, protects = PROTECTS;
-  bool isTwo;
 end:
   do
   :: atomic { isWriting[A] && isUp[A] -> makeDurable(A) }
@@ -94,8 +94,15 @@ end:
 
   :: atomic { mayAct(A) && nempty(beats[A]) -> hear(A);
        if
-       :: known[A].word == TAKEN_OVER && word(A) != OUTDATED && mustYield ->
-          stops(A); task = 0; write(A, OUTDATED, term(A), false); raise(A, known[A].term)
+       :: known[A].word == TAKEN_OVER && mustYield ->
+#ifdef WITNESS_PRIMARY_STOPS
+          assert(!isRunning(A));
+#endif
+          stops(A); isOpening = false;
+          if
+          :: word(A) != OUTDATED -> write(A, OUTDATED, term(A), false); raise(A, known[A].term)
+          :: else
+          fi
        :: else
        fi;
        judgeContact() }
@@ -106,7 +113,10 @@ end:
    * comes first: `alone` if the secondary is known to be outdated already, else `leaving` ...
    */
   :: atomic { mayAct(A) && mayLeave && !isTold ->
-       printf("A: lets go\n"); task = LEAVING;
+       printf("A: lets go\n");
+#ifdef MUTANT_RECORD_AFTER
+       if :: hasLived && !FENCE_A -> runs(A) :: else fi;
+#endif
 #ifdef MUTANT_NO_LEAVING
        write(A, ALONE, term(A) + 1, false)
 #else
@@ -114,15 +124,16 @@ end:
 #endif
      }
   :: atomic { mayAct(A) && mayLeave && isTold ->
-       printf("A: lets go\n"); task = LEAVING; write(A, ALONE, term(A) + 1, false) }
+       printf("A: lets go\n"); write(A, ALONE, term(A) + 1, false) }
 #ifdef MUTANT_LEAVING_RISES
-  :: atomic { mayAct(A) && word(A) == LEAVING && task == 0 && !isGone(A) && term(A) < 4 ->
-       task = LEAVING; write(A, LEAVING, term(A) + 1, false) }
+  :: atomic { mayAct(A) && word(A) == LEAVING && !isGone(A) && term(A) < 4 ->
+       write(A, LEAVING, term(A) + 1, false) }
 #endif
-  /* It was found in COLO, with a record that does not say so. */
-  :: atomic { mayAct(A) && word(A) == ALONE && vm[A] == IN_COLO && task == 0 ->
-       printf("A: lets go of what it finds\n"); task = LEAVING;
-       write(A, (isTold -> ALONE : LEAVING), term(A) + 1, false) }
+#ifdef MUTANT_ALONE_TAKEN_BACK
+  /* A daemon that starts finds COLO, and begins again to let go. */
+  :: atomic { mayAct(A) && word(A) == ALONE && vm[A] == IN_COLO && term(A) < 4 ->
+       write(A, LEAVING, term(A) + 1, false) }
+#endif
   /* ... then the secondary says that it is, or is fenced, or was never promised to be ... */
   :: atomic { canAskFence(A) && FENCE_A && isSilent(A) && hasLived &&
        (word(A) == LEAVING || (IS_NO_LEAVING && word(A) == ALONE)) ->
@@ -131,40 +142,42 @@ end:
        askFence(A) }
   :: atomic { mayAct(A) && word(A) == LEAVING && !isGone(A) &&
        (isTold || (hasLived && (fence[A] == DONE || !FENCE_A))) ->
-#ifdef MUTANT_RECORD_AFTER
-       if :: vm[A] == IN_COLO -> runs(A) :: else fi;
-#endif
-       task = LEAVING; write(A, ALONE, term(A), false) }
+       write(A, ALONE, term(A), false) }
   /* ... then its guest goes on without it. */
-  :: atomic { mayAct(A) && word(A) == ALONE && (vm[A] == PAUSED || (vm[A] == IN_COLO &&
-       task == LEAVING && (!IS_NO_LEAVING || isTold || fence[A] == DONE))) ->
+  :: atomic { mayAct(A) && isEntitled && (vm[A] == PAUSED || (vm[A] == IN_COLO && !isOpening &&
+       (!IS_NO_LEAVING || isTold || fence[A] == DONE))) ->
        /* W2, the other way round */
        assert(!isBehind[A] || isExcused);
-       printf("A: goes on alone\n"); task = 0; runs(A) }
+#ifdef WITNESS_NEW_QEMU
+       assert(vm[A] != PAUSED || isOverruled[A]);
+#endif
+       printf("A: goes on alone\n"); runs(A) }
 #ifdef AUTOSTART
   /* It is found running, and may have been given up for dead. */
-  :: atomic { mayAct(A) && word(A) != ALONE && vm[A] == RUNS -> stops(A) }
+  :: atomic { mayAct(A) && !isEntitled && vm[A] == RUNS -> stops(A) }
 #endif
 
 #if PROTECTS > 0
   :: atomic { protects > 0 && mayAct(A) && word(A) == ALONE && vm[A] == RUNS && known[A].isHeard &&
-       known[A].word == NONE -> protects--; task = OPENING;
-       printf("A: opens a term\n"); write(A, ALONE, term(A) + 1, false); raise(A, known[A].term + 1) }
+       known[A].word == NONE -> protects--; isOpening = true; printf("A: opens a term\n");
+       write(A, OPENING, term(A) + 1, false); raise(A, known[A].term + 1) }
   /* The disks are copied, COLO runs, the first commit is done. */
-  :: atomic { mayAct(A) && task == OPENING && vm[A] == RUNS && !isCut && mayAct(B) &&
+  :: atomic { mayAct(A) && isOpening && vm[A] == RUNS && !isCut && mayAct(B) &&
        word(B) == NONE && hasEnded(A) && hasEnded(B) ->
        printf("A: in COLO again\n");
-       vm[A] = IN_COLO; vm[B] = IN_COLO; isInStep = true; isFit = true; isBehind[B] = false;
-       isOverruled[A] = false; isOverruled[B] = false; fence[A] = 0; fence[B] = 0 }
-  :: atomic { mayAct(A) && task == OPENING && vm[A] == IN_COLO && isInStep && known[A].isHeard &&
+       vm[A] = IN_COLO; vm[B] = IN_COLO; isInStep = true; isFit = true; isBehind[A] = false;
+       isBehind[B] = false; isOverruled[A] = false; isOverruled[B] = false; fence[A] = 0;
+       fence[B] = 0 }
+  :: atomic { mayAct(A) && isOpening && vm[A] == IN_COLO && isInStep && known[A].isHeard &&
        known[A].word == PROTECTED && isEqual(A) ->
-       task = 0; write(A, PROTECTED, term(A), false) }
-  :: atomic { mayAct(A) && task == OPENING ->
-       printf("A: protect fails\n"); task = LEAVING; write(A, ALONE, term(A) + 1, false) }
+       isOpening = false; write(A, PROTECTED, term(A), false) }
+  /* It fails, or is found half done: the secondary was never told that this term protects. */
+  :: atomic { mayAct(A) && word(A) == OPENING && !isGone(A) ->
+       printf("A: protect has failed\n"); isOpening = false; write(A, ALONE, term(A) + 1, false) }
 #endif
 #if FORCES > 0
   :: atomic { forces > 0 && mayAct(A) && !isGone(A) -> forces--;
-       printf("A: an operator forces it\n"); isOverruled[A] = true; task = LEAVING;
+       printf("A: an operator forces it\n"); isOverruled[A] = true; isOpening = false;
        write(A, ALONE, term(A) + 1, true); raise(A, known[A].term + 1) }
 #endif
   od
@@ -212,12 +225,20 @@ inline takesOver() {
   printf("B: takes over\n");
   /* W2 */
   assert(!isBehind[B] || record[B].isForced || isBehindByOthers);
+#ifdef WITNESS_BY_WORD
+  assert(fence[B] == DONE || isOverruled[B]);
+#endif
+#ifdef WITNESS_BY_FENCE
+  assert(fence[B] != DONE || isOverruled[B]);
+#endif
+#ifdef WITNESS_AGAIN
+  assert(term(B) < 4 || isOverruled[B]);
+#endif
   runs(B)
 }
 
 proctype Secondary() {
   byte forces = FORCES;
-  bool isTwo;
 end:
   do
   :: atomic { isWriting[B] && isUp[B] -> makeDurable(B) }
@@ -229,7 +250,13 @@ end:
   :: atomic { mayAct(B) && nempty(beats[B]) -> hear(B);
        if
        :: (known[B].word == ALONE || known[B].word == LEAVING) && isWrong ->
-          if :: vm[B] == RUNS -> stops(B) :: else fi;
+          if
+          :: vm[B] == RUNS -> stops(B)
+#ifdef WITNESS_SECONDARY_STOPS
+             ; assert(false)
+#endif
+          :: else
+          fi;
           write(B, OUTDATED, known[B].term, false)
        :: known[B].word == OPENING && word(B) == NONE && isHigher(B) && vm[B] == IN_COLO &&
           isInStep -> write(B, PROTECTED, known[B].term, false)
@@ -259,5 +286,7 @@ end:
        write(B, TAKEN_OVER, term(B) + 2, true) }
 #endif
   :: atomic { mayAct(B) && word(B) == TAKEN_OVER && vm[B] == IN_COLO -> takesOver() }
+  /* A QEMU that is new, on the disks that it has taken over. */
+  :: atomic { mayAct(B) && word(B) == TAKEN_OVER && vm[B] == PAUSED -> runs(B) }
   od
 }
