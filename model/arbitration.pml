@@ -280,6 +280,9 @@ init {
     isUp[A] = true; isUp[B] = true; isInStep = true; isFit = true;
     known[A].isHeard = true; known[A].word = PROTECTED; known[A].term = 1;
     known[B].isHeard = true; known[B].word = PROTECTED; known[B].term = 1;
-    run World(); run Primary(); run Secondary(); run Rest()
+    run World(); run Primary(); run Secondary();
+#ifndef NO_REST
+    run Rest()
+#endif
   }
 }

@@ -107,7 +107,7 @@ const ARBITRATION = [
   holds('death, daemon crash', 'DEATHS=1', 'CRASHES=1'),
   holds('no fence at A', 'FENCE_A=0', 'CUTS=1', 'DEATHS=1', 'CRASHES=1'),
   holds('autostart, partition', 'AUTOSTART', 'CUTS=1', 'DEATHS=1'),
-  mutant('MEMORY_ONLY', 'FENCE_A=0', 'FENCE_B=0', 'CRASHES=1', 'DEATHS=1', 'CUTS=1'),
+  mutant('MEMORY_ONLY', 'NO_REST', 'FENCE_A=0', 'FENCE_B=0', 'CRASHES=1', 'DEATHS=1', 'CUTS=1'),
   mutant('RECEIVED_IS_TOLD', 'FORCES=1'),
   mutant('FORWARDER'),
   mutant('UNFIT_FENCES', 'UNFIT=1', 'CUTS=1'),
