@@ -23,8 +23,8 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
   ],
   status: [
     ['gannet status web', 'both sides, link, memory, last checkpoint'],
-    ['gannet status web --json | jq .state', 'for scripts; `schema` is the version of the format'],
-    ['gannet status web >/dev/null; echo $?', '0 if nothing is wrong, 3 if degraded'],
+    ['gannet status web --json | jq .health', 'for scripts; `schema` is the version of the format'],
+    ['gannet status web >/dev/null; echo $?', '0 if it is protected and well, else 3'],
   ],
   watch: [
     ['gannet watch web', 'until Ctrl-C'],

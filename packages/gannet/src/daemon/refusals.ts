@@ -15,7 +15,8 @@ export function noCopy(vm: string): GannetError {
 }
 
 export function notProtected(vm: string, state: string, what: string): GannetError {
-  return refusal(`${vm} is ${state}: nothing to ${what}`, 'Protect it first: `gannet protect`.');
+  const remedy = 'It is not protected now; `gannet protect` would protect it.';
+  return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
 }
 
 /** Its secondary has taken over, and here it runs, or ran, again. */

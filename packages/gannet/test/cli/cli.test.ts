@@ -162,7 +162,7 @@ describe('a VM named on the command line', () => {
     const at = path.join(dir, 'run', 'web.sock');
     server = await ControlServer.listen(at, { status: () => status });
     expect(await gannet('status', 'web')).toMatchObject({
-      ...{ code: 0, stdout: '  state  protected\n  role   secondary\n' },
+      stdout: '  state  protected\n  role   secondary\n',
     });
   });
 
@@ -231,7 +231,7 @@ describe('a caller', () => {
     const status = { role: 'secondary', state: 'protected', epoch: 7, coloExit: null };
     server = await ControlServer.listen(control, { status: () => status });
     expect(await gannet('status', '-c', config)).toEqual({
-      code: 0,
+      code: 3,
       stdout: '  role      secondary\n  state     protected\n  epoch     7\n  coloExit  null\n',
       stderr: '',
     });
@@ -240,49 +240,18 @@ describe('a caller', () => {
   });
 
   test.each([
-    [0, { role: 'secondary', state: 'protected' }],
-    [3, { role: 'secondary', state: 'diverged' }],
-    [0, { role: 'primary', state: 'unprotected', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
-    [3, { role: 'primary', state: 'alone', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
-    [
-      0,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'up', status: { state: 'protected' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'lost',
-        peer: { pulse: 'up', status: { state: 'protected' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'up', status: { state: 'diverged' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'lost', status: { state: 'protected' } },
-      },
-    ],
-  ])('ends with %i for the status %j', async (code, status) => {
+    [0, 'good'],
+    [3, 'busy'],
+    [3, 'idle'],
+    [3, 'warning'],
+    [3, 'bad'],
+    [3, undefined],
+  ])('ends with %i for the status of a VM that is %s', async (code, level) => {
+    const status = { role: 'secondary', state: 'protected', ...(level && { health: { level } }) };
     server = await ControlServer.listen(control, { status: () => status });
-    expect((await gannet('status', '--json', '-c', config)).code).toBe(code);
+    for (const how of [['--json'], []]) {
+      expect(await gannet('status', ...how, '-c', config)).toMatchObject({ code, stderr: '' });
+    }
   });
 
   test.each([

@@ -23,9 +23,9 @@ export function addStatus(cli: Cli): void {
   daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
-      const { isDegraded } = await import('@gannet/contract');
       const show = options.json ? undefined : showStatus;
-      if (isDegraded(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
+      const { isWell } = await import('@gannet/contract');
+      if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
   );
 }

@@ -8,7 +8,7 @@ import {
   formatPercent,
   formatTime,
 } from '@gannet/contract/format';
-import { type Health, healthOf } from '../../view/health.js';
+import { QEMU_TEXTS } from '@gannet/contract/states';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
 
@@ -22,13 +22,14 @@ export interface Style {
 const LABEL_CELLS = 12;
 const BAR_CELLS_MAX = 40;
 const CHECKPOINTS_MAX = 6;
-const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: number]>> = {
-  good: ['[ok]', 32],
-  busy: ['[..]', 36],
-  idle: ['[--]', 0],
-  warning: ['[! ]', 33],
-  bad: ['[!!]', 31],
-};
+const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, colour: number]>> =
+  {
+    good: ['[ok]', 32],
+    busy: ['[..]', 36],
+    idle: ['[--]', 0],
+    warning: ['[! ]', 33],
+    bad: ['[!!]', 31],
+  };
 const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
   ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
@@ -40,7 +41,7 @@ const ASCII: Readonly<Record<string, string>> = {
 /** For `gannet status`: everything but events. */
 export function renderStatus(status: Status, style: Style): string[] {
   const { role, vm, host } = status;
-  const { level, headline, remedy } = healthOf(status);
+  const { level, headline, remedy } = status.health;
   const [mark, colour] = MARKS[level];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
@@ -84,7 +85,7 @@ export function renderEvent(event: DaemonEvent, vm: string): string[] {
 export function renderLine(status: Status): string {
   const { buffers, pulse, silentMs, seed } = overviewOf(status);
   const parts = [
-    healthOf(status).headline,
+    status.health.headline,
     `epoch ${status.epoch}`,
     buffers ? `memory ${formatBytes(used(buffers))} of ${formatBytes(buffers.hardBytes)}` : '',
     seed ? `copied ${formatPercent(seed.doneBytes, seed.totalBytes)}` : '',
@@ -135,7 +136,7 @@ function last(status: Status): string {
 
 function side({ host, state, vm, isHere, trouble }: Side): string {
   const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
-  return `${where}: ${state}, QEMU ${vm}${trouble === '' ? '' : ` - ${trouble}`}`;
+  return `${where}: ${state}, QEMU ${QEMU_TEXTS[vm]}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
 const used = ({ primary, secondary, committed }: Buffers): number =>

@@ -160,12 +160,12 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    return {
+    return this.context.health.judge({
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   reload(config: Config): Promise<readonly string[]> {
