@@ -3,8 +3,8 @@
 //
 //   node model/check.mjs [--json FILE] [--trace NAME] [--deep] [NAME...]
 //
-// --deep adds larger bounds of the second model, and takes minutes more. Needs spin and gcc. Exits with 1 when anything is other than expected, with 2 when asked for a
-// name that does not exist.
+// --deep adds larger bounds of the second model, and takes minutes more. Needs spin and gcc. Exits
+// with 1 when anything is other than expected, with 2 when asked for a name that does not exist.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
