@@ -13,6 +13,10 @@ export const PRIMARY_STATES = [
   'protected',
   /** It runs on without its secondary. */
   'alone',
+  /** Its disk or its guest has failed: the guest is stopped, and the secondary is to take over. */
+  'yielding',
+  /** The guest was ended on purpose: nobody takes over. */
+  'ended',
   /** The secondary has taken over: this copy is stopped. */
   'superseded',
 ] as const;
@@ -75,6 +79,7 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
+  yielding: "the primary's daemon has stopped its guest and asks for the takeover",
   fence: 'the fence command stopped the primary',
   operator: 'an operator used --force',
   done: 'the secondary took over before',

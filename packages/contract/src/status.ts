@@ -62,6 +62,7 @@ export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
+  reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
@@ -139,7 +140,7 @@ export function isDegraded(
 ): boolean {
   const { state } = status;
   if (state === 'diverged' || state === 'alone') return true;
-  if (state === 'superseded' || state === 'unknown') return true;
+  if (state === 'superseded' || state === 'unknown' || state === 'yielding') return true;
   if (status.role === 'secondary') {
     const { baseTrouble = null, link = 'connected', secondaryVm } = status;
     if (baseTrouble !== null) return true;

@@ -38,8 +38,9 @@ export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './
 export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { PrimaryDriver } from './primary.js';
+export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+export { type GuestEvent, watchGuest } from './guest-watch.js';
 export type {
-  LinkFailure,
   PrimaryOptions,
   SeedOptions,
   StartColoOptions,

@@ -19,6 +19,11 @@ export function healthOf(status: Status): Health {
 
 function ofPrimary(status: PrimaryStatus): Health {
   const { vm, state, stage, primaryVm, primaryVmTrouble, peer } = status;
+  if (state === 'ended') return health('idle', `The VM has ended on purpose: ${status.reason}`);
+  if (state === 'yielding') {
+    const remedy = `Unless the secondary takes over by itself, run there: gannet failover ${vm}`;
+    return health('bad', `The guest is stopped: ${status.reason}`, remedy);
+  }
   if (primaryVm === 'lost') {
     const remedy = `On the secondary host, run: gannet failover ${vm}`;
     return health('bad', 'The primary VM has ended', state === 'protected' ? remedy : '');

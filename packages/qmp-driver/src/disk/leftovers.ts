@@ -1,6 +1,6 @@
 /** What a process that ended in the middle of protecting has left in QEMU. */
-import type { QmpClient } from 'qemu-qmp-client';
-import { ColoError, step } from '../errors.js';
+import type { QmpClient, BlockJobInfo } from 'qemu-qmp-client';
+import { ColoError, GraphError, step } from '../errors.js';
 import type { QueryOptions } from './graph.js';
 import { type DiskLink, namesOf, nbdNodesOf } from './disk-link.js';
 
@@ -29,4 +29,22 @@ export async function leftovers(
   );
   const ours = new Set(disks.flatMap((disk) => [namesOf(disk).seedJob, ...nbdNodesOf(disk)]));
   return [...new Set(found.flatMap((name) => name ?? []))].filter((name) => ours.has(name));
+}
+
+/**
+ * The block jobs that are under way.
+ * @throws GraphError `DRIVER_GRAPH_UNSTABLE`
+ */
+export function blockJobs(
+  qmp: QmpClient,
+  options: QueryOptions,
+): Promise<readonly BlockJobInfo[]> {
+  return step(
+    () => qmp.execute('query-block-jobs', {}, options),
+    (words, cause) => {
+      const message = `the block jobs cannot be read: ${words}`;
+      const remedy = 'See whether QEMU still answers.';
+      return new GraphError('DRIVER_GRAPH_UNSTABLE', message, remedy, { cause });
+    },
+  );
 }

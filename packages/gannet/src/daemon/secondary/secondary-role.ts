@@ -349,6 +349,7 @@ export class SecondaryRole implements Role {
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
     if (isAlone && this.replica.state === 'protected') this.#outdated();
+    if (status.state === 'ended' && this.replica.state === 'protected') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -370,6 +371,14 @@ export class SecondaryRole implements Role {
 
   #outdated(): void {
     this.replica.diverge('the primary runs on without this replica');
+  }
+
+  /** The VM was ended on purpose: its twin here must not go on, and nobody takes over. */
+  #end(): void {
+    this.replica.diverge('the VM was ended on purpose, on the primary host');
+    this.#vm.qmp
+      ?.execute('stop', undefined, { timeoutMs: this.config.peer.highMs })
+      .catch((error: unknown) => this.#trouble(error));
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
