@@ -14,6 +14,7 @@ export function diskReport(over: Partial<DiskReport> = {}): DiskReport {
     jobs: [],
     leaves: [{ node: 'file0', driver: 'file', filename: '/vm/disk.raw' }],
     readOnly: false,
+    removable: false,
     ...over,
   };
 }
