@@ -27,7 +27,7 @@ export {
   type QueryOptions,
   type QuorumChild,
 } from './disk/graph.js';
-export { leftovers } from './disk/leftovers.js';
+export { type LinkedInQemu, linkedInQemu } from './disk/leftovers.js';
 export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';

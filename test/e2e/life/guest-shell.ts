@@ -4,8 +4,9 @@ import type { LabMachine, LabVm } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 
 // The guest's init runs behind a root shell on its second serial port.
-const WAIT = 'until [ -c /dev/ttyS1 ]; do sleep 1; done';
-const INIT = `"(${WAIT}; exec sh </dev/ttyS1 >/dev/ttyS1 2>&1) & exec /init"`;
+const PATH = '/bin/busybox --install -s /bin; export PATH=/bin';
+const DEV = 'mount -t devtmpfs devtmpfs /dev';
+const INIT = `"${PATH}; ${DEV}; sh </dev/ttyS1 >/dev/ttyS1 2>&1 & exec /init"`;
 
 /** A machine with a root shell, a pvpanic device and a CD-ROM drive. */
 export function eventfulMachine(

@@ -36,7 +36,7 @@ beforeEach(async () => {
     runAlone: () => Promise.resolve(void done.push('run alone')),
   } as unknown as PrimaryDriver;
   fate = new GuestFate({
-    history: { add: (kind: string) => void done.push(`event ${kind}`) },
+    history: { add: (...[kind]) => void done.push(`event ${kind}`) },
     config: () => ({ vm: 'web', primary: { onGuestCrash: policy } }),
     state: () => state,
     step: (event) => {
@@ -66,8 +66,9 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await delay(2);
 }
 
-const PANIC = ['GUEST_PANICKED', { action: 'pause' }] as const;
-const POWEROFF = ['SHUTDOWN', { guest: true, reason: 'guest-shutdown' }] as const;
+type Heard = readonly [event: string, data?: object];
+const PANIC: Heard = ['GUEST_PANICKED', { action: 'pause' }];
+const POWEROFF: Heard = ['SHUTDOWN', { guest: true, reason: 'guest-shutdown' }];
 const YIELDED = { phase: 'yielding', reason: 'no space', isStopped: true };
 
 test.each([
@@ -227,7 +228,7 @@ describe('what the guest does', () => {
     expect(done).toEqual([expect.stringMatching(/^trouble: .*not in suspended state/)]);
   });
 
-  test.each([POWEROFF, PANIC])('%s while it is protected for the first time', async (...event) => {
+  test.each([[POWEROFF], [PANIC]])('%s while it is protected for the first time', async (event) => {
     state = { phase: 'protecting', before: 'unprotected', stage: 'seed' };
     await hear(...event);
     expect(done).toEqual([expect.stringMatching(/^cancel: web cannot be protected/)]);
@@ -237,7 +238,7 @@ describe('what the guest does', () => {
     '%s: its own business',
     async (phase) => {
       state = { phase };
-      for (const event of [POWEROFF, PANIC, ['SUSPEND']] as const) await hear(...event);
+      for (const event of [POWEROFF, PANIC, ['SUSPEND'] as Heard]) await hear(...event);
       expect(done).toEqual([]);
       expect(state).toEqual({ phase });
     },
