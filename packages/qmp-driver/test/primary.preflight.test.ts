@@ -45,7 +45,10 @@ describe('preflight', () => {
     bare.qemu.reply('query-migrate-capabilities', [{ capability: 'events', state: false }]);
     bare.qemu.reply('query-qmp-schema', []);
     const client = await bare.connect();
-    const findings = await new PrimaryDriver(client, FAST).preflight([linkOf('replication'), OTHER]);
+    const findings = await new PrimaryDriver(client, FAST).preflight([
+      linkOf('replication'),
+      OTHER,
+    ]);
     expect(findings.map(({ code }) => code)).toEqual([
       'oob-missing',
       'colo-not-built',

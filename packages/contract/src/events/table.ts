@@ -252,7 +252,8 @@ export const EVENTS: EventTable = {
   'guest-ended': {
     roles: PRIMARY,
     level: 'warn',
-    text: ({ reason }) => `the VM has ended on purpose (${reason}): the secondary does not take over`,
+    text: ({ reason }) =>
+      `the VM has ended on purpose (${reason}): the secondary does not take over`,
     remedy: (_details, { vm }) =>
       'To run it again, start its QEMU on this host. Then restart the daemon and QEMU of the ' +
       `secondary, and run \`gannet protect ${vm}\` here.`,
@@ -261,7 +262,8 @@ export const EVENTS: EventTable = {
     roles: PRIMARY,
     level: 'warn',
     text: () => 'the guest suspended to memory; it was woken, because checkpoints would break it',
-    remedy: () => 'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
+    remedy: () =>
+      'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
   },
   'second-copy-stopped': {
     roles: PRIMARY,

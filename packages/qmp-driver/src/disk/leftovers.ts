@@ -64,9 +64,10 @@ function linkOn(
   jobs: readonly BlockJobInfo[],
   nodes: NodeGraph,
 ): LinkedInQemu | undefined {
-  const children = graph.quorum?.children.map(({ node }) => node) ?? [];
+  const { quorum = { children: [] } } = graph;
+  const children = quorum.children.map(({ node }) => node);
   const running = jobs.map(({ device }) => device).filter((job) => graph.jobs.includes(job));
-  const model = configured.find(({ device }) => graph.names.includes(device)) ?? configured[0];
+  const model = configured.find(({ device }) => graph.names.includes(device)) ?? configured.at(0);
   if (model === undefined) return undefined;
   // A child of the quorum, or the job that copies this disk.
   const id = [...children, ...running]
@@ -86,10 +87,7 @@ function linkOn(
  * The block jobs that are under way.
  * @throws GraphError `DRIVER_GRAPH_UNSTABLE`
  */
-export function blockJobs(
-  qmp: QmpClient,
-  options: QueryOptions,
-): Promise<readonly BlockJobInfo[]> {
+export function blockJobs(qmp: QmpClient, options: QueryOptions): Promise<readonly BlockJobInfo[]> {
   return step(
     () => qmp.execute('query-block-jobs', {}, options),
     (words, cause) => {

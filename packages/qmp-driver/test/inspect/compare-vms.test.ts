@@ -93,11 +93,7 @@ const CASES: readonly Case[] = [
   {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
-    finds: [
-      'error disk-not-found vdz',
-      'error drive-not-covered vb0',
-      'error disk-not-found vdz',
-    ],
+    finds: ['error disk-not-found vdz', 'error drive-not-covered vb0', 'error disk-not-found vdz'],
     says: 'on the secondary: no disk "vdz"; QEMU has vb0 (node quorum0)',
   },
   {

@@ -31,10 +31,10 @@ export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
 
 function filenameOf({ filename, driver, server, export: name }: Args): string | undefined {
   if (driver !== 'nbd') return filename as string | undefined;
-  const { path, host, port } = server as Args;
-  return path === undefined
-    ? `nbd://${String(host)}:${String(port)}/${String(name)}`
-    : `nbd+unix:///${String(name)}?socket=${String(path)}`;
+  const { path = '', host = '', port = '' } = server as Readonly<Record<string, string>>;
+  return path === ''
+    ? `nbd://${host}:${port}/${String(name)}`
+    : `nbd+unix:///${String(name)}?socket=${path}`;
 }
 
 /** What BLOCK_JOB_ERROR tells of a job that stops on an error of its target. */

@@ -64,7 +64,7 @@ export interface GuestFateOptions {
  * disk fails, it panics, it is shut down, it falls asleep.
  */
 export class GuestFate {
-  #halting: Promise<void> | undefined;
+  #isHalting = false;
   /** How often the guest was continued. */
   #resumes = 0;
   /** What was said of disks whose reads fail. */
@@ -152,7 +152,9 @@ export class GuestFate {
   }
 
   #halt(): void {
-    this.#halting ??= this.#keepHalting().finally(() => (this.#halting = undefined));
+    if (this.#isHalting) return;
+    this.#isHalting = true;
+    void this.#keepHalting().finally(() => (this.#isHalting = false));
   }
 
   async #keepHalting(): Promise<void> {
@@ -161,7 +163,7 @@ export class GuestFate {
       const now = state();
       return now.phase === 'yielding' && !now.isStopped;
     };
-    for (let failures = 0; isWanted(); ) {
+    for (let failures = 0; isWanted();) {
       try {
         const before = this.#resumes;
         await driver()?.halt();

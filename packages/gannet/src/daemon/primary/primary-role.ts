@@ -131,7 +131,10 @@ export class PrimaryRole implements Role {
       ...{ history: context.history, config: () => this.config },
       ...{ driver: () => this.#driver, state: () => this.#state },
       step: (event) => void this.#step(event),
-      ...{ cancelProtect: (error) => this.#protecting?.run.cancel(error), idle: () => this.#idle() },
+      ...{
+        cancelProtect: (error) => this.#protecting?.run.cancel(error),
+        idle: () => this.#idle(),
+      },
       tellOutdated: () => this.#outdated.tell(this.#replica, 0),
       onTrouble: (error) => this.#trouble(error),
     });

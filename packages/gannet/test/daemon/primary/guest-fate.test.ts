@@ -46,7 +46,10 @@ beforeEach(async () => {
     driver: () => driver,
     cancelProtect: ({ message }) => void done.push(`cancel: ${message}`),
     idle: () => Promise.resolve(void done.push('idle')),
-    tellOutdated: () => Promise.resolve(void done.push('tell outdated') === undefined),
+    tellOutdated: () => {
+      done.push('tell outdated');
+      return Promise.resolve(true);
+    },
     onTrouble: (error) => void done.push(`trouble: ${(error as Error).message}`),
   });
   fate.attend(qmp);
