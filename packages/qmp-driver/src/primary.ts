@@ -324,8 +324,7 @@ export class PrimaryDriver {
   }
 
   /**
-   * Stops the guest for good, and ends checkpoints, so that the secondary can take over. What it
-   * sends first is sent synchronously.
+   * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async halt(): Promise<void> {

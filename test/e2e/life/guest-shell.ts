@@ -13,7 +13,16 @@ export function eventfulMachine(
   ...more: readonly string[]
 ): Pick<LabMachine, 'extraArgs' | 'kernelArgs'> {
   return {
-    kernelArgs: ['no_console_suspend', 'rdinit=/bin/busybox', '--', 'sh', '-c', INIT],
+    // A boot that checkpoints interrupt would find its timer too slow.
+    kernelArgs: [
+      'no_console_suspend',
+      'no_timer_check',
+      'rdinit=/bin/busybox',
+      '--',
+      'sh',
+      '-c',
+      INIT,
+    ],
     extraArgs: [
       // Two QEMUs have this line: each gets a port of its own, which query-chardev tells.
       ...['-chardev', 'socket,id=shell,host=127.0.0.1,port=0,server=on,wait=off'],

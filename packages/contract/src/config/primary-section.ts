@@ -52,9 +52,9 @@ export const primarySchema = z.strictObject({
     .default('fail-over')
     .meta(
       key(
-        'when the guest panics (pvpanic) or its watchdog runs out. `fail-over`: it is stopped, and ' +
-          'the secondary, whose guest still runs, is to take over; `end`: protection ends, and ' +
-          'QEMU does what its `-action` says',
+        'when the guest panics (pvpanic) or its watchdog runs out. `fail-over`: it is stopped, ' +
+          'and the secondary, whose guest still runs, is to take over; `end`: protection ends, ' +
+          'and QEMU does what its `-action` says',
         'fail-over',
         { reloads: true, see: 'how-to/guest-events.md' },
       ),

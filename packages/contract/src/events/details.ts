@@ -7,6 +7,7 @@ import type { OneOf } from '../one-of.js';
 import { checkpointSchema, noticeSchema } from '../peer.js';
 import { failoverReportSchema } from '../reports.js';
 import {
+  DISK_EFFECTS,
   NO_STATES,
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -125,7 +126,7 @@ export const EVENT_DETAILS = {
       device: z.string(),
       reason,
       effect: z
-        .enum(['lacks-write', 'stopped', 'reported', 'read-elsewhere'])
+        .enum(DISK_EFFECTS)
         .describe(
           '`lacks-write`: only the replica has what was written; `stopped`: QEMU has stopped the ' +
             'guest; `reported`: the guest was told; `read-elsewhere`: the replica answered',

@@ -4,15 +4,16 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventDetails } from './details.js';
 import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
   type CheckpointCause,
+  DISK_EFFECT_TEXTS,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   isDown,
   OPERATOR_REASONS,
+  QEMU_TEXTS,
 } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
@@ -33,21 +34,6 @@ const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'op
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
   [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const EFFECT_TEXTS: Readonly<Record<EventDetails['disk-failed']['effect'], string>> = {
-  'lacks-write': '; the replica has the data',
-  stopped: '; QEMU stopped the guest',
-  reported: '; the guest was told',
-  'read-elsewhere': '; the replica answered',
-};
-
-const QEMU_TEXTS: Readonly<Record<EventDetails['vm']['state'], string>> = {
-  awaited: 'waiting for its QEMU',
-  ready: 'responding',
-  unusable: 'its QEMU cannot be used',
-  hung: 'not responding',
-  lost: 'QEMU has ended',
 };
 
 const PULSE_LEVELS = {
@@ -144,7 +130,7 @@ export const EVENTS: EventTable = {
     roles: BOTH,
     level: ({ state }) => (isDown(state) ? 'error' : 'info'),
     text: ({ state, reason }, { role }) =>
-      state === 'ready' ? `${role} VM: responding` : `${role} VM: ${QEMU_TEXTS[state]} (${reason})`,
+      `${role} VM: QEMU ${QEMU_TEXTS[state]}${state === 'ready' ? '' : ` (${reason})`}`,
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
@@ -169,7 +155,7 @@ export const EVENTS: EventTable = {
       }
       if (notice !== undefined) return NOTICE_TEXTS[notice];
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
-      return `${other}: ${state}, VM ${QEMU_TEXTS[vm]}${writes[link]}`;
+      return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
     remedy: ({ pulse }, { role }) =>
       pulse === 'lost'
@@ -235,7 +221,8 @@ export const EVENTS: EventTable = {
   'disk-failed': {
     roles: PRIMARY,
     level: ({ effect }) => (effect === 'read-elsewhere' ? 'warn' : 'error'),
-    text: ({ reason, effect }) => `this host's own disk failed: ${reason}${EFFECT_TEXTS[effect]}`,
+    text: ({ reason, effect }) =>
+      `this host's own disk failed: ${reason}${DISK_EFFECT_TEXTS[effect]}`,
     remedy: ({ device }) => `Check the storage of ${device} on this host.`,
     metrics: {
       gannet_own_disk_errors_total: ({ effect }) => ({ value: 1, labels: { effect } }),

@@ -54,7 +54,7 @@ function isOurs(disk: DiskLink, configured: readonly DiskLink[], nodes: NodeGrap
   const address = server.type === 'unix' ? server.path : `${server.host}:${server.port}`;
   return nbdNodesOf(disk).some((node) => {
     const info = nodes.info(node);
-    return info?.drv === 'nbd' && (info.file ?? '').includes(address);
+    return info?.drv === 'nbd' && info.file.includes(address);
   });
 }
 

@@ -131,10 +131,8 @@ export class PrimaryRole implements Role {
       ...{ history: context.history, config: () => this.config },
       ...{ driver: () => this.#driver, state: () => this.#state },
       step: (event) => void this.#step(event),
-      ...{
-        cancelProtect: (error) => this.#protecting?.run.cancel(error),
-        idle: () => this.#idle(),
-      },
+      cancelProtect: (error) => this.#protecting?.run.cancel(error),
+      idle: () => this.#idle(),
       tellOutdated: () => this.#outdated.tell(this.#replica, 0),
       onTrouble: (error) => this.#trouble(error),
     });
@@ -156,11 +154,11 @@ export class PrimaryRole implements Role {
   }
 
   status(): PrimaryStatus {
-    return {
+    return this.context.health.judge({
       ...primaryStatus(this.config, this.#state, this.#sides),
       ...primaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   async reload(config: Config): Promise<readonly string[]> {
@@ -304,9 +302,9 @@ export class PrimaryRole implements Role {
 
   /** @returns whether it was not refused */
   #step(event: PrimaryRoleEvent): boolean {
-    const next = nextPrimaryState(this.#state, event);
-    if (next === 'refused') return false;
     const before = this.#state;
+    const next = nextPrimaryState(before, event);
+    if (next === 'refused') return false;
     this.#state = next;
     if (next !== before) this.#link.beatNow();
     if (next.phase === before.phase) return true;
@@ -339,8 +337,7 @@ export class PrimaryRole implements Role {
   }
 
   async #idle(): Promise<void> {
-    await this.#protecting?.ended;
-    await this.#letGo.idle();
+    await Promise.all([this.#protecting?.ended, this.#letGo.idle()]);
   }
 
   async #attach(qmp: QmpClient): Promise<void> {

@@ -42,12 +42,12 @@ import {
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
+import { SEED_AGAIN } from './failover-policy.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
   failoverPolicy,
   pairView,
-  SEED_AGAIN,
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
@@ -160,12 +160,12 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    return {
+    return this.context.health.judge({
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   reload(config: Config): Promise<readonly string[]> {
@@ -235,14 +235,12 @@ export class SecondaryRole implements Role {
     if (nbd.type === 'unix' && nbd.path !== svm) {
       await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
     } else if (nbd.type === 'inet') {
-      const { host, port } = nbd;
-      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+      const { host, port, tls } = nbd;
+      await this.#nbd.listen({ host, port, ...(tls ? { tls: this.#tls } : {}) });
     }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
-        ...this.config.peer,
-        vm: this.config.vm,
-        role: 'secondary',
+        ...{ ...this.config.peer, vm: this.config.vm, role: 'secondary' },
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
@@ -252,9 +250,8 @@ export class SecondaryRole implements Role {
         credentials: this.context.credentials,
       });
     }
-    this.context.history.add('listening', {
-      exports: this.replica.exports.map(({ name }) => name),
-    });
+    const exports = this.replica.exports.map(({ name }) => name);
+    this.context.history.add('listening', { exports });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -349,7 +346,7 @@ export class SecondaryRole implements Role {
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
     if (isAlone && this.replica.state === 'protected') this.#outdated();
-    if (status.state === 'ended' && this.replica.state === 'protected') this.#end();
+    if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -373,12 +370,11 @@ export class SecondaryRole implements Role {
     this.replica.diverge('the primary runs on without this replica');
   }
 
-  /** The VM was ended on purpose: its twin here must not go on, and nobody takes over. */
+  /** The VM was ended on purpose: its twin here must not go on. */
   #end(): void {
+    if (hasTakenOver(this.replica.state)) return;
     this.replica.diverge('the VM was ended on purpose, on the primary host');
-    this.#vm.qmp
-      ?.execute('stop', undefined, { timeoutMs: this.config.peer.highMs })
-      .catch((error: unknown) => this.#trouble(error));
+    this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
@@ -399,7 +395,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed it again.');
+      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
     }
     return this.status();
   }
