@@ -221,14 +221,12 @@ export class SecondaryRole implements Role {
     if (nbd.type === 'unix' && nbd.path !== svm) {
       await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
     } else if (nbd.type === 'inet') {
-      const { host, port } = nbd;
-      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+      const { host, port, tls } = nbd;
+      await this.#nbd.listen({ host, port, ...(tls ? { tls: this.#tls } : {}) });
     }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
-        ...this.config.peer,
-        vm: this.config.vm,
-        role: 'secondary',
+        ...{ ...this.config.peer, vm: this.config.vm, role: 'secondary' },
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
@@ -238,9 +236,8 @@ export class SecondaryRole implements Role {
         credentials: this.context.credentials,
       });
     }
-    this.context.history.add('listening', {
-      exports: this.replica.exports.map(({ name }) => name),
-    });
+    const exports = this.replica.exports.map(({ name }) => name);
+    this.context.history.add('listening', { exports });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -335,6 +332,7 @@ export class SecondaryRole implements Role {
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
     if (isAlone && this.replica.state === 'protected') this.#outdated();
+    if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -356,6 +354,13 @@ export class SecondaryRole implements Role {
 
   #outdated(): void {
     this.replica.diverge('the primary runs on without this replica');
+  }
+
+  /** The VM was ended on purpose: its twin here must not go on. */
+  #end(): void {
+    if (hasTakenOver(this.replica.state)) return;
+    this.replica.diverge('the VM was ended on purpose, on the primary host');
+    this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
