@@ -23,26 +23,6 @@ export interface MigrationContext {
   readonly pollMs: number;
 }
 
-/** @throws ColoError `DRIVER_COLO_UNSUPPORTED` */
-export async function setColoCapability(
-  { qmp, deadline, commandTimeoutMs }: MigrationContext,
-  state: boolean,
-): Promise<void> {
-  await step(
-    () =>
-      qmp.execute(
-        'migrate-set-capabilities',
-        { capabilities: [{ capability: 'x-colo', state }] },
-        deadline.options(commandTimeoutMs),
-      ),
-    (words, cause) => {
-      const message = `QEMU does not take the migration capability x-colo: ${words}`;
-      const remedy = 'Use a QEMU built with --enable-replication, with no migration under way.';
-      return new ColoError('DRIVER_COLO_UNSUPPORTED', message, remedy, { cause });
-    },
-  );
-}
-
 /**
  * Milliseconds between checkpoints; in COLO this also starts one at once (migration/colo.c,
  * colo_checkpoint_notify).

@@ -20,6 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { type Capabilities, disableColo, enableColo } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { GraphError, LinkError, step } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -33,7 +34,6 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
@@ -68,6 +68,8 @@ export class PrimaryDriver {
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
   #compared: readonly ComparedCard[] = [];
+  /** As they were before startColo(); undefined if this process has not called it. */
+  #capabilitiesBefore: Capabilities | undefined;
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
@@ -220,7 +222,8 @@ export class PrimaryDriver {
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    const before = await enableColo(context);
+    this.#capabilitiesBefore ??= before;
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -353,7 +356,10 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
+    await attempt(async () => {
+      await disableColo(context, this.#capabilitiesBefore ?? []);
+      this.#capabilitiesBefore = undefined;
+    });
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();

@@ -6,9 +6,10 @@
  * In COLO its mode is `secondary`; afterwards the mode is `none` and the last mode `secondary`.
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
+import { type Capabilities, disableColo, enableColo } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
-import { setColoCapability } from './migration.js';
+import { MIGRATION_OVER } from './migration.js';
 import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-local.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
@@ -36,6 +37,8 @@ export class SecondaryDriver {
   readonly #options: Required<SecondaryOptions>;
   readonly #move: LocalMove;
   #network: 'walled' | 'open' | undefined;
+  /** As they were before prepare(); empty if this process has not called it. */
+  #capabilitiesBefore: Capabilities = [];
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
     this.#qmp = qmp;
@@ -78,7 +81,7 @@ export class SecondaryDriver {
       throw new FailoverError('DRIVER_NOT_INCOMING', message, 'Start it with -incoming.');
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
-    await setColoCapability(context, true);
+    this.#capabilitiesBefore = await enableColo(context);
     await prepareNetwork(context, this.#options.network);
     this.#network = 'walled';
   }
@@ -143,7 +146,23 @@ export class SecondaryDriver {
    * @throws WaitError
    */
   async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<MoveOutcome> {
-    return this.#move.run(disks, drain);
+    const outcome = await this.#move.run(disks, drain);
+    await this.#putBackCapabilities().catch(() => undefined);
+    return outcome;
+  }
+
+  /**
+   * An ordinary migration would enter COLO otherwise. Nothing depends on it: who protects this VM
+   * next sets them again.
+   */
+  async #putBackCapabilities(): Promise<void> {
+    const { commandTimeoutMs, commandTimeoutMs: timeoutMs } = this.#options;
+    const deadline = new Deadline('putting the capabilities back', { timeoutMs });
+    const { status } = await this.#qmp.execute('query-migrate', {}, deadline.options(timeoutMs));
+    // QEMU cleans up by what they say, so not before it has left COLO.
+    if (status !== undefined && !MIGRATION_OVER.has(status)) return;
+    await disableColo({ qmp: this.#qmp, deadline, commandTimeoutMs }, this.#capabilitiesBefore);
+    this.#capabilitiesBefore = [];
   }
 
   /**

@@ -12,6 +12,11 @@ interface Node {
   readonly filename?: string | undefined;
 }
 
+interface Capability {
+  readonly capability: string;
+  readonly state: boolean;
+}
+
 interface Job {
   readonly source: string;
   readonly target: string;
@@ -34,6 +39,9 @@ function stoppedBy(device: string): object {
   return { device, operation: 'write', action: 'stop' };
 }
 
+/** Capabilities of a migration that matter to COLO, as QEMU has them when it starts. */
+const CAPABILITIES = { 'return-path': false, multifd: false, 'x-colo': false };
+
 /**
  * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
  * migration, COLO. One disk `vb0` on the quorum `quorum0` over `disk0`, and one `plain0` without
@@ -51,7 +59,9 @@ export class FakeVm {
   migration: string | undefined;
   errorDesc: string | undefined;
   colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
-  xColo = false;
+  capabilities: Record<string, boolean> = { ...CAPABILITIES };
+  /** As 11.1: COLO needs the return path. Before, it fails with it. */
+  isReturnPathNeeded = false;
   periodMs = 20_000;
   replicaBytes = DISK_BYTES;
   /** Whether a mirror is READY at once. */
@@ -77,6 +87,10 @@ export class FakeVm {
     this.#serveGraph();
     this.#serveJobs();
     this.#serveMigration();
+  }
+
+  get xColo(): boolean {
+    return this.capabilities['x-colo'] === true;
   }
 
   connect(): Promise<QmpClient> {
@@ -291,11 +305,23 @@ export class FakeVm {
   #serveMigration(): void {
     const { qemu } = this;
     qemu.on('migrate-set-capabilities', ({ arguments: args }) => {
-      const [first] = args['capabilities'] as { capability: string; state: boolean }[];
-      this.xColo = first?.state ?? false;
+      const next = { ...this.capabilities };
+      for (const { capability, state } of args['capabilities'] as Capability[]) {
+        if (!(capability in next)) return refuse(`Parameter '${capability}' is unexpected`);
+        next[capability] = state;
+      }
+      if (this.isReturnPathNeeded && next['x-colo'] && !next['return-path']) {
+        return refuse("Capability 'x-colo' requires capability 'return-path'");
+      }
+      this.capabilities = next;
       return DONE;
     });
-    qemu.reply('query-migrate-capabilities', [{ capability: 'x-colo', state: false }]);
+    qemu.on('query-migrate-capabilities', () => ({
+      return: Object.entries(this.capabilities).map(([capability, state]) => ({
+        capability,
+        state,
+      })),
+    }));
     qemu.on('migrate-set-parameters', ({ arguments: args }) => {
       this.periodMs = Number(args['x-checkpoint-delay']);
       return DONE;
