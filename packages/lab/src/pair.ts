@@ -43,6 +43,9 @@ export interface LabPairOptions {
   /** Creates the base of a disk and returns its path. Default: the daemon creates it. */
   readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
   readonly iothreads?: boolean | undefined;
+  readonly machine?: Pick<LabMachine, 'type' | 'extraArgs'> | undefined;
+  /** The program of both VMs. Default: the system's. */
+  readonly qemu?: string | undefined;
   /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number | undefined;
   readonly periodMs?: number;
@@ -86,7 +89,8 @@ export class LabPair {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
     const { guest, iothreads = false, thinkUs = 0 } = options;
-    const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
+    const regions = defaultRegions(names);
+    const machine = { ...options.machine, guest, iothreads, thinkUs, regions };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
     return pair;
@@ -349,8 +353,8 @@ export class LabPair {
 
   /** Number `index` of the VMs that there have been, in the network if there is one. */
   #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
-    const { network } = this.options;
-    if (!network) return command(this.machine);
+    const { network, qemu } = this.options;
+    if (!network) return { ...command(this.machine), ...(qemu ? { qemu: [qemu] } : {}) };
     const card = { tap: network.tap(index), address: network.guestAddress };
     return { ...command({ ...this.machine, card }), qemu: network.inside('qemu-system-x86_64') };
   }

@@ -26,6 +26,11 @@ export interface SecondaryOptions {
   readonly moveTimeoutMs?: number;
   /** Network cards whose packets come from the primary. */
   readonly network?: readonly ComparedCard[];
+  /**
+   * The guest began to run although this QEMU did not enter COLO: the migration was an ordinary
+   * one. It has been stopped, or that was tried. Called at most once after prepare().
+   */
+  readonly onRanWithoutColo?: (error: ColoError) => void;
 }
 
 /**
@@ -39,6 +44,7 @@ export class SecondaryDriver {
   #network: 'walled' | 'open' | undefined;
   /** As they were before prepare(); empty if this process has not called it. */
   #capabilitiesBefore: Capabilities = [];
+  #unwatch: () => void = () => undefined;
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
     this.#qmp = qmp;
@@ -48,6 +54,7 @@ export class SecondaryDriver {
       hungAfterMs: 1_000,
       moveTimeoutMs: 30_000,
       network: [],
+      onRanWithoutColo: () => undefined,
       ...options,
     };
     const { commandTimeoutMs, moveTimeoutMs: timeoutMs } = this.#options;
@@ -84,6 +91,27 @@ export class SecondaryDriver {
     this.#capabilitiesBefore = await enableColo(context);
     await prepareNetwork(context, this.#options.network);
     this.#network = 'walled';
+    this.#unwatch();
+    this.#unwatch = this.#qmp.onEvent('RESUME', () => void this.#onResume());
+  }
+
+  /** Only the first is of interest: it is the start of COLO, or of a second copy of the guest. */
+  async #onResume(): Promise<void> {
+    this.#unwatch();
+    const { commandTimeoutMs: timeoutMs, onRanWithoutColo } = this.#options;
+    try {
+      const { mode, 'last-mode': lastMode } = await this.#qmp.execute(
+        'query-colo-status',
+        {},
+        { timeoutMs },
+      );
+      if (mode !== 'none' || lastMode !== 'none') return;
+      await this.#qmp.execute('stop', {}, { timeoutMs }).finally(() => {
+        onRanWithoutColo(ranWithoutColo());
+      });
+    } catch {
+      // A QEMU that cannot be asked is noticed by whoever watches the connection.
+    }
   }
 
   /**
@@ -227,6 +255,15 @@ function notSecondary(status: ColoStatus): FailoverError {
     `this VM is no secondary in COLO: its mode is ${status.mode}, its last ${status['last-mode']}`,
     'COLO never began here, so there is nothing to take over: start the VM from its disk.',
   );
+}
+
+function ranWithoutColo(): ColoError {
+  const message =
+    'the guest began to run here without COLO, as after an ordinary migration: it is stopped now';
+  const remedy =
+    'Start this QEMU again, and let nothing else change its migration capabilities: x-colo must ' +
+    'stay on.';
+  return new ColoError('DRIVER_COLO_NOT_ENTERED', message, remedy);
 }
 
 function queryFailed(words: string, cause: unknown): ColoError {

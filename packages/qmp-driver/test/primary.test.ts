@@ -266,6 +266,45 @@ describe('entering COLO fails', () => {
     ]);
   });
 
+  /** The migration goes through these, one for each look. */
+  function goThrough(...statuses: readonly string[]): void {
+    vm.qemu.on('migrate', () => {
+      vm.migration = statuses[0];
+      let looks = 0;
+      vm.qemu.on('query-migrate', () => {
+        vm.migration = statuses[Math.min(looks++, statuses.length - 1)];
+        return { return: { status: vm.migration, 'error-desc': vm.errorDesc } };
+      });
+      return DONE;
+    });
+  }
+
+  test("goes through a release's new statuses on its way", async () => {
+    await attached();
+    goThrough('setup', 'active', 'device', 'colo');
+    await driver.startColo(COLO);
+  });
+
+  test('one that is failing has not failed yet: its reason comes with the end', async () => {
+    await attached();
+    vm.errorDesc = 'Broken pipe';
+    goThrough('setup', 'failing', 'failing', 'failed');
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({
+      code: 'DRIVER_COLO_NOT_ENTERED',
+      message: `the migration to ${COLO.uri} failed: Broken pipe`,
+    });
+  });
+
+  test('a rollback waits for the end of one that is failing', async () => {
+    await attached();
+    goThrough('failing', 'failing', 'failing', 'failed');
+    await expect(driver.startColo(COLO)).rejects.toThrow();
+    goThrough('failing', 'failing', 'failed');
+    await qmp.execute('migrate', { uri: COLO.uri });
+    await driver.rollback();
+    expect(vm.migration).toBe('failed');
+  });
+
   test('the mirror is lost on the way', async () => {
     await attached();
     vm.migrateTo = 'active';

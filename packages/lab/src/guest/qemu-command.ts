@@ -12,6 +12,8 @@ export interface LabMachine {
   readonly guest: LabGuest;
   /** Never probed for: a /dev/kvm that opens may still be slower than TCG. Default: tcg. */
   readonly accel?: 'tcg' | 'kvm';
+  /** Default: pc. With q35, QEMU before 11.1 aborts when COLO starts under TCG. */
+  readonly type?: 'pc' | 'q35';
   /** Default: 128. Less memory makes checkpoints faster; the guest needs 96. */
   readonly memoryMb?: number;
   /** Default: `defaultRegions` over all disks. */
@@ -121,7 +123,8 @@ function deviceArgs({ iothreads = false }: LabMachine, index: number, drive: str
 }
 
 function command(machine: LabMachine, disks: number, diskArgs: readonly string[]): QemuCommand {
-  const { guest, accel = 'tcg', memoryMb = 128, thinkUs = 0, extraArgs = [] } = machine;
+  const { guest, accel = 'tcg', type = 'pc', memoryMb = 128 } = machine;
+  const { thinkUs = 0, extraArgs = [] } = machine;
   const names = Array.from({ length: disks }, (_, index) => guestDiskName(index));
   const regions = machine.regions ?? defaultRegions(names);
   const append = [
@@ -131,8 +134,8 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),
   ];
   const args = [
-    // q35 aborts when COLO starts. qemu64 is the same CPU on every host.
-    ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
+    // qemu64 is the same CPU on every host.
+    ...['-machine', `${type},accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
     // One processor, but with room for a second: with maxcpus=1, TCG drops `lock` prefixes and
     // fences, although virtio's other side runs in another thread, and rarely a notification is
     // lost.

@@ -29,6 +29,12 @@ export class SecondaryFacts {
     this.hasMemoryPressure = false;
   }
 
+  /** Another QEMU is there, and its COLO has not begun. */
+  forgetColo(): void {
+    this.coloExit = undefined;
+    this.doubt = undefined;
+  }
+
   vmState(vm: VmWatch): PeerStatus['vm'] {
     if (vm.state !== 'ready') return vm.state;
     return this.readiness instanceof Error ? 'unusable' : this.readiness;

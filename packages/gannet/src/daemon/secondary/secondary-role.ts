@@ -281,13 +281,13 @@ export class SecondaryRole implements Role {
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    const network = cardsOf(this.config, 'secondary');
+    this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#facts.coloExit = undefined;
-        this.#facts.doubt = undefined;
+        this.#facts.forgetColo();
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
@@ -296,12 +296,17 @@ export class SecondaryRole implements Role {
         await this.#driver.prepare();
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
+      this.#link?.beatNow();
     } catch (error) {
-      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
-      this.#trouble(error);
+      this.#unusable(error);
     }
-    this.#link?.beatNow();
   }
+
+  readonly #unusable = (error: unknown): void => {
+    this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
+    this.#trouble(error);
+    this.#link?.beatNow();
+  };
 
   /** No primary has been here yet. */
   get #isUntouched(): boolean {
