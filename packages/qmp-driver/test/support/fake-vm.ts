@@ -204,6 +204,7 @@ export class FakeVm {
     qemu.on('yank', ({ arguments: args }) => {
       for (const instance of args['instances'] as Args[]) {
         this.yanked.push(String(instance['node-name'] ?? instance['id'] ?? instance['type']));
+        if (instance['type'] === 'migration') this.#cutMigration();
       }
       return DONE;
     });
@@ -338,13 +339,19 @@ export class FakeVm {
     qemu.on('migrate', () => {
       this.migration = 'setup';
       setImmediate(() => {
+        this.migrationConnected = true;
         this.migration = this.migrateTo;
         if (this.migrateTo === 'colo') this.colo = { ...this.colo, mode: 'primary' };
       });
       return DONE;
     });
     qemu.on('migrate_cancel', () => {
-      if (this.migration !== undefined) this.migration = 'cancelled';
+      // In COLO, its thread waits for x-colo-lost-heartbeat, which is refused from here on.
+      if (this.colo.mode === 'primary') {
+        this.migration = 'cancelling';
+        this.colo = { ...this.colo, mode: 'none' };
+        this.status = 'finish-migrate';
+      } else if (this.migration !== undefined) this.migration = 'cancelled';
       return DONE;
     });
     qemu.on('query-colo-status', () => ({ return: this.colo }));
@@ -358,6 +365,11 @@ export class FakeVm {
       });
       return DONE;
     });
+  }
+
+  #cutMigration(): void {
+    this.migrationConnected = false;
+    if (this.migration === 'active') this.migration = 'failed';
   }
 
   #jobInfos(): object[] {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
+  describeError,
   type ProtectStage,
   type Reporter,
   GannetError,
@@ -40,6 +41,7 @@ export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
   #stage: ProtectStage = 'check';
+  #isLost = false;
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -66,6 +68,7 @@ export class ProtectRun {
   async lose(reason: string): Promise<void> {
     if (this.#stage === 'seed') return this.#seed?.cut();
     if (PATIENT.has(this.#stage)) return;
+    this.#isLost = true;
     this.cancel(lost(reason));
     await this.options.driver.cutLinks(this.options.config().peer.lowMs);
   }
@@ -79,8 +82,9 @@ export class ProtectRun {
       await this.#stages();
     } catch (cause) {
       const stage = this.#stage;
-      this.#trouble(cause, { stage });
-      throw stageFailed(stage, cause, await this.#rollBack());
+      const reason = reasonOf(cause, this.#cancel.signal);
+      this.#trouble(reason, { stage });
+      throw stageFailed(stage, reason, await this.#rollBack());
     }
   }
 
@@ -160,13 +164,20 @@ export class ProtectRun {
       this.#trouble(error, { stage: 'rollback' });
     });
     await tls.drop();
-    if (this.#cancel.signal.aborted) return undefined;
+    // Whoever has asked for the end wants no other reason.
+    if (this.#cancel.signal.aborted && !this.#isLost) return undefined;
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
   #trouble(error: unknown, details?: TroubleDetails): void {
     reportTrouble(this.options.history, error, details);
   }
+}
+
+/** That a step was aborted says nothing: why does. */
+function reasonOf(error: unknown, asked: AbortSignal): unknown {
+  const isAborted = asked.aborted && describeError(error).code === 'DRIVER_ABORTED';
+  return isAborted ? asked.reason : error;
 }
 
 function lost(reason: string): GannetError {
