@@ -143,6 +143,8 @@ export class LabPair {
   /** Starts the QEMU of a secondary whose daemon runs. */
   async startSecondaryVm(): Promise<void> {
     const { nbd, incoming, svm } = this.#paths();
+    // By its daemon.
+    const isTold = this.options.secondary?.['migrate'] !== undefined;
     const disks = this.#disks();
     const exports = disks.map(({ name }) => ({
       socketPath: nbd,
@@ -152,7 +154,7 @@ export class LabPair {
       name: svm,
       dir: this.dir,
       ...this.#wired(this.#generation + 1, (machine) =>
-        secondaryCommand(machine, exports, incoming),
+        secondaryCommand(machine, exports, isTold ? 'defer' : `unix:${incoming}`),
       ),
     });
   }

@@ -35,6 +35,7 @@ import {
   migrateIntoColo,
   setCheckpointDelay,
 } from './migration.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -217,13 +218,14 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
     const before = await enableColo(context);
     this.#capabilitiesBefore ??= before;
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -360,6 +362,7 @@ export class PrimaryDriver {
       await disableColo(context, this.#capabilitiesBefore ?? []);
       this.#capabilitiesBefore = undefined;
     });
+    await attempt(() => clearMigrationTls(context));
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();

@@ -10,9 +10,17 @@ import { type Capabilities, disableColo, enableColo } from './colo-capabilities.
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { MIGRATION_OVER } from './migration.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
 import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-local.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
+import {
+  putTlsAuthz,
+  putTlsCreds,
+  TLS_AUTHZ_ID,
+  TLS_CREDS_IDS,
+  type TlsCreds,
+} from './tls-creds.js';
 import { yankAll } from './yank.js';
 
 /** Options of a SecondaryDriver. */
@@ -31,6 +39,25 @@ export interface SecondaryOptions {
    * one. It has been stopped, or that was tried. Called at most once after prepare().
    */
   readonly onRanWithoutColo?: (error: ColoError) => void;
+}
+
+/** How the primary reaches this QEMU. */
+export interface SecondaryLinks {
+  /**
+   * Credentials of the links that have TLS. Whoever connects to one has to have a certificate (or
+   * key), and with `clients` one with such a common name. Anybody else is turned away, and QEMU
+   * goes on waiting; a stranger on a migration without TLS would end it.
+   */
+  readonly tls?:
+    { readonly creds: TlsCreds; readonly clients?: readonly string[] | undefined } | undefined;
+  /** Where to wait for the migration: of a QEMU that was started with `-incoming defer`. */
+  readonly incoming?:
+    | {
+        /** `unix:PATH`, `tcp:HOST:PORT`. */
+        readonly uri: string;
+        readonly hasTls: boolean;
+      }
+    | undefined;
 }
 
 /**
@@ -71,12 +98,14 @@ export class SecondaryDriver {
 
   /**
    * Checks that this VM waits for a migration, and prepares it and its network cards for COLO.
+   * Harmless when repeated.
    * @throws FailoverError `DRIVER_NOT_INCOMING`
+   * @throws LinkError `DRIVER_ADD_FAILED`: QEMU cannot use the TLS credentials
    * @throws ColoError `DRIVER_COLO_UNSUPPORTED`
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    * @throws NetworkError
    */
-  async prepare(): Promise<void> {
+  async prepare({ tls, incoming }: SecondaryLinks = {}): Promise<void> {
     const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
     const deadline = new Deadline('preparing the secondary', { timeoutMs });
     const { status } = await step(
@@ -89,10 +118,31 @@ export class SecondaryDriver {
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
     this.#capabilitiesBefore = await enableColo(context);
+    if (tls) await putTlsCreds(this.#qmp, tls.creds, commandTimeoutMs, 'server');
+    if (tls?.clients) await putTlsAuthz(this.#qmp, tls.clients, commandTimeoutMs);
     await prepareNetwork(context, this.#options.network);
     this.#network = 'walled';
+    if (incoming?.hasTls === true) {
+      const authz = tls?.clients ? TLS_AUTHZ_ID : undefined;
+      await setMigrationTls(context, { creds: TLS_CREDS_IDS.server, authz });
+    }
+    if (incoming) await this.#listen(incoming.uri, deadline);
     this.#unwatch();
     this.#unwatch = this.#qmp.onEvent('RESUME', () => void this.#onResume());
+  }
+
+  async #listen(uri: string, deadline: Deadline): Promise<void> {
+    try {
+      const options = deadline.options(this.#options.commandTimeoutMs);
+      await this.#qmp.execute('migrate-incoming', { uri }, options);
+    } catch (error) {
+      const words = qemuReason(error);
+      // By an earlier process of ours, with what is set now.
+      if (/already been started/.test(words)) return;
+      const message = `this VM cannot wait for its primary at ${uri}: ${words}`;
+      const remedy = 'Start it with `-incoming defer`, and see that nothing else uses the address.';
+      throw new FailoverError('DRIVER_NOT_INCOMING', message, remedy, { cause: error });
+    }
   }
 
   /** Only the first is of interest: it is the start of COLO, or of a second copy of the guest. */
@@ -189,8 +239,10 @@ export class SecondaryDriver {
     const { status } = await this.#qmp.execute('query-migrate', {}, deadline.options(timeoutMs));
     // QEMU cleans up by what they say, so not before it has left COLO.
     if (status !== undefined && !MIGRATION_OVER.has(status)) return;
-    await disableColo({ qmp: this.#qmp, deadline, commandTimeoutMs }, this.#capabilitiesBefore);
+    const context = { qmp: this.#qmp, deadline, commandTimeoutMs };
+    await disableColo(context, this.#capabilitiesBefore);
     this.#capabilitiesBefore = [];
+    await clearMigrationTls(context);
   }
 
   /**

@@ -83,12 +83,12 @@ export function primaryCommand(machine: LabMachine, disks: readonly LabDisk[]): 
 
 /**
  * A secondary: the same machine, with exports of a running replicator as disks, waiting for the
- * migration on the unix socket `incomingPath`.
+ * migration at `incoming`, as -incoming takes it.
  */
 export function secondaryCommand(
   machine: LabMachine,
   disks: readonly ExportDisk[],
-  incomingPath: string,
+  incoming: string,
 ): QemuCommand {
   const args = disks.flatMap((disk, index) => {
     const { svm } = diskNames(index);
@@ -101,7 +101,7 @@ export function secondaryCommand(
     ];
     return ['-blockdev', options.join(','), ...quorumArgs(machine, index, svm)];
   });
-  return command(machine, disks.length, [...args, '-incoming', `unix:${incomingPath}`]);
+  return command(machine, disks.length, [...args, '-incoming', incoming]);
 }
 
 function quorumArgs(machine: LabMachine, index: number, child: string): string[] {

@@ -39,6 +39,10 @@ function stoppedBy(device: string): object {
   return { device, operation: 'write', action: 'stop' };
 }
 
+const INCOMING_REFUSED: Readonly<Record<string, string>> = {
+  started: 'The incoming migration has already been started',
+  none: "'-incoming' was not specified on the command line",
+};
 /** Capabilities of a migration that matter to COLO, as QEMU has them when it starts. */
 const CAPABILITIES = { 'return-path': false, multifd: false, 'x-colo': false };
 
@@ -63,6 +67,11 @@ export class FakeVm {
   /** As 11.1: COLO needs the return path. Before, it fails with it. */
   isReturnPathNeeded = false;
   periodMs = 20_000;
+  readonly migrationTls = { 'tls-creds': '', 'tls-hostname': '', 'tls-authz': '' };
+  /** Of -incoming: with `defer`, migrate-incoming says where. */
+  incoming: 'defer' | 'started' | 'none' = 'none';
+  incomingUri: string | undefined;
+  readonly objects = new Map<string, Args>();
   replicaBytes = DISK_BYTES;
   /** Whether a mirror is READY at once. */
   instant = true;
@@ -324,12 +333,27 @@ export class FakeVm {
       })),
     }));
     qemu.on('migrate-set-parameters', ({ arguments: args }) => {
-      this.periodMs = Number(args['x-checkpoint-delay']);
+      const { 'x-checkpoint-delay': periodMs = this.periodMs, ...others } = args;
+      this.periodMs = Number(periodMs);
+      Object.assign(this.migrationTls, others);
       return DONE;
     });
     qemu.on('query-migrate-parameters', () => ({
-      return: { 'x-checkpoint-delay': this.periodMs },
+      return: { 'x-checkpoint-delay': this.periodMs, ...this.migrationTls },
     }));
+    qemu.on('migrate-incoming', ({ arguments: { uri } }) => {
+      if (this.incoming !== 'defer') return refuse(INCOMING_REFUSED[String(this.incoming)] ?? '');
+      this.incoming = 'started';
+      this.incomingUri = String(uri);
+      return DONE;
+    });
+    qemu.on('object-add', ({ arguments: { id, ...properties } }) => {
+      this.objects.set(String(id), properties);
+      return DONE;
+    });
+    qemu.on('object-del', ({ arguments: { id } }) =>
+      this.objects.delete(String(id)) ? DONE : refuse(`object '${String(id)}' not found`),
+    );
     qemu.on('query-migrate', () => ({
       return: {
         ...(this.migration !== undefined && { status: this.migration }),

@@ -13,6 +13,7 @@ import type { History } from '../history.js';
 import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
+import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
 import { expectLinkable } from './preflight.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
@@ -90,7 +91,7 @@ export class ProtectRun {
 
   async #stages(): Promise<void> {
     const { driver, links, config, tls, progress } = this.options;
-    const { stageTimeoutMs, seedTimeoutMs, migrate: uri } = config().primary;
+    const { stageTimeoutMs, seedTimeoutMs } = config().primary;
     await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
     await this.#run('seed', seedTimeoutMs, async (signal) => {
       await tls.put();
@@ -101,7 +102,12 @@ export class ProtectRun {
     let periodMs = config().primary.checkpointPeriodMs;
     await this.#run('colo', seedTimeoutMs, (signal) => {
       periodMs = config().primary.checkpointPeriodMs;
-      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
+      const colo = {
+        ...outgoingOf(config()),
+        periodMs,
+        timeoutMs: seedTimeoutMs,
+        ...memoryTo(progress),
+      };
       return driver.startColo({ ...colo, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>

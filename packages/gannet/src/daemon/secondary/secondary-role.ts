@@ -13,7 +13,7 @@ import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import { Replica, type ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/disk-links.js';
+import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
@@ -293,7 +293,7 @@ export class SecondaryRole implements Role {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare();
+        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
       this.#link?.beatNow();

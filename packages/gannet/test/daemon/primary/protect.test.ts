@@ -64,7 +64,12 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     bytesPerSec: undefined,
     config: () =>
       ({
-        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        primary: {
+          stageTimeoutMs: 3_600_000,
+          seedTimeoutMs: 3_600_000,
+          peer: {},
+          migrate: 'unix:/m',
+        },
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
