@@ -88,6 +88,8 @@ const secondaryPeerSchema = z.object({
   /** The last commit, and the memory: to be shown, never acted upon. */
   commit: commitSchema.optional(),
   mayFailOver: z.boolean().optional(),
+  /** Of the last commit, which a takeover would go back to. */
+  commitAgeMs: z.number().optional(),
   buffers: z
     .object({
       primary: z.number(),

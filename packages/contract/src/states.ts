@@ -38,6 +38,16 @@ export type SecondaryState = (typeof SECONDARY_STATES)[number];
 export const VM_STATES = ['awaited', 'ready', 'unusable', 'hung', 'lost'] as const;
 export type QemuState = (typeof VM_STATES)[number];
 
+/** In words that follow "QEMU": for events, the page and the terminal. */
+export const QEMU_TEXTS: Readonly<Record<QemuState | 'unknown', string>> = {
+  awaited: 'not connected',
+  ready: 'responding',
+  unusable: 'cannot be used',
+  hung: 'not responding',
+  lost: 'has ended',
+  unknown: 'unknown',
+};
+
 /** How the other daemon is heard over the peer link; `none` without a peer link. */
 export const PULSES = ['none', 'unknown', 'up', 'late', 'lost'] as const;
 export type PeerPulse = (typeof PULSES)[number];
@@ -86,12 +96,6 @@ export const OPERATOR_REASONS = {
   detach: 'an operator detached the secondary',
   failover: 'an operator ran `gannet failover`',
 } as const;
-
-/** @param link as a secondary's status has it: `connected`, `none`, or why it is lost */
-export function replicaLinkOf(link: string): ReplicaLink {
-  if (link === 'none') return 'none';
-  return link === 'connected' ? 'whole' : 'lost';
-}
 
 /** The QEMU beside this replica is the VM now. */
 export function hasTakenOver(state: string | undefined): boolean {

@@ -62,6 +62,7 @@ export const SAMPLES: Samples = {
     { vm: 'lost', state: 'protected' },
     { vm: 'awaited', state: 'seeding', link: 'none' },
     { vm: 'ready', state: 'diverged', link: 'lost' },
+    { vm: 'ready', state: 'alone' },
     { notice: 'outdated', isOurs: true },
     { notice: 'leaving' },
     { notice: 'memory-pressure' },

@@ -4,7 +4,6 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventDetails } from './details.js';
 import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
@@ -13,6 +12,7 @@ import {
   type FailoverEvidence,
   isDown,
   OPERATOR_REASONS,
+  QEMU_TEXTS,
 } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
@@ -32,14 +32,6 @@ const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'op
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
   [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const QEMU_TEXTS: Readonly<Record<EventDetails['vm']['state'], string>> = {
-  awaited: 'waiting for its QEMU',
-  ready: 'responding',
-  unusable: 'its QEMU cannot be used',
-  hung: 'not responding',
-  lost: 'QEMU has ended',
 };
 
 const PULSE_LEVELS = {
@@ -136,7 +128,7 @@ export const EVENTS: EventTable = {
     roles: BOTH,
     level: ({ state }) => (isDown(state) ? 'error' : 'info'),
     text: ({ state, reason }, { role }) =>
-      state === 'ready' ? `${role} VM: responding` : `${role} VM: ${QEMU_TEXTS[state]} (${reason})`,
+      `${role} VM: QEMU ${QEMU_TEXTS[state]}${state === 'ready' ? '' : ` (${reason})`}`,
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
@@ -158,7 +150,7 @@ export const EVENTS: EventTable = {
       }
       if (notice !== undefined) return NOTICE_TEXTS[notice];
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
-      return `${other}: ${state}, VM ${QEMU_TEXTS[vm]}${writes[link]}`;
+      return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
     remedy: ({ pulse }, { role }) =>
       pulse === 'lost'

@@ -10,6 +10,7 @@ import {
   plaintextKeys,
   type PrimaryConfig,
   type PrimaryStatus,
+  QEMU_TEXTS,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
@@ -17,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { busy } from './refusals.js';
@@ -30,6 +32,7 @@ import { SecondaryRole } from './secondary/secondary-role.js';
  */
 export class Daemon {
   readonly #history: History;
+  readonly #health = new HealthWatch();
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
@@ -111,7 +114,7 @@ export class Daemon {
     const status = (await this.#role).status();
     const { role, state, peer } = status;
     const vm = role === 'primary' ? status.primaryVm : status.secondaryVm;
-    return `${role} of ${this.config.vm}: ${state}; QEMU ${vm}; peer ${peer.pulse}`;
+    return `${role} of ${this.config.vm}: ${state}; QEMU ${QEMU_TEXTS[vm]}; peer ${peer.pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */
@@ -128,7 +131,12 @@ export class Daemon {
   }
 
   get #context(): RoleContext {
-    return { log: this.log, history: this.#history, credentials: this.#credentials };
+    return {
+      log: this.log,
+      history: this.#history,
+      health: this.#health,
+      credentials: this.#credentials,
+    };
   }
 
   async #play(role: Role['name']): Promise<Role> {

@@ -6,7 +6,12 @@ function refusal(message: string, remedy: string): GannetError {
 }
 
 export function busy(vm: string, state: string): GannetError {
-  return new GannetError('GANNET_BUSY', `${vm} is ${state}`, 'See `gannet status`.', 'refused');
+  return new GannetError(
+    'GANNET_BUSY',
+    `${vm} is ${state}`,
+    '`gannet status` shows what is in progress.',
+    'refused',
+  );
 }
 
 export function noCopy(vm: string): GannetError {
@@ -15,7 +20,8 @@ export function noCopy(vm: string): GannetError {
 }
 
 export function notProtected(vm: string, state: string, what: string): GannetError {
-  return refusal(`${vm} is ${state}: nothing to ${what}`, 'Protect it first: `gannet protect`.');
+  const remedy = 'It is not protected now; `gannet protect` would protect it.';
+  return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
 }
 
 /** Its secondary has taken over, and here it runs, or ran, again. */
@@ -30,8 +36,8 @@ export function secondCopy(vm: string): GannetError {
 export function notTold(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
-    `the secondary of ${vm} can't be told that it is outdated`,
-    'Make sure that it never takes over, then say --force.',
+    `the secondary of ${vm} cannot be notified that it is outdated`,
+    'Make sure that it never takes over, then run the command again with --force.',
     'refused',
   );
 }
@@ -40,7 +46,7 @@ export function stillProtected(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
     `the secondary of ${vm} is alive and protects it`,
-    'If the protection may be given up all the same, say --force, or `gannet detach`.',
+    'To give up the protection all the same, use `gannet detach`, or add --force.',
     'refused',
   );
 }

@@ -128,7 +128,8 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
   const names = Array.from({ length: disks }, (_, index) => guestDiskName(index));
   const regions = machine.regions ?? defaultRegions(names);
   const append = [
-    'console=ttyS0 quiet panic=-1',
+    // On a busy host the kernel may count no ticks of the timer while it checks it, and panic.
+    'console=ttyS0 quiet panic=-1 no_timer_check',
     `gannet.oracles=${formatRegions(regions)}`,
     `gannet.think_us=${thinkUs}`,
     ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),

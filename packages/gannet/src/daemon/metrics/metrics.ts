@@ -2,12 +2,14 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import {
   CHECKPOINT_CAUSES,
   type DaemonEvent,
+  GUEST_PLACES,
   PRIMARY_STATES,
   type PrimaryStatus,
   samplesOf,
   SECONDARY_STATES,
   type SecondaryStatus,
   type Status,
+  VERDICT_LEVELS,
 } from '@gannet/contract';
 import { VERSION } from '../../version.js';
 import { METRICS } from './catalogue.js';
@@ -110,6 +112,14 @@ export class Metrics {
     this.#set('gannet_epoch', role, {}, epoch);
     for (const each of STATES[role]) {
       this.#set('gannet_state', role, { state: each }, each === state ? 1 : 0);
+    }
+    const { level, guest } = status.health;
+    this.#set('gannet_protected', role, {}, level === 'good' ? 1 : 0);
+    for (const each of VERDICT_LEVELS) {
+      this.#set('gannet_health', role, { level: each }, each === level ? 1 : 0);
+    }
+    for (const each of GUEST_PLACES) {
+      this.#set('gannet_guest', role, { place: each }, each === guest ? 1 : 0);
     }
     if (peer.silentMs !== undefined) {
       this.#set('gannet_peer_silence_seconds', role, {}, peer.silentMs / 1000);

@@ -148,11 +148,11 @@ export class PrimaryRole implements Role {
   }
 
   status(): PrimaryStatus {
-    return {
+    return this.context.health.judge({
       ...primaryStatus(this.config, this.#state, this.#sides),
       ...primaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   async reload(config: Config): Promise<readonly string[]> {

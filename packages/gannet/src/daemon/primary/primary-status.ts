@@ -31,7 +31,7 @@ export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
   { vm, link, seed, checkpoints }: PrimarySides,
-): Omit<PrimaryStatus, 'network' | 'strangers'> {
+): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
     role: 'primary',
@@ -43,6 +43,7 @@ export function primaryStatus(
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
+    linkKind: config.primary.link,
     link: config.primary.link,
     checkpointPeriodMs: config.primary.checkpointPeriodMs,
     epoch: link.peer?.status.epoch ?? 0,

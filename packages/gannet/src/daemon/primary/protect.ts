@@ -187,7 +187,7 @@ function reasonOf(error: unknown, asked: AbortSignal): unknown {
 }
 
 function lost(reason: string): GannetError {
-  const remedy = 'See the link between the hosts and the secondary, then protect again.';
+  const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
 }
 

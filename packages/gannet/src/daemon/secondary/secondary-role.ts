@@ -42,12 +42,12 @@ import {
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
+import { SEED_AGAIN } from './failover-policy.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
   failoverPolicy,
   pairView,
-  SEED_AGAIN,
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
@@ -160,12 +160,12 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    return {
+    return this.context.health.judge({
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   reload(config: Config): Promise<readonly string[]> {
@@ -395,7 +395,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed it again.');
+      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
     }
     return this.status();
   }

@@ -92,7 +92,7 @@ describe('the end that listens', () => {
     const browser = new WebSocket(`ws+unix:${file}:/`, { origin: 'https://evil.example' });
     const refused = await new Promise<Error>((resolve) => browser.on('error', resolve));
     expect(refused.message).toContain('401');
-    expect(secondary.refused).toEqual(['it is a web page of https://evil.example']);
+    expect(secondary.refused).toEqual(['it comes from a web page of https://evil.example']);
     expect(secondary.link.state).toBe('unknown');
   });
 });
