@@ -15,6 +15,7 @@ import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-loca
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
 import {
+  dropTlsCreds,
   putTlsAuthz,
   putTlsCreds,
   TLS_AUTHZ_ID,
@@ -225,7 +226,7 @@ export class SecondaryDriver {
    */
   async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<MoveOutcome> {
     const outcome = await this.#move.run(disks, drain);
-    await this.#putBackCapabilities().catch(() => undefined);
+    await this.#putBackSettings().catch(() => undefined);
     return outcome;
   }
 
@@ -233,7 +234,7 @@ export class SecondaryDriver {
    * An ordinary migration would enter COLO otherwise. Nothing depends on it: who protects this VM
    * next sets them again.
    */
-  async #putBackCapabilities(): Promise<void> {
+  async #putBackSettings(): Promise<void> {
     const { commandTimeoutMs, commandTimeoutMs: timeoutMs } = this.#options;
     const deadline = new Deadline('putting the capabilities back', { timeoutMs });
     const { status } = await this.#qmp.execute('query-migrate', {}, deadline.options(timeoutMs));
@@ -243,6 +244,7 @@ export class SecondaryDriver {
     await disableColo(context, this.#capabilitiesBefore);
     this.#capabilitiesBefore = [];
     await clearMigrationTls(context);
+    await dropTlsCreds(this.#qmp, commandTimeoutMs, 'server');
   }
 
   /**

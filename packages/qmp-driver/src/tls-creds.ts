@@ -77,11 +77,17 @@ export async function putTlsAuthz(
   );
 }
 
-/** @returns whether the client's object is gone; a connection that uses it keeps it */
-export function dropTlsCreds(qmp: QmpClient, timeoutMs: number): Promise<boolean> {
-  return drop(qmp, TLS_CREDS_IDS.client, timeoutMs);
+/** What a connection still uses stays. */
+export async function dropTlsCreds(
+  qmp: QmpClient,
+  timeoutMs: number,
+  end: TlsEnd = 'client',
+): Promise<void> {
+  await drop(qmp, TLS_CREDS_IDS[end], timeoutMs);
+  if (end === 'server') await drop(qmp, TLS_AUTHZ_ID, timeoutMs);
 }
 
+/** @returns whether the object is gone; a connection that uses it keeps it */
 async function drop(qmp: QmpClient, id: string, timeoutMs: number): Promise<boolean> {
   try {
     await qmp.execute('object-del', { id }, { timeoutMs });

@@ -104,5 +104,6 @@ describe('a secondary', () => {
     vm.migration = 'completed';
     await secondary.moveToLocal([], () => Promise.resolve());
     expect(vm.migrationTls).toEqual(NONE);
+    expect([...vm.objects.keys()]).toEqual([]);
   });
 });
