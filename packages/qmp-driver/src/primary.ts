@@ -20,6 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { type Capabilities, disableColo, enableColo } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -33,10 +34,10 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -69,6 +70,8 @@ export class PrimaryDriver {
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
   #compared: readonly ComparedCard[] = [];
+  /** As they were before startColo(); undefined if this process has not called it. */
+  #capabilitiesBefore: Capabilities | undefined;
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
@@ -218,12 +221,14 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    const before = await enableColo(context);
+    this.#capabilitiesBefore ??= before;
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -358,7 +363,11 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
+    await attempt(async () => {
+      await disableColo(context, this.#capabilitiesBefore ?? []);
+      this.#capabilitiesBefore = undefined;
+    });
+    await attempt(() => clearMigrationTls(context));
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();

@@ -13,7 +13,7 @@ import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/disk-links.js';
+import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
@@ -264,27 +264,32 @@ export class SecondaryRole implements Role {
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    const network = cardsOf(this.config, 'secondary');
+    this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#facts.coloExit = undefined;
-        this.#facts.doubt = undefined;
+        this.#facts.forgetColo();
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare();
+        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
+      this.#link?.beatNow();
     } catch (error) {
-      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
-      this.#trouble(error);
+      this.#unusable(error);
     }
-    this.#link?.beatNow();
   }
+
+  readonly #unusable = (error: unknown): void => {
+    this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
+    this.#trouble(error);
+    this.#link?.beatNow();
+  };
 
   /** No primary has been here yet. */
   get #isUntouched(): boolean {
