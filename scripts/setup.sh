@@ -161,7 +161,9 @@ fetch_sshd() {
 
 # The newest QEMU, beside the system's: a pair of VMs is tested with it, too.
 fetch_newest_qemu() {
-  scripts/fetch-qemu.sh trixie-backports "$(dirname "${GANNET_LAB_CACHE:-.cache/guest}")/qemu-11.1" ||
+  local directory
+  directory=$(dirname "${GANNET_LAB_CACHE:-.cache/guest}")/qemu-11.1
+  scripts/fetch-qemu.sh trixie-backports "$directory" ||
     fail "QEMU 11.1 could not be downloaded"
 }
 

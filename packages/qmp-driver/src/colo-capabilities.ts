@@ -16,7 +16,7 @@ const AFFECTED = ['return-path', 'multifd'] as const;
 const WANTS_RETURN_PATH = /x-colo\W+requires\b.*\breturn-path\b/;
 
 /** Of some capabilities, whether they are on. */
-export type Capabilities = readonly MigrationCapabilityStatus[];
+type Capabilities = readonly MigrationCapabilityStatus[];
 
 interface CapabilityContext {
   readonly qmp: QmpClient;
@@ -24,47 +24,53 @@ interface CapabilityContext {
   readonly commandTimeoutMs: number;
 }
 
-/**
- * Sets what COLO needs, and clears what it does not work with.
- * @returns how the other capabilities were before, for disableColo()
- * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's words
- * @throws WaitError
- */
-export async function enableColo(context: CapabilityContext): Promise<Capabilities> {
-  return step(async () => {
-    const all = await query(context);
-    const before = AFFECTED.flatMap((capability) => {
-      const state = all.find((one) => one.capability === capability)?.state;
-      return state === undefined ? [] : [{ capability, state }];
-    });
-    const without = before.filter(({ state }) => state).map((one) => ({ ...one, state: false }));
-    try {
-      await set(context, [...without, { capability: 'x-colo', state: true }]);
-    } catch (error) {
-      if (!(error instanceof QmpCommandError && WANTS_RETURN_PATH.test(error.desc))) throw error;
-      const both = ['return-path', 'x-colo'] as const;
-      await set(
-        context,
-        both.map((capability) => ({ capability, state: true })),
-      );
-    }
-    return before;
-  }, unsupported);
-}
+/** The capabilities of one QEMU. Remembers how the others were before COLO. */
+export class ColoCapabilities {
+  #before: Capabilities | undefined;
 
-/**
- * Clears `x-colo`, since an ordinary migration would enter COLO, and puts the others back. Does
- * nothing where it is clear already.
- * @param before what enableColo() has returned; empty where that is not known any more, and the
- *   others stay as they are
- * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's words
- * @throws WaitError
- */
-export async function disableColo(context: CapabilityContext, before: Capabilities): Promise<void> {
-  await step(async () => {
-    const isOn = (await query(context)).some((one) => one.capability === 'x-colo' && one.state);
-    if (isOn) await set(context, [{ capability: 'x-colo', state: false }, ...before]);
-  }, unsupported);
+  /**
+   * Sets what COLO needs, and clears what it does not work with.
+   * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's words
+   * @throws WaitError
+   */
+  async enable(context: CapabilityContext): Promise<void> {
+    await step(async () => {
+      const all = await query(context);
+      const before = AFFECTED.flatMap((capability) => {
+        const state = all.find((one) => one.capability === capability)?.state;
+        return state === undefined ? [] : [{ capability, state }];
+      });
+      const without = before.filter(({ state }) => state).map((one) => ({ ...one, state: false }));
+      try {
+        await set(context, [...without, { capability: 'x-colo', state: true }]);
+      } catch (error) {
+        if (!(error instanceof QmpCommandError && WANTS_RETURN_PATH.test(error.desc))) throw error;
+        const both = ['return-path', 'x-colo'] as const;
+        await set(
+          context,
+          both.map((capability) => ({ capability, state: true })),
+        );
+      }
+      // A second attempt finds what the first has set.
+      this.#before ??= before;
+    }, unsupported);
+  }
+
+  /**
+   * Clears `x-colo`, since an ordinary migration would enter COLO, and puts the others back. Does
+   * nothing where it is clear already. Where an earlier process has enabled it, it is not known how
+   * the others were, and they stay as they are.
+   * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's words
+   * @throws WaitError
+   */
+  async disable(context: CapabilityContext): Promise<void> {
+    await step(async () => {
+      const isOn = (await query(context)).some((one) => one.capability === 'x-colo' && one.state);
+      const off = [{ capability: 'x-colo', state: false }] as const;
+      if (isOn) await set(context, [...off, ...(this.#before ?? [])]);
+      this.#before = undefined;
+    }, unsupported);
+  }
 }
 
 function query({ qmp, deadline, commandTimeoutMs }: CapabilityContext) {

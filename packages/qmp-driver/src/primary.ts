@@ -20,7 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
-import { type Capabilities, disableColo, enableColo } from './colo-capabilities.js';
+import { ColoCapabilities } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -66,12 +66,11 @@ import { type PeerConnections, yankAll } from './yank.js';
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
+  readonly #capabilities = new ColoCapabilities();
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
   #compared: readonly ComparedCard[] = [];
-  /** As they were before startColo(); undefined if this process has not called it. */
-  #capabilitiesBefore: Capabilities | undefined;
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
@@ -226,8 +225,7 @@ export class PrimaryDriver {
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    const before = await enableColo(context);
-    this.#capabilitiesBefore ??= before;
+    await this.#capabilities.enable(context);
     if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
@@ -363,10 +361,7 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(async () => {
-      await disableColo(context, this.#capabilitiesBefore ?? []);
-      this.#capabilitiesBefore = undefined;
-    });
+    await attempt(() => this.#capabilities.disable(context));
     await attempt(() => clearMigrationTls(context));
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];

@@ -36,8 +36,9 @@ export function coloBrokenIn({ major, minor, micro }: Release): ReleaseRange | u
 }
 
 /**
- * Whether QEMU aborts when a q35 machine enters COLO under TCG (memory_region_add_subregion_common).
- * Seen: 7.2.22 and 10.0.13 do, 11.1.3 does not; those in between are not known.
+ * Whether QEMU aborts when a q35 machine enters COLO under TCG (system/memory.c,
+ * memory_region_add_subregion_common). Seen: 7.2.22 and 10.0.13 do, 11.1.3 does not; those in
+ * between are not known.
  */
 export function abortsOnQ35({ major, minor }: Release): boolean {
   return major < 11 || (major === 11 && minor < 1);

@@ -6,7 +6,7 @@
  * In COLO its mode is `secondary`; afterwards the mode is `none` and the last mode `secondary`.
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
-import { type Capabilities, disableColo, enableColo } from './colo-capabilities.js';
+import { ColoCapabilities } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { MIGRATION_OVER } from './migration.js';
@@ -69,9 +69,8 @@ export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;
   readonly #move: LocalMove;
+  readonly #capabilities = new ColoCapabilities();
   #network: 'walled' | 'open' | undefined;
-  /** As they were before prepare(); empty if this process has not called it. */
-  #capabilitiesBefore: Capabilities = [];
   #unwatch: () => void = () => undefined;
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
@@ -118,7 +117,7 @@ export class SecondaryDriver {
       throw new FailoverError('DRIVER_NOT_INCOMING', message, 'Start it with -incoming.');
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
-    this.#capabilitiesBefore = await enableColo(context);
+    await this.#capabilities.enable(context);
     if (tls) await putTlsCreds(this.#qmp, tls.creds, commandTimeoutMs, 'server');
     if (tls?.clients) await putTlsAuthz(this.#qmp, tls.clients, commandTimeoutMs);
     await prepareNetwork(context, this.#options.network);
@@ -241,8 +240,7 @@ export class SecondaryDriver {
     // QEMU cleans up by what they say, so not before it has left COLO.
     if (status !== undefined && !MIGRATION_OVER.has(status)) return;
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs };
-    await disableColo(context, this.#capabilitiesBefore);
-    this.#capabilitiesBefore = [];
+    await this.#capabilities.disable(context);
     await clearMigrationTls(context);
     await dropTlsCreds(this.#qmp, commandTimeoutMs, 'server');
   }

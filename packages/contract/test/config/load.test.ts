@@ -101,6 +101,7 @@ describe('a configuration', () => {
   const TLS = { dir: '/etc/gannet/tls' };
 
   test('takes any host with TLS', () => {
+    const sockets = { mirror: 'tls:host-b:10812', compare: 'tls:host-b:10813' };
     const config = parsed({
       tls: TLS,
       qmp: 'tls:[2001:db8::1]:4444',
@@ -110,17 +111,10 @@ describe('a configuration', () => {
       secondary: secondary({
         ...{ nbd: 'tls:0.0.0.0:10809', peer: 'tls:[::]:10810', migrate: 'tls:[::]:10811' },
       }),
-      network: [
-        {
-          netdev: 'net0',
-          primary: { mirror: 'tls:host-b:10812', compare: 'tls:host-b:10813' },
-          secondary: { mirror: 'tls:0.0.0.0:10812', compare: 'tls:0.0.0.0:10813' },
-        },
-      ],
+      network: [{ netdev: 'net0', primary: sockets, secondary: sockets }],
     });
-    expect(migrationOf(config.primary?.migrate ?? '')).toEqual({
-      ...{ uri: 'tcp:host-b:10811', hasTls: true },
-    });
+    const migration = { uri: 'tcp:host-b:10811', hasTls: true };
+    expect(migrationOf(config.primary?.migrate ?? '')).toEqual(migration);
     expect(config.tls).toEqual({ dir: '/etc/gannet/tls', kind: 'x509', username: 'gannet' });
     expect(config.qmp).toEqual({ type: 'inet', host: '2001:db8::1', port: 4444, tls: true });
   });

@@ -1,5 +1,9 @@
 import { QmpClient } from 'qemu-qmp-client';
-import { FakeQemu, type FakeReply } from 'qemu-qmp-client/testing';
+import { FakeQemu } from 'qemu-qmp-client/testing';
+import { type IncomingState, serveIncoming } from './fake-incoming.js';
+import { DONE, refuse } from './replies.js';
+
+export { DONE, refuse } from './replies.js';
 
 type Args = Readonly<Record<string, unknown>>;
 
@@ -28,11 +32,6 @@ interface Job {
 }
 
 export const DISK_BYTES = 1 << 20;
-export const DONE: FakeReply = { return: {} };
-
-export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
-  return { error: { class: errorClass, desc } };
-}
 
 function filenameOf({ filename, driver, server, export: name }: Args): string | undefined {
   if (driver !== 'nbd') return filename as string | undefined;
@@ -47,10 +46,6 @@ function stoppedBy(device: string): object {
   return { device, operation: 'write', action: 'stop' };
 }
 
-const INCOMING_REFUSED: Readonly<Record<string, string>> = {
-  started: 'The incoming migration has already been started',
-  none: "'-incoming' was not specified on the command line",
-};
 /** Capabilities of a migration that matter to COLO, as QEMU has them when it starts. */
 const CAPABILITIES = { 'return-path': false, multifd: false, 'x-colo': false };
 
@@ -76,8 +71,7 @@ export class FakeVm {
   isReturnPathNeeded = false;
   periodMs = 20_000;
   readonly migrationTls = { 'tls-creds': '', 'tls-hostname': '', 'tls-authz': '' };
-  /** Of -incoming: with `defer`, migrate-incoming says where. */
-  incoming: 'defer' | 'started' | 'none' = 'none';
+  incoming: IncomingState = 'none';
   incomingUri: string | undefined;
   readonly objects = new Map<string, Args>();
   replicaBytes = DISK_BYTES;
@@ -349,19 +343,7 @@ export class FakeVm {
     qemu.on('query-migrate-parameters', () => ({
       return: { 'x-checkpoint-delay': this.periodMs, ...this.migrationTls },
     }));
-    qemu.on('migrate-incoming', ({ arguments: { uri } }) => {
-      if (this.incoming !== 'defer') return refuse(INCOMING_REFUSED[String(this.incoming)] ?? '');
-      this.incoming = 'started';
-      this.incomingUri = String(uri);
-      return DONE;
-    });
-    qemu.on('object-add', ({ arguments: { id, ...properties } }) => {
-      this.objects.set(String(id), properties);
-      return DONE;
-    });
-    qemu.on('object-del', ({ arguments: { id } }) =>
-      this.objects.delete(String(id)) ? DONE : refuse(`object '${String(id)}' not found`),
-    );
+    serveIncoming(this);
     qemu.on('query-migrate', () => ({
       return: {
         ...(this.migration !== undefined && { status: this.migration }),
