@@ -33,7 +33,8 @@ export class RejectedConnections {
 
   note(door: 'nbd' | 'peer', address: string, reason: string): void {
     this.#turnedAway += 1;
-    this.#last = { at: new Date().toISOString(), address, reason: `${door}: ${reason}`.slice(0, REASON_CHARACTERS_MAX) };
+    const why = `${door}: ${reason}`.slice(0, REASON_CHARACTERS_MAX);
+    this.#last = { at: new Date().toISOString(), address, reason: why };
     if (this.#timer) return;
     this.#report();
     this.#timer = setInterval(() => this.#report(), QUIET_MS);

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { ControlServer } from '../../src/daemon/control/control-server.js';
-import { GannetError } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, GannetError } from '@gannet/contract';
+import { PRIMARY } from '../support/statuses.js';
 
 const PACKAGE = path.resolve(import.meta.dirname, '..', '..');
 const BIN = path.join(PACKAGE, 'dist', 'bin.js');
@@ -237,6 +238,33 @@ describe('a caller', () => {
     });
     const { stdout } = await gannet('status', '--json', '-c', config);
     expect(JSON.parse(stdout)).toEqual(status);
+  });
+
+  test.each(['protect', 'reprotect', 'checkpoint', 'detach', 'failover'])(
+    'of %s sees the status that it leads to, as `gannet status` shows it',
+    async (method) => {
+      server = await ControlServer.listen(control, { [method]: () => PRIMARY });
+      const { code, stdout } = await gannet(method, '-c', config);
+      expect({ code, lines: stdout.split('\n').slice(0, 2) }).toEqual({
+        code: 0,
+        lines: ['web: primary on a', '[ok] Protected'],
+      });
+      const { stdout: json } = await gannet(method, '--json', '-c', config);
+      expect(JSON.parse(json)).toEqual(PRIMARY);
+    },
+  );
+
+  test('of failover, on the secondary host, sees in words how it went', async () => {
+    const evidence = FAILOVER_EVIDENCE.word;
+    const report = { epoch: 21, evidence, takenOverMs: 377, durableMs: 594, movedMs: 1823 };
+    server = await ControlServer.listen(control, { failover: () => report });
+    expect((await gannet('failover', '-c', config)).stdout).toBe(
+      '  continues from     epoch 21\n' +
+        `  evidence           ${evidence}\n` +
+        '  VM running         after 377 ms\n' +
+        '  on stable storage  after 594 ms\n' +
+        '  on local disks     after 1.82 s\n',
+    );
   });
 
   test.each([

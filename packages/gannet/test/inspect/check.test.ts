@@ -20,7 +20,7 @@ import {
   timingFindings,
 } from '../../src/inspect/host-findings.js';
 import type { SideReport } from '../../src/inspect/side-report.js';
-import { askPeer } from '../../src/daemon/ask-peer.js';
+import { askPeer } from '../../src/daemon/peer/ask-peer.js';
 import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
 const GIB = 2 ** 30;

@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 async function listen(at = file): Promise<NbdServer> {
-  const server = new NbdServer({ exports: new Map([['disk0', new MemoryExport('disk0', 4096)]]) });
+  const server = new NbdServer({ exports: [new MemoryExport('disk0', 4096)] });
   servers.push(server);
   await server.listen({ path: at });
   return server;

@@ -55,7 +55,7 @@ async function refuseForeignJournal(config: SecondaryConfig): Promise<void> {
   throw new GannetError(
     'GANNET_REFUSED',
     `${journal} is there, and none of the bases of ${config.vm} knows it: other bases may need it`,
-    'Recover those with `gannet recover`. If it is of no more use, remove it, or say --overwrite.',
+    'Recover those with `gannet recover`. If nobody needs it, remove it, or use --overwrite.',
     'refused',
   );
 }

@@ -8,13 +8,9 @@ import {
   type DaemonEvent,
   type EventDetails,
   type EventKind,
-  type PrimaryStatus,
-  type SecondaryStatus,
   type Status,
   STATUS_SCHEMA,
   statusSchema,
-  type Unjudged,
-  verdictOf,
 } from '@gannet/contract';
 import { formatAge, formatMs } from '@gannet/contract/format';
 import { checkpointsOf } from '../../../src/view/checkpoints.js';
@@ -26,78 +22,7 @@ import {
   renderWatch,
 } from '../../../src/cli/watch/render.js';
 import { watch } from '../../../src/cli/watch/watch.js';
-
-const MIB = 2 ** 20;
-const RECORD = { epoch: 9, committedPages: 70, droppedPages: 8, gateClosedMs: 0.4 };
-
-function judged<S extends Unjudged>(status: S): S & Pick<Status, 'health'> {
-  return { ...status, health: { ...verdictOf(status), since: '2026-01-01T10:00:00.000Z' } };
-}
-
-const BUFFERS = {
-  ...{ primary: 64 * MIB, secondary: 32 * MIB, committed: 160 * MIB },
-  ...{ softBytes: 512 * MIB, hardBytes: 1024 * MIB },
-};
-const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
-  ...{
-    schema: STATUS_SCHEMA,
-    role: 'secondary',
-    vm: 'web',
-    host: 'b',
-    heartbeatMs: 500,
-    state: 'protected',
-  },
-  ...{ reason: '', mayFailOver: true, epoch: 9, secondaryVm: 'ready', secondaryVmTrouble: null },
-  ...{
-    linkState: 'whole',
-    linkLoss: null,
-    link: 'connected',
-    coloExit: null,
-    baseTrouble: null,
-    checkpoints: 9,
-    exports: [],
-    uuid: 'u',
-  },
-  lastCheckpoint: { ...RECORD, checkpointMs: 12 },
-  buffers: { ...BUFFERS, slowedWrites: 0 },
-  disks: [
-    { name: 'disk0', sizeBytes: 1, epochsToWriteBack: 2, backlogBytes: 3 * MIB, requests: 9 },
-  ],
-  peer: {
-    pulse: 'up',
-    silentMs: 230,
-    status: { role: 'primary', state: 'protected', epoch: 9, vm: 'ready', link: 'none', host: 'a' },
-  },
-});
-const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
-  ...{
-    schema: STATUS_SCHEMA,
-    role: 'primary',
-    vm: 'web',
-    host: 'a',
-    heartbeatMs: 500,
-    state: 'protected',
-  },
-  ...{
-    stage: '',
-    primaryVm: 'ready',
-    primaryVmTrouble: null,
-    linkKind: 'nbd',
-    link: 'nbd',
-    epoch: 9,
-  },
-  checkpointPeriodMs: 2000,
-  lastCheckpoint: { ...RECORD, cause: 'demand', pausedMs: 8 },
-  peer: {
-    pulse: 'up',
-    silentMs: 230,
-    status: {
-      ...{ role: 'secondary', state: 'protected', epoch: 9, vm: 'ready', link: 'whole', host: 'b' },
-      mayFailOver: true,
-      buffers: BUFFERS,
-    },
-  },
-});
+import { MIB, RECORD, BUFFERS, SECONDARY, PRIMARY, judged } from '../../support/statuses.js';
 
 const event = <K extends EventKind>(kind: K, details: EventDetails[K]): DaemonEvent =>
   ({
@@ -354,6 +279,23 @@ describe('a daemon that is watched', () => {
       events[0],
       event('reloaded', { changed: ['after'] }),
     ]);
+  });
+
+  test('has its checkpoints counted, unless each is asked for', async () => {
+    const at = (epoch: number): DaemonEvent => event('commit', { ...COMMIT, epoch });
+    events = [at(7), at(8), at(9), event('reloaded', { changed: ['k'] })];
+    const printed = async (more: object): Promise<string[]> => {
+      let text = '';
+      const write = (part: string): void => void (text += part);
+      await printEvents({ ...common(), json: false, follow: false, write, ...more });
+      return text.trimEnd().split('\n');
+    };
+    const folded = await printed({});
+    expect(folded).toHaveLength(2);
+    expect(folded[0]).toMatch(/^2026-01-01 .*: 3 events of checkpoints, epochs 7 to 9$/);
+    expect(await printed({ hasCheckpoints: true })).toHaveLength(4);
+    expect(await printed({ filter: { kinds: ['commit'] } })).toHaveLength(3);
+    expect(await printed({ filter: { level: 'info' } })).toHaveLength(1);
   });
 
   test('that goes ends what follows its events, with an error', async () => {
