@@ -112,14 +112,15 @@ export class ProtectRun {
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
       this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
     );
-    await this.#run('finish', stageTimeoutMs, async () => {
-      await driver.finishSeed();
-      const { checkpointPeriodMs } = config().primary;
-      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
-    });
+    await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
       // Of the packets before this checkpoint, the secondary has not seen all.
       await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
+    }
+    // From here on, a reload sets the period itself.
+    while (config().primary.checkpointPeriodMs !== periodMs) {
+      periodMs = config().primary.checkpointPeriodMs;
+      await driver.setPeriod(periodMs);
     }
   }
 
