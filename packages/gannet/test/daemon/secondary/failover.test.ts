@@ -392,7 +392,7 @@ describe('one that failed half way', () => {
     expect(pair.callsSince).toEqual([]);
   });
 
-  test('for an operator goes on by itself where failover is automatic, and only there', async () => {
+  test('for an operator goes on by itself only where failover is automatic', async () => {
     pair.fails.set('journal', failure);
     pair.policy = { ...pair.policy, isAutomatic: false };
     await expect(pair.controller.failOver(true)).rejects.toBe(failure);
