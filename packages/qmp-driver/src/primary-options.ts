@@ -1,15 +1,8 @@
 /** What a PrimaryDriver takes, and what it reports. */
+import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 import type { MigrationTls } from './migration-tls.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
-
-/** A link that no longer carries all writes: the replica must not commit any more. */
-export interface LinkFailure {
-  readonly device: string;
-  /** The node or job that failed. */
-  readonly node: string;
-  readonly message: string;
-}
 
 /** Options of a PrimaryDriver. */
 export interface PrimaryOptions {
@@ -30,6 +23,8 @@ export interface PrimaryOptions {
    * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
    */
   readonly onLinkFailure?: (failure: LinkFailure) => void;
+  /** Called synchronously with QEMU's event when the primary's own disk fails. */
+  readonly onDiskFailure?: (failure: DiskFailure) => void;
 }
 
 /** What is not given. */
@@ -41,6 +36,7 @@ export const DEFAULTS: Required<PrimaryOptions> = {
   probePeer: true,
   network: [],
   onLinkFailure: () => undefined,
+  onDiskFailure: () => undefined,
 };
 
 /** Options of PrimaryDriver.seed(). */

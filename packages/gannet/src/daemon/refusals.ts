@@ -33,6 +33,25 @@ export function secondCopy(vm: string): GannetError {
   );
 }
 
+/** Its guest is stopped, for the secondary to take over. */
+export function yields(vm: string, reason: string): GannetError {
+  return refusal(
+    `the guest of ${vm} is stopped, and the secondary is to take over: ${reason}`,
+    `Run \`gannet failover ${vm}\` on the secondary host. With --force the guest goes on here, ` +
+      'on this disk: what only the replica has is lost.',
+  );
+}
+
+/** While the VM was not protected yet, or not any more. */
+export function ownFailure(vm: string, reason: string): GannetError {
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `${vm} cannot be protected as it is: ${reason}`,
+    'If its disk failed, the guest is stopped: its disk may lack what it wrote last. Repair the ' +
+      'storage and restart the VM. Then protect it again.',
+  );
+}
+
 export function notTold(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',

@@ -15,7 +15,6 @@ import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
-import { expectLinkable } from './preflight.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
 
@@ -113,14 +112,15 @@ export class ProtectRun {
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
       this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
     );
-    await this.#run('finish', stageTimeoutMs, async () => {
-      await driver.finishSeed();
-      const { checkpointPeriodMs } = config().primary;
-      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
-    });
+    await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
       // Of the packets before this checkpoint, the secondary has not seen all.
       await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
+    }
+    // From here on, a reload sets the period itself.
+    while (config().primary.checkpointPeriodMs !== periodMs) {
+      periodMs = config().primary.checkpointPeriodMs;
+      await driver.setPeriod(periodMs);
     }
   }
 
@@ -178,6 +178,15 @@ export class ProtectRun {
   #trouble(error: unknown, details?: TroubleDetails): void {
     reportTrouble(this.options.history, error, details);
   }
+}
+
+/** @throws GannetError GANNET_NOT_READY with all that is in the way */
+async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[]): Promise<void> {
+  const findings = await driver.preflight(links);
+  const bad = findings.filter(({ severity }) => severity === 'error');
+  if (bad.length === 0) return;
+  const message = bad.map((finding) => finding.message).join('; ');
+  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
 }
 
 /** That a step was aborted says nothing: why does. */

@@ -78,11 +78,13 @@ export function unfitness(view: PairView): GannetError | undefined {
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
-/** What proves already that the primary is dead. */
+/** What proves already that the primary's guest does not run. */
 export function evidenceIn({ replica, peer }: PairView): Evidence | undefined {
   if (hasTakenOver(replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
   const { liveness, status } = peer;
-  if (liveness !== 'up' || status?.vm !== 'lost' || status.state !== 'protected') return undefined;
+  if (liveness !== 'up' || status === undefined) return undefined;
+  if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
+  if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
 }
 
