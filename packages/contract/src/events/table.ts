@@ -56,6 +56,10 @@ const NOTICE_TEXTS = {
   'memory-pressure': 'the secondary asks for a checkpoint to free memory',
 } as const;
 
+function takeOver(vm: string): string {
+  return `If the primary is dead, run \`gannet failover ${vm}\` on this host.`;
+}
+
 /** For the host whose QEMU is the VM now. */
 function reprotect({ vm }: EventOrigin): string {
   return `Start a new secondary, then run \`gannet reprotect ${vm}\` on this host.`;
@@ -316,9 +320,7 @@ export const EVENTS: EventTable = {
     roles: SECONDARY,
     level: 'warn',
     text: ({ reason }) => `replication: lost (${reason})`,
-    remedy: (_details, { vm }) =>
-      'The last commit is safe. ' +
-      `If the primary is dead, run \`gannet failover ${vm}\` on this host.`,
+    remedy: (_details, { vm }) => `The last commit is safe. ${takeOver(vm)}`,
     metrics: { gannet_link_lost_total: () => ({ value: 1, labels: { link: 'replica' } }) },
   },
   'memory-pressure': {
@@ -327,6 +329,29 @@ export const EVENTS: EventTable = {
     text: ({ usedBytes, softBytes }) =>
       `buffers hold ${formatBytes(usedBytes)}, ` +
       `above the soft limit of ${formatBytes(softBytes)}: checkpoint requested`,
+  },
+  'writes-held': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ usedBytes, hardBytes }) =>
+      `buffers hold ${formatBytes(usedBytes)}, above the hard limit of ${formatBytes(hardBytes)}: ` +
+      'the secondary VM is stopped until a failover; nothing is lost',
+    remedy: (_details, { vm }) => takeOver(vm),
+  },
+  'last-commit-kept': {
+    roles: SECONDARY,
+    level: 'info',
+    text: ({ epoch }) => `the base images hold the last commit, epoch ${epoch}`,
+  },
+  'copy-left': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ epoch }) =>
+      'the daemon is stopping while its VM waits for a failover: the memory of the VM is lost, ' +
+      `and the disks as of epoch ${epoch} are in the base images`,
+    remedy: (_details, { vm }) =>
+      `If the primary is gone for good, run \`gannet recover ${vm} --last-commit\` on this host, ` +
+      'then boot the VM from them.',
   },
   spill: {
     roles: SECONDARY,
