@@ -7,7 +7,6 @@ import type { Replica } from '../src/replica.js';
 import { temporaryFiles } from './support/files.js';
 import { CUT, LOST, TestVm } from './support/vm.js';
 
-const at = temporaryFiles();
 // A slab has 256 KiB, as each disk here: one slab a disk and side.
 const LIMITS = { softBytes: 300_000, hardBytes: 400_000, onFull: 'release' } as const;
 const open: TestVm[] = [];
@@ -15,6 +14,8 @@ const open: TestVm[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map(({ replica }) => replica.close()));
 });
+// After the above: its folder goes last.
+const at = temporaryFiles();
 
 /** Protected; the second commit is in memory. */
 async function committed(names: readonly string[] = ['disk']): Promise<TestVm> {

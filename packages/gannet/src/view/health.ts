@@ -1,5 +1,6 @@
 import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
 import { isDown, replicaLinkOf } from '@gannet/contract/states';
+import { waitingWords } from './overview.js';
 
 /** The state of VM and protection in one line. `busy` and `idle`: no trouble, but no protection. */
 export interface Health {
@@ -83,8 +84,11 @@ function ofSecondary(status: SecondaryStatus): Health {
       : health('idle', 'Waiting for the primary', `On the primary host, run: gannet protect ${vm}`);
   }
   if (replicaLinkOf(link) !== 'whole') {
-    const remedy = `If the primary has failed, run here: gannet failover ${vm}`;
-    return health('warning', `The primary’s link is lost: ${link}`, remedy);
+    const words = waitingWords(status);
+    const left = words === undefined ? '' : ` Memory ${words}.`;
+    const remedy = `If the primary has failed, run here: gannet failover ${vm}.${left}`;
+    const level = status.waiting?.guest === 'stopped' ? 'bad' : 'warning';
+    return health(level, `The primary’s link is lost: ${link}`, remedy);
   }
   if (baseTrouble !== null)
     return health('warning', `The base image does not take writes: ${baseTrouble}`);

@@ -19,11 +19,13 @@ export function addPrimary(cli: Cli): void {
 export function addRecover(cli: Cli): void {
   const description = 'After a failover and a crash: replay the journal into the base images';
   const what = 'take the last commit of a VM whose primary is gone for good';
-  vmCommand(cli, 'recover', description).option('--last-commit', what, false).action(
-    about(async (options: Options) => {
-      print(options, { recovered: await recover(options) });
-    }),
-  );
+  vmCommand(cli, 'recover', description)
+    .option('--last-commit', what, false)
+    .action(
+      about(async (options: Options) => {
+        print(options, { recovered: await recover(options) });
+      }),
+    );
 }
 
 async function recover(options: Options): Promise<unknown> {

@@ -32,13 +32,8 @@ import { refuseForeignJournal } from './journal-guard.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import {
-  reportTrouble,
-  type Role,
-  type RoleContext,
-  type RoleMethods,
-  type TroubleDetails,
-} from '../role-context.js';
+import { reportTrouble, type Role, type RoleContext } from '../role-context.js';
+import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
@@ -53,6 +48,7 @@ import {
   secondaryStatus,
 } from './secondary-status.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { WaitingCopy } from './waiting-copy.js';
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM,
@@ -75,6 +71,7 @@ export class SecondaryRole implements Role {
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #failover: FailoverController;
+  readonly #waiting: WaitingCopy;
   readonly #vm: VmWatch;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
@@ -104,6 +101,8 @@ export class SecondaryRole implements Role {
       epoch: () => replica.epoch,
     });
     replica.on((event) => this.#onReplica(event));
+    const { history } = context;
+    this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
     this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
@@ -125,7 +124,7 @@ export class SecondaryRole implements Role {
       onEvent: (event) => this.#onWriteBack(event),
     });
     const off = this.#vm.on((state, reason) => {
-      this.context.history.add('vm', { state, reason });
+      history.add('vm', { state, reason });
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
@@ -164,6 +163,7 @@ export class SecondaryRole implements Role {
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
+      waiting: this.#waiting.view,
       strangers: this.#rejected.view,
     };
   }
@@ -183,6 +183,7 @@ export class SecondaryRole implements Role {
     if (this.replica.state === 'failed-over') {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
+    await this.#waiting.leave();
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
     this.context.history.add('leaving');
     void this.#link.tell('leaving');
@@ -195,6 +196,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    this.#waiting.close();
     this.#failover.close();
     this.#rejected.close();
     await this.#link?.close();
@@ -348,7 +350,7 @@ export class SecondaryRole implements Role {
     // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
-    if (isAlone && this.replica.state === 'protected') this.#outdated();
+    if (isAlone && this.replica.epoch > 0) this.#outdated();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -369,7 +371,7 @@ export class SecondaryRole implements Role {
   }
 
   #outdated(): void {
-    this.replica.diverge('the primary runs on without this replica');
+    this.replica.outdate('the primary runs on without this replica');
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
