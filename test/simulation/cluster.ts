@@ -349,15 +349,17 @@ export class Cluster {
   /** With its primary lost, a copy that nobody has decided about gets to the bases. */
   async #expectLastCommit(): Promise<void> {
     const replica = this.#replica;
-    const isAlone = replica.isWaiting || (replica.state === 'diverged' && !this.#isOutdated);
-    if (!isAlone || replica.epoch === 0 || replica.link.loss === undefined) return;
-    await this.#until(replica.lastCommitKept());
-    if (!this.#isResidual) this.#commits.expectInBases(replica.epoch);
-  }
-
-  /** What a checkpoint behind a lost link means: the primary lives. */
-  get #isOutdated(): boolean {
-    return /^a checkpoint (followed|was made)|seeded may not/.test(this.#replica.reason);
+    const isHere = replica.state === 'protected' || replica.state === 'diverged';
+    if (!isHere || replica.epoch === 0 || replica.link.loss === undefined) return;
+    const isKept = await this.#until(
+      replica.lastCommitKept().then(
+        () => true,
+        // Outdated since, or some of it was lost.
+        () => false,
+      ),
+    );
+    if (!isKept && replica.isWaiting) throw new Violation('availability', 'the copy is not kept');
+    if (isKept && !this.#isResidual) this.#commits.expectInBases(replica.epoch);
   }
 
   /** Who watches over the secondary: takes over when its primary is gone. */

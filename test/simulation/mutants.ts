@@ -14,7 +14,7 @@ export const MUTANTS = {
   'lossy-spill': 'what is written to the spill file is not there',
   'diverges-alone': 'a copy that waits for a failover is given up when its memory is full',
   'held-forever': 'writes that are held are not answered when the secondary stops',
-  'early-commit': 'the bases are said to hold the last commit while they are written',
+  'half-written': 'without its primary, write-back leaves out the last write of each batch',
 } as const;
 
 export type MutantName = keyof typeof MUTANTS;
@@ -44,13 +44,13 @@ export function applyMutant(
       return monitor;
     case 'diverges-alone':
       replica.on(({ kind }) => {
-        if (kind === 'writes-held') replica.diverge('the buffers passed their hard limit');
+        if (kind === 'writes-held') replica.diverge('its memory is full');
       });
       return monitor;
     case 'held-forever':
       replica.secondaryRuns = () => undefined;
       return monitor;
-    case 'early-commit':
+    case 'half-written':
       withoutLastOf(replica);
       return monitor;
     default:

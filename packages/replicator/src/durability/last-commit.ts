@@ -32,6 +32,7 @@ export class LastCommit {
   /** Of what is under way, only the latest decides the phase. */
   #latest = 0;
   #retry: NodeJS.Timeout | undefined;
+  #hasFailed = false;
   #isClosed = false;
   #waiters: { resolve: () => void; reject: (error: Error) => void }[] = [];
 
@@ -53,11 +54,14 @@ export class LastCommit {
       () => {
         if (own !== this.#latest) return;
         this.#phase = 'on-disk';
+        this.#hasFailed = false;
         for (const { resolve } of this.#waiters.splice(0)) resolve();
         this.options.onKept();
       },
       (error: unknown) => {
-        this.options.onTrouble(error);
+        // Only the first: it is retried for as long as its disk is full.
+        if (!this.#hasFailed) this.options.onTrouble(error);
+        this.#hasFailed = true;
         if (own !== this.#latest || this.#isClosed) return;
         this.#retry = setTimeout(() => this.consider(), RETRY_MS);
       },
