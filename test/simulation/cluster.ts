@@ -15,6 +15,7 @@ import { Guest, Violation } from './guest.js';
 import { applyMutant } from './mutants.js';
 import { NbdPeer } from './nbd-peer.js';
 import { SimulatedSocket } from './network.js';
+import type { Outcome } from './outcome.js';
 import type { Plan } from './plan.js';
 import { Random } from '@gannet/test-support/random.js';
 
@@ -22,21 +23,6 @@ const DISK_BYTES = 6 * 4096;
 /** Slabs of 256 KiB: one for each side, and little for what is committed. */
 const TINY = { softBytes: 1 << 18, hardBytes: 6 << 18, onFull: 'spill' } as const;
 const PATIENCE_TURNS = 20_000;
-
-export interface Outcome {
-  readonly turns: number;
-  readonly simulatedMs: number;
-  readonly checkpoints: number;
-  readonly reads: number;
-  readonly writes: number;
-  readonly endState: string;
-  /** The most that was in the spill file at once. */
-  readonly spilledBytes: number;
-  /** How often the secondary had to wait for memory, without its primary. */
-  readonly holds: number;
-  /** The known gap of provisional commits: docs/explanation/architecture.md, "The gate". */
-  readonly isResidual: boolean;
-}
 
 export class Cluster {
   readonly trace: string[] = [];

@@ -7,7 +7,7 @@ import { installDisk } from './disk.js';
 import { installLoop } from './event-loop.js';
 import { MUTANTS, type MutantName } from './mutants.js';
 import { type Plan, planOf, simplerPlans } from './plan.js';
-import type { Outcome } from './cluster.js';
+import type { Outcome } from './outcome.js';
 
 const realNow = performance.now.bind(performance);
 const realImmediate = setImmediate;

@@ -159,7 +159,7 @@ describe('WriteBack', () => {
     expect(target.log.at(-1)).toBe('1 finish');
   });
 
-  test('a disk that stays full is reported once, and again when it fails in another way', async () => {
+  test('a full disk is reported once, and again if it fails in another way', async () => {
     const { target, clock, events, writeBack } = scene(2);
     const failure = (code: string, at: number): Error =>
       new Error(`byte ${at}: ${code}`, { cause: Object.assign(new Error(code), { code }) });

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { Buffers } from './disk/buffers.js';
+import { ReplicaBuffers } from './disk/buffers.js';
 import { type BufferBytes, type CommitCounts, Disk, sumOf } from './disk/disk.js';
 import type { EpochBatch } from './disk/epoch-batch.js';
 import { BaseWriter } from './durability/base-writer.js';
@@ -37,7 +37,7 @@ export class Replica implements SessionHost {
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
-  readonly #buffers: Buffers;
+  readonly #buffers: ReplicaBuffers;
   readonly #events = new ReplicaEvents();
   readonly #stateFiles: StateFiles;
   readonly #failover: FailoverJournal;
@@ -101,7 +101,7 @@ export class Replica implements SessionHost {
       if (this.#state === 'protected') emit({ kind: 'link-lost', reason });
       this.#writer.lastCommit.consider();
     });
-    this.#buffers = new Buffers({
+    this.#buffers = new ReplicaBuffers({
       ...{ pool, disks, spillFile, limits: this.memory, link: this.link, emit, report },
       state: () => this.#state,
     });

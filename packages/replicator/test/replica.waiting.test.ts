@@ -101,7 +101,7 @@ describe('I7 bounded memory: the primary is lost', () => {
     expect(vm.replica.link.lossWasClean).toBe(false);
   });
 
-  test('I2: P stays for a checkpoint that the primary may have completed when it died', async () => {
+  test('I2: P stays for a checkpoint that a dying primary may have completed', async () => {
     const vm = await written(two);
     await vm.write('pvm', 'P'.repeat(65536), 0, 'a');
     for (const pvm of vm.pvm.values()) await pvm.flush();

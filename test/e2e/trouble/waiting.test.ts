@@ -1,4 +1,4 @@
-/** The primary is dead, nobody has decided yet, and the secondary may be the only copy of the VM. */
+/** The primary is dead, nobody has decided yet: the secondary may be the only copy of the VM. */
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair } from '@gannet/lab';

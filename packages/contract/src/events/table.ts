@@ -334,7 +334,8 @@ export const EVENTS: EventTable = {
     roles: SECONDARY,
     level: 'error',
     text: ({ usedBytes, hardBytes }) =>
-      `buffers hold ${formatBytes(usedBytes)}, above the hard limit of ${formatBytes(hardBytes)}: ` +
+      `buffers hold ${formatBytes(usedBytes)}, ` +
+      `above the hard limit of ${formatBytes(hardBytes)}: ` +
       'the secondary VM is stopped until a failover; nothing is lost',
     remedy: (_details, { vm }) => takeOver(vm),
   },

@@ -16,7 +16,7 @@ export interface BufferedLink {
   spoil(): void;
 }
 
-export interface BuffersOptions {
+export interface ReplicaBuffersOptions {
   readonly pool: SlabPool;
   readonly disks: readonly Disk[];
   readonly limits: MemoryLimits;
@@ -35,13 +35,13 @@ export interface BuffersOptions {
  * drops nothing that anybody could still use: it may be the only copy of the VM. Its own VM waits
  * then, for the answers to its writes, until it is stopped or takes over.
  */
-export class Buffers {
-  readonly #options: BuffersOptions;
+export class ReplicaBuffers {
+  readonly #options: ReplicaBuffersOptions;
   readonly #budget: MemoryBudget;
   #isSecondaryRunning = true;
   #areWritesHeld = false;
 
-  constructor(options: BuffersOptions) {
+  constructor(options: ReplicaBuffersOptions) {
     this.#options = options;
     const { pool, disks, limits, spillFile: file, emit, report } = options;
     const spill =

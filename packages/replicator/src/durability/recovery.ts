@@ -68,8 +68,8 @@ export interface RecoveryOptions extends OpenOptions {
 
 /**
  * Makes bases whole after the replicator of a failed-over VM has died: replays the journal into
- * them; or takes them as they are at the last commit (`acceptLastCommit`). Name all disks of the VM; their order does not matter. A recovery that was interrupted can
- * be repeated.
+ * them; or takes them as they are at the last commit (`acceptLastCommit`). Name all disks of the VM;
+ * their order does not matter. A recovery that was interrupted can be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE if the bases hold no consistent disk (half seeded,
@@ -227,8 +227,9 @@ function lastCommitIn({ base }: DiskOptions, { vm, epoch }: StateRecord, what: s
     'REPLICA_BASE_LAST_COMMIT',
     `${base} is not ${what}: it holds the last commit (epoch ${epoch}) of ${vm}, whose primary ` +
       'was lost, and nobody has taken over: it may be the only copy',
-    'If the primary is gone for good, `gannet recover --last-commit` makes this the disk, as after ' +
-      'a power failure at that commit. If the primary runs or its disk is there, use --overwrite.',
+    'If the primary is gone for good, `gannet recover --last-commit` makes this the disk, as ' +
+      'after a power failure at that commit. If the primary or its disk is still there, it has ' +
+      'more than this base: use --overwrite.',
   );
 }
 

@@ -111,7 +111,7 @@ export class WaitingCopy {
     if (replica.areWritesHeld) void this.#stopGuest();
   }
 
-  /** Its writes are answered when it stops. So it waits as a paused VM, not as one whose disk hangs. */
+  /** Its writes are answered when it stops: it waits as a paused VM, not for a disk that hangs. */
   async #stopGuest(): Promise<void> {
     const qmp = this.options.qmp();
     if (!qmp || this.#isStopping || this.#isGuestStopped) return;
