@@ -65,7 +65,8 @@ export class ReplicaBuffers {
         const { primary, secondary } = this.bytes;
         return primary + secondary;
       },
-      // A primary that is lost makes no checkpoint.
+      // A primary that is lost makes no checkpoint, which would free memory.
+      maySlow: () => !this.#isWaiting,
       onPressure: (usedBytes) => {
         const { softBytes } = limits;
         if (!this.#isWaiting) emit({ kind: 'memory-pressure', usedBytes, softBytes });

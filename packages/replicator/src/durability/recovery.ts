@@ -68,8 +68,8 @@ export interface RecoveryOptions extends OpenOptions {
 
 /**
  * Makes bases whole after the replicator of a failed-over VM has died: replays the journal into
- * them; or takes them as they are at the last commit (`acceptLastCommit`). Name all disks of the VM;
- * their order does not matter. A recovery that was interrupted can be repeated.
+ * them; or takes them as they are at the last commit (`acceptLastCommit`). Name all disks of the
+ * VM; their order does not matter. A recovery that was interrupted can be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE if the bases hold no consistent disk (half seeded,

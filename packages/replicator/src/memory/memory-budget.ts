@@ -21,6 +21,8 @@ export interface MemoryBudgetOptions {
   readonly after: (ms: number, callback: () => void) => () => void;
   /** Bytes in the open buffers: what a checkpoint frees, at once or after write-back. */
   readonly openBytes: () => number;
+  /** Whether it is of use to slow writes: time brings memory back. */
+  readonly maySlow: () => boolean;
   readonly onPressure: (usedBytes: number) => void;
   /** Called, often, when little of the budget is left. */
   readonly onSpill?: (() => void) | undefined;
@@ -72,7 +74,9 @@ export class MemoryBudget {
     this.#askForCheckpoint(usedBytes);
     if (usedBytes > this.#spillFromBytes) this.#options.onSpill?.();
     if (usedBytes > limits.hardBytes) return this.#options.onFull() ? this.#wait() : undefined;
-    if (usedBytes > this.#slowFromBytes) return this.#slow(bytes, usedBytes);
+    if (usedBytes > this.#slowFromBytes && this.#options.maySlow()) {
+      return this.#slow(bytes, usedBytes);
+    }
   }
 
   /** Call it after a checkpoint: another may be requested. */

@@ -56,6 +56,7 @@ function scene(onFull: OnFull = 'slow'): Scene {
       openBytes: () => scene.open.memoryBytes,
       onPressure: () => told.push('pressure'),
       onSpill: () => told.push(`spill from ${Math.floor(pool.usedBytes / MIB)} MiB on`),
+      maySlow: () => true,
       onFull: () => {
         told.push('full');
         return false;
