@@ -21,3 +21,6 @@ export * from './remedies.js';
 export * from './reports.js';
 export * from './states.js';
 export * from './status.js';
+export * from './verdict/verdict-of-status.js';
+export * from './verdict/verdict.js';
+export * from './verdict/verdict-table.js';

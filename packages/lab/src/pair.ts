@@ -38,6 +38,10 @@ export interface LabPairOptions {
   readonly link?: string;
   /** How the primary's disks begin. Default: raw, under a quorum. */
   readonly local?: Pick<LabDisk, 'format' | 'quorum'> | undefined;
+  /** Folder for the primary's disks. Default: that of the pair. */
+  readonly localDir?: string | undefined;
+  /** Added to the command line of each QEMU, and of each kernel. */
+  readonly machine?: Pick<LabMachine, 'extraArgs' | 'kernelArgs'> | undefined;
   /** Format of the secondaries' bases. Default: raw. */
   readonly baseFormat?: string | undefined;
   /** Creates the base of a disk and returns its path. Default: the daemon creates it. */
@@ -86,7 +90,8 @@ export class LabPair {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
     const { guest, iothreads = false, thinkUs = 0 } = options;
-    const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
+    const regions = defaultRegions(names);
+    const machine = { guest, iothreads, thinkUs, regions, ...options.machine };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
     return pair;
@@ -386,7 +391,7 @@ export class LabPair {
     return Array.from({ length: this.options.disks ?? 1 }, (_, disk) => ({
       name: `disk${disk}`,
       device: diskNames(disk).device,
-      local: this.#path(`primary${disk}.img`),
+      local: path.join(this.options.localDir ?? this.dir, `primary${disk}.img`),
       base: this.#bases.get(this.#baseKey(disk)) ?? this.#path(this.#baseKey(disk)),
       sizeBytes: (this.options.diskMb ?? 64) * MIB,
     }));

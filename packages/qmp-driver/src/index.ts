@@ -27,7 +27,7 @@ export {
   type QueryOptions,
   type QuorumChild,
 } from './disk/graph.js';
-export { leftovers } from './disk/leftovers.js';
+export { type LinkedInQemu, linkedInQemu } from './disk/leftovers.js';
 export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
@@ -38,12 +38,9 @@ export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './
 export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { PrimaryDriver } from './primary.js';
-export type {
-  LinkFailure,
-  PrimaryOptions,
-  SeedOptions,
-  StartColoOptions,
-} from './primary-options.js';
+export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+export { type GuestEvent, watchGuest } from './guest-watch.js';
+export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
 export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
 export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';
 export {

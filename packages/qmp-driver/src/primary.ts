@@ -21,7 +21,7 @@
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
 import { Deadline } from './deadline.js';
-import { GraphError, LinkError, step } from './errors.js';
+import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
 import { type FoundDisk, findDisks } from './find-disks.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
@@ -35,6 +35,8 @@ import {
   setCheckpointDelay,
   setColoCapability,
 } from './migration.js';
+import { blockJobs } from './disk/leftovers.js';
+import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -47,14 +49,13 @@ import {
 } from './network/primary-network.js';
 import {
   DEFAULTS,
-  type LinkFailure,
   type PrimaryOptions,
   type SeedOptions,
   type StartColoOptions,
 } from './primary-options.js';
-import { checkChildren, watchQuorums } from './disk/quorum-watch.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
+import { haltGuest } from './halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
@@ -175,6 +176,8 @@ export class PrimaryDriver {
     }
     this.#checkMirrors();
     this.#step('attached');
+    // Of the links, and of the filters that the mirrors have put on top.
+    await this.checkGraph();
   }
 
   /**
@@ -272,15 +275,7 @@ export class PrimaryDriver {
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
     const found = await findDisks(this.#qmp, disks, this.#commandOptions());
-    const jobs = await step(
-      () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
-      (words, cause) => {
-        const message = `the block jobs cannot be read: ${words}`;
-        return new GraphError('DRIVER_GRAPH_UNSTABLE', message, 'See whether QEMU still answers.', {
-          cause,
-        });
-      },
-    );
+    const jobs = await blockJobs(this.#qmp, this.#commandOptions());
     const context = this.#migration('looking at the network cards');
     const compared = await joinedNetwork(context, this.#options.network);
     this.#step('adopt');
@@ -314,7 +309,9 @@ export class PrimaryDriver {
    */
   async checkGraph(): Promise<void> {
     const report = (failure: LinkFailure): void => this.#reportFailure(failure);
-    await checkChildren(this.#qmp, this.disks, this.#commandOptions(), report);
+    for (const linked of this.#linked) {
+      linked.nodes = await checkDisk(this.#qmp, linked.disk, this.#commandOptions(), report);
+    }
   }
 
   /**
@@ -324,6 +321,14 @@ export class PrimaryDriver {
    */
   async cutLinks(timeoutMs: number): Promise<void> {
     await yankAll(this.#qmp, this.#connections(), timeoutMs);
+  }
+
+  /**
+   * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   */
+  async halt(): Promise<void> {
+    await haltGuest(this.#migration('stopping the guest'));
   }
 
   /**
@@ -367,18 +372,17 @@ export class PrimaryDriver {
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });
-    const linked = new LinkedDisk(disk, mirror, this.#options.probePeer);
+    const linked = new LinkedDisk(disk, mirror, graph.nodes, this.#options.probePeer);
     this.#linked.push(linked);
     return linked;
   }
 
   #watch(): void {
     this.#unsubscribe();
-    this.#unsubscribe = watchQuorums(
-      this.#qmp,
-      () => this.disks,
-      (failure) => this.#reportFailure(failure),
-    );
+    this.#unsubscribe = watchDisks(this.#qmp, () => this.#linked, {
+      onLink: (failure) => this.#reportFailure(failure),
+      onDisk: (failure) => this.#options.onDiskFailure(failure),
+    });
   }
 
   #reconnectionOf(linked: LinkedDisk, options: SeedOptions): Reconnection | undefined {

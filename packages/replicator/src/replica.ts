@@ -128,6 +128,7 @@ export class Replica implements SessionHost {
         (base, at) => new Disk(options.disks[at]?.name ?? '', base, pool),
       );
       replica = new Replica(options.vm, disks, options.disks, pool, options, files.spillFile);
+      await replica.#failover.discardOld();
       await replica.#stateFiles.write(replica.#state, 0);
       return replica;
     } catch (error) {

@@ -47,6 +47,18 @@ export const primarySchema = z.strictObject({
         },
       ),
     ),
+  onGuestCrash: z
+    .enum(['fail-over', 'end'])
+    .default('fail-over')
+    .meta(
+      key(
+        'when the guest panics (pvpanic) or its watchdog runs out. `fail-over`: it is stopped, ' +
+          'and the secondary, whose guest still runs, is to take over; `end`: protection ends, ' +
+          'and QEMU does what its `-action` says',
+        'fail-over',
+        { reloads: true, see: 'how-to/guest-events.md' },
+      ),
+    ),
   seedBytesPerSec: bytes.optional().meta(
     key('speed limit of the first copy, per disk', '100 MiB', {
       unit: 'bytes a second',

@@ -4,15 +4,25 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventDetails } from './details.js';
-import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
+import type { EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
+  EVIDENCE_LABELS,
+  PULSE_LEVELS,
+  NOTICE_TEXTS,
+  takeOver,
+  reprotect,
+  otherOf,
+  list,
+  plural,
+  inSeconds,
+} from './words.js';
+import {
   type CheckpointCause,
-  FAILOVER_EVIDENCE,
-  type FailoverEvidence,
+  DISK_EFFECT_TEXTS,
   isDown,
   OPERATOR_REASONS,
+  QEMU_TEXTS,
 } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
@@ -26,60 +36,6 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
   memory: 'because memory ran short',
   output: 'because the guests sent different packets',
 };
-
-const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
-  [FAILOVER_EVIDENCE.word]: 'proof',
-  [FAILOVER_EVIDENCE.fence]: 'fence',
-  [FAILOVER_EVIDENCE.operator]: 'operator',
-  [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const QEMU_TEXTS: Readonly<Record<EventDetails['vm']['state'], string>> = {
-  awaited: 'waiting for its QEMU',
-  ready: 'responding',
-  unusable: 'its QEMU cannot be used',
-  hung: 'not responding',
-  lost: 'QEMU has ended',
-};
-
-const PULSE_LEVELS = {
-  none: 'info',
-  unknown: 'info',
-  up: 'info',
-  late: 'warn',
-  lost: 'error',
-} as const;
-
-const NOTICE_TEXTS = {
-  outdated: 'the primary runs without this replica, which must not take over',
-  leaving: "the secondary's daemon is stopping",
-  'memory-pressure': 'the secondary asks for a checkpoint to free memory',
-} as const;
-
-function takeOver(vm: string): string {
-  return `If the primary is dead, run \`gannet failover ${vm}\` on this host.`;
-}
-
-/** For the host whose QEMU is the VM now. */
-function reprotect({ vm }: EventOrigin): string {
-  return `Start a new secondary, then run \`gannet reprotect ${vm}\` on this host.`;
-}
-
-function otherOf(role: EventRole): EventRole {
-  return role === 'primary' ? 'secondary' : 'primary';
-}
-
-function list(items: readonly string[]): string {
-  return items.length > 0 ? items.join(', ') : 'nothing';
-}
-
-function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
-function inSeconds(valueMs: number | null): EventSample | undefined {
-  return valueMs === null ? undefined : { value: valueMs / 1000 };
-}
 
 export const EVENTS: EventTable = {
   // The daemon itself.
@@ -140,11 +96,14 @@ export const EVENTS: EventTable = {
     roles: BOTH,
     level: ({ state }) => (isDown(state) ? 'error' : 'info'),
     text: ({ state, reason }, { role }) =>
-      state === 'ready' ? `${role} VM: responding` : `${role} VM: ${QEMU_TEXTS[state]} (${reason})`,
+      `${role} VM: QEMU ${QEMU_TEXTS[state]}${state === 'ready' ? '' : ` (${reason})`}`,
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
-      return `If it was protected, run \`gannet failover ${vm}\` on the secondary host.`;
+      return (
+        'If it was protected and nobody ended it on purpose, ' +
+        `run \`gannet failover ${vm}\` on the secondary host.`
+      );
     },
   },
   peer: {
@@ -162,7 +121,7 @@ export const EVENTS: EventTable = {
       }
       if (notice !== undefined) return NOTICE_TEXTS[notice];
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
-      return `${other}: ${state}, VM ${QEMU_TEXTS[vm]}${writes[link]}`;
+      return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
     remedy: ({ pulse }, { role }) =>
       pulse === 'lost'
@@ -224,6 +183,40 @@ export const EVENTS: EventTable = {
         return { value: 1, labels: { reason: isAsked ? 'operator' : 'secondary-lost' } };
       },
     },
+  },
+  'disk-failed': {
+    roles: PRIMARY,
+    level: ({ effect }) => (effect === 'read-elsewhere' ? 'warn' : 'error'),
+    text: ({ reason, effect }) =>
+      `this host's own disk failed: ${reason}${DISK_EFFECT_TEXTS[effect]}`,
+    remedy: ({ device }) => `Check the storage of ${device} on this host.`,
+    metrics: {
+      gannet_own_disk_errors_total: ({ effect }) => ({ value: 1, labels: { effect } }),
+    },
+  },
+  yielding: {
+    roles: PRIMARY,
+    level: 'error',
+    text: ({ reason }) => `the guest is stopped, so that the secondary takes over: ${reason}`,
+    remedy: (_details, { vm }) =>
+      'With `failover: automatic` the secondary takes over by itself; otherwise run ' +
+      `\`gannet failover ${vm}\` on the secondary host. Do not continue the guest here.`,
+  },
+  'guest-ended': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: ({ reason }) =>
+      `the VM has ended on purpose (${reason}): the secondary does not take over`,
+    remedy: (_details, { vm }) =>
+      'To run it again, start its QEMU on this host. Then restart the daemon and QEMU of the ' +
+      `secondary, and run \`gannet protect ${vm}\` here.`,
+  },
+  'guest-woken': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: () => 'the guest suspended to memory; it was woken, because checkpoints would break it',
+    remedy: () =>
+      'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
   },
   'second-copy-stopped': {
     roles: PRIMARY,

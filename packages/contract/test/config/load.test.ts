@@ -177,6 +177,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
   const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
   const MIGRATE = 'write unix:/path/of.sock or tcp:HOST:PORT';
   const NAME = 'letters, digits, "_", "." and "-" only';
+  const DISK_NAME = 'a letter, then up to 23 letters, digits';
   const TOO_LONG = 'the path of a socket may have at most 107 bytes';
   const ABSOLUTE = 'a socket needs an absolute path';
 
@@ -203,7 +204,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['disks', 'is missing: write a list', without('disks')],
     ['disks', 'must not be empty', whole({ disks: [] })],
     ['disks', 'two disks have the name root', whole({ disks: [disk(), disk({ device: 'vb1' })] })],
-    ['disks.0.name', NAME, whole({ disks: [disk({ name: 'a/b' })] })],
+    ['disks.0.name', DISK_NAME, whole({ disks: [disk({ name: 'a/b' })] })],
     [
       'disks.1.device',
       'must not be empty',
@@ -349,7 +350,7 @@ describe('sections', () => {
 
   test('a secondary without its section, or without a base', () => {
     expect(() => asSecondary(parsed({ secondary: undefined }))).toThrow(/no section `secondary`/);
-    const disks = [disk(), disk({ name: 'data', base: undefined })];
+    const disks = [disk(), disk({ name: 'data', device: 'vb1', base: undefined })];
     expect(() => asSecondary(parsed({ disks }))).toThrow('disks: data has no base');
   });
 

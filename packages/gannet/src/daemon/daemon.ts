@@ -10,6 +10,7 @@ import {
   plaintextKeys,
   type PrimaryConfig,
   type PrimaryStatus,
+  QEMU_TEXTS,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
@@ -17,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { busy } from './refusals.js';
@@ -30,6 +32,7 @@ import { SecondaryRole } from './secondary/secondary-role.js';
  */
 export class Daemon {
   readonly #history: History;
+  readonly #health = new HealthWatch();
   #credentials: Credentials | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
@@ -87,12 +90,16 @@ export class Daemon {
   }
 
   /**
-   * Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by
-   * itself.
+   * Takes over what can change while it runs: the checkpoint period, limits, who may fail over by
+   * itself; and reads certificates, keys and the web page's token again.
+   *
+   * @throws GannetError GANNET_CONFIG if something cannot be used: then nothing changes
    */
   async reload(config: Config): Promise<void> {
     const before = this.config;
+    const renewWeb = await this.#web?.renewal();
     await this.#credentials?.reload();
+    renewWeb?.();
     const needsRestart = await (await this.#role).reload(config);
     this.config = config;
     const changed = changedKeys(before, config).filter((key) => !needsRestart.includes(key));
@@ -111,7 +118,7 @@ export class Daemon {
     const status = (await this.#role).status();
     const { role, state, peer } = status;
     const vm = role === 'primary' ? status.primaryVm : status.secondaryVm;
-    return `${role} of ${this.config.vm}: ${state}; QEMU ${vm}; peer ${peer.pulse}`;
+    return `${role} of ${this.config.vm}: ${state}; QEMU ${QEMU_TEXTS[vm]}; peer ${peer.pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */
@@ -128,7 +135,12 @@ export class Daemon {
   }
 
   get #context(): RoleContext {
-    return { log: this.log, history: this.#history, credentials: this.#credentials };
+    return {
+      log: this.log,
+      history: this.#history,
+      health: this.#health,
+      credentials: this.#credentials,
+    };
   }
 
   async #play(role: Role['name']): Promise<Role> {

@@ -8,6 +8,7 @@ import {
 } from '@gannet/contract';
 import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
+import type { HealthWatch } from './health-watch.js';
 import type { History } from './history.js';
 
 /** Answered by the daemon, whatever its role is. `watch` is the socket's own (RpcConnections). */
@@ -22,6 +23,7 @@ export type RoleMethods<R extends 'primary' | 'secondary'> = MethodHandlers<
 export interface RoleContext {
   readonly log: Logger;
   readonly history: History;
+  readonly health: HealthWatch;
   /** Of every address with TLS. */
   readonly credentials?: Credentials | undefined;
 }

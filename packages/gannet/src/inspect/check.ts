@@ -26,6 +26,7 @@ import {
   type HostFinding,
   memoryFindings,
   reachFindings,
+  timingFindings,
 } from './host-findings.js';
 import { addressText, linksOf } from './disk-links.js';
 import { inspectDirectly, type SideReport } from './side-report.js';
@@ -51,10 +52,10 @@ export interface CheckResult {
 export async function check(config: Config, askPeer: AskPeer): Promise<CheckResult> {
   const own = await askOwn(config);
   if (own.role === 'secondary') {
-    return { findings: judgeSecondary(own), secondary: own };
+    return { findings: [...judgeSecondary(own), ...timingFindings(config)], secondary: own };
   }
   let secondary: SideReport | undefined;
-  const findings: AnyFinding[] = [];
+  const findings: AnyFinding[] = timingFindings(config);
   try {
     const { control } = config;
     const primary = asPrimary(config);

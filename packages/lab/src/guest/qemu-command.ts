@@ -19,6 +19,8 @@ export interface LabMachine {
   /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number;
   readonly extraArgs?: readonly string[];
+  /** Added to the kernel's command line. */
+  readonly kernelArgs?: readonly string[] | undefined;
   /** An I/O thread for each disk. Default false. */
   readonly iothreads?: boolean;
   /** A network card, and a guest that uses it (findNetworkGuest). */
@@ -122,12 +124,15 @@ function deviceArgs({ iothreads = false }: LabMachine, index: number, drive: str
 
 function command(machine: LabMachine, disks: number, diskArgs: readonly string[]): QemuCommand {
   const { guest, accel = 'tcg', memoryMb = 128, thinkUs = 0, extraArgs = [] } = machine;
+  const { kernelArgs = [] } = machine;
   const names = Array.from({ length: disks }, (_, index) => guestDiskName(index));
   const regions = machine.regions ?? defaultRegions(names);
   const append = [
-    'console=ttyS0 quiet panic=-1',
+    // On a busy host the kernel may count no ticks of the timer while it checks it, and panic.
+    'console=ttyS0 quiet panic=-1 no_timer_check',
     `gannet.oracles=${formatRegions(regions)}`,
     `gannet.think_us=${thinkUs}`,
+    ...kernelArgs,
     ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),
   ];
   const args = [

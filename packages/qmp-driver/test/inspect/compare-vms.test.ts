@@ -93,8 +93,24 @@ const CASES: readonly Case[] = [
   {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
-    finds: ['error disk-not-found vdz', 'error disk-not-found vdz'],
+    finds: ['error disk-not-found vdz', 'error drive-not-covered vb0', 'error disk-not-found vdz'],
     says: 'on the secondary: no disk "vdz"; QEMU has vb0 (node quorum0)',
+  },
+  {
+    what: 'a disk that nobody protects',
+    primary: { disks: [diskReport(), scratch({})] },
+    finds: ['error drive-not-covered vb1'],
+    says: 'vb1 (node scratch) is written, and it is not protected',
+  },
+  {
+    what: 'one that is only read',
+    primary: { disks: [diskReport(), scratch({ readOnly: true })] },
+    finds: ['warning drive-not-covered vb1'],
+  },
+  {
+    what: 'a medium in a drive',
+    primary: { disks: [diskReport(), scratch({ removable: true })] },
+    finds: ['warning drive-not-covered vb1'],
   },
   {
     what: 'a disk under two names',
@@ -325,6 +341,12 @@ const CASES: readonly Case[] = [
     finds: [],
   },
 ];
+
+/** A second disk, without a quorum. */
+function scratch(over: { readonly readOnly?: true; readonly removable?: true }) {
+  const names = { device: 'vb1', names: ['vb1', 'scratch'], topNode: 'scratch', format: 'raw' };
+  return { ...omitQuorum(), ...names, ...over };
+}
 
 function omitQuorum() {
   return omit(diskReport(), 'quorum');

@@ -29,6 +29,14 @@ export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
   return { error: { class: errorClass, desc } };
 }
 
+function filenameOf({ filename, driver, server, export: name }: Args): string | undefined {
+  if (driver !== 'nbd') return filename as string | undefined;
+  const { path = '', host = '', port = '' } = server as Readonly<Record<string, string>>;
+  return path === ''
+    ? `nbd://${host}:${port}/${String(name)}`
+    : `nbd+unix:///${String(name)}?socket=${path}`;
+}
+
 /** What BLOCK_JOB_ERROR tells of a job that stops on an error of its target. */
 function stoppedBy(device: string): object {
   return { device, operation: 'write', action: 'stop' };
@@ -149,7 +157,7 @@ export class FakeVm {
     const name = typeof given === 'string' ? given : `#block${this.#nextFilter++}`;
     this.#node(name, String(options['driver']));
     const made = this.nodes.get(name);
-    const filename = options['filename'] as string | undefined;
+    const filename = filenameOf(options);
     if (made) this.nodes.set(name, { ...made, filename });
     return name;
   }
@@ -211,7 +219,7 @@ export class FakeVm {
       const below = own ?? (typeof args['file'] === 'string' ? args['file'] : undefined);
       this.#node(name, String(args['driver']), below === undefined ? [] : [['file', below]]);
       const made = this.nodes.get(name);
-      const filename = args['filename'] as string | undefined;
+      const filename = filenameOf(args);
       if (made && own !== undefined) this.nodes.set(name, { ...made, own: new Set([own]) });
       else if (made) this.nodes.set(name, { ...made, filename });
       return DONE;

@@ -13,7 +13,6 @@ import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
-import { expectLinkable } from './preflight.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
 
@@ -169,8 +168,17 @@ export class ProtectRun {
   }
 }
 
+/** @throws GannetError GANNET_NOT_READY with all that is in the way */
+async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[]): Promise<void> {
+  const findings = await driver.preflight(links);
+  const bad = findings.filter(({ severity }) => severity === 'error');
+  if (bad.length === 0) return;
+  const message = bad.map((finding) => finding.message).join('; ');
+  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+}
+
 function lost(reason: string): GannetError {
-  const remedy = 'See the link between the hosts and the secondary, then protect again.';
+  const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
 }
 

@@ -11,13 +11,12 @@ import {
 } from '@gannet/checkpointer';
 import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
-import { Replica, type ReplicaEvent } from '@gannet/replicator';
+import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
 import { cardsOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
-  basesOf,
   type Config,
   GannetError,
   hasTakenOver,
@@ -28,7 +27,7 @@ import {
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
-import { refuseForeignJournal } from './journal-guard.js';
+import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
@@ -37,12 +36,12 @@ import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
+import { SEED_AGAIN } from './failover-policy.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
   failoverPolicy,
   pairView,
-  SEED_AGAIN,
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
@@ -84,6 +83,7 @@ export class SecondaryRole implements Role {
     private config: SecondaryConfig,
     private readonly context: RoleContext,
     private readonly replica: Replica,
+    private readonly journalLock: JournalLock,
   ) {
     this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     this.#failover = new FailoverController({
@@ -132,23 +132,8 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    await refuseForeignJournal(config);
-    const { memory, journal, overwrite } = config.secondary;
-    const replica = await Replica.open({
-      vm: config.vm,
-      disks: basesOf(config),
-      lockBases: true,
-      journalPath: journal,
-      overwrite,
-      memory: {
-        ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
-        ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
-        onFull: memory?.onFull,
-        spillDirectory: memory?.spillDirectory,
-        spillBytes: memory?.spillLimit,
-      },
-    });
-    const role = new SecondaryRole(config, context, replica);
+    const { replica, lock } = await openReplica(config);
+    const role = new SecondaryRole(config, context, replica, lock);
     try {
       await role.#listen();
     } catch (error) {
@@ -159,13 +144,13 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    return {
+    return this.context.health.judge({
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       waiting: this.#waiting.view,
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   reload(config: Config): Promise<readonly string[]> {
@@ -204,6 +189,7 @@ export class SecondaryRole implements Role {
     await this.#nbd.close();
     if (!this.#isReleased) await this.#vm.close();
     await this.replica.close();
+    await this.journalLock.release();
   }
 
   /**
@@ -237,14 +223,12 @@ export class SecondaryRole implements Role {
     if (nbd.type === 'unix' && nbd.path !== svm) {
       await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
     } else if (nbd.type === 'inet') {
-      const { host, port } = nbd;
-      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+      const { host, port, tls } = nbd;
+      await this.#nbd.listen({ host, port, ...(tls ? { tls: this.#tls } : {}) });
     }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
-        ...this.config.peer,
-        vm: this.config.vm,
-        role: 'secondary',
+        ...{ ...this.config.peer, vm: this.config.vm, role: 'secondary' },
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
@@ -254,9 +238,8 @@ export class SecondaryRole implements Role {
         credentials: this.context.credentials,
       });
     }
-    this.context.history.add('listening', {
-      exports: this.replica.exports.map(({ name }) => name),
-    });
+    const exports = this.replica.exports.map(({ name }) => name);
+    this.context.history.add('listening', { exports });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -351,6 +334,7 @@ export class SecondaryRole implements Role {
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
     if (isAlone && this.replica.epoch > 0) this.#outdated();
+    if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -374,6 +358,13 @@ export class SecondaryRole implements Role {
     this.replica.outdate('the primary runs on without this replica');
   }
 
+  /** The VM was ended on purpose: its twin here must not go on. */
+  #end(): void {
+    if (hasTakenOver(this.replica.state)) return;
+    this.replica.outdate('the VM was ended on purpose, on the primary host');
+    this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
+  }
+
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
     if (this.config.secondary.source !== 'external') {
       throw new GannetError(
@@ -392,7 +383,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed it again.');
+      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
     }
     return this.status();
   }

@@ -11,6 +11,7 @@ import {
   type PrimaryConfig,
 } from '@gannet/contract';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
+import { HealthWatch } from '../../../src/daemon/health-watch.js';
 import { History } from '../../../src/daemon/history.js';
 import type { Logger } from '../../../src/daemon/log.js';
 import { PeerLink } from '../../../src/daemon/peer/peer-link.js';
@@ -98,7 +99,7 @@ primary:
     const history = new History(log, (event) => pair.events.push(event));
     pair.role = PrimaryRole.start(
       config,
-      { log, history },
+      { log, history, health: new HealthWatch() },
       isSurvivor ? await ready(config) : undefined,
     );
     undo.push(() => pair.role.close());
