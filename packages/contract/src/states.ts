@@ -13,6 +13,10 @@ export const PRIMARY_STATES = [
   'protected',
   /** It runs on without its secondary. */
   'alone',
+  /** Its disk or its guest has failed: the guest is stopped, and the secondary is to take over. */
+  'yielding',
+  /** The guest was ended on purpose: nobody takes over. */
+  'ended',
   /** The secondary has taken over: this copy is stopped. */
   'superseded',
 ] as const;
@@ -56,6 +60,22 @@ export type PeerPulse = (typeof PULSES)[number];
 export const REPLICA_LINKS = ['none', 'whole', 'lost'] as const;
 export type ReplicaLink = (typeof REPLICA_LINKS)[number];
 
+/**
+ * What an I/O error of the primary's own disk did. `lacks-write`: only the replica has what was
+ * written; `stopped`: QEMU has stopped the guest; `reported`: the guest was told; `read-elsewhere`:
+ * the replica answered.
+ */
+export const DISK_EFFECTS = ['lacks-write', 'stopped', 'reported', 'read-elsewhere'] as const;
+export type DiskEffect = (typeof DISK_EFFECTS)[number];
+
+/** In words that follow the error. */
+export const DISK_EFFECT_TEXTS: Readonly<Record<DiskEffect, string>> = {
+  'lacks-write': '; the replica has the data',
+  stopped: '; QEMU stopped the guest',
+  reported: '; the guest was told',
+  'read-elsewhere': '; the replica answered',
+};
+
 /** What asked for a checkpoint. `output`: the guests sent different packets. */
 export const CHECKPOINT_CAUSES = ['period', 'demand', 'memory', 'output'] as const;
 export type CheckpointCause = (typeof CHECKPOINT_CAUSES)[number];
@@ -85,6 +105,7 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
+  yielding: "the primary's daemon has stopped its guest and asks for the takeover",
   fence: 'the fence command stopped the primary',
   operator: 'an operator used --force',
   done: 'the secondary took over before',

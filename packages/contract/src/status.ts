@@ -78,6 +78,7 @@ export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
+  reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,

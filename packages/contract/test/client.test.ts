@@ -24,7 +24,7 @@ async function withoutRoot<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-test("a socket that belongs to another user's daemon: who may use it, and not that none runs", async () => {
+test("another user's socket: the error says who may use it, not that no daemon runs", async () => {
   const socket = path.join(dir, 'web.sock');
   const daemon = createServer();
   await new Promise<void>((resolve) => daemon.listen(socket, resolve));

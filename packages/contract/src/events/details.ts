@@ -7,6 +7,7 @@ import type { OneOf } from '../one-of.js';
 import { checkpointSchema, noticeSchema } from '../peer.js';
 import { failoverReportSchema } from '../reports.js';
 import {
+  DISK_EFFECTS,
   NO_STATES,
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -120,6 +121,25 @@ export const EVENT_DETAILS = {
       secondaryKnows: z.boolean().describe('whether the secondary confirmed it'),
     })
     .describe('The primary runs without its secondary.'),
+  'disk-failed': z
+    .object({
+      device: z.string(),
+      reason,
+      effect: z
+        .enum(DISK_EFFECTS)
+        .describe(
+          '`lacks-write`: only the replica has what was written; `stopped`: QEMU has stopped the ' +
+            'guest; `reported`: the guest was told; `read-elsewhere`: the replica answered',
+        ),
+    })
+    .describe("An I/O error of the primary's own disk."),
+  yielding: z
+    .object({ reason })
+    .describe('The primary stopped its guest and asks the secondary to take over.'),
+  'guest-ended': z
+    .object({ reason })
+    .describe('The protected guest was ended on purpose. Nobody takes over.'),
+  'guest-woken': z.object({}).describe('The protected guest suspended, and was woken.'),
   'second-copy-stopped': z
     .object({})
     .describe('The secondary has taken over, so the primary stopped its own guest.'),

@@ -77,6 +77,21 @@ export const SAMPLES: Samples = {
     { reason: 'the secondary has been silent for 2004 ms', secondaryKnows: false },
     { reason: OPERATOR_REASONS.detach, secondaryKnows: true },
   ],
+  'disk-failed': [
+    {
+      device: 'vb0',
+      reason: 'a write of vb0 failed on its own disk (node disk0): No space left on device',
+      effect: 'lacks-write',
+    },
+    {
+      device: 'vb0',
+      reason: 'a read of vb0 failed on its own disk (node disk0): Input/output error',
+      effect: 'read-elsewhere',
+    },
+  ],
+  yielding: [{ reason: 'the guest panicked' }],
+  'guest-ended': [{ reason: 'the guest shut itself down' }],
+  'guest-woken': [{}],
   'second-copy-stopped': [{}],
   fence: [
     { target: 'primary', succeeded: true, words: 'exit code 0' },

@@ -8,6 +8,7 @@ import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.
 import { formatBytes, formatMs } from '../format.js';
 import {
   type CheckpointCause,
+  DISK_EFFECT_TEXTS,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   isDown,
@@ -29,6 +30,7 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
 
 const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
   [FAILOVER_EVIDENCE.word]: 'proof',
+  [FAILOVER_EVIDENCE.yielding]: 'proof',
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
   [FAILOVER_EVIDENCE.done]: 'proof',
@@ -132,7 +134,10 @@ export const EVENTS: EventTable = {
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
-      return `If it was protected, run \`gannet failover ${vm}\` on the secondary host.`;
+      return (
+        'If it was protected and nobody ended it on purpose, ' +
+        `run \`gannet failover ${vm}\` on the secondary host.`
+      );
     },
   },
   peer: {
@@ -212,6 +217,40 @@ export const EVENTS: EventTable = {
         return { value: 1, labels: { reason: isAsked ? 'operator' : 'secondary-lost' } };
       },
     },
+  },
+  'disk-failed': {
+    roles: PRIMARY,
+    level: ({ effect }) => (effect === 'read-elsewhere' ? 'warn' : 'error'),
+    text: ({ reason, effect }) =>
+      `this host's own disk failed: ${reason}${DISK_EFFECT_TEXTS[effect]}`,
+    remedy: ({ device }) => `Check the storage of ${device} on this host.`,
+    metrics: {
+      gannet_own_disk_errors_total: ({ effect }) => ({ value: 1, labels: { effect } }),
+    },
+  },
+  yielding: {
+    roles: PRIMARY,
+    level: 'error',
+    text: ({ reason }) => `the guest is stopped, so that the secondary takes over: ${reason}`,
+    remedy: (_details, { vm }) =>
+      'With `failover: automatic` the secondary takes over by itself; otherwise run ' +
+      `\`gannet failover ${vm}\` on the secondary host. Do not continue the guest here.`,
+  },
+  'guest-ended': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: ({ reason }) =>
+      `the VM has ended on purpose (${reason}): the secondary does not take over`,
+    remedy: (_details, { vm }) =>
+      'To run it again, start its QEMU on this host. Then restart the daemon and QEMU of the ' +
+      `secondary, and run \`gannet protect ${vm}\` here.`,
+  },
+  'guest-woken': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: () => 'the guest suspended to memory; it was woken, because checkpoints would break it',
+    remedy: () =>
+      'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
   },
   'second-copy-stopped': {
     roles: PRIMARY,

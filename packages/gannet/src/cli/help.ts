@@ -33,6 +33,7 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
   events: [
     ['gannet events web', 'everything since the daemon started'],
     ['gannet events web --follow', 'and new events, until Ctrl-C'],
+    ['gannet events web --since 2h --level warn', 'what went wrong in the last two hours'],
     ['gannet events web --follow --json | jq -c "select(.kind == \\"commit\\")"', ''],
   ],
   page: [

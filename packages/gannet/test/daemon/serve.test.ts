@@ -133,7 +133,7 @@ describe('a service', () => {
     const service = daemon({ NOTIFY_SOCKET: path.join(dir, 'nobody.sock') });
     let log = '';
     service.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
-    await until(() => log.includes("cannot send the state of this service to systemd"));
+    await until(() => log.includes('cannot send the state of this service to systemd'));
   });
 
   test('goes on after systemd-notify has failed', async () => {

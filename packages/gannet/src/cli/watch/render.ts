@@ -1,9 +1,11 @@
 /** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
 import type { Status } from '@gannet/contract';
+import type { Fold } from './event-filter.js';
 import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
 import {
   formatAge,
   formatBytes,
+  formatMoment,
   formatMs,
   formatPercent,
   formatTime,
@@ -74,11 +76,27 @@ export function renderWatch(
   return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
 }
 
-/** Time, mark and text; the remedy on a line of its own. */
-export function renderEvent(event: DaemonEvent, vm: string): string[] {
+/**
+ * Time, mark and text; the remedy on a line of its own.
+ *
+ * @param nowMs an event of another day has its date
+ */
+export function renderEvent(event: DaemonEvent, vm: string, nowMs?: number): string[] {
   const { level, text, remedy } = describeEvent(event, vm);
-  const line = `${formatTime(event.at)} ${EVENT_MARKS[level]} ${text}`;
+  const line = `${formatMoment(event.at, nowMs)} ${EVENT_MARKS[level]} ${text}`;
   return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
+}
+
+/** What comes with every checkpoint, in one line. */
+export function renderFold({ first, last, events }: Fold): string {
+  const epochs = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
+  const [from, to] = epochs;
+  const which = from === undefined || to === undefined ? '' : `, epochs ${from} to ${to}`;
+  const until = formatTime(last.at);
+  const now = Date.now();
+  return plain(
+    `${formatMoment(first.at, now)} .  until ${until}: ${events} events of checkpoints${which}`,
+  );
 }
 
 /** The state in one line, for output that is not a terminal. */

@@ -55,6 +55,13 @@ export const METRICS = [
     'Checkpoints, by cause: `period`, `demand`, `memory`, `output` (the packets differed)',
   ],
   [
+    'gannet_own_disk_errors_total',
+    'counter',
+    ['effect'],
+    'primary',
+    "I/O errors of the primary's own disks, by what they did to its guest",
+  ],
+  [
     'gannet_gate_closed_seconds',
     'histogram',
     [],

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import {
   CHECKPOINT_CAUSES,
+  DISK_EFFECTS,
   type DaemonEvent,
   GUEST_PLACES,
   PRIMARY_STATES,
@@ -96,8 +97,10 @@ export class Metrics {
     start('gannet_link_lost_total', 'link', LINKS[role]);
     start('gannet_failover_total', 'reason', REASONS[role]);
     this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
-    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
-    else {
+    if (role === 'primary') {
+      start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
+      start('gannet_own_disk_errors_total', 'effect', DISK_EFFECTS);
+    } else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])
         this.#count(`gannet_${what}_pages_total`, role, {}, 0);

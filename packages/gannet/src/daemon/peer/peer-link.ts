@@ -2,9 +2,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSslReason } from '@gannet/nbd';
+import { openSslReason, type UnixSocketPath } from '@gannet/nbd';
 import { WebSocket, WebSocketServer } from 'ws';
 import {
   type Address,
@@ -18,6 +17,7 @@ import {
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
+import { claimSocket, type SocketClaim } from '../claim-socket.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
@@ -52,6 +52,14 @@ const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
 const CHECKS_PER_LIMIT = 10;
 
+const CLAIM: SocketClaim = {
+  key: 'secondary.peer',
+  inUse: (path) => [
+    `the peer link cannot listen on ${path}: another server answers there`,
+    'Set `secondary.peer` to a path that nothing else uses, or end that process.',
+  ],
+};
+
 /**
  * One end of the link between two daemons. The secondary listens; the primary connects, and
  * connects again whenever the connection has ended.
@@ -64,6 +72,7 @@ export class PeerLink {
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
+  #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
   #nextNumber = 1;
@@ -177,6 +186,7 @@ export class PeerLink {
     this.#pending.close();
     const server = this.#server;
     if (!server) return;
+    await this.#path?.withdraw();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
     await closed;
@@ -193,25 +203,19 @@ export class PeerLink {
     });
     sockets.on('error', () => undefined);
     sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
-    if (address.type === 'unix') await rm(address.path, { force: true });
-    const umask = process.umask(0o177);
+    if (address.type === 'unix') {
+      this.#path = await claimSocket(http, address.path, CLAIM);
+      return;
+    }
     try {
       await new Promise<void>((resolve, reject) => {
         http.once('error', reject);
-        if (address.type === 'unix') http.listen(address.path, resolve);
-        else http.listen(address.port, address.host, resolve);
+        http.listen(address.port, address.host, resolve);
       });
     } catch (cause) {
-      const why = (cause as Error).message;
-      throw new GannetError(
-        'GANNET_CONFIG',
-        `the peer link cannot listen: ${why}`,
-        'Set `secondary.peer` to an address or path that this host can listen on.',
-        'failed',
-        { cause },
-      );
-    } finally {
-      process.umask(umask);
+      const message = `the peer link cannot listen: ${(cause as Error).message}`;
+      const remedy = 'Set `secondary.peer` to an address or path that this host can listen on.';
+      throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }
 

@@ -1,6 +1,8 @@
-import { type DiskLink, leftovers, type PrimaryDriver } from '@gannet/qmp-driver';
+import { type DiskLink, linkedInQemu, type PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
+import { GannetError } from '@gannet/contract';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
 
 /**
  * What a daemon finds in a QEMU: COLO that runs, COLO that has failed and waits for a failover, or
@@ -9,9 +11,10 @@ import type { History } from '../history.js';
 export type Found = 'protected' | 'broken' | 'idle';
 
 /**
- * A daemon before this one may have protected this QEMU. A protection that runs is adopted. Where
- * no COLO runs, leftovers of one are rolled back, or each write of the guest would keep waiting for
- * a copy that nobody watches.
+ * A daemon before this one may have protected this QEMU. A protection that runs is adopted, with
+ * the disks and names that it has in QEMU: the configuration may have changed since. Where no COLO
+ * runs, leftovers of one are rolled back, or each write of the guest would keep waiting for a copy
+ * that nobody watches.
  *
  * @throws DriverError, QmpError: QEMU could not be asked, and it is not known what it does
  */
@@ -22,15 +25,40 @@ export async function adoptOrRollBack(
   history: Pick<History, 'add'>,
 ): Promise<Found> {
   const { mode, reason } = await qmp.execute('query-colo-status');
+  const linked = await linkedInQemu(qmp, links);
+  const disks = linked.map(({ disk }) => disk);
   if (mode === 'primary') {
-    await driver.adopt(links);
+    await driver.adopt(disks);
+    const changed = changesSince(disks, links);
+    if (changed.length > 0) reportTrouble(history, otherDisks(changed));
     return reason === 'error' ? 'broken' : 'protected';
   }
-  const names = await leftovers(qmp, links);
-  if (names.length > 0) {
-    await driver.adopt(links);
+  if (linked.length > 0) {
+    await driver.adopt(disks);
     await driver.rollback();
+    const names = linked.flatMap((one) => one.names);
     history.add('taken-back', { reason: 'an earlier daemon ended while it protected', names });
   }
   return 'idle';
+}
+
+/** How the configuration differs from what is protected. */
+function changesSince(disks: readonly DiskLink[], links: readonly DiskLink[]): string[] {
+  const others = disks.flatMap(({ device, id, link }) => {
+    const now = links.find((one) => one.device === device);
+    if (now?.id === id && now.link === link) return [];
+    const is = `${device} is protected as ${id}, link ${link}`;
+    return now ? `${is}, not as ${now.id}, link ${now.link}` : `${is}, and not configured`;
+  });
+  const missing = links.filter(({ device }) => disks.every((disk) => disk.device !== device));
+  return [...others, ...missing.map(({ device }) => `${device} is not protected`)];
+}
+
+function otherDisks(changes: readonly string[]): GannetError {
+  return new GannetError(
+    'GANNET_CONFIG',
+    `the disks have changed since the VM was protected: ${changes.join('; ')}`,
+    'The protection goes on as it is. To use the new configuration, run `gannet detach` on the ' +
+      "primary host, restart the secondary's daemon and QEMU, and protect again.",
+  );
 }

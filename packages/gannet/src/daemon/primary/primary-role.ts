@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf } from '../../inspect/disk-links.js';
+import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
 import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
@@ -27,6 +27,7 @@ import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
+import { GuestFate } from './guest-fate.js';
 import { LetGo } from './let-go.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
 import {
@@ -71,14 +72,12 @@ export class PrimaryRole implements Role {
   readonly #copyGuard: SecondCopyGuard;
   readonly #checkpoints: PrimaryCheckpoints;
   readonly #letGo: LetGo;
+  readonly #fate: GuestFate;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
-  /** The last attempt to find out what its QEMU does. */
   #attaching: Promise<void> | undefined;
-  /** Under way in the state `protecting`. */
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
-  /** The replica that protects this VM. */
   #replica: string | undefined;
   #isClosing = false;
 
@@ -89,11 +88,12 @@ export class PrimaryRole implements Role {
   ) {
     this.#links = linksOf(config);
     this.#rejected = new RejectedConnections(context.history);
-    this.#tls = new LinkTls(vm, context.credentials, this.#links);
+    this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.
       if (state === 'hung') this.#lose('the primary VM hangs');
+      if (state === 'lost') this.#fate.hasEnded();
       this.#link.beatNow();
     });
     this.#link = PeerLink.dial(config.primary.peer, {
@@ -110,17 +110,14 @@ export class PrimaryRole implements Role {
     });
     this.#outdated = new OutdatedNotice(this.#link);
     this.#checkpoints = new PrimaryCheckpoints({
-      history: context.history,
-      config: () => this.config,
-      link: () => this.#link,
-      driver: () => this.#driver,
+      ...{ history: context.history, config: () => this.config },
+      ...{ link: () => this.#link, driver: () => this.#driver },
       isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
     this.#letGo = new LetGo({
-      history: context.history,
-      config: () => this.config,
+      ...{ history: context.history, config: () => this.config },
       liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
       tell: () => this.#outdated.tell(this.#replica, this.config.peer.lowMs),
       runAlone: async () => {
@@ -129,6 +126,15 @@ export class PrimaryRole implements Role {
       },
       unreachable: () => this.vm.refusal(this.config.vm),
       step: (event) => void this.#step(event),
+    });
+    this.#fate = new GuestFate({
+      ...{ history: context.history, config: () => this.config },
+      ...{ driver: () => this.#driver, state: () => this.#state },
+      step: (event) => void this.#step(event),
+      cancelProtect: (error) => this.#protecting?.run.cancel(error),
+      idle: () => this.#idle(),
+      tellOutdated: () => this.#outdated.tell(this.#replica, 0),
+      onTrouble: (error) => this.#trouble(error),
     });
     this.#copyGuard = new SecondCopyGuard({
       ...{ history: context.history, qmp: () => this.vm.qmp, ...this.#freeing },
@@ -204,13 +210,8 @@ export class PrimaryRole implements Role {
     this.#step({ kind: 'protect' });
     this.#outdated.forget();
     const run = new ProtectRun({
-      driver,
-      links: this.#links,
-      link: this.#link,
-      tls: this.#tls,
-      history: this.context.history,
-      progress,
-      bytesPerSec,
+      ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
+      ...{ history: this.context.history, progress, bytesPerSec },
       config: () => this.config,
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
@@ -264,31 +265,25 @@ export class PrimaryRole implements Role {
       await this.#protecting.ended;
       return this.status();
     }
+    this.#fate.expectForce(force);
     this.#expectProtected('detach');
-    await this.#letGo.ask({
-      to: 'unprotected',
-      reason: OPERATOR_REASONS.detach,
-      force,
-      mustTell: true,
-    });
+    const { detach: reason } = OPERATOR_REASONS;
+    await this.#letGo.ask({ to: 'unprotected', reason, force, mustTell: true });
     return this.status();
   }
 
-  /** The operator says that the secondary is gone: end the protection and run on. */
+  /** The secondary is gone: end the protection and run on. */
   async runOn(force: boolean): Promise<PrimaryStatus> {
     const { vm } = this.config;
     if (this.#is('protecting')) throw refusals.busy(vm, this.#shown);
     if (this.#is('alone')) return this.status();
     if (this.#is('superseded')) throw refusals.secondCopy(vm);
     if (this.#is('unattached')) throw this.vm.refusal(vm);
+    this.#fate.expectForce(force);
     this.#expectProtected('let go of');
     if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
-    await this.#letGo.ask({
-      to: 'alone',
-      reason: OPERATOR_REASONS.failover,
-      force,
-      mustTell: false,
-    });
+    const { failover: reason } = OPERATOR_REASONS;
+    await this.#letGo.ask({ to: 'alone', reason, force, mustTell: false });
     return this.status();
   }
 
@@ -307,14 +302,14 @@ export class PrimaryRole implements Role {
 
   /** @returns whether it was not refused */
   #step(event: PrimaryRoleEvent): boolean {
-    const next = nextPrimaryState(this.#state, event);
+    const before = this.#state;
+    const next = nextPrimaryState(before, event);
     if (next === 'refused') return false;
-    const hasChanged = next.phase !== this.#state.phase;
     this.#state = next;
-    if (!hasChanged) return true;
+    if (next !== before) this.#link.beatNow();
+    if (next.phase === before.phase) return true;
     if (next.phase === 'protected') this.#checkpoints.expectNext();
     else this.#checkpoints.stop();
-    this.#link.beatNow();
     return true;
   }
 
@@ -341,13 +336,17 @@ export class PrimaryRole implements Role {
     return { patienceMs: lowMs, cut: async () => this.#driver?.cutLinks(lowMs) };
   }
 
+  async #idle(): Promise<void> {
+    await Promise.all([this.#protecting?.ended, this.#letGo.idle()]);
+  }
+
   async #attach(qmp: QmpClient): Promise<void> {
     // What was done to the QEMU before this one has failed, and rolls itself back.
-    await this.#protecting?.ended;
-    await this.#letGo.idle();
+    await this.#idle();
     const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
     const driver = new PrimaryDriver(qmp, {
       onLinkFailure: ({ message }) => this.#lose(message),
+      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
       network: cardsOf(this.config, 'primary'),
     });
     const found = await adoptOrRollBack(qmp, driver, this.#links, this.context.history);
@@ -361,6 +360,7 @@ export class PrimaryRole implements Role {
     if (isProtected) {
       this.#checkpoints.expectNext();
       this.context.history.add('protected', { found: 'running' });
+      await this.#fate.found(qmp, found === 'broken');
       if (found === 'broken') this.#lose('COLO had ended before this daemon came');
     } else if (isAnother) {
       // It runs with the primary's disk: the replica of before must not take over any more.
@@ -374,6 +374,7 @@ export class PrimaryRole implements Role {
     if (this.#qmp === qmp) return;
     this.#qmp = qmp;
     this.#checkpoints.attend(qmp);
+    this.#fate.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
@@ -395,14 +396,14 @@ export class PrimaryRole implements Role {
   #inspect(): Promise<SideReport> {
     const { state } = this.vm;
     const qmp = state === 'ready' ? this.vm.qmp : undefined;
-    const view = { state: this.#shown, hostname: hostname(), qmp, trouble: `it is ${state}` };
-    return inspectPrimary(this.config, view);
+    const trouble = `it is ${state}`;
+    return inspectPrimary(this.config, { state: this.#shown, hostname: hostname(), qmp, trouble });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse === 'lost')
-      this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    if (pulse !== 'lost') return;
+    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
@@ -434,7 +435,7 @@ export class PrimaryRole implements Role {
   }
 
   #expectProtected(what: string): void {
-    if (this.#is('protected', 'letting-go')) return;
+    if (this.#is('protected', 'letting-go', 'yielding')) return;
     throw refusals.notProtected(this.config.vm, this.#shown, what);
   }
 

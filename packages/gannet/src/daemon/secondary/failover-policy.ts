@@ -1,13 +1,24 @@
 /** Who may take over, and when: pure functions of what is known of the pair. */
-import { FAILOVER_EVIDENCE, GannetError, hasTakenOver, type PeerStatus } from '@gannet/contract';
+import {
+  FAILOVER_EVIDENCE,
+  GannetError,
+  hasTakenOver,
+  type PeerStatus,
+  type SecondaryState,
+} from '@gannet/contract';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import type { Evidence } from './failover-state.js';
+
+/** The remedy for a replica that has diverged. */
+export const SEED_AGAIN =
+  'Restart this daemon, then its QEMU with -incoming. ' +
+  'Then run `gannet protect` on the primary host.';
 
 /** All that a secondary knows of the pair, at one moment. */
 export interface PairView {
   readonly vm: string;
   readonly replica: {
-    readonly state: 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
+    readonly state: SecondaryState;
     readonly reason: string;
     /** Why writes of the primary may be missing since the last commit. */
     readonly loss: string | undefined;
@@ -49,7 +60,7 @@ export function unfitness(view: PairView): GannetError | undefined {
   if (replica.state !== 'protected') {
     return refusal(
       `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-      replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
+      replica.state === 'diverged' ? SEED_AGAIN : 'Wait until it is protected.',
     );
   }
   if (doubt !== undefined) {
@@ -62,16 +73,18 @@ export function unfitness(view: PairView): GannetError | undefined {
   const what = ownVm === 'lost' ? 'has ended' : `is ${ownVm}`;
   const remedy =
     ownVm === 'hung'
-      ? 'See what its process waits for, then try again.'
+      ? 'Check what the QEMU process waits for, then try again.'
       : 'Start the secondary again: its daemon first, then its QEMU with -incoming.';
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
-/** What proves already that the primary is dead. */
+/** What proves already that the primary's guest does not run. */
 export function evidenceIn({ replica, peer }: PairView): Evidence | undefined {
   if (hasTakenOver(replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
   const { liveness, status } = peer;
-  if (liveness !== 'up' || status?.vm !== 'lost' || status.state !== 'protected') return undefined;
+  if (liveness !== 'up' || status === undefined) return undefined;
+  if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
+  if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
 }
 
@@ -85,7 +98,7 @@ export function mayFence(view: PairView, { hasFence }: FailoverPolicy): boolean 
 export function notProven(vm: string): GannetError {
   return refusal(
     `nothing proves that the primary of ${vm} is dead`,
-    'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
+    'Two running copies destroy each other: make sure that its QEMU has ended, then add --force.',
   );
 }
 

@@ -3,7 +3,7 @@ import type { FailoverEvidence, FailoverReport } from '@gannet/contract';
 /**
  * Why the primary is known to be dead. Silence is none of these.
  *
- * - `word`: the primary's own daemon says that its QEMU has ended
+ * - `word`: the primary's own daemon says that its QEMU has ended, or that its guest is stopped
  * - `fence`: the fence command has exited with 0
  * - `operator`: somebody said `--force`
  * - `done`: QEMU has taken over already

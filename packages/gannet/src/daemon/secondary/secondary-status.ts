@@ -9,12 +9,9 @@ import {
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
-import { type FailoverPolicy, type PairView, unfitness } from './failover-policy.js';
+import { type FailoverPolicy, type PairView, SEED_AGAIN, unfitness } from './failover-policy.js';
 import type { RequestTally } from './request-tally.js';
 import type { SecondaryFacts } from './secondary-facts.js';
-
-export const SEED_AGAIN =
-  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
 
 export interface SecondarySides {
   readonly replica: Replica;

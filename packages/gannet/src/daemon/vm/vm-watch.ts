@@ -87,7 +87,7 @@ export class VmWatch {
   refusal(vm: string): GannetError {
     if (this.#state === 'hung') {
       const why = this.#trouble ?? `no answer to query-status for ${this.silenceMs} ms`;
-      const remedy = 'See what its process waits for; try again once it answers.';
+      const remedy = 'Check what the QEMU process waits for. Try again once it responds.';
       return new GannetError(
         'GANNET_TIMEOUT',
         `the QEMU of ${vm} hangs: ${why}`,

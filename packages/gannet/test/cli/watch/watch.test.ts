@@ -281,6 +281,23 @@ describe('a daemon that is watched', () => {
     ]);
   });
 
+  test('has its checkpoints counted, unless each is asked for', async () => {
+    const at = (epoch: number): DaemonEvent => event('commit', { ...COMMIT, epoch });
+    events = [at(7), at(8), at(9), event('reloaded', { changed: ['k'] })];
+    const printed = async (more: object): Promise<string[]> => {
+      let text = '';
+      const write = (part: string): void => void (text += part);
+      await printEvents({ ...common(), json: false, follow: false, write, ...more });
+      return text.trimEnd().split('\n');
+    };
+    const folded = await printed({});
+    expect(folded).toHaveLength(2);
+    expect(folded[0]).toMatch(/^2026-01-01 .*: 3 events of checkpoints, epochs 7 to 9$/);
+    expect(await printed({ hasCheckpoints: true })).toHaveLength(4);
+    expect(await printed({ filter: { kinds: ['commit'] } })).toHaveLength(3);
+    expect(await printed({ filter: { level: 'info' } })).toHaveLength(1);
+  });
+
   test('that goes ends what follows its events, with an error', async () => {
     const printing = printEvents({
       ...common(),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PrimaryDriver } from '@gannet/qmp-driver';
+import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
@@ -13,7 +13,8 @@ const NAMES: Record<Stage, string> = {
   finishSeed: 'finish',
 };
 
-function hangingAt(stage: Stage) {
+/** @param abort what the stage fails with; default: an error of its own */
+function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
   const called: string[] = [];
   let reached: () => void = () => undefined;
   const isThere = new Promise<void>((resolve) => (reached = resolve));
@@ -24,7 +25,7 @@ function hangingAt(stage: Stage) {
     if (name !== stage) return;
     reached();
     await isCut;
-    throw new Error(`${name} lost its link`);
+    throw abort ?? new Error(`${name} lost its link`);
   };
   const driver = {
     preflight: () => Promise.resolve([]),
@@ -49,7 +50,7 @@ function hangingAt(stage: Stage) {
   let state = 'seeding';
   const peer = {
     get status() {
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole', trouble };
     },
     silentMs: 0,
   };
@@ -63,7 +64,12 @@ function hangingAt(stage: Stage) {
     bytesPerSec: undefined,
     config: () =>
       ({
-        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        primary: {
+          stageTimeoutMs: 3_600_000,
+          seedTimeoutMs: 3_600_000,
+          peer: {},
+          migrate: 'unix:/m',
+        },
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
@@ -90,6 +96,17 @@ describe('a secondary that is lost while it is being protected', () => {
       expect(called.slice(-2)).toEqual(['cutLinks', 'rollback']);
     },
   );
+
+  test('is told with why it was lost and with what it says itself, not as an abort', async () => {
+    const aborted = new WaitError('DRIVER_ABORTED', 'entering COLO was aborted', 'Start again.');
+    const { run, isThere } = hangingAt('startColo', aborted, 'its guest is stopped');
+    const running = run.run();
+    await isThere;
+    await run.lose('COLO has ended');
+    await expect(running).rejects.toMatchObject({
+      message: 'stage colo: COLO has ended; the secondary says: its guest is stopped',
+    });
+  });
 
   test('while the disks are copied is waited for: the links are cut, and made again', async () => {
     const { run, called, isThere } = hangingAt('seed');
