@@ -82,6 +82,16 @@ describe('a secondary', () => {
     expect(commands.lastIndexOf('migrate-set-capabilities')).toBeLessThan(listens);
   });
 
+  test('with a pre-shared key gives no name: QEMU refuses one of a server', async () => {
+    vm.incoming = 'defer';
+    const creds = { kind: 'psk', dir: '/etc/gannet/tls', username: 'gannet' } as const;
+    await secondary.prepare({ tls: { creds }, incoming: { uri: URI, hasTls: true } });
+    expect(vm.objects.get('gannet-tls-server')).toEqual({
+      ...{ 'qom-type': 'tls-creds-psk', endpoint: 'server', dir: '/etc/gannet/tls' },
+    });
+    expect(vm.migrationTls['tls-authz']).toBe('');
+  });
+
   test('that waits already, for an earlier process, goes on waiting', async () => {
     vm.incoming = 'started';
     await secondary.prepare({ incoming: { uri: URI, hasTls: false } });

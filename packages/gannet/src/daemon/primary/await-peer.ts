@@ -18,8 +18,8 @@ const LEAVE_IT =
   '`gannet reprotect` on its host, with this one as its new secondary.';
 
 const NOT_THE_PEER =
-  'Use one version of Gannet on both hosts, and set `primary.peer` to the address of the daemon ' +
-  'of this VM. For credentials, see docs/how-to/tls.md.';
+  'Use one version of Gannet on both hosts, let `primary.peer` lead to the daemon of this VM, ' +
+  'and see docs/how-to/tls.md for credentials.';
 
 export interface PeerWait {
   readonly link: PeerLink;
