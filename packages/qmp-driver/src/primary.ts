@@ -20,7 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
-import { ColoCapabilities } from './colo-capabilities.js';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -37,7 +37,7 @@ import {
 } from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
-import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -360,10 +360,10 @@ export class PrimaryDriver {
       await leaveNetwork(context, this.#options.network);
       this.#compared = [];
     });
-    await attempt(() => leaveColo(context));
-    await attempt(() => this.#capabilities.disable(context));
-    await attempt(() => clearMigrationTls(context));
-    await attempt(() => checkGuest(context));
+    const disable = this.#capabilities.disable.bind(this.#capabilities);
+    for (const run of [leaveColo, disable, clearMigrationTls, checkGuest]) {
+      await attempt(() => run(context));
+    }
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
@@ -448,7 +448,6 @@ export class PrimaryDriver {
   }
 
   #deviceList(): string {
-    const devices = this.disks.map(({ device }) => device);
-    return devices.length === 0 ? 'none' : devices.join(', ');
+    return this.disks.map(({ device }) => device).join(', ') || 'none';
   }
 }
