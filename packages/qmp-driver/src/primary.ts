@@ -255,8 +255,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
-    const context = this.#migration('asking for a checkpoint');
-    await checkpointNow(context);
+    await checkpointNow(this.#migration('asking for a checkpoint'));
   }
 
   /**
@@ -350,8 +349,7 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const connections = this.#connections();
-    await attempt(() => yankAll(this.#qmp, connections, this.#options.commandTimeoutMs));
+    await attempt(() => this.cutLinks(this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
@@ -360,10 +358,9 @@ export class PrimaryDriver {
       await leaveNetwork(context, this.#options.network);
       this.#compared = [];
     });
-    const disable = this.#capabilities.disable.bind(this.#capabilities);
-    for (const run of [leaveColo, disable, clearMigrationTls, checkGuest]) {
-      await attempt(() => run(context));
-    }
+    await attempt(() => leaveColo(context));
+    await attempt(() => this.#capabilities.disable(context));
+    for (const run of [clearMigrationTls, checkGuest]) await attempt(() => run(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
