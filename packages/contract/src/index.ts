@@ -21,3 +21,4 @@ export * from './remedies.js';
 export * from './reports.js';
 export * from './states.js';
 export * from './status.js';
+export * from './term.js';
