@@ -13,7 +13,9 @@ export const PRIMARY_STATES = [
   'protected',
   /** It runs on without its secondary. */
   'alone',
-  /** The secondary has taken over: this copy is stopped. */
+  /** Its QEMU is new, and the secondary may have taken over: the guest stands still. */
+  'held',
+  /** The secondary's copy is the newer one: the guest here is stopped. */
   'superseded',
 ] as const;
 export type PrimaryState = (typeof PRIMARY_STATES)[number];

@@ -16,6 +16,7 @@ import {
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
+import { termRecordSchema } from './term.js';
 
 export const STATUS_SCHEMA = 1;
 
@@ -27,6 +28,7 @@ const head = {
   vm: z.string(),
   host: z.string().describe('name of the host of this daemon'),
   heartbeatMs: z.number(),
+  record: termRecordSchema.describe('what is in the term file of this side'),
 };
 
 /** Connections that were turned away. */
@@ -139,7 +141,7 @@ export function isDegraded(
 ): boolean {
   const { state } = status;
   if (state === 'diverged' || state === 'alone') return true;
-  if (state === 'superseded' || state === 'unknown') return true;
+  if (state === 'superseded' || state === 'held' || state === 'unknown') return true;
   if (status.role === 'secondary') {
     const { baseTrouble = null, link = 'connected', secondaryVm } = status;
     if (baseTrouble !== null) return true;

@@ -195,6 +195,8 @@ export class LabPair {
     return {
       vm: VM,
       control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
+      // Of the host, whichever role it has: after a failover, the secondary's is the primary's.
+      termFile: this.#path(`host${this.#generation + (own ? 0 : 1)}.term.json`),
       qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
       disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
         if (own) return { name, device };

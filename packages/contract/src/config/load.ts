@@ -19,10 +19,7 @@ type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm'
   readonly journal: string;
 };
 /** A configuration file in which every path that it leaves out has its default. */
-export type Config = Omit<
-  ConfigFile,
-  'control' | 'termFile' | 'secondary' | 'network' | 'http'
-> & {
+export type Config = Omit<ConfigFile, 'control' | 'termFile' | 'secondary' | 'network' | 'http'> & {
   readonly control: string;
   readonly termFile: string;
   readonly network: readonly NetworkCard[];

@@ -179,7 +179,8 @@ export const fileSchema = z.strictObject({
         'survives a crash; two daemons never share one',
       '/var/lib/gannet/web.term.json',
       {
-        fallback: '`/var/lib/gannet/VM.term.json`; with `control`, `VM-NAME.term.json`, named ' +
+        fallback:
+          '`/var/lib/gannet/VM.term.json`; with `control`, `VM-NAME.term.json`, named ' +
           'like the control socket',
         see: 'reference/term-file.md',
       },

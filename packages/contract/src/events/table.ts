@@ -9,6 +9,7 @@ import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.
 import { formatBytes, formatMs } from '../format.js';
 import {
   type CheckpointCause,
+  type CopyWord,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   isDown,
@@ -50,11 +51,14 @@ const PULSE_LEVELS = {
   lost: 'error',
 } as const;
 
-const NOTICE_TEXTS = {
-  outdated: 'the primary runs without this replica, which must not take over',
-  leaving: "the secondary's daemon is stopping",
-  'memory-pressure': 'the secondary asks for a checkpoint to free memory',
-} as const;
+const COPY_TEXTS: Readonly<Record<CopyWord, string>> = {
+  none: 'nothing here can run',
+  protected: 'both copies are in step',
+  leaving: "the secondary's copy is outdated; the primary is not alone yet",
+  alone: "the primary's copy is the newest",
+  'taken-over': 'the secondary has taken over',
+  outdated: 'the copy here is outdated and may not run',
+};
 
 /** For the host whose QEMU is the VM now. */
 function reprotect({ vm }: EventOrigin): string {
@@ -145,18 +149,18 @@ export const EVENTS: EventTable = {
   },
   peer: {
     roles: BOTH,
-    level: ({ pulse, notice, vm, state }) => {
+    level: ({ pulse, isLeaving, vm, state }) => {
       if (pulse !== undefined) return PULSE_LEVELS[pulse];
-      return notice !== undefined || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
+      return isLeaving === true || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
     },
     text: (details, { role }) => {
       const other = otherOf(role);
-      const { pulse, silentMs, notice, vm, state, link = 'none' } = details;
+      const { pulse, silentMs, isLeaving, vm, state, link = 'none' } = details;
       if (pulse === 'up') return `${other}'s daemon: connected`;
       if (pulse !== undefined) {
         return `${other}'s daemon: no heartbeat${silentMs > 0 ? ` for ${formatMs(silentMs)}` : ''}`;
       }
-      if (notice !== undefined) return NOTICE_TEXTS[notice];
+      if (isLeaving === true) return `${other}'s daemon: stopping`;
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
       return `${other}: ${state}, VM ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
@@ -221,12 +225,53 @@ export const EVENTS: EventTable = {
       },
     },
   },
-  'second-copy-stopped': {
+  term: {
+    roles: BOTH,
+    level: ({ word }) => (word === 'outdated' || word === 'taken-over' ? 'warn' : 'info'),
+    text: ({ term, word, isForced, evidence }) =>
+      `term ${term}: ${COPY_TEXTS[word]}` +
+      (isForced ? ', by --force' : evidence === null ? '' : ` (evidence: ${evidence})`),
+  },
+  'two-copies': {
+    roles: BOTH,
+    level: 'error',
+    text: ({ newest, host, term, outdatedTerm }) =>
+      `two copies of the VM: the ${newest}'s on ${host} is the newest (term ${term}), ` +
+      `the ${otherOf(newest)}'s is outdated (term ${outdatedTerm}) and its guest must stop`,
+    remedy: ({ newest, host }, { role, vm }) =>
+      newest === role
+        ? `See that the guest on the ${otherOf(role)} host has stopped: ` +
+          `run \`gannet status ${vm}\` there.`
+        : `The VM is the one on ${host}. Leave it running; run \`gannet status ${vm}\` there.`,
+  },
+  foreign: {
+    roles: BOTH,
+    level: 'error',
+    text: ({ own, other }) =>
+      `the other daemon has a copy of another VM: its lineage is ${other}, this side's ${own}`,
+    remedy: () =>
+      "Check `primary.peer`. If the secondary's copy is not needed any more, restart its daemon " +
+      'with --overwrite.',
+  },
+  held: {
     roles: PRIMARY,
     level: 'error',
-    text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
+    text: ({ reason }) => `the guest is stopped: ${reason}`,
     remedy: (_details, { vm }) =>
-      'The VM is the one on the secondary host. Leave it running; ' +
+      'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
+      `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
+  },
+  released: {
+    roles: PRIMARY,
+    level: 'info',
+    text: ({ reason }) => `the guest was continued: ${reason}`,
+  },
+  'second-copy-stopped': {
+    roles: BOTH,
+    level: 'error',
+    text: () => 'the guest here was stopped: the other side has the newer copy of the VM',
+    remedy: (_details, { role, vm }) =>
+      `The VM is the one on the ${otherOf(role)} host. Leave it running; ` +
       `run \`gannet status ${vm}\` there.`,
   },
   fence: {

@@ -80,7 +80,7 @@ export function overviewOf(status: Status): Overview {
         network,
       },
       secondary: { ...there, role: 'secondary' },
-      link: other ? links[other.link] : 'unknown',
+      link: other?.link ? links[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
       buffers: other?.buffers,
       seed,

@@ -42,11 +42,7 @@ function row(
 }
 
 /** @param role of the side that asks */
-export function compare(
-  role: 'primary' | 'secondary',
-  own: TermRecord,
-  peer: TermRecord,
-): Verdict {
+export function compare(role: 'primary' | 'secondary', own: TermRecord, peer: TermRecord): Verdict {
   if (!isOneVm(own, peer)) return 'foreign';
   const cell = COMPARISON[own.word][peer.word];
   switch (cell) {

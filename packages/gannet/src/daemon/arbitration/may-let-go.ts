@@ -15,6 +15,8 @@ export interface LetGoView {
   readonly isForced: boolean;
   /** Refuse instead of fencing: nothing is wrong with the secondary. */
   readonly mustTell: boolean;
+  /** The guest stands still: the secondary may have taken over on this daemon's word. */
+  readonly isHeld: boolean;
 }
 
 /**
@@ -25,23 +27,23 @@ export interface LetGoView {
 export type LetGoStep =
   | { readonly kind: 'raise' | 'tell' | 'fence' }
   | { readonly kind: 'go'; readonly evidence: EvidenceKind | null }
-  | { readonly kind: 'refuse'; readonly why: 'not-told' | 'not-fenced' };
+  | { readonly kind: 'refuse'; readonly why: 'outdated' | 'not-told' | 'not-fenced' };
 
-/** Whoever has a fence promises this: a secondary that was not fenced has not been left behind. */
-export function mustProve(fence: LetGoView['fence']): boolean {
-  return fence !== 'none';
-}
-
-/** Rules, first match: the table in docs/reference/term-file.md has the same order. */
+/**
+ * Rules, the first that matches. Whoever has a fence promises its secondary that it does not go on
+ * before that has yielded or was fenced; whoever has none can't, or it would stand still whenever
+ * the secondary's host dies.
+ */
 export function letGoStep(view: LetGoView): LetGoStep {
-  const { own, hasYielded, isHeard, wasTold, fence, isForced, mustTell } = view;
+  const { own, hasYielded, isHeard, wasTold, fence, isForced, mustTell, isHeld } = view;
+  if (own.word === 'outdated') return { kind: 'refuse', why: 'outdated' };
   if (hasYielded) return { kind: 'go', evidence: 'word' };
   if (mustTell && !isHeard && !isForced) return { kind: 'refuse', why: 'not-told' };
   if (own.word !== 'leaving') return { kind: 'raise' };
   if (!wasTold) return { kind: 'tell' };
   if (isForced) return { kind: 'go', evidence: 'operator' };
-  if (mustTell) return { kind: 'refuse', why: 'not-told' };
-  if (!mustProve(fence)) return { kind: 'go', evidence: null };
+  if (mustTell || (isHeld && fence === 'none')) return { kind: 'refuse', why: 'not-told' };
+  if (fence === 'none') return { kind: 'go', evidence: null };
   if (fence === 'ready') return { kind: 'fence' };
   if (fence === 'succeeded') return { kind: 'go', evidence: 'fence' };
   return { kind: 'refuse', why: 'not-fenced' };

@@ -20,7 +20,8 @@ export type AttachStep = 'adopt' | 'let-go' | 'hold' | 'stop' | 'run';
 
 /** Rows: the own word. */
 export const ON_ATTACH: Readonly<Record<CopyWord, Readonly<Record<Found, AttachStep>>>> = {
-  none: row('let-go', 'let-go', 'run', 'run'),
+  // Its term file was lost, if COLO runs: the secondary will say what it had.
+  none: row('adopt', 'let-go', 'run', 'run'),
   protected: row('adopt', 'let-go', 'let-go', 'hold'),
   leaving: row('let-go', 'let-go', 'let-go', 'hold'),
   alone: row('let-go', 'let-go', 'run', 'run'),

@@ -29,18 +29,27 @@ export function opened(own: TermRecord, peer: TermRecord, freshLineage: string):
 }
 
 /** Both copies are in step, in the term that the primary has opened. */
-export function inStep({ lineage, term }: TermRecord): NextRecord {
+export function inStep({ lineage, term }: NextRecord): NextRecord {
   return { ...PLAIN, lineage, term, word: 'protected' };
 }
 
-/** The primary is about to go on without its replica, which is outdated from now on. */
-export function leaving({ lineage, term }: TermRecord): NextRecord {
-  return { ...PLAIN, lineage, term: term + 1, word: 'leaving' };
+/**
+ * The primary is about to go on without its replica, which is outdated from now on.
+ *
+ * @param peer what the secondary said last; a primary that has lost its term file learns from it
+ */
+export function leaving(own: TermRecord, peer: TermRecord = own): NextRecord {
+  const term = Math.max(own.term, peer.term) + 1;
+  return { ...PLAIN, lineage: own.lineage ?? peer.lineage, term, word: 'leaving' };
 }
 
 /** The primary may go on without its replica. */
-export function alone(own: TermRecord, evidence: EvidenceKind | null): NextRecord {
-  const { lineage, term } = own.word === 'leaving' ? own : leaving(own);
+export function alone(
+  own: TermRecord,
+  evidence: EvidenceKind | null,
+  peer: TermRecord = own,
+): NextRecord {
+  const { lineage, term } = own.word === 'leaving' ? own : leaving(own, peer);
   return { lineage, term, word: 'alone', isForced: evidence === 'operator', evidence };
 }
 
@@ -63,9 +72,14 @@ export function outdatedBy(own: TermRecord, peer: TermRecord): NextRecord {
   return { ...PLAIN, lineage, term: Math.max(own.term, peer.term), word: 'outdated' };
 }
 
-/** A secondary's daemon begins: what its replica held in memory is gone. */
-export function emptied({ lineage, term }: TermRecord, mayForget: boolean): NextRecord {
-  return mayForget
-    ? { ...PLAIN, lineage: null, term: 0, word: 'none' }
-    : { ...PLAIN, lineage, term, word: 'none' };
+/**
+ * A secondary's daemon begins: what its replica held in memory is gone.
+ *
+ * @param mayForget whether the base may hold anything; then it may belong to any VM
+ * @returns undefined if the record says so already
+ */
+export function emptied(own: TermRecord, mayForget: boolean): NextRecord | undefined {
+  const { lineage, term, word } = own;
+  if (mayForget && lineage !== null) return { ...PLAIN, lineage: null, term: 0, word: 'none' };
+  return word === 'none' ? undefined : { ...PLAIN, lineage, term, word: 'none' };
 }

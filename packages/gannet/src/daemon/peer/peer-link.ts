@@ -14,7 +14,6 @@ import {
   PEER_PROTOCOL,
   type PeerMessage,
   peerMessageSchema,
-  type PeerNotice,
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
@@ -31,19 +30,12 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** The other end has said how it is; `before` is what it said last. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  /** @returns whether what the notice wants is done; the other end is told */
-  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => boolean;
   /** What this side looks like, for `gannet check` of the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A peer that is refused, or that is not one: for the log. */
   readonly onRefused: (reason: string, address: string) => void;
   /** For an address with TLS. */
   readonly credentials?: Credentials | undefined;
-}
-
-interface Untold {
-  readonly message: PeerMessage;
-  readonly resolve: (isDone: boolean) => void;
 }
 
 const RECONNECT_MS = 200;
@@ -60,7 +52,6 @@ export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #untold = new Map<number, Untold>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
@@ -107,29 +98,6 @@ export class PeerLink {
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
     return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
-  }
-
-  /**
-   * Tells the other end, again after each reconnect, until it has acknowledged or it is withdrawn.
-   *
-   * @returns whether the other end has done what the notice wants; false if it was withdrawn
-   */
-  tell(notice: PeerNotice, replica?: string): Promise<boolean> {
-    const number = this.#nextNumber++;
-    const message: PeerMessage = { type: 'tell', number, notice, replica };
-    return new Promise((resolve) => {
-      this.#untold.set(number, { message, resolve });
-      this.#send(message);
-    });
-  }
-
-  /** What was not acknowledged yet is not true any more. */
-  withdraw(notice: PeerNotice): void {
-    for (const [number, { message, resolve }] of this.#untold) {
-      if (message.type !== 'tell' || message.notice !== notice) continue;
-      this.#untold.delete(number);
-      resolve(false);
-    }
   }
 
   /**
@@ -333,7 +301,6 @@ export class PeerLink {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
       this.#beat();
-      for (const { message } of this.#untold.values()) this.#send(message);
       return true;
     }
     return false;
@@ -345,13 +312,6 @@ export class PeerLink {
       this.#last = message.status;
       this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
-    } else if (message.type === 'tell') {
-      const isDone = this.options.onNotice(message.notice, message.replica);
-      this.#send({ type: 'told', number: message.number, isDone });
-    } else if (message.type === 'told') {
-      // A daemon of version 0.1 does not say so.
-      this.#untold.get(message.number)?.resolve(message.isDone ?? true);
-      this.#untold.delete(message.number);
     } else if (message.type === 'answer') {
       this.#asked.get(message.number)?.(message);
     } else if (message.type === 'ask') {
@@ -393,8 +353,7 @@ export class PeerLink {
 
   #send(message: PeerMessage): void {
     const socket = this.#socket;
-    // Nothing is queued for a peer that does not read: beats replace each other, notices are sent
-    // again.
+    // Nothing is queued for a peer that does not read: beats replace each other.
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));

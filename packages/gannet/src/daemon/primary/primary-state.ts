@@ -2,12 +2,13 @@ import type { ProtectStage } from '@gannet/contract';
 
 /**
  * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out
- * what it means (protect.ts, let-go.ts, second-copy.ts).
+ * what it means (protect.ts, let-go.ts, guest-guard.ts).
  *
  * ```
  * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected
  *      │              ▲  ▲            │             ▲              │
  *      │              │  └────────────┘             └──────────────┘ failed
+ *      ├──────► held ─┘
  *      └──────────────┴─────────► superseded ◄── any of them
  * ```
  */
@@ -23,9 +24,11 @@ export type PrimaryRoleState =
   /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
   | { readonly phase: 'protected'; readonly loss: string | undefined }
   | { readonly phase: 'letting-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
+  /** A new QEMU, beside a secondary that may have taken over: its guest has to stand still. */
+  | { readonly phase: 'held' }
   /** The guest runs on; the replica is outdated, whether it knows or not. */
   | { readonly phase: 'alone' }
-  /** The secondary has taken over: this guest is a second copy and has to stand still. */
+  /** The secondary's copy is the newer one: this guest has to stand still. */
   | { readonly phase: 'superseded' };
 
 export type PrimaryPhase = PrimaryRoleState['phase'];
@@ -44,9 +47,11 @@ export type PrimaryRoleEvent =
   | { readonly kind: 'let-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
   | { readonly kind: 'let-go-done' }
   | { readonly kind: 'let-go-failed' }
-  /** The peer has taken over; or an operator has ended that copy. */
+  /** The QEMU is new. */
+  | { readonly kind: 'hold' }
+  /** The peer has the newer copy; or an operator overrules that. */
   | { readonly kind: 'second-copy' }
-  | { readonly kind: 'only-copy' };
+  | { readonly kind: 'overrule' };
 
 export type PrimaryEventKind = PrimaryRoleEvent['kind'];
 
@@ -57,8 +62,9 @@ const OTHERWISE: Readonly<Record<PrimaryEventKind, 'same' | 'refused' | 'illegal
   'found-protected': 'illegal',
   loss: 'same',
   recovered: 'same',
+  hold: 'illegal',
   'second-copy': 'same',
-  'only-copy': 'same',
+  overrule: 'refused',
   // Whoever asks is told that it can't be done.
   protect: 'refused',
   'let-go': 'refused',
@@ -79,10 +85,15 @@ type Next<P extends PrimaryPhase> = {
 
 const UNPROTECTED: PrimaryRoleState = { phase: 'unprotected' };
 const PROTECTED: PrimaryRoleState = { phase: 'protected', loss: undefined };
+const HELD: PrimaryRoleState = { phase: 'held' };
 const SUPERSEDED: PrimaryRoleState = { phase: 'superseded' };
 
 /** A QEMU that comes while something is under way waits for its end: see PrimaryRole. */
-const FOUND = { 'found-idle': () => UNPROTECTED, 'found-protected': () => PROTECTED };
+const FOUND = {
+  'found-idle': () => UNPROTECTED,
+  'found-protected': () => PROTECTED,
+  hold: () => HELD,
+};
 const COPIED = { 'second-copy': () => SUPERSEDED };
 const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
 
@@ -114,6 +125,14 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
     'let-go-done': (_event, { to }) => ({ phase: to }),
     'let-go-failed': () => PROTECTED,
   },
+  held: {
+    ...FOUND,
+    ...COPIED,
+    // The guest stands still until this is done.
+    'let-go': same,
+    'let-go-done': () => UNPROTECTED,
+    'let-go-failed': same,
+  },
   alone: {
     ...FOUND,
     ...COPIED,
@@ -122,13 +141,14 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   superseded: {
     'found-idle': same,
     'found-protected': same,
+    hold: same,
     // What was under way ends, and changes nothing any more.
     stage: same,
     'protect-done': same,
     'protect-failed': same,
     'let-go-done': same,
     'let-go-failed': same,
-    'only-copy': () => UNPROTECTED,
+    overrule: () => ({ phase: 'alone' }),
   },
 };
 

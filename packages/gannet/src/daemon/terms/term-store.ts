@@ -7,8 +7,6 @@ import { BLANK, type NextRecord } from '../arbitration/records.js';
 export interface TermStoreOptions {
   readonly file: string;
   readonly vm: string;
-  /** Called when a new record is on stable storage. */
-  readonly onWritten?: (record: TermRecord) => void;
 }
 
 /**
@@ -19,6 +17,7 @@ export class TermStore {
   #record: TermRecord;
   /** One write at a time, in the order in which they were asked for. */
   #last: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<(record: TermRecord) => void>();
 
   private constructor(
     private readonly options: TermStoreOptions,
@@ -40,6 +39,12 @@ export class TermStore {
     return this.#record;
   }
 
+  /** @param listener gets each new record when it is on stable storage. @returns unsubscribes */
+  on(listener: (record: TermRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /**
    * Replaces the record, and resolves when the new one is on stable storage.
    *
@@ -59,13 +64,13 @@ export class TermStore {
   }
 
   async #write(record: TermRecord): Promise<void> {
-    const { file, vm, onWritten } = this.options;
+    const { file, vm } = this.options;
     if (record.term < this.#record.term && record.lineage !== null) {
       throw new Error(`the term of ${vm} would fall from ${this.#record.term} to ${record.term}`);
     }
     await replaceFile(file, `${JSON.stringify({ format: TERM_FORMAT, vm, ...record }, null, 2)}\n`);
     this.#record = record;
-    onWritten?.(record);
+    for (const listener of this.#listeners) listener(record);
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { record } from '../../support/records.js';
 import { ControlServer } from '../../../src/daemon/control/control-server.js';
 import {
   type DaemonEvent,
@@ -43,6 +44,7 @@ const SECONDARY: SecondaryStatus = {
     exports: [],
     uuid: 'u',
   },
+  record: record('protected', 3),
   lastCheckpoint: { ...RECORD, checkpointMs: 12 },
   buffers: { ...BUFFERS, slowedWrites: 0 },
   disks: [
@@ -51,19 +53,24 @@ const SECONDARY: SecondaryStatus = {
   peer: {
     pulse: 'up',
     silentMs: 230,
-    status: { role: 'primary', state: 'protected', epoch: 9, vm: 'ready', link: 'none', host: 'a' },
+    status: {
+      ...{ role: 'primary', state: 'protected', epoch: 9, vm: 'ready', host: 'a' },
+      ...{ record: record('protected', 3), mustProve: true },
+    },
   },
 };
 const PRIMARY: PrimaryStatus = {
   ...{ schema: 1, role: 'primary', vm: 'web', host: 'a', heartbeatMs: 500, state: 'protected' },
   ...{ stage: '', primaryVm: 'ready', primaryVmTrouble: null, link: 'nbd', epoch: 9 },
   checkpointPeriodMs: 2000,
+  record: record('protected', 3),
   lastCheckpoint: { ...RECORD, cause: 'demand', pausedMs: 8 },
   peer: {
     pulse: 'up',
     silentMs: 230,
     status: {
       ...{ role: 'secondary', state: 'protected', epoch: 9, vm: 'ready', link: 'whole', host: 'b' },
+      record: record('protected', 3),
       mayFailOver: true,
       buffers: BUFFERS,
     },

@@ -1,12 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { COPY_WORDS, type CopyWord, type TermRecord } from '@gannet/contract';
+import { COPY_WORDS, type CopyWord } from '@gannet/contract';
 import { compare, COMPARISON, type Verdict } from '../../../src/daemon/arbitration/compare.js';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
-
-const record = (word: CopyWord, term: number, rest: Partial<TermRecord> = {}): TermRecord => ({
-  ...{ ...BLANK, lineage: 'a1', word, term },
-  ...rest,
-});
+import { record } from '../../support/records.js';
 
 /** Each cell in its three columns: the own term is lower, the same, higher. */
 const EXPECTED: Record<CopyWord, Record<CopyWord, readonly [Verdict, Verdict, Verdict]>> = {
@@ -62,7 +58,9 @@ const EXPECTED: Record<CopyWord, Record<CopyWord, readonly [Verdict, Verdict, Ve
 
 describe.each(COPY_WORDS)('a primary that says %s', (own) => {
   test.each(COPY_WORDS)('and a peer that says %s', (peer) => {
-    const verdicts = [1, 2, 3].map((term) => compare('primary', record(own, term), record(peer, 2)));
+    const verdicts = [1, 2, 3].map((term) =>
+      compare('primary', record(own, term), record(peer, 2)),
+    );
     expect(verdicts).toEqual(EXPECTED[own][peer]);
   });
 });
@@ -71,7 +69,12 @@ describe('a comparison', () => {
   test('is the same from both sides: never do both yield, or both prevail', () => {
     const both = COPY_WORDS.flatMap((own) => COPY_WORDS.map((peer) => [own, peer] as const));
     for (const [own, peer] of both) {
-      for (const [terms, forced] of [[1, false], [2, false], [3, false], [2, true]] as const) {
+      for (const [terms, forced] of [
+        [1, false],
+        [2, false],
+        [3, false],
+        [2, true],
+      ] as const) {
         const primary = record(own, terms, { isForced: forced });
         const secondary = record(peer, 2);
         const one = compare('primary', primary, secondary);

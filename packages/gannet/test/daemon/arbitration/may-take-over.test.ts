@@ -7,12 +7,15 @@ import {
   mayFence,
   type PairView,
   unfitness,
-} from '../../../src/daemon/secondary/failover-policy.js';
+} from '../../../src/daemon/arbitration/may-take-over.js';
+
+import { record } from '../../support/records.js';
 
 const HIGH_MS = 5000;
 const POLICY: FailoverPolicy = {
   isAutomatic: true,
   hasFence: true,
+  fenceDelayMs: 0,
   highMs: HIGH_MS,
   periodMs: 2000,
 };
@@ -20,13 +23,18 @@ const POLICY: FailoverPolicy = {
 type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 
 function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
-  return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
+  return {
+    ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
+    ...{ record: record('protected', 3), mustProve: true },
+    ...status,
+  };
 }
 
 /** A secondary that is well and hears its primary. */
 function view(change: Partial<PairView> = {}): PairView {
   return {
     vm: 'web',
+    own: record('protected', 3),
     replica: { state: 'protected', reason: '', loss: undefined },
     doubt: undefined,
     ownVm: 'ready',

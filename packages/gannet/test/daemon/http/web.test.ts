@@ -14,11 +14,13 @@ import {
   parseConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { loadAssets } from '../../../src/daemon/http/assets.js';
 import { isOurHost } from '../../../src/daemon/http/guard.js';
 import { Web } from '../../../src/daemon/http/web.js';
 
 const STATUS: SecondaryStatus = {
+  record: BLANK,
   ...{ schema: 1, role: 'secondary', vm: 'web', host: 'b', heartbeatMs: 500, state: 'protected' },
   ...{ reason: 'COLO has started', mayFailOver: true, epoch: 7, secondaryVm: 'ready' },
   ...{ secondaryVmTrouble: null, link: 'connected', coloExit: null, baseTrouble: null },

@@ -13,11 +13,12 @@ import {
   type SecondaryStatus,
   type Status,
 } from '@gannet/contract';
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
 const MIB = 2 ** 20;
 
-const head = { schema: 1, vm: 'web', host: 'h', heartbeatMs: 500 } as const;
+const head = { schema: 1, vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK } as const;
 const PRIMARY: PrimaryStatus = {
   ...head,
   ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },

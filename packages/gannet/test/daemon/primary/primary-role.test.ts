@@ -6,14 +6,18 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   asPrimary,
   parseConfig,
-  type PeerNotice,
   type PeerStatus,
   type PrimaryConfig,
+  type TermRecord,
 } from '@gannet/contract';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
 import { History } from '../../../src/daemon/history.js';
 import type { Logger } from '../../../src/daemon/log.js';
 import { PeerLink } from '../../../src/daemon/peer/peer-link.js';
+import { compare } from '../../../src/daemon/arbitration/compare.js';
+import { BLANK, outdatedBy } from '../../../src/daemon/arbitration/records.js';
+import { TermStore } from '../../../src/daemon/terms/term-store.js';
+import { record } from '../../support/records.js';
 import { VmWatch } from '../../../src/daemon/vm/vm-watch.js';
 import { PrimaryRole } from '../../../src/daemon/primary/primary-role.js';
 
@@ -35,6 +39,8 @@ async function until(isSo: () => boolean): Promise<void> {
 
 const NONE = { mode: 'none', 'last-mode': 'none', reason: 'none' };
 const COLO = { mode: 'primary', 'last-mode': 'none', reason: 'none' };
+const ENDED = { mode: 'none', 'last-mode': 'primary', reason: 'request' };
+const PROTECTED = record('protected', 3);
 
 const NODE = {
   'node-name': 'node0',
@@ -49,6 +55,8 @@ interface Scene {
   readonly isWithoutQemu?: boolean;
   /** Its QEMU is connected already: it was a secondary's. */
   readonly isSurvivor?: boolean;
+  /** What an earlier daemon has left in the term file. */
+  readonly own?: TermRecord;
 }
 
 async function ready({ qmp, peer }: PrimaryConfig): Promise<VmWatch> {
@@ -61,19 +69,21 @@ async function ready({ qmp, peer }: PrimaryConfig): Promise<VmWatch> {
 class Pair {
   fake: ListeningFakeQemu | undefined;
   role!: PrimaryRole;
+  terms!: TermStore;
+  #config!: PrimaryConfig;
   secondary: PeerLink | undefined;
   isRunning = true;
   readonly events: { kind: string; [detail: string]: unknown }[] = [];
-  readonly notices: PeerNotice[] = [];
   readonly beats: PeerStatus[] = [];
   status: Extract<PeerStatus, { role: 'secondary' }> = {
     ...{ role: 'secondary', state: 'protected', epoch: 5, vm: 'ready', link: 'whole' },
-    replica: 'uuid-1',
+    record: PROTECTED,
   };
-  isDone = true;
+  /** Whether the secondary yields, as its daemon does, to what it hears. */
+  yields = true;
 
   static async start(scene: Scene = {}): Promise<Pair> {
-    const { colo = NONE, fence, isWithoutQemu = false, isSurvivor = false } = scene;
+    const { colo = NONE, fence, isWithoutQemu = false, isSurvivor = false, own } = scene;
     const pair = new Pair();
     if (!isWithoutQemu) await pair.#startQemu(colo);
     const qmp = pair.fake?.path ?? path.join(dir, 'nobody.qmp');
@@ -94,15 +104,29 @@ primary:
         'web.yaml',
       ),
     );
-    const log = { log: () => undefined } as unknown as Logger;
-    const history = new History(log, (event) => pair.events.push(event));
-    pair.role = PrimaryRole.start(
-      config,
-      { log, history },
-      isSurvivor ? await ready(config) : undefined,
-    );
-    undo.push(() => pair.role.close());
+    const file = path.join(dir, 'web.term.json');
+    if (own) {
+      await (await TermStore.open({ file, vm: 'web' })).update(() => own);
+    }
+    pair.#config = config;
+    await pair.#startDaemon(isSurvivor ? await ready(config) : undefined);
     return pair;
+  }
+
+  /** The next daemon, as after `systemctl restart`. */
+  async restartDaemon(): Promise<void> {
+    await this.role.close();
+    await this.#startDaemon();
+  }
+
+  async #startDaemon(vm?: VmWatch): Promise<void> {
+    const config = this.#config;
+    this.terms = await TermStore.open({ file: path.join(dir, 'web.term.json'), vm: 'web' });
+    const log = { log: () => undefined } as unknown as Logger;
+    const history = new History(log, (event) => this.events.push(event));
+    const role = PrimaryRole.start(config, { log, history, terms: this.terms }, vm);
+    this.role = role;
+    undo.push(() => role.close());
   }
 
   async #startQemu(colo: object): Promise<void> {
@@ -145,10 +169,13 @@ primary:
         ...{ heartbeatMs: 50, lowMs: 200, highMs: 1000, vm: 'web', role: 'secondary' },
         status: () => this.status,
         onLiveness: () => undefined,
-        onStatus: (status) => this.beats.push(status),
-        onNotice: (notice) => {
-          this.notices.push(notice);
-          return this.isDone;
+        onStatus: (status) => {
+          this.beats.push(status);
+          const { record: said } = this.status;
+          if (!this.yields || compare('secondary', said, status.record) !== 'yield') return;
+          const next = { ...outdatedBy(said, status.record), at: BLANK.at };
+          this.status = { ...this.status, state: 'diverged', record: next };
+          this.secondary?.beatNow();
         },
         onAsk: () => Promise.resolve({}),
         onRefused: () => undefined,
@@ -171,41 +198,164 @@ primary:
   }
 }
 
-describe('a second copy', () => {
-  test('that comes back after a takeover is stopped, with an alarm', async () => {
-    const pair = await Pair.start();
-    pair.status = { ...pair.status, state: 'retired', link: 'none' };
+const TAKEN_OVER = record('taken-over', 4, { evidence: 'fence' });
+
+describe('a primary whose secondary has taken over', () => {
+  test('and that comes back is stopped at once, with an alarm, and stays so', async () => {
+    // H8: host A was fenced and reboots; its VM and its daemon start by themselves.
+    const pair = await Pair.start({ own: PROTECTED });
+    pair.status = { ...pair.status, state: 'retired', link: 'none', record: TAKEN_OVER };
     await pair.connectSecondary();
-    await until(() => !pair.isRunning);
+    await until(() => !pair.isRunning && pair.terms.record.word === 'outdated');
     expect(pair.state).toBe('superseded');
-    await until(() => pair.kinds('trouble').length > 0);
-    expect(pair.kinds('trouble')).toMatchObject([
-      { message: expect.stringContaining('has taken over'), remedy: expect.any(String) },
-    ]);
+    expect(pair.kinds('two-copies')).toMatchObject([{ newest: 'secondary', term: 4 }]);
+    expect(pair.kinds('fence')).toEqual([]);
     const refused = pair.role.protect(() => undefined);
     await expect(refused).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
     await expect(refused).rejects.not.toMatchObject({
       remedy: expect.stringMatching(/restart the secondary/i),
     });
-    await expect(pair.role.runOn(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(pair.role.runOn(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+
+    // Nobody is there to say it again: this side remembers.
+    await pair.secondary?.close();
+    pair.isRunning = true;
+    await pair.restartDaemon();
+    await until(() => !pair.isRunning);
+    expect(pair.state).toBe('superseded');
   });
 
-  test('that a late checkpoint continues is stopped again', async () => {
-    const pair = await Pair.start();
-    pair.status = { ...pair.status, state: 'failed-over' };
+  test('and that ran on as it was let go, is stopped: the term decides, not who is first', async () => {
+    const alone = record('alone', 4);
+    const pair = await Pair.start({ own: alone });
+    pair.status = { ...pair.status, state: 'failed-over', record: TAKEN_OVER };
+    await pair.connectSecondary();
+    await until(() => !pair.isRunning);
+    expect(pair.state).toBe('superseded');
+  });
+
+  test('and that a late checkpoint continues is stopped again', async () => {
+    const pair = await Pair.start({ own: PROTECTED });
+    pair.status = { ...pair.status, state: 'failed-over', record: TAKEN_OVER };
     await pair.connectSecondary();
     await until(() => !pair.isRunning);
     pair.isRunning = true;
     await until(() => !pair.isRunning);
-    expect(pair.kinds('trouble')).toHaveLength(1);
+    expect(pair.kinds('two-copies')).toHaveLength(1);
   });
 
-  test('is none while the secondary only replicates, or its QEMU has ended', async () => {
-    const pair = await Pair.start();
-    pair.status = { ...pair.status, state: 'retired', vm: 'lost' };
+  test('runs only by two words of an operator, and then the other side has to yield', async () => {
+    const pair = await Pair.start({ own: PROTECTED });
+    pair.status = { ...pair.status, state: 'retired', link: 'none', record: TAKEN_OVER };
     await pair.connectSecondary();
-    await until(() => pair.kinds('peer').length > 1 && pair.state === 'unprotected');
+    await until(() => pair.terms.record.word === 'outdated');
+    await until(() => pair.role.status().primaryVm === 'ready');
+    await expect(pair.role.runOn(true)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringContaining('has the VM and is well'),
+      remedy: expect.stringContaining('--overrule-peer'),
+    });
+    await pair.role.runOn(true, true);
+    expect(pair.state).toBe('alone');
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 5, isForced: true });
+    await until(() => pair.status.record.word === 'outdated');
+    expect(pair.received('cont')).toBe(1);
+  });
+
+  test('in another lineage is another VM: nothing is stopped, and it is reported', async () => {
+    const pair = await Pair.start({ own: record('alone', 4) });
+    const foreign = { ...TAKEN_OVER, lineage: 'b2', term: 9 };
+    pair.status = { ...pair.status, state: 'retired', record: foreign };
+    await pair.connectSecondary();
+    await until(() => pair.kinds('foreign').length > 0);
     expect(pair.received('stop')).toBe(0);
+  });
+});
+
+describe('a new QEMU beside a secondary that was protected', () => {
+  test('is held until the secondary has yielded', async () => {
+    const pair = await Pair.start({ own: PROTECTED });
+    await until(() => !pair.isRunning);
+    expect(pair.state).toBe('held');
+    await expect(pair.role.protect(() => undefined)).rejects.toMatchObject({
+      message: expect.stringContaining('is held'),
+    });
+    await pair.connectSecondary();
+    await until(() => pair.kinds('released').length > 0);
+    expect(pair.received('cont')).toBe(1);
+    expect(pair.state).toBe('unprotected');
+    expect(pair.status.record).toMatchObject({ word: 'outdated', term: 4 });
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'word' });
+  });
+
+  test('is held by the next daemon too, and runs when an operator forces it', async () => {
+    const pair = await Pair.start({ own: PROTECTED });
+    await until(() => pair.terms.record.word === 'leaving');
+    await pair.restartDaemon();
+    await until(() => pair.state === 'held');
+    await pair.role.runOn(true);
+    expect(pair.received('cont')).toBe(0);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'operator' });
+  });
+
+  test('runs once its fence has succeeded', async () => {
+    const pair = await Pair.start({ own: PROTECTED, fence: 'exit 0' });
+    await until(() => pair.kinds('released').length > 0);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'fence' });
+  });
+
+  test('that was alone before runs at once', async () => {
+    const pair = await Pair.start({ own: record('alone', 4) });
+    await until(() => pair.role.status().primaryVm === 'ready' && pair.state === 'unprotected');
+    expect(pair.received('stop')).toBe(0);
+  });
+});
+
+describe('what a primary has let go stays so', () => {
+  test('when it could tell nobody, and its daemon is restarted before the network is back', async () => {
+    // C2: the notice was lost with the daemon, and a stale secondary took over without --force.
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED });
+    await until(() => pair.state === 'protected');
+    pair.fake?.qemu.reply('query-colo-status', ENDED);
+    await pair.role.runOn(true);
+    expect(pair.kinds('alone')).toMatchObject([{ secondaryKnows: false }]);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4 });
+    await pair.restartDaemon();
+    await pair.connectSecondary();
+    await until(() => pair.status.record.word === 'outdated');
+    expect(pair.status.record.term).toBe(4);
+  });
+
+  test('when COLO ended while no daemon ran: the secondary is outdated first', async () => {
+    // D2
+    const pair = await Pair.start({ colo: ENDED, own: PROTECTED });
+    await pair.connectSecondary();
+    await until(() => pair.kinds('alone').length > 0);
+    expect(pair.kinds('alone')).toMatchObject([{ secondaryKnows: true }]);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'word' });
+    expect(pair.received('stop')).toBe(0);
+  });
+
+  test('when its daemon ended between the new term and the cut', async () => {
+    const pair = await Pair.start({ colo: COLO, own: record('leaving', 4) });
+    await pair.connectSecondary();
+    pair.fake?.qemu.reply('query-colo-status', ENDED);
+    await until(() => pair.kinds('alone').length > 0);
+    expect(pair.status.record).toMatchObject({ word: 'outdated', term: 4 });
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4 });
+  });
+
+  test('the links are cut only when the new term is on the disk', async () => {
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED });
+    await until(() => pair.state === 'protected');
+    const words: string[] = [];
+    pair.fake?.qemu.on('query-yank', () => {
+      words.push(pair.terms.record.word);
+      return { return: [] };
+    });
+    pair.fake?.qemu.reply('query-colo-status', ENDED);
+    await pair.role.runOn(true);
+    expect(words).toEqual(['alone']);
   });
 });
 
@@ -238,7 +388,7 @@ describe('failover on the primary', () => {
     await pair.connectSecondary();
     await until(() => pair.beats.length > 0);
     await expect(pair.role.runOn(true)).rejects.toMatchObject({ code: 'GANNET_NOT_READY' });
-    expect(pair.notices).toEqual([]);
+    expect(pair.terms.record).toBe(BLANK);
     expect(pair.kinds('alone')).toEqual([]);
   });
 
@@ -253,7 +403,7 @@ describe('failover on the primary', () => {
 
 describe('a protection that runs', () => {
   test('is found again; memory pressure asks for one checkpoint an epoch', async () => {
-    const pair = await Pair.start({ colo: COLO });
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED });
     pair.fake?.qemu.reply('query-migrate', { status: 'colo' });
     await until(() => pair.state === 'protected');
     pair.status = { ...pair.status, memoryPressure: true };
@@ -267,7 +417,7 @@ describe('a protection that runs', () => {
   });
 
   test('is not let go by a detach that can tell nobody, and is by a forced one', async () => {
-    const pair = await Pair.start({ colo: COLO, fence: 'exit 1' });
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 1' });
     await until(() => pair.state === 'protected');
     pair.fake?.qemu.reply('query-colo-status', NONE);
     await expect(pair.role.detach(false)).rejects.toMatchObject({
@@ -281,7 +431,7 @@ describe('a protection that runs', () => {
   });
 
   test('a forced failover overrules a fence that hangs', async () => {
-    const pair = await Pair.start({ colo: COLO, fence: 'sleep 3600' });
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'sleep 3600' });
     await until(() => pair.state === 'protected');
     pair.fake?.qemu.reply('query-colo-status', NONE);
     const first = pair.role.runOn(false);
@@ -292,8 +442,8 @@ describe('a protection that runs', () => {
   });
 
   test('is not called alone where the secondary answers that it has not given up', async () => {
-    const pair = await Pair.start({ colo: COLO });
-    pair.isDone = false;
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED });
+    pair.yields = false;
     await pair.connectSecondary();
     await until(() => pair.state === 'protected' && pair.role.status().peer.pulse === 'up');
     pair.fake?.qemu.reply('query-colo-status', NONE);

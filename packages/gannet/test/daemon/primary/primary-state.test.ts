@@ -18,6 +18,7 @@ const STATES: Record<string, PrimaryRoleState> = {
   'protected, lost before': { phase: 'protected', loss: 'COLO has ended' },
   'to alone': { phase: 'letting-go', to: 'alone', reason: 'silence' },
   'to unprotected': { phase: 'letting-go', to: 'unprotected', reason: 'detached' },
+  held: { phase: 'held' },
   alone: { phase: 'alone' },
   superseded: { phase: 'superseded' },
 };
@@ -34,8 +35,9 @@ const EVENTS: Record<PrimaryEventKind, PrimaryRoleEvent> = {
   'let-go': { kind: 'let-go', to: 'alone', reason: 'silence' },
   'let-go-done': { kind: 'let-go-done' },
   'let-go-failed': { kind: 'let-go-failed' },
+  hold: { kind: 'hold' },
   'second-copy': { kind: 'second-copy' },
-  'only-copy': { kind: 'only-copy' },
+  overrule: { kind: 'overrule' },
 };
 
 type Row = Record<PrimaryEventKind, string>;
@@ -50,11 +52,11 @@ function row(...cells: string[]): Row {
 const protecting = (before: string): Row =>
   row(
     ...['bug', 'bug', 'refused', 'protecting, seed', 'protected', before],
-    ...['-', '-', 'refused', 'bug', 'bug', 'superseded', '-'],
+    ...['-', '-', 'refused', 'bug', 'bug', 'bug', 'superseded', 'refused'],
   );
 const found = ['unprotected', 'protected'];
 const bugs = ['bug', 'bug', 'bug'];
-const over = ['bug', 'bug', 'superseded', '-'];
+const over = ['bug', 'bug', 'held', 'superseded', 'refused'];
 
 const EXPECTED: () => Record<string, Row> = () => ({
   unattached: row(...found, 'refused', ...bugs, '-', '-', 'refused', ...over),
@@ -72,15 +74,20 @@ const EXPECTED: () => Record<string, Row> = () => ({
     ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over],
   ),
   'to alone': row(
-    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', 'alone', 'protected', 'superseded', '-'],
+    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', 'alone', 'protected'],
+    ...['bug', 'superseded', 'refused'],
   ),
   'to unprotected': row(
     ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-'],
-    ...['unprotected', 'protected', 'superseded', '-'],
+    ...['unprotected', 'protected', 'bug', 'superseded', 'refused'],
+  ),
+  held: row(
+    ...[...found, 'refused', ...bugs, '-', '-', '-', 'unprotected', '-'],
+    ...['held', 'superseded', 'refused'],
   ),
   alone: row(...found, 'protecting, was alone', ...bugs, '-', '-', 'refused', ...over),
   superseded: row(
-    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', 'unprotected'],
+    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', '-', 'alone'],
   ),
 });
 

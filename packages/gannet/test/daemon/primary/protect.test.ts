@@ -3,6 +3,9 @@ import type { PrimaryDriver } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
+import { termsInMemory } from '../../support/records.js';
+
 // A protection whose stages hang on a secondary that is gone, until its links are cut.
 
 type Stage = 'seed' | 'attach' | 'startColo' | 'finishSeed';
@@ -47,9 +50,12 @@ function hangingAt(stage: Stage) {
     },
   };
   let state = 'seeding';
+  const terms = termsInMemory(BLANK);
   const peer = {
     get status() {
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      const word = state === 'protected' ? 'protected' : 'none';
+      const said = word === 'none' ? BLANK : { ...terms.record, word };
+      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole', record: said };
     },
     silentMs: 0,
   };
@@ -59,6 +65,7 @@ function hangingAt(stage: Stage) {
     link: { state: 'up', peer } as unknown as ProtectOptions['link'],
     tls: { put: () => Promise.resolve(), drop: () => Promise.resolve() },
     history: { add: () => undefined },
+    terms,
     progress: () => undefined,
     bytesPerSec: undefined,
     config: () =>
@@ -72,14 +79,14 @@ function hangingAt(stage: Stage) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere };
+  return { run: new ProtectRun(options), called, isThere, terms };
 }
 
 describe('a secondary that is lost while it is being protected', () => {
   test.each<Stage>(['attach', 'startColo', 'finishSeed'])(
     'ends the protection, and frees the guest: %s',
     async (stage) => {
-      const { run, called, isThere } = hangingAt(stage);
+      const { run, called, isThere, terms } = hangingAt(stage);
       const running = run.run();
       await isThere;
       await run.lose('the secondary has been silent for 1000 ms');
@@ -88,6 +95,8 @@ describe('a secondary that is lost while it is being protected', () => {
         message: expect.stringContaining(`stage ${NAMES[stage]}`),
       });
       expect(called.slice(-2)).toEqual(['cutLinks', 'rollback']);
+      // A replica that is in step with term 1 by now is outdated.
+      expect(terms.record).toMatchObject({ term: 2, word: 'alone' });
     },
   );
 

@@ -38,10 +38,7 @@ describe('a term file', () => {
     ['torn', '{"format": "gannet-term-1", "vm": "web", "lin'],
     ['empty', ''],
     ['of another version', '{"format": "gannet-term-9", "vm": "web"}'],
-    [
-      'of another VM',
-      JSON.stringify({ ...BLANK, ...open1, format: 'gannet-term-1', vm: 'db' }),
-    ],
+    ['of another VM', JSON.stringify({ ...BLANK, ...open1, format: 'gannet-term-1', vm: 'db' })],
   ])('that is %s is refused, and stays as it is', async (_what, text) => {
     await writeFile(file, text);
     await expect(store()).rejects.toMatchObject({
@@ -81,8 +78,8 @@ describe('writes', () => {
 
   test('are shown only when they are on stable storage', async () => {
     const seen: string[] = [];
-    const onWritten = ({ word }: { word: string }): void => void seen.push(word);
-    const it = await TermStore.open({ file, vm: 'web', onWritten });
+    const it = await store();
+    it.on(({ word }) => seen.push(word));
     const write = it.update(() => open1);
     expect([it.record.word, seen]).toEqual(['none', []]);
     await write;
