@@ -84,9 +84,9 @@ export const FAILOVER_EVIDENCE = {
 export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_EVIDENCE];
 
 /**
- * What a side said last of its own copy of the VM, on disk. `leaving` and `alone` are the primary's:
- * it has raised its term, so its secondary is outdated; only in `alone` may it acknowledge a write
- * that the replica does not have.
+ * What a side said last of its own copy of the VM, on disk. In `leaving` and `alone` a primary has
+ * raised its term, so its secondary is outdated; only in `alone` may it acknowledge a write that the
+ * replica does not have.
  */
 export const COPY_WORDS = [
   'none',

@@ -129,6 +129,12 @@ export class LabPair {
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
   }
 
+  /** After a power cut of its host: the same VM again, from the disk that it had. */
+  async rebootPrimary(): Promise<void> {
+    await this.#primary?.dispose();
+    await this.bootPrimary();
+  }
+
   /** Starts a secondary: its daemon, then its VM, which waits for the migration. */
   async startSecondary(): Promise<void> {
     await this.makeBases();

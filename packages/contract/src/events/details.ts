@@ -139,7 +139,6 @@ export const EVENT_DETAILS = {
     .object({ own: z.string().nullable(), other: z.string().nullable() })
     .describe('The other daemon has a copy of another VM, by its lineage.'),
   held: z.object({ reason }).describe('The guest was stopped until it is known that it may run.'),
-  released: z.object({ reason }).describe('A guest that was held may run, and was continued.'),
   'second-copy-stopped': z
     .object({})
     .describe('The copy of this side is outdated, so its guest was stopped.'),

@@ -86,7 +86,6 @@ export const SAMPLES: Samples = {
   ],
   foreign: [{ own: 'a41f0c9e27b3', other: '5d20be71a8c4' }],
   held: [{ reason: 'its QEMU is new, and the secondary may have taken over' }],
-  released: [{ reason: 'the secondary has said that its copy is outdated' }],
   'second-copy-stopped': [{}],
   fence: [
     { target: 'primary', succeeded: true, words: 'exit code 0' },

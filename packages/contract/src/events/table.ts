@@ -261,11 +261,6 @@ export const EVENTS: EventTable = {
       'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
       `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
   },
-  released: {
-    roles: PRIMARY,
-    level: 'info',
-    text: ({ reason }) => `the guest was continued: ${reason}`,
-  },
   'second-copy-stopped': {
     roles: BOTH,
     level: 'error',

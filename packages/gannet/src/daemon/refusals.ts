@@ -21,11 +21,11 @@ export function notProtected(vm: string, state: string, what: string): GannetErr
 /** The other side has the newer copy, and here it runs, or ran, again. */
 export function secondCopy(vm: string): GannetError {
   return refusal(
-    `the copy of ${vm} on this host is outdated: the secondary has taken over, and the guest here ` +
-      'is stopped',
+    `the copy of ${vm} on this host is outdated: the secondary has taken over, ` +
+      'and the guest here is stopped',
     'The secondary has the VM. End the QEMU here. To protect the VM again, make this host its ' +
-      'new secondary and run `gannet reprotect` on the host that has taken over. Only if the copy ' +
-      'there is lost for good: `gannet failover --force` here.',
+      'new secondary and run `gannet reprotect` on the host that has taken over. ' +
+      'Only if the copy there is lost for good: `gannet failover --force` here.',
   );
 }
 

@@ -1,5 +1,5 @@
 import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
-import { isDown, replicaLinkOf } from '@gannet/contract/states';
+import { hasTakenOver, isDown, replicaLinkOf } from '@gannet/contract/states';
 
 /** The state of VM and protection in one line. `busy` and `idle`: no trouble, but no protection. */
 export interface Health {
@@ -32,11 +32,14 @@ function ofPrimary(status: PrimaryStatus): Health {
   }
   if (state === 'superseded') {
     const remedy = 'End the QEMU here: the secondary has the VM, and is not to be restarted.';
-    return health(
-      'bad',
-      'A second copy: the secondary has taken over, this guest is stopped',
-      remedy,
-    );
+    const headline = 'An outdated copy: the secondary has taken over, this guest is stopped';
+    return health('bad', headline, remedy);
+  }
+  if (state === 'held') {
+    const remedy =
+      'Start the daemon on the secondary host. Only if the VM certainly does not run there: ' +
+      `gannet failover ${vm} --force`;
+    return health('bad', 'Held: the QEMU is new, and the secondary may have taken over', remedy);
   }
   if (state === 'unknown') {
     const remedy = primaryVmTrouble ?? 'See the QEMU at the QMP socket of the configuration.';
@@ -62,8 +65,12 @@ function ofPrimary(status: PrimaryStatus): Health {
 }
 
 function ofSecondary(status: SecondaryStatus): Health {
-  const { vm, state, needs, reason, secondaryVm, link, baseTrouble, peer } = status;
+  const { vm, state, record, needs, reason, secondaryVm, link, baseTrouble, peer } = status;
   const reprotect = `Start a new secondary, then run: gannet reprotect ${vm}`;
+  if (record.word === 'outdated' && hasTakenOver(state)) {
+    const remedy = 'End the QEMU here: the primary has the VM.';
+    return health('bad', 'An outdated copy: the primary runs on, this guest is stopped', remedy);
+  }
   if (state === 'diverged') return health('bad', `Diverged: ${reason}`, needs ?? '');
   if (state === 'retired')
     return health('warning', 'Has taken over, unprotected: runs on its local disks', reprotect);

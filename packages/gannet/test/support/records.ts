@@ -18,7 +18,7 @@ export function termsInMemory(first: TermRecord): TermStore {
         if (next) terms.record = { ...next, at: BLANK.at };
         return Promise.resolve(terms.record);
       } catch (error) {
-        return Promise.reject(error as Error);
+        return Promise.reject(error);
       }
     },
   };

@@ -106,9 +106,9 @@ function isConfirmed({ own, peer: { status } }: PairView): boolean {
 }
 
 /**
- * Whether a fence would prove that this copy may take over. It proves that the primary is dead. That
- * the primary had not gone on alone before follows only if it has promised to have this side fenced
- * first. Without that promise, whatever it wrote alone would be lost.
+ * Whether a fence would prove that this copy may take over. It proves that the primary is dead.
+ * That the primary had not gone on alone before follows only if it has promised to have this side
+ * fenced first. Without that promise, whatever it wrote alone would be lost.
  */
 export function isFenceProof(view: PairView): boolean {
   const { liveness, status } = view.peer;

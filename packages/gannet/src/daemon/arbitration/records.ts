@@ -12,11 +12,6 @@ export const BLANK: TermRecord = {
 
 const PLAIN = { isForced: false, evidence: null } as const;
 
-/** The words of a side that may run the VM, or take over. */
-export function hasStanding({ word }: TermRecord): boolean {
-  return word !== 'none' && word !== 'outdated';
-}
-
 /** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
 export function isOneVm(own: TermRecord, peer: TermRecord): boolean {
   return own.lineage === null || peer.lineage === null || own.lineage === peer.lineage;

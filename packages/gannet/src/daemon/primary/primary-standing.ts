@@ -155,10 +155,9 @@ export class PrimaryStanding {
   /** Whether a held guest may run: the secondary, a fence or an operator says it. */
   #settle(): void {
     if (!this.#letGo.isIdle) return;
-    const reason = 'its QEMU is new';
+    const reason = 'its QEMU is new, and the secondary has not taken over';
     this.#letGo
       .ask({ to: 'unprotected', reason, force: false, mustTell: false, isHeld: true })
-      .then(() => this.options.history.add('released', { reason: RELEASED }))
       .catch((error: unknown) => {
         // That the copy is outdated has been reported.
         if (!this.options.is('superseded')) this.options.onTrouble(error);
@@ -174,4 +173,3 @@ export class PrimaryStanding {
 }
 
 const ENDED = 'COLO had ended before this daemon came';
-const RELEASED = 'it is known that the secondary has not taken over';

@@ -41,7 +41,8 @@ export interface FailoverSteps {
   /**
    * Resolves when it is on stable storage that this side takes over.
    *
-   * @throws GannetError GANNET_REFUSED if it must not any more; GANNET_CONFIG if it can't be written
+   * @throws GannetError GANNET_REFUSED if it must not any more; GANNET_CONFIG if the term file
+   *   can't be written
    */
   claim(evidence: EvidenceKind): Promise<void>;
   /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */

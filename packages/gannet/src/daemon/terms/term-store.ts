@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { GannetError, TERM_FORMAT, termFileSchema, type TermRecord } from '@gannet/contract';
+import {
+  GannetError,
+  TERM_FORMAT,
+  termFileSchema,
+  type TermRecord,
+  termRecordSchema,
+} from '@gannet/contract';
 import { BLANK, type NextRecord } from '../arbitration/records.js';
 
 export interface TermStoreOptions {
@@ -85,9 +91,8 @@ async function readTermFile(file: string, vm: string): Promise<TermRecord> {
   try {
     const { data } = termFileSchema.safeParse(JSON.parse(text));
     if (!data) throw new Error('it is not a term file of this version');
-    const { format: _format, vm: owner, ...record } = data;
-    if (owner !== vm) throw new Error(`it is that of VM ${owner}`);
-    return record;
+    if (data.vm !== vm) throw new Error(`it is that of VM ${data.vm}`);
+    return termRecordSchema.parse(data);
   } catch (error) {
     throw unreadable(file, error);
   }
@@ -119,7 +124,7 @@ async function replaceFile(file: string, text: string): Promise<void> {
 }
 
 function unreadable(file: string, cause: unknown): GannetError {
-  const why = cause instanceof SyntaxError ? 'it is not JSON' : String((cause as Error).message);
+  const why = cause instanceof SyntaxError ? 'it is not JSON' : (cause as Error).message;
   return new GannetError(
     'GANNET_CONFIG',
     `the term file ${file} can't be used: ${why}`,
