@@ -149,14 +149,15 @@ function commentOf(node) {
  */
 function prose(comment) {
   const text = comment.replace(/\{@link ([^}]+)\}/g, '`$1`');
-  const [before = '', ...tags] = text.split(/(?<=^|\s)@(?=(?:param|returns|throws)\b)/);
+  const [before = '', ...tags] = text.split(/(?<=^|\s)@(?=(?:param|returns|throws|example)\b)/);
   const told = tags.map((tag) => {
     const [, name, rest = ''] = /^(\w+)\s*([^]*)$/.exec(tag.trim()) ?? [];
+    if (name === 'example') return `\nFor example:\n\n\`\`\`ts\n${rest}\n\`\`\``;
     const words = rest.replace(/\s*\n\s*/g, ' ');
     if (name === 'param') return `- ${words.replace(/^(\S+)\s+(?:- )?/, '`$1`: ')}`;
     return `- *${name}*${words === '' ? '' : ` ${words}`}`;
   });
-  return [before.trim(), told.join('\n')].filter((part) => part !== '').join('\n\n');
+  return [before.trim(), told.join('\n').trim()].filter((part) => part !== '').join('\n\n');
 }
 
 /**

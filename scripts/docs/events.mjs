@@ -15,6 +15,7 @@ const { describeEvent } = await import(path.join(contract, 'dist', 'events', 'de
 const { EVENT_DETAILS } = await import(path.join(contract, 'dist', 'events', 'details.js'));
 const { SAMPLES } = await import(path.join(contract, 'dist', 'events', 'samples.js'));
 const { EVENTS } = await import(path.join(contract, 'dist', 'events', 'table.js'));
+const { PRIMARY_STATES, SECONDARY_STATES } = await import(path.join(contract, 'dist', 'states.js'));
 const { z } = createRequire(path.join(contract, 'package.json'))('zod');
 
 const AT = '2026-01-01T00:00:00.000Z';
@@ -69,13 +70,29 @@ function detailsOf(kind) {
   return tables.join('\n\n');
 }
 
+/**
+ * A daemon reports the other side's states, and only a secondary has a link.
+ *
+ * @param {string} role
+ * @param {Record<string, any>} details
+ */
+function isPossible(role, { state, link = 'none' }) {
+  return role === 'primary'
+    ? SECONDARY_STATES.includes(state)
+    : PRIMARY_STATES.includes(state) && link === 'none';
+}
+
 /** What people read, each text once. @param {string} kind */
 function textsOf(kind) {
   const rows = EVENTS[kind].roles.flatMap((/** @type {string} */ role) =>
-    SAMPLES[kind].map((/** @type {object} */ details) => {
-      const { level, text, remedy } = describeEvent({ at: AT, role, kind, ...details });
-      return `| ${level} | ${inCell(text)} | ${inCell(remedy)} |`;
-    }),
+    SAMPLES[kind]
+      .filter((/** @type {Record<string, any>} */ details) => {
+        return kind !== 'peer' || details.state === undefined || isPossible(role, details);
+      })
+      .map((/** @type {object} */ details) => {
+        const { level, text, remedy } = describeEvent({ at: AT, role, kind, ...details });
+        return `| ${level} | ${inCell(text)} | ${inCell(remedy)} |`;
+      }),
   );
   return ['| level | for example | what to do |', '| --- | --- | --- |', ...new Set(rows)].join(
     '\n',

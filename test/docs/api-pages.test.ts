@@ -21,6 +21,12 @@ describe('docs/reference/api', () => {
     }
   });
 
+  test('shows examples as code, and no tag as text', () => {
+    for (const [, text] of made.pages) expect(text).not.toMatch(/^ *@\w+/m);
+    const [, page] = made.pages.find(([name]) => name === 'checkpointer.md') ?? [];
+    expect(page).toContain('```ts\nconst source = new ExternalSource();\n');
+  });
+
   test('has a page for every package, and words for every class and function', () => {
     // The lab is private: nobody installs it.
     const published = readdirSync(path.join(root, 'packages')).filter((name) => name !== 'lab');

@@ -14,11 +14,12 @@ const PREFIXES: Readonly<Record<string, string>> = {
   lab: 'GANNET_',
 };
 const UNIONS = /^(?:export )?type \w*ErrorCode\s*=([^;]*);/gm;
-const CLASS_CODES = /^ +(?:override )?readonly code\s*(?::|=)\s*('\w+'(?:\s*\|\s*'\w+')*)/gm;
+const CLASS_CODES =
+  /^ +(?:(?:public|protected|override|static|readonly) )+code\s*[:=]\s*'[^;,)]*/gm;
 const LITERAL = /'([A-Za-z][\w-]*)'/g;
 /** Variables of the environment look the same. */
 const LOOKS_LIKE_CODE =
-  /'((?:QMP|NBD|REPLICA|CHECKPOINT|DRIVER|GANNET)_(?!\w*(?:DIR|CACHE)')[A-Z_]+)'/g;
+  /['"`]((?:QMP|NBD|REPLICA|CHECKPOINT|DRIVER|GANNET)_(?!\w*(?:DIR|CACHE)['"`])[A-Z\d_]+)['"`]/g;
 
 export interface Code {
   readonly code: string;
@@ -49,7 +50,7 @@ export function errorCodes(tree: Tree): Fault[] {
     const prefix = PREFIXES[owner];
     if (prefix === undefined) return [fault('has no prefix: add its package to PREFIXES')];
     const faults: Fault[] = [];
-    if (!code.startsWith(prefix) || !/^[A-Z_]+$/.test(code)) {
+    if (!code.startsWith(prefix) || !/^[A-Z\d_]+$/.test(code)) {
       faults.push(fault(`must be ${prefix}… in capitals, as all codes of ${owner}`));
     }
     const others = codes.filter((one) => one.code === code && one.owner !== owner);

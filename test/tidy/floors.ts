@@ -1,3 +1,4 @@
+import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { allImports, type Import } from './imports.js';
 import { packageSource, type Fault, type Tree } from './tree.js';
@@ -7,7 +8,7 @@ interface Folder {
   readonly folders: readonly string[];
   /** Packages of ours that it may import; by default those of its package. */
   readonly packages?: readonly string[];
-  /** Runs in a browser: no module of Node.js. */
+  /** Runs in a browser: no module of Node.js, and no package but ours. */
   readonly isForBrowsers?: boolean;
 }
 
@@ -67,9 +68,10 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   contract: {
     packages: ['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver'],
     folders: {
-      '.': ['config', 'events'],
+      '.': ['config', 'events', 'verdict'],
       config: ['.'],
       events: ['.'],
+      verdict: ['.'],
     },
   },
   gannet: {
@@ -78,7 +80,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     ],
     folders: {
       // bin.ts starts the command; the rest is small enough to belong to nobody.
-      '.': ['cli', 'daemon'],
+      '.': ['cli', 'daemon', 'daemon/peer'],
       vendor: [],
       tls: ['.'],
       view: { folders: [], packages: ['contract'], isForBrowsers: true },
@@ -127,7 +129,7 @@ const OURS = new RegExp(`^(?:@gannet/)?(${Object.keys(FLOORS).join('|')})(?:/|$)
 export function floors(tree: Tree): Fault[] {
   return [
     ...allImports(tree).flatMap((one) => {
-      const what = lab(one) ?? relative(one) ?? arrow(one);
+      const what = lab(one) ?? relative(one) ?? foreign(tree, one) ?? arrow(one);
       return what === undefined ? [] : [{ file: one.file, line: one.line, what }];
     }),
     ...foldersWithoutRow(tree),
@@ -147,6 +149,22 @@ function relative({ file, target }: Import): string | undefined {
   return `reaches into ${to} by a relative path: import what that package exports`;
 }
 
+/** Sources import nothing outside of them that a user's installation does not have. */
+function foreign(tree: Tree, { file, specifier, target }: Import): string | undefined {
+  const source = packageSource(file);
+  if (source === undefined || isBuiltin(specifier)) return undefined;
+  const home = `packages/${source.name}/`;
+  if (target !== undefined) {
+    return target.startsWith(`${home}src/`) ? undefined : `reaches out of ${home}src`;
+  }
+  const name = /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? '';
+  const manifest = tree.get(`${home}package.json`);
+  if (manifest === undefined) return undefined;
+  const { dependencies = {} } = JSON.parse(manifest) as { dependencies?: Record<string, string> };
+  if (Object.hasOwn(dependencies, name) || packageOf(specifier) === source.name) return undefined;
+  return `${name} is not among the dependencies of ${home}package.json`;
+}
+
 function arrow({ file, specifier, target }: Import): string | undefined {
   const source = packageSource(file);
   const house = source && FLOORS[source.name];
@@ -159,7 +177,7 @@ function arrow({ file, specifier, target }: Import): string | undefined {
     if ((row?.packages ?? house.packages).includes(another)) return undefined;
     return `${place} may not import the package ${another}`;
   }
-  if (specifier.startsWith('node:') && row?.isForBrowsers === true) {
+  if (row?.isForBrowsers === true && target === undefined) {
     return `${place} runs in a browser, and may not import ${specifier}`;
   }
   const inside = target === undefined ? undefined : packageSource(target)?.inside;

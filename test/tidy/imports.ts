@@ -1,4 +1,5 @@
 import path from 'node:path';
+import ts from 'typescript';
 import { isTypeScript, lineAt, type Tree } from './tree.js';
 
 export interface Import {
@@ -9,18 +10,12 @@ export interface Import {
   readonly target: string | undefined;
 }
 
-/**
- * `import … from`, `export … from`, `import '…'` at the start of a line; `import('…')` anywhere.
- */
-const STATEMENT = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*'([^']+)'/gm;
-const EXPRESSION = /\bimport\('([^']+)'\)/g;
-
-/** Imports of one file, of types too. */
+/** Imports of one file as the compiler sees them: of types too, and `import()` and `require()`. */
 export function importsOf(tree: Tree, file: string): Import[] {
   const text = tree.get(file) ?? '';
-  return [...text.matchAll(STATEMENT), ...text.matchAll(EXPRESSION)].map((match) => {
-    const specifier = match[1] ?? '';
-    const line = lineAt(text, match.index + match[0].length);
+  const { importedFiles, referencedFiles } = ts.preProcessFile(text, true, true);
+  return [...importedFiles, ...referencedFiles].map(({ fileName: specifier, end }) => {
+    const line = lineAt(text, end);
     return { file, line, specifier, target: targetOf(tree, file, specifier) };
   });
 }

@@ -1,34 +1,42 @@
 import path from 'node:path';
 import { lineAt, packageSource, type Fault, type Tree } from './tree.js';
 
-const KIND = String.raw`(?:class|function\*?|const|let|interface|type|enum|namespace)`;
+const KIND = String.raw`(?:class|function\*?|const enum|const|let|interface|type|enum|namespace)`;
 const MODIFIERS = '(?:declare )?(?:abstract )?(?:async )?';
-const EXPORTED = new RegExp(String.raw`^export ${MODIFIERS}${KIND} (\w+)`, 'gm');
+const EXPORTED = new RegExp(String.raw`^export ${MODIFIERS}${KIND} ([\w$]+)`, 'gm');
+/** `export { a, b as c }`, without `from`: those pass names on. */
+const LISTED = /^export (?:type )?\{([^}]*)\}(?! from)/gm;
 
 interface Place {
   readonly file: string;
   readonly line: number;
-  readonly owner: string;
 }
 
-/** A name that two packages export means two things. `index.ts` only passes names on. */
+/** A name that two files export means two things. `index.ts` only passes names on. */
 export function namesakes(tree: Tree): Fault[] {
   const names = new Map<string, Place[]>();
   for (const [file, text] of tree) {
-    const source = packageSource(file);
-    if (source === undefined || path.posix.basename(file) === 'index.ts') continue;
-    for (const { 1: name = '', index } of text.matchAll(EXPORTED)) {
-      push(names, name, { file, line: lineAt(text, index), owner: source.name });
+    if (packageSource(file) === undefined || path.posix.basename(file) === 'index.ts') continue;
+    for (const { name, index } of exportedNames(text)) {
+      push(names, name, { file, line: lineAt(text, index) });
     }
   }
   return [...names].flatMap(([name, places]) => {
-    if (new Set(places.map(({ owner }) => owner)).size < 2) return [];
-    const files = places.map(({ file }) => file).join(', ');
+    const files = [...new Set(places.map(({ file }) => file))];
+    if (files.length < 2) return [];
     return places.map(({ file, line }) => {
-      const what = `\`${name}\` is exported by two packages (${files}): rename one, or share it`;
+      const what = `\`${name}\` is exported by ${files.join(' and ')}: rename one, or share it`;
       return { file, line, what };
     });
   });
+}
+
+function exportedNames(text: string): { name: string; index: number }[] {
+  const declared = [...text.matchAll(EXPORTED)].map(({ 1: name = '', index }) => ({ name, index }));
+  const listed = [...text.matchAll(LISTED)].flatMap(({ 1: list = '', index }) =>
+    [...list.matchAll(/([\w$]+)\s*(?:,|$)/g)].map(({ 1: name = '' }) => ({ name, index })),
+  );
+  return [...declared, ...listed];
 }
 
 /** Two sources of one package with the same base name cannot be told apart in an editor's tabs. */

@@ -50,8 +50,47 @@ describe('floors', () => {
     expect(refused(floors, file, text, others)).toContain('may not import gannet/src/daemon');
   });
 
-  test('Node.js in the browser', () => {
-    expect(refused(floors, page, "import path from 'node:path';")).toContain('runs in a browser');
+  test('however it is written', () => {
+    const others = { 'packages/gannet/src/daemon/history.ts': '' };
+    for (const text of [
+      'import { A } from "../daemon/history.js";',
+      "import {\n  // its name isn't A; it is B\n  B,\n} from '../daemon/history.js';",
+      "  import { A } from '../daemon/history.js';",
+      "const a = await import(\n  '../daemon/history.js');",
+      'const a = await import(`../daemon/history.js`);',
+      "import a = require('../daemon/history.js');",
+    ]) {
+      refused(floors, page, text, others);
+    }
+    const comment = "// import { A } from '../daemon/history.js';";
+    expect(faults(floors, { ...others, [page]: comment })).toEqual([]);
+  });
+
+  test('what is outside of src, or not among the dependencies', () => {
+    const file = 'packages/nbd/src/wire/replies.ts';
+    const others = {
+      'packages/nbd/package.json':
+        '{ "devDependencies": { "ws": "8", "@gannet/test-support": "1" } }',
+      'packages/nbd/test/fake.ts': '',
+      'bench/src/b1.ts': '',
+    };
+    for (const name of ['../../test/fake.js', '../../../../bench/src/b1.js']) {
+      expect(refused(floors, file, `import '${name}';`, others)).toContain('reaches out of');
+    }
+    for (const name of ['ws', 'ws/lib/stream.js', '@gannet/test-support']) {
+      expect(refused(floors, file, `import '${name}';`, others)).toContain('dependencies of');
+    }
+    for (const name of ['node:fs', 'fs']) {
+      expect(faults(floors, { ...others, [file]: `import '${name}';` })).toEqual([]);
+    }
+    const test = { 'packages/nbd/test/wire/replies.test.ts': "import 'ws';" };
+    expect(faults(floors, { ...others, ...test })).toEqual([]);
+  });
+
+  test('Node.js, and packages of others, in the browser', () => {
+    for (const name of ['node:path', 'path', 'zod']) {
+      expect(refused(floors, page, `import a from '${name}';`)).toContain('runs in a browser');
+    }
     expect(faults(floors, { 'packages/gannet/src/cli/cli.ts': "import 'node:fs';" })).toEqual([]);
   });
 
@@ -122,7 +161,7 @@ describe('sizes', () => {
 });
 
 describe('names', () => {
-  test('of exports: in two packages, index.ts aside', () => {
+  test('of exports: in two files, index.ts aside', () => {
     const nbd = { 'packages/nbd/src/a.ts': 'export class Connection {}' };
     const text = 'export interface Connection {}';
     const found = faults(namesakes, { ...nbd, 'packages/gannet/src/page/b.ts': text });
@@ -130,7 +169,11 @@ describe('names', () => {
       'packages/nbd/src/a.ts:1:',
       'packages/gannet/src/page/b.ts:1:',
     ]);
-    expect(faults(namesakes, { ...nbd, 'packages/nbd/src/b/b.ts': text })).toEqual([]);
+    for (const again of ['class A {}\nexport { A, B as Connection };', text]) {
+      expect(faults(namesakes, { ...nbd, 'packages/nbd/src/b/b.ts': again })).toHaveLength(2);
+    }
+    const passedOn = "export { Connection } from './a.js';";
+    expect(faults(namesakes, { ...nbd, 'packages/nbd/src/b.ts': passedOn })).toEqual([]);
     expect(faults(namesakes, { ...nbd, 'packages/gannet/src/index.ts': text })).toEqual([]);
     expect(faults(namesakes, { ...nbd, 'packages/gannet/src/b.ts': text.slice(7) })).toEqual([]);
   });
@@ -151,6 +194,11 @@ describe('error codes', () => {
     refused(errorCodes, file, "export type NbdErrorCode =\n  /** Gone. */\n  | 'CLOSED';");
     refused(errorCodes, file, "export type NbdErrorCode =\n  | 'NBD_A'\n  | 'NBD_closed';");
     refused(errorCodes, file, "export class A extends Error {\n  readonly code = 'QMP_CLOSED';");
+    refused(
+      errorCodes,
+      file,
+      "class A extends Error {\n  public override readonly code = 'ended';",
+    );
     const good = "export type NbdErrorCode =\n  // not 'CLOSED'\n  | 'NBD_CLOSED'\n  | 'NBD_TLS';";
     expect(faults(errorCodes, { [file]: good })).toEqual([]);
   });
@@ -166,6 +214,7 @@ describe('error codes', () => {
     const user = 'packages/gannet/src/a.ts';
     const text = "\nadd('refused', 'NBD_EXPORT');";
     refused(undeclaredCodes, user, text);
+    refused(undeclaredCodes, user, 'add(`NBD_TLS13`)');
     const union = { [file]: "export type NbdErrorCode = 'NBD_EXPORT';" };
     expect(faults(undeclaredCodes, { ...union, [user]: text })).toEqual([]);
     expect(faults(undeclaredCodes, { [user]: "env('GANNET_RUN_DIR') // 'NBD_X'" })).toEqual([]);
@@ -179,10 +228,14 @@ describe('documented', () => {
     'packages/contract/src/methods.ts': 'export const METHODS = {\n  failOver: {},\n} as const;',
     'packages/contract/src/errors.ts': "export type GannetErrorCode = 'GANNET_BUSY';",
   };
-  const page = '`commit` `colo-exit` `failOver` `GANNET_BUSY`';
+  const pages = {
+    'docs/reference/events.md': '`commit` `colo-exit`',
+    'docs/reference/commands.md': '`failOver`',
+    'docs/reference/errors.md': '`GANNET_BUSY`',
+  };
 
   test('all of it', () => {
-    expect(faults(documented, { ...contract, 'docs/reference/all.md': page })).toEqual([]);
+    expect(faults(documented, { ...contract, ...pages })).toEqual([]);
   });
 
   test.each([
@@ -191,20 +244,26 @@ describe('documented', () => {
     ['failOver', 'packages/contract/src/methods.ts:2: method `failOver`'],
     ['GANNET_BUSY', 'packages/contract/src/errors.ts:1: error code `GANNET_BUSY`'],
   ])('%s is missing', (name, fault) => {
-    const text = page.replace(`\`${name}\``, name);
-    const pages = { 'docs/reference/all.md': text, 'docs/how-to/other.md': page };
-    const found = faults(documented, { ...contract, ...pages });
+    const without = Object.entries(pages).map(([file, text]) => {
+      return [file, text.replace(`\`${name}\``, name)] as const;
+    });
+    const elsewhere = { 'docs/reference/metrics.md': Object.values(pages).join(' ') };
+    const found = faults(documented, {
+      ...contract,
+      ...Object.fromEntries(without),
+      ...elsewhere,
+    });
     expect(found).toEqual([expect.stringContaining(fault)]);
   });
 
   test('errors of the lab need no page', () => {
     const lab = { 'packages/lab/src/errors.ts': "type LabErrorCode = 'GANNET_LAB';" };
-    const files = { ...contract, ...lab, 'docs/reference/all.md': page };
+    const files = { ...contract, ...lab, ...pages };
     expect(faults(documented, files)).toEqual([]);
   });
 
   test('a contract that is not found is a fault, too', () => {
-    expect(faults(documented, { 'docs/reference/all.md': page })).toHaveLength(3);
+    expect(faults(documented, pages)).toHaveLength(3);
   });
 });
 

@@ -44,8 +44,11 @@ export interface CheckpointerOptions {
  * the primary continues to another checkpoint. So a provisional commit is valid for a failover, and
  * another commit after it is a divergence.
  *
- * @example const source = new ExternalSource(); new Checkpointer({ source, replica, now: () =>
- *     performance.now() }).start(); source.seal(); source.commit();
+ * @example
+ * const source = new ExternalSource();
+ * new Checkpointer({ source, replica, now: () => performance.now() }).start();
+ * source.seal();
+ * source.commit();
  */
 export class Checkpointer {
   readonly #source: CheckpointSource;

@@ -62,7 +62,10 @@ export class ControlClient {
       });
       socket.on('error', (cause) => {
         clearTimeout(late);
-        reject(unreachable(path, cause.message, cause));
+        const { code } = cause as NodeJS.ErrnoException;
+        reject(
+          code === 'EACCES' ? forbidden(path, cause) : unreachable(path, cause.message, cause),
+        );
       });
     });
   }
@@ -183,6 +186,16 @@ function silent(path: string, silenceMs: number): GannetError {
     'It is stopped or hangs: check its process and its log. It may still do what it was asked ' +
       'to; --timeout waits longer.',
     'timeout',
+  );
+}
+
+function forbidden(path: string, cause: Error): GannetError {
+  return new GannetError(
+    'GANNET_CONTROL_UNREACHABLE',
+    `this user may not use the daemon's socket ${path}`,
+    'Run the command as the user that runs the daemon, usually root.',
+    'failed',
+    { cause },
   );
 }
 

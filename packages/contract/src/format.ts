@@ -39,6 +39,15 @@ export function formatTime(iso: string): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
+/** Time of day; with its date if that is not today's. */
+export function formatMoment(iso: string, nowMs?: number): string {
+  if (nowMs === undefined) return formatTime(iso);
+  const [at, now] = [new Date(iso), new Date(nowMs)];
+  if (at.toDateString() === now.toDateString()) return formatTime(iso);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${formatTime(iso)}`;
+}
+
 /** A share in whole percent, such as `42 %`; a dash if the whole is 0. */
 export function formatPercent(part: number, whole: number): string {
   return whole > 0 ? `${Math.floor((100 * part) / whole)} %` : '–';

@@ -19,7 +19,7 @@ const none = z.strictObject({});
 const force = z
   .boolean()
   .optional()
-  .describe('without proof that the other side is gone, or though it cannot be notified');
+  .describe('even without proof that the other side is gone, or if it cannot be notified');
 const overrulePeer = z
   .boolean()
   .optional()
@@ -34,9 +34,9 @@ const bytesPerSec = z
 const eventOfAnyDaemon = z.custom<DaemonEvent>((value) => eventSchema.safeParse(value).success);
 
 /**
- * `params` of a method are checked, and a key that is not there is refused: a caller must not
- * believe that it was heeded. `result` and `progress` are types for callers; a daemon of another
- * version may add to them.
+ * `params` of a method are checked, and a key that the method does not have is refused, so that no
+ * caller believes that it had an effect. `result` and `progress` are types for callers; a daemon of
+ * another version may add to them.
  */
 export const METHODS = {
   status: {
@@ -148,7 +148,7 @@ export type MethodName = keyof typeof METHODS;
 type MethodRole = 'primary' | 'secondary';
 
 export type MethodParams<M extends MethodName> = z.output<(typeof METHODS)[M]['params']>;
-/** Of `failover`, of which two kinds of daemon have their own, the keys of both. */
+/** For `failover`, which both daemons have with different results, the keys of both. */
 export type MethodResult<M extends MethodName> = OneOf<z.output<(typeof METHODS)[M]['result']>>;
 export type MethodProgress<M extends MethodName> = (typeof METHODS)[M] extends {
   readonly progress: infer P extends z.ZodType;

@@ -43,19 +43,23 @@ export const checkpointSchema = z.object({
 });
 export type CheckpointRecord = Readonly<z.output<typeof checkpointSchema>>;
 
+/** Of a peer; nothing that it sends fills this side's log or memory. */
+const shortText = z.string().transform((text) => text.slice(0, 256));
+const longText = z.string().transform((text) => text.slice(0, 4096));
+
 /** A newer daemon may have states that this one does not know: they are read as `unknown`. */
 const primaryState = z.enum([...PRIMARY_STATES, 'none']).catch('unknown');
 const secondaryState = z.enum([...SECONDARY_STATES, ...NO_STATES]).catch('unknown');
 
 const common = {
-  host: z.string().optional(),
+  host: shortText.optional(),
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU. */
   vm: z.enum(VM_STATES),
   /** What is in its term file. */
   record: termRecordSchema,
   /** Why its QEMU is unusable; of a secondary, or else what is wrong with a base. */
-  trouble: z.string().optional(),
+  trouble: longText.optional(),
 };
 
 const primaryPeerSchema = z.object({
@@ -88,7 +92,7 @@ const secondaryPeerSchema = z.object({
   /** Whether all of the primary's writes arrive. */
   link: z.enum(REPLICA_LINKS),
   /** Identifies its replica; a daemon that is restarted has another. To be shown only. */
-  replica: z.string().optional(),
+  replica: shortText.optional(),
   /** Its buffers are over their soft limit, and a checkpoint would empty them. */
   memoryPressure: z.boolean().optional(),
   /** Its daemon is about to end: the primary has to go on without it. */
@@ -96,6 +100,8 @@ const secondaryPeerSchema = z.object({
   /** The last commit, and the memory: to be shown, never acted upon. */
   commit: commitSchema.optional(),
   mayFailOver: z.boolean().optional(),
+  /** Of the last commit, which a takeover would go back to. */
+  commitAgeMs: z.number().optional(),
   buffers: z
     .object({
       primary: z.number(),
@@ -119,7 +125,8 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
     protocol: z.number().int(),
-    vm: z.string(),
+    /** Said by a stranger: one that is longer than any name is not answered. */
+    vm: z.string().max(64),
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: peerStatusSchema }),
@@ -128,7 +135,7 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     type: z.literal('answer'),
     number: z.number().int(),
     value: z.unknown(),
-    error: z.string().optional(),
+    error: longText.optional(),
   }),
 ]);
 export type PeerMessage = Readonly<z.output<typeof peerMessageSchema>>;

@@ -15,6 +15,10 @@ export const PRIMARY_STATES = [
   'alone',
   /** Its QEMU is new, and the secondary may have taken over: the guest stands still. */
   'held',
+  /** Its disk or its guest has failed: the guest is stopped, and the secondary is to take over. */
+  'yielding',
+  /** The guest was ended on purpose: nobody takes over. */
+  'ended',
   /** The secondary's copy is the newer one: the guest here is stopped. */
   'superseded',
 ] as const;
@@ -40,6 +44,16 @@ export type SecondaryState = (typeof SECONDARY_STATES)[number];
 export const VM_STATES = ['awaited', 'ready', 'unusable', 'hung', 'lost'] as const;
 export type QemuState = (typeof VM_STATES)[number];
 
+/** In words that follow "QEMU": for events, the page and the terminal. */
+export const QEMU_TEXTS: Readonly<Record<QemuState | 'unknown', string>> = {
+  awaited: 'not connected',
+  ready: 'responding',
+  unusable: 'cannot be used',
+  hung: 'not responding',
+  lost: 'has ended',
+  unknown: 'unknown',
+};
+
 /** How the other daemon is heard over the peer link; `none` without a peer link. */
 export const PULSES = ['none', 'unknown', 'up', 'late', 'lost'] as const;
 export type PeerPulse = (typeof PULSES)[number];
@@ -47,6 +61,22 @@ export type PeerPulse = (typeof PULSES)[number];
 /** Whether all of the primary's writes reach the replica. */
 export const REPLICA_LINKS = ['none', 'whole', 'lost'] as const;
 export type ReplicaLink = (typeof REPLICA_LINKS)[number];
+
+/**
+ * What an I/O error of the primary's own disk did. `lacks-write`: only the replica has what was
+ * written; `stopped`: QEMU has stopped the guest; `reported`: the guest was told; `read-elsewhere`:
+ * the replica answered.
+ */
+export const DISK_EFFECTS = ['lacks-write', 'stopped', 'reported', 'read-elsewhere'] as const;
+export type DiskEffect = (typeof DISK_EFFECTS)[number];
+
+/** In words that follow the error. */
+export const DISK_EFFECT_TEXTS: Readonly<Record<DiskEffect, string>> = {
+  'lacks-write': '; the replica has the data',
+  stopped: '; QEMU stopped the guest',
+  reported: '; the guest was told',
+  'read-elsewhere': '; the replica answered',
+};
 
 /** What asked for a checkpoint. `output`: the guests sent different packets. */
 export const CHECKPOINT_CAUSES = ['period', 'demand', 'memory', 'output'] as const;
@@ -77,6 +107,7 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
+  yielding: "the primary's daemon has stopped its guest and asks for the takeover",
   fence: 'the fence command stopped the primary',
   operator: 'an operator used --force',
   done: 'the secondary took over before',
@@ -114,12 +145,6 @@ export const OPERATOR_REASONS = {
   detach: 'an operator detached the secondary',
   failover: 'an operator ran `gannet failover`',
 } as const;
-
-/** @param link as a secondary's status has it: `connected`, `none`, or why it is lost */
-export function replicaLinkOf(link: string): ReplicaLink {
-  if (link === 'none') return 'none';
-  return link === 'connected' ? 'whole' : 'lost';
-}
 
 /** The QEMU beside this replica is the VM now. */
 export function hasTakenOver(state: string | undefined): boolean {

@@ -4,26 +4,42 @@
  * it.
  */
 import { z } from 'zod';
-import type { OneOf } from './one-of.js';
 import { checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
+import {
+  GUEST_PLACES,
+  VERDICT_LEVELS,
+  type VerdictCode,
+  VERDICTS,
+} from './verdict/verdict-table.js';
 import { seedsViewSchema } from './reports.js';
 import {
-  isDown,
   PRIMARY_STATES,
   PROTECT_STAGES,
   PULSES,
-  replicaLinkOf,
+  REPLICA_LINKS,
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
 import { termRecordSchema } from './term.js';
 
-export const STATUS_SCHEMA = 1;
+export const STATUS_SCHEMA = 2;
 
+const LINK_KINDS = ['replication', 'nbd', 'mirror'] as const;
 const vmState = z.enum(VM_STATES);
 const bytes = z.number().nonnegative();
 
+/** The one verdict on the VM, from what both sides are known to be. */
+const health = z.object({
+  code: z.enum(Object.keys(VERDICTS) as [VerdictCode, ...VerdictCode[]]),
+  level: z.enum(VERDICT_LEVELS).describe('`good` is the only one that is well'),
+  headline: z.string(),
+  remedy: z.string().describe('what to do, and on which host; empty if there is nothing to do'),
+  guest: z.enum(GUEST_PLACES).describe('where the guest runs, as far as this daemon knows'),
+  since: z.iso.datetime().describe('when this verdict began'),
+});
+
 const head = {
+  health,
   schema: z.literal(STATUS_SCHEMA),
   vm: z.string(),
   host: z.string().describe('name of the host of this daemon'),
@@ -64,11 +80,13 @@ export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
+  reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
   primaryVmTrouble: z.string().nullable(),
-  link: z.enum(['replication', 'nbd', 'mirror']),
+  linkKind: z.enum(LINK_KINDS),
+  link: z.enum(LINK_KINDS).describe('deprecated: `linkKind`'),
   checkpointPeriodMs: z.number(),
   network,
   epoch: z.number().int(),
@@ -84,11 +102,17 @@ export const secondaryStatusSchema = z.object({
   state: z.enum(SECONDARY_STATES),
   reason: z.string(),
   mayFailOver: z.boolean(),
+  commitAgeMs: z
+    .number()
+    .optional()
+    .describe('age of the last commit, which a takeover would go back to; missing without one'),
   epoch: z.number().int(),
   secondaryVm: vmState,
   secondaryVmTrouble: z.string().nullable(),
   needs: z.string().optional().describe('what an operator has to do before it protects again'),
-  link: z.string().describe('`connected`, `none`, or why writes of the primary may be missing'),
+  linkState: z.enum(REPLICA_LINKS).describe('whether all of the primary’s writes arrive'),
+  linkLoss: z.string().nullable().describe('why writes may be missing, if they may'),
+  link: z.string().describe('deprecated: `connected`, `none`, or `linkLoss`'),
   coloExit: z.string().nullable(),
   baseTrouble: z.string().nullable(),
   checkpoints: z.number().int(),
@@ -130,24 +154,7 @@ export const statusSchema = z.discriminatedUnion('role', [
 ]);
 export type Status = z.output<typeof statusSchema>;
 
-/**
- * Degraded: protection was dropped, only one side believes it is protected, or the base image
- * rejects writes. `gannet status` exits with 3.
- *
- * @param status may lack keys: those of a daemon of another version
- */
-export function isDegraded(
-  status: OneOf<Partial<PrimaryStatus> | Partial<SecondaryStatus>>,
-): boolean {
-  const { state } = status;
-  if (state === 'diverged' || state === 'alone') return true;
-  if (state === 'superseded' || state === 'held' || state === 'unknown') return true;
-  if (status.role === 'secondary') {
-    const { baseTrouble = null, link = 'connected', secondaryVm } = status;
-    if (baseTrouble !== null) return true;
-    return state === 'protected' && (replicaLinkOf(link) !== 'whole' || isDown(secondaryVm));
-  }
-  if (state !== 'protected') return false;
-  const { primaryVm, peer } = status;
-  return primaryVm !== 'ready' || peer?.pulse === 'lost' || peer?.status?.state !== 'protected';
+/** Protected, and nothing is wrong. A daemon of an earlier version gives no verdict: false. */
+export function isWell({ health }: Partial<Pick<Status, 'health'>>): boolean {
+  return health?.level === 'good';
 }

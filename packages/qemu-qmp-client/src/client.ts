@@ -15,7 +15,7 @@ import { type EventStreamOptions, QmpEventStream } from './event-stream.js';
 import { repeatedGreeting, unknownId } from './wire/handshake.js';
 import { ListenerSet, runGuarded } from './listeners.js';
 import type { Message, QmpVersion } from './wire/messages.js';
-import { complete, type ConnectOptions, type Settings } from './options.js';
+import { type ConnectOptions, type Settings, settingsOf } from './options.js';
 import type { QmpEvent } from './schema/events.js';
 import type {
   AnyEventIn,
@@ -123,7 +123,7 @@ export class QmpClient<T extends QmpTables = CommonTables> {
   static async connect<T extends QmpTables = CommonTables>(
     options: ConnectOptions,
   ): Promise<QmpClient<T>> {
-    const settings = complete(options);
+    const settings = settingsOf(options);
     const { onListenerError, onWarning } = settings;
     const guarded: Settings = {
       ...settings,

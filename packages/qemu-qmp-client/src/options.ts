@@ -54,7 +54,7 @@ export interface Settings {
 const ID_BYTES = 6;
 
 /** @throws QmpUsageError `QMP_INVALID_OPTION` */
-export function complete(options: ConnectOptions): Settings {
+export function settingsOf(options: ConnectOptions): Settings {
   const { connectTimeoutMs, commandTimeoutMs, maxLineBytes } = options;
   return {
     target: options.target,

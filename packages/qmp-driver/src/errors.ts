@@ -2,13 +2,13 @@
  * Everything that this package throws or rejects with.
  *
  *   DriverError          base: literal `code`, `cause` kept, `remedy` says what to do
- *   ├── GraphError       a disk, a node or a child is not there, or not as it has to be
- *   ├── SeedError        a seed's mirror did not get through, or was lost afterwards
+ *   ├── GraphError       a disk, a node or a child is missing, or not as expected
+ *   ├── SeedError        the copy of a disk failed, or was lost afterwards
  *   ├── LinkError        a node could not be added to or taken from the block graph
  *   ├── ColoError        COLO was not entered, or is not running
  *   ├── FailoverError    the secondary cannot take over
  *   ├── MoveError        the disks could not be moved to their local files
- *   ├── NetworkError     a network card's packets could not be led to the peer, or back
+ *   ├── NetworkError     the filters of a network card could not be added or removed
  *   └── WaitError        a deadline passed, or the caller's AbortSignal fired
  *
  * What the QMP client throws (connection lost, a command refused) is the `cause` of one of these.
@@ -18,14 +18,14 @@ import { QmpAbortError, QmpCommandError, QmpError, QmpTimeoutError } from 'qemu-
 export type GraphErrorCode =
   /** QEMU has no such disk, or it is not where it has to be. */
   | 'DRIVER_DISK_NOT_FOUND'
-  /** The disk has no quorum, and the way that was asked for needs one. */
+  /** The disk has no quorum, and the requested link needs one. */
   | 'DRIVER_NO_QUORUM'
   /** A disk and its replica differ in size. */
   | 'DRIVER_SIZE_MISMATCH'
   /** Somebody else changed the block graph while it was read. */
   | 'DRIVER_GRAPH_UNSTABLE';
 export type SeedErrorCode =
-  /** The copy of a disk did not get through. */
+  /** The copy of a disk failed. */
   | 'DRIVER_SEED_FAILED'
   /** The copy of a disk was lost after it had been complete. */
   | 'DRIVER_SEED_LOST';
@@ -47,30 +47,30 @@ export type ColoErrorCode =
   | 'DRIVER_COLO_REFUSED'
   /** The migration ended without entering COLO. */
   | 'DRIVER_COLO_NOT_ENTERED'
-  /** It needs a VM in COLO, and this one is not. */
+  /** The VM must be in COLO, and is not. */
   | 'DRIVER_NOT_IN_COLO'
-  /** It needs a guest that runs, and this one stands still. */
+  /** The guest must be running, and is stopped. */
   | 'DRIVER_GUEST_STOPPED'
   /** QEMU refused a command. */
   | 'DRIVER_COMMAND_FAILED';
 export type FailoverErrorCode =
   /** This QEMU does not wait for a primary. */
   | 'DRIVER_NOT_INCOMING'
-  /** This QEMU is no secondary in COLO. */
+  /** This QEMU is not a secondary in COLO. */
   | 'DRIVER_NOT_SECONDARY'
   /** QEMU did not take over. */
   | 'DRIVER_FAILOVER_FAILED';
 export type MoveErrorCode =
   /** The move to the local files failed, and everything is as it was. */
   | 'DRIVER_MOVE_UNDONE'
-  /** The move to the local files failed, and so did taking it back. */
+  /** The move to the local files failed, and so did its rollback. */
   | 'DRIVER_MOVE_STUCK'
-  /** The guest uses its local files; something of before is left over. */
+  /** The guest uses its local files, but an old node could not be removed. */
   | 'DRIVER_MOVE_UNTIDY';
 export type NetworkErrorCode =
-  /** QEMU refused what leads a network card's packets to the peer. */
+  /** QEMU refused a filter that redirects the packets of a network card. */
   | 'DRIVER_NETWORK_REFUSED'
-  /** What leads a network card's packets to the peer could not be taken away. */
+  /** The filters of a network card could not be removed. */
   | 'DRIVER_NETWORK_STUCK';
 export type WaitErrorCode =
   /** QEMU did not answer, or get there, in time. */
@@ -103,7 +103,7 @@ export abstract class DriverError extends Error {
   }
 }
 
-/** A disk, a node or a child is not there, or not as it has to be. */
+/** A disk, a node or a child is missing, or not as expected. */
 export class GraphError extends DriverError {
   constructor(
     readonly code: GraphErrorCode,

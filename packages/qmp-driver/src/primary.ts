@@ -20,8 +20,9 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { ColoCapabilities } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
-import { GraphError, LinkError, step } from './errors.js';
+import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
 import { type FoundDisk, findDisks } from './find-disks.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
@@ -33,8 +34,10 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
+import { blockJobs } from './disk/leftovers.js';
+import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -47,14 +50,13 @@ import {
 } from './network/primary-network.js';
 import {
   DEFAULTS,
-  type LinkFailure,
   type PrimaryOptions,
   type SeedOptions,
   type StartColoOptions,
 } from './primary-options.js';
-import { checkChildren, watchQuorums } from './disk/quorum-watch.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
+import { haltGuest } from './halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
@@ -64,6 +66,7 @@ import { type PeerConnections, yankAll } from './yank.js';
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
+  readonly #capabilities = new ColoCapabilities();
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
@@ -175,6 +178,8 @@ export class PrimaryDriver {
     }
     this.#checkMirrors();
     this.#step('attached');
+    // Of the links, and of the filters that the mirrors have put on top.
+    await this.checkGraph();
   }
 
   /**
@@ -215,12 +220,13 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    await this.#capabilities.enable(context);
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -272,15 +278,7 @@ export class PrimaryDriver {
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
     const found = await findDisks(this.#qmp, disks, this.#commandOptions());
-    const jobs = await step(
-      () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
-      (words, cause) => {
-        const message = `the block jobs cannot be read: ${words}`;
-        return new GraphError('DRIVER_GRAPH_UNSTABLE', message, 'See whether QEMU still answers.', {
-          cause,
-        });
-      },
-    );
+    const jobs = await blockJobs(this.#qmp, this.#commandOptions());
     const context = this.#migration('looking at the network cards');
     const compared = await joinedNetwork(context, this.#options.network);
     this.#step('adopt');
@@ -314,7 +312,9 @@ export class PrimaryDriver {
    */
   async checkGraph(): Promise<void> {
     const report = (failure: LinkFailure): void => this.#reportFailure(failure);
-    await checkChildren(this.#qmp, this.disks, this.#commandOptions(), report);
+    for (const linked of this.#linked) {
+      linked.nodes = await checkDisk(this.#qmp, linked.disk, this.#commandOptions(), report);
+    }
   }
 
   /**
@@ -324,6 +324,14 @@ export class PrimaryDriver {
    */
   async cutLinks(timeoutMs: number): Promise<void> {
     await yankAll(this.#qmp, this.#connections(), timeoutMs);
+  }
+
+  /**
+   * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   */
+  async halt(): Promise<void> {
+    await haltGuest(this.#migration('stopping the guest'));
   }
 
   /**
@@ -353,7 +361,8 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
+    await attempt(() => this.#capabilities.disable(context));
+    await attempt(() => clearMigrationTls(context));
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
@@ -367,18 +376,17 @@ export class PrimaryDriver {
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });
-    const linked = new LinkedDisk(disk, mirror, this.#options.probePeer);
+    const linked = new LinkedDisk(disk, mirror, graph.nodes, this.#options.probePeer);
     this.#linked.push(linked);
     return linked;
   }
 
   #watch(): void {
     this.#unsubscribe();
-    this.#unsubscribe = watchQuorums(
-      this.#qmp,
-      () => this.disks,
-      (failure) => this.#reportFailure(failure),
-    );
+    this.#unsubscribe = watchDisks(this.#qmp, () => this.#linked, {
+      onLink: (failure) => this.#reportFailure(failure),
+      onDisk: (failure) => this.#options.onDiskFailure(failure),
+    });
   }
 
   #reconnectionOf(linked: LinkedDisk, options: SeedOptions): Reconnection | undefined {

@@ -35,6 +35,49 @@ describe('prepare', () => {
   });
 });
 
+describe('what the guest runs in', () => {
+  let told: string[];
+
+  beforeEach(async () => {
+    told = [];
+    vm.status = 'inmigrate';
+    const onRanWithoutColo = ({ code }: { code: string }) => void told.push(code);
+    driver = new SecondaryDriver(qmp, { onRanWithoutColo });
+    await driver.prepare();
+    vm.status = 'running';
+  });
+
+  /** All that follows an event has been answered. */
+  async function resume(): Promise<void> {
+    vm.qemu.emit('RESUME');
+    for (let answer = 0; answer < 3; answer++) await qmp.execute('query-status');
+  }
+
+  test('a guest that runs without COLO is a second copy: it is stopped', async () => {
+    await resume();
+    expect(vm.status).toBe('paused');
+    expect(told).toEqual(['DRIVER_COLO_NOT_ENTERED']);
+  });
+
+  test('one that does not stop is reported, too', async () => {
+    vm.qemu.on('stop', () => refuse('no'));
+    await resume();
+    expect(told).toEqual(['DRIVER_COLO_NOT_ENTERED']);
+  });
+
+  test.each([
+    { mode: 'secondary', 'last-mode': 'none', reason: 'none' },
+    { mode: 'none', 'last-mode': 'secondary', reason: 'request' },
+  ])('in COLO, or after it, it runs on: $mode, $last-mode', async (colo) => {
+    vm.colo = colo;
+    await resume();
+    vm.colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
+    await resume();
+    expect(vm.sent('stop')).toEqual([]);
+    expect(told).toEqual([]);
+  });
+});
+
 describe('failOver', () => {
   beforeEach(() => {
     vm.colo = { mode: 'secondary', 'last-mode': 'none', reason: 'none' };

@@ -42,6 +42,8 @@ export type ReplicatorErrorCode =
   | 'REPLICA_BASE_IO'
   /** A journal does not belong to these bases. */
   | 'REPLICA_JOURNAL_FOREIGN'
+  /** Another process writes a journal at that path, or will. */
+  | 'REPLICA_JOURNAL_IN_USE'
   /** The failover journal can't be written or read. */
   | 'REPLICA_JOURNAL_IO'
   /** The spill file can't be made or written; its pages stay in memory. */

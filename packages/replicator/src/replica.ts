@@ -138,6 +138,7 @@ export class Replica implements SessionHost {
       }
       const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
       replica = new Replica(options.vm, disks, options.disks, pool, options, spillFile);
+      await replica.#failover.discardOld();
       await replica.#stateFiles.write(replica.#state, 0);
       return replica;
     } catch (error) {

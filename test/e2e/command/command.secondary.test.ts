@@ -15,6 +15,7 @@ import {
   image,
   inFreshFolder,
   makePair,
+  processesWith,
   secondaryConfig,
   socketsIn,
   start,
@@ -200,6 +201,24 @@ describe('a daemon', () => {
       expect(await socketsIn(dir)).toEqual([]);
     }
   });
+
+  it.each(['raw', 'qcow2'])(
+    'ends without trouble on Ctrl-C, which a terminal sends to its children too (%s)',
+    async (format) => {
+      const config = await writeConfig(secondaryConfig(diskOf({ format })));
+      const daemon = start(['secondary', '-c', config], { detached: true });
+      await until(
+        () => gannet('status', '-c', config),
+        ({ code }) => code === 0,
+      );
+      daemon.signalGroup('SIGINT');
+      const { code, stderr } = await daemon.outcome();
+      expect(code).toBe(0);
+      const kinds = stderr.split('\n').flatMap((line) => /"kind":"([^"]+)"/.exec(line)?.[1] ?? []);
+      expect(kinds).toEqual(['listening']);
+      expect(await processesWith(dir)).toEqual([]);
+    },
+  );
 
   it('that ends while it seeds takes back what it did to the VM', async () => {
     const pair = await makePair({ diskMb: 768, fillMb: 700 });

@@ -78,7 +78,7 @@ test('drive-pair protects a VM; the guest survives its primary with the right di
   lines.on('line', (line) => said.push(line));
   await says('serving');
   const exported = { socketPath: at('replica.nbd'), exportName: 'svm' };
-  const svm = await start('svm', secondaryCommand(machine, [exported], at('incoming')));
+  const svm = await start('svm', secondaryCommand(machine, [exported], `unix:${at('incoming')}`));
   await says('protected');
   await says('commit', 4);
   await pvm.kill('SIGKILL');

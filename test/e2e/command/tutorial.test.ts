@@ -69,7 +69,8 @@ class Shell {
     namespaces: readonly string[] = [],
   ) {
     const own = ['unshare', '--pid', '--fork', '--kill-child=KILL', '--mount-proc', ...namespaces];
-    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', ...own, 'bash', '-seu'], {
+    const shell = ['bash', '-O', 'expand_aliases', '-seu'];
+    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', ...own, ...shell], {
       cwd: root,
       env: { ...process.env, TMPDIR: dir, CI: 'true' },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -82,6 +83,13 @@ class Shell {
 
   get pid(): string {
     return String(this.#child.pid);
+  }
+
+  /** Daemons and VMs that still run there. */
+  async leftovers(): Promise<string[]> {
+    const output = await this.run("pgrep -af 'gannet/dist/bin.js|qemu-system' || true\n");
+    // The shell itself may report a job that was killed.
+    return output.split('\n').filter((line) => /^\d+ /.test(line));
   }
 
   /** @returns what it wrote, in order of arrival */
@@ -138,11 +146,13 @@ describe('the tutorial', () => {
   it(
     'leads through a failover on one machine',
     async () => {
-      const output = await follow('Part 1', { here: new Shell('here') });
+      const here = new Shell('here');
+      const output = await follow('Part 1', { here });
       const scans = output.split('\n').filter((line) => line.startsWith('gannet-oracle-scan'));
       expect(scans).toHaveLength(2);
       for (const scan of scans) expect(scan).toContain('bad=0 errors=0');
       expect(output).not.toContain('mismatch');
+      expect(await here.leftovers()).toEqual([]);
     },
     PART_TIMEOUT_MS,
   );
@@ -154,6 +164,7 @@ describe('the tutorial', () => {
       const output = await follow('Part 2', hosts);
       expect(output).toContain('nothing proves that the primary of web is dead');
       expect(output).not.toContain('mismatch');
+      for (const host of Object.values(hosts)) expect(await host.leftovers()).toEqual([]);
     },
     PART_TIMEOUT_MS,
   );

@@ -199,7 +199,7 @@ describe('a pair, as it is seen from outside', () => {
     // The token is nowhere to be seen.
     expect(new URL(primary.url()).hash).toBe('');
     expect(await act(primary, 'Detach')).toMatch(
-      /Refused: lab is unprotected: nothing to detach.*Protect it first/s,
+      /Refused: lab is unprotected: nothing to detach.*It is not protected now/s,
     );
     await primary.keyboard.press('Escape');
     await dialog(primary).waitFor({ state: 'detached' });

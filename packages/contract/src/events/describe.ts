@@ -64,3 +64,8 @@ export function samplesOf(event: DaemonEvent): (readonly [metric: string, EventS
     return sample === undefined ? [] : [[metric, sample] as const];
   });
 }
+
+/** It comes with every checkpoint. */
+export function isRoutineEvent({ kind }: WireEvent | DaemonEvent): boolean {
+  return meaningOf(kind)?.isRoutine === true;
+}

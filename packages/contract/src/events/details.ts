@@ -9,6 +9,7 @@ import { failoverReportSchema } from '../reports.js';
 import {
   COPY_WORDS,
   EVIDENCE_KINDS,
+  DISK_EFFECTS,
   NO_STATES,
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -139,6 +140,25 @@ export const EVENT_DETAILS = {
     .object({ own: z.string().nullable(), other: z.string().nullable() })
     .describe('The other daemon has a copy of another VM, by its lineage.'),
   held: z.object({ reason }).describe('The guest was stopped until it is known that it may run.'),
+  'disk-failed': z
+    .object({
+      device: z.string(),
+      reason,
+      effect: z
+        .enum(DISK_EFFECTS)
+        .describe(
+          '`lacks-write`: only the replica has what was written; `stopped`: QEMU has stopped the ' +
+            'guest; `reported`: the guest was told; `read-elsewhere`: the replica answered',
+        ),
+    })
+    .describe("An I/O error of the primary's own disk."),
+  yielding: z
+    .object({ reason })
+    .describe('The primary stopped its guest and asks the secondary to take over.'),
+  'guest-ended': z
+    .object({ reason })
+    .describe('The protected guest was ended on purpose. Nobody takes over.'),
+  'guest-woken': z.object({}).describe('The protected guest suspended, and was woken.'),
   'second-copy-stopped': z
     .object({})
     .describe('The copy of this side is outdated, so its guest was stopped.'),

@@ -63,6 +63,7 @@ export const SAMPLES: Samples = {
     { vm: 'awaited', state: 'seeding', link: 'none' },
     { vm: 'ready', state: 'diverged', link: 'lost' },
     { isLeaving: true },
+    { vm: 'ready', state: 'alone' },
   ],
   protected: [{}, { found: 'running' }],
   unprotected: [{ reason: 'another QEMU is at the QMP socket' }],
@@ -86,6 +87,21 @@ export const SAMPLES: Samples = {
   ],
   foreign: [{ own: 'a41f0c9e27b3', other: '5d20be71a8c4' }],
   held: [{ reason: 'its QEMU is new, and the secondary may have taken over' }],
+  'disk-failed': [
+    {
+      device: 'vb0',
+      reason: 'a write of vb0 failed on its own disk (node disk0): No space left on device',
+      effect: 'lacks-write',
+    },
+    {
+      device: 'vb0',
+      reason: 'a read of vb0 failed on its own disk (node disk0): Input/output error',
+      effect: 'read-elsewhere',
+    },
+  ],
+  yielding: [{ reason: 'the guest panicked' }],
+  'guest-ended': [{ reason: 'the guest shut itself down' }],
+  'guest-woken': [{}],
   'second-copy-stopped': [{}],
   fence: [
     { target: 'primary', succeeded: true, words: 'exit code 0' },

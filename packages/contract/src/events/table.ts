@@ -4,17 +4,18 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventDetails } from './details.js';
 import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
   type CheckpointCause,
-  type CopyWord,
+  DISK_EFFECT_TEXTS,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   isDown,
   OPERATOR_REASONS,
+  QEMU_TEXTS,
 } from '../states.js';
+import { STANDING_EVENTS } from './table-standing.js';
 
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;
@@ -30,17 +31,10 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
 
 const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
   [FAILOVER_EVIDENCE.word]: 'proof',
+  [FAILOVER_EVIDENCE.yielding]: 'proof',
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
   [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const QEMU_TEXTS: Readonly<Record<EventDetails['vm']['state'], string>> = {
-  awaited: 'waiting for its QEMU',
-  ready: 'responding',
-  unusable: 'its QEMU cannot be used',
-  hung: 'not responding',
-  lost: 'QEMU has ended',
 };
 
 const PULSE_LEVELS = {
@@ -50,15 +44,6 @@ const PULSE_LEVELS = {
   late: 'warn',
   lost: 'error',
 } as const;
-
-const COPY_TEXTS: Readonly<Record<CopyWord, string>> = {
-  none: 'nothing here can run',
-  protected: 'both copies are in step',
-  leaving: "the secondary's copy is outdated; the primary is not alone yet",
-  alone: "the primary's copy is the newest",
-  'taken-over': 'the secondary has taken over',
-  outdated: 'the copy here is outdated and may not run',
-};
 
 /** For the host whose QEMU is the VM now. */
 function reprotect({ vm }: EventOrigin): string {
@@ -140,11 +125,14 @@ export const EVENTS: EventTable = {
     roles: BOTH,
     level: ({ state }) => (isDown(state) ? 'error' : 'info'),
     text: ({ state, reason }, { role }) =>
-      state === 'ready' ? `${role} VM: responding` : `${role} VM: ${QEMU_TEXTS[state]} (${reason})`,
+      `${role} VM: QEMU ${QEMU_TEXTS[state]}${state === 'ready' ? '' : ` (${reason})`}`,
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
-      return `If it was protected, run \`gannet failover ${vm}\` on the secondary host.`;
+      return (
+        'If it was protected and nobody ended it on purpose, ' +
+        `run \`gannet failover ${vm}\` on the secondary host.`
+      );
     },
   },
   peer: {
@@ -162,7 +150,7 @@ export const EVENTS: EventTable = {
       }
       if (isLeaving === true) return `${other}'s daemon: stopping`;
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
-      return `${other}: ${state}, VM ${QEMU_TEXTS[vm]}${writes[link]}`;
+      return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
     remedy: ({ pulse }, { role }) =>
       pulse === 'lost'
@@ -225,50 +213,41 @@ export const EVENTS: EventTable = {
       },
     },
   },
-  term: {
-    roles: BOTH,
-    level: ({ word }) => (word === 'outdated' || word === 'taken-over' ? 'warn' : 'info'),
-    text: ({ term, word, isForced, evidence }) =>
-      `term ${term}: ${COPY_TEXTS[word]}` +
-      (isForced ? ', by --force' : evidence === null ? '' : ` (evidence: ${evidence})`),
+  'disk-failed': {
+    roles: PRIMARY,
+    level: ({ effect }) => (effect === 'read-elsewhere' ? 'warn' : 'error'),
+    text: ({ reason, effect }) =>
+      `this host's own disk failed: ${reason}${DISK_EFFECT_TEXTS[effect]}`,
+    remedy: ({ device }) => `Check the storage of ${device} on this host.`,
+    metrics: {
+      gannet_own_disk_errors_total: ({ effect }) => ({ value: 1, labels: { effect } }),
+    },
   },
-  'two-copies': {
-    roles: BOTH,
-    level: 'error',
-    text: ({ newest, host, term, outdatedTerm }) =>
-      `two copies of the VM: the ${newest}'s on ${host} is the newest (term ${term}), ` +
-      `the ${otherOf(newest)}'s is outdated (term ${outdatedTerm}) and its guest must stop`,
-    remedy: ({ newest, host }, { role, vm }) =>
-      newest === role
-        ? `See that the guest on the ${otherOf(role)} host has stopped: ` +
-          `run \`gannet status ${vm}\` there.`
-        : `The VM is the one on ${host}. Leave it running; run \`gannet status ${vm}\` there.`,
-  },
-  foreign: {
-    roles: BOTH,
-    level: 'error',
-    text: ({ own, other }) =>
-      `the other daemon has a copy of another VM: its lineage is ${other}, this side's ${own}`,
-    remedy: () =>
-      "Check `primary.peer`. If the secondary's copy is not needed any more, restart its daemon " +
-      'with --overwrite.',
-  },
-  held: {
+  yielding: {
     roles: PRIMARY,
     level: 'error',
-    text: ({ reason }) => `the guest is stopped: ${reason}`,
+    text: ({ reason }) => `the guest is stopped, so that the secondary takes over: ${reason}`,
     remedy: (_details, { vm }) =>
-      'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
-      `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
+      'With `failover: automatic` the secondary takes over by itself; otherwise run ' +
+      `\`gannet failover ${vm}\` on the secondary host. Do not continue the guest here.`,
   },
-  'second-copy-stopped': {
-    roles: BOTH,
-    level: 'error',
-    text: () => 'the guest here was stopped: the other side has the newer copy of the VM',
-    remedy: (_details, { role, vm }) =>
-      `The VM is the one on the ${otherOf(role)} host. Leave it running; ` +
-      `run \`gannet status ${vm}\` there.`,
+  'guest-ended': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: ({ reason }) =>
+      `the VM has ended on purpose (${reason}): the secondary does not take over`,
+    remedy: (_details, { vm }) =>
+      'To run it again, start its QEMU on this host. Then restart the daemon and QEMU of the ' +
+      `secondary, and run \`gannet protect ${vm}\` here.`,
   },
+  'guest-woken': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: () => 'the guest suspended to memory; it was woken, because checkpoints would break it',
+    remedy: () =>
+      'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
+  },
+  ...STANDING_EVENTS,
   fence: {
     roles: BOTH,
     level: ({ succeeded }) => (succeeded ? 'warn' : 'error'),

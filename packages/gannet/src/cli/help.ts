@@ -23,8 +23,8 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
   ],
   status: [
     ['gannet status web', 'both sides, link, memory, last checkpoint'],
-    ['gannet status web --json | jq .state', 'for scripts; `schema` is the version of the format'],
-    ['gannet status web >/dev/null; echo $?', '0 if nothing is wrong, 3 if degraded'],
+    ['gannet status web --json | jq .health', 'for scripts; `schema` is the version of the format'],
+    ['gannet status web >/dev/null; echo $?', '0 if it is protected and well, else 3'],
   ],
   watch: [
     ['gannet watch web', 'until Ctrl-C'],
@@ -33,6 +33,7 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
   events: [
     ['gannet events web', 'everything since the daemon started'],
     ['gannet events web --follow', 'and new events, until Ctrl-C'],
+    ['gannet events web --since 2h --level warn', 'what went wrong in the last two hours'],
     ['gannet events web --follow --json | jq -c "select(.kind == \\"commit\\")"', ''],
   ],
   page: [

@@ -1,5 +1,6 @@
 import type { SeedsView } from '@gannet/contract';
-import { formatBytes, type Output, ProgressBar } from './terminal.js';
+import { formatBytes } from '@gannet/contract/format';
+import { type Output, ProgressBar } from './terminal.js';
 
 type Report = Readonly<Record<string, unknown>>;
 

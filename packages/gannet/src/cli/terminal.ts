@@ -1,8 +1,6 @@
 /** Progress bars and tables. A bar redraws itself on a terminal; elsewhere it is plain lines. */
 import { formatBytes } from '@gannet/contract/format';
 
-export { formatBytes };
-
 const BAR_CELLS = 30;
 const LINE_EVERY_MS = 1000;
 

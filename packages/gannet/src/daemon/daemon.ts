@@ -10,6 +10,7 @@ import {
   plaintextKeys,
   type PrimaryConfig,
   type PrimaryStatus,
+  QEMU_TEXTS,
   type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
@@ -17,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { busy } from './refusals.js';
@@ -31,6 +33,7 @@ import { TermStore } from './terms/term-store.js';
  */
 export class Daemon {
   readonly #history: History;
+  readonly #health = new HealthWatch();
   #credentials: Credentials | undefined;
   /** Of this host, whichever role it has. */
   #terms: TermStore | undefined;
@@ -90,12 +93,16 @@ export class Daemon {
   }
 
   /**
-   * Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by
-   * itself.
+   * Takes over what can change while it runs: the checkpoint period, limits, who may fail over by
+   * itself; and reads certificates, keys and the web page's token again.
+   *
+   * @throws GannetError GANNET_CONFIG if something cannot be used: then nothing changes
    */
   async reload(config: Config): Promise<void> {
     const before = this.config;
+    const renewWeb = await this.#web?.renewal();
     await this.#credentials?.reload();
+    renewWeb?.();
     const needsRestart = await (await this.#role).reload(config);
     this.config = config;
     const changed = changedKeys(before, config).filter((key) => !needsRestart.includes(key));
@@ -114,7 +121,7 @@ export class Daemon {
     const status = (await this.#role).status();
     const { role, state, peer } = status;
     const vm = role === 'primary' ? status.primaryVm : status.secondaryVm;
-    return `${role} of ${this.config.vm}: ${state}; QEMU ${vm}; peer ${peer.pulse}`;
+    return `${role} of ${this.config.vm}: ${state}; QEMU ${QEMU_TEXTS[vm]}; peer ${peer.pulse}`;
   }
 
   /** Brings to an end what can be, then lets go of everything. */
@@ -133,7 +140,7 @@ export class Daemon {
   get #context(): RoleContext {
     const [log, history, terms] = [this.log, this.#history, this.#terms];
     if (!terms) throw new Error('the term file was not read');
-    return { log, history, terms, credentials: this.#credentials };
+    return { log, history, terms, health: this.#health, credentials: this.#credentials };
   }
 
   async #play(role: Role['name']): Promise<Role> {

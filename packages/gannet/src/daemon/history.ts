@@ -3,7 +3,7 @@ import {
   describeEvent,
   type EventDetails,
   type EventKind,
-  EVENTS,
+  isRoutineEvent,
 } from '@gannet/contract';
 import type { Logger } from './log.js';
 
@@ -45,17 +45,13 @@ export class History {
     const { level, text } = describeEvent(event);
     this.log.log(level, news.kind, { ...news, role: this.role, text });
     this.#events.push(event);
-    if (isRoutine(event) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutine);
+    if (isRoutineEvent(event) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutineEvent);
     if (this.#events.length > EVENTS_MAX) this.#forget(() => true);
     this.onEvent(event);
   }
 
   #forget(isMeant: (event: DaemonEvent) => boolean): void {
     const [gone] = this.#events.splice(this.#events.findIndex(isMeant), 1);
-    if (gone && isRoutine(gone)) this.#routine--;
+    if (gone && isRoutineEvent(gone)) this.#routine--;
   }
-}
-
-function isRoutine({ kind }: DaemonEvent): boolean {
-  return EVENTS[kind].isRoutine === true;
 }

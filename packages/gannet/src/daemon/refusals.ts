@@ -6,7 +6,12 @@ function refusal(message: string, remedy: string): GannetError {
 }
 
 export function busy(vm: string, state: string): GannetError {
-  return new GannetError('GANNET_BUSY', `${vm} is ${state}`, 'See `gannet status`.', 'refused');
+  return new GannetError(
+    'GANNET_BUSY',
+    `${vm} is ${state}`,
+    '`gannet status` shows what is in progress.',
+    'refused',
+  );
 }
 
 export function noCopy(vm: string): GannetError {
@@ -15,7 +20,8 @@ export function noCopy(vm: string): GannetError {
 }
 
 export function notProtected(vm: string, state: string, what: string): GannetError {
-  return refusal(`${vm} is ${state}: nothing to ${what}`, 'Protect it first: `gannet protect`.');
+  const remedy = 'It is not protected now; `gannet protect` would protect it.';
+  return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
 }
 
 /** The other side has the newer copy, and here it runs, or ran, again. */
@@ -51,11 +57,30 @@ export function held(vm: string): GannetError {
   );
 }
 
+/** Its guest is stopped, for the secondary to take over. */
+export function yields(vm: string, reason: string): GannetError {
+  return refusal(
+    `the guest of ${vm} is stopped, and the secondary is to take over: ${reason}`,
+    `Run \`gannet failover ${vm}\` on the secondary host. With --force the guest goes on here, ` +
+      'on this disk: what only the replica has is lost.',
+  );
+}
+
+/** While the VM was not protected yet, or not any more. */
+export function ownFailure(vm: string, reason: string): GannetError {
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `${vm} cannot be protected as it is: ${reason}`,
+    'If its disk failed, the guest is stopped: its disk may lack what it wrote last. Repair the ' +
+      'storage and restart the VM. Then protect it again.',
+  );
+}
+
 export function notTold(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
-    `the secondary of ${vm} can't be told that it is outdated`,
-    'Make sure that it never takes over, then say --force.',
+    `the secondary of ${vm} cannot be notified that it is outdated`,
+    'Make sure that it never takes over, then run the command again with --force.',
     'refused',
   );
 }
@@ -64,7 +89,7 @@ export function stillProtected(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
     `the secondary of ${vm} is alive and protects it`,
-    'If the protection may be given up all the same, say --force, or `gannet detach`.',
+    'To give up the protection all the same, use `gannet detach`, or add --force.',
     'refused',
   );
 }

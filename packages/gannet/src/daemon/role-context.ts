@@ -8,6 +8,7 @@ import {
 } from '@gannet/contract';
 import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
+import type { HealthWatch } from './health-watch.js';
 import type { History } from './history.js';
 import type { TermStore } from './terms/term-store.js';
 
@@ -24,6 +25,7 @@ export interface RoleContext {
   readonly log: Logger;
   readonly history: History;
   readonly terms: TermStore;
+  readonly health: HealthWatch;
   /** Of every address with TLS. */
   readonly credentials?: Credentials | undefined;
 }

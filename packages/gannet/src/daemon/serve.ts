@@ -1,4 +1,4 @@
-/** A daemon as a process: its signals, its folders, its end. */
+/** Runs a daemon as a process: creates its folders, handles signals, and ends it. */
 import {
   asSecondary,
   type Config,
@@ -17,11 +17,11 @@ export interface ServeOptions extends ConfigChoice {
 }
 
 /**
- * Runs a daemon until SIGTERM or SIGINT asks for its end; a second one does not wait for it. SIGHUP
- * re-reads the configuration.
+ * Runs a daemon until SIGTERM or SIGINT. A second such signal ends the process at once. SIGHUP
+ * reads the configuration again.
  */
 export async function serve(options: ServeOptions, role: 'primary' | 'secondary'): Promise<void> {
-  // Whatever we make, the next line of defence included, is for our own user alone.
+  // Everything that is created is for our own user only, even where no mode is given.
   process.umask(0o077);
   const log = createLogger({ role, level: options.logLevel });
   const load = async (): Promise<Config> => {
@@ -30,7 +30,7 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     return { ...config, secondary: { ...asSecondary(config).secondary, overwrite: true } };
   };
   const notifier = Notifier.start(process.env, (reason) => {
-    log.error("systemd can't be told how this service is doing", { reason });
+    log.error('cannot send the state of this service to systemd', { reason });
   });
   let tell = (): void => undefined;
   const start = async (): Promise<Daemon> => {
@@ -43,18 +43,18 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     return running;
   };
   const reload = async (): Promise<void> => {
-    // What does not come up says so itself.
+    // A daemon that does not start reports the error itself.
     const running = await starting.catch(() => undefined);
     if (!running) return;
     notifier.reloading();
-    // What can't be used changes nothing, the service included.
+    // A configuration that cannot be used changes nothing, and the service stays ready.
     await load()
       .then((next) => running.reload(next))
       .catch((error: unknown) => running.notReloaded(error));
     notifier.ready();
   };
-  // Heeded from the first: it would end us. One after the other, in the order in which they were
-  // asked for.
+  // Handled from the start, because SIGHUP ends a process that does not handle it. Reloads run one
+  // after the other.
   let reloads = Promise.resolve();
   process.on('SIGHUP', () => {
     reloads = reloads.then(reload);

@@ -1,7 +1,6 @@
 import type { Status } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
 import { formatAge, formatTime } from '@gannet/contract/format';
-import { type Health, healthOf } from '../view/health.js';
 import { overviewOf } from '../view/overview.js';
 import { checkpointsOf } from '../view/checkpoints.js';
 import { Actions } from './actions.js';
@@ -14,7 +13,7 @@ import { Timeline } from './timeline.js';
 const TIMELINE_MAX = 60;
 
 /** Levels differ in shape and word, not only in colour. */
-const MARKS: Readonly<Record<Health['level'], readonly [mark: string, word: string]>> = {
+const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, word: string]>> = {
   good: ['✓', 'Good'],
   busy: ['…', 'Busy'],
   idle: ['○', 'Idle'],
@@ -69,7 +68,7 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
 }
 
 function Verdict({ status }: { status: Status }): VNode {
-  const { level, headline, remedy } = healthOf(status);
+  const { level, headline, remedy } = status.health;
   const [mark, word] = MARKS[level];
   const { lastCheckpoint, peer } = status;
   const facts: readonly (readonly [string, string])[] = [

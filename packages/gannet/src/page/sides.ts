@@ -1,9 +1,13 @@
+import type { PeerPulse } from '@gannet/contract';
 import { html, type VNode } from '../vendor/htm.js';
 import { formatAge } from '@gannet/contract/format';
+import { QEMU_TEXTS } from '@gannet/contract/states';
 import type { Overview, Side } from '../view/overview.js';
 
+type Word = Side['state'] | Side['vm'] | PeerPulse | 'connected';
+
 /** Each state has a shape, so that it can be told without its colour. */
-const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {
+const MARKS: Readonly<Record<Word, readonly [mark: string, tone: string]>> = {
   ...{
     protected: ['✓', 'good'],
     ready: ['✓', 'good'],
@@ -14,17 +18,15 @@ const MARKS: Readonly<Record<string, readonly [mark: string, tone: string]>> = {
   ...{ unprotected: ['○', 'idle'], none: ['○', 'idle'], unknown: ['?', 'idle'] },
   ...{ 'failed-over': ['!', 'warning'], retired: ['!', 'warning'], late: ['!', 'warning'] },
   ...{ alone: ['!', 'bad'], diverged: ['✕', 'bad'], hung: ['✕', 'bad'], lost: ['✕', 'bad'] },
-  ...{ unusable: ['✕', 'bad'] },
+  ...{ unusable: ['✕', 'bad'], superseded: ['✕', 'bad'], yielding: ['✕', 'bad'] },
+  ...{ ended: ['○', 'idle'], held: ['✕', 'bad'] },
 };
-const PULSES: Readonly<Record<string, string>> = {
+const PULSES: Readonly<Record<PeerPulse, string>> = {
   ...{ up: 'up', late: 'late', lost: 'lost', unknown: 'none yet', none: 'no peer link' },
 };
-const QEMU: Readonly<Record<string, string>> = {
-  ...{ ready: 'responding', awaited: 'not started', hung: 'not responding', lost: 'has ended' },
-};
 
-export function Pill({ word, text = word }: { word: string; text?: string }): VNode {
-  const [mark, tone] = MARKS[word] ?? ['✕', 'bad'];
+export function Pill({ word, text = word }: { word: Word; text?: string }): VNode {
+  const [mark, tone] = MARKS[word];
   return html`<span class=${`pill ${tone}`}><span aria-hidden="true">${mark}</span> ${text}</span>`;
 }
 
@@ -44,7 +46,7 @@ export function Sides({ overview }: { overview: Overview }): VNode {
         </div>
         <div>
           <dt>Heartbeat</dt>
-          <dd><${Pill} word=${pulse} text=${`${PULSES[pulse] ?? pulse}${beat}`} /></dd>
+          <dd><${Pill} word=${pulse} text=${`${PULSES[pulse]}${beat}`} /></dd>
         </div>
       </dl>
     </div>
@@ -70,7 +72,7 @@ function Host({ side, mayFailOver }: { side: Side; mayFailOver?: boolean }): VNo
       </div>
       <div>
         <dt>QEMU</dt>
-        <dd><${Pill} word=${vm} text=${QEMU[vm] ?? vm} /></dd>
+        <dd><${Pill} word=${vm} text=${QEMU_TEXTS[vm]} /></dd>
       </div>
       ${
         role === 'secondary'

@@ -1,4 +1,4 @@
-import type { Status } from '@gannet/contract';
+import type { NetworkView, PeerStatus, QemuState, Status } from '@gannet/contract';
 import { formatBytes } from '@gannet/contract/format';
 
 /** One of the two sides, as far as this daemon knows. */
@@ -6,8 +6,8 @@ export interface Side {
   readonly role: 'primary' | 'secondary';
   readonly isHere: boolean;
   readonly host: string;
-  readonly state: string;
-  readonly vm: string;
+  readonly state: PeerStatus['state'];
+  readonly vm: QemuState | 'unknown';
   readonly trouble: string;
   /** State of each network card, in words; only for the side of this daemon. */
   readonly network: readonly string[];
@@ -67,7 +67,6 @@ export function overviewOf(status: Status): Overview {
   const { host, state } = status;
   if (status.role === 'primary') {
     const { primaryVm: vm, primaryVmTrouble, seed } = status;
-    const links = { whole: 'connected', none: 'none', lost: 'lost' } as const;
     return {
       ...common,
       primary: {
@@ -80,26 +79,27 @@ export function overviewOf(status: Status): Overview {
         network,
       },
       secondary: { ...there, role: 'secondary' },
-      link: other?.link ? links[other.link] : 'unknown',
+      link: other?.link ? LINKS[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
       buffers: other?.buffers,
       seed,
     };
   }
-  const { secondaryVm: vm, secondaryVmTrouble, baseTrouble, link, mayFailOver, buffers } = status;
+  const { secondaryVm: vm, secondaryVmTrouble, baseTrouble, mayFailOver, buffers } = status;
   const trouble = secondaryVmTrouble ?? baseTrouble ?? '';
   return {
     ...common,
     primary: { ...there, role: 'primary' },
     secondary: { role: 'secondary', isHere: true, host, state, vm, trouble, network },
-    link,
+    link: status.linkLoss ?? LINKS[status.linkState],
     mayFailOver,
     buffers,
     seed: other?.seed,
   };
 }
 
-const CARD: Readonly<Record<string, string>> = {
+const LINKS = { whole: 'connected', none: 'none', lost: 'lost' } as const;
+const CARD: Readonly<Record<NetworkView[number]['state'], string>> = {
   direct: 'packets go out directly',
   compared: 'packets wait until both guests have sent the same',
   walled: 'packets are held back until a failover',
@@ -108,7 +108,7 @@ const CARD: Readonly<Record<string, string>> = {
 };
 
 function networkWords({ network = [] }: Status): string[] {
-  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state] ?? state}`);
+  return network.map(({ netdev, state }) => `${netdev}: ${CARD[state]}`);
 }
 
 /** How much is in the spill file, in words; undefined if none is used. */

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { ControlServer } from '../../src/daemon/control/control-server.js';
-import { GannetError } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, GannetError } from '@gannet/contract';
+import { PRIMARY } from '../support/statuses.js';
 
 const PACKAGE = path.resolve(import.meta.dirname, '..', '..');
 const BIN = path.join(PACKAGE, 'dist', 'bin.js');
@@ -162,7 +163,7 @@ describe('a VM named on the command line', () => {
     const at = path.join(dir, 'run', 'web.sock');
     server = await ControlServer.listen(at, { status: () => status });
     expect(await gannet('status', 'web')).toMatchObject({
-      ...{ code: 0, stdout: '  state  protected\n  role   secondary\n' },
+      stdout: '  state  protected\n  role   secondary\n',
     });
   });
 
@@ -231,7 +232,7 @@ describe('a caller', () => {
     const status = { role: 'secondary', state: 'protected', epoch: 7, coloExit: null };
     server = await ControlServer.listen(control, { status: () => status });
     expect(await gannet('status', '-c', config)).toEqual({
-      code: 0,
+      code: 3,
       stdout: '  role      secondary\n  state     protected\n  epoch     7\n  coloExit  null\n',
       stderr: '',
     });
@@ -239,50 +240,46 @@ describe('a caller', () => {
     expect(JSON.parse(stdout)).toEqual(status);
   });
 
+  test.each(['protect', 'reprotect', 'checkpoint', 'detach', 'failover'])(
+    'of %s sees the status that it leads to, as `gannet status` shows it',
+    async (method) => {
+      server = await ControlServer.listen(control, { [method]: () => PRIMARY });
+      const { code, stdout } = await gannet(method, '-c', config);
+      expect({ code, lines: stdout.split('\n').slice(0, 2) }).toEqual({
+        code: 0,
+        lines: ['web: primary on a', '[ok] Protected'],
+      });
+      const { stdout: json } = await gannet(method, '--json', '-c', config);
+      expect(JSON.parse(json)).toEqual(PRIMARY);
+    },
+  );
+
+  test('of failover, on the secondary host, sees in words how it went', async () => {
+    const evidence = FAILOVER_EVIDENCE.word;
+    const report = { epoch: 21, evidence, takenOverMs: 377, durableMs: 594, movedMs: 1823 };
+    server = await ControlServer.listen(control, { failover: () => report });
+    expect((await gannet('failover', '-c', config)).stdout).toBe(
+      '  continues from     epoch 21\n' +
+        `  evidence           ${evidence}\n` +
+        '  VM running         after 377 ms\n' +
+        '  on stable storage  after 594 ms\n' +
+        '  on local disks     after 1.82 s\n',
+    );
+  });
+
   test.each([
-    [0, { role: 'secondary', state: 'protected' }],
-    [3, { role: 'secondary', state: 'diverged' }],
-    [0, { role: 'primary', state: 'unprotected', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
-    [3, { role: 'primary', state: 'alone', primaryVm: 'ready', peer: { pulse: 'unknown' } }],
-    [
-      0,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'up', status: { state: 'protected' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'lost',
-        peer: { pulse: 'up', status: { state: 'protected' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'up', status: { state: 'diverged' } },
-      },
-    ],
-    [
-      3,
-      {
-        role: 'primary',
-        state: 'protected',
-        primaryVm: 'ready',
-        peer: { pulse: 'lost', status: { state: 'protected' } },
-      },
-    ],
-  ])('ends with %i for the status %j', async (code, status) => {
+    [0, 'good'],
+    [3, 'busy'],
+    [3, 'idle'],
+    [3, 'warning'],
+    [3, 'bad'],
+    [3, undefined],
+  ])('ends with %i for the status of a VM that is %s', async (code, level) => {
+    const status = { role: 'secondary', state: 'protected', ...(level && { health: { level } }) };
     server = await ControlServer.listen(control, { status: () => status });
-    expect((await gannet('status', '--json', '-c', config)).code).toBe(code);
+    for (const how of [['--json'], []]) {
+      expect(await gannet('status', ...how, '-c', config)).toMatchObject({ code, stderr: '' });
+    }
   });
 
   test.each([

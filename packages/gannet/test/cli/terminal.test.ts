@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { formatBytes, formatTable, type Output, ProgressBar } from '../../src/cli/terminal.js';
+import { formatBytes } from '@gannet/contract/format';
+import { formatTable, type Output, ProgressBar } from '../../src/cli/terminal.js';
 
 const MIB = 1024 * 1024;
 

@@ -51,3 +51,23 @@ test('a request that arrives as soon as the socket is there is answered', async 
   await (await starting).close();
   await rm(dir, { recursive: true });
 });
+
+test('two VMs with one journal: the second daemon says so, and does not start', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
+  const at = (name: string): string => path.join(dir, name);
+  const places = { configDir: dir, runDir: dir, stateDir: dir };
+  const log = winston.createLogger({ silent: true });
+  const start = async (vm: string): Promise<Daemon> => {
+    const disk = { name: 'root', device: 'vb0', base: at(`${vm}.raw`), size: 1048576 };
+    const secondary = { journal: at('one.journal') };
+    const document = { vm, qmp: `unix:${at(`${vm}.qmp`)}`, disks: [disk], secondary };
+    await writeFile(at(`${vm}.yaml`), JSON.stringify(document));
+    return Daemon.start(await loadConfig(at(`${vm}.yaml`), places), 'secondary', log);
+  };
+  const web = await start('web');
+  const error: unknown = await start('db').catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: 'REPLICA_JOURNAL_IN_USE' });
+  await web.close();
+  await (await start('db')).close();
+  await rm(dir, { recursive: true });
+});

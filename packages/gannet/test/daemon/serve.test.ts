@@ -104,7 +104,7 @@ describe('a service', () => {
     expect(await client.call('status')).toMatchObject({ state: 'seeding' });
     client.close();
     await until(() =>
-      told.includes('STATUS=secondary of web: seeding; QEMU awaited; peer unknown'),
+      told.includes('STATUS=secondary of web: seeding; QEMU not connected; peer unknown'),
     );
     await until(() => told.filter((line) => line === 'WATCHDOG=1').length > 2);
     // Alive, but its event loop is not: systemd must notice.
@@ -133,7 +133,7 @@ describe('a service', () => {
     const service = daemon({ NOTIFY_SOCKET: path.join(dir, 'nobody.sock') });
     let log = '';
     service.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
-    await until(() => log.includes("systemd can't be told how this service is doing"));
+    await until(() => log.includes('cannot send the state of this service to systemd'));
   });
 
   test('goes on after systemd-notify has failed', async () => {

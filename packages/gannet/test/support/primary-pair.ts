@@ -11,6 +11,7 @@ import {
   type TermRecord,
 } from '@gannet/contract';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
+import { HealthWatch } from '../../src/daemon/health-watch.js';
 import { History } from '../../src/daemon/history.js';
 import type { Logger } from '../../src/daemon/log.js';
 import { PeerLink } from '../../src/daemon/peer/peer-link.js';
@@ -123,7 +124,11 @@ primary:
     this.terms = await TermStore.open({ file: path.join(dir, 'web.term.json'), vm: 'web' });
     const log = { log: () => undefined } as unknown as Logger;
     const history = new History(log, (event) => this.events.push(event));
-    const role = PrimaryRole.start(config, { log, history, terms: this.terms }, vm);
+    const role = PrimaryRole.start(
+      config,
+      { log, history, terms: this.terms, health: new HealthWatch() },
+      vm,
+    );
     this.role = role;
     undo.push(() => role.close());
   }
@@ -140,6 +145,7 @@ primary:
       .reply('query-migrate', { status: 'none' })
       .reply('query-migrate-parameters', { 'x-checkpoint-delay': 2000 })
       .reply('migrate-set-parameters')
+      .reply('query-migrate-capabilities', [])
       .reply('migrate-set-capabilities')
       .reply('query-block', [{ device: '', qdev: 'vb0', inserted: NODE }])
       .reply('x-debug-query-block-graph', {

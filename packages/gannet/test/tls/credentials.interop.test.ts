@@ -141,7 +141,7 @@ describe('the peer link', () => {
         await copyFile(at('ca-cert.pem'), path.join(dir, 'ca-cert.pem'));
         return credentialsOf(dir);
       },
-      says: /no TLS|it left without a hello/,
+      says: /no TLS|it closed the connection without a hello/,
     },
     {
       whom: 'a primary whose name is not on the list',
@@ -204,7 +204,7 @@ describe('the peer link', () => {
     const mute = connect(plain.port, plain.host);
     mute.on('error', () => undefined).resume();
     await once(mute, 'close');
-    expect(far.refused).toEqual(['it said no hello']);
+    expect(far.refused).toEqual(['it sent no hello in time']);
   });
 
   it('is up while a crowd is at the door', async () => {

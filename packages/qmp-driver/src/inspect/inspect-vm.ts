@@ -93,6 +93,9 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
   const readOnly = new Set(
     blocks.flatMap(({ inserted }) => (inserted?.ro === true ? (inserted['node-name'] ?? []) : [])),
   );
+  const removable = new Set(
+    blocks.flatMap((block) => (block.removable ? (block.inserted?.['node-name'] ?? []) : [])),
+  );
   const { major, minor, micro, package: packaged } = qmp.version;
   const qom = new QomReader(qmp, options);
   const iothreads = await Promise.all(disks.map((disk) => iothreadOf(qom, disk)));
@@ -108,6 +111,7 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
       ...(iothreads[at] !== undefined && { iothread: iothreads[at] }),
       leaves: leavesOf(disk.topNode, graph),
       readOnly: readOnly.has(disk.topNode),
+      removable: removable.has(disk.topNode),
     })),
     nodes: graph.names,
   };

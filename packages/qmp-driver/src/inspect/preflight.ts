@@ -34,7 +34,12 @@ export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
     findings.push(finding('error', 'migration-under-way', message, remedy));
   }
-  return [...findings, ...driverFindings(vm, disks), ...diskFindings(vm, disks)];
+  return [
+    ...findings,
+    ...driverFindings(vm, disks),
+    ...diskFindings(vm, disks),
+    ...uncoveredFindings(vm, disks),
+  ];
 }
 
 export function coloFindings({ coloCapable }: VmFacts): Finding[] {
@@ -120,6 +125,25 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     }
   }
   return findings;
+}
+
+/** What the guest would find changed after a failover: nothing of it comes from here. */
+function uncoveredFindings(vm: VmFacts, links: readonly DiskLink[]): Finding[] {
+  const covered = new Set(links.map(({ device }) => device));
+  const isCovered = ({ device, names }: DiskReport): boolean =>
+    [device, ...names].some((name) => covered.has(name));
+  return vm.disks
+    .filter((disk) => !isCovered(disk))
+    .map(({ device, topNode, readOnly, removable }) => {
+      const isHarmless = readOnly || removable;
+      const what = isHarmless ? 'a medium or a disk that is only read' : 'written';
+      const message = `${device} (node ${topNode}) is ${what}, and it is not protected`;
+      const remedy = isHarmless
+        ? 'Give the secondary the same one, or take it out.'
+        : 'Add it to `disks` in the configuration, or take it out of the VM.';
+      const severity = isHarmless ? 'warning' : 'error';
+      return finding(severity, 'drive-not-covered', message, remedy, device);
+    });
 }
 
 /** The disk that goes by `device`, or a finding that lists those that there are. */

@@ -37,6 +37,8 @@ export interface DiskReport extends DiskGraph {
     readonly filename: string;
   }[];
   readonly readOnly: boolean;
+  /** Whether it is a medium that can be taken out. */
+  readonly removable: boolean;
   /** The I/O thread that the device has, if it has one. */
   readonly iothread?: string;
 }

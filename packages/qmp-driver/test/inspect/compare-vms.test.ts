@@ -93,8 +93,24 @@ const CASES: readonly Case[] = [
   {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
-    finds: ['error disk-not-found vdz', 'error disk-not-found vdz'],
+    finds: ['error disk-not-found vdz', 'error drive-not-covered vb0', 'error disk-not-found vdz'],
     says: 'on the secondary: no disk "vdz"; QEMU has vb0 (node quorum0)',
+  },
+  {
+    what: 'a disk that nobody protects',
+    primary: { disks: [diskReport(), scratch({})] },
+    finds: ['error drive-not-covered vb1'],
+    says: 'vb1 (node scratch) is written, and it is not protected',
+  },
+  {
+    what: 'one that is only read',
+    primary: { disks: [diskReport(), scratch({ readOnly: true })] },
+    finds: ['warning drive-not-covered vb1'],
+  },
+  {
+    what: 'a medium in a drive',
+    primary: { disks: [diskReport(), scratch({ removable: true })] },
+    finds: ['warning drive-not-covered vb1'],
   },
   {
     what: 'a disk under two names',
@@ -147,6 +163,25 @@ const CASES: readonly Case[] = [
     primary: { accelerator: 'tcg', machine: { ...machine, type: 'pc-q35-7.2' } },
     secondary: { accelerator: 'tcg', machine: { ...machine, type: 'pc-q35-7.2' } },
     finds: ['error tcg-q35'],
+  },
+  {
+    what: 'q35 under TCG, with the first QEMU whose COLO takes it',
+    primary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    secondary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    finds: [],
+  },
+  {
+    what: 'a migration that fails, with a status that came with QEMU 11.1',
+    primary: { migration: 'failing' },
+    finds: ['error migration-under-way'],
   },
   {
     what: 'q35 under KVM',
@@ -325,6 +360,12 @@ const CASES: readonly Case[] = [
     finds: [],
   },
 ];
+
+/** A second disk, without a quorum. */
+function scratch(over: { readonly readOnly?: true; readonly removable?: true }) {
+  const names = { device: 'vb1', names: ['vb1', 'scratch'], topNode: 'scratch', format: 'raw' };
+  return { ...omitQuorum(), ...names, ...over };
+}
 
 function omitQuorum() {
   return omit(diskReport(), 'quorum');

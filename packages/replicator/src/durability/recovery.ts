@@ -1,6 +1,7 @@
 import { type BaseStore, exists, type OpenBase } from '../images/base-image.js';
 import { BaseImageError, JournalError } from '../errors.js';
 import { replayJournal, type ReplayTarget } from './journal.js';
+import { JournalLock } from './journal-lock.js';
 import { openBase, type OpenOptions, stateFileOf } from '../images/open-base.js';
 import type { DiskOptions } from '../replica-options.js';
 import { readStateFile, type StateRecord, writeStateFile } from './state-file.js';
@@ -96,6 +97,7 @@ async function replayInto(
   onProgress: RecoveryOptions['onProgress'],
 ): Promise<void> {
   const bases = new Map<string, OpenBase>();
+  const lock = options.lock === true ? await JournalLock.take(journal) : undefined;
   try {
     for (const [at, { base, format, name }] of disks.entries()) {
       bases.set(records[at]?.disk ?? name, await openBase({ base, format }, options));
@@ -126,6 +128,7 @@ async function replayInto(
     await rm(journal, { force: true });
   } finally {
     await Promise.all([...bases.values()].map((base) => base.close()));
+    await lock?.release();
   }
 }
 

@@ -1,5 +1,6 @@
-import { type BigIntStats, constants } from 'node:fs';
+import { type BigIntStats, constants, existsSync } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { BaseImageError } from '../errors.js';
 import { readWhole, writeWhole } from '../file-io.js';
 import { ioRemedy, isNoSpace, messageOf } from '../io-errors.js';
@@ -210,10 +211,13 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
 
 /** The error for a base that can't be opened. */
 export function notUsable(path: string, cause: unknown): BaseImageError {
+  const folder = dirname(path);
   return new BaseImageError(
     'REPLICA_BASE_NOT_USABLE',
     `${path}: ${messageOf(cause)}`,
-    'Check the path and its permissions, or give the disk a size so that the file is created.',
+    existsSync(folder)
+      ? 'Check the path and its permissions, or give the disk a size so that the file is created.'
+      : `Create the folder ${folder}, or correct the path.`,
     { cause },
   );
 }

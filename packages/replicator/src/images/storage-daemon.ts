@@ -58,7 +58,10 @@ export class StorageDaemon {
     // The monitor greets once all options before it are processed. On SIGTERM it closes its images.
     const monitor = ['--chardev', 'stdio,id=monitor', '--monitor', 'chardev=monitor'];
     const command = ['--pdeathsig', 'TERM', PROGRAM, ...args, ...monitor];
-    return new StorageDaemon(spawn('setpriv', command, { stdio: ['pipe', 'pipe', 'pipe'] }));
+    // Detached: Ctrl-C reaches all of a terminal's foreground, and this one must outlive our last
+    // write.
+    const options = { stdio: 'pipe', detached: true } as const;
+    return new StorageDaemon(spawn('setpriv', command, options));
   }
 
   get pid(): number | undefined {

@@ -64,6 +64,16 @@ describe('RawBase', () => {
     expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: 'REPLICA_BASE_IO' }));
   });
 
+  test('names a folder that is not there; a size would not make it', async () => {
+    const missing = RawBase.open(at('folder/raw'), { createBytes: 4096 });
+    await expect(missing).rejects.toMatchObject({
+      code: 'REPLICA_BASE_NOT_USABLE',
+      remedy: `Create the folder ${at('folder')}, or correct the path.`,
+    });
+    const remedy = expect.stringContaining('give the disk a size');
+    await expect(RawBase.open(at('none'))).rejects.toMatchObject({ remedy });
+  });
+
   test('writes nothing while its lock is lost, and goes on when it is held again', async () => {
     const lock = { isHeld: true, release: jest.fn(() => Promise.resolve()) };
     const base = await RawBase.open(at('raw'), { createBytes: 65_536, lock });

@@ -1,4 +1,5 @@
 /** Commands that change the protection of a VM. */
+import type { Status } from '@gannet/contract';
 import { call, progressOf } from '../call-daemon.js';
 import { about, type Cli, daemonCommand, type Options, rate, seedRate } from '../options.js';
 
@@ -22,7 +23,7 @@ export function addSeedRate(cli: Cli): void {
 export function addCheckpoint(cli: Cli): void {
   daemonCommand(cli, 'checkpoint', 'Make a checkpoint now, and wait until it is committed').action(
     about(async (options: Options) => {
-      await call(options, 'checkpoint', {});
+      await call(options, 'checkpoint', {}, await statusOf());
     }),
   );
 }
@@ -36,8 +37,9 @@ export function addFailover(cli: Cli): void {
     .action(
       about(async (options: Options) => {
         const progress = await progressOf(options);
+        const { showFailover: show } = await import('../watch/show-status.js');
         const { force = false, overrulePeer = false } = options;
-        await call(options, 'failover', { force, overrulePeer }, { progress });
+        await call(options, 'failover', { force, overrulePeer }, { progress, show });
       }),
     );
 }
@@ -47,7 +49,7 @@ export function addDetach(cli: Cli): void {
     .option('--force', 'even if the secondary cannot be notified', false)
     .action(
       about(async (options: Options) => {
-        await call(options, 'detach', { force: options.force === true });
+        await call(options, 'detach', { force: options.force === true }, await statusOf());
       }),
     );
 }
@@ -60,5 +62,12 @@ export function addReprotect(cli: Cli): void {
 
 async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
   const { seedRate: bytesPerSec } = options;
-  await call(options, method, { bytesPerSec }, { progress: await progressOf(options) });
+  const progress = await progressOf(options);
+  await call(options, method, { bytesPerSec }, { progress, ...(await statusOf()) });
+}
+
+/** Shows the status that a command leads to. Loaded when needed: most commands need less. */
+async function statusOf(): Promise<{ show: (result: Status) => string }> {
+  const { showStatus: show } = await import('../watch/show-status.js');
+  return { show };
 }

@@ -1,6 +1,9 @@
 /** Commands that report and change nothing. */
 import type { MethodResult } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
+import { EVENT_LEVELS, type EventLevel } from '@gannet/contract/events';
+import { InvalidArgumentError, Option } from 'commander';
+import { parseMoment, unknownKind } from '../watch/event-filter.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
 import { about, type Cli, daemonCommand, gather, type Options, vmCommand } from '../options.js';
@@ -23,9 +26,9 @@ export function addStatus(cli: Cli): void {
   daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
-      const { isDegraded } = await import('@gannet/contract');
       const show = options.json ? undefined : showStatus;
-      if (isDegraded(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
+      const { isWell } = await import('@gannet/contract');
+      if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
   );
 }
@@ -45,16 +48,48 @@ export function addWatch(cli: Cli): void {
 export function addEvents(cli: Cli): void {
   daemonCommand(cli, 'events', 'Print past events, oldest first, with what to do about them')
     .option('--follow', 'then print new events as they happen, until Ctrl-C', false)
+    .addOption(moment('--since <when>', 'only events since then: 10m, 2h, or a date and time'))
+    .addOption(moment('--until <when>', 'only events until then'))
+    .option('--kind <kind>', 'only events of this kind; repeatable', eventKind)
+    .addOption(
+      new Option('--level <level>', 'only events of this level or a higher one').choices(
+        EVENT_LEVELS,
+      ),
+    )
+    .option('--checkpoints', 'print each checkpoint, not only how many there were', false)
     .action(
-      about(async (options: Options) => {
+      about(async (options: EventOptions) => {
         const { printEvents } = await import('../watch/print-events.js');
         await untilInterrupted(async (signal) => {
           const write = (text: string): unknown => process.stdout.write(text);
-          const { json, follow = false } = options;
-          await printEvents({ ...(await daemonOf(options)), json, follow, signal, write });
+          const { json, follow = false, checkpoints: hasCheckpoints, level, kind: kinds } = options;
+          const filter = { sinceMs: options.since, untilMs: options.until, kinds, level };
+          const what = { json, follow, filter, hasCheckpoints };
+          await printEvents({ ...(await daemonOf(options)), ...what, signal, write });
         });
       }),
     );
+}
+
+interface EventOptions extends Options {
+  readonly since?: number;
+  readonly until?: number;
+  readonly kind?: readonly string[];
+  readonly level?: EventLevel;
+  readonly checkpoints: boolean;
+}
+
+function moment(flags: string, what: string): Option {
+  return new Option(flags, what).argParser((text) => {
+    const ms = parseMoment(text, Date.now());
+    if (ms !== undefined) return ms;
+    throw new InvalidArgumentError('write 90s, 10m, 2h, 3d, or 2026-01-31 or 2026-01-31T07:30');
+  });
+}
+
+function eventKind(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (unknownKind([text]) === undefined) return gather(text, before);
+  throw new InvalidArgumentError('docs/reference/events.md lists the kinds of events');
 }
 
 export function addPage(cli: Cli): void {

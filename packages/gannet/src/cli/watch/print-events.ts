@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlClient, type DaemonEvent } from '@gannet/contract';
-import { renderEvent } from './render.js';
+import { isRoutineEvent } from '@gannet/contract/events';
+import { type EventFilter, type Fold, foldRoutine, passes } from './event-filter.js';
+import { renderEvent, renderFold } from './render.js';
 
 const ALIVE_EVERY_MS = 1000;
 
@@ -9,6 +11,9 @@ export interface EventsOptions {
   readonly control: string;
   readonly silenceMs: number;
   readonly json: boolean;
+  readonly filter?: EventFilter;
+  /** Prints each checkpoint, not only how many there were. */
+  readonly hasCheckpoints?: boolean;
   /** Continues until `signal`. */
   readonly follow: boolean;
   readonly signal: AbortSignal;
@@ -21,23 +26,29 @@ export interface EventsOptions {
  * @throws GannetError CONTROL_UNREACHABLE if the daemon ends while it is followed
  */
 export async function printEvents(options: EventsOptions): Promise<void> {
-  const { vm, control, silenceMs, json, follow, signal, write } = options;
+  const { vm, control, silenceMs, json, follow, signal, write, filter = {} } = options;
+  const isFolded = !json && options.hasCheckpoints !== true && filter.kinds === undefined;
   const client = await ControlClient.connect(control, silenceMs);
-  const print = (event: DaemonEvent): void => {
-    const lines = json ? [JSON.stringify(event)] : renderEvent(event, vm);
+  const print = (event: DaemonEvent | Fold): void => {
+    const lines =
+      'first' in event
+        ? [renderFold(event)]
+        : json
+          ? [JSON.stringify(event)]
+          : renderEvent(event, vm, Date.now());
     write(`${lines.join('\n')}\n`);
   };
   try {
     let isNew = false;
     if (follow) {
       await client.watch((event) => {
-        if (isNew) print(event);
+        if (isNew && passes(event, filter) && !(isFolded && isRoutineEvent(event))) print(event);
       });
     }
     // Events that came before the answer are in the answer.
-    const before = await client.call('events');
+    const before = (await client.call('events')).filter((event) => passes(event, filter));
     isNew = true;
-    for (const event of before) print(event);
+    for (const event of isFolded ? foldRoutine(before) : before) print(event);
     while (follow && !signal.aborted) {
       // Nothing may happen for long: this notices that the daemon has gone.
       await client.call('status');

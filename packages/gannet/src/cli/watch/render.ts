@@ -1,14 +1,16 @@
 /** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
 import type { Status, TermRecord } from '@gannet/contract';
+import type { Fold } from './event-filter.js';
 import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
 import {
   formatAge,
   formatBytes,
+  formatMoment,
   formatMs,
   formatPercent,
   formatTime,
 } from '@gannet/contract/format';
-import { type Health, healthOf } from '../../view/health.js';
+import { QEMU_TEXTS } from '@gannet/contract/states';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
 
@@ -22,13 +24,14 @@ export interface Style {
 const LABEL_CELLS = 12;
 const BAR_CELLS_MAX = 40;
 const CHECKPOINTS_MAX = 6;
-const MARKS: Readonly<Record<Health['level'], readonly [mark: string, colour: number]>> = {
-  good: ['[ok]', 32],
-  busy: ['[..]', 36],
-  idle: ['[--]', 0],
-  warning: ['[! ]', 33],
-  bad: ['[!!]', 31],
-};
+const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, colour: number]>> =
+  {
+    good: ['[ok]', 32],
+    busy: ['[..]', 36],
+    idle: ['[--]', 0],
+    warning: ['[! ]', 33],
+    bad: ['[!!]', 31],
+  };
 const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
   ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
@@ -40,7 +43,7 @@ const ASCII: Readonly<Record<string, string>> = {
 /** For `gannet status`: everything but events. */
 export function renderStatus(status: Status, style: Style): string[] {
   const { role, vm, host } = status;
-  const { level, headline, remedy } = healthOf(status);
+  const { level, headline, remedy } = status.health;
   const [mark, colour] = MARKS[level];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
@@ -73,18 +76,34 @@ export function renderWatch(
   return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
 }
 
-/** Time, mark and text; the remedy on a line of its own. */
-export function renderEvent(event: DaemonEvent, vm: string): string[] {
+/**
+ * Time, mark and text; the remedy on a line of its own.
+ *
+ * @param nowMs an event of another day has its date
+ */
+export function renderEvent(event: DaemonEvent, vm: string, nowMs?: number): string[] {
   const { level, text, remedy } = describeEvent(event, vm);
-  const line = `${formatTime(event.at)} ${EVENT_MARKS[level]} ${text}`;
+  const line = `${formatMoment(event.at, nowMs)} ${EVENT_MARKS[level]} ${text}`;
   return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
+}
+
+/** What comes with every checkpoint, in one line. */
+export function renderFold({ first, last, events }: Fold): string {
+  const epochs = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
+  const [from, to] = epochs;
+  const which = from === undefined || to === undefined ? '' : `, epochs ${from} to ${to}`;
+  const until = formatTime(last.at);
+  const now = Date.now();
+  return plain(
+    `${formatMoment(first.at, now)} .  until ${until}: ${events} events of checkpoints${which}`,
+  );
 }
 
 /** The state in one line, for output that is not a terminal. */
 export function renderLine(status: Status): string {
   const { buffers, pulse, silentMs, seed } = overviewOf(status);
   const parts = [
-    healthOf(status).headline,
+    status.health.headline,
     `epoch ${status.epoch}`,
     buffers ? `memory ${formatBytes(used(buffers))} of ${formatBytes(buffers.hardBytes)}` : '',
     seed ? `copied ${formatPercent(seed.doneBytes, seed.totalBytes)}` : '',
@@ -145,7 +164,7 @@ function last(status: Status): string {
 
 function side({ host, state, vm, isHere, trouble }: Side): string {
   const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
-  return `${where}: ${state}, QEMU ${vm}${trouble === '' ? '' : ` - ${trouble}`}`;
+  return `${where}: ${state}, QEMU ${QEMU_TEXTS[vm]}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
 const used = ({ primary, secondary, committed }: Buffers): number =>

@@ -1,4 +1,10 @@
-import { type Status, statusSchema } from '@gannet/contract';
+import {
+  failoverReportSchema,
+  type MethodResult,
+  type Status,
+  statusSchema,
+} from '@gannet/contract';
+import { formatMs } from '@gannet/contract/format';
 import { formatTable } from '../terminal.js';
 import { renderStatus } from './render.js';
 
@@ -16,4 +22,17 @@ export function showStatus(result: Status): string {
   const hasColour = isTTY && process.env['NO_COLOR'] === undefined;
   const style = { columns: isTTY ? columns : 400, rows: Infinity, hasColour };
   return `${renderStatus(data, style).join('\n')}\n`;
+}
+
+/** How a failover on the secondary host went; on the primary host, the status that it leads to. */
+export function showFailover(result: MethodResult<'failover'>): string {
+  const { data } = failoverReportSchema.safeParse(result);
+  if (!data) return showStatus(result as Status);
+  return formatTable([
+    ['continues from', `epoch ${data.epoch}`],
+    ['evidence', data.evidence],
+    ['VM running', `after ${formatMs(data.takenOverMs)}`],
+    ['on stable storage', `after ${formatMs(data.durableMs)}`],
+    ['on local disks', `after ${formatMs(data.movedMs)}`],
+  ]);
 }

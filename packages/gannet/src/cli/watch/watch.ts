@@ -8,7 +8,6 @@ import {
   statusSchema,
 } from '@gannet/contract';
 import { formatTime } from '@gannet/contract/format';
-import { healthOf } from '../../view/health.js';
 import { renderEvent, renderLine, renderWatch } from './render.js';
 
 const STATUS_EVERY_MS = 1000;
@@ -173,7 +172,7 @@ class Lines {
 
   status(status: Status): void {
     this.#trouble = '';
-    const { headline } = healthOf(status);
+    const { headline } = status.health;
     const nowMs = performance.now();
     if (headline === this.#headline && nowMs - this.#saidMs < LINE_EVERY_MS) return;
     this.#headline = headline;

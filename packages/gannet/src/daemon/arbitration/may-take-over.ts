@@ -7,9 +7,9 @@ import {
   hasTakenOver,
   type PeerPulse,
   type PeerStatus,
+  type SecondaryState,
   type TermRecord,
 } from '@gannet/contract';
-
 import { isOneVm } from './records.js';
 
 /** Why the primary is known to be dead. Silence is no kind. `done`: QEMU has taken over already. */
@@ -19,12 +19,17 @@ export interface Evidence {
   readonly words: FailoverEvidence;
 }
 
+/** The remedy for a replica that has diverged. */
+export const SEED_AGAIN =
+  'Restart this daemon, then its QEMU with -incoming. ' +
+  'Then run `gannet protect` on the primary host.';
+
 /** All that a secondary knows of the pair, at one moment. */
 export interface PairView {
   readonly vm: string;
   readonly own: TermRecord;
   readonly replica: {
-    readonly state: 'seeding' | 'protected' | 'failed-over' | 'retired' | 'diverged';
+    readonly state: SecondaryState;
     readonly reason: string;
     /** Why writes of the primary may be missing since the last commit. */
     readonly loss: string | undefined;
@@ -69,7 +74,7 @@ export function unfitness(view: PairView): GannetError | undefined {
   if (replica.state !== 'protected') {
     return refusal(
       `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-      replica.state === 'diverged' ? 'Seed it again.' : 'It can once it is protected.',
+      replica.state === 'diverged' ? SEED_AGAIN : 'Wait until it is protected.',
     );
   }
   if (own.word !== 'protected' && own.word !== 'taken-over') {
@@ -86,17 +91,19 @@ export function unfitness(view: PairView): GannetError | undefined {
   const what = ownVm === 'lost' ? 'has ended' : `is ${ownVm}`;
   const remedy =
     ownVm === 'hung'
-      ? 'See what its process waits for, then try again.'
+      ? 'Check what the QEMU process waits for, then try again.'
       : 'Start the secondary again: its daemon first, then its QEMU with -incoming.';
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
-/** What proves already that the primary is dead, and has not gone on without this replica. */
+/** What proves already that the primary's guest does not run, and has not run without this replica. */
 export function evidenceIn(view: PairView): Evidence | undefined {
   const { liveness, status } = view.peer;
   if (hasTakenOver(view.replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
-  if (liveness !== 'up' || status?.vm !== 'lost' || status.state !== 'protected') return undefined;
-  return isConfirmed(view) ? { kind: 'word', words: FAILOVER_EVIDENCE.word } : undefined;
+  if (liveness !== 'up' || status === undefined || !isConfirmed(view)) return undefined;
+  if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
+  if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
+  return { kind: 'word', words: FAILOVER_EVIDENCE.word };
 }
 
 /** The primary has said last that both copies are in step, in the term of this one. */
@@ -122,11 +129,14 @@ export function mayFence(view: PairView, { hasFence }: FailoverPolicy): boolean 
   return hasFence && isFenceProof(view) && (looksGone || peer.liveness === 'lost');
 }
 
+/** States of a primary whose guest does not run. */
+const STANDING_STILL: ReadonlySet<string> = new Set(['superseded', 'held', 'yielding', 'ended']);
+
 /** Why a forced takeover needs a second word: it would stop the guest of a primary that is well. */
 export function wellPeer({ vm, own, peer }: PairView): GannetError | undefined {
   const { liveness, status, silentMs } = peer;
   if (liveness !== 'up' || status?.vm !== 'ready') return undefined;
-  if (status.state === 'superseded' || status.state === 'held') return undefined;
+  if (STANDING_STILL.has(status.state)) return undefined;
   const { record, state, host = 'its host' } = status;
   return refusal(
     `the primary of ${vm} is well: its daemon on ${host} was heard ${silentMs} ms ago, its QEMU ` +
@@ -150,7 +160,7 @@ export function notProven(view: PairView): GannetError {
   }
   return refusal(
     `nothing proves that the primary of ${vm} is dead`,
-    'Two running copies destroy each other: make sure that its QEMU has ended, then say --force.',
+    'Two running copies destroy each other: make sure that its QEMU has ended, then add --force.',
   );
 }
 

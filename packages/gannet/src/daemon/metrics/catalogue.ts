@@ -16,6 +16,15 @@ export const METRICS = [
   ['gannet_up', 'gauge', [], 'both', 'Whether the QEMU beside this daemon answers'],
   ['gannet_info', 'gauge', ['version', 'host'], 'both', 'Always 1; which daemon this is'],
   ['gannet_state', 'gauge', ['state'], 'both', '1 for the state that this side is in, else 0'],
+  ['gannet_protected', 'gauge', [], 'both', '1 if the VM is protected and well, else 0'],
+  ['gannet_health', 'gauge', ['level'], 'both', '1 for the level of the verdict, else 0'],
+  [
+    'gannet_guest',
+    'gauge',
+    ['place'],
+    'both',
+    '1 for where the guest runs, as far as this daemon knows, else 0',
+  ],
   ['gannet_epoch', 'gauge', [], 'both', 'Number of the last committed epoch'],
   [
     'gannet_peer_silence_seconds',
@@ -44,6 +53,13 @@ export const METRICS = [
     ['cause'],
     'primary',
     'Checkpoints, by cause: `period`, `demand`, `memory`, `output` (the packets differed)',
+  ],
+  [
+    'gannet_own_disk_errors_total',
+    'counter',
+    ['effect'],
+    'primary',
+    "I/O errors of the primary's own disks, by what they did to its guest",
   ],
   [
     'gannet_gate_closed_seconds',

@@ -1,13 +1,16 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import {
   CHECKPOINT_CAUSES,
+  DISK_EFFECTS,
   type DaemonEvent,
+  GUEST_PLACES,
   PRIMARY_STATES,
   type PrimaryStatus,
   samplesOf,
   SECONDARY_STATES,
   type SecondaryStatus,
   type Status,
+  VERDICT_LEVELS,
 } from '@gannet/contract';
 import { VERSION } from '../../version.js';
 import { METRICS } from './catalogue.js';
@@ -94,8 +97,10 @@ export class Metrics {
     start('gannet_link_lost_total', 'link', LINKS[role]);
     start('gannet_failover_total', 'reason', REASONS[role]);
     this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
-    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
-    else {
+    if (role === 'primary') {
+      start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
+      start('gannet_own_disk_errors_total', 'effect', DISK_EFFECTS);
+    } else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])
         this.#count(`gannet_${what}_pages_total`, role, {}, 0);
@@ -110,6 +115,14 @@ export class Metrics {
     this.#set('gannet_epoch', role, {}, epoch);
     for (const each of STATES[role]) {
       this.#set('gannet_state', role, { state: each }, each === state ? 1 : 0);
+    }
+    const { level, guest } = status.health;
+    this.#set('gannet_protected', role, {}, level === 'good' ? 1 : 0);
+    for (const each of VERDICT_LEVELS) {
+      this.#set('gannet_health', role, { level: each }, each === level ? 1 : 0);
+    }
+    for (const each of GUEST_PLACES) {
+      this.#set('gannet_guest', role, { place: each }, each === guest ? 1 : 0);
     }
     if (peer.silentMs !== undefined) {
       this.#set('gannet_peer_silence_seconds', role, {}, peer.silentMs / 1000);

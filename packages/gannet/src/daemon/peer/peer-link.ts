@@ -2,9 +2,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSslReason } from '@gannet/nbd';
+import { openSslReason, type UnixSocketPath } from '@gannet/nbd';
 import { WebSocket, WebSocketServer } from 'ws';
 import {
   type Address,
@@ -17,6 +16,7 @@ import {
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
+import { claimSocket, type SocketClaim } from '../claim-socket.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
@@ -25,28 +25,36 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly vm: string;
   readonly role: PeerStatus['role'];
   readonly heartbeatMs: number;
-  /** How this end is, for the next heartbeat. */
+  /** The state of this end, for the next heartbeat. */
   readonly status: () => PeerStatus;
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
-  /** The other end has said how it is; `before` is what it said last. */
+  /** A heartbeat has come; `before` is the status in the one before it. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  /** What this side looks like, for `gannet check` of the other. */
+  /** The report of this side, for `gannet check` on the other. */
   readonly onAsk: () => Promise<unknown>;
-  /** A peer that is refused, or that is not one: for the log. */
+  /** A connection was refused: for the log. */
   readonly onRefused: (reason: string, address: string) => void;
   /** For an address with TLS. */
   readonly credentials?: Credentials | undefined;
 }
 
 const RECONNECT_MS = 200;
-/** For a new connection, TLS included: far less than TCP takes to give an attempt up. */
+/** Time limit for a new connection, TLS included. TCP alone would try for minutes. */
 const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
 const CHECKS_PER_LIMIT = 10;
 
+const CLAIM: SocketClaim = {
+  key: 'secondary.peer',
+  inUse: (path) => [
+    `the peer link cannot listen on ${path}: another server answers there`,
+    'Set `secondary.peer` to a path that nothing else uses, or end that process.',
+  ],
+};
+
 /**
- * One end of the link between two daemons; the secondary listens, the primary dials and dials
- * again.
+ * One end of the link between two daemons. The secondary listens; the primary connects, and
+ * connects again whenever the connection has ended.
  */
 export class PeerLink {
   readonly #liveness: PeerLiveness;
@@ -55,6 +63,7 @@ export class PeerLink {
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
+  #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
   #nextNumber = 1;
@@ -71,7 +80,7 @@ export class PeerLink {
     ];
   }
 
-  /** @throws GannetError GANNET_CONFIG when the address can't be listened on */
+  /** @throws GannetError GANNET_CONFIG if it cannot listen on the address */
   static async listen(address: Address, options: PeerLinkOptions): Promise<PeerLink> {
     const link = new PeerLink(options);
     try {
@@ -83,7 +92,7 @@ export class PeerLink {
     return link;
   }
 
-  /** Dials until it is closed; the other end need not be there yet. */
+  /** Connects and reconnects until it is closed. The other end may start later. */
   static dial(address: Address, options: PeerLinkOptions): PeerLink {
     const link = new PeerLink(options);
     link.#dial(address);
@@ -94,7 +103,7 @@ export class PeerLink {
     return this.#liveness.state;
   }
 
-  /** What the other end said last, and how long ago; undefined before it said anything. */
+  /** The last status of the other end, and its age; undefined before the first. */
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
     return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
@@ -103,8 +112,8 @@ export class PeerLink {
   /**
    * Asks the other daemon for its `inspect` report.
    *
-   * @throws GannetError GANNET_PEER_UNREACHABLE without a link or an answer in time
-   * @throws GannetError GANNET_PEER_FAILED when the other daemon answers with an error
+   * @throws GannetError GANNET_PEER_UNREACHABLE if there is no link, or no answer in time
+   * @throws GannetError GANNET_PEER_FAILED if the other daemon answers with an error
    */
   async ask(timeoutMs: number): Promise<unknown> {
     const number = this.#nextNumber++;
@@ -118,7 +127,7 @@ export class PeerLink {
       const answer = await Promise.race([answered, late]);
       if (!answer) {
         const message = `no answer over the peer link in ${timeoutMs} ms`;
-        const remedy = "Start the other side's daemon, and see to `peer`.";
+        const remedy = 'Start the daemon on the other host, and check the network between them.';
         throw new GannetError('GANNET_PEER_UNREACHABLE', message, remedy);
       }
       if (answer.error !== undefined) {
@@ -131,7 +140,7 @@ export class PeerLink {
     }
   }
 
-  /** Sends a heartbeat now: something has changed. */
+  /** Sends a heartbeat at once, because something has changed. */
   beatNow(): void {
     this.#beat();
   }
@@ -144,6 +153,7 @@ export class PeerLink {
     this.#pending.close();
     const server = this.#server;
     if (!server) return;
+    await this.#path?.withdraw();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
     await closed;
@@ -160,25 +170,19 @@ export class PeerLink {
     });
     sockets.on('error', () => undefined);
     sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
-    if (address.type === 'unix') await rm(address.path, { force: true });
-    const umask = process.umask(0o177);
+    if (address.type === 'unix') {
+      this.#path = await claimSocket(http, address.path, CLAIM);
+      return;
+    }
     try {
       await new Promise<void>((resolve, reject) => {
         http.once('error', reject);
-        if (address.type === 'unix') http.listen(address.path, resolve);
-        else http.listen(address.port, address.host, resolve);
+        http.listen(address.port, address.host, resolve);
       });
     } catch (cause) {
-      const why = (cause as Error).message;
-      throw new GannetError(
-        'GANNET_CONFIG',
-        `the peer link can't listen: ${why}`,
-        'See `secondary.peer`.',
-        'failed',
-        { cause },
-      );
-    } finally {
-      process.umask(umask);
+      const message = `the peer link cannot listen: ${(cause as Error).message}`;
+      const remedy = 'Set `secondary.peer` to an address or path that this host can listen on.';
+      throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }
 
@@ -190,7 +194,7 @@ export class PeerLink {
     const options = credentials?.server() ?? {};
     const server = createTlsServer(options, (_request, response) => response.writeHead(426).end());
     server.on('tlsClientError', (error, socket) => {
-      // One that is gone already is told of as a guest who left: its address is known there.
+      // If the connection has gone, PendingPeers reports it, with the address.
       if (socket.remoteAddress === undefined) return;
       this.#pending.accept(socket);
       const from = `${socket.remoteAddress}:${socket.remotePort}`;
@@ -200,16 +204,16 @@ export class PeerLink {
     return server;
   }
 
-  /** A daemon sends no Origin. A web page in some browser does, and cannot leave it out. */
+  /** Browsers always send an Origin with a WebSocket; daemons never do. */
   #isNoBrowser({ headers: { origin }, socket }: IncomingMessage): boolean {
     if (origin === undefined) return true;
     this.#pending.accept(socket);
     const from = `${socket.remoteAddress}:${socket.remotePort}`;
-    this.options.onRefused(`it is a web page of ${origin.slice(0, 200)}`, from);
+    this.options.onRefused(`it comes from a web page of ${origin.slice(0, 200)}`, from);
     return false;
   }
 
-  /** Over TLS only those may speak whose name is on the list. */
+  /** With TLS, the name in the certificate must be in `tls.clients`. */
   #admit(socket: WebSocket, { socket: connection }: IncomingMessage): void {
     const { credentials, onRefused } = this.options;
     const from = `${connection.remoteAddress}:${connection.remotePort}`;
@@ -253,8 +257,9 @@ export class PeerLink {
   }
 
   /**
-   * After a cut, TCP tries an old connection again only after a pause that has grown with the cut.
-   * A new one works at once, so an old one that has gone silent is not waited for.
+   * After a network failure, TCP retransmits with growing pauses, so an old connection may stay
+   * silent long after the network works again. A new connection works at once. So a silent
+   * connection is closed.
    */
   #watchSilence(socket: WebSocket): void {
     const start = (): SuspendAwareTimer =>
@@ -268,8 +273,8 @@ export class PeerLink {
   }
 
   /**
-   * The newest connection is the link: an older one may be a peer that was cut off and has come
-   * back.
+   * The newest connection becomes the link: the peer may have reconnected before this end noticed
+   * that the older one broke.
    */
   #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
@@ -280,7 +285,7 @@ export class PeerLink {
         isPeer = this.#greet(socket, message, from);
         if (isPeer) onPeer();
       } else if (!message || !isPeer)
-        this.#refuse(socket, 'it does not speak as a peer does', from);
+        this.#refuse(socket, 'it does not use the peer protocol', from);
       else this.#take(message);
     });
     const { vm, role } = this.options;
@@ -291,12 +296,12 @@ export class PeerLink {
   #greet(socket: WebSocket, hello: PeerMessage & { type: 'hello' }, from: string): boolean {
     const { vm, role } = this.options;
     if (hello.protocol !== PEER_PROTOCOL) {
-      const reason = `it speaks protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`;
+      const reason = `it uses peer protocol ${hello.protocol}, this daemon ${PEER_PROTOCOL}`;
       this.#refuse(socket, reason, from);
     } else if (hello.vm !== vm) {
-      this.#refuse(socket, `it is about VM ${hello.vm}, this daemon about ${vm}`, from);
+      this.#refuse(socket, `it belongs to VM ${hello.vm}, this daemon to ${vm}`, from);
     } else if (hello.role === role) {
-      this.#refuse(socket, `both ends say that they are the ${role}`, from);
+      this.#refuse(socket, `both ends are the ${role}`, from);
     } else {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
@@ -326,7 +331,7 @@ export class PeerLink {
   }
 
   /**
-   * Somebody is there who is not believed, or does not believe us; that nobody is there is no news.
+   * Reports a failed TLS handshake. A peer that is not there is not reported: it may start later.
    */
   #noteRefusal(error: unknown, address: Address): void {
     const { code } = error as NodeJS.ErrnoException;
@@ -353,7 +358,7 @@ export class PeerLink {
 
   #send(message: PeerMessage): void {
     const socket = this.#socket;
-    // Nothing is queued for a peer that does not read: beats replace each other.
+    // Nothing is queued for a peer that does not read: the next heartbeat replaces this one.
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));

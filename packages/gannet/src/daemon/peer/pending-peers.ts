@@ -1,53 +1,56 @@
 import type { Socket } from 'node:net';
 import { AcceptRateLimiter, networkOf } from '@gannet/nbd';
 
-/** Connections that have not said a right hello yet. */
-const GUESTS_MAX = 32;
-const DOOR = { acceptBurst: 32, acceptsPerSecond: 8 };
+/** Connections from which no valid hello has come yet. */
+const PENDING_MAX = 32;
+const RATE_LIMITS = { acceptBurst: 32, acceptsPerSecond: 8 };
 
-interface Guest {
+interface Pending {
   readonly socket: Socket;
   readonly network: string;
   readonly timer: NodeJS.Timeout;
 }
 
 /**
- * Who has connected over TCP and is not known to be the peer yet: a few, for a short time. One more
- * takes the place of the oldest of whichever address has most, so that a crowd keeps nobody else
- * out.
+ * Connections over TCP that have not identified themselves as the peer yet. Their number and the
+ * time that each may take are limited. When there are too many, the oldest one of the network that
+ * has the most is closed, so that one network cannot keep others out.
  */
 export class PendingPeers {
-  readonly #door = new AcceptRateLimiter(DOOR);
-  readonly #pending = new Map<string, Guest>();
+  readonly #rate = new AcceptRateLimiter(RATE_LIMITS);
+  readonly #pending = new Map<string, Pending>();
 
   constructor(
     private readonly patienceMs: number,
     private readonly onTurnedAway: (address: string, reason: string) => void,
   ) {}
 
-  /** Connected, whatever it will turn out to be. */
+  /** Takes in a new connection. */
   receive(socket: Socket): void {
     const { remoteAddress, remotePort } = socket;
-    // On a unix socket the file says who may come.
+    // Access to a unix socket is a matter of file permissions.
     if (remoteAddress === undefined) return;
     const network = networkOf(remoteAddress);
-    if (!this.#door.tryAccept(network)) {
+    if (!this.#rate.tryAccept(network)) {
       this.#turnAway(socket, 'too many new connections from this address');
       return;
     }
-    if (this.#pending.size >= GUESTS_MAX) this.#makeRoom();
+    if (this.#pending.size >= PENDING_MAX) this.#makeRoom();
     const key = `${remoteAddress}:${remotePort}`;
-    const timer = setTimeout(() => this.#turnAway(socket, 'it said no hello'), this.patienceMs);
+    const timer = setTimeout(
+      () => this.#turnAway(socket, 'it sent no hello in time'),
+      this.patienceMs,
+    );
     this.#pending.set(key, { socket, network, timer });
     socket.once('close', () => {
       clearTimeout(timer);
       if (this.#pending.get(key)?.socket !== socket) return;
       this.#pending.delete(key);
-      this.onTurnedAway(key, 'it left without a hello');
+      this.onTurnedAway(key, 'it closed the connection without a hello');
     });
   }
 
-  /** Is one no more: `socket` is that connection, or TLS upon it. */
+  /** No longer pending: accepted, or rejected. `socket` is the connection, or TLS on top of it. */
   accept({ remoteAddress, remotePort }: Socket): void {
     const key = `${remoteAddress}:${remotePort}`;
     clearTimeout(this.#pending.get(key)?.timer);
@@ -60,19 +63,19 @@ export class PendingPeers {
   }
 
   #makeRoom(): void {
-    const crowds = new Map<string, Guest[]>();
-    for (const guest of this.#pending.values()) {
-      crowds.set(guest.network, [...(crowds.get(guest.network) ?? []), guest]);
+    const networks = new Map<string, Pending[]>();
+    for (const one of this.#pending.values()) {
+      networks.set(one.network, [...(networks.get(one.network) ?? []), one]);
     }
-    let largest: Guest[] = [];
-    for (const crowd of crowds.values()) if (crowd.length > largest.length) largest = crowd;
+    let largest: Pending[] = [];
+    for (const group of networks.values()) if (group.length > largest.length) largest = group;
     const oldest = largest[0];
-    if (oldest) this.#turnAway(oldest.socket, 'too many connections were saying hello');
+    if (oldest) this.#turnAway(oldest.socket, 'too many connections were waiting to be accepted');
   }
 
   #turnAway(socket: Socket, reason: string): void {
     this.onTurnedAway(`${socket.remoteAddress}:${socket.remotePort}`, reason);
-    // At once: the event comes later, and others are being counted.
+    // At once, because `close` comes later, and the number of connections must be right by then.
     this.accept(socket);
     socket.on('error', () => undefined);
     socket.destroy();

@@ -83,7 +83,11 @@ export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<st
 }
 
 export function interrupted(why: string): GannetError {
-  return new GannetError('GANNET_INTERRUPTED', why, 'Protect it again when it is wanted.');
+  return new GannetError(
+    'GANNET_INTERRUPTED',
+    why,
+    'Run `gannet protect` again if you still want it.',
+  );
 }
 
 /** Why a secondary that says this of itself protects nothing any more. */

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf } from '../../inspect/disk-links.js';
+import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
 import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
@@ -26,6 +26,7 @@ import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
+import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
 import {
   nextPrimaryState,
@@ -49,8 +50,7 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
  * link. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead
- * host. When its secondary has the newer copy, it stops its guest. Its states are in
- * primary-state.ts, its decisions in daemon/arbitration.
+ * host. When its secondary has the newer copy, it stops its guest. Its states are in primary-state.ts.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -68,12 +68,11 @@ export class PrimaryRole implements Role {
   readonly #link: PeerLink;
   readonly #standing: PrimaryStanding;
   readonly #checkpoints: PrimaryCheckpoints;
+  readonly #fate: GuestFate;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
-  /** The last attempt to find out what its QEMU does. */
   #attaching: Promise<void> | undefined;
-  /** Under way in the state `protecting`. */
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
   readonly #off: () => void;
   #isClosing = false;
@@ -85,11 +84,12 @@ export class PrimaryRole implements Role {
   ) {
     this.#links = linksOf(config);
     this.#rejected = new RejectedConnections(context.history);
-    this.#tls = new LinkTls(vm, context.credentials, this.#links);
+    this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.
       if (state === 'hung') this.#lose('the primary VM hangs');
+      if (state === 'lost') this.#fate.hasEnded();
       this.#link.beatNow();
     });
     this.#link = PeerLink.dial(config.primary.peer, {
@@ -105,24 +105,30 @@ export class PrimaryRole implements Role {
     });
     this.#off = context.terms.on(() => this.#link.beatNow());
     this.#checkpoints = new PrimaryCheckpoints({
-      history: context.history,
-      config: () => this.config,
-      link: () => this.#link,
-      driver: () => this.#driver,
+      ...{ history: context.history, config: () => this.config },
+      ...{ link: () => this.#link, driver: () => this.#driver },
       isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
     this.#standing = new PrimaryStanding({
       ...{ history: context.history, terms: context.terms, vm, link: this.#link },
-      config: () => this.config,
+      ...{ config: () => this.config, cut: () => this.#freeing.cut() },
       liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
-      cut: () => this.#freeing.cut(),
       unlink: () => this.#unlink(),
       is: (...phases) => this.#is(...phases),
       step: (event) => void this.#step(event),
       lose: (reason) => this.#lose(reason),
       cancel: (reason) => this.#protecting?.run.cancel(reason),
+      onTrouble: (error) => this.#trouble(error),
+    });
+    this.#fate = new GuestFate({
+      ...{ history: context.history, config: () => this.config },
+      ...{ driver: () => this.#driver, state: () => this.#state },
+      step: (event) => void this.#step(event),
+      cancelProtect: (error) => this.#protecting?.run.cancel(error),
+      idle: () => this.#idle(),
+      outdate: () => this.#standing.outdate(),
       onTrouble: (error) => this.#trouble(error),
     });
   }
@@ -139,11 +145,11 @@ export class PrimaryRole implements Role {
   }
 
   status(): PrimaryStatus {
-    return {
+    return this.context.health.judge({
       ...primaryStatus(this.config, this.#state, this.#sides),
       ...primaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   async reload(config: Config): Promise<readonly string[]> {
@@ -196,14 +202,8 @@ export class PrimaryRole implements Role {
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     const run = new ProtectRun({
-      driver,
-      links: this.#links,
-      link: this.#link,
-      tls: this.#tls,
-      history: this.context.history,
-      terms: this.context.terms,
-      progress,
-      bytesPerSec,
+      ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
+      ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
@@ -257,17 +257,14 @@ export class PrimaryRole implements Role {
       await this.#protecting.ended;
       return this.status();
     }
+    this.#fate.expectForce(force);
     this.#expectProtected('detach');
-    await this.#standing.letGo({
-      to: 'unprotected',
-      reason: OPERATOR_REASONS.detach,
-      force,
-      mustTell: true,
-    });
+    const { detach: reason } = OPERATOR_REASONS;
+    await this.#standing.letGo({ to: 'unprotected', reason, force, mustTell: true });
     return this.status();
   }
 
-  /** The operator says that the secondary is gone: end the protection and run on. */
+  /** The secondary is gone: end the protection and run on. */
   async runOn(force: boolean, overrulePeer = false): Promise<PrimaryStatus> {
     const { vm } = this.config;
     if (this.#is('protecting')) throw refusals.busy(vm, this.#shown);
@@ -279,9 +276,10 @@ export class PrimaryRole implements Role {
       return this.status();
     }
     const isHeld = this.#is('held');
+    this.#fate.expectForce(force);
     if (!isHeld) this.#expectProtected('let go of');
     if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
-    const reason = OPERATOR_REASONS.failover;
+    const { failover: reason } = OPERATOR_REASONS;
     await this.#standing.letGo({ to: 'alone', reason, force, mustTell: false, isHeld });
     return this.status();
   }
@@ -308,14 +306,14 @@ export class PrimaryRole implements Role {
 
   /** @returns whether it was not refused */
   #step(event: PrimaryRoleEvent): boolean {
-    const next = nextPrimaryState(this.#state, event);
+    const before = this.#state;
+    const next = nextPrimaryState(before, event);
     if (next === 'refused') return false;
-    const hasChanged = next.phase !== this.#state.phase;
     this.#state = next;
-    if (!hasChanged) return true;
+    if (next !== before) this.#link.beatNow();
+    if (next.phase === before.phase) return true;
     if (next.phase === 'protected') this.#checkpoints.expectNext();
     else this.#checkpoints.stop();
-    this.#link.beatNow();
     return true;
   }
 
@@ -342,13 +340,17 @@ export class PrimaryRole implements Role {
     return { patienceMs: lowMs, cut: async () => this.#driver?.cutLinks(lowMs) };
   }
 
+  async #idle(): Promise<void> {
+    await Promise.all([this.#protecting?.ended, this.#standing.idle()]);
+  }
+
   async #attach(qmp: QmpClient): Promise<void> {
     // What was done to the QEMU before this one has failed, and rolls itself back.
-    await this.#protecting?.ended;
-    await this.#standing.idle();
+    await this.#idle();
     const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
     const driver = new PrimaryDriver(qmp, {
       onLinkFailure: ({ message }) => this.#lose(message),
+      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
       network: cardsOf(this.config, 'primary'),
     });
     const { history, terms } = this.context;
@@ -356,7 +358,11 @@ export class PrimaryRole implements Role {
     const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
     this.#driver = driver;
     this.#listen(qmp);
-    this.#standing.begin(step, found);
+    const isInColo = found === 'protected' || found === 'broken';
+    // Before anything ends its COLO: a guest that stands still there can't go on.
+    this.#standing.begin(step, isInColo);
+    if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');
+    this.#standing.proceed(step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
     const reason = 'another QEMU is at the QMP socket';
     if (isAnother && step === 'run') history.add('unprotected', { reason });
@@ -367,6 +373,7 @@ export class PrimaryRole implements Role {
     if (this.#qmp === qmp) return;
     this.#qmp = qmp;
     this.#checkpoints.attend(qmp);
+    this.#fate.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
@@ -375,14 +382,14 @@ export class PrimaryRole implements Role {
   #inspect(): Promise<SideReport> {
     const { state } = this.vm;
     const qmp = state === 'ready' ? this.vm.qmp : undefined;
-    const view = { state: this.#shown, hostname: hostname(), qmp, trouble: `it is ${state}` };
-    return inspectPrimary(this.config, view);
+    const trouble = `it is ${state}`;
+    return inspectPrimary(this.config, { state: this.#shown, hostname: hostname(), qmp, trouble });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse === 'lost')
-      this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    if (pulse !== 'lost') return;
+    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
@@ -407,7 +414,7 @@ export class PrimaryRole implements Role {
   }
 
   #expectProtected(what: string): void {
-    if (this.#is('protected', 'letting-go')) return;
+    if (this.#is('protected', 'letting-go', 'yielding')) return;
     throw refusals.notProtected(this.config.vm, this.#shown, what);
   }
 

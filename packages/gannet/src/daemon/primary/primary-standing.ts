@@ -1,6 +1,6 @@
 import { GannetError, hasTakenOver, OPERATOR_REASONS, type PeerStatus } from '@gannet/contract';
 import type { AttachStep, Found } from '../arbitration/on-attach.js';
-import { inStep, overruled } from '../arbitration/records.js';
+import { alone, inStep, leaving, overruled } from '../arbitration/records.js';
 import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import * as refusals from '../refusals.js';
@@ -59,7 +59,7 @@ export class PrimaryStanding {
     this.#contact = new Contact({
       ...{ role: 'primary', terms, history, onTrouble },
       onYield: () => this.#yield(),
-      isGone: () => vm.state === 'lost',
+      isGone: () => vm.state === 'lost' || is('yielding'),
     });
   }
 
@@ -77,36 +77,39 @@ export class PrimaryStanding {
   hear(status: PeerStatus): void {
     const verdict = this.#contact.hear(status);
     this.#letGo.heard();
-    if (this.options.is('held') && verdict === 'yielded') this.#settle();
+    if (verdict === 'yielded') this.#hasYielded();
     this.#recall(status);
   }
 
-  /** A QEMU was found, and what follows from it was decided (on-attach.ts). */
-  begin(step: AttachStep, found: Found): void {
-    const { history, step: toState, lose, link } = this.options;
-    switch (step) {
-      case 'run':
-        toState({ kind: 'found-idle' });
-        break;
-      case 'adopt':
-        toState({ kind: 'found-protected' });
-        history.add('protected', { found: 'running' });
-        break;
-      case 'stop':
-        this.#yield();
-        break;
-      case 'hold':
-        toState({ kind: 'hold' });
-        this.#guard.stopGuest();
-        history.add('held', { reason: 'its QEMU is new, and the secondary may have taken over' });
-        this.#settle();
-        break;
-      case 'let-go':
-        toState({ kind: 'found-protected' });
-        if (found === 'broken') lose(ENDED);
-        else this.#finish(found);
+  /** A QEMU was found, and what follows from it was decided (on-attach.ts): the state, and a stop. */
+  begin(step: AttachStep, isInColo: boolean): void {
+    const { history, step: toState } = this.options;
+    if (step === 'stop') return this.#yield();
+    if (step === 'hold') {
+      toState({ kind: 'hold' });
+      this.#guard.stopGuest();
+      history.add('held', { reason: 'its QEMU is new, and the secondary may have taken over' });
+      return;
+    }
+    const isLinked = isInColo || step === 'let-go';
+    toState({ kind: isLinked ? 'found-protected' : 'found-idle' });
+    if (step === 'adopt') history.add('protected', { found: 'running' });
+  }
+
+  /** The rest of it, which takes time. */
+  proceed(step: AttachStep, found: Found): void {
+    const { lose, link, is } = this.options;
+    if (step === 'hold') this.#settle();
+    else if (step === 'let-go' && is('protected')) {
+      if (found === 'broken') lose(ENDED);
+      else this.#finish(found);
     }
     if (link.peer && link.state === 'up') this.hear(link.peer.status);
+  }
+
+  /** The VM was ended on purpose: nobody takes over from here on. */
+  async outdate(): Promise<void> {
+    await this.options.terms.update((own) => (own.word === 'protected' ? leaving(own) : undefined));
   }
 
   /**
@@ -150,6 +153,16 @@ export class PrimaryStanding {
     this.#letGo
       .ask({ to, reason, force: false, mustTell: false })
       .catch((error: unknown) => this.options.onTrouble(error));
+  }
+
+  /** The secondary can't take over: what waited for that goes on. */
+  #hasYielded(): void {
+    const { is, terms, onTrouble } = this.options;
+    if (is('held')) this.#settle();
+    if (!is('ended') || terms.record.word !== 'leaving') return;
+    terms
+      .update((own) => (own.word === 'leaving' ? alone(own, 'word') : undefined))
+      .catch(onTrouble);
   }
 
   /** Whether a held guest may run: the secondary, a fence or an operator says it. */

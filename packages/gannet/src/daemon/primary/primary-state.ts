@@ -6,9 +6,9 @@ import type { ProtectStage } from '@gannet/contract';
  *
  * ```
  * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected
- *      │              ▲  ▲            │             ▲              │
- *      │              │  └────────────┘             └──────────────┘ failed
- *      ├──────► held ─┘
+ *      │              ▲  ▲            │         │   ▲              │
+ *      │              │  └────────────┘         │   └──────────────┘ failed
+ *      ├──────► held ─┘                         └──► yielding, ended
  *      └──────────────┴─────────► superseded ◄── any of them
  * ```
  */
@@ -23,11 +23,21 @@ export type PrimaryRoleState =
     }
   /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
   | { readonly phase: 'protected'; readonly loss: string | undefined }
-  | { readonly phase: 'letting-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
+  /** `yielded`: why the guest was to be taken over, if an operator has overruled that. */
+  | {
+      readonly phase: 'letting-go';
+      readonly to: 'alone' | 'unprotected';
+      readonly reason: string;
+      readonly yielded?: string | undefined;
+    }
   /** A new QEMU, beside a secondary that may have taken over: its guest has to stand still. */
   | { readonly phase: 'held' }
   /** The guest runs on; the replica is outdated, whether it knows or not. */
   | { readonly phase: 'alone' }
+  /** Its disk or guest has failed: the guest is stopped, for the secondary to take over. */
+  | { readonly phase: 'yielding'; readonly reason: string; readonly isStopped: boolean }
+  /** The guest was ended on purpose, and the secondary is outdated. */
+  | { readonly phase: 'ended'; readonly reason: string }
   /** The secondary's copy is the newer one: this guest has to stand still. */
   | { readonly phase: 'superseded' };
 
@@ -47,6 +57,13 @@ export type PrimaryRoleEvent =
   | { readonly kind: 'let-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
   | { readonly kind: 'let-go-done' }
   | { readonly kind: 'let-go-failed' }
+  /** The guest can't go on here, and the secondary's can. */
+  | { readonly kind: 'guest-failed'; readonly reason: string }
+  /** It stands still now, or its QEMU has ended. */
+  | { readonly kind: 'guest-stopped' }
+  | { readonly kind: 'guest-ended'; readonly reason: string }
+  /** It was continued. */
+  | { readonly kind: 'guest-runs' }
   /** The QEMU is new. */
   | { readonly kind: 'hold' }
   /** The peer has the newer copy; or an operator overrules that. */
@@ -62,6 +79,10 @@ const OTHERWISE: Readonly<Record<PrimaryEventKind, 'same' | 'refused' | 'illegal
   'found-protected': 'illegal',
   loss: 'same',
   recovered: 'same',
+  'guest-failed': 'same',
+  'guest-stopped': 'same',
+  'guest-ended': 'same',
+  'guest-runs': 'same',
   hold: 'illegal',
   'second-copy': 'same',
   overrule: 'refused',
@@ -95,6 +116,11 @@ const FOUND = {
   hold: () => HELD,
 };
 const COPIED = { 'second-copy': () => SUPERSEDED };
+const ENDED = {
+  'guest-ended': ({ reason }: { readonly reason: string }): PrimaryRoleState => ({
+    ...{ phase: 'ended', reason },
+  }),
+};
 const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
 
 export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
@@ -113,6 +139,8 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   protected: {
     ...FOUND,
     ...COPIED,
+    ...ENDED,
+    'guest-failed': ({ reason }) => ({ phase: 'yielding', reason, isStopped: false }),
     // Acted upon once: it is said again and again.
     loss: ({ reason }, state) => (state.loss === undefined ? { ...state, loss: reason } : state),
     recovered: () => PROTECTED,
@@ -120,10 +148,32 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   },
   'letting-go': {
     ...COPIED,
+    ...ENDED,
     // Another wish for the same: whether it is forced is not this table's business.
     'let-go': same,
     'let-go-done': (_event, { to }) => ({ phase: to }),
-    'let-go-failed': () => PROTECTED,
+    'let-go-failed': (_event, { yielded: reason }) =>
+      reason === undefined ? PROTECTED : { phase: 'yielding', reason, isStopped: false },
+  },
+  yielding: {
+    ...COPIED,
+    'found-idle': () => UNPROTECTED,
+    'found-protected': same,
+    hold: () => HELD,
+    'guest-stopped': (_event, state) => ({ ...state, isStopped: true }),
+    'guest-runs': (_event, state) => ({ ...state, isStopped: false }),
+    // By force: see GuestFate.
+    'let-go': ({ to, reason }, state) => {
+      return { phase: 'letting-go', to, reason, yielded: state.reason };
+    },
+  },
+  ended: {
+    ...FOUND,
+    ...COPIED,
+    'guest-runs': () => UNPROTECTED,
+    // What was under way when it ended.
+    'let-go-done': same,
+    'let-go-failed': same,
   },
   held: {
     ...FOUND,

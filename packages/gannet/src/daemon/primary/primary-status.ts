@@ -29,11 +29,20 @@ export function shownState({ phase }: PrimaryRoleState, vm: VmWatch): PrimarySta
   return vm.trouble === undefined ? 'unprotected' : 'unknown';
 }
 
+/** That it yields is a word: it is given once the guest is known to stand still. */
+function saidState(state: PrimaryRoleState, vm: VmWatch): PrimaryStatus['state'] {
+  return state.phase === 'yielding' && !state.isStopped ? 'protected' : shownState(state, vm);
+}
+
+function reasonOf(state: PrimaryRoleState): string | undefined {
+  return state.phase === 'yielding' || state.phase === 'ended' ? state.reason : undefined;
+}
+
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
   { vm, link, record, seed, checkpoints }: PrimarySides,
-): Omit<PrimaryStatus, 'network' | 'strangers'> {
+): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
     role: 'primary',
@@ -43,9 +52,11 @@ export function primaryStatus(
     record,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
+    ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
+    linkKind: config.primary.link,
     link: config.primary.link,
     checkpointPeriodMs: config.primary.checkpointPeriodMs,
     epoch: link.peer?.status.epoch ?? 0,
@@ -67,7 +78,8 @@ export function primaryPeerStatus(
     checkpoint: checkpoints.last,
     seed,
     role: 'primary',
-    state: isUnknown ? 'unknown' : shownState(state, vm),
+    state: isUnknown ? 'unknown' : saidState(state, vm),
+    ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
+  describeError,
   type ProtectStage,
   type Reporter,
   GannetError,
@@ -15,8 +16,8 @@ import type { PeerLink } from '../peer/peer-link.js';
 import { secondCopy } from '../refusals.js';
 import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
+import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
-import { expectLinkable } from './preflight.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
 
@@ -44,6 +45,7 @@ export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
   #stage: ProtectStage = 'check';
+  #isLost = false;
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -70,6 +72,7 @@ export class ProtectRun {
   async lose(reason: string): Promise<void> {
     if (this.#stage === 'seed') return this.#seed?.cut();
     if (PATIENT.has(this.#stage)) return;
+    this.#isLost = true;
     this.cancel(lost(reason));
     await this.options.driver.cutLinks(this.options.config().peer.lowMs);
   }
@@ -83,14 +86,15 @@ export class ProtectRun {
       await this.#stages();
     } catch (cause) {
       const stage = this.#stage;
-      this.#trouble(cause, { stage });
-      throw stageFailed(stage, cause, await this.#rollBack());
+      const reason = reasonOf(cause, this.#cancel.signal);
+      this.#trouble(reason, { stage });
+      throw stageFailed(stage, reason, await this.#rollBack());
     }
   }
 
   async #stages(): Promise<void> {
     const { driver, links, config, tls, progress } = this.options;
-    const { stageTimeoutMs, seedTimeoutMs, migrate: uri } = config().primary;
+    const { stageTimeoutMs, seedTimeoutMs } = config().primary;
     await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
     await this.#run('seed', seedTimeoutMs, async (signal) => {
       await tls.put();
@@ -101,7 +105,12 @@ export class ProtectRun {
     let periodMs = config().primary.checkpointPeriodMs;
     await this.#run('colo', seedTimeoutMs, (signal) => {
       periodMs = config().primary.checkpointPeriodMs;
-      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
+      const colo = {
+        ...outgoingOf(config()),
+        periodMs,
+        timeoutMs: seedTimeoutMs,
+        ...memoryTo(progress),
+      };
       return driver.startColo({ ...colo, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
@@ -189,7 +198,8 @@ export class ProtectRun {
       this.#trouble(error, { stage: 'rollback' });
     });
     await tls.drop();
-    if (this.#cancel.signal.aborted) return undefined;
+    // Whoever has asked for the end wants no other reason.
+    if (this.#cancel.signal.aborted && !this.#isLost) return undefined;
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
@@ -207,7 +217,22 @@ function foreignReplica(own: string | null, other: string | null): GannetError {
   );
 }
 
+/** @throws GannetError GANNET_NOT_READY with all that is in the way */
+async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[]): Promise<void> {
+  const findings = await driver.preflight(links);
+  const bad = findings.filter(({ severity }) => severity === 'error');
+  if (bad.length === 0) return;
+  const message = bad.map((finding) => finding.message).join('; ');
+  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+}
+
+/** That a step was aborted says nothing: why does. */
+function reasonOf(error: unknown, asked: AbortSignal): unknown {
+  const isAborted = asked.aborted && describeError(error).code === 'DRIVER_ABORTED';
+  return isAborted ? asked.reason : error;
+}
+
 function lost(reason: string): GannetError {
-  const remedy = 'See the link between the hosts and the secondary, then protect again.';
+  const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
 }

@@ -18,6 +18,7 @@ import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import type { FailoverSteps } from './failover.js';
+import { SEED_AGAIN } from '../arbitration/may-take-over.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 const CONTINUE_TIMEOUT_MS = 10_000;
@@ -86,11 +87,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
       settled.stop();
     }
     if (hasTakenOver(replica.state)) return;
-    throw new GannetError(
-      'GANNET_STAGE_FAILED',
-      `failover failed: ${replica.reason}`,
-      'Seed again.',
-    );
+    throw new GannetError('GANNET_STAGE_FAILED', `failover failed: ${replica.reason}`, SEED_AGAIN);
   }
 
   async journal(): Promise<void> {

@@ -19,16 +19,27 @@ export class SecondaryFacts {
   isLeaving = false;
   lastCommit: CommitRecord | undefined;
   commits = 0;
-  committedMs = -Infinity;
+  #committedMs: number | undefined;
   /** The buffers have passed their soft limit since the last commit. */
   hasMemoryPressure = false;
 
   committed(record: CommitRecord): void {
     this.lastCommit = record;
-    this.committedMs = performance.now();
+    this.#committedMs = performance.now();
     this.commits++;
     this.doubt = undefined;
     this.hasMemoryPressure = false;
+  }
+
+  /** Another QEMU is there, and its COLO has not begun. */
+  forgetColo(): void {
+    this.coloExit = undefined;
+    this.doubt = undefined;
+  }
+
+  /** undefined before the first commit */
+  get commitAgeMs(): number | undefined {
+    return this.#committedMs === undefined ? undefined : performance.now() - this.#committedMs;
   }
 
   vmState(vm: VmWatch): PeerStatus['vm'] {

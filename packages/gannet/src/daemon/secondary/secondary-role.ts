@@ -11,13 +11,12 @@ import {
 } from '@gannet/checkpointer';
 import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
-import { Replica, type ReplicaEvent } from '@gannet/replicator';
+import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/disk-links.js';
+import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
-  basesOf,
   type Config,
   GannetError,
   hasTakenOver,
@@ -27,7 +26,7 @@ import {
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
-import { refuseForeignJournal } from './journal-guard.js';
+import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
@@ -41,12 +40,12 @@ import {
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
+import { SEED_AGAIN } from '../arbitration/may-take-over.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
   failoverPolicy,
   pairView,
-  SEED_AGAIN,
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
@@ -88,6 +87,7 @@ export class SecondaryRole implements Role {
     private config: SecondaryConfig,
     private readonly context: RoleContext,
     private readonly replica: Replica,
+    private readonly journalLock: JournalLock,
   ) {
     this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     this.#failover = new FailoverController({
@@ -143,25 +143,10 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    await refuseForeignJournal(config);
-    const { memory, journal, overwrite } = config.secondary;
-    const replica = await Replica.open({
-      vm: config.vm,
-      disks: basesOf(config),
-      lockBases: true,
-      journalPath: journal,
-      overwrite,
-      memory: {
-        ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
-        ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
-        onFull: memory?.onFull,
-        spillDirectory: memory?.spillDirectory,
-        spillBytes: memory?.spillLimit,
-      },
-    });
-    const role = new SecondaryRole(config, context, replica);
+    const { replica, lock } = await openReplica(config);
+    const role = new SecondaryRole(config, context, replica, lock);
     try {
-      await role.#standing.begin(overwrite);
+      await role.#standing.begin(config.secondary.overwrite);
       await role.#listen();
     } catch (error) {
       await role.close();
@@ -171,12 +156,12 @@ export class SecondaryRole implements Role {
   }
 
   status(): SecondaryStatus {
-    return {
+    return this.context.health.judge({
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
       strangers: this.#rejected.view,
-    };
+    });
   }
 
   reload(config: Config): Promise<readonly string[]> {
@@ -214,6 +199,7 @@ export class SecondaryRole implements Role {
     await this.#nbd.close();
     if (!this.#isReleased) await this.#vm.close();
     await this.replica.close();
+    await this.journalLock.release();
   }
 
   /**
@@ -248,14 +234,12 @@ export class SecondaryRole implements Role {
     if (nbd.type === 'unix' && nbd.path !== svm) {
       await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
     } else if (nbd.type === 'inet') {
-      const { host, port } = nbd;
-      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+      const { host, port, tls } = nbd;
+      await this.#nbd.listen({ host, port, ...(tls ? { tls: this.#tls } : {}) });
     }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
-        ...this.config.peer,
-        vm: this.config.vm,
-        role: 'secondary',
+        ...{ ...this.config.peer, vm: this.config.vm, role: 'secondary' },
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
@@ -264,9 +248,8 @@ export class SecondaryRole implements Role {
         credentials: this.context.credentials,
       });
     }
-    this.context.history.add('listening', {
-      exports: this.replica.exports.map(({ name }) => name),
-    });
+    const exports = this.replica.exports.map(({ name }) => name);
+    this.context.history.add('listening', { exports });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -293,27 +276,32 @@ export class SecondaryRole implements Role {
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    const network = cardsOf(this.config, 'secondary');
+    this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#facts.coloExit = undefined;
-        this.#facts.doubt = undefined;
+        this.#facts.forgetColo();
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare();
+        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
+      this.#link?.beatNow();
     } catch (error) {
-      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
-      this.#trouble(error);
+      this.#unusable(error);
     }
-    this.#link?.beatNow();
   }
+
+  readonly #unusable = (error: unknown): void => {
+    this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
+    this.#trouble(error);
+    this.#link?.beatNow();
+  };
 
   /** No primary has been here yet. */
   get #isUntouched(): boolean {
@@ -358,12 +346,20 @@ export class SecondaryRole implements Role {
       this.context.history.add('checkpoint', checkpoint);
     }
     this.#standing.hear(status);
+    if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
       if (status.state === 'protecting') this.#facts.baseTrouble = undefined;
       this.#failover.consider();
     }
+  }
+
+  /** The VM was ended on purpose: its twin here must not go on. */
+  #end(): void {
+    if (hasTakenOver(this.replica.state)) return;
+    this.replica.diverge('the VM was ended on purpose, on the primary host');
+    this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
@@ -384,7 +380,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, 'Seed it again.');
+      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
     }
     return this.status();
   }

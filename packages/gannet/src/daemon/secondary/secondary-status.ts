@@ -10,12 +10,14 @@ import {
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
-import { type FailoverPolicy, type PairView, unfitness } from '../arbitration/may-take-over.js';
+import {
+  type FailoverPolicy,
+  type PairView,
+  SEED_AGAIN,
+  unfitness,
+} from '../arbitration/may-take-over.js';
 import type { RequestTally } from './request-tally.js';
 import type { SecondaryFacts } from './secondary-facts.js';
-
-export const SEED_AGAIN =
-  'Restart this daemon, then its QEMU with -incoming; then protect again (`gannet protect`).';
 
 export interface SecondarySides {
   readonly record: TermRecord;
@@ -39,7 +41,7 @@ export function pairView(
     ownVm: secondary.source === 'external' ? undefined : facts.vmState(sides.vm),
     coloExit: facts.coloExit,
     peer: { liveness: sides.link?.state ?? 'none', status, silentMs },
-    commitAgeMs: performance.now() - facts.committedMs,
+    commitAgeMs: facts.commitAgeMs ?? Infinity,
   };
 }
 
@@ -64,13 +66,13 @@ export function secondaryPeerStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): PeerStatus {
-  const { state, epoch, link, bufferBytes, memory, spilledBytes, uuid } = sides.replica;
-  const whole = link.isConnected ? 'whole' : 'none';
+  const { state, epoch, bufferBytes, memory, spilledBytes, uuid } = sides.replica;
   const trouble = facts.vmTrouble(sides.vm) ?? facts.flushTrouble ?? facts.baseTrouble;
   return {
     host: hostname(),
     commit: facts.lastCommit,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
+    commitAgeMs: facts.commitAgeMs,
     buffers: { ...bufferBytes, ...memory, spilled: spilledBytes },
     role: 'secondary',
     state,
@@ -78,14 +80,14 @@ export function secondaryPeerStatus(
     vm: facts.vmState(sides.vm),
     record: sides.record,
     ...(trouble === undefined ? {} : { trouble }),
-    link: link.loss === undefined ? whole : 'lost',
+    link: linkState(sides.replica),
     replica: uuid,
     memoryPressure: facts.hasMemoryPressure,
     isLeaving: facts.isLeaving,
   };
 }
 
-type OtherStatus = 'disks' | 'network' | 'strangers';
+type OtherStatus = 'health' | 'disks' | 'network' | 'strangers';
 
 /** All of the status that the replica, the QEMU and the peer link tell. */
 export function secondaryStatus(
@@ -104,10 +106,13 @@ export function secondaryStatus(
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
+    ...(facts.commitAgeMs === undefined ? {} : { commitAgeMs: facts.commitAgeMs }),
     epoch: replica.epoch,
     secondaryVm: facts.vmState(vm),
     secondaryVmTrouble: facts.vmTrouble(vm) ?? null,
     ...(replica.state === 'diverged' ? { needs: SEED_AGAIN } : {}),
+    linkState: linkState(replica),
+    linkLoss: replica.link.loss ?? null,
     link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
     coloExit: facts.coloExit ?? null,
     baseTrouble: facts.flushTrouble ?? facts.baseTrouble ?? null,
@@ -124,6 +129,11 @@ export function secondaryStatus(
     peer: { pulse: link?.state ?? 'none', ...link?.peer },
     uuid: replica.uuid,
   };
+}
+
+function linkState({ link }: Replica): SecondaryStatus['linkState'] {
+  if (link.loss !== undefined) return 'lost';
+  return link.isConnected ? 'whole' : 'none';
 }
 
 export function diskStatus(replica: Replica, requests: RequestTally): SecondaryStatus['disks'] {

@@ -14,7 +14,7 @@ export interface ContactOptions {
   /** The own copy is outdated. Called before that is written, and again at each contact. */
   readonly onYield: () => void;
   readonly onTrouble: (error: unknown) => void;
-  /** Whether the QEMU of this side has ended. */
+  /** Whether the QEMU of this side has ended, or its guest was stopped for the other side. */
   readonly isGone: () => boolean;
 }
 
@@ -54,7 +54,8 @@ export class Contact {
     const { record: own } = terms;
     const { record: peer } = status;
     const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
-    const isOneGone = role === 'primary' ? isGone() : status.vm === 'lost';
+    const hasStopped = status.vm === 'lost' || status.state === 'yielding';
+    const isOneGone = role === 'primary' ? isGone() : hasStopped;
     const isSplit = (verdict === 'yield' || verdict === 'prevail') && hasTakenOver && !isOneGone;
     if (verdict !== 'foreign' && !isSplit) return;
     const alarm = `${verdict} ${peer.term} ${peer.lineage}`;

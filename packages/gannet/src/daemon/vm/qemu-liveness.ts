@@ -29,7 +29,8 @@ export function stillHung(name: string, patienceMs: number): GannetError {
   return new GannetError(
     'GANNET_TIMEOUT',
     `the QEMU of ${name} did not answer query-status in ${patienceMs} ms, its links cut`,
-    'See what its process waits for. If it is lost, `gannet failover` on the secondary host.',
+    'Check what the QEMU process waits for. If it does not recover, end it, then run ' +
+      '`gannet failover` on the secondary host.',
     'timeout',
   );
 }

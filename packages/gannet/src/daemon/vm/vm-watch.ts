@@ -14,7 +14,6 @@ const UNPROVEN =
   'nothing answers at its QMP socket, but nothing proves that it has ended: ' +
   'was the socket removed or replaced?';
 
-const START_QEMU = 'Start QEMU with the QMP socket that the configuration names as `qmp`.';
 const OWN_SOCKET =
   'Give Gannet a QMP socket of its own; QEMU can have several. If the guest does not run, QEMU ' +
   'hangs: find out what its process waits for.';
@@ -88,7 +87,7 @@ export class VmWatch {
   refusal(vm: string): GannetError {
     if (this.#state === 'hung') {
       const why = this.#trouble ?? `no answer to query-status for ${this.silenceMs} ms`;
-      const remedy = 'See what its process waits for; try again once it answers.';
+      const remedy = 'Check what the QEMU process waits for. Try again once it responds.';
       return new GannetError(
         'GANNET_TIMEOUT',
         `the QEMU of ${vm} hangs: ${why}`,
@@ -97,11 +96,11 @@ export class VmWatch {
       );
     }
     const why = this.#trouble ? `: ${this.#trouble}` : '';
-    if (this.#qmp?.state === 'open') {
-      return new GannetError('GANNET_NOT_READY', `the QEMU of ${vm} can't be used${why}`, SEE_QEMU);
-    }
-    const message = `the QEMU of ${vm} is ${this.#state}${why}`;
-    return new GannetError('GANNET_NOT_READY', message, why === '' ? START_QEMU : OWN_SOCKET);
+    if (this.#qmp?.state === 'open')
+      return notReady(`the QEMU of ${vm} can't be used${why}`, SEE_QEMU);
+    return why === ''
+      ? absence(vm, this.#state)
+      : notReady(`the QEMU of ${vm} can't be reached${why}`, OWN_SOCKET);
   }
 
   on(listener: (state: VmState, reason: string) => void): () => void {
@@ -168,7 +167,8 @@ export class VmWatch {
     const isGoing = error instanceof QmpConnectionError && error.code === 'QMP_EARLY_CLOSE';
     const isNobody = code === 'ENOENT' || code === 'ECONNREFUSED';
     const wasThere = broke !== undefined || this.#state === 'hung';
-    if (isGoing || isNobody) {
+    // ECONNRESET: it has ended before it accepted the connection.
+    if (isGoing || isNobody || (wasThere && code === 'ECONNRESET')) {
       const hasEnded = wasThere && (await this.#hasEnded());
       if (this.#abort.signal.aborted) return 'judged';
       if (hasEnded || !wasThere) this.#trouble = undefined;
@@ -258,6 +258,31 @@ export class VmWatch {
 
   #tell(reason: string): void {
     for (const listener of [...this.#listeners]) listener(this.#state, reason);
+  }
+}
+
+function notReady(message: string, remedy: string): GannetError {
+  return new GannetError('GANNET_NOT_READY', message, remedy);
+}
+
+/** Why nothing can be asked where there is no connection. */
+function absence(vm: string, state: Exclude<VmState, 'hung'>): GannetError {
+  switch (state) {
+    case 'awaited':
+      return notReady(
+        `the QEMU of ${vm} is not there yet: nothing listens at its QMP socket`,
+        'Start QEMU with the QMP socket that the configuration names as `qmp`.',
+      );
+    case 'ready':
+      return notReady(
+        `the QEMU of ${vm} has just closed its QMP connection`,
+        'Try again in a moment; `gannet status` shows whether QEMU has ended.',
+      );
+    case 'lost':
+      return notReady(
+        `the QEMU of ${vm} has ended`,
+        'If it was protected, run `gannet failover` on the secondary host; else start it again.',
+      );
   }
 }
 

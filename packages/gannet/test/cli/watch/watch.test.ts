@@ -3,19 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { record } from '../../support/records.js';
 import { ControlServer } from '../../../src/daemon/control/control-server.js';
 import {
   type DaemonEvent,
   type EventDetails,
   type EventKind,
-  type PrimaryStatus,
-  type SecondaryStatus,
   type Status,
+  STATUS_SCHEMA,
   statusSchema,
 } from '@gannet/contract';
 import { formatAge, formatMs } from '@gannet/contract/format';
-import { healthOf } from '../../../src/view/health.js';
 import { checkpointsOf } from '../../../src/view/checkpoints.js';
 import { printEvents } from '../../../src/cli/watch/print-events.js';
 import {
@@ -25,57 +22,7 @@ import {
   renderWatch,
 } from '../../../src/cli/watch/render.js';
 import { watch } from '../../../src/cli/watch/watch.js';
-
-const MIB = 2 ** 20;
-const RECORD = { epoch: 9, committedPages: 70, droppedPages: 8, gateClosedMs: 0.4 };
-
-const BUFFERS = {
-  ...{ primary: 64 * MIB, secondary: 32 * MIB, committed: 160 * MIB },
-  ...{ softBytes: 512 * MIB, hardBytes: 1024 * MIB },
-};
-const SECONDARY: SecondaryStatus = {
-  ...{ schema: 1, role: 'secondary', vm: 'web', host: 'b', heartbeatMs: 500, state: 'protected' },
-  ...{ reason: '', mayFailOver: true, epoch: 9, secondaryVm: 'ready', secondaryVmTrouble: null },
-  ...{
-    link: 'connected',
-    coloExit: null,
-    baseTrouble: null,
-    checkpoints: 9,
-    exports: [],
-    uuid: 'u',
-  },
-  record: record('protected', 3),
-  lastCheckpoint: { ...RECORD, checkpointMs: 12 },
-  buffers: { ...BUFFERS, slowedWrites: 0 },
-  disks: [
-    { name: 'disk0', sizeBytes: 1, epochsToWriteBack: 2, backlogBytes: 3 * MIB, requests: 9 },
-  ],
-  peer: {
-    pulse: 'up',
-    silentMs: 230,
-    status: {
-      ...{ role: 'primary', state: 'protected', epoch: 9, vm: 'ready', host: 'a' },
-      ...{ record: record('protected', 3), mustProve: true },
-    },
-  },
-};
-const PRIMARY: PrimaryStatus = {
-  ...{ schema: 1, role: 'primary', vm: 'web', host: 'a', heartbeatMs: 500, state: 'protected' },
-  ...{ stage: '', primaryVm: 'ready', primaryVmTrouble: null, link: 'nbd', epoch: 9 },
-  checkpointPeriodMs: 2000,
-  record: record('protected', 3),
-  lastCheckpoint: { ...RECORD, cause: 'demand', pausedMs: 8 },
-  peer: {
-    pulse: 'up',
-    silentMs: 230,
-    status: {
-      ...{ role: 'secondary', state: 'protected', epoch: 9, vm: 'ready', link: 'whole', host: 'b' },
-      record: record('protected', 3),
-      mayFailOver: true,
-      buffers: BUFFERS,
-    },
-  },
-};
+import { MIB, RECORD, BUFFERS, SECONDARY, PRIMARY, judged } from '../../support/statuses.js';
 
 const event = <K extends EventKind>(kind: K, details: EventDetails[K]): DaemonEvent =>
   ({
@@ -93,8 +40,8 @@ describe('the status, for people', () => {
       for (const part of [
         `web: ${status.role} on`,
         '[ok] Protected',
-        /primary +a( \(here\))?: protected, QEMU ready/,
-        /secondary +b( \(here\))?: protected, QEMU ready, fit to take over/,
+        /primary +a( \(here\))?: protected, QEMU responding/,
+        /secondary +b( \(here\))?: protected, QEMU responding, fit to take over/,
         'replication: connected; heartbeat: up, 0.2 s ago',
         'gate closed 0.40 ms, 70 pages committed, 8 dropped',
         /\[##+s+c+\.+\|\.+\] 256 MiB of 1.0 GiB/,
@@ -106,7 +53,7 @@ describe('the status, for people', () => {
 
   test('is plain ASCII, in colour or not, and never wider than the terminal', () => {
     const trouble = '“a” – b’s → c…\n\u001b[31mnot ours';
-    const bad: Status = { ...SECONDARY, state: 'diverged', reason: trouble, needs: trouble };
+    const bad = judged({ ...SECONDARY, state: 'diverged', reason: trouble, needs: trouble });
     for (const columns of [20, 57, 80]) {
       for (const status of [bad, SECONDARY, PRIMARY]) {
         const events = [event('trouble', { code: 'X', message: trouble, remedy: trouble })];
@@ -117,7 +64,7 @@ describe('the status, for people', () => {
       }
     }
     const coloured = renderStatus(bad, { ...STYLE, hasColour: true })[1] ?? '';
-    expect(coloured.startsWith('\u001b[1;31m[!!] Diverged')).toBe(true);
+    expect(coloured.startsWith('\u001b[1;31m[!!] The replica on host b has diverged')).toBe(true);
   });
 
   test('leaves the events the room that there is', () => {
@@ -176,45 +123,7 @@ describe('the status, for people', () => {
 
   test('fits its schema', () => {
     for (const status of [PRIMARY, SECONDARY]) expect(statusSchema.parse(status)).toEqual(status);
-    expect(statusSchema.safeParse({ ...PRIMARY, schema: 2 }).success).toBe(false);
-  });
-});
-
-describe('the verdict', () => {
-  const lost = { ...PRIMARY.peer, pulse: 'lost' as const };
-  const cases: readonly (readonly [Status, string, RegExp, RegExp])[] = [
-    [{ ...PRIMARY, primaryVm: 'lost' }, 'bad', /has ended/, /gannet failover web/],
-    [{ ...PRIMARY, primaryVm: 'hung' }, 'bad', /does not respond/, /process/],
-    [
-      { ...PRIMARY, state: 'alone' },
-      'bad',
-      /Unprotected: the VM runs alone/,
-      /gannet reprotect web/,
-    ],
-    [{ ...PRIMARY, state: 'unprotected' }, 'idle', /Not protected/, /gannet protect web/],
-    [{ ...PRIMARY, state: 'protecting', stage: 'seed' }, 'busy', /seed/, /^$/],
-    [{ ...PRIMARY, peer: lost }, 'bad', /does not answer/, /other host/],
-    [{ ...SECONDARY, peer: lost }, 'bad', /does not answer/, /other host/],
-    [{ ...SECONDARY, state: 'diverged', reason: 'x', needs: 'y' }, 'bad', /Diverged: x/, /y/],
-    [{ ...SECONDARY, link: 'reset' }, 'warning', /link is lost: reset/, /gannet failover web/],
-    [{ ...SECONDARY, baseTrouble: 'no space' }, 'warning', /no space/, /^$/],
-    [{ ...SECONDARY, state: 'failed-over' }, 'warning', /moving to its local disks/, /^$/],
-    [
-      { ...SECONDARY, state: 'failed-over', baseTrouble: 'x' },
-      'bad',
-      /storage does not take writes: x/,
-      /^$/,
-    ],
-    [{ ...SECONDARY, secondaryVm: 'lost' }, 'bad', /secondary VM has ended/, /^$/],
-    [{ ...SECONDARY, state: 'seeding' }, 'busy', /first copy/, /^$/],
-    [{ ...SECONDARY, state: 'seeding', link: 'none' }, 'idle', /Waiting/, /gannet protect web/],
-    [{ ...SECONDARY, state: 'retired' }, 'warning', /Has taken over/, /gannet reprotect web/],
-  ];
-  test.each(cases)('%#', (status, level, headline, remedy) => {
-    expect(healthOf(status)).toEqual({
-      ...{ level, headline: expect.stringMatching(headline) },
-      remedy: expect.stringMatching(remedy),
-    });
+    expect(statusSchema.safeParse({ ...PRIMARY, schema: STATUS_SCHEMA + 1 }).success).toBe(false);
   });
 });
 
@@ -370,6 +279,23 @@ describe('a daemon that is watched', () => {
       events[0],
       event('reloaded', { changed: ['after'] }),
     ]);
+  });
+
+  test('has its checkpoints counted, unless each is asked for', async () => {
+    const at = (epoch: number): DaemonEvent => event('commit', { ...COMMIT, epoch });
+    events = [at(7), at(8), at(9), event('reloaded', { changed: ['k'] })];
+    const printed = async (more: object): Promise<string[]> => {
+      let text = '';
+      const write = (part: string): void => void (text += part);
+      await printEvents({ ...common(), json: false, follow: false, write, ...more });
+      return text.trimEnd().split('\n');
+    };
+    const folded = await printed({});
+    expect(folded).toHaveLength(2);
+    expect(folded[0]).toMatch(/^2026-01-01 .*: 3 events of checkpoints, epochs 7 to 9$/);
+    expect(await printed({ hasCheckpoints: true })).toHaveLength(4);
+    expect(await printed({ filter: { kinds: ['commit'] } })).toHaveLength(3);
+    expect(await printed({ filter: { level: 'info' } })).toHaveLength(1);
   });
 
   test('that goes ends what follows its events, with an error', async () => {

@@ -112,6 +112,15 @@ describe('evidence', () => {
     expect(evidenceIn(said({ vm: 'lost' }))).toMatchObject({ kind: 'word' });
   });
 
+  test.each(['ready', 'hung', 'lost'] as const)(
+    'the word of a primary that yields, its QEMU %s',
+    (vm) => {
+      const seen = said({ vm, state: 'yielding' });
+      expect(evidenceIn(seen)).toMatchObject({ kind: 'word' });
+      expect(automaticStep(seen, { ...POLICY, hasFence: false })).toEqual({ kind: 'fail-over' });
+    },
+  );
+
   test.each([
     ['hung is not ended', said({ vm: 'hung' })],
     ['of an older term', said({ vm: 'lost', record: record('protected', 2) })],
@@ -122,6 +131,7 @@ describe('evidence', () => {
       'one that was not protected says nothing about this pair',
       said({ vm: 'lost', state: 'alone' }),
     ],
+    ['the end of a VM that was ended on purpose', said({ vm: 'lost', state: 'ended' })],
     ['silence', silent(3_600_000)],
     [
       'what was said before the silence',

@@ -13,17 +13,38 @@ import {
   type HttpConfig,
   parseConfig,
   type SecondaryStatus,
+  type Status,
+  STATUS_SCHEMA,
 } from '@gannet/contract';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { loadAssets } from '../../../src/daemon/http/assets.js';
 import { isOurHost } from '../../../src/daemon/http/guard.js';
 import { Web } from '../../../src/daemon/http/web.js';
 
+const HEALTH: Status['health'] = {
+  ...({ code: 'protected', level: 'good', headline: 'Protected', guest: 'primary' } as const),
+  ...{ remedy: '', since: '2026-01-01T00:00:00.000Z' },
+};
 const STATUS: SecondaryStatus = {
+  health: HEALTH,
   record: BLANK,
-  ...{ schema: 1, role: 'secondary', vm: 'web', host: 'b', heartbeatMs: 500, state: 'protected' },
+  ...{
+    schema: STATUS_SCHEMA,
+    role: 'secondary',
+    vm: 'web',
+    host: 'b',
+    heartbeatMs: 500,
+    state: 'protected',
+  },
   ...{ reason: 'COLO has started', mayFailOver: true, epoch: 7, secondaryVm: 'ready' },
-  ...{ secondaryVmTrouble: null, link: 'connected', coloExit: null, baseTrouble: null },
+  ...{
+    secondaryVmTrouble: null,
+    linkState: 'whole',
+    linkLoss: null,
+    link: 'connected',
+    coloExit: null,
+    baseTrouble: null,
+  },
   ...{ checkpoints: 7, lastCheckpoint: null, exports: ['pvm', 'svm'], uuid: 'u' },
   buffers: {
     ...{ primary: 4096, secondary: 8192, committed: 0 },

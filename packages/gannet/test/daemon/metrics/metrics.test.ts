@@ -12,23 +12,36 @@ import {
   type PrimaryStatus,
   type SecondaryStatus,
   type Status,
+  STATUS_SCHEMA,
+  type Unjudged,
+  verdictOf,
 } from '@gannet/contract';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
 const MIB = 2 ** 20;
 
-const head = { schema: 1, vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK } as const;
-const PRIMARY: PrimaryStatus = {
+const head = {
+  schema: STATUS_SCHEMA,
+  ...{ vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK },
+} as const;
+const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
   ...head,
   ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },
-  ...{ primaryVmTrouble: null, link: 'nbd', checkpointPeriodMs: 2000, epoch: 0 },
+  ...{ primaryVmTrouble: null, linkKind: 'nbd', link: 'nbd', checkpointPeriodMs: 2000, epoch: 0 },
   ...{ lastCheckpoint: null, peer: { pulse: 'unknown' } },
-};
-const SECONDARY: SecondaryStatus = {
+});
+const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
   ...head,
   ...{ role: 'secondary', state: 'protected', reason: '', mayFailOver: true, epoch: 3 },
-  ...{ secondaryVm: 'hung', secondaryVmTrouble: null, link: 'connected', coloExit: null },
+  ...{
+    secondaryVm: 'hung',
+    secondaryVmTrouble: null,
+    linkState: 'whole',
+    linkLoss: null,
+    link: 'connected',
+    coloExit: null,
+  },
   ...{ baseTrouble: null, checkpoints: 3, lastCheckpoint: null, exports: [], uuid: 'u' },
   buffers: {
     ...{ primary: 1 * MIB, secondary: 2 * MIB, committed: 3 * MIB },
@@ -39,7 +52,11 @@ const SECONDARY: SecondaryStatus = {
     { name: 'b', sizeBytes: 9, epochsToWriteBack: 0, backlogBytes: 0, requests: 2 },
   ],
   peer: { pulse: 'up', silentMs: 250 },
-};
+});
+
+function judged<S extends Unjudged>(status: S): S & Pick<Status, 'health'> {
+  return { ...status, health: { ...verdictOf(status), since: '2026-01-01T00:00:00.000Z' } };
+}
 
 function event<K extends EventKind>(
   role: Status['role'],

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -80,7 +80,7 @@ describe('the end that listens', () => {
     const browser = new WebSocket(`ws+unix:${file}:/`, { origin: 'https://evil.example' });
     const refused = await new Promise<Error>((resolve) => browser.on('error', resolve));
     expect(refused.message).toContain('401');
-    expect(secondary.refused).toEqual(['it is a web page of https://evil.example']);
+    expect(secondary.refused).toEqual(['it comes from a web page of https://evil.example']);
     expect(secondary.link.state).toBe('unknown');
   });
 });
@@ -117,5 +117,41 @@ describe('the end that dials', () => {
     // The old connection is dead for good: only a new one brings the link back.
     await until(() => primary.link.state === 'up');
     expect(connections).toBeGreaterThan(1);
+  });
+});
+
+describe('the socket of the peer link', () => {
+  const listen = async (): Promise<void> => {
+    await listening();
+  };
+
+  test('is not put in the place of a file, which stays as it is', async () => {
+    await writeFile(file, 'the only copy of a disk');
+    await expect(listen()).rejects.toMatchObject({
+      code: 'GANNET_CONFIG',
+      message: expect.stringContaining('a file that is not a socket has this name'),
+    });
+    expect(await readFile(file, 'utf8')).toBe('the only copy of a disk');
+  });
+
+  test('is not taken from another that answers there, such as QEMU', async () => {
+    await listen();
+    await expect(listen()).rejects.toMatchObject({ code: 'GANNET_BUSY' });
+    expect((await Promise.allSettled([listen(), listen()])).map(({ status }) => status)).toEqual([
+      'rejected',
+      'rejected',
+    ]);
+  });
+
+  test('goes to one of several daemons that start at once', async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: 6 }, listen));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  test('is for the user of the daemon alone, and goes with it', async () => {
+    const { link } = await listening();
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    await link.close();
+    expect(await readdir(dir)).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PrimaryDriver } from '@gannet/qmp-driver';
+import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
@@ -16,7 +16,8 @@ const NAMES: Record<Stage, string> = {
   finishSeed: 'finish',
 };
 
-function hangingAt(stage: Stage) {
+/** @param abort what the stage fails with; default: an error of its own */
+function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
   const called: string[] = [];
   let reached: () => void = () => undefined;
   const isThere = new Promise<void>((resolve) => (reached = resolve));
@@ -27,7 +28,7 @@ function hangingAt(stage: Stage) {
     if (name !== stage) return;
     reached();
     await isCut;
-    throw new Error(`${name} lost its link`);
+    throw abort ?? new Error(`${name} lost its link`);
   };
   const driver = {
     preflight: () => Promise.resolve([]),
@@ -55,7 +56,8 @@ function hangingAt(stage: Stage) {
     get status() {
       const word = state === 'protected' ? 'protected' : 'none';
       const said = word === 'none' ? BLANK : { ...terms.record, word };
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole', record: said };
+      const well = { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      return { ...well, trouble, record: said };
     },
     silentMs: 0,
   };
@@ -70,7 +72,12 @@ function hangingAt(stage: Stage) {
     bytesPerSec: undefined,
     config: () =>
       ({
-        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        primary: {
+          stageTimeoutMs: 3_600_000,
+          seedTimeoutMs: 3_600_000,
+          peer: {},
+          migrate: 'unix:/m',
+        },
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
@@ -99,6 +106,17 @@ describe('a secondary that is lost while it is being protected', () => {
       expect(terms.record).toMatchObject({ term: 2, word: 'alone' });
     },
   );
+
+  test('is told with why it was lost and with what it says itself, not as an abort', async () => {
+    const aborted = new WaitError('DRIVER_ABORTED', 'entering COLO was aborted', 'Start again.');
+    const { run, isThere } = hangingAt('startColo', aborted, 'its guest is stopped');
+    const running = run.run();
+    await isThere;
+    await run.lose('COLO has ended');
+    await expect(running).rejects.toMatchObject({
+      message: 'stage colo: COLO has ended; the secondary says: its guest is stopped',
+    });
+  });
 
   test('while the disks are copied is waited for: the links are cut, and made again', async () => {
     const { run, called, isThere } = hangingAt('seed');

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants, copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, mkdtemp, rename, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -43,8 +43,17 @@ async function listen(): Promise<ListeningFakeQemu> {
   return fake;
 }
 
-function watching(onConnected: (qmp: QmpClient) => void | Promise<void> = () => undefined) {
-  const address = { type: 'unix', path: socket } as const;
+function watching(
+  onConnected: (qmp: QmpClient) => void | Promise<void> = () => undefined,
+  onDial: () => void = () => undefined,
+) {
+  const address = {
+    type: 'unix' as const,
+    get path() {
+      onDial();
+      return socket;
+    },
+  };
   const watch = new VmWatch(address, SILENCE_MS, undefined, HERE);
   const said: string[] = [];
   const troubles: unknown[] = [];
@@ -83,6 +92,18 @@ describe('a watch', () => {
     await qemu.drop();
     await until(() => clients.length === 2 && watch.state === 'ready');
     expect(said).toEqual(['ready', 'awaited', 'ready']);
+  });
+
+  test('does not call a QEMU hung that ends before it accepts a connection', async () => {
+    let end = (): void => undefined;
+    const { watch, said } = watching(undefined, () => end());
+    const { qemu, close } = await listen();
+    await until(() => watch.state === 'ready');
+    // After connect(2), before the event loop sees it: the kernel answers with ECONNRESET.
+    end = () => process.nextTick(() => void close());
+    await qemu.drop();
+    await until(() => watch.state === 'lost');
+    expect(said).toEqual(['ready', 'lost']);
   });
 
   test('does not call a QEMU lost whose socket file was removed, until it has ended', async () => {
@@ -154,6 +175,22 @@ describe('a watch', () => {
     await new Promise<void>((resolve) => web.close(() => resolve()));
     await listen();
     await until(() => watch.state === 'ready');
+  });
+
+  test('says why nothing can be asked: not there, just left, ended', async () => {
+    const { watch, clients } = watching();
+    const why = () => watch.refusal('web').message;
+    expect(why()).toBe('the QEMU of web is not there yet: nothing listens at its QMP socket');
+    const { close } = await listen();
+    await until(() => watch.state === 'ready');
+    const ended = clients[0]?.closed;
+    const closing = close();
+    await ended;
+    expect(watch.state).toBe('ready');
+    expect(why()).toBe('the QEMU of web has just closed its QMP connection');
+    await closing;
+    await until(() => watch.state === 'lost');
+    expect(why()).toBe('the QEMU of web has ended');
   });
 
   test('is not ready when an attach fails, and tries again until it succeeds', async () => {
@@ -229,11 +266,13 @@ describe('the QEMU processes of this host', () => {
   test('own their sockets by what they have open, and are gone when they have ended', async () => {
     const dirs = { program: path.join(dir, 'qemu-system-fake'), pipe: path.join(dir, 'qmp') };
     await copyFile(process.execPath, dirs.program, constants.COPYFILE_FICLONE);
-    const listen = `require('net').createServer().listen(${JSON.stringify(dirs.pipe)})`;
-    const child = spawn(dirs.program, ['-e', listen], { stdio: 'ignore' });
+    const report = `() => process.stdout.write('listens')`;
+    const listen = `require('net').createServer().listen(${JSON.stringify(dirs.pipe)}, ${report})`;
+    const child = spawn(dirs.program, ['-e', listen], { stdio: ['ignore', 'pipe', 'ignore'] });
     undo.push(() => void child.kill('SIGKILL'));
     const address = { type: 'unix', path: dirs.pipe } as const;
-    while (!(await stat(dirs.pipe).catch(() => undefined))) await delay(5);
+    // The file exists from bind(2) on, and the kernel's table says that it listens only later.
+    await once(child.stdout, 'data');
     const listener = await QmpListener.at(address);
     expect(await listener.hasEnded()).toBe(false);
     const ended = once(child, 'exit');

@@ -1,6 +1,6 @@
 import type { PeerStatus, PrimaryConfig } from '@gannet/contract';
-import { PeerLink } from './peer/peer-link.js';
-import { TermStore } from './terms/term-store.js';
+import { TermStore } from '../terms/term-store.js';
+import { PeerLink } from './peer-link.js';
 
 const TIMEOUT_MS = 2000;
 

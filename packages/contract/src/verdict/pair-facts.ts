@@ -1,0 +1,46 @@
+import type { PeerPulse, PrimaryState, QemuState, ReplicaLink, SecondaryState } from '../states.js';
+
+/**
+ * How a side is known: `here` from its own daemon, `fresh` from a heartbeat that is not late,
+ * `stale` from the last one of a daemon that does not answer now, `never` not at all.
+ */
+export type Knowledge = 'here' | 'fresh' | 'stale' | 'never';
+
+export interface KnownSide {
+  readonly knowledge: Knowledge;
+  /** Of its last heartbeat; 0 for this daemon's own side. */
+  readonly ageMs: number;
+  /** Name of its host; empty if it was never heard. */
+  readonly host: string;
+  readonly qemu: QemuState | 'unknown';
+  /** What is wrong with its QEMU or its base, in words. */
+  readonly trouble: string;
+}
+
+export interface KnownPrimary extends KnownSide {
+  readonly state: PrimaryState;
+  /** Of `protect`, while it runs. */
+  readonly stage: string;
+}
+
+export interface KnownSecondary extends KnownSide {
+  readonly state: SecondaryState | 'unknown';
+  /** Why it has diverged. */
+  readonly reason: string;
+  readonly link: ReplicaLink;
+  /** Why its link is lost, in words. */
+  readonly linkLoss: string;
+  readonly baseTrouble: string;
+  readonly mayFailOver: boolean;
+  /** How old its last commit was when this was said; undefined if it has none or does not say. */
+  readonly commitAgeMs: number | undefined;
+}
+
+/** What one daemon knows about both sides of its VM. */
+export interface PairFacts {
+  readonly vm: string;
+  readonly here: 'primary' | 'secondary';
+  readonly primary: KnownPrimary;
+  readonly secondary: KnownSecondary;
+  readonly pulse: PeerPulse;
+}

@@ -1,0 +1,451 @@
+/**
+ * Every verdict on a VM, and when it applies: the first whose condition holds. Most severe first,
+ * so that nothing good hides something bad. No imports at run time but words and states: the web
+ * page may load this file.
+ */
+import { formatAge } from '../format.js';
+import { hasTakenOver, isDown } from '../states.js';
+import type { PairFacts, KnownPrimary, KnownSecondary } from './pair-facts.js';
+
+/** `busy` and `idle`: no trouble, but no protection. */
+export const VERDICT_LEVELS = ['good', 'busy', 'idle', 'warning', 'bad'] as const;
+export type VerdictLevel = (typeof VERDICT_LEVELS)[number];
+
+/** Where the guest runs, as far as this daemon knows. */
+export const GUEST_PLACES = ['primary', 'secondary', 'both', 'nowhere', 'unknown'] as const;
+export type GuestPlace = (typeof GUEST_PLACES)[number];
+
+interface Words {
+  readonly headline: string;
+  /** What to do, and on which host; empty if there is nothing to do. */
+  readonly remedy?: string;
+}
+
+export interface VerdictRule {
+  readonly level: VerdictLevel;
+  readonly guest: GuestPlace;
+  /** What it means, for the documentation. */
+  readonly meaning: string;
+  /** No earlier rule of the table holds. */
+  readonly when: (facts: PairFacts) => boolean;
+  readonly say: (facts: PairFacts) => Words;
+}
+
+const hasVm = (primary: KnownPrimary): boolean =>
+  primary.qemu === 'ready' &&
+  !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
+
+const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
+  knowledge === 'here' || knowledge === 'fresh';
+
+/** `host b`; without a name, what the side is. */
+const on = (side: 'primary' | 'secondary', { host }: KnownPrimary | KnownSecondary): string =>
+  host === '' ? `the ${side} host` : `host ${host}`;
+const onPrimary = ({ primary }: PairFacts): string => on('primary', primary);
+const onSecondary = ({ secondary }: PairFacts): string => on('secondary', secondary);
+
+const reprotect = (facts: PairFacts): string =>
+  `Start a new secondary; then, on ${onSecondary(facts)}, run: gannet reprotect ${facts.vm}`;
+const failover = (facts: PairFacts): string =>
+  `on ${onSecondary(facts)}, run: gannet failover ${facts.vm}`;
+
+/** What a takeover would undo; nothing if that is not known. */
+function loss({ secondary }: PairFacts): string {
+  const { commitAgeMs, ageMs } = secondary;
+  if (commitAgeMs === undefined) return 'What was written since the last checkpoint is undone.';
+  const age = formatAge(commitAgeMs + ageMs);
+  return `What was written since the last checkpoint, ${age} ago, is undone.`;
+}
+
+/** Why a secondary can't take over, in words. */
+function unfitReason({ secondary }: PairFacts): string {
+  if (secondary.state === 'diverged') return `it has diverged: ${secondary.reason || 'no reason'}`;
+  if (secondary.state === 'seeding') return 'it has not received all of the disks';
+  if (isDown(secondary.qemu)) return 'its own QEMU has ended or does not respond';
+  return secondary.trouble || 'it reports that it is not fit to';
+}
+
+export const VERDICTS = {
+  'two-copies': {
+    level: 'bad',
+    guest: 'both',
+    meaning: 'The secondary has taken over, and the QEMU of the primary still responds.',
+    when: ({ primary, secondary }) =>
+      hasTakenOver(secondary.state) && hasVm(primary) && isHeard(primary),
+    say: (facts) => ({
+      headline: `Two copies may run: the secondary has taken over on ${onSecondary(facts)}`,
+      remedy: `End the QEMU on ${onPrimary(facts)}: its copy is the older one.`,
+    }),
+  },
+  'survivor-down': {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning: 'The secondary has taken over, and its QEMU has ended or does not respond.',
+    when: ({ secondary }) => hasTakenOver(secondary.state) && isDown(secondary.qemu),
+    say: (facts) => ({
+      headline:
+        `The VM is DOWN: it had moved to ${onSecondary(facts)}, where its QEMU ` +
+        (facts.secondary.qemu === 'lost' ? 'has ended' : 'does not respond'),
+      remedy:
+        facts.secondary.state === 'retired'
+          ? `On ${onSecondary(facts)}, start the VM from its local disks: they are complete.`
+          : `On ${onSecondary(facts)}, stop the daemon, then run: gannet recover ${facts.vm}; ` +
+            'then start the VM from its local disks.',
+    }),
+  },
+  'survivor-storage': {
+    level: 'bad',
+    guest: 'secondary',
+    meaning: 'The secondary has taken over, and its disks do not take writes.',
+    when: ({ secondary }) => secondary.state === 'failed-over' && secondary.baseTrouble !== '',
+    say: (facts) => ({
+      headline: `Has taken over, but its storage takes no writes: ${facts.secondary.baseTrouble}`,
+      remedy: `On ${onSecondary(facts)}, repair the disk of the base; the writes are tried again.`,
+    }),
+  },
+  moving: {
+    level: 'warning',
+    guest: 'secondary',
+    meaning: 'The secondary has taken over and moves its guest to the local disks.',
+    when: ({ secondary }) => secondary.state === 'failed-over',
+    say: (facts) => ({
+      headline: `The VM runs on ${onSecondary(facts)}, and moves to its local disks there`,
+    }),
+  },
+  survivor: {
+    level: 'warning',
+    guest: 'secondary',
+    meaning: 'The secondary has taken over. Nothing protects the VM.',
+    when: ({ secondary }) => secondary.state === 'retired',
+    say: (facts) => ({
+      headline: `Unprotected: the VM runs on ${onSecondary(facts)}, which has taken over`,
+      remedy: reprotect(facts),
+    }),
+  },
+  superseded: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: "The secondary has taken over, and the primary's guest was stopped for that.",
+    when: ({ primary }) => primary.state === 'superseded',
+    say: (facts) => ({
+      headline: `This copy is stopped: the secondary on ${onSecondary(facts)} has taken over`,
+      remedy: `End the QEMU on ${onPrimary(facts)}. Keep the secondary.`,
+    }),
+  },
+  held: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: 'The QEMU of the primary is new, and the secondary may have taken over.',
+    when: ({ primary }) => primary.state === 'held',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is held: the secondary may have taken over`,
+      remedy:
+        `Start the daemon on ${onSecondary(facts)}. Only if the VM certainly does not run there, ` +
+        `on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
+    }),
+  },
+  ended: {
+    level: 'idle',
+    guest: 'nowhere',
+    meaning: 'The VM was ended on purpose while it was protected. Nobody takes over.',
+    when: ({ primary }) => primary.state === 'ended',
+    say: (facts) => ({
+      headline: `The VM has ended on purpose${colon(facts.primary.trouble)}`,
+      remedy: `To run it again, start its QEMU on ${onPrimary(facts)}.`,
+    }),
+  },
+  yielding: {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning:
+      "The primary's disk or guest has failed. It is stopped; the secondary is to take over.",
+    when: ({ primary }) => primary.state === 'yielding',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is stopped${colon(facts.primary.trouble)}`,
+      remedy: facts.secondary.mayFailOver
+        ? `Unless the secondary takes over by itself, ${failover(facts)}. ${loss(facts)}`
+        : `The secondary cannot take over: ${unfitReason(facts)}. To continue the guest on the ` +
+          `disk that failed, on ${onPrimary(facts)}, run: gannet detach ${facts.vm} --force`,
+    }),
+  },
+  'down-take-over': {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning: 'The primary VM has ended, and the secondary can take over.',
+    when: ({ primary, secondary }) =>
+      primary.qemu === 'lost' && primary.state === 'protected' && secondary.mayFailOver,
+    say: (facts) => ({
+      headline: `The VM is DOWN: its QEMU on ${onPrimary(facts)} has ended`,
+      remedy: `Take over: ${failover(facts)}. ${loss(facts)}`,
+    }),
+  },
+  'down-replica-unknown': {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning: 'The primary VM has ended while protected, and the secondary has not been heard.',
+    when: ({ primary, secondary }) =>
+      primary.qemu === 'lost' &&
+      primary.state === 'protected' &&
+      (secondary.knowledge === 'never' || secondary.state === 'unknown'),
+    say: (facts) => ({
+      headline: `The VM is DOWN: its QEMU on ${onPrimary(facts)} has ended`,
+      remedy: `Ask the secondary: on ${onSecondary(facts)}, run: gannet status ${facts.vm}`,
+    }),
+  },
+  'down-no-replica': {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning: 'The primary VM has ended while protected, and the secondary cannot take over.',
+    when: ({ primary }) => primary.qemu === 'lost' && primary.state === 'protected',
+    say: (facts) => ({
+      headline:
+        `The VM is DOWN: its QEMU on ${onPrimary(facts)} has ended, and the secondary ` +
+        `cannot take over: ${unfitReason(facts)}`,
+      remedy: `On ${onPrimary(facts)}, start the VM again from its own disks.`,
+    }),
+  },
+  down: {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning: 'The VM has ended while nothing protected it.',
+    when: ({ primary }) => primary.qemu === 'lost',
+    say: (facts) => ({
+      headline: `The VM is DOWN: its QEMU on ${onPrimary(facts)} has ended; it was not protected`,
+      remedy: `On ${onPrimary(facts)}, start the VM again from its own disks.`,
+    }),
+  },
+  hung: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: "The primary's QEMU does not respond, or nothing proves that it has ended.",
+    when: ({ primary }) => primary.qemu === 'hung',
+    say: (facts) => {
+      const { primary, secondary } = facts;
+      const isReplica = primary.state === 'protected' && secondary.mayFailOver;
+      const give = `If it stays so, stop it; then, ${failover(facts)}`;
+      const look = primary.trouble || 'Check whether its QEMU process hangs or was stopped.';
+      return {
+        headline: `The primary VM on ${onPrimary(facts)} does not respond`,
+        remedy: isReplica ? `${look} ${give}` : look,
+      };
+    },
+  },
+  'cannot-ask': {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: "The primary's QEMU cannot be asked, so it may be protected or not.",
+    when: ({ primary }) => isHeard(primary) && primary.state === 'unknown',
+    say: (facts) => ({
+      headline: `The QEMU on ${onPrimary(facts)} cannot be asked: it may be protected or not`,
+      remedy: facts.primary.trouble || 'See the QEMU at the QMP socket of the configuration.',
+    }),
+  },
+  alone: {
+    level: 'bad',
+    guest: 'primary',
+    meaning: 'The primary runs on without its secondary.',
+    when: ({ primary }) => isHeard(primary) && primary.state === 'alone',
+    say: (facts) => ({
+      headline: `Unprotected: the VM runs alone on ${onPrimary(facts)}`,
+      remedy:
+        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
+        `on ${onPrimary(facts)}, run: gannet reprotect ${facts.vm}`,
+    }),
+  },
+  diverged: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: 'The replica has diverged: it is of no use to anybody and must be copied again.',
+    when: ({ secondary }) => secondary.state === 'diverged',
+    say: (facts) => {
+      const { primary, secondary, vm } = facts;
+      const again =
+        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
+        `on ${onPrimary(facts)}, run: gannet protect ${vm}`;
+      const keep = `Keep the disks on ${onPrimary(facts)}: only they are complete.`;
+      return {
+        headline: `The replica on ${onSecondary(facts)} has diverged${colon(secondary.reason)}`,
+        remedy: isHeard(primary) ? again : keep,
+      };
+    },
+  },
+  'secondary-down': {
+    level: 'bad',
+    guest: 'primary',
+    meaning: "The secondary's QEMU has ended, does not respond or cannot be used.",
+    when: ({ secondary }) => isDown(secondary.qemu) || secondary.qemu === 'unusable',
+    say: (facts) => ({
+      headline:
+        `The secondary VM on ${onSecondary(facts)} ` +
+        (facts.secondary.qemu === 'lost'
+          ? 'has ended'
+          : facts.secondary.qemu === 'hung'
+            ? 'does not respond'
+            : `cannot be used${colon(facts.secondary.trouble)}`),
+      remedy:
+        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
+        `on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
+    }),
+  },
+  protecting: {
+    level: 'busy',
+    guest: 'primary',
+    meaning: 'The disks are being copied, or QEMU is entering COLO.',
+    when: ({ primary, secondary }) =>
+      (isHeard(primary) && primary.state === 'protecting') ||
+      (isHeard(secondary) && secondary.state === 'seeding' && secondary.link === 'whole'),
+    say: ({ here, primary }) => ({
+      headline:
+        here === 'primary'
+          ? `Setting up protection: ${primary.stage || 'starting'}`
+          : 'Receiving the first copy of the disks',
+    }),
+  },
+  'awaits-qemu': {
+    level: 'idle',
+    guest: 'nowhere',
+    meaning: 'No QEMU has been started on the primary since its daemon began.',
+    when: ({ primary }) => isHeard(primary) && primary.qemu !== 'ready',
+    say: (facts) => ({
+      headline: `Waiting for QEMU on ${onPrimary(facts)}`,
+      remedy:
+        facts.primary.trouble || 'Start QEMU with the QMP socket that the configuration names.',
+    }),
+  },
+  unprotected: {
+    level: 'idle',
+    guest: 'primary',
+    meaning: 'Nothing protects the VM.',
+    when: ({ primary, secondary }) =>
+      isHeard(primary)
+        ? primary.state === 'unprotected'
+        : isHeard(secondary) && secondary.state === 'seeding',
+    say: (facts) => ({
+      headline: 'Not protected',
+      remedy:
+        `On ${onPrimary(facts)}, run: gannet check ${facts.vm}; ` +
+        `then: gannet protect ${facts.vm}`,
+    }),
+  },
+  'replica-late': {
+    level: 'warning',
+    guest: 'primary',
+    meaning: 'The primary counts as protected, and the secondary does not say so, or not yet.',
+    when: ({ primary, secondary }) =>
+      primary.state === 'protected' && isHeard(secondary) && secondary.state !== 'protected',
+    say: (facts) => ({
+      headline: `The secondary on ${onSecondary(facts)} is ${facts.secondary.state}`,
+      remedy: `On ${onSecondary(facts)}, run: gannet status ${facts.vm}`,
+    }),
+  },
+  'link-lost': {
+    level: 'warning',
+    guest: 'unknown',
+    meaning: 'Writes of the primary may be missing in the replica; its last commit is complete.',
+    when: ({ secondary }) => secondary.link === 'lost',
+    say: (facts) => {
+      const { secondary } = facts;
+      return {
+        headline: `The primary’s link is lost${colon(secondary.linkLoss)}`,
+        remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+      };
+    },
+  },
+  'not-connected': {
+    level: 'warning',
+    guest: 'unknown',
+    meaning: 'The secondary counts as protected, and no link of the primary is open.',
+    when: ({ secondary }) =>
+      isHeard(secondary) && secondary.state === 'protected' && secondary.link !== 'whole',
+    say: (facts) => ({
+      headline: 'The primary’s link is not connected',
+      remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+    }),
+  },
+  'peer-silent': {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: 'The other daemon does not answer: its host, its daemon or the network has failed.',
+    when: ({ pulse }) => pulse === 'lost',
+    say: (facts) => ({
+      headline: `The other daemon does not answer: ${other(facts)}`,
+      remedy:
+        'Check the other host, and the network or tunnel to it.' +
+        (facts.here === 'secondary' ? ` If the primary has failed, ${failover(facts)}.` : ''),
+    }),
+  },
+  'peer-late': {
+    level: 'warning',
+    guest: 'primary',
+    meaning: 'The other daemon answers late.',
+    when: ({ pulse }) => pulse === 'late',
+    say: (facts) => ({
+      headline: `The other daemon answers late: ${other(facts)}`,
+      remedy: 'Check the other host, and the network or tunnel to it.',
+    }),
+  },
+  'peer-unheard': {
+    level: 'warning',
+    guest: 'unknown',
+    meaning: 'The other daemon has not been heard since this one began.',
+    when: ({ pulse }) => pulse === 'unknown',
+    say: ({ here }) => ({
+      headline: `The ${here === 'primary' ? 'secondary' : 'primary'} has not been heard from yet`,
+      remedy: 'Check the other host, and the network or tunnel to it.',
+    }),
+  },
+  'base-trouble': {
+    level: 'warning',
+    guest: 'primary',
+    meaning: 'The base image does not take writes; what it has not taken stays in memory.',
+    when: ({ secondary }) => secondary.baseTrouble !== '',
+    say: (facts) => ({
+      headline: `The base image does not take writes: ${facts.secondary.baseTrouble}`,
+      remedy: `Repair the disk of the base on ${onSecondary(facts)}; memory fills until then.`,
+    }),
+  },
+  unfit: {
+    level: 'warning',
+    guest: 'primary',
+    meaning: 'Both sides count as protected, and the secondary could not take over now.',
+    when: ({ secondary }) => secondary.state === 'protected' && !secondary.mayFailOver,
+    say: (facts) => ({
+      headline: `The secondary could not take over now${colon(facts.secondary.trouble)}`,
+      remedy: `On ${onPrimary(facts)}, run: gannet checkpoint ${facts.vm}`,
+    }),
+  },
+  protected: {
+    level: 'good',
+    guest: 'primary',
+    meaning: 'The VM runs, and the secondary can take over.',
+    when: ({ here, primary, secondary, pulse }) =>
+      secondary.state === 'protected' &&
+      (primary.state === 'protected' || (here === 'secondary' && pulse === 'none')),
+    say: ({ here }) => ({
+      headline: here === 'primary' ? 'Protected' : 'Protected: ready to take over',
+    }),
+  },
+  disagreement: {
+    level: 'warning',
+    guest: 'unknown',
+    meaning: 'The two daemons say different things, or one says what this one does not know.',
+    when: () => true,
+    say: (facts) => ({
+      headline:
+        `The primary says ${facts.primary.state}, ` + `the secondary ${facts.secondary.state}`,
+      remedy: `Compare both: gannet status ${facts.vm} on each host.`,
+    }),
+  },
+} as const satisfies Record<string, VerdictRule>;
+
+export type VerdictCode = keyof typeof VERDICTS;
+
+const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
+
+/** The side that is not this daemon's, and how old what it said is. */
+function other({ here, primary, secondary }: PairFacts): string {
+  const side = here === 'primary' ? secondary : primary;
+  const name = here === 'primary' ? 'secondary' : 'primary';
+  if (side.knowledge === 'never') return `the ${name} was never heard`;
+  return `the ${name} was ${side.state} when it was last heard`;
+}

@@ -1,0 +1,36 @@
+import { formatAge } from '../format.js';
+import type { PairFacts } from './pair-facts.js';
+import {
+  type GuestPlace,
+  type VerdictCode,
+  type VerdictLevel,
+  type VerdictRule,
+  VERDICTS,
+} from './verdict-table.js';
+
+/** What people and programs need to know first. */
+export interface Verdict {
+  readonly code: VerdictCode;
+  readonly level: VerdictLevel;
+  readonly headline: string;
+  /** What to do, and on which host; empty if there is nothing to do. */
+  readonly remedy: string;
+  readonly guest: GuestPlace;
+}
+
+/** The first verdict of the table whose condition holds. */
+export function verdictOfFacts(facts: PairFacts): Verdict {
+  const [code, { level, guest, say }] = RULES.find(([, { when }]) => when(facts)) ?? LAST;
+  const { headline, remedy = '' } = say(facts);
+  return { code, level, headline: headline + age(facts), remedy, guest };
+}
+
+/** What the other daemon said before it fell silent may no longer be so. */
+function age({ here, pulse, primary, secondary }: PairFacts): string {
+  const { knowledge, ageMs } = here === 'primary' ? secondary : primary;
+  if (knowledge !== 'stale' || pulse !== 'lost') return '';
+  return ` (the other daemon was heard ${formatAge(ageMs)} ago)`;
+}
+
+const RULES = Object.entries(VERDICTS) as [VerdictCode, VerdictRule][];
+const LAST: [VerdictCode, VerdictRule] = ['disagreement', VERDICTS.disagreement];

@@ -1,0 +1,171 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  hasTakenOver,
+  PRIMARY_STATES,
+  PULSES,
+  REPLICA_LINKS,
+  SECONDARY_STATES,
+  VM_STATES,
+} from '../../src/states.js';
+import type {
+  Knowledge,
+  PairFacts,
+  KnownPrimary,
+  KnownSecondary,
+} from '../../src/verdict/pair-facts.js';
+import { verdictOfFacts } from '../../src/verdict/verdict.js';
+import { VERDICTS } from '../../src/verdict/verdict-table.js';
+
+const PRIMARY: KnownPrimary = {
+  ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
+  ...{ state: 'protected', stage: '' },
+};
+const SECONDARY: KnownSecondary = {
+  ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },
+  ...{ state: 'protected', reason: '', link: 'whole', linkLoss: '', baseTrouble: '' },
+  ...{ mayFailOver: true, commitAgeMs: 1000 },
+};
+
+interface Pair {
+  readonly primary: KnownPrimary;
+  readonly secondary: KnownSecondary;
+}
+
+/** Every combination of what the two sides can be. */
+function* pairs(): Generator<Pair> {
+  for (const state of PRIMARY_STATES)
+    for (const qemu of VM_STATES)
+      for (const secondaryState of [...SECONDARY_STATES, 'unknown'] as const)
+        for (const secondaryQemu of VM_STATES)
+          for (const link of REPLICA_LINKS)
+            for (const mayFailOver of secondaryState === 'protected' ? [true, false] : [false])
+              for (const baseTrouble of ['', 'no space'])
+                yield {
+                  primary: { ...PRIMARY, state, qemu },
+                  secondary: {
+                    ...SECONDARY,
+                    ...{ state: secondaryState, qemu: secondaryQemu },
+                    ...{ link, mayFailOver, baseTrouble },
+                  },
+                };
+}
+
+/** As each of the two daemons knows a pair, from everything heard to nothing. */
+function* views(pair: Pair): Generator<PairFacts> {
+  for (const here of ['primary', 'secondary'] as const)
+    for (const pulse of PULSES) {
+      const isHeard = pulse === 'up' || pulse === 'late';
+      const isLost = pulse === 'lost';
+      const knowable = isHeard ? ['fresh'] : isLost ? ['stale', 'never'] : ['never'];
+      for (const there of knowable as Knowledge[]) {
+        const knowledge = (side: string): Knowledge => (side === here ? 'here' : there);
+        const { primary, secondary } = pair;
+        yield {
+          ...{ vm: 'web', here, pulse },
+          primary:
+            here === 'secondary' && there === 'never'
+              ? { ...primary, knowledge: there, host: '', qemu: 'unknown', state: 'unknown' }
+              : { ...primary, knowledge: knowledge('primary') },
+          secondary:
+            here === 'primary' && there === 'never'
+              ? {
+                  ...secondary,
+                  ...{ knowledge: there, host: '', qemu: 'unknown', state: 'unknown' },
+                  ...{ link: 'none', mayFailOver: false, baseTrouble: '', commitAgeMs: undefined },
+                }
+              : { ...secondary, knowledge: knowledge('secondary') },
+        };
+      }
+    }
+}
+
+const ALL = [...pairs()].flatMap((pair) => [...views(pair)]);
+const text = (facts: PairFacts): string => {
+  const { headline, remedy } = verdictOfFacts(facts);
+  return `${headline}\n${remedy}`;
+};
+const failing = (isWrong: (facts: PairFacts) => boolean): object | undefined => {
+  const facts = ALL.find(isWrong);
+  return facts && { facts, verdict: verdictOfFacts(facts) };
+};
+
+describe('the verdict on a VM', () => {
+  test('is good only if the guest runs, and the other side may take over', () => {
+    const wrong = failing((facts) => {
+      const { here, primary, secondary, pulse } = facts;
+      const isWell =
+        secondary.state === 'protected' &&
+        ['ready', 'awaited'].includes(secondary.qemu) &&
+        secondary.link === 'whole' &&
+        secondary.mayFailOver &&
+        secondary.baseTrouble === '' &&
+        (pulse === 'up' || pulse === 'none') &&
+        (primary.state === 'protected' || here === 'secondary') &&
+        (primary.qemu === 'ready' || primary.qemu === 'unknown');
+      return verdictOfFacts(facts).level === 'good' && !isWell;
+    });
+    expect(wrong).toBeUndefined();
+    const well = { vm: 'web', here: 'primary', pulse: 'up', primary: PRIMARY } as const;
+    expect(verdictOfFacts({ ...well, secondary: SECONDARY })).toMatchObject({ code: 'protected' });
+  });
+
+  test('never advises a failover after one, nor onto a replica that can’t take over', () => {
+    const wrong = failing((facts) => {
+      if (!text(facts).includes('gannet failover')) return false;
+      const { state, knowledge } = facts.secondary;
+      return hasTakenOver(state) || state === 'diverged' || knowledge === 'never';
+    });
+    expect(wrong).toBeUndefined();
+  });
+
+  test('advises a failover where the primary has ended and the secondary is fit', () => {
+    const wrong = failing((facts) => {
+      const { primary, secondary } = facts;
+      const isDown = primary.qemu === 'lost' && primary.state === 'protected';
+      const isFit = secondary.state === 'protected' && secondary.mayFailOver;
+      if (!isDown || !isFit) return false;
+      const { level, guest, remedy } = verdictOfFacts(facts);
+      return level !== 'bad' || guest !== 'nowhere' || !remedy.includes('gannet failover web');
+    });
+    expect(wrong).toBeUndefined();
+  });
+
+  test('is bad whenever the guest runs nowhere, or twice', () => {
+    const wrong = failing((facts) => {
+      const { guest, level } = verdictOfFacts(facts);
+      return (guest === 'both' || guest === 'nowhere') && !['bad', 'idle'].includes(level);
+    });
+    expect(wrong).toBeUndefined();
+  });
+
+  test('says what to do, unless it is well or goes on by itself', () => {
+    const wrong = failing((facts) => {
+      const { code, remedy } = verdictOfFacts(facts);
+      return remedy === '' && !['protected', 'protecting', 'moving'].includes(code);
+    });
+    expect(wrong).toBeUndefined();
+  });
+
+  test('is the same from both daemons while they hear each other', () => {
+    const wrong = [...pairs()].flatMap((pair) => {
+      const [a, b] = [...views(pair)].filter(({ pulse }) => pulse === 'up').map(verdictOfFacts);
+      return a && b && a.level !== b.level ? [{ pair, a, b }] : [];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('says how old it is when the other daemon does not answer', () => {
+    const wrong = failing((facts) => {
+      const { here, primary, secondary, pulse } = facts;
+      const isStale = (here === 'primary' ? secondary : primary).knowledge === 'stale';
+      return pulse === 'lost' && isStale && !/heard \d.* ago/.test(verdictOfFacts(facts).headline);
+    });
+    expect(wrong).toBeUndefined();
+  });
+
+  test('can be each one of the table', () => {
+    expect([...new Set(ALL.map((facts) => verdictOfFacts(facts).code))].sort()).toEqual(
+      Object.keys(VERDICTS).sort(),
+    );
+  });
+});
