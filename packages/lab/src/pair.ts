@@ -136,6 +136,12 @@ export class LabPair {
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
   }
 
+  /** After a power cut of its host: the same VM again, from the disk that it had. */
+  async rebootPrimary(): Promise<void> {
+    await this.#primary?.dispose();
+    await this.bootPrimary();
+  }
+
   /** Starts a secondary: its daemon, then its VM, which waits for the migration. */
   async startSecondary(): Promise<void> {
     await this.makeBases();
@@ -204,6 +210,8 @@ export class LabPair {
     return {
       vm: VM,
       control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
+      // Of the host, whichever role it has: after a failover, the secondary's is the primary's.
+      termFile: this.#path(`host${this.#generation + (own ? 0 : 1)}.term.json`),
       qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
       disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
         if (own) return { name, device };

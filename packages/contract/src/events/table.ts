@@ -9,11 +9,10 @@ import { formatBytes, formatMs } from '../format.js';
 import {
   EVIDENCE_LABELS,
   PULSE_LEVELS,
-  NOTICE_TEXTS,
   takeOver,
   reprotect,
   otherOf,
-  list,
+  listed,
   plural,
   inSeconds,
 } from './words.js';
@@ -24,6 +23,7 @@ import {
   OPERATOR_REASONS,
   QEMU_TEXTS,
 } from '../states.js';
+import { STANDING_EVENTS } from './table-standing.js';
 
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;
@@ -42,7 +42,7 @@ export const EVENTS: EventTable = {
   listening: {
     roles: SECONDARY,
     level: 'info',
-    text: ({ exports }) => `NBD exports: ${list(exports)}`,
+    text: ({ exports }) => `NBD exports: ${listed(exports)}`,
   },
   web: {
     roles: BOTH,
@@ -52,18 +52,18 @@ export const EVENTS: EventTable = {
   plaintext: {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys, danger }) => `no TLS: ${list(keys)}: ${danger}`,
+    text: ({ keys, danger }) => `no TLS: ${listed(keys)}: ${danger}`,
     remedy: () => 'Set `tls` and use tls:HOST:PORT in the configurations of both hosts.',
   },
   reloaded: {
     roles: BOTH,
     level: 'info',
-    text: ({ changed }) => `configuration reloaded; changed: ${list(changed)}`,
+    text: ({ changed }) => `configuration reloaded; changed: ${listed(changed)}`,
   },
   'needs-restart': {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys }) => `configuration: these changes need a restart: ${list(keys)}`,
+    text: ({ keys }) => `configuration: these changes need a restart: ${listed(keys)}`,
     remedy: (_details, { role }) => `On this host, restart the ${role}'s daemon.`,
   },
   'not-reloaded': {
@@ -108,18 +108,18 @@ export const EVENTS: EventTable = {
   },
   peer: {
     roles: BOTH,
-    level: ({ pulse, notice, vm, state }) => {
+    level: ({ pulse, isLeaving, vm, state }) => {
       if (pulse !== undefined) return PULSE_LEVELS[pulse];
-      return notice !== undefined || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
+      return isLeaving === true || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
     },
     text: (details, { role }) => {
       const other = otherOf(role);
-      const { pulse, silentMs, notice, vm, state, link = 'none' } = details;
+      const { pulse, silentMs, isLeaving, vm, state, link = 'none' } = details;
       if (pulse === 'up') return `${other}'s daemon: connected`;
       if (pulse !== undefined) {
         return `${other}'s daemon: no heartbeat${silentMs > 0 ? ` for ${formatMs(silentMs)}` : ''}`;
       }
-      if (notice !== undefined) return NOTICE_TEXTS[notice];
+      if (isLeaving === true) return `${other}'s daemon: stopping`;
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
       return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
@@ -218,14 +218,7 @@ export const EVENTS: EventTable = {
     remedy: () =>
       'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
   },
-  'second-copy-stopped': {
-    roles: PRIMARY,
-    level: 'error',
-    text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
-    remedy: (_details, { vm }) =>
-      'The VM is the one on the secondary host. Leave it running; ' +
-      `run \`gannet status ${vm}\` there.`,
-  },
+  ...STANDING_EVENTS,
   fence: {
     roles: BOTH,
     level: ({ succeeded }) => (succeeded ? 'warn' : 'error'),

@@ -13,7 +13,6 @@ import {
   PEER_PROTOCOL,
   type PeerMessage,
   peerMessageSchema,
-  type PeerNotice,
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
@@ -31,19 +30,12 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** A heartbeat has come; `before` is the status in the one before it. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  /** @returns whether the notice has been acted upon; this is the answer to the other end */
-  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => boolean;
   /** The report of this side, for `gannet check` on the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A connection was refused: for the log. */
   readonly onRefused: (reason: string, address: string) => void;
   /** For an address with TLS. */
   readonly credentials?: Credentials | undefined;
-}
-
-interface Untold {
-  readonly message: PeerMessage;
-  readonly resolve: (isDone: boolean) => void;
 }
 
 const RECONNECT_MS = 200;
@@ -72,7 +64,6 @@ export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #untold = new Map<number, Untold>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
@@ -126,30 +117,6 @@ export class PeerLink {
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
     return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
-  }
-
-  /**
-   * Sends a notice, and sends it again after each reconnect, until the other end has acknowledged
-   * it or withdraw() is called.
-   *
-   * @returns whether the other end has acted upon it; false if it was withdrawn
-   */
-  tell(notice: PeerNotice, replica?: string): Promise<boolean> {
-    const number = this.#nextNumber++;
-    const message: PeerMessage = { type: 'tell', number, notice, replica };
-    return new Promise((resolve) => {
-      this.#untold.set(number, { message, resolve });
-      this.#send(message);
-    });
-  }
-
-  /** Stops sending notices of this kind that are not acknowledged yet. */
-  withdraw(notice: PeerNotice): void {
-    for (const [number, { message, resolve }] of this.#untold) {
-      if (message.type !== 'tell' || message.notice !== notice) continue;
-      this.#untold.delete(number);
-      resolve(false);
-    }
   }
 
   /**
@@ -358,7 +325,6 @@ export class PeerLink {
       this.#socket = socket;
       this.#refusal = undefined;
       this.#beat();
-      for (const { message } of this.#untold.values()) this.#send(message);
       return true;
     }
     return false;
@@ -370,13 +336,6 @@ export class PeerLink {
       this.#last = message.status;
       this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
-    } else if (message.type === 'tell') {
-      const isDone = this.options.onNotice(message.notice, message.replica);
-      this.#send({ type: 'told', number: message.number, isDone });
-    } else if (message.type === 'told') {
-      // A daemon of version 0.1 sends no `isDone`.
-      this.#untold.get(message.number)?.resolve(message.isDone ?? true);
-      this.#untold.delete(message.number);
     } else if (message.type === 'answer') {
       this.#asked.get(message.number)?.(message);
     } else if (message.type === 'ask') {
@@ -421,8 +380,7 @@ export class PeerLink {
 
   #send(message: PeerMessage): void {
     const socket = this.#socket;
-    // Nothing is queued for a peer that does not read: the next heartbeat replaces this one, and
-    // notices are sent again after a reconnect.
+    // Nothing is queued for a peer that does not read: the next heartbeat replaces this one.
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));

@@ -99,7 +99,8 @@ export function interrupted(why: string): GannetError {
 }
 
 /** Why a secondary that says this of itself protects nothing any more. */
-export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
+export function lossOf({ vm, link, state, isLeaving }: PeerStatus): string | undefined {
+  if (isLeaving === true) return 'the secondary daemon is ending';
   if (isDown(vm)) return `the secondary VM is ${vm}`;
   if (link === 'lost') return 'the link to the replica broke';
   return state === 'diverged' ? 'the replica has diverged' : undefined;

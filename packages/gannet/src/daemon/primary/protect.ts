@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
   describeError,
@@ -11,7 +11,10 @@ import {
 } from '@gannet/contract';
 import type { History } from '../history.js';
 import { reportTrouble, type TroubleDetails } from '../role-context.js';
+import { alone, BLANK, inStep, isOneVm, opened } from '../arbitration/records.js';
 import type { PeerLink } from '../peer/peer-link.js';
+import { secondCopy } from '../refusals.js';
+import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
@@ -24,6 +27,7 @@ export interface ProtectOptions {
   readonly link: PeerLink;
   readonly tls: LinkTls;
   readonly history: History;
+  readonly terms: TermStore;
   readonly progress: Reporter<'protect'>;
   /** Speed limit in place of the configured one; undefined for that. */
   readonly bytesPerSec: number | undefined;
@@ -110,7 +114,7 @@ export class ProtectRun {
       return driver.startColo({ ...colo, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
-      this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
+      this.#awaitPeer(signal, 'the first checkpoint', (peer) => this.#isInStep(peer)),
     );
     await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
@@ -122,6 +126,26 @@ export class ProtectRun {
       periodMs = config().primary.checkpointPeriodMs;
       await driver.setPeriod(periodMs);
     }
+    // The secondary takes over only if it has heard this.
+    await this.options.terms.update((own) => (own.word === 'alone' ? inStep(own) : undefined));
+  }
+
+  /** It has its first checkpoint, and has written that it is in step. */
+  #isInStep({ state, record }: PeerStatus): boolean {
+    const { term, lineage } = this.options.terms.record;
+    const isSame = record.term === term && record.lineage === lineage;
+    return state === 'protected' && record.word === 'protected' && isSame;
+  }
+
+  /** A term that neither side has seen, so that no older replica is in step with this one. */
+  async #openTerm(): Promise<void> {
+    const { terms, link } = this.options;
+    const peer = link.peer?.status.record ?? BLANK;
+    if (!isOneVm(terms.record, peer)) throw foreignReplica(terms.record.lineage, peer.lineage);
+    await terms.update((own) => {
+      if (own.word === 'outdated') throw secondCopy(this.options.config().vm);
+      return opened(own, peer, randomUUID());
+    });
   }
 
   async #run(
@@ -145,6 +169,7 @@ export class ProtectRun {
     await expectLinkable(this.options.driver, this.options.links);
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
+    await this.#openTerm();
   }
 
   #awaitPeer(
@@ -165,7 +190,11 @@ export class ProtectRun {
    */
   async #rollBack(): Promise<string | undefined> {
     if (this.#stage === 'check') return undefined;
-    const { driver, tls, link, config } = this.options;
+    const { driver, tls, link, config, terms } = this.options;
+    // Before the guest goes on without it: a replica that is in step by now is outdated.
+    await terms
+      .update((own) => (own.word === 'alone' ? alone(own, null) : undefined))
+      .catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
     await driver.rollback().catch((error: unknown) => {
       this.#trouble(error, { stage: 'rollback' });
     });
@@ -178,6 +207,15 @@ export class ProtectRun {
   #trouble(error: unknown, details?: TroubleDetails): void {
     reportTrouble(this.options.history, error, details);
   }
+}
+
+function foreignReplica(own: string | null, other: string | null): GannetError {
+  return new GannetError(
+    'GANNET_NOT_READY',
+    `the secondary has a copy of another VM: lineage ${other}, and this VM has ${own}`,
+    'Check `primary.peer`. If that copy is not needed any more, restart the secondary: its daemon ' +
+      'with --overwrite, then its QEMU.',
+  );
 }
 
 /** @throws GannetError GANNET_NOT_READY with all that is in the way */
@@ -198,24 +236,4 @@ function reasonOf(error: unknown, asked: AbortSignal): unknown {
 function lost(reason: string): GannetError {
   const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
-}
-
-/** Tells a secondary that it is outdated, and again after each reconnect until that is done. */
-export class OutdatedNotice {
-  #told: Promise<boolean> | undefined;
-
-  constructor(private readonly link: PeerLink) {}
-
-  /** @returns whether the secondary has answered that it can't take over any more */
-  tell(replica: string | undefined, patienceMs: number): Promise<boolean> {
-    this.#told ??= this.link.tell('outdated', replica);
-    const waitMs = this.link.state === 'lost' ? 0 : patienceMs;
-    return Promise.race([this.#told, sleep(waitMs).then(() => false)]);
-  }
-
-  /** A new protection: what was said of the one before must not reach it. */
-  forget(): void {
-    this.#told = undefined;
-    this.link.withdraw('outdated');
-  }
 }

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type EvidenceKind,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   type FailoverProgress,
@@ -11,15 +13,16 @@ import { reportTrouble } from '../role-context.js';
 import {
   type AutomaticStep,
   automaticStep,
+  type Evidence,
   evidenceIn,
   type FailoverPolicy,
   mayFence,
   notProven,
   type PairView,
   unfitness,
-} from './failover-policy.js';
+  wellPeer,
+} from '../arbitration/may-take-over.js';
 import {
-  type Evidence,
   type FailoverEvent,
   type FailoverState,
   type FailoverStep,
@@ -37,6 +40,13 @@ const RETRY_MS_MAX = 60_000;
 export interface FailoverSteps {
   /** Runs the fence command against the primary. */
   fence(signal: AbortSignal): Promise<FenceOutcome>;
+  /**
+   * Resolves when it is on stable storage that this side takes over.
+   *
+   * @throws GannetError GANNET_REFUSED if it must not any more; GANNET_CONFIG if the term file
+   *   can't be written
+   */
+  claim(evidence: EvidenceKind): Promise<void>;
   /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
   free(): Promise<boolean>;
   /** Resolves when the guest runs here, on the replica. */
@@ -94,15 +104,18 @@ export class FailoverController {
    * The secondary takes over, and moves to its local files. Asking again after a failure continues
    * with the step that failed; after a success it gives the same report.
    *
-   * @param force overrules a fence that is running, too
+   * @param force overrules a fence that is running, too; `overrulePeer` a primary that is well
    * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write
    *   back` with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
-  failOver(
+  async failOver(
     force: boolean,
     progress: Reporter<'failover'> = () => undefined,
+    overrulePeer = false,
   ): Promise<FailoverReport> {
+    const isWell = force && this.#mayStillRefuse ? wellPeer(this.options.look()) : undefined;
+    if (isWell && !overrulePeer) throw isWell;
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
     return this.#start('caller').finally(() => {
@@ -110,6 +123,12 @@ export class FailoverController {
       // If it has failed half way, the policy may carry it on.
       this.consider();
     });
+  }
+
+  /** Nothing of a takeover was done yet. */
+  get #mayStillRefuse(): boolean {
+    const { phase } = this.#state;
+    return phase === 'idle' || phase === 'proving';
   }
 
   /**
@@ -172,6 +191,7 @@ export class FailoverController {
   async #provenBy(asker: Asker): Promise<FailoverState> {
     try {
       const evidence = await this.#prove(asker);
+      if (evidence.kind !== 'done') await this.options.steps.claim(evidence.kind);
       this.#startMs = performance.now();
       this.options.history.add('failover-begins', { evidence: evidence.words });
       return this.#step({ kind: 'proven', evidence });
@@ -190,16 +210,33 @@ export class FailoverController {
     if (known) return known;
     if (asker === 'policy' || mayFence(look(), policy())) {
       this.#tell({ stage: 'fence' });
+      await this.#awaitFenceDelay(asker);
+      const meanwhile = this.#isForced() ? OPERATOR : evidenceIn(look());
+      if (meanwhile) return meanwhile;
       const { succeeded, words } = await this.options.steps.fence(this.#forced.signal);
       this.options.history.add('fence', { target: 'primary', succeeded, words });
-      if (this.#isClosed) throw notProven(look().vm);
+      if (this.#isClosed) throw notProven(look());
       await this.#expectFit();
       if (succeeded) return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
       if (this.#isForced()) return OPERATOR;
       const since = evidenceIn(look());
       if (since) return since;
     }
-    throw notProven(look().vm);
+    throw notProven(look());
+  }
+
+  /** @throws GannetError GANNET_REFUSED if what called for the fence has passed meanwhile */
+  async #awaitFenceDelay(asker: Asker): Promise<void> {
+    const { look, policy } = this.options;
+    const { fenceDelayMs } = policy();
+    if (fenceDelayMs === 0) return;
+    const { signal } = this.#forced;
+    await sleep(fenceDelayMs, undefined, { signal }).catch(() => undefined);
+    const isDue =
+      asker === 'policy'
+        ? automaticStep(look(), policy()).kind === 'fail-over'
+        : mayFence(look(), policy());
+    if (this.#isClosed || !(isDue || this.#isForced())) throw notProven(look());
   }
 
   /** A method: it may become true while something is awaited. */

@@ -15,6 +15,8 @@ export class SecondaryFacts {
   flushTrouble: string | undefined;
   /** Why nothing more can be spilled, as long as it can't. */
   spillTrouble: string | undefined;
+  /** This daemon is about to end. */
+  isLeaving = false;
   lastCommit: CommitRecord | undefined;
   commits = 0;
   #committedMs: number | undefined;

@@ -3,6 +3,9 @@ import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
+import { termsInMemory } from '../../support/records.js';
+
 // A protection whose stages hang on a secondary that is gone, until its links are cut.
 
 type Stage = 'seed' | 'attach' | 'startColo' | 'finishSeed';
@@ -48,9 +51,13 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     },
   };
   let state = 'seeding';
+  const terms = termsInMemory(BLANK);
   const peer = {
     get status() {
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole', trouble };
+      const word = state === 'protected' ? 'protected' : 'none';
+      const said = word === 'none' ? BLANK : { ...terms.record, word };
+      const well = { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      return { ...well, trouble, record: said };
     },
     silentMs: 0,
   };
@@ -60,6 +67,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     link: { state: 'up', peer } as unknown as ProtectOptions['link'],
     tls: { put: () => Promise.resolve(), drop: () => Promise.resolve() },
     history: { add: () => undefined },
+    terms,
     progress: () => undefined,
     bytesPerSec: undefined,
     config: () =>
@@ -78,14 +86,14 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere, options };
+  return { run: new ProtectRun(options), called, isThere, terms, options };
 }
 
 describe('a secondary that is lost while it is being protected', () => {
   test.each<Stage>(['attach', 'startColo', 'finishSeed'])(
     'ends the protection, and frees the guest: %s',
     async (stage) => {
-      const { run, called, isThere } = hangingAt(stage);
+      const { run, called, isThere, terms } = hangingAt(stage);
       const running = run.run();
       await isThere;
       await run.lose('the secondary has been silent for 1000 ms');
@@ -94,6 +102,8 @@ describe('a secondary that is lost while it is being protected', () => {
         message: expect.stringContaining(`stage ${NAMES[stage]}`),
       });
       expect(called.slice(-2)).toEqual(['cutLinks', 'rollback']);
+      // A replica that is in step with term 1 by now is outdated.
+      expect(terms.record).toMatchObject({ term: 2, word: 'alone' });
     },
   );
 
