@@ -1,10 +1,10 @@
-// Checks the model with spin: the protocol must hold, every mutant and every known hole must give a
-// counterexample, every witness must be reached. README.md explains what that means.
+// Checks the two models with spin: the protocols must hold, every mutant and every known hole must
+// give a counterexample, every witness must be reached. README.md explains what that means.
 //
-//   node model/check.mjs [--json FILE] [--trace NAME] [NAME...]
+//   node model/check.mjs [--json FILE] [--trace NAME] [--deep] [NAME...]
 //
-// Needs spin and gcc. Exits with 1 when anything is other than expected, with 2 when asked for a
-// name that does not exist.
+// --deep adds larger bounds of the second model, and takes minutes more. Needs spin and gcc. Exits
+// with 1 when anything is other than expected, with 2 when asked for a name that does not exist.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -15,10 +15,18 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const here = import.meta.dirname;
 const DEPTH_MAX = 20_000;
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
+const SOURCES = {
+  colo: { main: 'colo.pml', parts: ['replicator.pml', 'environment.pml'] },
+  arbitration: { main: 'arbitration.pml', parts: ['sides.pml'] },
+};
 
 /**
- * @typedef {{kind: 'holds' | 'mutant' | 'hole' | 'witness', name: string, flags: string[]}} Variant
+ * @typedef {'holds' | 'mutant' | 'hole' | 'witness'} Kind
+ *
+ * @typedef {{kind: Kind, name: string, flags: string[]}} Case
+ *
+ * @typedef {Case & {model: keyof typeof SOURCES}} Variant
  *
  * @typedef {object} Found What spin found.
  * @property {number} [states]
@@ -29,14 +37,14 @@ const TIMEOUT_MS = 300_000;
  * @property {Error} [error] it could not be checked
  *
  * @typedef {Variant & Found & {good: boolean}} Result
- * @type {(name: string, ...flags: string[]) => Variant}
+ * @type {(name: string, ...flags: string[]) => Case}
  */
 const holds = (name, ...flags) => ({ kind: 'holds', name, flags });
-/** @type {(name: string, ...flags: string[]) => Variant} */
+/** @type {(name: string, ...flags: string[]) => Case} */
 const mutant = (name, ...flags) => ({ kind: 'mutant', name, flags: [`MUTANT_${name}`, ...flags] });
-/** @type {(name: string, ...flags: string[]) => Variant} */
+/** @type {(name: string, ...flags: string[]) => Case} */
 const hole = (name, ...flags) => ({ kind: 'hole', name, flags: [name, ...flags] });
-/** @type {(name: string, ...flags: string[]) => Variant} */
+/** @type {(name: string, ...flags: string[]) => Case} */
 const witness = (name, ...flags) => ({
   kind: 'witness',
   name,
@@ -44,7 +52,8 @@ const witness = (name, ...flags) => ({
 });
 
 // Longest first: they are spread over the processors.
-const VARIANTS = [
+/** @type {Case[]} */
+const COLO = [
   holds('crash, failover', 'CRASH=1', 'FAILOVER=2', 'EPOCHS=1', 'DISKS=1'),
   holds('crash', 'CRASH=1', 'EPOCHS=1', 'DISKS=1', 'NEVER_DIVERGES', 'ANSWERED_FIRST'),
   holds('user, failover', 'USER=1', 'FAILOVER=1', 'EPOCHS=1', 'DISKS=1'),
@@ -87,20 +96,72 @@ const VARIANTS = [
   witness('SETTLED_DOUBT', 'EPOCHS=2', 'USER=2', 'DISKS=1'),
 ];
 
+/** @type {Case[]} */
+const ARBITRATION = [
+  holds('force, daemon crash', 'FORCES=1', 'CRASHES=1'),
+  holds('force, partition', 'FORCES=1', 'CUTS=1'),
+  holds('unfit, partition, death', 'UNFIT=1', 'CUTS=1', 'DEATHS=1'),
+  holds('protect, partition, crash', 'PROTECTS=1', 'CUTS=1', 'CRASHES=1'),
+  holds('partition, death', 'CUTS=1', 'DEATHS=1'),
+  holds('partition, crash', 'CUTS=1', 'CRASHES=1'),
+  holds('death, daemon crash', 'DEATHS=1', 'CRASHES=1'),
+  holds('no fence at A', 'FENCE_A=0', 'CUTS=1', 'DEATHS=1', 'CRASHES=1'),
+  holds('autostart, partition', 'AUTOSTART', 'CUTS=1', 'DEATHS=1'),
+  mutant('MEMORY_ONLY', 'NO_REST', 'FENCE_A=0', 'FENCE_B=0', 'CRASHES=1', 'DEATHS=1', 'CUTS=1'),
+  mutant('RECEIVED_IS_TOLD', 'FORCES=1'),
+  mutant('FORWARDER'),
+  mutant('UNFIT_FENCES', 'UNFIT=1', 'CUTS=1'),
+  mutant('ONLY_COLO_COMPARES', 'AUTOSTART', 'DEATHS=1'),
+  mutant('PERIOD_IGNORED', 'CRASHES=1'),
+  mutant('STUCK_LINK', 'CUTS=1'),
+  mutant('RECORD_AFTER', 'FENCE_A=0', 'DEATHS=1'),
+  mutant('ACT_BEFORE_DURABLE', 'DEATHS=1', 'CRASHES=1'),
+  mutant('STALE_DECISION', 'DEATHS=1', 'CUTS=1', 'CRASHES=1'),
+  mutant('NO_LEAVING', 'DEATHS=1', 'CUTS=1'),
+  mutant('LEAVING_RISES', 'DEATHS=1', 'CUTS=1', 'CRASHES=1'),
+  mutant('ALONE_TAKEN_BACK', 'FORCES=1', 'CRASHES=1'),
+  mutant('HELD_FENCES', 'DEATHS=1', 'CUTS=1'),
+  mutant('UNPROMISED_FENCE', 'FENCE_A=0', 'CUTS=1'),
+  mutant('UNHEARD_IS_FIT', 'PROTECTS=1', 'CRASHES=1', 'CUTS=1'),
+  mutant('ONLY_PRIMARY_STOPS', 'FORCES=1'),
+  hole('AUTOSTART_RUNS', 'AUTOSTART', 'DEATHS=1'),
+  hole('FORCED_ALONE', 'FORCES=1', 'CUTS=1'),
+  hole('SWALLOWED_WRITES', 'CUTS=1'),
+  hole('FENCE_LIES', 'CUTS=1'),
+  hole('NEVER_RAN', 'CUTS=1'),
+  witness('BY_WORD', 'DEATHS=1'),
+  witness('BY_FENCE', 'CUTS=1'),
+  witness('NEW_QEMU', 'DEATHS=1'),
+  witness('AGAIN', 'PROTECTS=1', 'CUTS=1'),
+  witness('TWO', 'FORCES=1'),
+  witness('PRIMARY_STOPS', 'FORCES=1'),
+  witness('SECONDARY_STOPS', 'FORCES=1'),
+];
+
+/** @type {Case[]} */
+const DEEP = [
+  holds('deep: force, partition, crash', 'FORCES=1', 'CUTS=1', 'CRASHES=1'),
+  holds('deep: force, partition, death', 'FORCES=1', 'CUTS=1', 'DEATHS=1'),
+  holds('deep: protect, all faults', 'PROTECTS=1', 'CUTS=1', 'DEATHS=1', 'CRASHES=1'),
+  holds('deep: two fences a side', 'FENCES=2', 'CUTS=1', 'DEATHS=1'),
+  holds('deep: all faults', 'CUTS=1', 'DEATHS=1', 'CRASHES=1'),
+];
+
 /**
  * @param {Variant} variant
  * @param {{trace?: boolean}} options
  * @returns {Promise<Found>}
  */
-async function check({ kind, flags }, { trace = false } = {}) {
+async function check({ kind, model, flags }, { trace = false } = {}) {
+  const { main, parts } = SOURCES[model];
   const directory = await mkdtemp(path.join(tmpdir(), 'gannet-model-'));
   const options = { cwd: directory, timeout: TIMEOUT_MS, maxBuffer: 1 << 28 };
   try {
-    for (const file of ['colo.pml', 'replicator.pml', 'environment.pml']) {
+    for (const file of [main, ...parts]) {
       await cp(path.join(here, file), path.join(directory, file));
     }
     const defines = flags.map((flag) => `-D${flag}`);
-    await run('spin', ['-a', ...defines, 'colo.pml'], options);
+    await run('spin', ['-a', ...defines, main], options);
     await run(
       'gcc',
       [kind === 'holds' ? '-O2' : '-O0', '-w', '-DSAFETY', '-o', 'pan', 'pan.c'],
@@ -113,9 +174,7 @@ async function check({ kind, flags }, { trace = false } = {}) {
     const seconds = (performance.now() - begun) / 1000;
     const found = summarize(stdout);
     const story =
-      trace && found.violated
-        ? await run('spin', ['-t', ...defines, 'colo.pml'], options)
-        : undefined;
+      trace && found.violated ? await run('spin', ['-t', ...defines, main], options) : undefined;
     return { ...found, seconds, story: story?.stdout };
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -175,7 +234,7 @@ function rowOf(result) {
     String(depth).padStart(7),
     seconds.toFixed(1).padStart(9),
   ];
-  return `${kind.padEnd(8)} ${name.padEnd(22)}${figures.join('')}  ${verdictOf(result)}`;
+  return `${kind.padEnd(8)} ${name.padEnd(30)}${figures.join('')}  ${verdictOf(result)}`;
 }
 
 /** @param {readonly Result[]} results */
@@ -192,6 +251,15 @@ function summary(results) {
 }
 
 const words = process.argv.slice(2);
+const isDeep = words.includes('--deep');
+if (isDeep) words.splice(words.indexOf('--deep'), 1);
+/** @type {(model: keyof typeof SOURCES) => (item: Case) => Variant} */
+const of = (model) => (item) => ({ ...item, model });
+const VARIANTS = [
+  ...(isDeep ? DEEP.map(of('arbitration')) : []),
+  ...COLO.map(of('colo')),
+  ...ARBITRATION.map(of('arbitration')),
+];
 /** @param {string} option */
 const take = (option) => {
   const at = words.indexOf(option);
@@ -214,7 +282,7 @@ if (variant) {
   console.log(story?.replace(/^ +/gm, '') ?? 'no counterexample');
   console.log(violated ? `violated: ${violated}` : '');
 } else {
-  console.log('kind     variant                  states  depth  seconds  verdict');
+  console.log('kind     variant                          states  depth  seconds  verdict');
   const results = await checkAll(
     words.length > 0 ? VARIANTS.filter(({ name }) => words.includes(name)) : VARIANTS,
   );

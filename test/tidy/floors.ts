@@ -80,7 +80,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     ],
     folders: {
       // bin.ts starts the command; the rest is small enough to belong to nobody.
-      '.': ['cli', 'daemon'],
+      '.': ['cli', 'daemon', 'daemon/peer'],
       vendor: [],
       tls: ['.'],
       view: { folders: [], packages: ['contract'], isForBrowsers: true },

@@ -42,17 +42,21 @@ export const checkpointSchema = z.object({
 });
 export type CheckpointRecord = Readonly<z.output<typeof checkpointSchema>>;
 
+/** Of a peer; nothing that it sends fills this side's log or memory. */
+const shortText = z.string().transform((text) => text.slice(0, 256));
+const longText = z.string().transform((text) => text.slice(0, 4096));
+
 /** A newer daemon may have states that this one does not know: they are read as `unknown`. */
 const primaryState = z.enum([...PRIMARY_STATES, 'none']).catch('unknown');
 const secondaryState = z.enum([...SECONDARY_STATES, ...NO_STATES]).catch('unknown');
 
 const common = {
-  host: z.string().optional(),
+  host: shortText.optional(),
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU. */
   vm: z.enum(VM_STATES),
   /** Why its QEMU is unusable; of a secondary, or else what is wrong with a base. */
-  trouble: z.string().optional(),
+  trouble: longText.optional(),
 };
 
 const primaryPeerSchema = z.object({
@@ -82,7 +86,7 @@ const secondaryPeerSchema = z.object({
   /** Whether all of the primary's writes arrive. */
   link: z.enum(REPLICA_LINKS),
   /** Identifies its replica; a daemon that is restarted has another. */
-  replica: z.string().optional(),
+  replica: shortText.optional(),
   /** Its buffers are over their soft limit, and a checkpoint would empty them. */
   memoryPressure: z.boolean().optional(),
   /** The last commit, and the memory: to be shown, never acted upon. */
@@ -124,7 +128,8 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
     protocol: z.number().int(),
-    vm: z.string(),
+    /** Said by a stranger: one that is longer than any name is not answered. */
+    vm: z.string().max(64),
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: peerStatusSchema }),
@@ -133,7 +138,7 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     number: z.number().int(),
     notice: noticeSchema,
     /** Whom it is about; told too late, it may reach another. */
-    replica: z.string().optional(),
+    replica: shortText.optional(),
   }),
   /**
    * Not only received: done. `isDone` is false if it is about another replica, or could not be
@@ -145,7 +150,7 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     type: z.literal('answer'),
     number: z.number().int(),
     value: z.unknown(),
-    error: z.string().optional(),
+    error: longText.optional(),
   }),
 ]);
 export type PeerMessage = Readonly<z.output<typeof peerMessageSchema>>;

@@ -13,7 +13,7 @@ export function main(argv: readonly string[]): Promise<number> {
       await serve(options, role);
     },
     askPeer: async (config) => {
-      const { askPeer } = await import('./daemon/ask-peer.js');
+      const { askPeer } = await import('./daemon/peer/ask-peer.js');
       return askPeer(config);
     },
   });

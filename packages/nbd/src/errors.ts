@@ -93,7 +93,21 @@ export class NbdConnectionError extends NbdError {
   readonly code = 'NBD_CONNECTION';
 }
 
+/**
+ * Why a server cannot listen: `in-use`: another one does; `no-socket`: something else has the name
+ * of the unix socket, and is left alone; `unusable`: the system refuses the address.
+ */
+export type ListenFailure = 'in-use' | 'no-socket' | 'unusable';
+
 /** The server cannot listen at the address, for example because another one does. */
 export class NbdListenError extends NbdError {
   readonly code = 'NBD_LISTEN';
+
+  constructor(
+    message: string,
+    readonly reason: ListenFailure = 'unusable',
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }

@@ -29,6 +29,7 @@ export type { CommandErrorName } from './constants.js';
 export type { NbdAddress } from './address.js';
 export * from './errors.js';
 export type * from './export.js';
+export { lockFile } from './file-lock.js';
 export { DEFAULT_LIMITS } from './limits.js';
 export type { NbdLimits } from './limits.js';
 export { MEMORY_FEATURES, MemoryExport } from './memory-export.js';
@@ -43,3 +44,4 @@ export type { ConnectionInfo, ConnectionState, NbdServerEvent } from './server/c
 export { NbdServer } from './server/server.js';
 export type { NbdListenTarget, NbdServerOptions } from './server/server.js';
 export type { NbdServerTls } from './server/server-tls.js';
+export { UnixSocketPath } from './server/unix-socket.js';

@@ -11,8 +11,7 @@
  *   nbd          mirror       child             child                        child
  *   mirror       mirror       mirror            mirror                       mirror
  *
- *   (*) the replication filter refuses writes until COLO runs (QEMU block/replication.c,
- *       replication_get_io_status).
+ *   (*) its filter refuses writes until COLO runs (QEMU block/replication.c).
  *
  * Each step therefore checks that the mirrors it counts on have not failed. What exists in QEMU is
  * read from the live graph. Only the mirrors and the list of disks are kept here, and adopt() finds
@@ -20,6 +19,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { ColoCapabilities } from './colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -33,10 +33,10 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -55,7 +55,7 @@ import {
 } from './primary-options.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
-import { haltGuest } from './halt-guest.js';
+import { haltGuest } from './guest/halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
@@ -65,6 +65,7 @@ import { type PeerConnections, yankAll } from './yank.js';
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
+  readonly #capabilities = new ColoCapabilities();
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
@@ -218,12 +219,13 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    await this.#capabilities.enable(context);
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -252,8 +254,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
-    const context = this.#migration('asking for a checkpoint');
-    await checkpointNow(context);
+    await checkpointNow(this.#migration('asking for a checkpoint'));
   }
 
   /**
@@ -265,9 +266,8 @@ export class PrimaryDriver {
   }
 
   /**
-   * Takes over disks that an earlier process has linked, for example before a restart of the
-   * daemon. Then runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in
-   * QEMU.
+   * Takes over disks that an earlier process has linked. Then runAlone(), finishSeed() and
+   * checkpointNow() work on them. Changes nothing in QEMU.
    * @throws LinkError `DRIVER_BAD_LINK`
    * @throws GraphError
    * @throws NetworkError
@@ -308,8 +308,8 @@ export class PrimaryDriver {
    * @throws GraphError: QEMU could not be asked
    */
   async checkGraph(): Promise<void> {
-    const report = (failure: LinkFailure): void => this.#reportFailure(failure);
     for (const linked of this.#linked) {
+      const report = (failure: LinkFailure): void => this.#reportFailure(failure);
       linked.nodes = await checkDisk(this.#qmp, linked.disk, this.#commandOptions(), report);
     }
   }
@@ -327,8 +327,8 @@ export class PrimaryDriver {
    * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
-  async halt(): Promise<void> {
-    await haltGuest(this.#migration('stopping the guest'));
+  halt(): Promise<void> {
+    return haltGuest(this.#migration('stopping the guest'));
   }
 
   /**
@@ -358,7 +358,8 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
+    await attempt(() => this.#capabilities.disable(context));
+    await attempt(() => clearMigrationTls(context));
     await attempt(() => checkGuest(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
@@ -444,7 +445,6 @@ export class PrimaryDriver {
   }
 
   #deviceList(): string {
-    const devices = this.disks.map(({ device }) => device);
-    return devices.length === 0 ? 'none' : devices.join(', ');
+    return this.disks.map(({ device }) => device).join(', ') || 'none';
   }
 }

@@ -23,6 +23,7 @@ export {
   replayJournal,
   type ReplayTarget,
 } from './durability/journal.js';
+export { JournalLock } from './durability/journal-lock.js';
 export { recoverBases, type RecoveryOptions } from './durability/recovery.js';
 export { Replica } from './replica.js';
 export { ON_FULL } from './replica-options.js';

@@ -159,7 +159,7 @@ export async function image(file: string, bytes: number, data = Buffer.alloc(0))
 export async function socketsIn(folder: string): Promise<string[]> {
   const names = await readdir(folder, { withFileTypes: true });
   return names
-    .filter((entry) => entry.isSocket() || entry.name.startsWith('.nbd-'))
+    .filter((entry) => entry.isSocket() || /^\.\w{6}$/.test(entry.name))
     .map(({ name }) => name);
 }
 

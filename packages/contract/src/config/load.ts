@@ -1,12 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskOptions } from '@gannet/replicator';
 import { parseDocument } from 'yaml';
 import { type Address, isLoopback, socketPath } from './address.js';
+import { conflictsOf } from './conflicts.js';
 import { type ConfigFile, configSchema } from './schema.js';
 import { GannetError } from '../errors.js';
 import type { NetworkCard } from './network-card.js';
 import { type Places, placesOf } from './paths.js';
+
+const OTHERS_MAY_WRITE = 0o002;
+const GROUP_MAY_WRITE = 0o020;
+const STICKY = 0o1000;
 
 /** Section `http`, with its defaults filled in. */
 export type HttpConfig = Omit<NonNullable<ConfigFile['http']>, 'tokenFile'> & {
@@ -38,14 +43,37 @@ export type SecondaryConfig = Config & { readonly secondary: NonNullable<Config[
 export async function loadConfig(file: string, places?: Places): Promise<Config> {
   let text: string;
   try {
+    await refuseWritable(file);
     text = await readFile(file, 'utf8');
   } catch (cause) {
+    if (cause instanceof GannetError) throw cause;
     const message = `the configuration ${file} cannot be read: ${(cause as Error).message}`;
     const remedy =
       'Check the name of the VM and the permissions of the file, or pass another with --config.';
     throw configError(message, remedy, cause);
   }
   return parseConfig(text, file, places);
+}
+
+/** Who can write a configuration has its commands run, and its files replaced, by the daemon. */
+async function refuseWritable(file: string): Promise<void> {
+  const { mode, gid } = await stat(file);
+  const folder = path.dirname(path.resolve(file));
+  const { mode: folderMode } = await stat(folder);
+  const [what, who] =
+    (mode & OTHERS_MAY_WRITE) !== 0
+      ? [file, 'every user of this host']
+      : (mode & GROUP_MAY_WRITE) !== 0 && gid !== 0
+        ? [file, `the group ${gid}`]
+        : (folderMode & (OTHERS_MAY_WRITE | STICKY)) === OTHERS_MAY_WRITE
+          ? [folder, 'every user of this host']
+          : [];
+  if (what === undefined) return;
+  const message =
+    `${file}: ${who} may write ${what === file ? 'it' : `the folder ${what}`}, ` +
+    'and so have the daemon run any command';
+  const remedy = `Run \`chmod go-w ${what}\`, and look at the file: it may have been changed.`;
+  throw configError(message, remedy);
 }
 
 /**
@@ -75,19 +103,12 @@ export function parseConfig(text: string, file: string, places: Places = placesO
     const remedy = 'Correct these keys in the file. docs/reference/config.md describes every key.';
     throw configError(`${file}:\n${findings.join('\n')}`, remedy, result.error);
   }
-  const names = result.data.disks.map(({ name }) => name);
-  const twice = names.find((name, at) => names.indexOf(name) !== at);
-  if (twice !== undefined) {
-    const message = `${file}:\n  disks: two disks have the name ${twice}`;
-    throw configError(message, 'Give each disk a name of its own.');
-  }
-  const cards = result.data.network.map(({ netdev }) => netdev);
-  const double = cards.find((netdev, at) => cards.indexOf(netdev) !== at);
-  if (double !== undefined) {
-    const message = `${file}:\n  network: the netdev ${double} is listed twice`;
-    throw configError(message, 'List each netdev once.');
-  }
-  return withPlaces(result.data, file, places);
+  const config = withPlaces(result.data, file, places);
+  const conflicts = conflictsOf(config);
+  if (conflicts.length === 0) return config;
+  const lines = conflicts.map(({ key, message }) => `  ${key}: ${message}`);
+  const remedy = 'Give each of them a name, path or address of its own.';
+  throw configError(`${file}:\n${lines.join('\n')}`, remedy);
 }
 
 /** Words for zod's own messages; undefined keeps the message of the schema. */

@@ -6,10 +6,10 @@ import { networkCard } from './network-card.js';
 import { primarySchema } from './primary-section.js';
 import { secondarySchema } from './secondary-section.js';
 import { addressIssues, tlsSchema } from './tls.js';
-import { absolutePath, bytes, vmName } from './values.js';
+import { absolutePath, bytes, diskName, vmName } from './values.js';
 
 const disk = z.strictObject({
-  name: vmName.meta(key('name of the disk, the same in both configurations', 'disk0')),
+  name: diskName.meta(key('name of the disk, the same in both configurations', 'disk0')),
   device: z
     .string()
     .min(1)
@@ -102,10 +102,12 @@ const fenceSchema = z.strictObject({
     .positive()
     .default(30_000)
     .meta(
-      key('a fence command that runs longer is killed and counts as failed', 30_000, {
-        unit: 'ms',
-        reloads: true,
-      }),
+      key(
+        'a fence command that runs longer is killed and counts as failed; more than ' +
+          '`peer.highMs` and both hosts may be fenced after a cut of the network',
+        30_000,
+        { unit: 'ms', reloads: true, see: 'explanation/failover.md' },
+      ),
     ),
 });
 

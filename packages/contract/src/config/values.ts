@@ -20,8 +20,17 @@ export const absolutePath = z
   .startsWith('/', 'write an absolute path')
   .meta(looks('absolute path'));
 
-/** Names of VMs and disks; they become parts of file names. */
+/** Names of VMs; they become parts of file names. */
 export const vmName = z
   .string()
   .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits, "_", "." and "-" only')
   .meta(looks('1 to 64 letters, digits, `_`, `.`, `-`'));
+
+/** Names of disks; they become parts of file names, and of QEMU's node names, which are short. */
+export const diskName = z
+  .string()
+  .regex(
+    /^[A-Za-z][A-Za-z0-9._-]{0,23}$/,
+    'a letter, then up to 23 letters, digits, "_", "." or "-"',
+  )
+  .meta(looks('a letter, then up to 23 letters, digits, `_`, `.`, `-`'));

@@ -90,12 +90,16 @@ export class Daemon {
   }
 
   /**
-   * Re-reads what can change while it runs: the checkpoint period, limits, who may fail over by
-   * itself.
+   * Takes over what can change while it runs: the checkpoint period, limits, who may fail over by
+   * itself; and reads certificates, keys and the web page's token again.
+   *
+   * @throws GannetError GANNET_CONFIG if something cannot be used: then nothing changes
    */
   async reload(config: Config): Promise<void> {
     const before = this.config;
+    const renewWeb = await this.#web?.renewal();
     await this.#credentials?.reload();
+    renewWeb?.();
     const needsRestart = await (await this.#role).reload(config);
     this.config = config;
     const changed = changedKeys(before, config).filter((key) => !needsRestart.includes(key));

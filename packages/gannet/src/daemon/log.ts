@@ -1,29 +1,40 @@
 import { fstatSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import winston from 'winston';
+import { stderrStream } from '../stderr-stream.js';
 
 export type Logger = winston.Logger;
 
 /** Levels as syslog numbers them, which journald filters by (sd-daemon(3), `journalctl -p`). */
 const PRIORITIES: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
+/** Where winston's formats keep the text, and the level, of a line. */
+const MESSAGE = Symbol.for('message');
+const LEVEL = Symbol.for('level');
+
 /**
  * Logs to stderr: text on a terminal, otherwise one JSON object per line. If stderr is the journal,
- * each line has its priority in front, which journald takes off again.
+ * each line has its priority in front, which journald takes off again. A log that nobody reads
+ * neither stops nor ends the daemon.
  */
 export function createLogger(options: { role: string; level?: string | undefined }): Logger {
   const { combine, timestamp, json, errors } = winston.format;
+  const { role, level = 'info' } = options;
+  const format = combine(
+    errors({ stack: false }),
+    isatty(2) ? forPeople() : combine(timestamp(), json(), priority()),
+  );
+  const lost = (lines: number): string => {
+    const message = 'lines of the log were lost: nobody read them';
+    const info = format.transform({ level: 'warn', [LEVEL]: 'warn', message, lines, role });
+    return `${String((info as winston.Logform.TransformableInfo)[MESSAGE])}\n`;
+  };
+  const stream = stderrStream(lost);
   return winston.createLogger({
-    level: options.level ?? 'info',
-    defaultMeta: { role: options.role },
-    format: combine(
-      errors({ stack: false }),
-      process.stderr.isTTY ? forPeople() : combine(timestamp(), json(), priority()),
-    ),
-    transports: [
-      // winston types it as an interface.
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
-      new winston.transports.Console({ stderrLevels: Object.keys(winston.config.npm.levels) }),
-    ],
+    ...{ level, defaultMeta: { role }, format },
+    // winston types it as an interface.
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+    transports: new winston.transports.Stream({ stream }),
   });
 }
 
@@ -46,7 +57,6 @@ function forPeople(): winston.Logform.Format {
 }
 
 function priority(): winston.Logform.Format {
-  const MESSAGE = Symbol.for('message');
   const isJournal = isJournalStream(process.env['JOURNAL_STREAM']);
   return winston.format((info) => {
     const prefix = isJournal ? `<${PRIORITIES[info.level] ?? 6}>` : '';

@@ -4,6 +4,8 @@ import type { History } from './history.js';
 
 /** Those who keep knocking are logged together. */
 const QUIET_MS = 10_000;
+/** A reason may quote what a stranger has sent. */
+const REASON_CHARACTERS_MAX = 500;
 
 export interface RejectedView {
   /** Connections that came to nothing, since the start. */
@@ -31,7 +33,8 @@ export class RejectedConnections {
 
   note(door: 'nbd' | 'peer', address: string, reason: string): void {
     this.#turnedAway += 1;
-    this.#last = { at: new Date().toISOString(), address, reason: `${door}: ${reason}` };
+    const why = `${door}: ${reason}`.slice(0, REASON_CHARACTERS_MAX);
+    this.#last = { at: new Date().toISOString(), address, reason: why };
     if (this.#timer) return;
     this.#report();
     this.#timer = setInterval(() => this.#report(), QUIET_MS);

@@ -17,6 +17,7 @@ import {
   describeError,
   GannetError,
   type MethodParams,
+  migrationOf,
   type PrimaryConfig,
 } from '@gannet/contract';
 
@@ -26,6 +27,7 @@ import {
   type HostFinding,
   memoryFindings,
   reachFindings,
+  timingFindings,
 } from './host-findings.js';
 import { addressText, linksOf } from './disk-links.js';
 import { inspectDirectly, type SideReport } from './side-report.js';
@@ -51,10 +53,10 @@ export interface CheckResult {
 export async function check(config: Config, askPeer: AskPeer): Promise<CheckResult> {
   const own = await askOwn(config);
   if (own.role === 'secondary') {
-    return { findings: judgeSecondary(own), secondary: own };
+    return { findings: [...judgeSecondary(own), ...timingFindings(config)], secondary: own };
   }
   let secondary: SideReport | undefined;
-  const findings: AnyFinding[] = [];
+  const findings: AnyFinding[] = timingFindings(config);
   try {
     const { control } = config;
     const primary = asPrimary(config);
@@ -214,7 +216,8 @@ export function printSecondary(
   return secondaryCommandLine(primary.report, {
     server: secondary.nbd,
     disks,
-    incoming: incoming ?? migrate,
+    // With TLS, QEMU is told where to wait by its daemon.
+    incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate),
     qmp: isUnix ? [`unix:${qmp.path}`, `unix:${qmp.path}.2`] : [addressText(qmp)],
     socketFolder: isUnix ? path.dirname(qmp.path) : '/run/gannet',
     backends,

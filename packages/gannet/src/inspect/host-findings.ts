@@ -1,5 +1,6 @@
 /** Findings about hosts: pure functions of their facts. */
 import type { Finding, Severity, VmReport } from '@gannet/qmp-driver';
+import type { Config } from '@gannet/contract';
 import { formatBytes } from '@gannet/contract/format';
 import type { BaseFacts, HostFacts } from './host-facts.js';
 
@@ -20,6 +21,8 @@ const WHY = {
   'peer-unreachable': 'The other side could not be checked.',
   'disks-differ': 'A disk that only one side knows is not replicated.',
   'vm-differs': 'The two daemons are configured for different VMs.',
+  'fence-slow': 'The primary fences first and must be done before the secondary begins.',
+  'failover-late': 'A checkpoint is a sign of life of the primary, for as long as it may be old.',
   'same-host': 'If this host fails, both VMs fail.',
 } as const;
 
@@ -41,6 +44,30 @@ export function hostFinding(
 ): HostFinding {
   const about = device === undefined ? {} : { device };
   return { severity, code, message, why: WHY[code], remedy, ...about };
+}
+
+/** Times in a configuration that do not go together. */
+export function timingFindings({ fence, peer, primary, secondary }: Config): HostFinding[] {
+  const findings: HostFinding[] = [];
+  const { highMs } = peer;
+  if (fence && fence.timeoutMs > highMs) {
+    const message =
+      `the fence may run for ${fence.timeoutMs} ms, but each side waits only \`peer.highMs\` ` +
+      `(${highMs} ms) for the other: after a cut of the network, both hosts may be fenced`;
+    const remedy =
+      'Set `peer.highMs` to at least the time that your fence takes, and `fence.timeoutMs` to no ' +
+      'more than `peer.highMs`, in both configurations.';
+    findings.push(hostFinding('warning', 'fence-slow', message, remedy));
+  }
+  const periodMs = primary?.checkpointPeriodMs ?? 0;
+  if (secondary?.failover === 'automatic' && periodMs > 2 * highMs) {
+    const message =
+      `an automatic failover may begin only ${periodMs + 2 * highMs} ms after the last ` +
+      `checkpoint: the period (${periodMs} ms) and twice \`peer.highMs\``;
+    const remedy = 'Shorten `primary.checkpointPeriodMs` if the VM must be back earlier.';
+    findings.push(hostFinding('warning', 'failover-late', message, remedy));
+  }
+  return findings;
 }
 
 /**

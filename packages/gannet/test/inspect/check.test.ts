@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { judgePair, printSecondary } from '../../src/inspect/check.js';
+import { check, judgePair, printSecondary } from '../../src/inspect/check.js';
 import { exitCodeOf, formatFindings, runCheck } from '../../src/cli/check-report.js';
 import {
   type HostFacts,
@@ -17,9 +17,10 @@ import {
   type HostFindingCode,
   memoryFindings,
   reachFindings,
+  timingFindings,
 } from '../../src/inspect/host-findings.js';
 import type { SideReport } from '../../src/inspect/side-report.js';
-import { askPeer } from '../../src/daemon/ask-peer.js';
+import { askPeer } from '../../src/daemon/peer/ask-peer.js';
 import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
 const GIB = 2 ** 30;
@@ -136,6 +137,56 @@ describe('the host', () => {
     const findings = reachFindings(facts({ unreachable, folders }), 'primary');
     expect(codes(findings)).toEqual(['error address-unreachable', 'error folder-missing']);
     expect(findings.map(({ device }) => device)).toEqual(['primary.nbd', 'control']);
+  });
+});
+
+describe('times', () => {
+  const findings = (more: object): string[] => {
+    const config = parseConfig(
+      JSON.stringify({
+        vm: 'web',
+        qmp: 'unix:/run/p.qmp',
+        disks: [{ name: 'root', device: 'vb0', base: '/b' }],
+        peer: { heartbeatMs: 500, lowMs: 2000, highMs: 10_000 },
+        ...more,
+      }),
+      'test',
+    );
+    return timingFindings(config).map(({ severity, code, message }) => {
+      seen.add(code);
+      return `${severity} ${code}: ${message.replace(/,.*/s, '')}`;
+    });
+  };
+  const command = ['/bin/fence'];
+
+  it('a fence must be done before the other side begins with its own', () => {
+    expect(findings({})).toEqual([]);
+    expect(findings({ fence: { command, timeoutMs: 10_000 } })).toEqual([]);
+    expect(findings({ fence: { command } })).toEqual([
+      'warning fence-slow: the fence may run for 30000 ms',
+    ]);
+  });
+
+  it('an automatic failover waits for a whole period', () => {
+    const addresses = { nbd: 'unix:/n', migrate: 'unix:/m', peer: 'unix:/p' };
+    const pair = (checkpointPeriodMs: number, failover: string): object => ({
+      fence: { command, timeoutMs: 5000 },
+      primary: { ...addresses, checkpointPeriodMs },
+      secondary: { failover },
+    });
+    expect(findings(pair(20_000, 'automatic'))).toEqual([]);
+    expect(findings(pair(3_600_000, 'manual'))).toEqual([]);
+    expect(findings(pair(3_600_000, 'automatic'))).toEqual([
+      expect.stringContaining(
+        'warning failover-late: an automatic failover may begin only 3620000 ms',
+      ),
+    ]);
+  });
+
+  it('are looked at by `gannet check`, on either host', async () => {
+    const config = { ...CONFIG, fence: { command, timeoutMs: 30_000 } };
+    const { findings: found } = await check(config, askPeer);
+    expect(found.map(({ code }) => code)).toContain('fence-slow');
   });
 });
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -87,23 +86,13 @@ export class NbdServer {
    */
   async listen(target: NbdListenTarget): Promise<NbdAddress> {
     if (this.#isClosing) throw new NbdListenError('the server is closed');
-    const unix = 'path' in target ? await UnixSocketPath.claim(target.path) : undefined;
     // A client may shut down its side and still wait for replies, so our side is closed only when
     // the end is applied.
     const listener = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     listener.on('connection', (socket: Socket) => this.#accept(socket, target));
-    try {
-      const bound = once(listener, 'listening');
-      if ('path' in target) listener.listen(unix?.bindPath);
-      else listener.listen(target.port, target.host);
-      await bound;
-      await unix?.publish('path' in target ? (target.mode ?? 0o600) : 0);
-    } catch (error) {
-      listener.close();
-      await unix?.withdraw();
-      const where = 'path' in target ? target.path : `${target.host}:${target.port}`;
-      throw new NbdListenError(`cannot listen on ${where}: ${String(error)}`, { cause: error });
-    }
+    let unix: UnixSocketPath | undefined;
+    if ('path' in target) unix = await UnixSocketPath.listen(listener, target.path, target.mode);
+    else await listenOn(listener, target);
     this.#listeners.set(listener, unix);
     if ('path' in target) return { path: target.path };
     const { address, port } = listener.address() as AddressInfo;
@@ -125,8 +114,8 @@ export class NbdServer {
     const listeners = [...this.#listeners];
     this.#listeners.clear();
     for (const [listener, unix] of listeners) {
-      listener.close();
       await unix?.withdraw();
+      listener.close();
     }
     for (const connection of this.#connections) connection.shutdown();
     if (this.#connections.size === 0) return;
@@ -218,6 +207,23 @@ export class NbdServer {
     let largest: ServerConnection[] = [];
     for (const crowd of origins.values()) if (crowd.length > largest.length) largest = crowd;
     largest[0]?.drop(new NbdConnectionError('too many connections in the handshake phase'));
+  }
+}
+
+async function listenOn(
+  listener: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen(port, host, resolve);
+    });
+  } catch (cause) {
+    listener.close();
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const reason = code === 'EADDRINUSE' ? 'in-use' : 'unusable';
+    throw new NbdListenError(`cannot listen on ${host}:${port}: ${message}`, reason, { cause });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { CommittedEpoch, Disk } from '../disk/disk.js';
 import { runsOf } from '../disk/merge-epochs.js';
 import { ReplicaStateError } from '../errors.js';
-import { FRAME_PAYLOAD_MAX, FRAME_ZERO_MAX, Journal } from './journal.js';
+import { discardJournal, FRAME_PAYLOAD_MAX, FRAME_ZERO_MAX, Journal } from './journal.js';
 
 /** The journal is emptied, through the bases, before it grows beyond this. */
 const JOURNAL_BYTES_MAX = 256 * 1024 * 1024;
@@ -113,6 +113,11 @@ export class FailoverJournal {
   /** Whether the guest may write: not while or after its disk becomes the base alone. */
   get isWritable(): boolean {
     return this.phase !== 'retiring' && this.phase !== 'retired';
+  }
+
+  /** Removes the journal of a replica that had these bases before. @throws JournalError */
+  discardOld(): Promise<void> {
+    return discardJournal(this.#options.journal);
   }
 
   /** The VM has failed over with this epoch. */

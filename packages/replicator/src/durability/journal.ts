@@ -68,11 +68,15 @@ export class Journal {
     private readonly file: FileHandle,
   ) {}
 
-  /** Creates an empty journal in place of whatever is there. @throws JournalError */
+  /**
+   * Creates an empty journal, never in the place of another file.
+   *
+   * @throws JournalError REPLICA_JOURNAL_FOREIGN if a file is there, REPLICA_JOURNAL_IO
+   */
   static async create(file: string, uuid: string): Promise<Journal> {
     let handle: FileHandle | undefined;
     try {
-      handle = await open(file, 'w+', 0o600);
+      handle = await open(file, 'wx+', 0o600);
       const header = Buffer.alloc(HEADER_BYTES);
       MAGIC.copy(header);
       header.write(uuid, MAGIC.length, 'latin1');
@@ -81,6 +85,9 @@ export class Journal {
       await syncFolder(path.dirname(file));
       return new Journal(file, handle);
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw occupied(file);
+      // It must be possible to create it again.
+      if (handle) await rm(file, { force: true });
       await handle?.close();
       throw journalError(file, 'created', error);
     }
@@ -182,6 +189,28 @@ export class Journal {
     const total = FRAME_BYTES + (kind === KIND_DATA ? length : 0);
     digestOf(buffer, total).copy(buffer, AT.digest);
     return total;
+  }
+}
+
+/**
+ * Removes the journal of a replica that is given up.
+ *
+ * @throws JournalError REPLICA_JOURNAL_FOREIGN if the file is no journal, REPLICA_JOURNAL_IO
+ */
+export async function discardJournal(file: string): Promise<void> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(file, 'r');
+    const magic = Buffer.alloc(MAGIC.length);
+    const length = await readWhole(handle, magic, 0);
+    // One that was torn while it was created has only some of it.
+    if (!MAGIC.subarray(0, length).equals(magic.subarray(0, length))) throw occupied(file);
+    await rm(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error instanceof JournalError ? error : journalError(file, 'removed', error);
+  } finally {
+    await handle?.close();
   }
 }
 
@@ -354,5 +383,13 @@ function journalError(file: string, what: string, cause: unknown): JournalError 
     `the journal ${file} can't be ${what}: ${messageOf(cause)}`,
     'Check the disk and the free space of its folder.',
     { cause },
+  );
+}
+
+function occupied(file: string): JournalError {
+  return new JournalError(
+    'REPLICA_JOURNAL_FOREIGN',
+    `the journal ${file} can't be created: another file is there`,
+    'Give the journal a path of its own, or move that file away if nobody needs it.',
   );
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { appendFile, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
 import type { Run } from '../../src/disk/merge-epochs.js';
-import { Journal, replayJournal } from '../../src/durability/journal.js';
+import { discardJournal, Journal, replayJournal } from '../../src/durability/journal.js';
 import { temporaryFiles } from '../support/files.js';
 import { Random } from '@gannet/test-support/random.js';
 
@@ -131,6 +131,43 @@ describe('Journal', () => {
       expect(disk.every((byte) => byte === 0)).toBe(true);
     },
   );
+
+  test('is never created over a file, least of all over a live journal', async () => {
+    const journal = await Journal.create(at('j'), UUID);
+    await journal.append([{ disk: 0, runs: [data(0, 'kept')] }]);
+    await journal.sync();
+    await expect(Journal.create(at('j'), UUID.replace('6', '7'))).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_FOREIGN',
+      remedy: expect.stringContaining('path'),
+    });
+    await journal.append([{ disk: 0, runs: [data(4, ' too')] }]);
+    await journal.close();
+    const disk = Buffer.alloc(SIZE);
+    expect(await replayInto([disk], at('j'))).toBe(2);
+    expect(disk.toString('latin1', 0, 8)).toBe('kept too');
+  });
+
+  test('can be created again after it could not be written', async () => {
+    // A uuid that no buffer takes: it fails once the file is there.
+    await expect(Journal.create(at('j'), null as unknown as string)).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_IO',
+    });
+    await (await Journal.create(at('j'), UUID)).close();
+  });
+
+  test('is discarded whole or torn; a file that is no journal stays', async () => {
+    await discardJournal(at('j'));
+    for (const length of [64, 30, 0]) {
+      await (await Journal.create(at('j'), UUID)).close();
+      await truncate(at('j'), length);
+      await discardJournal(at('j'));
+    }
+    await writeFile(at('j'), 'the only copy of a disk');
+    await expect(discardJournal(at('j'))).rejects.toMatchObject({
+      code: 'REPLICA_JOURNAL_FOREIGN',
+    });
+    expect(await readFile(at('j'), 'utf8')).toBe('the only copy of a disk');
+  });
 
   test("refuses another replica's journal, another file, and a missing one", async () => {
     await (await Journal.create(at('j'), UUID)).close();

@@ -34,7 +34,7 @@ export async function loadToken(file: string): Promise<string> {
   const token = (await readFile(file, 'utf8')).trim();
   if (SHAPE.test(token)) return token;
   const remedy =
-    'Remove the file and restart the daemon, which creates a new token. ' +
+    'Remove the file and start the daemon or send it SIGHUP: it creates a new token. ' +
     'Or write one: 32 or more letters, digits, "-" and "_".';
   throw unusable(file, 'the file does not hold a valid token', remedy);
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import {
@@ -58,7 +59,7 @@ export class Web {
   private constructor(
     private readonly config: HttpConfig,
     private readonly assets: ReadonlyMap<string, Asset>,
-    private readonly token: string,
+    private token: string,
     server: Server,
     { methods, vm, status }: WebOptions,
   ) {
@@ -105,6 +106,27 @@ export class Web {
   /** URL of the page with the token in its fragment, which browsers never send. */
   get pageUrl(): string {
     return `${this.url}#token=${this.token}`;
+  }
+
+  /**
+   * Reads the token and the certificate again.
+   *
+   * @returns puts them into use. Whoever came in with another token must show the new one.
+   * @throws GannetError GANNET_CONFIG if they cannot be used
+   */
+  async renewal(): Promise<() => void> {
+    const { tokenFile, tls } = this.config;
+    const [token, certificate] = await Promise.all([
+      loadToken(tokenFile),
+      tls && readCertificate(tls),
+    ]);
+    return () => {
+      const server = this.#server;
+      if (certificate && server instanceof TlsServer) server.setSecureContext(certificate);
+      if (token === this.token) return;
+      this.token = token;
+      for (const socket of this.#sockets.clients) refuse(socket);
+    };
   }
 
   publish(event: DaemonEvent): void {
@@ -182,14 +204,13 @@ export class Web {
 
   /** The first message must be the token. */
   #authenticate(socket: WebSocket): void {
-    const refuse = (): void => socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is wrong');
-    const late = setTimeout(refuse, AUTHENTICATE_MS);
+    const late = setTimeout(() => refuse(socket), AUTHENTICATE_MS);
     socket.on('error', () => socket.terminate());
     socket.once('close', () => clearTimeout(late));
     socket.once('message', (data: RawData) => {
       clearTimeout(late);
       const asked = parse(textOf(data));
-      if (!asked || !isToken(asked.params.token, this.token)) return refuse();
+      if (!asked || !isToken(asked.params.token, this.token)) return refuse(socket);
       this.#connections.serve(socket);
       socket.send(JSON.stringify({ id: asked.id, result: {} }));
     });
@@ -230,11 +251,21 @@ function parse(text: string): z.output<typeof authenticateSchema> | undefined {
   }
 }
 
+function refuse(socket: WebSocket): void {
+  socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is wrong');
+}
+
 async function serverOf({ tls }: HttpConfig): Promise<Server> {
-  if (!tls) return createServer();
+  return tls ? createTlsServer(await readCertificate(tls)) : createServer();
+}
+
+/** @throws GannetError GANNET_CONFIG if no server can use them */
+async function readCertificate(tls: NonNullable<HttpConfig['tls']>): Promise<SecureContextOptions> {
   try {
     const [cert, key] = await Promise.all([readFile(tls.cert), readFile(tls.key)]);
-    return createTlsServer({ cert, key, minVersion: 'TLSv1.2' });
+    const options = { cert, key, minVersion: 'TLSv1.2' } as const;
+    createSecureContext(options);
+    return options;
   } catch (cause) {
     const why = (cause as Error).message;
     const remedy =

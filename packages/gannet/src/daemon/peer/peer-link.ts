@@ -2,9 +2,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSslReason } from '@gannet/nbd';
+import { openSslReason, type UnixSocketPath } from '@gannet/nbd';
 import { WebSocket, WebSocketServer } from 'ws';
 import {
   type Address,
@@ -18,6 +17,7 @@ import {
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
+import { claimSocket, type SocketClaim } from '../claim-socket.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
@@ -47,10 +47,22 @@ interface Untold {
 }
 
 const RECONNECT_MS = 200;
+/** Whoever answers is not the peer: that changes when an operator changes it. */
+const RECONNECT_REFUSED_MS = 2000;
+/** WebSocket close code of a connection that is refused (RFC 6455, section 7.4.1). */
+const CLOSE_REFUSED = 1008;
 /** Time limit for a new connection, TLS included. TCP alone would try for minutes. */
 const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
 const CHECKS_PER_LIMIT = 10;
+
+const CLAIM: SocketClaim = {
+  key: 'secondary.peer',
+  inUse: (path) => [
+    `the peer link cannot listen on ${path}: another server answers there`,
+    'Set `secondary.peer` to a path that nothing else uses, or end that process.',
+  ],
+};
 
 /**
  * One end of the link between two daemons. The secondary listens; the primary connects, and
@@ -64,8 +76,10 @@ export class PeerLink {
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
+  #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
+  #refusal: string | undefined;
   #nextNumber = 1;
   #isClosed = false;
 
@@ -101,6 +115,11 @@ export class PeerLink {
 
   get state(): LivenessState {
     return this.#liveness.state;
+  }
+
+  /** Why whoever answers now is not the peer; undefined if nobody answers, or the peer does. */
+  get refusal(): string | undefined {
+    return this.#refusal;
   }
 
   /** The last status of the other end, and its age; undefined before the first. */
@@ -177,6 +196,7 @@ export class PeerLink {
     this.#pending.close();
     const server = this.#server;
     if (!server) return;
+    await this.#path?.withdraw();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
     await closed;
@@ -193,25 +213,19 @@ export class PeerLink {
     });
     sockets.on('error', () => undefined);
     sockets.on('connection', (socket, request: IncomingMessage) => this.#admit(socket, request));
-    if (address.type === 'unix') await rm(address.path, { force: true });
-    const umask = process.umask(0o177);
+    if (address.type === 'unix') {
+      this.#path = await claimSocket(http, address.path, CLAIM);
+      return;
+    }
     try {
       await new Promise<void>((resolve, reject) => {
         http.once('error', reject);
-        if (address.type === 'unix') http.listen(address.path, resolve);
-        else http.listen(address.port, address.host, resolve);
+        http.listen(address.port, address.host, resolve);
       });
     } catch (cause) {
-      const why = (cause as Error).message;
-      throw new GannetError(
-        'GANNET_CONFIG',
-        `the peer link cannot listen: ${why}`,
-        'Set `secondary.peer` to an address or path that this host can listen on.',
-        'failed',
-        { cause },
-      );
-    } finally {
-      process.umask(umask);
+      const message = `the peer link cannot listen: ${(cause as Error).message}`;
+      const remedy = 'Set `secondary.peer` to an address or path that this host can listen on.';
+      throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }
 
@@ -272,7 +286,7 @@ export class PeerLink {
       });
     } catch (error) {
       this.#noteRefusal(error, address);
-      this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+      this.#dialLater(address);
       return;
     }
     socket.once('open', () => {
@@ -280,9 +294,17 @@ export class PeerLink {
       this.#adopt(socket, textOf(address));
     });
     socket.on('error', (error) => this.#noteRefusal(error, address));
-    socket.once('close', () => {
-      if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+    socket.once('close', (code, reason) => {
+      if (code === CLOSE_REFUSED) this.#refusal ??= `it refuses this daemon: ${String(reason)}`;
+      this.#dialLater(address);
     });
+  }
+
+  #dialLater(address: Address): void {
+    if (this.#isClosed) return;
+    const patientMs = Math.min(RECONNECT_REFUSED_MS, this.options.highMs / 2);
+    const ms = this.#refusal === undefined ? RECONNECT_MS : patientMs;
+    this.#redial = setTimeout(() => this.#dial(address), ms);
   }
 
   /**
@@ -334,6 +356,7 @@ export class PeerLink {
     } else {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
+      this.#refusal = undefined;
       this.#beat();
       for (const { message } of this.#untold.values()) this.#send(message);
       return true;
@@ -373,13 +396,16 @@ export class PeerLink {
   #noteRefusal(error: unknown, address: Address): void {
     const { code } = error as NodeJS.ErrnoException;
     const isSecured = address.type === 'inet' && address.tls === true;
+    this.#refusal = undefined;
     if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
-    this.options.onRefused(`no TLS: ${openSslReason(error)}`, textOf(address));
+    this.#refusal = `no TLS: ${openSslReason(error)}`;
+    this.options.onRefused(this.#refusal, textOf(address));
   }
 
   #refuse(socket: WebSocket, reason: string, from: string): void {
+    this.#refusal = reason;
     this.options.onRefused(reason, from);
-    socket.close(1008, reason.slice(0, 120));
+    socket.close(CLOSE_REFUSED, reason.slice(0, 120));
   }
 
   async #connected(timeoutMs: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf } from '../../inspect/disk-links.js';
+import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
 import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
@@ -88,7 +88,7 @@ export class PrimaryRole implements Role {
   ) {
     this.#links = linksOf(config);
     this.#rejected = new RejectedConnections(context.history);
-    this.#tls = new LinkTls(vm, context.credentials, this.#links);
+    this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
+  describeError,
   type ProtectStage,
   type Reporter,
   GannetError,
@@ -12,6 +13,7 @@ import type { History } from '../history.js';
 import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { LinkTls } from '../vm/link-tls.js';
+import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
@@ -39,6 +41,7 @@ export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
   #stage: ProtectStage = 'check';
+  #isLost = false;
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -65,6 +68,7 @@ export class ProtectRun {
   async lose(reason: string): Promise<void> {
     if (this.#stage === 'seed') return this.#seed?.cut();
     if (PATIENT.has(this.#stage)) return;
+    this.#isLost = true;
     this.cancel(lost(reason));
     await this.options.driver.cutLinks(this.options.config().peer.lowMs);
   }
@@ -78,14 +82,15 @@ export class ProtectRun {
       await this.#stages();
     } catch (cause) {
       const stage = this.#stage;
-      this.#trouble(cause, { stage });
-      throw stageFailed(stage, cause, await this.#rollBack());
+      const reason = reasonOf(cause, this.#cancel.signal);
+      this.#trouble(reason, { stage });
+      throw stageFailed(stage, reason, await this.#rollBack());
     }
   }
 
   async #stages(): Promise<void> {
     const { driver, links, config, tls, progress } = this.options;
-    const { stageTimeoutMs, seedTimeoutMs, migrate: uri } = config().primary;
+    const { stageTimeoutMs, seedTimeoutMs } = config().primary;
     await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
     await this.#run('seed', seedTimeoutMs, async (signal) => {
       await tls.put();
@@ -96,20 +101,26 @@ export class ProtectRun {
     let periodMs = config().primary.checkpointPeriodMs;
     await this.#run('colo', seedTimeoutMs, (signal) => {
       periodMs = config().primary.checkpointPeriodMs;
-      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
+      const colo = {
+        ...outgoingOf(config()),
+        periodMs,
+        timeoutMs: seedTimeoutMs,
+        ...memoryTo(progress),
+      };
       return driver.startColo({ ...colo, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
       this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
     );
-    await this.#run('finish', stageTimeoutMs, async () => {
-      await driver.finishSeed();
-      const { checkpointPeriodMs } = config().primary;
-      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
-    });
+    await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
       // Of the packets before this checkpoint, the secondary has not seen all.
       await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
+    }
+    // From here on, a reload sets the period itself.
+    while (config().primary.checkpointPeriodMs !== periodMs) {
+      periodMs = config().primary.checkpointPeriodMs;
+      await driver.setPeriod(periodMs);
     }
   }
 
@@ -159,7 +170,8 @@ export class ProtectRun {
       this.#trouble(error, { stage: 'rollback' });
     });
     await tls.drop();
-    if (this.#cancel.signal.aborted) return undefined;
+    // Whoever has asked for the end wants no other reason.
+    if (this.#cancel.signal.aborted && !this.#isLost) return undefined;
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
@@ -175,6 +187,12 @@ async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[])
   if (bad.length === 0) return;
   const message = bad.map((finding) => finding.message).join('; ');
   throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+}
+
+/** That a step was aborted says nothing: why does. */
+function reasonOf(error: unknown, asked: AbortSignal): unknown {
+  const isAborted = asked.aborted && describeError(error).code === 'DRIVER_ABORTED';
+  return isAborted ? asked.reason : error;
 }
 
 function lost(reason: string): GannetError {

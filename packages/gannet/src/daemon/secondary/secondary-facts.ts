@@ -29,6 +29,12 @@ export class SecondaryFacts {
     this.hasMemoryPressure = false;
   }
 
+  /** Another QEMU is there, and its COLO has not begun. */
+  forgetColo(): void {
+    this.coloExit = undefined;
+    this.doubt = undefined;
+  }
+
   /** undefined before the first commit */
   get commitAgeMs(): number | undefined {
     return this.#committedMs === undefined ? undefined : performance.now() - this.#committedMs;

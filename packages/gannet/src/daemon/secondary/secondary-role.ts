@@ -11,13 +11,12 @@ import {
 } from '@gannet/checkpointer';
 import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
-import { Replica, type ReplicaEvent } from '@gannet/replicator';
+import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/disk-links.js';
+import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
-  basesOf,
   type Config,
   GannetError,
   hasTakenOver,
@@ -28,17 +27,12 @@ import {
 } from '@gannet/contract';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
-import { refuseForeignJournal } from './journal-guard.js';
+import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import {
-  reportTrouble,
-  type Role,
-  type RoleContext,
-  type RoleMethods,
-  type TroubleDetails,
-} from '../role-context.js';
+import { reportTrouble, type Role, type RoleContext } from '../role-context.js';
+import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
@@ -53,6 +47,7 @@ import {
   secondaryStatus,
 } from './secondary-status.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { WaitingCopy } from './waiting-copy.js';
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM,
@@ -75,6 +70,7 @@ export class SecondaryRole implements Role {
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #failover: FailoverController;
+  readonly #waiting: WaitingCopy;
   readonly #vm: VmWatch;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
@@ -87,6 +83,7 @@ export class SecondaryRole implements Role {
     private config: SecondaryConfig,
     private readonly context: RoleContext,
     private readonly replica: Replica,
+    private readonly journalLock: JournalLock,
   ) {
     this.#vm = new VmWatch(config.qmp, config.peer.highMs, context.credentials);
     this.#failover = new FailoverController({
@@ -104,6 +101,8 @@ export class SecondaryRole implements Role {
       epoch: () => replica.epoch,
     });
     replica.on((event) => this.#onReplica(event));
+    const { history } = context;
+    this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
     this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
@@ -125,7 +124,7 @@ export class SecondaryRole implements Role {
       onEvent: (event) => this.#onWriteBack(event),
     });
     const off = this.#vm.on((state, reason) => {
-      this.context.history.add('vm', { state, reason });
+      history.add('vm', { state, reason });
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
@@ -133,23 +132,8 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    await refuseForeignJournal(config);
-    const { memory, journal, overwrite } = config.secondary;
-    const replica = await Replica.open({
-      vm: config.vm,
-      disks: basesOf(config),
-      lockBases: true,
-      journalPath: journal,
-      overwrite,
-      memory: {
-        ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
-        ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),
-        onFull: memory?.onFull,
-        spillDirectory: memory?.spillDirectory,
-        spillBytes: memory?.spillLimit,
-      },
-    });
-    const role = new SecondaryRole(config, context, replica);
+    const { replica, lock } = await openReplica(config);
+    const role = new SecondaryRole(config, context, replica, lock);
     try {
       await role.#listen();
     } catch (error) {
@@ -164,6 +148,7 @@ export class SecondaryRole implements Role {
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
+      waiting: this.#waiting.view,
       strangers: this.#rejected.view,
     });
   }
@@ -183,6 +168,7 @@ export class SecondaryRole implements Role {
     if (this.replica.state === 'failed-over') {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
+    await this.#waiting.leave();
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
     this.context.history.add('leaving');
     void this.#link.tell('leaving');
@@ -195,6 +181,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    this.#waiting.close();
     this.#failover.close();
     this.#rejected.close();
     await this.#link?.close();
@@ -202,6 +189,7 @@ export class SecondaryRole implements Role {
     await this.#nbd.close();
     if (!this.#isReleased) await this.#vm.close();
     await this.replica.close();
+    await this.journalLock.release();
   }
 
   /**
@@ -278,27 +266,32 @@ export class SecondaryRole implements Role {
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    const network = cardsOf(this.config, 'secondary');
+    this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#facts.coloExit = undefined;
-        this.#facts.doubt = undefined;
+        this.#facts.forgetColo();
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare();
+        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
+      this.#link?.beatNow();
     } catch (error) {
-      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
-      this.#trouble(error);
+      this.#unusable(error);
     }
-    this.#link?.beatNow();
   }
+
+  readonly #unusable = (error: unknown): void => {
+    this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
+    this.#trouble(error);
+    this.#link?.beatNow();
+  };
 
   /** No primary has been here yet. */
   get #isUntouched(): boolean {
@@ -345,7 +338,7 @@ export class SecondaryRole implements Role {
     // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always
     // tells.
     const isAlone = status.state === 'alone' || status.state === 'unprotected';
-    if (isAlone && this.replica.state === 'protected') this.#outdated();
+    if (isAlone && this.replica.epoch > 0) this.#outdated();
     if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
@@ -367,13 +360,13 @@ export class SecondaryRole implements Role {
   }
 
   #outdated(): void {
-    this.replica.diverge('the primary runs on without this replica');
+    this.replica.outdate('the primary runs on without this replica');
   }
 
   /** The VM was ended on purpose: its twin here must not go on. */
   #end(): void {
     if (hasTakenOver(this.replica.state)) return;
-    this.replica.diverge('the VM was ended on purpose, on the primary host');
+    this.replica.outdate('the VM was ended on purpose, on the primary host');
     this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 

@@ -97,6 +97,14 @@ describe('the socket', () => {
     expect(await (await call()).request('who')).toBe('first');
   });
 
+  test('goes to one of several daemons that start at once', async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: 6 }, () => serve()));
+    const refused = outcomes.flatMap((each) =>
+      each.status === 'rejected' ? [each.reason as unknown] : [],
+    );
+    expect(refused).toEqual(Array(5).fill(expect.objectContaining({ code: 'GANNET_BUSY' })));
+  });
+
   test('that a dead daemon left is replaced', async () => {
     const dead = createPlainServer();
     await new Promise<void>((resolve) => dead.listen(path.join(dir, 'x'), resolve));

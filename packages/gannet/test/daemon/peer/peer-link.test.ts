@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { PeerNotice, PeerStatus } from '@gannet/contract';
 import { WebSocket } from 'ws';
 import { PeerLink, type PeerLinkOptions } from '../../../src/daemon/peer/peer-link.js';
+import { awaitPeer } from '../../../src/daemon/primary/await-peer.js';
 
 let dir: string;
 let file: string;
@@ -87,6 +88,17 @@ describe('a notice', () => {
 });
 
 describe('the end that listens', () => {
+  test('keeps little of what a stranger says', async () => {
+    const secondary = await listening();
+    const stranger = new WebSocket(`ws+unix:${file}:/`);
+    const closed = new Promise((resolve) => stranger.once('close', resolve));
+    await new Promise((resolve) => stranger.once('open', resolve));
+    const vm = 'A'.repeat(900_000);
+    stranger.send(JSON.stringify({ type: 'hello', protocol: 1, vm, role: 'primary' }));
+    await closed;
+    expect(secondary.refused).toEqual(['it does not use the peer protocol']);
+  });
+
   test('refuses a browser, which sends an Origin', async () => {
     const secondary = await listening();
     const browser = new WebSocket(`ws+unix:${file}:/`, { origin: 'https://evil.example' });
@@ -98,6 +110,51 @@ describe('the end that listens', () => {
 });
 
 describe('the end that dials', () => {
+  const waitFor = (link: PeerLink): Promise<void> =>
+    awaitPeer({
+      link,
+      address: { type: 'unix', path: file },
+      ...{ highMs: 2000, heartbeatMs: 50, what: 'the secondary' },
+      isThere: () => true,
+      signal: new AbortController().signal,
+    });
+
+  test('knows why an answering daemon is not its peer, and what to do', async () => {
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    const { link } = dialling();
+    await until(() => link.refusal !== undefined);
+    await expect(waitFor(link)).rejects.toMatchObject({
+      code: 'GANNET_NOT_READY',
+      message: expect.stringContaining('it belongs to VM db, this daemon to web'),
+      remedy: expect.stringContaining('primary.peer'),
+    });
+    // Its peer comes: what was before no longer counts.
+    await other.close();
+    await listening();
+    await waitFor(link);
+    expect(link.refusal).toBeUndefined();
+  });
+
+  test('without anybody there says so', async () => {
+    await expect(waitFor(dialling().link)).rejects.toMatchObject({
+      message: expect.stringContaining('no secondary daemon answers'),
+    });
+  });
+
+  test('waits longer before it dials a daemon again that is not its peer', async () => {
+    const delays = jest.spyOn(globalThis, 'setTimeout');
+    undo.push(() => delays.mockRestore());
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    dialling();
+    await until(() => delays.mock.calls.some(([, ms]) => ms === 1000));
+  });
+
   test('dials again when a connection that is still open has gone silent', async () => {
     const { createServer, connect } = await import('node:net');
     await listening();
@@ -129,5 +186,41 @@ describe('the end that dials', () => {
     // The old connection is dead for good: only a new one brings the link back.
     await until(() => primary.link.state === 'up');
     expect(connections).toBeGreaterThan(1);
+  });
+});
+
+describe('the socket of the peer link', () => {
+  const listen = async (): Promise<void> => {
+    await listening();
+  };
+
+  test('is not put in the place of a file, which stays as it is', async () => {
+    await writeFile(file, 'the only copy of a disk');
+    await expect(listen()).rejects.toMatchObject({
+      code: 'GANNET_CONFIG',
+      message: expect.stringContaining('a file that is not a socket has this name'),
+    });
+    expect(await readFile(file, 'utf8')).toBe('the only copy of a disk');
+  });
+
+  test('is not taken from another that answers there, such as QEMU', async () => {
+    await listen();
+    await expect(listen()).rejects.toMatchObject({ code: 'GANNET_BUSY' });
+    expect((await Promise.allSettled([listen(), listen()])).map(({ status }) => status)).toEqual([
+      'rejected',
+      'rejected',
+    ]);
+  });
+
+  test('goes to one of several daemons that start at once', async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: 6 }, listen));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  test('is for the user of the daemon alone, and goes with it', async () => {
+    const { link } = await listening();
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    await link.close();
+    expect(await readdir(dir)).toEqual([]);
   });
 });

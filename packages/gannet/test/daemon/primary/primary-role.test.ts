@@ -118,6 +118,7 @@ primary:
       .reply('query-migrate', { status: 'none' })
       .reply('query-migrate-parameters', { 'x-checkpoint-delay': 2000 })
       .reply('migrate-set-parameters')
+      .reply('query-migrate-capabilities', [])
       .reply('migrate-set-capabilities')
       .reply('query-block', [{ device: '', qdev: 'vb0', inserted: NODE }])
       .reply('x-debug-query-block-graph', {

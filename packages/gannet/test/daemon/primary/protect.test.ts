@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PrimaryDriver } from '@gannet/qmp-driver';
+import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
@@ -13,7 +13,8 @@ const NAMES: Record<Stage, string> = {
   finishSeed: 'finish',
 };
 
-function hangingAt(stage: Stage) {
+/** @param abort what the stage fails with; default: an error of its own */
+function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
   const called: string[] = [];
   let reached: () => void = () => undefined;
   const isThere = new Promise<void>((resolve) => (reached = resolve));
@@ -24,7 +25,7 @@ function hangingAt(stage: Stage) {
     if (name !== stage) return;
     reached();
     await isCut;
-    throw new Error(`${name} lost its link`);
+    throw abort ?? new Error(`${name} lost its link`);
   };
   const driver = {
     preflight: () => Promise.resolve([]),
@@ -49,7 +50,7 @@ function hangingAt(stage: Stage) {
   let state = 'seeding';
   const peer = {
     get status() {
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole', trouble };
     },
     silentMs: 0,
   };
@@ -63,7 +64,12 @@ function hangingAt(stage: Stage) {
     bytesPerSec: undefined,
     config: () =>
       ({
-        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        primary: {
+          stageTimeoutMs: 3_600_000,
+          seedTimeoutMs: 3_600_000,
+          peer: {},
+          migrate: 'unix:/m',
+        },
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
@@ -72,7 +78,7 @@ function hangingAt(stage: Stage) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere };
+  return { run: new ProtectRun(options), called, isThere, options };
 }
 
 describe('a secondary that is lost while it is being protected', () => {
@@ -91,11 +97,79 @@ describe('a secondary that is lost while it is being protected', () => {
     },
   );
 
+  test('is told with why it was lost and with what it says itself, not as an abort', async () => {
+    const aborted = new WaitError('DRIVER_ABORTED', 'entering COLO was aborted', 'Start again.');
+    const { run, isThere } = hangingAt('startColo', aborted, 'its guest is stopped');
+    const running = run.run();
+    await isThere;
+    await run.lose('COLO has ended');
+    await expect(running).rejects.toMatchObject({
+      message: 'stage colo: COLO has ended; the secondary says: its guest is stopped',
+    });
+  });
+
   test('while the disks are copied is waited for: the links are cut, and made again', async () => {
     const { run, called, isThere } = hangingAt('seed');
     void run.run().catch(() => undefined);
     await isThere;
     await run.lose('the secondary has been silent for 1000 ms');
     expect(called).toEqual(['seed', 'cutSeeds']);
+  });
+});
+
+describe('a period that a reload changes while the VM is being protected', () => {
+  const STAGES = ['seed', 'attach', 'colo', 'first checkpoint', 'finish', 'network'] as const;
+
+  test.each(STAGES)('in stage %s is the one that QEMU has at the end', async (changedIn) => {
+    const { options } = hangingAt('seed');
+    let periodMs = 8000;
+    let qemuHas = 0;
+    let state = 'seeding';
+    // Each stage is over a little later than it begins, and the reload comes in between.
+    const step = async (stage: (typeof STAGES)[number]): Promise<void> => {
+      await Promise.resolve();
+      if (stage === changedIn) periodMs = 500;
+      await Promise.resolve();
+    };
+    const driver = {
+      preflight: () => Promise.resolve([]),
+      seed: () => step('seed'),
+      attach: () => step('attach'),
+      startColo: async (colo: { periodMs: number }) => {
+        qemuHas = colo.periodMs;
+        await step('colo');
+      },
+      finishSeed: () => step('finish'),
+      setPeriod: (ms: number) => {
+        qemuHas = ms;
+        return Promise.resolve();
+      },
+    };
+    const status = () => ({ role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' });
+    await new ProtectRun({
+      ...options,
+      driver: driver as unknown as PrimaryDriver,
+      link: {
+        state: 'up',
+        get peer() {
+          return { status: status(), silentMs: 0 };
+        },
+      } as unknown as ProtectOptions['link'],
+      config: () => {
+        const { primary, peer } = options.config();
+        const network = [{ netdev: 'net0' }];
+        return {
+          primary: { ...primary, checkpointPeriodMs: periodMs },
+          ...{ peer, network },
+        } as unknown as PrimaryConfig;
+      },
+      onStage: (stage) => {
+        if (stage !== 'first checkpoint') return;
+        state = 'protected';
+        if (changedIn === stage) periodMs = 500;
+      },
+      checkpoint: () => step('network'),
+    }).run();
+    expect(qemuHas).toBe(500);
   });
 });

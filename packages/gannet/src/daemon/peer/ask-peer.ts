@@ -1,5 +1,5 @@
 import type { PrimaryConfig } from '@gannet/contract';
-import { PeerLink } from './peer/peer-link.js';
+import { PeerLink } from './peer-link.js';
 
 const TIMEOUT_MS = 2000;
 
