@@ -247,7 +247,8 @@ describe('I6 no mistaken base: the last commit outlives its process', () => {
     lose(vm);
     await vm.replica.lastCommitKept();
     await vm.replica.close();
-    const { lastCommit: _none, ...half } = (await record('b'))!;
+    const { lastCommit, ...half } = (await record('b'))!;
+    expect(lastCommit).toBe(true);
     await stateFiles.writeStateFile(at('b.raw'), half);
     await expect(recoverBases(bases(['a']), { acceptLastCommit: true })).rejects.toMatchObject({
       code: 'REPLICA_BASE_FOREIGN',

@@ -57,7 +57,7 @@ describe('its guest writes on', () => {
     const { digests, isClean } = await pair.compare();
     expect(isClean).toBe(true);
     expect(digests.filter(({ equal }) => !equal)).toEqual([]);
-  });
+  }, 600_000);
 });
 
 describe('the last commit outlives', () => {

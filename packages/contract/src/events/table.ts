@@ -13,7 +13,7 @@ import {
   takeOver,
   reprotect,
   otherOf,
-  list,
+  listed,
   plural,
   inSeconds,
 } from './words.js';
@@ -42,7 +42,7 @@ export const EVENTS: EventTable = {
   listening: {
     roles: SECONDARY,
     level: 'info',
-    text: ({ exports }) => `NBD exports: ${list(exports)}`,
+    text: ({ exports }) => `NBD exports: ${listed(exports)}`,
   },
   web: {
     roles: BOTH,
@@ -52,18 +52,18 @@ export const EVENTS: EventTable = {
   plaintext: {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys, danger }) => `no TLS: ${list(keys)}: ${danger}`,
+    text: ({ keys, danger }) => `no TLS: ${listed(keys)}: ${danger}`,
     remedy: () => 'Set `tls` and use tls:HOST:PORT in the configurations of both hosts.',
   },
   reloaded: {
     roles: BOTH,
     level: 'info',
-    text: ({ changed }) => `configuration reloaded; changed: ${list(changed)}`,
+    text: ({ changed }) => `configuration reloaded; changed: ${listed(changed)}`,
   },
   'needs-restart': {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys }) => `configuration: these changes need a restart: ${list(keys)}`,
+    text: ({ keys }) => `configuration: these changes need a restart: ${listed(keys)}`,
     remedy: (_details, { role }) => `On this host, restart the ${role}'s daemon.`,
   },
   'not-reloaded': {

@@ -37,7 +37,7 @@ export function otherOf(role: EventRole): EventRole {
   return role === 'primary' ? 'secondary' : 'primary';
 }
 
-export function list(items: readonly string[]): string {
+export function listed(items: readonly string[]): string {
   return items.length > 0 ? items.join(', ') : 'nothing';
 }
 

@@ -123,8 +123,9 @@ async function recordRetired(
   }
 }
 
-function retired({ lastCommit: _gone, ...record }: StateRecord): StateRecord {
-  return { ...record, state: 'retired' };
+function retired(record: StateRecord): StateRecord {
+  const { lastCommit, ...rest } = record;
+  return { ...(lastCommit === undefined ? record : rest), state: 'retired' };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { PrimaryDriver, SecondaryDriver } from '../src/index.js';
-import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from './support/driver.js';
+import { PrimaryDriver, SecondaryDriver } from '../../src/index.js';
+import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from '../support/driver.js';
 
 let vm: DrivenVm['vm'];
 let qmp: DrivenVm['qmp'];
