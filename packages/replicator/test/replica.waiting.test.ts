@@ -75,6 +75,21 @@ describe('I7 bounded memory: the primary is lost', () => {
     expect(await vm.read('svm', 2, 0, 'a')).toBe('S0');
   });
 
+  test('I4: a failover past hard whose state file fails at first is durable later', async () => {
+    const vm = await written(two);
+    lose(vm);
+    const held = fill(vm);
+    await vm.replica.lastCommitKept();
+    const write = jest.spyOn(stateFiles.StateFiles.prototype, 'write');
+    write.mockRejectedValueOnce(new Error('no space'));
+    vm.failOver();
+    await held;
+    await expect(vm.replica.failoverDurable()).rejects.toThrow('no space');
+    await vm.replica.failoverDurable();
+    write.mockRestore();
+    expect(await record('a')).toMatchObject({ state: 'failed-over' });
+  });
+
   test('what waits is answered when the secondary stops, and so is what comes then', async () => {
     const vm = await written(two);
     lose(vm);
