@@ -222,6 +222,15 @@ describe('I6 no mistaken base: the last commit outlives its process', () => {
     }
   });
 
+  test('who waits for it hears of a failover', async () => {
+    const vm = await committed();
+    lose(vm);
+    const kept = expect(vm.replica.lastCommitKept()).rejects.toThrow('has taken over');
+    vm.failOver();
+    await kept;
+    await vm.replica.failoverDurable();
+  });
+
   test('a failover takes its place', async () => {
     const vm = await written();
     lose(vm);
