@@ -13,11 +13,13 @@ export const PRIMARY_STATES = [
   'protected',
   /** It runs on without its secondary. */
   'alone',
+  /** Its QEMU is new, and the secondary may have taken over: the guest stands still. */
+  'held',
   /** Its disk or its guest has failed: the guest is stopped, and the secondary is to take over. */
   'yielding',
   /** The guest was ended on purpose: nobody takes over. */
   'ended',
-  /** The secondary has taken over: this copy is stopped. */
+  /** The secondary's copy is the newer one: the guest here is stopped. */
   'superseded',
 ] as const;
 export type PrimaryState = (typeof PRIMARY_STATES)[number];
@@ -111,6 +113,32 @@ export const FAILOVER_EVIDENCE = {
   done: 'the secondary took over before',
 } as const;
 export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_EVIDENCE];
+
+/**
+ * What a side said last of its own copy of the VM, on disk. In `leaving` and `alone` a primary has
+ * raised its term, so its secondary is outdated; only in `alone` may it acknowledge a write that the
+ * replica does not have.
+ */
+export const COPY_WORDS = [
+  'none',
+  'protected',
+  'leaving',
+  'alone',
+  'taken-over',
+  'outdated',
+] as const;
+export type CopyWord = (typeof COPY_WORDS)[number];
+
+/**
+ * What a side may act on, besides what it knows of itself. Silence is none of these.
+ *
+ * - `word`: the other side's daemon says it: its QEMU has ended, or its copy is outdated
+ * - `fence`: the fence command has exited with 0
+ * - `arbiter`: a third party has granted it
+ * - `operator`: somebody said `--force`
+ */
+export const EVIDENCE_KINDS = ['word', 'fence', 'arbiter', 'operator'] as const;
+export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
 /** Why an operator's command made a primary continue alone, in the words of events. */
 export const OPERATOR_REASONS = {

@@ -20,6 +20,7 @@ import {
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
+import { termRecordSchema } from './term.js';
 
 export const STATUS_SCHEMA = 2;
 
@@ -43,6 +44,7 @@ const head = {
   vm: z.string(),
   host: z.string().describe('name of the host of this daemon'),
   heartbeatMs: z.number(),
+  record: termRecordSchema.describe('what is in the term file of this side'),
 };
 
 /** Connections that were turned away. */

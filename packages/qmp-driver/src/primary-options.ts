@@ -1,5 +1,6 @@
 /** What a PrimaryDriver takes, and what it reports. */
 import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+import type { MigrationTls } from './migration/migration-tls.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 
@@ -56,6 +57,8 @@ export interface SeedOptions {
 export interface StartColoOptions {
   /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
   readonly uri: string;
+  /** Of objects that exist. Default: none, the guest's memory is sent in the clear. */
+  readonly tls?: MigrationTls | undefined;
   /** Milliseconds between two checkpoints. */
   readonly periodMs: number;
   /** From the command to COLO: as long as it takes to send the guest's memory. */

@@ -20,6 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -33,10 +34,10 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -65,6 +66,7 @@ import { type PeerConnections, yankAll } from './yank.js';
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
+  readonly #capabilities = new ColoCapabilities();
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
@@ -218,12 +220,13 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    await this.#capabilities.enable(context);
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -252,8 +255,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
-    const context = this.#migration('asking for a checkpoint');
-    await checkpointNow(context);
+    await checkpointNow(this.#migration('asking for a checkpoint'));
   }
 
   /**
@@ -347,8 +349,7 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const connections = this.#connections();
-    await attempt(() => yankAll(this.#qmp, connections, this.#options.commandTimeoutMs));
+    await attempt(() => this.cutLinks(this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
@@ -358,8 +359,8 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
-    await attempt(() => checkGuest(context));
+    await attempt(() => this.#capabilities.disable(context));
+    for (const run of [clearMigrationTls, checkGuest]) await attempt(() => run(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
@@ -444,7 +445,6 @@ export class PrimaryDriver {
   }
 
   #deviceList(): string {
-    const devices = this.disks.map(({ device }) => device);
-    return devices.length === 0 ? 'none' : devices.join(', ');
+    return this.disks.map(({ device }) => device).join(', ') || 'none';
   }
 }

@@ -24,7 +24,8 @@ export const primarySchema = z.strictObject({
   ),
   migrate: migrateUri.meta(
     key(
-      "where the secondary's QEMU waits (`-incoming`), as the primary host reaches it",
+      "where the secondary's QEMU waits (`-incoming`, or `secondary.migrate`), as the primary " +
+        'host reaches it',
       'unix:/run/gannet/web.mig',
     ),
   ),

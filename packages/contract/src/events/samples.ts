@@ -62,10 +62,8 @@ export const SAMPLES: Samples = {
     { vm: 'lost', state: 'protected' },
     { vm: 'awaited', state: 'seeding', link: 'none' },
     { vm: 'ready', state: 'diverged', link: 'lost' },
+    { isLeaving: true },
     { vm: 'ready', state: 'alone' },
-    { notice: 'outdated', isOurs: true },
-    { notice: 'leaving' },
-    { notice: 'memory-pressure' },
   ],
   protected: [{}, { found: 'running' }],
   unprotected: [{ reason: 'another QEMU is at the QMP socket' }],
@@ -77,6 +75,18 @@ export const SAMPLES: Samples = {
     { reason: 'the secondary has been silent for 2004 ms', secondaryKnows: false },
     { reason: OPERATOR_REASONS.detach, secondaryKnows: true },
   ],
+  term: [
+    { term: 4, word: 'protected', isForced: false, evidence: null },
+    { term: 5, word: 'alone', isForced: false, evidence: 'fence' },
+    { term: 6, word: 'taken-over', isForced: true, evidence: 'operator' },
+    { term: 6, word: 'outdated', isForced: false, evidence: null },
+  ],
+  'two-copies': [
+    { newest: 'secondary', host: 'host-b', term: 6, outdatedTerm: 4 },
+    { newest: 'primary', host: 'host-a', term: 6, outdatedTerm: 5 },
+  ],
+  foreign: [{ own: 'a41f0c9e27b3', other: '5d20be71a8c4' }],
+  held: [{ reason: 'its QEMU is new, and the secondary may have taken over' }],
   'disk-failed': [
     {
       device: 'vb0',

@@ -9,7 +9,6 @@ import { formatBytes, formatMs } from '../format.js';
 import {
   EVIDENCE_LABELS,
   PULSE_LEVELS,
-  NOTICE_TEXTS,
   takeOver,
   reprotect,
   otherOf,
@@ -24,6 +23,7 @@ import {
   OPERATOR_REASONS,
   QEMU_TEXTS,
 } from '../states.js';
+import { STANDING_EVENTS } from './table-standing.js';
 
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;
@@ -108,18 +108,18 @@ export const EVENTS: EventTable = {
   },
   peer: {
     roles: BOTH,
-    level: ({ pulse, notice, vm, state }) => {
+    level: ({ pulse, isLeaving, vm, state }) => {
       if (pulse !== undefined) return PULSE_LEVELS[pulse];
-      return notice !== undefined || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
+      return isLeaving === true || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
     },
     text: (details, { role }) => {
       const other = otherOf(role);
-      const { pulse, silentMs, notice, vm, state, link = 'none' } = details;
+      const { pulse, silentMs, isLeaving, vm, state, link = 'none' } = details;
       if (pulse === 'up') return `${other}'s daemon: connected`;
       if (pulse !== undefined) {
         return `${other}'s daemon: no heartbeat${silentMs > 0 ? ` for ${formatMs(silentMs)}` : ''}`;
       }
-      if (notice !== undefined) return NOTICE_TEXTS[notice];
+      if (isLeaving === true) return `${other}'s daemon: stopping`;
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
       return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
@@ -218,14 +218,7 @@ export const EVENTS: EventTable = {
     remedy: () =>
       'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
   },
-  'second-copy-stopped': {
-    roles: PRIMARY,
-    level: 'error',
-    text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
-    remedy: (_details, { vm }) =>
-      'The VM is the one on the secondary host. Leave it running; ' +
-      `run \`gannet status ${vm}\` there.`,
-  },
+  ...STANDING_EVENTS,
   fence: {
     roles: BOTH,
     level: ({ succeeded }) => (succeeded ? 'warn' : 'error'),

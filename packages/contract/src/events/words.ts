@@ -18,12 +18,6 @@ export const PULSE_LEVELS = {
   lost: 'error',
 } as const;
 
-export const NOTICE_TEXTS = {
-  outdated: 'the primary runs without this replica, which must not take over',
-  leaving: "the secondary's daemon is stopping",
-  'memory-pressure': 'the secondary asks for a checkpoint to free memory',
-} as const;
-
 export function takeOver(vm: string): string {
   return `If the primary is dead, run \`gannet failover ${vm}\` on this host.`;
 }

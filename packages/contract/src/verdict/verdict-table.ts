@@ -33,7 +33,7 @@ export interface VerdictRule {
 
 const hasVm = (primary: KnownPrimary): boolean =>
   primary.qemu === 'ready' &&
-  !['superseded', 'unknown', 'yielding', 'ended'].includes(primary.state);
+  !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
 
 const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
   knowledge === 'here' || knowledge === 'fresh';
@@ -130,6 +130,18 @@ export const VERDICTS = {
     say: (facts) => ({
       headline: `This copy is stopped: the secondary on ${onSecondary(facts)} has taken over`,
       remedy: `End the QEMU on ${onPrimary(facts)}. Keep the secondary.`,
+    }),
+  },
+  held: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: 'The QEMU of the primary is new, and the secondary may have taken over.',
+    when: ({ primary }) => primary.state === 'held',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is held: the secondary may have taken over`,
+      remedy:
+        `Start the daemon on ${onSecondary(facts)}. Only if the VM certainly does not run there, ` +
+        `on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
     }),
   },
   ended: {

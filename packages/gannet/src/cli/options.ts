@@ -11,6 +11,7 @@ const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export interface Options extends ConfigChoice {
   readonly json: boolean;
   readonly force?: boolean;
+  readonly overrulePeer?: boolean;
   /** Seconds without a sign of life from the daemon. */
   readonly timeout?: number;
   readonly seedRate?: number;

@@ -17,6 +17,7 @@ import {
   describeError,
   GannetError,
   type MethodParams,
+  migrationOf,
   type PrimaryConfig,
 } from '@gannet/contract';
 
@@ -215,7 +216,8 @@ export function printSecondary(
   return secondaryCommandLine(primary.report, {
     server: secondary.nbd,
     disks,
-    incoming: incoming ?? migrate,
+    // With TLS, QEMU is told where to wait by its daemon.
+    incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate),
     qmp: isUnix ? [`unix:${qmp.path}`, `unix:${qmp.path}.2`] : [addressText(qmp)],
     socketFolder: isUnix ? path.dirname(qmp.path) : '/run/gannet',
     backends,

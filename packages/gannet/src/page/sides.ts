@@ -19,7 +19,7 @@ const MARKS: Readonly<Record<Word, readonly [mark: string, tone: string]>> = {
   ...{ 'failed-over': ['!', 'warning'], retired: ['!', 'warning'], late: ['!', 'warning'] },
   ...{ alone: ['!', 'bad'], diverged: ['✕', 'bad'], hung: ['✕', 'bad'], lost: ['✕', 'bad'] },
   ...{ unusable: ['✕', 'bad'], superseded: ['✕', 'bad'], yielding: ['✕', 'bad'] },
-  ...{ ended: ['○', 'idle'] },
+  ...{ ended: ['○', 'idle'], held: ['✕', 'bad'] },
 };
 const PULSES: Readonly<Record<PeerPulse, string>> = {
   ...{ up: 'up', late: 'late', lost: 'lost', unknown: 'none yet', none: 'no peer link' },

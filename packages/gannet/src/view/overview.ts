@@ -82,7 +82,7 @@ export function overviewOf(status: Status): Overview {
         network,
       },
       secondary: { ...there, role: 'secondary' },
-      link: other ? LINKS[other.link] : 'unknown',
+      link: other?.link ? LINKS[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
       buffers: other?.buffers,
       seed,

@@ -165,6 +165,25 @@ const CASES: readonly Case[] = [
     finds: ['error tcg-q35'],
   },
   {
+    what: 'q35 under TCG, with the first QEMU whose COLO takes it',
+    primary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    secondary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    finds: [],
+  },
+  {
+    what: 'a migration that fails, with a status that came with QEMU 11.1',
+    primary: { migration: 'failing' },
+    finds: ['error migration-under-way'],
+  },
+  {
     what: 'q35 under KVM',
     primary: { machine: { ...machine, type: 'pc-q35-7.2' } },
     secondary: { machine: { ...machine, type: 'pc-q35-7.2' } },

@@ -1,21 +1,22 @@
 import { type DiskLink, linkedInQemu, type PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { GannetError } from '@gannet/contract';
+import { type CopyWord, GannetError } from '@gannet/contract';
+import { type AttachStep, type Found, ON_ATTACH } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
 
-/**
- * What a daemon finds in a QEMU: COLO that runs, COLO that has failed and waits for a failover, or
- * none.
- */
-export type Found = 'protected' | 'broken' | 'idle';
+export interface Attached {
+  readonly found: Found;
+  readonly step: AttachStep;
+}
 
 /**
- * A daemon before this one may have protected this QEMU. A protection that runs is adopted, with
- * the disks and names that it has in QEMU: the configuration may have changed since. Where no COLO
- * runs, leftovers of one are rolled back, or each write of the guest would keep waiting for a copy
- * that nobody watches.
+ * A daemon before this one may have protected this QEMU. What runs is adopted, with the disks and
+ * names that it has in QEMU: the configuration may have changed since. So is what is left of a
+ * protection that has ended by itself. Elsewhere leftovers are rolled back, or each write of the
+ * guest would keep waiting for a copy that nobody watches.
  *
+ * @param word what this side said last of its copy
  * @throws DriverError, QmpError: QEMU could not be asked, and it is not known what it does
  */
 export async function adoptOrRollBack(
@@ -23,23 +24,32 @@ export async function adoptOrRollBack(
   driver: PrimaryDriver,
   links: readonly DiskLink[],
   history: Pick<History, 'add'>,
-): Promise<Found> {
-  const { mode, reason } = await qmp.execute('query-colo-status');
+  word: CopyWord,
+): Promise<Attached> {
+  const found = await look(qmp);
+  const step = ON_ATTACH[word][found];
   const linked = await linkedInQemu(qmp, links);
   const disks = linked.map(({ disk }) => disk);
-  if (mode === 'primary') {
+  if (found === 'protected' || found === 'broken') {
     await driver.adopt(disks);
     const changed = changesSince(disks, links);
     if (changed.length > 0) reportTrouble(history, otherDisks(changed));
-    return reason === 'error' ? 'broken' : 'protected';
+    return { found, step };
   }
-  if (linked.length > 0) {
-    await driver.adopt(disks);
-    await driver.rollback();
-    const names = linked.flatMap((one) => one.names);
-    history.add('taken-back', { reason: 'an earlier daemon ended while it protected', names });
-  }
-  return 'idle';
+  if (linked.length === 0) return { found, step };
+  await driver.adopt(disks);
+  // Only in a new term may the guest go on without the replica: LetGo removes them then.
+  if (step === 'let-go') return { found, step };
+  await driver.rollback();
+  const names = linked.flatMap((one) => one.names);
+  history.add('taken-back', { reason: 'an earlier daemon ended while it protected', names });
+  return { found, step };
+}
+
+async function look(qmp: QmpClient): Promise<Found> {
+  const status = await qmp.execute('query-colo-status');
+  if (status.mode === 'primary') return status.reason === 'error' ? 'broken' : 'protected';
+  return status['last-mode'] === 'primary' ? 'ended' : 'idle';
 }
 
 /** How the configuration differs from what is protected. */

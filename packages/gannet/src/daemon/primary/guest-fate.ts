@@ -54,8 +54,8 @@ export interface GuestFateOptions {
   readonly cancelProtect: (error: GannetError) => void;
   /** Resolves when neither protect nor letting go is under way. */
   readonly idle: () => Promise<void>;
-  /** The replica is outdated. */
-  readonly tellOutdated: () => Promise<boolean>;
+  /** Resolves when it is on stable storage that the replica is outdated. */
+  readonly outdate: () => Promise<void>;
   readonly onTrouble: (error: unknown) => void;
 }
 
@@ -192,13 +192,16 @@ export class GuestFate {
   }
 
   #end(reason: string): void {
-    const { step, history, tellOutdated, driver } = this.options;
+    const { step, history, outdate, driver, onTrouble } = this.options;
     step({ kind: 'guest-ended', reason });
     history.add('guest-ended', { reason });
-    void tellOutdated();
-    // A QEMU with -no-shutdown stays. One that ends answers no more, and nothing is left to do.
-    driver()
-      ?.runAlone()
-      .catch(() => undefined);
+    outdate()
+      // A QEMU with -no-shutdown stays. One that ends answers no more, and nothing is left to do.
+      .then(() =>
+        driver()
+          ?.runAlone()
+          .catch(() => undefined),
+      )
+      .catch(onTrouble);
   }
 }

@@ -2,13 +2,13 @@ import type { ProtectStage } from '@gannet/contract';
 
 /**
  * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out
- * what it means (protect.ts, let-go.ts, second-copy.ts).
+ * what it means (protect.ts, let-go.ts, guest-guard.ts).
  *
  * ```
  * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected
  *      │              ▲  ▲            │         │   ▲              │
  *      │              │  └────────────┘         │   └──────────────┘ failed
- *      │              │                         └──► yielding, ended
+ *      ├──────► held ─┘                         └──► yielding, ended
  *      └──────────────┴─────────► superseded ◄── any of them
  * ```
  */
@@ -30,13 +30,15 @@ export type PrimaryRoleState =
       readonly reason: string;
       readonly yielded?: string | undefined;
     }
+  /** A new QEMU, beside a secondary that may have taken over: its guest has to stand still. */
+  | { readonly phase: 'held' }
   /** The guest runs on; the replica is outdated, whether it knows or not. */
   | { readonly phase: 'alone' }
   /** Its disk or guest has failed: the guest is stopped, for the secondary to take over. */
   | { readonly phase: 'yielding'; readonly reason: string; readonly isStopped: boolean }
   /** The guest was ended on purpose, and the secondary is outdated. */
   | { readonly phase: 'ended'; readonly reason: string }
-  /** The secondary has taken over: this guest is a second copy and has to stand still. */
+  /** The secondary's copy is the newer one: this guest has to stand still. */
   | { readonly phase: 'superseded' };
 
 export type PrimaryPhase = PrimaryRoleState['phase'];
@@ -62,9 +64,11 @@ export type PrimaryRoleEvent =
   | { readonly kind: 'guest-ended'; readonly reason: string }
   /** It was continued. */
   | { readonly kind: 'guest-runs' }
-  /** The peer has taken over; or an operator has ended that copy. */
+  /** The QEMU is new. */
+  | { readonly kind: 'hold' }
+  /** The peer has the newer copy; or an operator overrules that. */
   | { readonly kind: 'second-copy' }
-  | { readonly kind: 'only-copy' };
+  | { readonly kind: 'overrule' };
 
 export type PrimaryEventKind = PrimaryRoleEvent['kind'];
 
@@ -79,8 +83,9 @@ const OTHERWISE: Readonly<Record<PrimaryEventKind, 'same' | 'refused' | 'illegal
   'guest-stopped': 'same',
   'guest-ended': 'same',
   'guest-runs': 'same',
+  hold: 'illegal',
   'second-copy': 'same',
-  'only-copy': 'same',
+  overrule: 'refused',
   // Whoever asks is told that it can't be done.
   protect: 'refused',
   'let-go': 'refused',
@@ -101,10 +106,15 @@ type Next<P extends PrimaryPhase> = {
 
 const UNPROTECTED: PrimaryRoleState = { phase: 'unprotected' };
 const PROTECTED: PrimaryRoleState = { phase: 'protected', loss: undefined };
+const HELD: PrimaryRoleState = { phase: 'held' };
 const SUPERSEDED: PrimaryRoleState = { phase: 'superseded' };
 
 /** A QEMU that comes while something is under way waits for its end: see PrimaryRole. */
-const FOUND = { 'found-idle': () => UNPROTECTED, 'found-protected': () => PROTECTED };
+const FOUND = {
+  'found-idle': () => UNPROTECTED,
+  'found-protected': () => PROTECTED,
+  hold: () => HELD,
+};
 const COPIED = { 'second-copy': () => SUPERSEDED };
 const ENDED = {
   'guest-ended': ({ reason }: { readonly reason: string }): PrimaryRoleState => ({
@@ -149,6 +159,7 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
     ...COPIED,
     'found-idle': () => UNPROTECTED,
     'found-protected': same,
+    hold: () => HELD,
     'guest-stopped': (_event, state) => ({ ...state, isStopped: true }),
     'guest-runs': (_event, state) => ({ ...state, isStopped: false }),
     // By force: see GuestFate.
@@ -164,6 +175,14 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
     'let-go-done': same,
     'let-go-failed': same,
   },
+  held: {
+    ...FOUND,
+    ...COPIED,
+    // The guest stands still until this is done.
+    'let-go': same,
+    'let-go-done': () => UNPROTECTED,
+    'let-go-failed': same,
+  },
   alone: {
     ...FOUND,
     ...COPIED,
@@ -172,13 +191,14 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   superseded: {
     'found-idle': same,
     'found-protected': same,
+    hold: same,
     // What was under way ends, and changes nothing any more.
     stage: same,
     'protect-done': same,
     'protect-failed': same,
     'let-go-done': same,
     'let-go-failed': same,
-    'only-copy': () => UNPROTECTED,
+    overrule: () => ({ phase: 'alone' }),
   },
 };
 

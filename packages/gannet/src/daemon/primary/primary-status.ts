@@ -6,6 +6,7 @@ import {
   type PrimaryStatus,
   type SeedsView,
   STATUS_SCHEMA,
+  type TermRecord,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -15,6 +16,7 @@ import type { PrimaryRoleState } from './primary-state.js';
 export interface PrimarySides {
   readonly vm: VmWatch;
   readonly link: PeerLink;
+  readonly record: TermRecord;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
 }
@@ -39,7 +41,7 @@ function reasonOf(state: PrimaryRoleState): string | undefined {
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, seed, checkpoints }: PrimarySides,
+  { vm, link, record, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -47,6 +49,7 @@ export function primaryStatus(
     vm: config.vm,
     host: hostname(),
     heartbeatMs: config.peer.heartbeatMs,
+    record,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
     ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
@@ -62,14 +65,10 @@ export function primaryStatus(
   };
 }
 
-/**
- * A secondary gives its replica up when its primary says that it runs without it (`alone`,
- * `unprotected`): a daemon that has not seen its QEMU yet must not say so.
- */
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, seed, checkpoints }: PrimarySides,
+  { vm, link, record, seed, checkpoints }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -83,7 +82,8 @@ export function primaryPeerStatus(
     ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
-    link: 'none',
+    record,
+    mustProve: config.fence !== undefined,
     periodMs: config.primary.checkpointPeriodMs,
   };
 }

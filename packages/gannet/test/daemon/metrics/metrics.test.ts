@@ -16,11 +16,15 @@ import {
   type Unjudged,
   verdictOf,
 } from '@gannet/contract';
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
 const MIB = 2 ** 20;
 
-const head = { schema: STATUS_SCHEMA, vm: 'web', host: 'h', heartbeatMs: 500 } as const;
+const head = {
+  schema: STATUS_SCHEMA,
+  ...{ vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK },
+} as const;
 const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
   ...head,
   ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },

@@ -46,10 +46,7 @@ beforeEach(async () => {
     driver: () => driver,
     cancelProtect: ({ message }) => void done.push(`cancel: ${message}`),
     idle: () => Promise.resolve(void done.push('idle')),
-    tellOutdated: () => {
-      done.push('tell outdated');
-      return Promise.resolve(true);
-    },
+    outdate: () => Promise.resolve(void done.push('outdate')),
     onTrouble: (error) => void done.push(`trouble: ${(error as Error).message}`),
   });
   fate.attend(qmp);
@@ -190,7 +187,7 @@ describe('what the guest does', () => {
   test('it is shut down: nobody takes over, and QEMU is let go', async () => {
     await hear(...POWEROFF);
     expect(state).toEqual({ phase: 'ended', reason: 'the guest shut itself down' });
-    expect(done).toEqual(['event guest-ended', 'tell outdated', 'run alone']);
+    expect(done).toEqual(['event guest-ended', 'outdate', 'run alone']);
     await hear('RESUME');
     expect(state).toEqual({ phase: 'unprotected' });
   });

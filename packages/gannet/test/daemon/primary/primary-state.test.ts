@@ -18,6 +18,7 @@ const STATES: Record<string, PrimaryRoleState> = {
   'protected, lost before': { phase: 'protected', loss: 'COLO has ended' },
   'to alone': { phase: 'letting-go', to: 'alone', reason: 'silence' },
   'to unprotected': { phase: 'letting-go', to: 'unprotected', reason: 'detached' },
+  held: { phase: 'held' },
   alone: { phase: 'alone' },
   'to alone, yielded': {
     ...{ phase: 'letting-go', to: 'alone', reason: 'silence', yielded: 'no space' },
@@ -40,8 +41,9 @@ const EVENTS: Record<PrimaryEventKind, PrimaryRoleEvent> = {
   'let-go': { kind: 'let-go', to: 'alone', reason: 'silence' },
   'let-go-done': { kind: 'let-go-done' },
   'let-go-failed': { kind: 'let-go-failed' },
+  hold: { kind: 'hold' },
   'second-copy': { kind: 'second-copy' },
-  'only-copy': { kind: 'only-copy' },
+  overrule: { kind: 'overrule' },
   'guest-failed': { kind: 'guest-failed', reason: 'no space' },
   'guest-stopped': { kind: 'guest-stopped' },
   'guest-ended': { kind: 'guest-ended', reason: 'shut down' },
@@ -63,15 +65,15 @@ const guarded = ['yielding', '-', 'ended', '-'];
 const protecting = (before: string): Row =>
   row(
     ...['bug', 'bug', 'refused', 'protecting, seed', 'protected', before],
-    ...['-', '-', 'refused', 'bug', 'bug', 'superseded', '-', ...alive],
+    ...['-', '-', 'refused', 'bug', 'bug', 'bug', 'superseded', 'refused', ...alive],
   );
 const found = ['unprotected', 'protected'];
 const bugs = ['bug', 'bug', 'bug'];
-const over = ['bug', 'bug', 'superseded', '-'];
+const over = ['bug', 'bug', 'held', 'superseded', 'refused'];
 const lettingGo = (done: string, failed: string): Row =>
   row(
-    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', done, failed, 'superseded', '-'],
-    ...['-', '-', 'ended', '-'],
+    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', done, failed],
+    ...['bug', 'superseded', 'refused', '-', '-', 'ended', '-'],
   );
 const yielding = (stopped: string, runs: string): Row =>
   row(
@@ -100,15 +102,19 @@ const EXPECTED: () => Record<string, Row> = () => ({
   'to alone': lettingGo('alone', 'protected'),
   'to unprotected': lettingGo('unprotected', 'protected'),
   'to alone, yielded': lettingGo('alone', 'yielding'),
+  held: row(
+    ...[...found, 'refused', ...bugs, '-', '-', '-', 'unprotected', '-'],
+    ...['held', 'superseded', 'refused', ...alive],
+  ),
   alone: row(...found, 'protecting, was alone', ...bugs, '-', '-', 'refused', ...over, ...alive),
   yielding: yielding('yielded', 'yielding'),
   yielded: yielding('yielded', 'yielding'),
   ended: row(
-    ...[...found, 'refused', ...bugs, '-', '-', 'refused', '-', '-', 'superseded', '-'],
-    ...['-', '-', '-', 'unprotected'],
+    ...[...found, 'refused', ...bugs, '-', '-', 'refused', '-', '-', 'held', 'superseded'],
+    ...['refused', '-', '-', '-', 'unprotected'],
   ),
   superseded: row(
-    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', 'unprotected'],
+    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', '-', 'alone'],
     ...alive,
   ),
 });
