@@ -336,7 +336,8 @@ export class Cluster {
   async #expectLastCommit(): Promise<void> {
     const replica = this.#replica;
     const isHere = replica.state === 'protected' || replica.state === 'diverged';
-    if (!isHere || replica.epoch === 0 || replica.link.loss === undefined) return;
+    const { epoch } = replica;
+    if (!isHere || epoch === 0 || replica.link.loss === undefined) return;
     const isKept = await this.#until(
       replica.lastCommitKept().then(
         () => true,
@@ -345,7 +346,9 @@ export class Cluster {
       ),
     );
     if (!isKept && replica.isWaiting) throw new Violation('availability', 'the copy is not kept');
-    if (isKept && !this.#isResidual) this.#commits.expectInBases(replica.epoch);
+    // A failover that somebody else asked for may have come in the meantime.
+    const hasStayed = replica.epoch === epoch;
+    if (isKept && hasStayed && !this.#isResidual) this.#commits.expectInBases(epoch);
   }
 
   /** Who watches over the secondary: takes over when its primary is gone. */

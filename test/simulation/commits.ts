@@ -24,6 +24,9 @@ export class Commits {
       const text = this.disk.contents(`${base}.gannet`)?.toString('utf8');
       return JSON.parse(text ?? '{}') as Partial<StateRecord>;
     });
+    // The journal was whole before the first state file said so: it counts, also where the others
+    // could not be written.
+    if (records.some(({ state }) => state === 'failed-over')) return undefined;
     return records.find(({ lastCommit }) => lastCommit)?.epoch;
   }
 

@@ -58,8 +58,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   'qmp-driver': {
     packages: ['qemu-qmp-client'],
     folders: {
-      '.': ['migration', 'disk', 'network', 'inspect'],
+      '.': ['migration', 'guest', 'disk', 'network', 'inspect'],
       migration: ['.'],
+      guest: ['.'],
       disk: ['.'],
       network: ['.', 'disk'],
       inspect: ['.', 'disk', 'network'],

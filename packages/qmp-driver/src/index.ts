@@ -48,7 +48,7 @@ export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
-export { type GuestEvent, watchGuest } from './guest-watch.js';
+export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
 export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
 export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
 export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';

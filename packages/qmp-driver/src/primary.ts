@@ -11,8 +11,7 @@
  *   nbd          mirror       child             child                        child
  *   mirror       mirror       mirror            mirror                       mirror
  *
- *   (*) the replication filter refuses writes until COLO runs (QEMU block/replication.c,
- *       replication_get_io_status).
+ *   (*) its filter refuses writes until COLO runs (QEMU block/replication.c).
  *
  * Each step therefore checks that the mirrors it counts on have not failed. What exists in QEMU is
  * read from the live graph. Only the mirrors and the list of disks are kept here, and adopt() finds
@@ -56,7 +55,7 @@ import {
 } from './primary-options.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
-import { haltGuest } from './halt-guest.js';
+import { haltGuest } from './guest/halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
@@ -267,9 +266,8 @@ export class PrimaryDriver {
   }
 
   /**
-   * Takes over disks that an earlier process has linked, for example before a restart of the
-   * daemon. Then runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in
-   * QEMU.
+   * Takes over disks that an earlier process has linked. Then runAlone(), finishSeed() and
+   * checkpointNow() work on them. Changes nothing in QEMU.
    * @throws LinkError `DRIVER_BAD_LINK`
    * @throws GraphError
    * @throws NetworkError
@@ -310,8 +308,8 @@ export class PrimaryDriver {
    * @throws GraphError: QEMU could not be asked
    */
   async checkGraph(): Promise<void> {
-    const report = (failure: LinkFailure): void => this.#reportFailure(failure);
     for (const linked of this.#linked) {
+      const report = (failure: LinkFailure): void => this.#reportFailure(failure);
       linked.nodes = await checkDisk(this.#qmp, linked.disk, this.#commandOptions(), report);
     }
   }
@@ -329,8 +327,8 @@ export class PrimaryDriver {
    * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
-  async halt(): Promise<void> {
-    await haltGuest(this.#migration('stopping the guest'));
+  halt(): Promise<void> {
+    return haltGuest(this.#migration('stopping the guest'));
   }
 
   /**

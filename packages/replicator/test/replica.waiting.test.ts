@@ -75,6 +75,21 @@ describe('I7 bounded memory: the primary is lost', () => {
     expect(await vm.read('svm', 2, 0, 'a')).toBe('S0');
   });
 
+  test('I4: a failover past hard whose state file fails at first is durable later', async () => {
+    const vm = await written(two);
+    lose(vm);
+    const held = fill(vm);
+    await vm.replica.lastCommitKept();
+    const write = jest.spyOn(stateFiles.StateFiles.prototype, 'write');
+    write.mockRejectedValueOnce(new Error('no space'));
+    vm.failOver();
+    await held;
+    await expect(vm.replica.failoverDurable()).rejects.toThrow('no space');
+    await vm.replica.failoverDurable();
+    write.mockRestore();
+    expect(await record('a')).toMatchObject({ state: 'failed-over' });
+  });
+
   test('what waits is answered when the secondary stops, and so is what comes then', async () => {
     const vm = await written(two);
     lose(vm);
@@ -205,6 +220,15 @@ describe('I6 no mistaken base: the last commit outlives its process', () => {
     for (const name of ['a', 'b']) {
       expect(await record(name)).toMatchObject({ epoch: 3, lastCommit: true });
     }
+  });
+
+  test('who waits for it hears of a failover', async () => {
+    const vm = await committed();
+    lose(vm);
+    const kept = expect(vm.replica.lastCommitKept()).rejects.toThrow('has taken over');
+    vm.failOver();
+    await kept;
+    await vm.replica.failoverDurable();
   });
 
   test('a failover takes its place', async () => {

@@ -81,13 +81,14 @@ export class LastCommit {
   replaced(): void {
     this.#latest++;
     if (this.#phase !== 'spent') this.#phase = 'behind';
+    this.#reject('the secondary VM has taken over');
   }
 
   /** Nobody may use it any more. */
   giveUp(reason: string): void {
+    this.#reject(`the last commit is of no use: ${reason}`);
     this.replaced();
     this.#phase = 'spent';
-    this.#reject(`the last commit is of no use: ${reason}`);
   }
 
   /** Settles when it would survive the end of this process; rejects if it never will. */

@@ -31,8 +31,10 @@ export async function adoptOrRollBack(
   const linked = await linkedInQemu(qmp, links);
   const disks = linked.map(({ disk }) => disk);
   if (found === 'protected' || found === 'broken') {
-    await driver.adopt(disks);
-    const changed = changesSince(disks, links);
+    // One whose link is gone is watched all the same: that it has none is a loss.
+    const missing = links.filter(({ device }) => disks.every((disk) => disk.device !== device));
+    await driver.adopt([...disks, ...missing]);
+    const changed = changesSince(disks, links, missing);
     if (changed.length > 0) reportTrouble(history, otherDisks(changed));
     return { found, step };
   }
@@ -53,14 +55,17 @@ async function look(qmp: QmpClient): Promise<Found> {
 }
 
 /** How the configuration differs from what is protected. */
-function changesSince(disks: readonly DiskLink[], links: readonly DiskLink[]): string[] {
+function changesSince(
+  disks: readonly DiskLink[],
+  links: readonly DiskLink[],
+  missing: readonly DiskLink[],
+): string[] {
   const others = disks.flatMap(({ device, id, link }) => {
     const now = links.find((one) => one.device === device);
     if (now?.id === id && now.link === link) return [];
     const is = `${device} is protected as ${id}, link ${link}`;
     return now ? `${is}, not as ${now.id}, link ${now.link}` : `${is}, and not configured`;
   });
-  const missing = links.filter(({ device }) => disks.every((disk) => disk.device !== device));
   return [...others, ...missing.map(({ device }) => `${device} is not protected`)];
 }
 

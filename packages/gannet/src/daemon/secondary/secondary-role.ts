@@ -175,11 +175,11 @@ export class SecondaryRole implements Role {
 
   /** The primary must know before its replica goes: it runs on without. */
   async drain(): Promise<void> {
+    await this.#waiting.leave();
     const { highMs } = this.config.peer;
     if (this.replica.state === 'failed-over') {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
-    await this.#waiting.leave();
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
     this.context.history.add('leaving');
     this.#facts.isLeaving = true;

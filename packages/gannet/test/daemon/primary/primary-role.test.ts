@@ -95,3 +95,51 @@ describe('a protection that runs', () => {
     expect(pair.kinds('alone')).toMatchObject([{ secondaryKnows: false }]);
   });
 });
+
+describe('a protected guest', () => {
+  async function protectedPair(): Promise<Pair> {
+    const pair = await Pair.start({ colo: COLO, fence: 'exit 0' });
+    pair.fake?.qemu.reply('yank', {});
+    await pair.connectSecondary();
+    await until(() => pair.beats.at(-1)?.state === 'protected');
+    await until(() => pair.role.status().peer.pulse === 'up');
+    return pair;
+  }
+
+  test('whose disk fails is stopped before the secondary hears of it', async () => {
+    const pair = await protectedPair();
+    const seen: boolean[] = [];
+    const heard = pair.beats.length;
+    pair.fake?.qemu.emit('BLOCK_IO_ERROR', {
+      ...{ device: '', 'node-name': 'node0', operation: 'write', action: 'stop' },
+      ...{ nospace: true, reason: 'No space left on device' },
+    });
+    await until(() => {
+      const isSaid = pair.beats.slice(heard).some(({ state }) => state === 'yielding');
+      if (isSaid) seen.push(pair.isRunning);
+      return isSaid;
+    });
+    expect(seen).toEqual([false]);
+    expect(pair.beats.at(-1)?.trouble).toMatch(/vb0.*No space left/);
+    await expect(pair.role.detach(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    // The end of COLO is no reason to go on alone.
+    pair.fake?.qemu.emit('COLO_EXIT', { mode: 'primary', reason: 'error' });
+    const later = pair.beats.length;
+    await until(() => pair.beats.length > later + 3);
+    expect(pair.state).toBe('yielding');
+    expect([...pair.kinds('alone'), ...pair.kinds('fence')]).toEqual([]);
+
+    pair.status = { ...pair.status, state: 'failed-over' };
+    await until(() => pair.state === 'superseded');
+  });
+
+  test('that is shut down has ended: the secondary is told, and nobody is fenced', async () => {
+    const pair = await protectedPair();
+    pair.fake?.qemu.reply('query-colo-status', NONE);
+    pair.fake?.qemu.emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+    await until(() => pair.beats.at(-1)?.state === 'ended');
+    expect(pair.role.status().reason).toBe('the guest shut itself down');
+    await until(() => pair.notices.includes('outdated'));
+    expect(pair.kinds('fence')).toEqual([]);
+  });
+});

@@ -1,5 +1,5 @@
-import { ColoError, step } from './errors.js';
-import type { MigrationContext } from './migration.js';
+import { ColoError, step } from '../errors.js';
+import type { MigrationContext } from '../migration.js';
 
 /**
  * Stops the guest of a primary in COLO, for good.

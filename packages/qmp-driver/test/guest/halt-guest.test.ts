@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { driveFakeVm, type DrivenVm, linkOf, protect } from './support/driver.js';
-import { DONE, refuse } from './support/fake-vm.js';
+import { driveFakeVm, type DrivenVm, linkOf, protect } from '../support/driver.js';
+import { DONE, refuse } from '../support/fake-vm.js';
 
 let vm: DrivenVm['vm'];
 let qmp: DrivenVm['qmp'];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { QmpEvent } from 'qemu-qmp-client';
-import { guestEventOf } from '../src/guest-watch.js';
+import { guestEventOf } from '../../src/guest/guest-watch.js';
 
 function event(name: string, data?: object): QmpEvent {
   const timestamp = { seconds: 0, microseconds: 0 };
