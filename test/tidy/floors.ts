@@ -58,7 +58,8 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   'qmp-driver': {
     packages: ['qemu-qmp-client'],
     folders: {
-      '.': ['disk', 'network', 'inspect'],
+      '.': ['migration', 'disk', 'network', 'inspect'],
+      migration: ['.'],
       disk: ['.'],
       network: ['.', 'disk'],
       inspect: ['.', 'disk', 'network'],

@@ -129,6 +129,25 @@ export const secondaryStatusSchema = z.object({
     spilled: bytes.optional().describe('in the spill file'),
     spillTrouble: z.string().nullable().optional(),
   }),
+  waiting: z
+    .object({
+      since: z.string().describe('when the primary’s link was lost'),
+      guest: z
+        .enum(['runs', 'stopped'])
+        .describe('`stopped`: memory is full; a failover continues it'),
+      isLastCommitKept: z
+        .boolean()
+        .describe('the bases hold the last commit: it outlives the daemon and the secondary VM'),
+      softSeconds: z.number().nonnegative().nullable(),
+      hardSeconds: z
+        .number()
+        .nonnegative()
+        .nullable()
+        .describe('until the guest is stopped, at the present rate; null: never at this rate'),
+    })
+    .nullable()
+    .optional()
+    .describe('a copy that has lost its primary and waits for a failover; else null'),
   disks: z.array(
     z.object({
       name: z.string(),

@@ -37,6 +37,14 @@ describe('a heartbeat', () => {
   });
 });
 
+test('what a peer sends fills neither log nor memory', () => {
+  const long = 'x'.repeat(900_000);
+  const status = peerStatusSchema.parse({ ...SECONDARY, host: long, trouble: long, replica: long });
+  expect(status.host).toHaveLength(256);
+  expect(status.trouble).toHaveLength(4096);
+  expect(status.replica).toHaveLength(256);
+});
+
 test('states that say that the secondary took over, or that it must be restarted', () => {
   expect(SECONDARY_STATES.filter(hasTakenOver)).toEqual(['failed-over', 'retired']);
   expect(SECONDARY_STATES.filter(isFinal)).toEqual(['failed-over', 'retired', 'diverged']);

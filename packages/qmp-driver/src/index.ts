@@ -37,7 +37,7 @@ export {
   type TlsCreds,
   type TlsEnd,
 } from './tls-creds.js';
-export type { MigrationTls } from './migration-tls.js';
+export type { MigrationTls } from './migration/migration-tls.js';
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
 export type { LocalDisk, LocalFormat, MoveOutcome } from './disk/move-to-local.js';

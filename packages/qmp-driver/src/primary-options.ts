@@ -1,6 +1,6 @@
 /** What a PrimaryDriver takes, and what it reports. */
 import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
-import type { MigrationTls } from './migration-tls.js';
+import type { MigrationTls } from './migration/migration-tls.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 

@@ -20,7 +20,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
-import { ColoCapabilities } from './colo-capabilities.js';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -37,7 +37,7 @@ import {
 } from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
-import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -255,8 +255,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
-    const context = this.#migration('asking for a checkpoint');
-    await checkpointNow(context);
+    await checkpointNow(this.#migration('asking for a checkpoint'));
   }
 
   /**
@@ -350,8 +349,7 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const connections = this.#connections();
-    await attempt(() => yankAll(this.#qmp, connections, this.#options.commandTimeoutMs));
+    await attempt(() => this.cutLinks(this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
@@ -362,8 +360,7 @@ export class PrimaryDriver {
     });
     await attempt(() => leaveColo(context));
     await attempt(() => this.#capabilities.disable(context));
-    await attempt(() => clearMigrationTls(context));
-    await attempt(() => checkGuest(context));
+    for (const run of [clearMigrationTls, checkGuest]) await attempt(() => run(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
@@ -448,7 +445,6 @@ export class PrimaryDriver {
   }
 
   #deviceList(): string {
-    const devices = this.disks.map(({ device }) => device);
-    return devices.length === 0 ? 'none' : devices.join(', ');
+    return this.disks.map(({ device }) => device).join(', ') || 'none';
   }
 }

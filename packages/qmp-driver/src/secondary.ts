@@ -6,11 +6,11 @@
  * In COLO its mode is `secondary`; afterwards the mode is `none` and the last mode `secondary`.
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
-import { ColoCapabilities } from './colo-capabilities.js';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
 import { MIGRATION_OVER } from './migration.js';
-import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-local.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';

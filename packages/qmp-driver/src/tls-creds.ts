@@ -37,10 +37,12 @@ export async function putTlsCreds(
   const id = TLS_CREDS_IDS[end];
   if (!(await drop(qmp, id, timeoutMs))) return;
   const common = { id, endpoint: end, dir: creds.dir } as const;
+  const psk = { ...common, 'qom-type': 'tls-creds-psk' } as const;
   const object =
     creds.kind === 'x509'
       ? ({ ...common, 'qom-type': 'tls-creds-x509', 'verify-peer': true } as const)
-      : ({ ...common, 'qom-type': 'tls-creds-psk', username: creds.username } as const);
+      : // A server takes whatever name of its file the client says, and refuses to be given one.
+        { ...psk, ...(end === 'client' && { username: creds.username }) };
   await step(
     () => qmp.execute('object-add', object, { timeoutMs }),
     (words, cause) => {
@@ -83,8 +85,10 @@ export async function dropTlsCreds(
   timeoutMs: number,
   end: TlsEnd = 'client',
 ): Promise<void> {
-  await drop(qmp, TLS_CREDS_IDS[end], timeoutMs);
-  if (end === 'server') await drop(qmp, TLS_AUTHZ_ID, timeoutMs);
+  const ids = end === 'server' ? [TLS_CREDS_IDS.server, TLS_AUTHZ_ID] : [TLS_CREDS_IDS.client];
+  const there = await qmp.execute('qom-list', { path: '/objects' }, { timeoutMs });
+  const names = new Set(there.map(({ name }) => name));
+  for (const id of ids.filter((id) => names.has(id))) await drop(qmp, id, timeoutMs);
 }
 
 /** @returns whether the object is gone; a connection that uses it keeps it */

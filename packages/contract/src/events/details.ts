@@ -196,6 +196,18 @@ export const EVENT_DETAILS = {
   'memory-pressure': z
     .object({ usedBytes: count, softBytes: count })
     .describe('The buffers passed their soft limit.'),
+  'writes-held': z
+    .object({ usedBytes: z.number(), hardBytes: z.number() })
+    .describe(
+      'The primary is lost and the buffers passed `hard`: the secondary VM is stopped until a ' +
+        'failover.',
+    ),
+  'last-commit-kept': z
+    .object({ epoch: z.number().int() })
+    .describe('The primary is lost, and the bases hold the last commit.'),
+  'copy-left': z
+    .object({ epoch: z.number().int() })
+    .describe('The daemon is stopping, the primary is lost, and the bases hold the last commit.'),
   spill: z
     .object({ trouble: z.string().optional().describe('absent: spilling works again') })
     .describe('Spilling pages to a file failed, or works again.'),

@@ -4,13 +4,21 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
+import type { EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
+import {
+  EVIDENCE_LABELS,
+  PULSE_LEVELS,
+  takeOver,
+  reprotect,
+  otherOf,
+  listed,
+  plural,
+  inSeconds,
+} from './words.js';
 import {
   type CheckpointCause,
   DISK_EFFECT_TEXTS,
-  FAILOVER_EVIDENCE,
-  type FailoverEvidence,
   isDown,
   OPERATOR_REASONS,
   QEMU_TEXTS,
@@ -29,49 +37,12 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
   output: 'because the guests sent different packets',
 };
 
-const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
-  [FAILOVER_EVIDENCE.word]: 'proof',
-  [FAILOVER_EVIDENCE.yielding]: 'proof',
-  [FAILOVER_EVIDENCE.fence]: 'fence',
-  [FAILOVER_EVIDENCE.operator]: 'operator',
-  [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const PULSE_LEVELS = {
-  none: 'info',
-  unknown: 'info',
-  up: 'info',
-  late: 'warn',
-  lost: 'error',
-} as const;
-
-/** For the host whose QEMU is the VM now. */
-function reprotect({ vm }: EventOrigin): string {
-  return `Start a new secondary, then run \`gannet reprotect ${vm}\` on this host.`;
-}
-
-function otherOf(role: EventRole): EventRole {
-  return role === 'primary' ? 'secondary' : 'primary';
-}
-
-function list(items: readonly string[]): string {
-  return items.length > 0 ? items.join(', ') : 'nothing';
-}
-
-function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
-function inSeconds(valueMs: number | null): EventSample | undefined {
-  return valueMs === null ? undefined : { value: valueMs / 1000 };
-}
-
 export const EVENTS: EventTable = {
   // The daemon itself.
   listening: {
     roles: SECONDARY,
     level: 'info',
-    text: ({ exports }) => `NBD exports: ${list(exports)}`,
+    text: ({ exports }) => `NBD exports: ${listed(exports)}`,
   },
   web: {
     roles: BOTH,
@@ -81,18 +52,18 @@ export const EVENTS: EventTable = {
   plaintext: {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys, danger }) => `no TLS: ${list(keys)}: ${danger}`,
+    text: ({ keys, danger }) => `no TLS: ${listed(keys)}: ${danger}`,
     remedy: () => 'Set `tls` and use tls:HOST:PORT in the configurations of both hosts.',
   },
   reloaded: {
     roles: BOTH,
     level: 'info',
-    text: ({ changed }) => `configuration reloaded; changed: ${list(changed)}`,
+    text: ({ changed }) => `configuration reloaded; changed: ${listed(changed)}`,
   },
   'needs-restart': {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys }) => `configuration: these changes need a restart: ${list(keys)}`,
+    text: ({ keys }) => `configuration: these changes need a restart: ${listed(keys)}`,
     remedy: (_details, { role }) => `On this host, restart the ${role}'s daemon.`,
   },
   'not-reloaded': {
@@ -335,9 +306,7 @@ export const EVENTS: EventTable = {
     roles: SECONDARY,
     level: 'warn',
     text: ({ reason }) => `replication: lost (${reason})`,
-    remedy: (_details, { vm }) =>
-      'The last commit is safe. ' +
-      `If the primary is dead, run \`gannet failover ${vm}\` on this host.`,
+    remedy: (_details, { vm }) => `The last commit is safe. ${takeOver(vm)}`,
     metrics: { gannet_link_lost_total: () => ({ value: 1, labels: { link: 'replica' } }) },
   },
   'memory-pressure': {
@@ -346,6 +315,30 @@ export const EVENTS: EventTable = {
     text: ({ usedBytes, softBytes }) =>
       `buffers hold ${formatBytes(usedBytes)}, ` +
       `above the soft limit of ${formatBytes(softBytes)}: checkpoint requested`,
+  },
+  'writes-held': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ usedBytes, hardBytes }) =>
+      `buffers hold ${formatBytes(usedBytes)}, ` +
+      `above the hard limit of ${formatBytes(hardBytes)}: ` +
+      'the secondary VM is stopped until a failover; nothing is lost',
+    remedy: (_details, { vm }) => takeOver(vm),
+  },
+  'last-commit-kept': {
+    roles: SECONDARY,
+    level: 'info',
+    text: ({ epoch }) => `the base images hold the last commit, epoch ${epoch}`,
+  },
+  'copy-left': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ epoch }) =>
+      'the daemon is stopping while its VM waits for a failover: the memory of the VM is lost, ' +
+      `and the disks as of epoch ${epoch} are in the base images`,
+    remedy: (_details, { vm }) =>
+      `If the primary is gone for good, run \`gannet recover ${vm} --last-commit\` on this host, ` +
+      'then boot the VM from them.',
   },
   spill: {
     roles: SECONDARY,

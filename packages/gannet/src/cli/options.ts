@@ -18,6 +18,8 @@ export interface Options extends ConfigChoice {
   readonly rate?: number;
   readonly follow?: boolean;
   readonly overwrite?: boolean;
+  /** Of `recover`. */
+  readonly lastCommit?: boolean;
   readonly logLevel?: string;
 }
 

@@ -26,6 +26,9 @@ export function serveIncoming(vm: Waiting): void {
     vm.incomingUri = String(uri);
     return DONE;
   });
+  vm.qemu.on('qom-list', () => ({
+    return: [...vm.objects.keys()].map((name) => ({ name, type: 'child<x>' })),
+  }));
   vm.qemu.on('object-add', ({ arguments: { id, ...properties } }) => {
     vm.objects.set(String(id), properties);
     return DONE;

@@ -4,8 +4,8 @@ import { type IncomingState, serveIncoming } from './fake-incoming.js';
 import { DONE, refuse } from './replies.js';
 
 export { DONE, refuse } from './replies.js';
-
 type Args = Readonly<Record<string, unknown>>;
+type CapabilityState = { capability: string; state: boolean };
 
 interface Node {
   readonly drv: string;
@@ -14,11 +14,6 @@ interface Node {
   /** Children that were made with it, and go with it. */
   readonly own: ReadonlySet<string>;
   readonly filename?: string | undefined;
-}
-
-interface Capability {
-  readonly capability: string;
-  readonly state: boolean;
 }
 
 interface Job {
@@ -318,7 +313,7 @@ export class FakeVm {
     const { qemu } = this;
     qemu.on('migrate-set-capabilities', ({ arguments: args }) => {
       const next = { ...this.capabilities };
-      for (const { capability, state } of args['capabilities'] as Capability[]) {
+      for (const { capability, state } of args['capabilities'] as CapabilityState[]) {
         if (!(capability in next)) return refuse(`Parameter '${capability}' is unexpected`);
         next[capability] = state;
       }

@@ -113,7 +113,7 @@ export function renderLine(status: Status): string {
 }
 
 function body(status: Status, style: Style): string[] {
-  const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, seed } =
+  const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, waiting, seed } =
     overviewOf(status);
   const heartbeat = silentMs === undefined ? 'none yet' : `${pulse}, ${formatAge(silentMs)} ago`;
   const isFit =
@@ -127,6 +127,7 @@ function body(status: Status, style: Style): string[] {
   ];
   for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
   if (buffers) lines.push(...memory(buffers, style));
+  if (waiting !== undefined) lines.push(row('', waiting));
   if (status.role === 'secondary') {
     for (const { name, backlogBytes, epochsToWriteBack } of status.disks) {
       lines.push(

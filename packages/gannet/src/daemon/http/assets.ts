@@ -22,6 +22,7 @@ const CONTRACT = [
   'events/meaning.js',
   'events/table.js',
   'events/table-standing.js',
+  'events/words.js',
   'format.js',
   'states.js',
 ] as const;

@@ -93,6 +93,28 @@ export const METRICS = [
     'Committed and not yet in the base image',
   ],
   [
+    'gannet_waiting',
+    'gauge',
+    [],
+    'secondary',
+    'Whether the replica has lost its primary and waits for a failover',
+  ],
+  [
+    'gannet_memory_left_seconds',
+    'gauge',
+    ['limit'],
+    'secondary',
+    'While it waits: until `soft`, and until `hard` stops its guest, at the present rate; ' +
+      'absent if never',
+  ],
+  [
+    'gannet_last_commit_kept',
+    'gauge',
+    [],
+    'secondary',
+    'While it waits: whether the base images hold the last commit',
+  ],
+  [
     'gannet_nbd_requests_total',
     'counter',
     ['disk'],

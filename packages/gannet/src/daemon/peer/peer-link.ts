@@ -39,6 +39,10 @@ export interface PeerLinkOptions extends LivenessLimits {
 }
 
 const RECONNECT_MS = 200;
+/** Whoever answers is not the peer: that changes when an operator changes it. */
+const RECONNECT_REFUSED_MS = 2000;
+/** WebSocket close code of a connection that is refused (RFC 6455, section 7.4.1). */
+const CLOSE_REFUSED = 1008;
 /** Time limit for a new connection, TLS included. TCP alone would try for minutes. */
 const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
@@ -66,6 +70,7 @@ export class PeerLink {
   #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
+  #refusal: string | undefined;
   #nextNumber = 1;
   #isClosed = false;
 
@@ -101,6 +106,11 @@ export class PeerLink {
 
   get state(): LivenessState {
     return this.#liveness.state;
+  }
+
+  /** Why whoever answers now is not the peer; undefined if nobody answers, or the peer does. */
+  get refusal(): string | undefined {
+    return this.#refusal;
   }
 
   /** The last status of the other end, and its age; undefined before the first. */
@@ -243,7 +253,7 @@ export class PeerLink {
       });
     } catch (error) {
       this.#noteRefusal(error, address);
-      this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+      this.#dialLater(address);
       return;
     }
     socket.once('open', () => {
@@ -251,9 +261,17 @@ export class PeerLink {
       this.#adopt(socket, textOf(address));
     });
     socket.on('error', (error) => this.#noteRefusal(error, address));
-    socket.once('close', () => {
-      if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+    socket.once('close', (code, reason) => {
+      if (code === CLOSE_REFUSED) this.#refusal ??= `it refuses this daemon: ${String(reason)}`;
+      this.#dialLater(address);
     });
+  }
+
+  #dialLater(address: Address): void {
+    if (this.#isClosed) return;
+    const patientMs = Math.min(RECONNECT_REFUSED_MS, this.options.highMs / 2);
+    const ms = this.#refusal === undefined ? RECONNECT_MS : patientMs;
+    this.#redial = setTimeout(() => this.#dial(address), ms);
   }
 
   /**
@@ -305,6 +323,7 @@ export class PeerLink {
     } else {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
+      this.#refusal = undefined;
       this.#beat();
       return true;
     }
@@ -336,13 +355,16 @@ export class PeerLink {
   #noteRefusal(error: unknown, address: Address): void {
     const { code } = error as NodeJS.ErrnoException;
     const isSecured = address.type === 'inet' && address.tls === true;
+    this.#refusal = undefined;
     if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
-    this.options.onRefused(`no TLS: ${openSslReason(error)}`, textOf(address));
+    this.#refusal = `no TLS: ${openSslReason(error)}`;
+    this.options.onRefused(this.#refusal, textOf(address));
   }
 
   #refuse(socket: WebSocket, reason: string, from: string): void {
+    this.#refusal = reason;
     this.options.onRefused(reason, from);
-    socket.close(1008, reason.slice(0, 120));
+    socket.close(CLOSE_REFUSED, reason.slice(0, 120));
   }
 
   async #connected(timeoutMs: number): Promise<void> {

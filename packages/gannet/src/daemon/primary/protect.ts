@@ -116,14 +116,15 @@ export class ProtectRun {
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
       this.#awaitPeer(signal, 'the first checkpoint', (peer) => this.#isInStep(peer)),
     );
-    await this.#run('finish', stageTimeoutMs, async () => {
-      await driver.finishSeed();
-      const { checkpointPeriodMs } = config().primary;
-      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
-    });
+    await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
       // Of the packets before this checkpoint, the secondary has not seen all.
       await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
+    }
+    // From here on, a reload sets the period itself.
+    while (config().primary.checkpointPeriodMs !== periodMs) {
+      periodMs = config().primary.checkpointPeriodMs;
+      await driver.setPeriod(periodMs);
     }
     // The secondary takes over only if it has heard this.
     await this.options.terms.update((own) => (own.word === 'alone' ? inStep(own) : undefined));

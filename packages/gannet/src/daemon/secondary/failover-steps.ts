@@ -79,6 +79,8 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     const { replica, config, source } = this.target;
     if (replica.state !== 'protected') return;
     const settled = leavesProtected(replica);
+    // It is stopped for this, and waits for all answers.
+    replica.secondaryRuns(false);
     try {
       if (config().secondary.source === 'external') source.failOver();
       else await this.#driver.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });

@@ -11,6 +11,7 @@ import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
 import {
+  type AutomaticStep,
   automaticStep,
   type Evidence,
   evidenceIn,
@@ -30,7 +31,8 @@ import {
 } from './failover-state.js';
 
 /**
- * A fence of the policy's that failed is tried again after `highMs`, then twice that, up to this.
+ * What failed is tried again, by the policy `automatic`, after `highMs`, then twice that, up to
+ * this.
  */
 const RETRY_MS_MAX = 60_000;
 
@@ -84,7 +86,7 @@ export class FailoverController {
   /** Aborted when an operator forces the failover that is under way. */
   #forced = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #failedFences = 0;
+  #failures = 0;
   #retryAtMs = -Infinity;
   #isClosed = false;
   #startMs = 0;
@@ -116,7 +118,11 @@ export class FailoverController {
     if (isWell && !overrulePeer) throw isWell;
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
-    return this.#start('caller').finally(() => this.#listeners.delete(progress));
+    return this.#start('caller').finally(() => {
+      this.#listeners.delete(progress);
+      // If it has failed half way, the policy may carry it on.
+      this.consider();
+    });
   }
 
   /** Nothing of a takeover was done yet. */
@@ -131,16 +137,18 @@ export class FailoverController {
    */
   consider(): void {
     clearTimeout(this.#timer);
-    const isBusy = this.#underWay !== undefined || this.#state.phase !== 'idle';
+    const { phase } = this.#state;
+    const isBusy = this.#underWay !== undefined || (phase !== 'idle' && phase !== 'failed');
     if (this.#isClosed || isBusy) return;
-    const step = automaticStep(this.options.look(), this.options.policy());
+    const step = this.#automaticStep();
     if (step.kind === 'none') {
-      this.#failedFences = 0;
+      this.#failures = 0;
       return;
     }
     const waitMs = step.kind === 'wait' ? step.ms : this.#retryAtMs - performance.now();
     // A word that proves it needs no fence, so it does not wait for the next try of one.
-    if (step.kind === 'wait' || (waitMs > 0 && !evidenceIn(this.options.look()))) {
+    const mayHurry = phase === 'idle' && evidenceIn(this.options.look()) !== undefined;
+    if (step.kind === 'wait' || (waitMs > 0 && !mayHurry)) {
       this.#timer = setTimeout(() => this.consider(), waitMs);
       return;
     }
@@ -152,6 +160,16 @@ export class FailoverController {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     if (this.#state.phase === 'proving') this.#forced.abort();
+  }
+
+  /** A takeover that has begun is carried on; what the primary says does not matter any more. */
+  #automaticStep(): AutomaticStep {
+    const [view, policy] = [this.options.look(), this.options.policy()];
+    const hasBegun =
+      this.#state.phase === 'failed' &&
+      (this.#state.at !== 'taking-over' || evidenceIn(view)?.kind === 'done');
+    if (!hasBegun) return automaticStep(view, policy);
+    return { kind: policy.isAutomatic ? 'fail-over' : 'none' };
   }
 
   #start(asker: Asker): Promise<FailoverReport> {
@@ -241,6 +259,7 @@ export class FailoverController {
       await this.#run(step);
     } catch (error) {
       this.#step({ kind: 'step-failed' });
+      this.#pause();
       throw error;
     }
     const report = { epoch: this.options.epoch(), evidence: this.#evidence, ...this.#times };
@@ -290,14 +309,19 @@ export class FailoverController {
     }
   }
 
-  /** The fence has failed, or nothing could run here: try again, less and less often. */
+  /** The fence has failed, nothing could run here, or a step has failed. */
   #afterFailedPolicy(error: unknown): void {
     if (this.#isClosed) return;
     this.#trouble(error);
-    const { highMs } = this.options.policy();
-    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failedFences++);
-    this.#retryAtMs = performance.now() + pauseMs;
+    if (this.#state.phase === 'idle') this.#pause();
     this.consider();
+  }
+
+  /** Nothing is tried again by itself for a while, longer each time. */
+  #pause(): void {
+    const { highMs } = this.options.policy();
+    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failures++);
+    this.#retryAtMs = performance.now() + pauseMs;
   }
 
   get #evidence(): FailoverEvidence {

@@ -30,13 +30,8 @@ import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import {
-  reportTrouble,
-  type Role,
-  type RoleContext,
-  type RoleMethods,
-  type TroubleDetails,
-} from '../role-context.js';
+import { reportTrouble, type Role, type RoleContext } from '../role-context.js';
+import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
@@ -52,6 +47,7 @@ import {
 } from './secondary-status.js';
 import { SecondaryStanding } from './secondary-standing.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { WaitingCopy } from './waiting-copy.js';
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM,
@@ -74,6 +70,7 @@ export class SecondaryRole implements Role {
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #failover: FailoverController;
+  readonly #waiting: WaitingCopy;
   readonly #vm: VmWatch;
   readonly #standing: SecondaryStanding;
   #link: PeerLink | undefined;
@@ -114,6 +111,8 @@ export class SecondaryRole implements Role {
     });
     this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
     replica.on((event) => this.#onReplica(event));
+    const { history } = context;
+    this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
     this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
@@ -135,7 +134,7 @@ export class SecondaryRole implements Role {
       onEvent: (event) => this.#onWriteBack(event),
     });
     const off = this.#vm.on((state, reason) => {
-      this.context.history.add('vm', { state, reason });
+      history.add('vm', { state, reason });
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
@@ -160,6 +159,7 @@ export class SecondaryRole implements Role {
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
+      waiting: this.#waiting.view,
       strangers: this.#rejected.view,
     });
   }
@@ -179,6 +179,7 @@ export class SecondaryRole implements Role {
     if (this.replica.state === 'failed-over') {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
+    await this.#waiting.leave();
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
     this.context.history.add('leaving');
     this.#facts.isLeaving = true;
@@ -192,6 +193,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    this.#waiting.close();
     this.#failover.close();
     this.#rejected.close();
     await this.#link?.close();
@@ -358,7 +360,7 @@ export class SecondaryRole implements Role {
   /** The VM was ended on purpose: its twin here must not go on. */
   #end(): void {
     if (hasTakenOver(this.replica.state)) return;
-    this.replica.diverge('the VM was ended on purpose, on the primary host');
+    this.replica.outdate('the VM was ended on purpose, on the primary host');
     this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 

@@ -71,7 +71,7 @@ export class SecondaryStanding {
   #yield(): void {
     const { replica } = this.options;
     if (hasTakenOver(replica.state)) this.#guard.stopGuest();
-    else replica.diverge('the primary runs on without this replica');
+    else replica.outdate('the primary runs on without this replica');
   }
 
   /** The replica is complete: from now on both copies are in step. */

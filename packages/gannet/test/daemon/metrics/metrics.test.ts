@@ -47,6 +47,13 @@ const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
     ...{ primary: 1 * MIB, secondary: 2 * MIB, committed: 3 * MIB },
     ...{ softBytes: 512 * MIB, hardBytes: 1024 * MIB, slowedWrites: 4 },
   },
+  waiting: {
+    since: '2026-01-01T00:00:00.000Z',
+    guest: 'runs',
+    isLastCommitKept: true,
+    softSeconds: 60,
+    hardSeconds: 240,
+  },
   disks: [
     { name: 'a', sizeBytes: 9, epochsToWriteBack: 1, backlogBytes: 3 * MIB, requests: 40 },
     { name: 'b', sizeBytes: 9, epochsToWriteBack: 0, backlogBytes: 0, requests: 2 },

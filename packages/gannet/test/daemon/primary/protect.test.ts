@@ -86,7 +86,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere, terms };
+  return { run: new ProtectRun(options), called, isThere, terms, options };
 }
 
 describe('a secondary that is lost while it is being protected', () => {
@@ -124,5 +124,62 @@ describe('a secondary that is lost while it is being protected', () => {
     await isThere;
     await run.lose('the secondary has been silent for 1000 ms');
     expect(called).toEqual(['seed', 'cutSeeds']);
+  });
+});
+
+describe('a period that a reload changes while the VM is being protected', () => {
+  const STAGES = ['seed', 'attach', 'colo', 'first checkpoint', 'finish', 'network'] as const;
+
+  test.each(STAGES)('in stage %s is the one that QEMU has at the end', async (changedIn) => {
+    const { options } = hangingAt('seed');
+    let periodMs = 8000;
+    let qemuHas = 0;
+    let state = 'seeding';
+    // Each stage is over a little later than it begins, and the reload comes in between.
+    const step = async (stage: (typeof STAGES)[number]): Promise<void> => {
+      await Promise.resolve();
+      if (stage === changedIn) periodMs = 500;
+      await Promise.resolve();
+    };
+    const driver = {
+      preflight: () => Promise.resolve([]),
+      seed: () => step('seed'),
+      attach: () => step('attach'),
+      startColo: async (colo: { periodMs: number }) => {
+        qemuHas = colo.periodMs;
+        await step('colo');
+      },
+      finishSeed: () => step('finish'),
+      setPeriod: (ms: number) => {
+        qemuHas = ms;
+        return Promise.resolve();
+      },
+    };
+    const status = () => ({ role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' });
+    await new ProtectRun({
+      ...options,
+      driver: driver as unknown as PrimaryDriver,
+      link: {
+        state: 'up',
+        get peer() {
+          return { status: status(), silentMs: 0 };
+        },
+      } as unknown as ProtectOptions['link'],
+      config: () => {
+        const { primary, peer } = options.config();
+        const network = [{ netdev: 'net0' }];
+        return {
+          primary: { ...primary, checkpointPeriodMs: periodMs },
+          ...{ peer, network },
+        } as unknown as PrimaryConfig;
+      },
+      onStage: (stage) => {
+        if (stage !== 'first checkpoint') return;
+        state = 'protected';
+        if (changedIn === stage) periodMs = 500;
+      },
+      checkpoint: () => step('network'),
+    }).run();
+    expect(qemuHas).toBe(500);
   });
 });

@@ -382,4 +382,83 @@ describe('one that failed half way', () => {
     expect(pair.controller.state).toMatchObject({ phase: 'failed', at: 'opening-network' });
     expect(pair.called).toContain('move');
   });
+
+  /** What is done in each of four pauses, each twice as long as the one before, and just before. */
+  async function retries(): Promise<string[][]> {
+    const done: string[][] = [];
+    for (const waitMs of [HIGH_MS, 2 * HIGH_MS, 4 * HIGH_MS, 8 * HIGH_MS]) {
+      jest.advanceTimersByTime(waitMs - 10);
+      // Whatever happens meanwhile is no reason to hurry.
+      pair.controller.consider();
+      await settle();
+      expect(pair.callsSince).toEqual([]);
+      jest.advanceTimersByTime(10);
+      await settle();
+      done.push(pair.callsSince);
+      if (done.length === 3) pair.fails.clear();
+    }
+    return done;
+  }
+
+  test.each<[Step, string[]]>([
+    ['journal', ['move', 'openNetwork']],
+    ['move', ['openNetwork']],
+  ])('at %s by itself goes on by itself, less and less often', async (step, after) => {
+    pair.fails.set(step, failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince.at(-1)).toBe(step);
+    expect(await retries()).toEqual([[step], [step], [step], [step, ...after]]);
+    expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
+    // It is done: nothing more happens.
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
+
+  test('before the guest ran here by itself proves again, less and less often', async () => {
+    pair.fails.set('takeOver', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince).toEqual(['takeOver']);
+    expect(await retries()).toEqual([['takeOver'], ['takeOver'], ['takeOver'], ALL]);
+  });
+
+  test('before the guest ran here lets it be if the primary is well after all', async () => {
+    pair.fails.set('takeOver', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    pair.called.length = 0;
+    pair.hears({ vm: 'ready' });
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
+
+  test('for an operator goes on by itself only where failover is automatic', async () => {
+    pair.fails.set('journal', failure);
+    pair.policy = { ...pair.policy, isAutomatic: false };
+    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    pair.fails.clear();
+    pair.controller.consider();
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.kinds('failover-done')).toEqual([]);
+    // As a reload of the configuration may have it.
+    pair.policy = { ...pair.policy, isAutomatic: true };
+    pair.controller.consider();
+    await settle();
+    expect(pair.kinds('failover-done')).toHaveLength(1);
+  });
+
+  test('is not tried again after its daemon has ended', async () => {
+    pair.fails.set('journal', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    pair.called.length = 0;
+    pair.controller.close();
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
 });

@@ -3,9 +3,9 @@
  * `migrate`, the secondary's when a connection is accepted (QEMU migration/tls.c).
  */
 import type { QmpClient } from 'qemu-qmp-client';
-import type { Deadline } from './deadline.js';
-import { ColoError, step } from './errors.js';
-import { isOurTls } from './tls-creds.js';
+import type { Deadline } from '../deadline.js';
+import { ColoError, step } from '../errors.js';
+import { isOurTls } from '../tls-creds.js';
 
 /** Ids of objects of QEMU that exist already, and the name to expect. */
 export interface MigrationTls {

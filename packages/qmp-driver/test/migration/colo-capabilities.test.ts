@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { PrimaryDriver, SecondaryDriver } from '../src/index.js';
-import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from './support/driver.js';
-import { refuse } from './support/fake-vm.js';
+import { PrimaryDriver, SecondaryDriver } from '../../src/index.js';
+import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from '../support/driver.js';
+import { refuse } from '../support/fake-vm.js';
 
 let vm: DrivenVm['vm'];
 let qmp: DrivenVm['qmp'];

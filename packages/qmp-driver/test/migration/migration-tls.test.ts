@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { PrimaryDriver, SecondaryDriver } from '../src/index.js';
-import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from './support/driver.js';
+import { PrimaryDriver, SecondaryDriver } from '../../src/index.js';
+import { COLO, driveFakeVm, type DrivenVm, FAST, linkOf } from '../support/driver.js';
 
 let vm: DrivenVm['vm'];
 let qmp: DrivenVm['qmp'];
@@ -80,6 +80,16 @@ describe('a secondary', () => {
     const listens = commands.indexOf('migrate-incoming');
     expect(commands.lastIndexOf('migrate-set-parameters')).toBeLessThan(listens);
     expect(commands.lastIndexOf('migrate-set-capabilities')).toBeLessThan(listens);
+  });
+
+  test('with a pre-shared key gives no name: QEMU refuses one of a server', async () => {
+    vm.incoming = 'defer';
+    const creds = { kind: 'psk', dir: '/etc/gannet/tls', username: 'gannet' } as const;
+    await secondary.prepare({ tls: { creds }, incoming: { uri: URI, hasTls: true } });
+    expect(vm.objects.get('gannet-tls-server')).toEqual({
+      ...{ 'qom-type': 'tls-creds-psk', endpoint: 'server', dir: '/etc/gannet/tls' },
+    });
+    expect(vm.migrationTls['tls-authz']).toBe('');
   });
 
   test('that waits already, for an earlier process, goes on waiting', async () => {

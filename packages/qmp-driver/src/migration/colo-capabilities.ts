@@ -8,8 +8,8 @@
  * and the second where QEMU's refusal asks for it.
  */
 import { type MigrationCapabilityStatus, type QmpClient, QmpCommandError } from 'qemu-qmp-client';
-import type { Deadline } from './deadline.js';
-import { ColoError, step } from './errors.js';
+import type { Deadline } from '../deadline.js';
+import { ColoError, step } from '../errors.js';
 
 /** Capabilities that are changed for COLO, besides `x-colo`. */
 const AFFECTED = ['return-path', 'multifd'] as const;
