@@ -101,7 +101,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
       'daemon/control': ['.', 'daemon'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
-      'daemon/peer': ['.', 'tls', 'daemon'],
+      'daemon/peer': ['.', 'tls', 'daemon', 'daemon/terms'],
       'daemon/vm': ['.', 'tls', 'daemon'],
       'daemon/primary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],

@@ -116,8 +116,8 @@ export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_
 
 /**
  * What a side said last of its own copy of the VM, on disk. In `leaving` and `alone` a primary has
- * raised its term, so its secondary is outdated; only in `alone` may it acknowledge a write that the
- * replica does not have.
+ * raised its term, so its secondary is outdated. Only in `alone` may it acknowledge a write that
+ * the replica does not have.
  */
 export const COPY_WORDS = [
   'none',

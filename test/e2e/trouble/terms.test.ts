@@ -50,7 +50,7 @@ async function runs(vm: LabVm): Promise<boolean> {
 
 const NO_FENCE = { primary: undefined, secondary: FENCE };
 
-it('a primary that went on alone, unheard, and whose daemon was restarted, is remembered', async () => {
+it('that a primary went on alone, unheard, is known after a restart of its daemon', async () => {
   // C2: the secondary took over from the commit before the cut, without --force.
   const { pair, network } = await protectedPair({
     fences: NO_FENCE,

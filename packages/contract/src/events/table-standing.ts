@@ -38,7 +38,8 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
       newest === role
         ? `See that the guest on the ${otherOf(role)} host has stopped: ` +
           `run \`gannet status ${vm}\` there.`
-        : `The VM is the one on ${host}. Leave it running; run \`gannet status ${vm}\` there.`,
+        : `Leave the VM on ${host} running, the ${newest} host; ` +
+          `run \`gannet status ${vm}\` there.`,
   },
   foreign: {
     roles: BOTH,

@@ -140,7 +140,7 @@ export const VERDICTS = {
     say: (facts) => ({
       headline: `The guest on ${onPrimary(facts)} is held: the secondary may have taken over`,
       remedy:
-        `Start the daemon on ${onSecondary(facts)}. Only if the VM certainly does not run there, ` +
+        `Start the daemon on ${onSecondary(facts)}. Only if the VM does not run there: ` +
         `on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
     }),
   },
@@ -441,7 +441,6 @@ export const VERDICTS = {
 export type VerdictCode = keyof typeof VERDICTS;
 
 const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
-
 /** The side that is not this daemon's, and how old what it said is. */
 function other({ here, primary, secondary }: PairFacts): string {
   const side = here === 'primary' ? secondary : primary;

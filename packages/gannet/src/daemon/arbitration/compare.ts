@@ -9,7 +9,7 @@ import { isOneVm } from './records.js';
  * - `yielded`: the peer can't take over or run, and this is on its disk
  * - `foreign`: the peer's record is about another VM
  */
-export type Verdict = 'same' | 'yield' | 'prevail' | 'yielded' | 'foreign';
+export type Standing = 'same' | 'yield' | 'prevail' | 'yielded' | 'foreign';
 
 /**
  * - `term`: the higher term prevails; equal ones are in step, or a protection is being opened
@@ -42,7 +42,11 @@ function row(
 }
 
 /** @param role of the side that asks */
-export function compare(role: 'primary' | 'secondary', own: TermRecord, peer: TermRecord): Verdict {
+export function compare(
+  role: 'primary' | 'secondary',
+  own: TermRecord,
+  peer: TermRecord,
+): Standing {
   if (!isOneVm(own, peer)) return 'foreign';
   const cell = COMPARISON[own.word][peer.word];
   switch (cell) {

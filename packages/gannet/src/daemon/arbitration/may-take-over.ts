@@ -96,7 +96,7 @@ export function unfitness(view: PairView): GannetError | undefined {
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
-/** What proves already that the primary's guest does not run, and has not run without this replica. */
+/** What proves already that the primary's guest does not run, nor has run without this replica. */
 export function evidenceIn(view: PairView): Evidence | undefined {
   const { liveness, status } = view.peer;
   if (hasTakenOver(view.replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };

@@ -50,7 +50,8 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
  * link. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead
- * host. When its secondary has the newer copy, it stops its guest. Its states are in primary-state.ts.
+ * host. When its secondary has the newer copy, it stops its guest. Its states are in
+ * primary-state.ts, its decisions in daemon/arbitration.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -75,6 +76,8 @@ export class PrimaryRole implements Role {
   #attaching: Promise<void> | undefined;
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
   readonly #off: () => void;
+  /** COLO runs, ran or is about to run in this QEMU. */
+  #wasLinked = false;
   #isClosing = false;
 
   private constructor(
@@ -201,6 +204,7 @@ export class PrimaryRole implements Role {
     }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
+    this.#wasLinked = true;
     const run = new ProtectRun({
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
@@ -284,9 +288,9 @@ export class PrimaryRole implements Role {
     return this.status();
   }
 
-  /** Takes the links and COLO away. A QEMU without links was never in COLO, or is not any more. */
+  /** Takes the links and COLO away, where there are or were any. */
   async #unlink(): Promise<void> {
-    if (this.#driver && this.#driver.disks.length > 0) await this.#driver.runAlone();
+    if (this.#wasLinked) await this.#driver?.runAlone();
     await this.#tls.drop();
   }
 
@@ -359,6 +363,7 @@ export class PrimaryRole implements Role {
     this.#driver = driver;
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';
+    this.#wasLinked = found !== 'idle';
     // Before anything ends its COLO: a guest that stands still there can't go on.
     this.#standing.begin(step, isInColo);
     if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');

@@ -81,7 +81,7 @@ export class PrimaryStanding {
     this.#recall(status);
   }
 
-  /** A QEMU was found, and what follows from it was decided (on-attach.ts): the state, and a stop. */
+  /** A QEMU was found, and what follows was decided (on-attach.ts): the state, and a stop. */
   begin(step: AttachStep, isInColo: boolean): void {
     const { history, step: toState } = this.options;
     if (step === 'stop') return this.#yield();
@@ -128,7 +128,8 @@ export class PrimaryStanding {
     if (isWell && !overrulePeer) throw refusals.wellSurvivor(vm, peer.status);
     await terms.update((own) => overruled(own, peer?.status.record ?? own));
     step({ kind: 'overrule' });
-    await this.#runAlone();
+    // Its guest stands still until it is released: that is reported, and no trouble.
+    await this.#runAlone().catch((error: unknown) => this.options.onTrouble(error));
     history.add('alone', { reason: OPERATOR_REASONS.failover, secondaryKnows: false });
   }
 
@@ -141,8 +142,11 @@ export class PrimaryStanding {
   }
 
   async #runAlone(): Promise<void> {
-    await this.options.unlink();
-    await this.#guard.release();
+    try {
+      await this.options.unlink();
+    } finally {
+      await this.#guard.release();
+    }
   }
 
   /** Brings to an end what an earlier daemon had begun, or what has ended by itself. */

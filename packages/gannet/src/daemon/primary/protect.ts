@@ -213,8 +213,8 @@ function foreignReplica(own: string | null, other: string | null): GannetError {
   return new GannetError(
     'GANNET_NOT_READY',
     `the secondary has a copy of another VM: lineage ${other}, and this VM has ${own}`,
-    'Check `primary.peer`. If that copy is not needed any more, restart the secondary: its daemon ' +
-      'with --overwrite, then its QEMU.',
+    'Check `primary.peer`. If that copy is not needed any more, restart the secondary: ' +
+      'its daemon with --overwrite, then its QEMU.',
   );
 }
 

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { EventDetails, PeerStatus } from '@gannet/contract';
-import { compare, type Verdict } from '../arbitration/compare.js';
+import { compare, type Standing } from '../arbitration/compare.js';
 import { outdatedBy } from '../arbitration/records.js';
 import type { TermStore } from './term-store.js';
 
@@ -27,7 +27,7 @@ export class Contact {
 
   constructor(private readonly options: ContactOptions) {}
 
-  hear(status: PeerStatus): Verdict {
+  hear(status: PeerStatus): Standing {
     const { role, terms } = this.options;
     const verdict = compare(role, terms.record, status.record);
     this.#report(verdict, status);
@@ -49,7 +49,7 @@ export class Contact {
       .catch(onTrouble);
   }
 
-  #report(verdict: Verdict, status: PeerStatus): void {
+  #report(verdict: Standing, status: PeerStatus): void {
     const { role, terms, history, isGone } = this.options;
     const { record: own } = terms;
     const { record: peer } = status;

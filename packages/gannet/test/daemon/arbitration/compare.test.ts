@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { COPY_WORDS, type CopyWord } from '@gannet/contract';
-import { compare, COMPARISON, type Verdict } from '../../../src/daemon/arbitration/compare.js';
+import { compare, COMPARISON, type Standing } from '../../../src/daemon/arbitration/compare.js';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { record } from '../../support/records.js';
 
 /** Each cell in its three columns: the own term is lower, the same, higher. */
-const EXPECTED: Record<CopyWord, Record<CopyWord, readonly [Verdict, Verdict, Verdict]>> = {
+const EXPECTED: Record<CopyWord, Record<CopyWord, readonly [Standing, Standing, Standing]>> = {
   none: {
     none: ['same', 'same', 'same'],
     protected: ['same', 'same', 'same'],
