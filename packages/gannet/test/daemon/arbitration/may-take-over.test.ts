@@ -191,7 +191,7 @@ describe('automatic failover', () => {
     expect(automaticStep(view(), POLICY)).toEqual({ kind: 'none' });
   });
 
-  test('proves again, by the same rules, a takeover that it has claimed and that has failed', () => {
+  test('proves again, by the same rules, a takeover that it claimed and that failed', () => {
     const lost = { liveness: 'up' as const, status: primary({ vm: 'lost' }), silentMs: 0 };
     const claimed = { ...record('taken-over', 4), isForced: false };
     expect(automaticStep(view({ own: claimed, peer: lost }), POLICY).kind).toBe('fail-over');
