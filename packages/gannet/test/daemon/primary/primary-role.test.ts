@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { COLO, NONE, Pair, PROTECTED, until } from '../../support/primary-pair.js';
+import { record } from '../../support/records.js';
 
 describe('what a primary says of itself', () => {
   test('before it has seen its QEMU is no word about the replica', async () => {
@@ -129,7 +130,7 @@ describe('a protected guest', () => {
     expect(pair.state).toBe('yielding');
     expect([...pair.kinds('alone'), ...pair.kinds('fence')]).toEqual([]);
 
-    pair.status = { ...pair.status, state: 'failed-over' };
+    pair.status = { ...pair.status, state: 'failed-over', record: record('taken-over', 4) };
     await until(() => pair.state === 'superseded');
   });
 
