@@ -228,7 +228,16 @@ export class LabPair {
       ...(this.options.network ? { network: [this.#card(towards)] } : {}),
       ...(own
         ? {}
-        : { secondary: { nbd: `unix:${nbd}`, peer: `unix:${peer}`, ...this.options.secondary } }),
+        : {
+            secondary: {
+              ...{ nbd: `unix:${nbd}`, peer: `unix:${peer}` },
+              // Each host has its own; the survivor before has locked that of the first.
+              ...(this.#generation > 0 && {
+                journal: this.#path(`lab${this.#generation}.journal`),
+              }),
+              ...this.options.secondary,
+            },
+          }),
       ...this.options.config?.(role),
     };
   }

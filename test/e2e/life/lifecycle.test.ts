@@ -177,8 +177,11 @@ describe('never both', () => {
 
   it('with a fence it makes sure, and takes over by itself', async () => {
     const running = await protectedPair({
-      config: (role) =>
-        role === 'primary' ? {} : { fence: { command: ['sh', '-c', 'kill -9 "$FENCED"'] } },
+      // Only a primary that has a fence too has not gone on alone unseen.
+      config: (role) => {
+        const command = role === 'primary' ? 'false' : 'kill -9 "$FENCED"';
+        return { fence: { command: ['sh', '-c', command] } };
+      },
       secondary: { failover: 'automatic' },
       env: () => ({ FENCED: String(pair?.primary.pid) }),
     });
@@ -197,7 +200,7 @@ describe('never both', () => {
 
   it('a fence that fails keeps the secondary waiting', async () => {
     const running = await protectedPair({
-      config: (role) => (role === 'primary' ? {} : { fence: { command: ['false'] } }),
+      config: () => ({ fence: { command: ['false'] } }),
       secondary: { failover: 'automatic' },
     });
     await running.primaryDaemon.kill('SIGKILL');

@@ -29,6 +29,7 @@ import {
   reachFindings,
   timingFindings,
 } from './host-findings.js';
+import { crosswiseFindings } from './other-vms.js';
 import { addressText, linksOf } from './disk-links.js';
 import { inspectDirectly, type SideReport } from './side-report.js';
 
@@ -116,6 +117,7 @@ export function judgePair(
   }
   if (secondary === undefined) return findings;
   findings.push(...namesFindings(primary, secondary));
+  findings.push(...crosswiseFindings(primary, secondary, config.fence?.timeoutMs));
   findings.push(...secondaryHostFindings(secondary, primary, isProtected));
   return findings;
 }

@@ -22,6 +22,8 @@ const WHY = {
   'disks-differ': 'A disk that only one side knows is not replicated.',
   'vm-differs': 'The two daemons are configured for different VMs.',
   'fence-slow': 'The primary fences first and must be done before the secondary begins.',
+  'fence-crosswise':
+    'Whoever is cut off fences the other, and each host is cut off from the other.',
   'failover-late': 'A checkpoint is a sign of life of the primary, for as long as it may be old.',
   'same-host': 'If this host fails, both VMs fail.',
 } as const;

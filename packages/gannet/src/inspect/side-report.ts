@@ -14,6 +14,7 @@ import { Credentials } from '../tls/credentials.js';
 import { qmpTargetOf } from '../tls/qmp-target.js';
 import { type HostFacts, primaryHostFacts, secondaryHostFacts } from './host-facts.js';
 import { exportName } from './disk-links.js';
+import { fencesAfterMs, type OtherVm, otherVms } from './other-vms.js';
 
 const CONNECT_TIMEOUT_MS = 3000;
 const QUERY_TIMEOUT_MS = 10_000;
@@ -33,6 +34,10 @@ export interface SideReport {
   readonly host: HostFacts;
   readonly disks: readonly SideDisk[];
   readonly qmp: Address;
+  /** How long after a cut a primary of this configuration fences; null without a fence. */
+  readonly fencesAfterMs?: number | null;
+  /** The other VMs of this host. */
+  readonly others?: readonly OtherVm[];
   /** Where a secondary's NBD server listens for its own VM. */
   readonly nbd?: Address;
 }
@@ -72,9 +77,10 @@ async function inspectSide(
   role: SideReport['role'],
   hostFacts: () => Promise<HostFacts>,
 ): Promise<SideReport> {
-  const host = await hostFacts();
+  const [host, others] = await Promise.all([hostFacts(), otherVms(config.vm)]);
   const vm = qmp === undefined ? { trouble: trouble ?? 'not connected' } : await reportOf(qmp);
-  return { ...sideOf(config, role, host), isServing: true, state, hostname, ...vm };
+  const side = sideOf(config, role, host);
+  return { ...side, others, isServing: true, state, hostname, ...vm };
 }
 
 /** The report of a side without a daemon: its QMP socket is free, so this connects to it. */
@@ -84,7 +90,8 @@ export async function inspectDirectly(config: Config, hostname: string): Promise
     role === 'primary'
       ? await primaryHostFacts(asPrimary(config))
       : await secondaryHostFacts(asSecondary(config), false);
-  const side = { ...sideOf(config, role, host), isServing: false, state: 'none', hostname };
+  const others = await otherVms(config.vm);
+  const side = { ...sideOf(config, role, host), others, isServing: false, state: 'none', hostname };
   let qmp: QmpClient;
   try {
     const credentials = config.tls && (await Credentials.read(config.tls));
@@ -112,7 +119,7 @@ function sideOf(
   config: Config,
   role: SideReport['role'],
   host: HostFacts,
-): Pick<SideReport, 'role' | 'vm' | 'host' | 'disks' | 'qmp' | 'nbd'> {
+): Pick<SideReport, 'role' | 'vm' | 'host' | 'disks' | 'qmp' | 'nbd' | 'fencesAfterMs'> {
   const sizes = new Map(host.bases.map(({ name, sizeBytes }) => [name, sizeBytes]));
   const disks = config.disks.map(({ name, device }) => {
     const sizeBytes = sizes.get(name);
@@ -125,5 +132,6 @@ function sideOf(
   });
   const svm = role === 'secondary' ? config.secondary?.svm : undefined;
   const nbd = svm === undefined ? {} : { nbd: { type: 'unix', path: svm } as const };
-  return { role, vm: config.vm, host, disks, qmp: config.qmp, ...nbd };
+  const fences = { fencesAfterMs: fencesAfterMs(config) };
+  return { role, vm: config.vm, host, disks, qmp: config.qmp, ...fences, ...nbd };
 }

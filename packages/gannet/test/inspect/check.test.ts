@@ -191,6 +191,16 @@ describe('times', () => {
 });
 
 describe('both sides', () => {
+  it('fence each other when another VM runs the other way round', () => {
+    const config = { ...CONFIG, fence: { command: ['/f'], timeoutMs: 3000, delayMs: 0 } };
+    const other = { vm: 'db', fencesAfterMs: 5000 };
+    const primary = side('primary', {
+      ...{ fencesAfterMs: 5000, others: [{ ...other, role: 'secondary' }] },
+    });
+    const secondary = side('secondary', { others: [{ ...other, role: 'primary' }] });
+    expect(codes(judgePair(config, primary, secondary))).toContain('warning fence-crosswise');
+  });
+
   it('names, hosts, and QEMUs that cannot be asked', () => {
     const secondary = side('secondary', {
       vm: 'db',

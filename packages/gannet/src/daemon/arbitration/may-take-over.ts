@@ -106,10 +106,14 @@ export function evidenceIn(view: PairView): Evidence | undefined {
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
 }
 
-/** The primary has said last that both copies are in step, in the term of this one. */
+/**
+ * The primary has said last that both copies are in step, in the term of this one; or in the one
+ * before, if this side has claimed the VM since, and the takeover has failed after that.
+ */
 function isConfirmed({ own, peer: { status } }: PairView): boolean {
   const said = status?.record;
-  return said?.word === 'protected' && said.term === own.term && said.lineage === own.lineage;
+  const term = own.word === 'taken-over' && !own.isForced ? own.term - 1 : own.term;
+  return said?.word === 'protected' && said.term === term && said.lineage === own.lineage;
 }
 
 /**

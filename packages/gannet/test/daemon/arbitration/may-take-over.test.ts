@@ -191,6 +191,18 @@ describe('automatic failover', () => {
     expect(automaticStep(view(), POLICY)).toEqual({ kind: 'none' });
   });
 
+  test('proves again, by the same rules, a takeover that it claimed and that failed', () => {
+    const lost = { liveness: 'up' as const, status: primary({ vm: 'lost' }), silentMs: 0 };
+    const claimed = { ...record('taken-over', 4), isForced: false };
+    expect(automaticStep(view({ own: claimed, peer: lost }), POLICY).kind).toBe('fail-over');
+    expect(automaticStep(silent(20_000, { own: claimed }), POLICY).kind).toBe('fail-over');
+    // The primary is well after all, another term lies between, or an operator has decided.
+    expect(automaticStep(view({ own: claimed }), POLICY).kind).toBe('none');
+    for (const own of [record('taken-over', 5), { ...record('taken-over', 4), isForced: true }]) {
+      expect(automaticStep(view({ own, peer: lost }), POLICY).kind).toBe('none');
+    }
+  });
+
   test('needs a fence for everything but the word that QEMU has ended', () => {
     const policy = { ...POLICY, hasFence: false };
     expect(automaticStep(said({ vm: 'lost' }), policy)).toEqual(done);

@@ -134,7 +134,6 @@ describe('a period that a reload changes while the VM is being protected', () =>
     const { options } = hangingAt('seed');
     let periodMs = 8000;
     let qemuHas = 0;
-    let state = 'seeding';
     // Each stage is over a little later than it begins, and the reload comes in between.
     const step = async (stage: (typeof STAGES)[number]): Promise<void> => {
       await Promise.resolve();
@@ -155,16 +154,9 @@ describe('a period that a reload changes while the VM is being protected', () =>
         return Promise.resolve();
       },
     };
-    const status = () => ({ role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' });
     await new ProtectRun({
       ...options,
       driver: driver as unknown as PrimaryDriver,
-      link: {
-        state: 'up',
-        get peer() {
-          return { status: status(), silentMs: 0 };
-        },
-      } as unknown as ProtectOptions['link'],
       config: () => {
         const { primary, peer } = options.config();
         const network = [{ netdev: 'net0' }];
@@ -174,9 +166,8 @@ describe('a period that a reload changes while the VM is being protected', () =>
         } as unknown as PrimaryConfig;
       },
       onStage: (stage) => {
-        if (stage !== 'first checkpoint') return;
-        state = 'protected';
-        if (changedIn === stage) periodMs = 500;
+        options.onStage(stage);
+        if (stage === 'first checkpoint' && changedIn === stage) periodMs = 500;
       },
       checkpoint: () => step('network'),
     }).run();
