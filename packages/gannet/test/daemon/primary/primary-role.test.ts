@@ -130,7 +130,8 @@ describe('a protected guest', () => {
     expect(pair.state).toBe('yielding');
     expect([...pair.kinds('alone'), ...pair.kinds('fence')]).toEqual([]);
 
-    pair.status = { ...pair.status, state: 'failed-over', record: record('taken-over', 4) };
+    const taken = record('taken-over', 4, { evidence: 'word' });
+    pair.status = { ...pair.status, state: 'failed-over', record: taken };
     await until(() => pair.state === 'superseded');
   });
 
@@ -140,8 +141,7 @@ describe('a protected guest', () => {
     pair.fake?.qemu.emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
     await until(() => pair.beats.at(-1)?.state === 'ended');
     expect(pair.role.status().reason).toBe('the guest shut itself down');
-    // In this term, the secondary's copy is outdated.
-    await until(() => pair.terms.record.word === 'leaving');
+    await until(() => pair.status.state === 'diverged');
     expect(pair.kinds('fence')).toEqual([]);
   });
 });
