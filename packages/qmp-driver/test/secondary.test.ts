@@ -189,15 +189,23 @@ describe('moveToLocal', () => {
       return Promise.resolve();
     });
     expect(seen).not.toContain('x-blockdev-change');
-    expect(vm.children('quorum0')).toEqual(['children.1=local0']);
+    expect(vm.children('quorum0')).toEqual(['children.1=gannet-local0']);
     expect(vm.nodes.has('svm0')).toBe(false);
     expect(vm.status).toBe('running');
     expect(vm.sent('blockdev-add')).toEqual([
-      { ...local.file, 'node-name': 'local0-try', locking: 'off' },
-      { driver: 'raw', 'node-name': 'local0', file: local.file },
+      { ...local.file, 'node-name': 'gannet-local0-try', locking: 'off' },
+      {
+        driver: 'raw',
+        'node-name': 'gannet-local0-try',
+        'read-only': true,
+        file: { ...local.file, locking: 'off' },
+      },
+      { driver: 'raw', 'node-name': 'gannet-local0', file: local.file },
     ]);
     const steps = vm.commands().filter((one) => !one.includes('query'));
     expect(steps).toEqual([
+      'blockdev-add',
+      'blockdev-del',
       'blockdev-add',
       'blockdev-del',
       'stop',
@@ -238,7 +246,7 @@ describe('moveToLocal', () => {
     expect(error).toMatchObject({ code: 'DRIVER_MOVE_UNDONE', guestStopped: true });
     expect((error as MoveError).message).toMatch(message);
     expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['svm0']);
-    expect(vm.nodes.has('local0')).toBe(false);
+    expect(vm.nodes.has('gannet-local0')).toBe(false);
     expect(vm.status).toBe('paused');
   }
 
@@ -267,7 +275,21 @@ describe('moveToLocal', () => {
     expect(drain).not.toHaveBeenCalled();
   });
 
+  test('the file has another format than it should have', async () => {
+    vm.qemu.once('blockdev-add', () => DONE);
+    vm.qemu.once('blockdev-add', () => refuse('Image is not in qcow2 format'));
+    const drain = jest.fn(nothing);
+    await expect(driver.moveToLocal([{ ...local, format: 'qcow2' }], drain)).rejects.toMatchObject({
+      code: 'DRIVER_MOVE_UNDONE',
+      guestStopped: false,
+      message: expect.stringMatching(/Image is not in qcow2 format/),
+    });
+    expect(vm.status).toBe('running');
+    expect(drain).not.toHaveBeenCalled();
+  });
+
   test('the file cannot be opened at the end, after all', async () => {
+    vm.qemu.once('blockdev-add', () => DONE);
     vm.qemu.once('blockdev-add', () => DONE);
     vm.qemu.once('blockdev-add', () => refuse('Could not open: Permission denied'));
     await undone(/Permission denied/);
@@ -279,7 +301,7 @@ describe('moveToLocal', () => {
     const outcome = await driver.moveToLocal([local], nothing);
     expect(outcome).toEqual({ guestStopped: false });
     expect(vm.status).toBe('running');
-    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['local0']);
+    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['gannet-local0']);
   });
 
   test('asked again after the move, it neither stops the guest nor drains', async () => {
@@ -328,14 +350,16 @@ describe('moveToLocal', () => {
   });
 
   test('a node of somebody else that has the name stays, and is not in the way', async () => {
-    await qmp.execute('blockdev-add', { driver: 'null-co', 'node-name': 'local0' });
+    await qmp.execute('blockdev-add', { driver: 'null-co', 'node-name': 'gannet-local0' });
     vm.qemu.once('x-blockdev-change', () => refuse('sizes differ'));
     const failing = driver.moveToLocal([local], nothing);
     await expect(failing).rejects.toMatchObject({ code: 'DRIVER_MOVE_UNDONE' });
-    expect([...vm.nodes.keys()].filter((name) => name.startsWith('local0'))).toEqual(['local0']);
+    expect([...vm.nodes.keys()].filter((name) => name.startsWith('gannet-local0'))).toEqual([
+      'gannet-local0',
+    ]);
     await driver.moveToLocal([local], nothing);
-    expect(vm.nodes.get('local0')?.drv).toBe('null-co');
-    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['local0-1']);
+    expect(vm.nodes.get('gannet-local0')?.drv).toBe('null-co');
+    expect(vm.children('quorum0').map((child) => child.split('=')[1])).toEqual(['gannet-local0-1']);
   });
 
   test('says so of a guest that somebody else has stopped', async () => {
@@ -345,14 +369,14 @@ describe('moveToLocal', () => {
 
   test('the quorum does not take the file', async () => {
     vm.qemu.once('x-blockdev-change', () => refuse('sizes differ'));
-    await undone(/node local0 cannot be added to quorum quorum0: sizes differ/);
+    await undone(/node gannet-local0 cannot be added to quorum quorum0: sizes differ/);
   });
 
   test('the old child does not go', async () => {
     // The first change adds the file, and the fake makes it so; the second removes the old child.
     const quorum = vm.nodes.get('quorum0');
     vm.qemu.once('x-blockdev-change', () => {
-      quorum?.children.set('children.1', 'local0');
+      quorum?.children.set('children.1', 'gannet-local0');
       return DONE;
     });
     vm.qemu.once('x-blockdev-change', () => refuse('too few children'));
@@ -362,7 +386,7 @@ describe('moveToLocal', () => {
   test('a second disk fails when the first was swapped: both stay', async () => {
     const quorum = vm.nodes.get('quorum0');
     vm.qemu.once('x-blockdev-change', () => {
-      quorum?.children.set('children.1', 'local0');
+      quorum?.children.set('children.1', 'gannet-local0');
       return DONE;
     });
     vm.qemu.once('x-blockdev-change', () => {
@@ -378,7 +402,7 @@ describe('moveToLocal', () => {
     await expect(driver.moveToLocal([local], nothing)).rejects.toMatchObject({
       code: 'DRIVER_MOVE_STUCK',
       guestStopped: true,
-      message: expect.stringContaining('node local0 cannot be deleted: never'),
+      message: expect.stringContaining('node gannet-local0 cannot be deleted: never'),
     });
   });
 
@@ -388,7 +412,7 @@ describe('moveToLocal', () => {
       code: 'DRIVER_MOVE_UNTIDY',
       guestStopped: false,
     });
-    expect(vm.children('quorum0')).toEqual(['children.1=local0']);
+    expect(vm.children('quorum0')).toEqual(['children.1=gannet-local0']);
     expect(vm.status).toBe('running');
   });
 

@@ -109,7 +109,7 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
       leaves: leavesOf(disk.topNode, graph),
       readOnly: readOnly.has(disk.topNode),
     })),
-    nodes: graph.names,
+    nodes: graph.taken,
   };
 }
 

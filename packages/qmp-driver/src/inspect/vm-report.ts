@@ -24,7 +24,7 @@ export interface VmFacts {
   /** Block drivers, of those that matter here, that this QEMU has. */
   readonly drivers: readonly string[];
   readonly disks: readonly DiskReport[];
-  /** Names of all nodes of the block graph. */
+  /** Names that a new node of the block graph cannot have. */
   readonly nodes: readonly string[];
 }
 
