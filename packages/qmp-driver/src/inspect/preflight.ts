@@ -34,7 +34,19 @@ export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
     findings.push(finding('error', 'migration-under-way', message, remedy));
   }
+  findings.push(...migrationFindings(vm));
   return [...findings, ...driverFindings(vm, disks), ...diskFindings(vm, disks)];
+}
+
+/** QEMU tells of disks, and of devices whose type it cannot migrate. */
+function migrationFindings({ blockedReasons }: VmFacts): Finding[] {
+  return blockedReasons.map((reason) => {
+    const message = `QEMU refuses to migrate this VM: ${reason}`;
+    const remedy =
+      'Take the device out of the VM, or use one of another type in its place. Convert a disk ' +
+      'with `qemu-img convert`, to raw or qcow2.';
+    return finding('error', 'migration-blocked', message, remedy);
+  });
 }
 
 export function coloFindings({ coloCapable }: VmFacts): Finding[] {
@@ -94,6 +106,7 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
       findings.push(errorOf('disk-named-twice', device, message, 'List each disk once.'));
     }
     seen.add(disk.device);
+    if (disk.readOnly) findings.push(readOnlyFinding(device));
     const ours = nbdNodesOf(link).filter((node) => vm.nodes.includes(node));
     if (ours.length > 0) {
       const message = `${device} is already linked, or its id ${link.id} taken: ${ours.join(', ')}`;
@@ -120,6 +133,12 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     }
   }
   return findings;
+}
+
+export function readOnlyFinding(device: string): Finding {
+  const message = `${device} is read-only`;
+  const remedy = 'Take it out of `disks`, and put a copy of it on the secondary host.';
+  return errorOf('disk-read-only', device, message, remedy);
 }
 
 /** The disk that goes by `device`, or a finding that lists those that there are. */
