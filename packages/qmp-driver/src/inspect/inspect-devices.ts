@@ -13,7 +13,7 @@ import type { DeviceReport, DiskReport, ObjectReport, Scalar } from './vm-report
 /** What QEMU puts into /machine/unattached when nobody asked for it, but a user could have. */
 const IMPLICIT = new RegExp(
   '^(isa-(serial|parallel)|VGA|(cirrus|qxl)-vga|vmware-svga|virtio-|e1000e?|rtl8139|ne2k|pcnet|' +
-    'ide-(hd|cd)|scsi-|usb-(?!uhci)|am53c974|lsi)',
+    'ide-(hd|cd)|scsi-|usb-(?!hub|uhci)|am53c974|lsi)',
 );
 /**
  * Set by the places that a device is in, or by itself. QMP does not say which can be written: see
@@ -45,13 +45,39 @@ export async function readDevices(
   for (const folder of FOLDERS) {
     devices.push(...(await readFolder(qom, `/machine/${folder}`, folder === 'unattached')));
   }
-  return devices.map((device) => {
+  const ordered = await inPortOrder(qom, devices);
+  return ordered.map((device) => {
     const { type, path, properties } = device;
     if (type !== 'usb-storage' || properties['drive'] !== undefined) return device;
     const disk = disks.find(({ names }) => names.some((name) => name.startsWith(`${path}/`)));
     if (disk === undefined) return device;
     return { ...device, properties: { ...properties, drive: disk.topNode } };
   });
+}
+
+/**
+ * QEMU gives a USB device the first free port, and makes a hub when none is left: the ports are the
+ * same where the order on the bus is.
+ */
+async function inPortOrder(
+  qom: QomReader,
+  devices: readonly DeviceReport[],
+): Promise<readonly DeviceReport[]> {
+  const isUsb = ({ type, busPath }: DeviceReport): boolean =>
+    type.startsWith('usb-') && busPath !== undefined;
+  const ports = devices.filter(isUsb);
+  const buses = new Set(ports.flatMap(({ busPath }) => busPath ?? []));
+  const order: unknown[] = [];
+  for (const bus of buses) {
+    const links = (await qom.list(bus)).map(({ name }) => name);
+    const number = (name: string): number => Number(/\d+/.exec(name)?.[0]);
+    const children = links.filter((name) => /^child\[\d+\]$/.test(name));
+    children.sort((a, b) => number(a) - number(b));
+    order.push(...(await qom.values(bus, children)).values());
+  }
+  ports.sort((a, b) => order.indexOf(a.path) - order.indexOf(b.path));
+  const rest = devices.filter((device) => !isUsb(device));
+  return [...rest, ...ports];
 }
 
 async function readFolder(

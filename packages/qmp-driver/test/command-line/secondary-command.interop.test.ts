@@ -177,6 +177,14 @@ describe('the printed line makes the same VM', () => {
     expect(await migrate(pair)).toBe('completed');
   });
 
+  test('USB devices that take the next port, and a hub that QEMU makes', async () => {
+    const usb = ['-usb', '-device', 'usb-kbd', '-device', 'usb-storage,id=us0,drive=quorum0'];
+    const more = [...usb, '-device', 'usb-mouse', '-device', 'usb-tablet,id=a0'];
+    const pair = await pairOf([...ROOM, ...diskArguments(), ...more], { devices: ['us0'] });
+    expect(pair.differences).toEqual([]);
+    expect(await migrate(pair)).toBe('completed');
+  });
+
   test('firmware in flash memory, and its variables', async () => {
     const code = await qemu.image('code.fd', 1 << 20);
     const vars = await qemu.image('vars.fd', 1 << 17);

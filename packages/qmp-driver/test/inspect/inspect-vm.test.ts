@@ -280,6 +280,27 @@ describe('inspectVm', () => {
     expect(properties.get('vb0')).toEqual({ drive: 'quorum0' });
   });
 
+  test('USB devices, in the order of their bus and not of their names', async () => {
+    const at = { parent_bus: '/machine/x/usb-bus.0' };
+    serveQom(vm, {
+      ...OBJECTS,
+      '/machine/unattached/device[20]': { type: 'usb-hub', ...at },
+      '/machine/peripheral/a0': { type: 'usb-tablet', ...at },
+      '/machine/x/usb-bus.0': {
+        type: 'usb-bus',
+        'child[10]': '/machine/peripheral-anon/device[10]',
+        'child[9]': '/machine/peripheral/a0',
+        'child[2]': '/machine/peripheral-anon/device[2]',
+      },
+    });
+    const { devices } = await inspectVm(qmp);
+    expect(devices.filter(({ type }) => /usb/.test(type)).map(({ path }) => path)).toEqual([
+      '/machine/peripheral-anon/device[2]',
+      '/machine/peripheral/a0',
+      '/machine/peripheral-anon/device[10]',
+    ]);
+  });
+
   test('flash memory, and what is in the way of a migration', async () => {
     serveQom(vm, { ...OBJECTS, '/machine': { ...OBJECTS['/machine'], pflash0: 'f', pflash1: '' } });
     vm.qemu.reply('query-migrate', { 'blocked-reasons': ['a device is in the way'] });
