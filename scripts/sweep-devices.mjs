@@ -6,6 +6,7 @@
 // A VM with the device is started. From the line that is printed for its secondary, a second VM is
 // started, the two are compared, and the first is migrated to the second. It needs QEMU, and takes
 // about a quarter of an hour. Without types it tries all.
+import { Buffer } from 'node:buffer';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -101,7 +102,7 @@ async function end(child) {
  */
 async function start(command, socket) {
   const started = run(command);
-  const ended = new AbortController();
+  const ended = new globalThis.AbortController();
   started.child.once('close', () => ended.abort());
   try {
     const target = /** @type {const} */ ({ kind: 'unix', path: socket });

@@ -53,14 +53,21 @@ interface Pair {
   readonly line: readonly string[];
 }
 
+interface PairOptions {
+  readonly devices?: readonly string[];
+  readonly qmp?: string;
+  readonly target?: Parameters<RealQemu['monitor']>[0];
+  readonly socketFolder?: string;
+}
+
 async function pairOf(
   args: readonly string[],
   {
     devices = ['vb0'],
     qmp = `unix:${qemu.path('s.qmp')}`,
-    target = { kind: 'unix', path: qemu.path('s.qmp') } as Parameters<RealQemu['monitor']>[0],
+    target = { kind: 'unix', path: qemu.path('s.qmp') },
     socketFolder = qemu.folder,
-  } = {},
+  }: PairOptions = {},
 ): Promise<Pair> {
   const [primary, report] = await startPrimary(args);
   const server = { type: 'unix', path: await qemu.exports(...devices) } as const;
