@@ -17,9 +17,10 @@ qmp.onEvent('BLOCK_IO_ERROR', ({ data }) =>
 const { status, running } = await qmp.execute('query-status');
 console.log(`the guest is ${status}`);
 
+if (running) await qmp.execute('stop');
 // Subscribe, then execute: the event comes before the reply.
 const resumed = qmp.waitForEvent('RESUME', { timeoutMs: 5000 });
-if (!running) await qmp.execute('cont');
+await qmp.execute('cont');
 console.log(`resumed, seconds since 1970: ${(await resumed).timestamp.seconds}`);
 
 await qmp.execute('object-add', {
@@ -29,6 +30,7 @@ await qmp.execute('object-add', {
 });
 const groups = await qmp.execute('qom-list', { path: '/objects' });
 console.log(`objects: ${groups.map(({ name }) => name).join(', ')}`);
+await qmp.execute('object-del', { id: 'slow' });
 
 try {
   await qmp.execute('device_del', { id: 'nobody' });

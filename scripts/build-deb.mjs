@@ -74,6 +74,8 @@ function putOwnFiles(version) {
     put(`usr/lib/systemd/system/${unit}`, read(`packages/gannet/systemd/${unit}`));
   }
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
+  put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));
+  put('DEBIAN/conffiles', '/etc/needrestart/conf.d/gannet.conf\n');
   const free = 'License: Apache-2.0\n See /usr/share/common-licenses/Apache-2.0.\n';
   put(
     'usr/share/doc/gannet/copyright',

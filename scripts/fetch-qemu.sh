@@ -89,18 +89,22 @@ done
 [ -n "$loader" ] || { echo "$release: the packages hold no loader" >&2; exit 1; }
 path=$(IFS=:; echo "${libraries[*]}")
 
-mkdir "$directory/bin"
+# A process is known by the file that it executes, which here is the loader: one for each program,
+# with its name.
+mkdir "$directory/bin" "$directory/root/loaders"
 for program in "${PROGRAMS[@]}"; do
   leading=
   if [[ $program = qemu-system-* ]]; then
     for data in qemu seabios; do leading+=" -L '$directory/root/usr/share/$data'"; done
     leading+=" -L '$directory/root/usr/lib/ipxe/qemu'"
   fi
+  ln -L "$loader" "$directory/root/loaders/$program"
   cat >"$directory/bin/$program" <<SCRIPT
 #!/bin/sh
 # Made by scripts/fetch-qemu.sh.
 export QEMU_MODULE_DIR='$directory/root/usr/lib/$MULTIARCH/qemu'
-exec '$loader' --library-path '$path' '$directory/root/usr/bin/$program'$leading "\$@"
+exec '$directory/root/loaders/$program' --library-path '$path' \\
+  '$directory/root/usr/bin/$program'$leading "\$@"
 SCRIPT
   chmod +x "$directory/bin/$program"
   # Shows that it finds all its libraries.

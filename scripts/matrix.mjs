@@ -61,8 +61,8 @@ const VERSIONS = [
     refused: true,
   },
 ];
-/** Tests of the tests, with no word on QEMU. */
-const NOT_OURS = new Set(['mutants']);
+/** Tests of the tests, and those that bring their own QEMU. */
+const NOT_OURS = new Set(['mutants', 'newest-qemu']);
 /** @type {Suite} */
 const REFUSED = { name: 'refused', project: 'matrix', pattern: 'test/matrix/refused' };
 

@@ -159,6 +159,14 @@ fetch_sshd() {
   scripts/fetch-sshd.sh .cache/sshd || fail "sshd could not be downloaded"
 }
 
+# The newest QEMU, beside the system's: a pair of VMs is tested with it, too.
+fetch_newest_qemu() {
+  local directory
+  directory=$(dirname "${GANNET_LAB_CACHE:-.cache/guest}")/qemu-11.1
+  scripts/fetch-qemu.sh trixie-backports "$directory" ||
+    fail "QEMU 11.1 could not be downloaded"
+}
+
 command -v dpkg-query >/dev/null || fail "needs Debian"
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "needs Debian for amd64"
 command -v node >/dev/null || fail "needs Node.js 20 or later"
@@ -169,6 +177,7 @@ node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)
 install_packages
 build_guest
 fetch_sshd
+fetch_newest_qemu
 install_node_modules
 say "compiling"
 npm run --silent build

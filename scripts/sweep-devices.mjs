@@ -62,7 +62,7 @@ const NEEDS = [
     ['-device', 'ipmi-bmc-sim,id=b0'],
   ],
   [
-    /^(virtserialport|virtconsole|isa-serial|isa-parallel|isa-debugcon|pci-serial|usb-serial|ccid-card-passthru)$/,
+    /^(virt(serialport|console)|isa-(serial|parallel|debugcon)|pci-serial|ccid-card-passthru)$/,
     ',chardev=c0',
     ['-chardev', 'null,id=c0'],
   ],
@@ -210,9 +210,12 @@ const table = (outcome) =>
   rows
     .filter(([, one]) => one === outcome)
     .map(([type, , words]) => `| \`${type}\` | ${cells(words)} |`);
+const faultRows = ['| Device | What happened |', '| --- | --- |', ...table('fault')];
+const faults = count('fault') === 0 ? 'None.' : faultRows.join('\n');
 const page = `# Devices
 
-Made by \`node scripts/sweep-devices.mjs\` with QEMU ${version}, machine \`pc\`, TCG. Each device that
+Made by \`node scripts/sweep-devices.mjs\` with QEMU ${version}, machine \`pc\`,
+TCG. Each device that
 QEMU lists was added to a VM. A second VM was started from the line that
 \`gannet check --print-secondary\` derives, the two were compared, and the first was migrated to the
 second.
@@ -239,7 +242,7 @@ ${table('refused').join('\n')}
 
 ## Faults
 
-${count('fault') === 0 ? 'None.' : ['| Device | What happened |', '| --- | --- |', ...table('fault')].join('\n')}
+${faults}
 
 ## Not tried
 

@@ -48,6 +48,11 @@ step /etc/gannet is for root and the group gannet
 step units are sound, and none is enabled
 systemd-analyze verify --man=no /usr/lib/systemd/system/gannet-{primary,secondary}@.service
 [ -z "$(find /etc/systemd -name 'gannet*')" ]
+# Neither an upgrade of this package nor one of a library restarts a daemon.
+! grep -v '^ *#' /var/lib/dpkg/info/gannet.postinst | grep -E 'restart|systemctl (start|stop)'
+perl -e 'our %nrconf; defined do "/etc/needrestart/conf.d/gannet.conf" or die;
+  my ($unit) = keys %{$nrconf{override_rc}};
+  exit !("gannet-secondary\@web.service" =~ $unit && $nrconf{override_rc}{$unit} == 0)'
 step the manual page has no faults
 [ -z "$(MANROFFSEQ= man --warnings=all -l /usr/share/man/man1/gannet.1.gz 2>&1 >/dev/null)" ]
 touch /etc/gannet/web.yaml

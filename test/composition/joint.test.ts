@@ -89,6 +89,7 @@ test('I1: a client that takes long replies late gets what was there when it aske
   const replica = await Replica.open({
     ...{ vm: 'vm', disks: [{ name: 'a', base: path.join(folder, 'a'), sizeBytes }] },
   });
+  undo.push(() => replica.close());
   const source = new ExternalSource();
   new Checkpointer({ source, replica, now: () => 0 }).start();
   const writeBack = new WriteBack({ target: replica, clock: CLOCK });

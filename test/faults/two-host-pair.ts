@@ -16,7 +16,11 @@ export interface TwoHostPairOptions extends Pick<
   'link' | 'baseFormat' | 'fillMb' | 'thinkUs'
 > {
   readonly periodMs: number;
-  readonly fences?: { readonly primary: string; readonly secondary: string };
+  /** Commands; undefined for a side that has none. */
+  readonly fences?: {
+    readonly primary: string | undefined;
+    readonly secondary: string | undefined;
+  };
   /** Keys to put over those of `primary`, and of `secondary`. */
   readonly primary?: Record<string, unknown>;
   readonly secondary?: Record<string, unknown>;
@@ -49,7 +53,7 @@ export class TwoHostPair {
       env: () => ({ LAB: dirOf() }),
       config: (role) => ({
         peer: PEER,
-        fence: { command: ['sh', '-c', fences[role]] },
+        ...(fences[role] !== undefined && { fence: { command: ['sh', '-c', fences[role]] } }),
         ...(role === 'primary' && {
           primary: {
             link: options.link ?? 'replication',

@@ -8,12 +8,14 @@ import { recoverBases, Replica } from '@gannet/replicator';
 import { QmpClient } from 'qemu-qmp-client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ColoPair } from './colo.js';
+import { Commits } from './commits.js';
 import { mount, SimulatedDisk } from './disk.js';
 import { EventLoop, useLoop } from './event-loop.js';
 import { Guest, Violation } from './guest.js';
 import { applyMutant } from './mutants.js';
 import { NbdPeer } from './nbd-peer.js';
 import { SimulatedSocket } from './network.js';
+import type { Outcome } from './outcome.js';
 import type { Plan } from './plan.js';
 import { Random } from '@gannet/test-support/random.js';
 
@@ -21,19 +23,6 @@ const DISK_BYTES = 6 * 4096;
 /** Slabs of 256 KiB: one for each side, and little for what is committed. */
 const TINY = { softBytes: 1 << 18, hardBytes: 6 << 18, onFull: 'spill' } as const;
 const PATIENCE_TURNS = 20_000;
-
-export interface Outcome {
-  readonly turns: number;
-  readonly simulatedMs: number;
-  readonly checkpoints: number;
-  readonly reads: number;
-  readonly writes: number;
-  readonly endState: string;
-  /** The most that was in the spill file at once. */
-  readonly spilledBytes: number;
-  /** The known gap of provisional commits: docs/explanation/architecture.md, "The gate". */
-  readonly isResidual: boolean;
-}
 
 export class Cluster {
   readonly trace: string[] = [];
@@ -52,6 +41,9 @@ export class Cluster {
   #colo!: ColoPair;
   #areQemusThere = false;
   #driver!: SecondaryDriver;
+  #qmp!: QmpClient;
+  readonly #commits: Commits;
+  #holds = 0;
   #isProcessAlive = true;
   #wasLinkCut = false;
   #isAcknowledged = false;
@@ -89,6 +81,10 @@ export class Cluster {
     this.#bases = Array.from({ length: plan.diskCount }, (_, at) => {
       return { name: `d${at}`, base: `/sim/d${at}`, sizeBytes: DISK_BYTES };
     });
+    this.#commits = new Commits(
+      this.#disk,
+      this.#bases.map(({ base }) => base),
+    );
   }
 
   async run(): Promise<Outcome> {
@@ -108,6 +104,7 @@ export class Cluster {
       reads: this.#secondary.reads,
       writes: this.#primary.writes + this.#secondary.writes,
       spilledBytes: this.#spilledBytes,
+      holds: this.#holds,
       endState: this.#isProcessAlive ? this.#replica.state : 'crashed',
       isResidual: this.#isResidual,
     };
@@ -131,7 +128,8 @@ export class Cluster {
     replica.on((event) => {
       if (event.kind === 'backlog') this.#writeBack.kick();
       else if (event.kind === 'state') this.#note(`replica: ${event.to} (${event.reason})`);
-      else if (event.kind === 'link-lost') this.#note(`replica: link lost (${event.reason})`);
+      else if (event.kind === 'link-lost') this.#lostPrimary(event.reason);
+      else if (event.kind === 'writes-held') this.#hold();
     });
     this.#qmpSocket = new SimulatedSocket('qmp', this.#loop, this.#random, true);
     this.#sockets.push(this.#qmpSocket);
@@ -144,6 +142,7 @@ export class Cluster {
     const qmp = await this.#until(
       QmpClient.connect({ target, idPrefix: 'sim', connectTimeoutMs: 0 }),
     );
+    this.#qmp = qmp;
     this.#driver = new SecondaryDriver(qmp, { pollMs: 2 });
     const monitor = applyMutant(this.plan.mutant, new QmpColoMonitor(qmp), replica);
     this.#checkpointer = new Checkpointer({
@@ -188,6 +187,22 @@ export class Cluster {
     }
   }
 
+  /** As if the guest had long written on: nobody decides for hours. */
+  #lostPrimary(reason: string): void {
+    this.#note(`replica: link lost (${reason})`);
+    if (this.plan.waits) Object.assign(this.#replica.memory, { softBytes: 1, hardBytes: 1 });
+  }
+
+  /** The daemon stops the guest; or its QEMU does not answer. */
+  #hold(): void {
+    this.#holds++;
+    this.#note('replica: writes are held');
+    if (this.#random.chance(0.3)) return;
+    this.#qmp.execute('stop', undefined, { timeoutMs: 2000 }).catch((error: unknown) => {
+      this.#note(`stop: ${String(error)}`);
+    });
+  }
+
   #cutLink(): void {
     this.#note('the link of the primary is cut, and nothing else');
     this.#wasLinkCut = true;
@@ -227,10 +242,11 @@ export class Cluster {
       return isOver && this.#operations === 0 && !this.#colo.failoverRequested;
     }, 'the failover');
     this.#primary.isRunning = false;
-    this.#secondary.isRunning = false;
+    this.#colo.pause();
     this.#colo.phase = 'over';
     await this.#turnsUntil(() => this.#secondary.isIdle, 'the last answers');
     this.#expectState();
+    await this.#expectLastCommit();
     if (this.#isUsable) await this.#readEverything();
     if (this.#replica.state === 'failed-over') await this.#settle();
   }
@@ -293,13 +309,20 @@ export class Cluster {
     this.#disk.crash(this.plan.crash);
     Object.assign(this.#disk.faults, { errors: 0, shortWrites: 0 });
     this.#loop.watch(this.#disk);
+    const { kept } = this.#commits;
     const recovered = await this.#until(
-      recoverBases(this.#bases).catch((error: unknown) => error as Error),
+      recoverBases(this.#bases, { acceptLastCommit: true }).catch(
+        (error: unknown) => error as Error,
+      ),
     );
     if (recovered instanceof Error) {
       this.#note(`recovery: ${recovered.message}`);
       if (!this.#isAcknowledged) return;
       throw new Violation('I4 durability', `not recovered: ${recovered.message}`);
+    }
+    if (kept !== undefined && !this.#isAcknowledged) {
+      if (!this.#isResidual) this.#commits.expectInBases(kept);
+      return;
     }
     if (state !== 'failed-over' && state !== 'retired') {
       throw new Violation('I6 no mistaken base', `a base that was ${state} passes for a disk`);
@@ -307,6 +330,25 @@ export class Cluster {
     for (const [disk, { base }] of this.#bases.entries()) {
       this.#secondary.checkSurvived(disk, this.#disk.contents(base) ?? Buffer.alloc(0));
     }
+  }
+
+  /** With its primary lost, a copy that nobody has decided about gets to the bases. */
+  async #expectLastCommit(): Promise<void> {
+    const replica = this.#replica;
+    const isHere = replica.state === 'protected' || replica.state === 'diverged';
+    const { epoch } = replica;
+    if (!isHere || epoch === 0 || replica.link.loss === undefined) return;
+    const isKept = await this.#until(
+      replica.lastCommitKept().then(
+        () => true,
+        // Outdated since, or some of it was lost.
+        () => false,
+      ),
+    );
+    if (!isKept && replica.isWaiting) throw new Violation('availability', 'the copy is not kept');
+    // A failover that somebody else asked for may have come in the meantime.
+    const hasStayed = replica.epoch === epoch;
+    if (isKept && hasStayed && !this.#isResidual) this.#commits.expectInBases(epoch);
   }
 
   /** Who watches over the secondary: takes over when its primary is gone. */
@@ -319,7 +361,7 @@ export class Cluster {
   }
 
   async #takeOver(): Promise<void> {
-    await sleep(this.#random.next() * 20);
+    await sleep(this.#random.next() * (this.plan.waits ? 60 : 20));
     if (!this.#replica.mayFailOver || this.#colo.primaryIsAlive) return;
     await this.#driver.failOver({ timeoutMs: 2000 }).catch((error: unknown) => {
       this.#note(`failover: ${String(error)}`);
@@ -341,6 +383,7 @@ export class Cluster {
   #onCheckpoint(event: CheckpointEvent): void {
     this.#note(`checkpointer: ${event.kind}`);
     if (event.kind === 'doubt') this.#secondary.isInDoubt = true;
+    if (event.kind === 'commit') this.#commits.add(event.epoch, this.#colo.loaded);
     if (event.kind !== 'commit' || !this.#wasLinkCut || this.#primary.lostWrites === 0) return;
     // Known and written down. One commit while the end of a link that broke alone is on its way, or
     // waits behind the gate; and one where the end arrives in the middle of a checkpoint, which

@@ -50,6 +50,10 @@ export class ColoPair {
   #failing = 0;
   #calm = 0;
   #snapshot: Buffer[] = [];
+  /** A stop that drains, and answers then. */
+  #stop: Command | undefined;
+  /** The primary's disks at the last checkpoint. */
+  loaded: readonly Buffer[] = [];
   #lines = '';
   readonly #commands: Command[] = [];
   #microseconds = 1_000_000;
@@ -148,6 +152,7 @@ export class ColoPair {
 
   #load(): void {
     const { secondary } = this;
+    this.loaded = this.#snapshot.map((disk) => Buffer.from(disk));
     secondary.disks = this.#snapshot;
     this.#snapshot = [];
     this.#mode = 'secondary';
@@ -246,9 +251,29 @@ export class ColoPair {
    */
   #answer(): void {
     if (this.phase === 'secondary-drains' || this.#failing === 1) return;
+    if (this.#stop) {
+      if (!drained(this.secondary)) return;
+      this.#say({ return: {}, id: this.#stop.id });
+      this.#stop = undefined;
+      return;
+    }
     const command = this.#commands.shift();
     if (!command) return;
+    if (command.execute === 'stop') return this.#stopByCommand(command);
     this.#say({ return: this.#result(command.execute), id: command.id });
+  }
+
+  #stopByCommand(command: Command): void {
+    this.#stop = command;
+    this.pause();
+  }
+
+  /** What `stop` does before it drains. */
+  pause(): void {
+    if (!this.secondary.isRunning) return;
+    this.#event('STOP');
+    this.#runState = 'paused';
+    this.secondary.isRunning = false;
   }
 
   #result(execute: string): object {

@@ -12,6 +12,9 @@ export const MUTANTS = {
   'lazy-sync': 'syncs of the disk do nothing',
   'short-is-whole': 'a write that did less than it was told is taken for whole',
   'lossy-spill': 'what is written to the spill file is not there',
+  'diverges-alone': 'a copy that waits for a failover is given up when its memory is full',
+  'held-forever': 'writes that are held are not answered when the secondary stops',
+  'half-written': 'without its primary, write-back leaves out the last write of each batch',
 } as const;
 
 export type MutantName = keyof typeof MUTANTS;
@@ -39,6 +42,17 @@ export function applyMutant(
       replica.link.lose = () => undefined;
       Object.defineProperty(replica.link, 'isConnected', { value: true });
       return monitor;
+    case 'diverges-alone':
+      replica.on(({ kind }) => {
+        if (kind === 'writes-held') replica.diverge('its memory is full');
+      });
+      return monitor;
+    case 'held-forever':
+      replica.secondaryRuns = () => undefined;
+      return monitor;
+    case 'half-written':
+      withoutLastOf(replica);
+      return monitor;
     default:
       return monitor;
   }
@@ -60,4 +74,20 @@ function late(listener: (event: ColoMonitorEvent) => void): (event: ColoMonitorE
 
 function always(callback: (status: ColoModes | Error) => void): typeof callback {
   return () => callback({ mode: 'secondary', lastMode: 'none' });
+}
+
+/** Its batches end without their last write. */
+function withoutLastOf(replica: Replica): void {
+  const nextBatch = replica.nextBatch.bind(replica);
+  replica.nextBatch = () => {
+    const batch = nextBatch();
+    if (!batch) return undefined;
+    const runs = batch.runs.bind(batch);
+    batch.runs = function* () {
+      const all = [...runs()];
+      if (replica.isWaiting) all.pop();
+      yield* all;
+    };
+    return batch;
+  };
 }

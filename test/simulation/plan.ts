@@ -20,6 +20,8 @@ export interface Plan {
   readonly meddling: Meddling;
   /** Whether memory is so short that most of what is buffered goes to a file. */
   readonly spills: boolean;
+  /** Whether the secondary runs out of memory once it has lost its primary. */
+  readonly waits: boolean;
   readonly mutant: MutantName | undefined;
 }
 
@@ -47,6 +49,7 @@ export function planOf(seed: number, mutant: MutantName | undefined): Plan {
     diskLatencyMs: random.pick([0, 0.5, 5]),
     meddling: { stops: random.chance(0.2) ? 0.02 : 0, failovers: 1 },
     spills: random.chance(0.3),
+    waits: random.chance(0.4),
   };
 }
 
@@ -61,6 +64,7 @@ export function simplerPlans(plan: Plan): Plan[] {
     without({ processDiesAt: undefined }),
     without({ primaryDiesAt: undefined }),
     without({ spills: false }),
+    without({ waits: false }),
     without({ diskErrors: 0 }),
     without({ shortWrites: 0 }),
     without({ diskLatencyMs: 0 }),

@@ -58,7 +58,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   'qmp-driver': {
     packages: ['qemu-qmp-client'],
     folders: {
-      '.': ['disk', 'network', 'inspect'],
+      '.': ['migration', 'guest', 'disk', 'network', 'inspect'],
+      migration: ['.'],
+      guest: ['.'],
       disk: ['.'],
       network: ['.', 'disk'],
       inspect: ['.', 'disk', 'network'],
@@ -91,15 +93,24 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'cli/watch': { folders: ['cli', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/primary', 'daemon/secondary'],
+        ...['daemon/primary', 'daemon/secondary', 'daemon/terms'],
       ],
+      // Decisions without I/O.
+      'daemon/arbitration': { folders: [], packages: ['contract'] },
+      'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract'] },
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
       'daemon/control': ['.', 'daemon'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
-      'daemon/peer': ['.', 'tls', 'daemon'],
+      'daemon/peer': ['.', 'tls', 'daemon', 'daemon/terms'],
       'daemon/vm': ['.', 'tls', 'daemon'],
-      'daemon/primary': ['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
-      'daemon/secondary': ['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
+      'daemon/primary': [
+        ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
+        ...['daemon/arbitration', 'daemon/terms'],
+      ],
+      'daemon/secondary': [
+        ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
+        ...['daemon/arbitration', 'daemon/terms'],
+      ],
     },
   },
   lab: {

@@ -75,6 +75,8 @@ async function serve(settings: GateSettings): Promise<void> {
       },
       failOver: () => replica.failOver(),
       diverge: (reason) => replica.diverge(reason),
+      outdate: (reason) => replica.outdate(reason),
+      secondaryRuns: (isRunning) => replica.secondaryRuns(isRunning),
     },
     now: () => performance.now(),
     onEvent: (event) => {

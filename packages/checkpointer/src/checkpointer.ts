@@ -32,10 +32,11 @@ export interface CheckpointerOptions {
  *
  *     signal     link is up   link lost before   link lost cleanly    in doubt
  *                             the last STOP      since the last STOP
- *     commit     commit       diverge            commit provisionally commit; ends the doubt
+ *     commit     commit       outdated           commit provisionally commit; ends the doubt
  *     failover   fail over    fail over          fail over            diverge
  *
- * If the replica refuses a step (it has diverged already, or was never protected), it is diverged.
+ * A replica that is outdated has diverged, and what it has committed is of no use either. If the
+ * replica refuses a step (it has diverged already, or was never protected), it is diverged.
  *
  * The provisional commit covers a primary that dies in the last milliseconds of a checkpoint. It
  * had stopped and flushed, and its state had been sent; the secondary continues from that state, so
@@ -87,10 +88,12 @@ export class Checkpointer {
       case 'stop':
         this.#wasWholeAtStop = this.#replica.link.loss === undefined;
         this.#stoppedAt = this.#now();
+        this.#replica.secondaryRuns(false);
         return;
       case 'seal':
         if (!this.#replica.gate.isClosed) this.#sealedAt = this.#now();
         this.#replica.gate.close();
+        this.#replica.secondaryRuns(true);
         return;
       case 'commit':
         this.#commit();
@@ -116,11 +119,11 @@ export class Checkpointer {
     const { loss, lossWasClean, isConnected } = this.#replica.link;
     const isProvisional = loss !== undefined;
     if (isProvisional && (!this.#wasWholeAtStop || !lossWasClean)) {
-      this.#diverge(`a checkpoint followed although writes may be missing: ${loss}`);
+      this.#outdate(`a checkpoint followed although writes may be missing: ${loss}`);
       return;
     }
     if (!isProvisional && !isConnected) {
-      this.#diverge('a checkpoint was made, but no primary is connected to this replica');
+      this.#outdate('a checkpoint was made, but no primary is connected to this replica');
       return;
     }
     const summary = this.#attempt(() => this.#replica.commit());
@@ -155,8 +158,18 @@ export class Checkpointer {
   }
 
   #diverge(reason: string): void {
-    this.#hasEnded = true;
     this.#replica.diverge(reason);
+    this.#end(reason);
+  }
+
+  /** A checkpoint needs a primary that lives: it has more than this replica. */
+  #outdate(reason: string): void {
+    this.#replica.outdate(reason);
+    this.#end(reason);
+  }
+
+  #end(reason: string): void {
+    this.#hasEnded = true;
     this.#onEvent({ kind: 'diverged', reason });
   }
 

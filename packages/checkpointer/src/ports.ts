@@ -41,8 +41,12 @@ export interface ReplicaPort {
   commit(): CommitSummary;
   /** The secondary takes over. Throws if the replica refuses. */
   failOver(): CommitSummary;
-  /** The replica cannot be used for a failover any more. */
+  /** The replica cannot be used for a failover any more; what it has committed, perhaps. */
   diverge(reason: string): void;
+  /** Nor can what it has committed: the primary has continued without it. */
+  outdate(reason: string): void;
+  /** The secondary has stopped, and waits for its requests, or has resumed. */
+  secondaryRuns(isRunning: boolean): void;
 }
 
 /** What a commit or a failover did. */

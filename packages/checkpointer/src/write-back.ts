@@ -14,7 +14,10 @@ export interface WriteBackOptions {
   readonly onEvent?: (event: WriteBackEvent) => void;
 }
 
-/** What write-back has done: written a batch, or failed and about to retry. */
+/**
+ * What write-back has done: written a batch, or failed and about to retry. Of failures with one
+ * cause, only the first since the last batch is reported: a disk that is full stays so for long.
+ */
 export type WriteBackEvent =
   | {
       readonly kind: 'batch';
@@ -44,6 +47,8 @@ export class WriteBack {
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   #isWanted = false;
+  /** Causes of failures that were reported since the last batch. */
+  readonly #reported = new Set<string>();
 
   constructor(options: WriteBackOptions) {
     this.#target = options.target;
@@ -109,6 +114,7 @@ export class WriteBack {
       }
       // Not retried if it throws: the memory of the batch may be gone.
       batch.finish();
+      this.#reported.clear();
       const ms = this.#clock.now() - startMs;
       this.#onEvent({ kind: 'batch', epochs: batch.epochs, ...written, ms });
       return true;
@@ -152,9 +158,17 @@ export class WriteBack {
 
   async #pause(cause: unknown, attempt: number): Promise<void> {
     const error = cause instanceof Error ? cause : new Error(String(cause));
-    this.#onEvent({ kind: 'retry', error, attempt });
+    const known = causeOf(error);
+    if (!this.#reported.has(known)) this.#onEvent({ kind: 'retry', error, attempt });
+    this.#reported.add(known);
     await this.#clock.sleep(this.#retryMs, this.#abort.signal).catch(() => undefined);
   }
+}
+
+/** What failures at different places have in common: a system's code, or else their words. */
+function causeOf(error: Error): string {
+  const { code } = (error.cause ?? error) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : error.message;
 }
 
 function stopped(): CheckpointerError {

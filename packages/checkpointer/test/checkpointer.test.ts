@@ -71,17 +71,17 @@ const TABLE: readonly (readonly [keyof typeof SITUATIONS, CheckpointSignal['kind
   ['whole', 'abort', []],
   ['whole', 'doubt', []],
   ['whole', 'lost', ['diverge']],
-  ['lost before this stop', 'commit', ['diverge']],
+  ['lost before this stop', 'commit', ['outdate']],
   ['lost before this stop', 'failover', ['failOver']],
   ['lost before this stop', 'abort', []],
   ['lost, clean, since this stop', 'commit', ['commit']],
   ['lost, clean, since this stop', 'failover', ['failOver']],
-  ['lost, unclean, since this stop', 'commit', ['diverge']],
+  ['lost, unclean, since this stop', 'commit', ['outdate']],
   ['lost, unclean, since this stop', 'failover', ['failOver']],
   ['in doubt', 'commit', ['commit']],
   ['in doubt', 'failover', ['diverge']],
   ['in doubt', 'abort', []],
-  ['never connected', 'commit', ['diverge']],
+  ['never connected', 'commit', ['outdate']],
 ];
 
 describe('Checkpointer', () => {
@@ -100,6 +100,17 @@ describe('Checkpointer', () => {
     expect(scene.replica.calls).toEqual(['close', 'commit', 'open']);
   });
 
+  test('the replica hears when the secondary stops and resumes', () => {
+    const scene = new Scene();
+    for (const [signal, isRunning] of [
+      ['stop', false],
+      ['seal', true],
+    ] as const) {
+      scene.say(signal);
+      expect(scene.replica.isSecondaryRunning).toBe(isRunning);
+    }
+  });
+
   test('a commit settles the doubt before it: failover is possible again', () => {
     const scene = SITUATIONS['in doubt']().say('commit', 'stop', 'seal', 'failover');
     expect(scene.did).toEqual(['commit', 'failOver']);
@@ -115,7 +126,7 @@ describe('Checkpointer', () => {
   test('I5 no silent divergence: a commit after a provisional one diverges', () => {
     const scene = SITUATIONS['lost, clean, since this stop']().say('commit', 'stop', 'seal');
     scene.say('commit');
-    expect(scene.did).toEqual(['commit', 'diverge']);
+    expect(scene.did).toEqual(['commit', 'outdate']);
     expect(scene.events.at(-1)).toEqual({
       kind: 'diverged',
       reason: 'a checkpoint followed although writes may be missing: cable cut',
@@ -125,7 +136,7 @@ describe('Checkpointer', () => {
   test('no stop, no provisional commit: at the start of COLO a lost link diverges', () => {
     const scene = new Scene();
     scene.replica.lose(true);
-    expect(scene.say('seal', 'commit').did).toEqual(['diverge']);
+    expect(scene.say('seal', 'commit').did).toEqual(['outdate']);
   });
 
   test.each(['failover', 'lost'] as const)('after %s nothing follows', (end) => {

@@ -229,7 +229,7 @@ describe('ColoSource, one RESUME', () => {
     monitor.event({ kind: 'resume' });
     monitor.status(FAILED_OVER);
     monitor.state('running');
-    expect(replica.calls).toContain('diverge');
+    expect(replica.calls).toContain('outdate');
     expect(replica.calls).not.toContain('failOver');
   });
 

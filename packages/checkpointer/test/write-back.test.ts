@@ -159,6 +159,38 @@ describe('WriteBack', () => {
     expect(target.log.at(-1)).toBe('1 finish');
   });
 
+  test('a full disk is reported once, and again if it fails in another way', async () => {
+    const { target, clock, events, writeBack } = scene(2);
+    const failure = (code: string, at: number): Error =>
+      new Error(`byte ${at}: ${code}`, { cause: Object.assign(new Error(code), { code }) });
+    target.add(1, 4);
+    writeBack.kick();
+    await turn();
+    for (let round = 0; round < 50; round++) {
+      await target.end(failure('ENOSPC', round));
+      await target.end(failure('ENOSPC', round + 1));
+      while (clock.asleep > 0) clock.wake();
+      await turn();
+    }
+    await target.end(failure('EIO', 0));
+    await target.end(failure('ENOSPC', 0));
+    while (clock.asleep > 0) clock.wake();
+    await turn();
+    await target.endAll();
+    await writeBack.idle();
+    target.add(2, 1);
+    writeBack.kick();
+    await turn();
+    await target.end(failure('ENOSPC', 7));
+    clock.wake();
+    await turn();
+    await target.endAll();
+    await writeBack.idle();
+    expect(events.map((event) => (event.kind === 'retry' ? event.error.message : 'batch'))).toEqual(
+      [...['byte 0: ENOSPC', 'byte 0: EIO', 'batch'], ...['byte 7: ENOSPC', 'batch']],
+    );
+  });
+
   test('I4 durability: a batch whose sync fails is written again as a whole', async () => {
     const { target, clock, writeBack } = scene(1);
     target.add(1, 2);

@@ -21,6 +21,7 @@ export * from './remedies.js';
 export * from './reports.js';
 export * from './states.js';
 export * from './status.js';
+export * from './term.js';
 export * from './verdict/verdict-of-status.js';
 export * from './verdict/verdict.js';
 export * from './verdict/verdict-table.js';

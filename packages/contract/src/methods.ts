@@ -20,6 +20,10 @@ const force = z
   .boolean()
   .optional()
   .describe('even without proof that the other side is gone, or if it cannot be notified');
+const overrulePeer = z
+  .boolean()
+  .optional()
+  .describe('with `force`: though the other side is well; its guest will be stopped');
 const bytesPerSec = z
   .number()
   .int()
@@ -106,7 +110,7 @@ export const METHODS = {
     text: 'secondary: takes over and moves to the local disks; primary: continues alone',
     roles: BOTH,
     isForceable: true,
-    params: z.strictObject({ force }),
+    params: z.strictObject({ force, overrulePeer }),
     result: z.union([failoverReportSchema, primaryStatusSchema]),
     progress: failoverProgressSchema,
   },

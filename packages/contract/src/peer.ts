@@ -9,19 +9,20 @@ import {
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
+import { termRecordSchema } from './term.js';
 
 /**
  * The link between the two daemons of a VM: WebSocket frames of JSON, the same from both ends.
  *
  *     hello    first, from each end: protocol, VM, role
- *     beat     every `heartbeatMs`: how this end is
- *     tell     a notice that has to be acknowledged; `told` carries its number back
+ *     beat     after the hello, every `heartbeatMs`, and when something changes: how this end is
  *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
  *
  * A silent link proves nothing about the VMs: it may be cut while both run. A daemon that is heard
- * speaks for the QEMU beside it.
+ * speaks for the QEMU beside it. Nothing is sent that could be lost: a beat says what is, `record`
+ * only what is on stable storage, and the other side's beat shows what it has made of it.
  */
-export const PEER_PROTOCOL = 1;
+export const PEER_PROTOCOL = 2;
 export const PEER_MESSAGE_BYTES_MAX = 1024 * 1024;
 
 /** What a secondary reports of a commit. */
@@ -55,6 +56,8 @@ const common = {
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU. */
   vm: z.enum(VM_STATES),
+  /** What is in its term file. */
+  record: termRecordSchema,
   /** Why its QEMU is unusable; of a secondary, or else what is wrong with a base. */
   trouble: longText.optional(),
 };
@@ -75,8 +78,11 @@ const primaryPeerSchema = z.object({
     .optional(),
   /** The longest time between two checkpoints. */
   periodMs: z.number().optional(),
-  /** Nothing. Secondaries of version 0.1 refuse a heartbeat without it. */
-  link: z.literal('none').catch('none'),
+  /**
+   * It never goes on without the secondary unless that has yielded or was fenced, or an operator
+   * forced it.
+   */
+  mustProve: z.boolean(),
 });
 
 const secondaryPeerSchema = z.object({
@@ -85,10 +91,12 @@ const secondaryPeerSchema = z.object({
   ...common,
   /** Whether all of the primary's writes arrive. */
   link: z.enum(REPLICA_LINKS),
-  /** Identifies its replica; a daemon that is restarted has another. */
+  /** Identifies its replica; a daemon that is restarted has another. To be shown only. */
   replica: shortText.optional(),
   /** Its buffers are over their soft limit, and a checkpoint would empty them. */
   memoryPressure: z.boolean().optional(),
+  /** Its daemon is about to end: the primary has to go on without it. */
+  isLeaving: z.boolean().optional(),
   /** The last commit, and the memory: to be shown, never acted upon. */
   commit: commitSchema.optional(),
   mayFailOver: z.boolean().optional(),
@@ -113,17 +121,6 @@ const eitherPeerSchema = z.discriminatedUnion('role', [primaryPeerSchema, second
 export type PeerStatus = Readonly<OneOf<z.output<typeof eitherPeerSchema>>>;
 export const peerStatusSchema: z.ZodType<PeerStatus> = eitherPeerSchema;
 
-/** What one end may have to tell the other. */
-export const noticeSchema = z.enum([
-  /** The primary runs on without this replica: it must never take over again. */
-  'outdated',
-  /** The secondary is about to end: the primary has to run on without it. */
-  'leaving',
-  /** The secondary's buffers pass their soft limit: a checkpoint would empty them. */
-  'memory-pressure',
-]);
-export type PeerNotice = z.output<typeof noticeSchema>;
-
 export const peerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
@@ -133,18 +130,6 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: peerStatusSchema }),
-  z.object({
-    type: z.literal('tell'),
-    number: z.number().int(),
-    notice: noticeSchema,
-    /** Whom it is about; told too late, it may reach another. */
-    replica: shortText.optional(),
-  }),
-  /**
-   * Not only received: done. `isDone` is false if it is about another replica, or could not be
-   * done.
-   */
-  z.object({ type: z.literal('told'), number: z.number().int(), isDone: z.boolean().optional() }),
   z.object({ type: z.literal('ask'), number: z.number().int() }),
   z.object({
     type: z.literal('answer'),

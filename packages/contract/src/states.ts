@@ -13,7 +13,13 @@ export const PRIMARY_STATES = [
   'protected',
   /** It runs on without its secondary. */
   'alone',
-  /** The secondary has taken over: this copy is stopped. */
+  /** Its QEMU is new, and the secondary may have taken over: the guest stands still. */
+  'held',
+  /** Its disk or its guest has failed: the guest is stopped, and the secondary is to take over. */
+  'yielding',
+  /** The guest was ended on purpose: nobody takes over. */
+  'ended',
+  /** The secondary's copy is the newer one: the guest here is stopped. */
   'superseded',
 ] as const;
 export type PrimaryState = (typeof PRIMARY_STATES)[number];
@@ -56,6 +62,22 @@ export type PeerPulse = (typeof PULSES)[number];
 export const REPLICA_LINKS = ['none', 'whole', 'lost'] as const;
 export type ReplicaLink = (typeof REPLICA_LINKS)[number];
 
+/**
+ * What an I/O error of the primary's own disk did. `lacks-write`: only the replica has what was
+ * written; `stopped`: QEMU has stopped the guest; `reported`: the guest was told; `read-elsewhere`:
+ * the replica answered.
+ */
+export const DISK_EFFECTS = ['lacks-write', 'stopped', 'reported', 'read-elsewhere'] as const;
+export type DiskEffect = (typeof DISK_EFFECTS)[number];
+
+/** In words that follow the error. */
+export const DISK_EFFECT_TEXTS: Readonly<Record<DiskEffect, string>> = {
+  'lacks-write': '; the replica has the data',
+  stopped: '; QEMU stopped the guest',
+  reported: '; the guest was told',
+  'read-elsewhere': '; the replica answered',
+};
+
 /** What asked for a checkpoint. `output`: the guests sent different packets. */
 export const CHECKPOINT_CAUSES = ['period', 'demand', 'memory', 'output'] as const;
 export type CheckpointCause = (typeof CHECKPOINT_CAUSES)[number];
@@ -85,11 +107,38 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
+  yielding: "the primary's daemon has stopped its guest and asks for the takeover",
   fence: 'the fence command stopped the primary',
   operator: 'an operator used --force',
   done: 'the secondary took over before',
 } as const;
 export type FailoverEvidence = (typeof FAILOVER_EVIDENCE)[keyof typeof FAILOVER_EVIDENCE];
+
+/**
+ * What a side said last of its own copy of the VM, on disk. In `leaving` and `alone` a primary has
+ * raised its term, so its secondary is outdated. Only in `alone` may it acknowledge a write that
+ * the replica does not have.
+ */
+export const COPY_WORDS = [
+  'none',
+  'protected',
+  'leaving',
+  'alone',
+  'taken-over',
+  'outdated',
+] as const;
+export type CopyWord = (typeof COPY_WORDS)[number];
+
+/**
+ * What a side may act on, besides what it knows of itself. Silence is none of these.
+ *
+ * - `word`: the other side's daemon says it: its QEMU has ended, or its copy is outdated
+ * - `fence`: the fence command has exited with 0
+ * - `arbiter`: a third party has granted it
+ * - `operator`: somebody said `--force`
+ */
+export const EVIDENCE_KINDS = ['word', 'fence', 'arbiter', 'operator'] as const;
+export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
 /** Why an operator's command made a primary continue alone, in the words of events. */
 export const OPERATOR_REASONS = {

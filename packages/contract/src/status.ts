@@ -20,6 +20,7 @@ import {
   SECONDARY_STATES,
   VM_STATES,
 } from './states.js';
+import { termRecordSchema } from './term.js';
 
 export const STATUS_SCHEMA = 2;
 
@@ -43,6 +44,7 @@ const head = {
   vm: z.string(),
   host: z.string().describe('name of the host of this daemon'),
   heartbeatMs: z.number(),
+  record: termRecordSchema.describe('what is in the term file of this side'),
 };
 
 /** Connections that were turned away. */
@@ -78,6 +80,7 @@ export const primaryStatusSchema = z.object({
   ...head,
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
+  reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
@@ -126,6 +129,25 @@ export const secondaryStatusSchema = z.object({
     spilled: bytes.optional().describe('in the spill file'),
     spillTrouble: z.string().nullable().optional(),
   }),
+  waiting: z
+    .object({
+      since: z.string().describe('when the primary’s link was lost'),
+      guest: z
+        .enum(['runs', 'stopped'])
+        .describe('`stopped`: memory is full; a failover continues it'),
+      isLastCommitKept: z
+        .boolean()
+        .describe('the bases hold the last commit: it outlives the daemon and the secondary VM'),
+      softSeconds: z.number().nonnegative().nullable(),
+      hardSeconds: z
+        .number()
+        .nonnegative()
+        .nullable()
+        .describe('until the guest is stopped, at the present rate; null: never at this rate'),
+    })
+    .nullable()
+    .optional()
+    .describe('a copy that has lost its primary and waits for a failover; else null'),
   disks: z.array(
     z.object({
       name: z.string(),

@@ -2,9 +2,16 @@ import { describe, expect, test } from '@jest/globals';
 import { peerStatusSchema } from '../src/peer.js';
 import { hasTakenOver, isFinal, SECONDARY_STATES } from '../src/states.js';
 
-/** As daemons of version 0.1.0 send them. */
-const PRIMARY = { role: 'primary', state: 'protected', epoch: 3, vm: 'ready', link: 'none' };
-const SECONDARY = { role: 'secondary', state: 'protected', epoch: 3, vm: 'ready', link: 'whole' };
+const record = {
+  ...{ lineage: 'a1', term: 4, word: 'protected', isForced: false, evidence: null },
+  at: '2026-01-01T10:00:00.000Z',
+};
+const PRIMARY = {
+  ...{ role: 'primary', state: 'protected', epoch: 3, vm: 'ready', record, mustProve: true },
+};
+const SECONDARY = {
+  ...{ role: 'secondary', state: 'protected', epoch: 3, vm: 'ready', link: 'whole', record },
+};
 
 describe('a heartbeat', () => {
   test.each([PRIMARY, SECONDARY, { ...PRIMARY, state: 'none' }])('%j is understood', (status) => {
@@ -22,9 +29,20 @@ describe('a heartbeat', () => {
     { ...SECONDARY, link: 'half' },
     { ...SECONDARY, role: 'witness' },
     { ...SECONDARY, epoch: -1 },
+    { ...SECONDARY, record: undefined },
+    { ...SECONDARY, record: { ...record, word: 'perhaps' } },
+    { ...PRIMARY, mustProve: undefined },
   ])('%j is refused: it would be acted upon', (status) => {
     expect(peerStatusSchema.safeParse(status).success).toBe(false);
   });
+});
+
+test('what a peer sends fills neither log nor memory', () => {
+  const long = 'x'.repeat(900_000);
+  const status = peerStatusSchema.parse({ ...SECONDARY, host: long, trouble: long, replica: long });
+  expect(status.host).toHaveLength(256);
+  expect(status.trouble).toHaveLength(4096);
+  expect(status.replica).toHaveLength(256);
 });
 
 test('states that say that the secondary took over, or that it must be restarted', () => {

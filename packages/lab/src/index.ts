@@ -4,6 +4,7 @@ export { GANNET_BIN } from './gannet-bin.js';
 export {
   findGuest,
   findNetworkGuest,
+  findNewestQemu,
   guestBuildCommand,
   labCacheDir,
   type LabGuest,

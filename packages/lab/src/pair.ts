@@ -38,11 +38,17 @@ export interface LabPairOptions {
   readonly link?: string;
   /** How the primary's disks begin. Default: raw, under a quorum. */
   readonly local?: Pick<LabDisk, 'format' | 'quorum'> | undefined;
+  /** Folder for the primary's disks. Default: that of the pair. */
+  readonly localDir?: string | undefined;
+  /** Added to the command line of each QEMU, and of each kernel. */
+  readonly machine?: Pick<LabMachine, 'type' | 'extraArgs' | 'kernelArgs'> | undefined;
   /** Format of the secondaries' bases. Default: raw. */
   readonly baseFormat?: string | undefined;
   /** Creates the base of a disk and returns its path. Default: the daemon creates it. */
   readonly makeBase?: ((disk: number, sizeBytes: number) => Promise<string>) | undefined;
   readonly iothreads?: boolean | undefined;
+  /** The program of both VMs. Default: the system's. */
+  readonly qemu?: string | undefined;
   /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number | undefined;
   readonly periodMs?: number;
@@ -86,7 +92,8 @@ export class LabPair {
     const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
     const { guest, iothreads = false, thinkUs = 0 } = options;
-    const machine = { guest, iothreads, thinkUs, regions: defaultRegions(names) };
+    const regions = defaultRegions(names);
+    const machine = { guest, iothreads, thinkUs, regions, ...options.machine };
     const pair = new LabPair(dir, options, machine);
     for (const disk of pair.#disks()) await makeImage(disk.local, options);
     return pair;
@@ -129,6 +136,12 @@ export class LabPair {
     await this.#primary.oracle.waitForWrites(100, { signal: this.#primary.gone });
   }
 
+  /** After a power cut of its host: the same VM again, from the disk that it had. */
+  async rebootPrimary(): Promise<void> {
+    await this.#primary?.dispose();
+    await this.bootPrimary();
+  }
+
   /** Starts a secondary: its daemon, then its VM, which waits for the migration. */
   async startSecondary(): Promise<void> {
     await this.makeBases();
@@ -139,6 +152,8 @@ export class LabPair {
   /** Starts the QEMU of a secondary whose daemon runs. */
   async startSecondaryVm(): Promise<void> {
     const { nbd, incoming, svm } = this.#paths();
+    // By its daemon.
+    const isTold = this.options.secondary?.['migrate'] !== undefined;
     const disks = this.#disks();
     const exports = disks.map(({ name }) => ({
       socketPath: nbd,
@@ -148,7 +163,7 @@ export class LabPair {
       name: svm,
       dir: this.dir,
       ...this.#wired(this.#generation + 1, (machine) =>
-        secondaryCommand(machine, exports, incoming),
+        secondaryCommand(machine, exports, isTold ? 'defer' : `unix:${incoming}`),
       ),
     });
   }
@@ -195,6 +210,8 @@ export class LabPair {
     return {
       vm: VM,
       control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
+      // Of the host, whichever role it has: after a failover, the secondary's is the primary's.
+      termFile: this.#path(`host${this.#generation + (own ? 0 : 1)}.term.json`),
       qmp: `unix:${this.#path(`${own?.name ?? svm}/qmp1.sock`)}`,
       disks: this.#disks().map(({ name, device, base, sizeBytes }) => {
         if (own) return { name, device };
@@ -349,8 +366,8 @@ export class LabPair {
 
   /** Number `index` of the VMs that there have been, in the network if there is one. */
   #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
-    const { network } = this.options;
-    if (!network) return command(this.machine);
+    const { network, qemu } = this.options;
+    if (!network) return { ...command(this.machine), ...(qemu ? { qemu: [qemu] } : {}) };
     const card = { tap: network.tap(index), address: network.guestAddress };
     return { ...command({ ...this.machine, card }), qemu: network.inside('qemu-system-x86_64') };
   }
@@ -386,7 +403,7 @@ export class LabPair {
     return Array.from({ length: this.options.disks ?? 1 }, (_, disk) => ({
       name: `disk${disk}`,
       device: diskNames(disk).device,
-      local: this.#path(`primary${disk}.img`),
+      local: path.join(this.options.localDir ?? this.dir, `primary${disk}.img`),
       base: this.#bases.get(this.#baseKey(disk)) ?? this.#path(this.#baseKey(disk)),
       sizeBytes: (this.options.diskMb ?? 64) * MIB,
     }));

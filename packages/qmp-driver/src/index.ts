@@ -27,8 +27,17 @@ export {
   type QueryOptions,
   type QuorumChild,
 } from './disk/graph.js';
-export { leftovers } from './disk/leftovers.js';
-export { dropTlsCreds, putTlsCreds, TLS_CREDS_ID, type TlsCreds } from './tls-creds.js';
+export { type LinkedInQemu, linkedInQemu } from './disk/leftovers.js';
+export {
+  dropTlsCreds,
+  putTlsAuthz,
+  putTlsCreds,
+  TLS_AUTHZ_ID,
+  TLS_CREDS_IDS,
+  type TlsCreds,
+  type TlsEnd,
+} from './tls-creds.js';
+export type { MigrationTls } from './migration/migration-tls.js';
 export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
 export type { LocalDisk, LocalFormat, MoveOutcome } from './disk/move-to-local.js';
@@ -39,13 +48,10 @@ export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { shortSocketPath } from './command-line/socket-path.js';
 export { PrimaryDriver } from './primary.js';
-export type {
-  LinkFailure,
-  PrimaryOptions,
-  SeedOptions,
-  StartColoOptions,
-} from './primary-options.js';
-export { SecondaryDriver, type SecondaryOptions } from './secondary.js';
+export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
+export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
+export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
 export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';
 export {
   type SecondaryCommand,

@@ -11,6 +11,7 @@
 import type { MigrationInfo, QmpClient } from 'qemu-qmp-client';
 import { Deadline } from './deadline.js';
 import { ColoError, step, qemuReason } from './errors.js';
+import { yankAll } from './yank.js';
 
 /** QEMU's default of `x-checkpoint-delay` (migration/options.c). */
 const DEFAULT_DELAY_MS = 20_000;
@@ -21,26 +22,6 @@ export interface MigrationContext {
   readonly deadline: Deadline;
   readonly commandTimeoutMs: number;
   readonly pollMs: number;
-}
-
-/** @throws ColoError `DRIVER_COLO_UNSUPPORTED` */
-export async function setColoCapability(
-  { qmp, deadline, commandTimeoutMs }: MigrationContext,
-  state: boolean,
-): Promise<void> {
-  await step(
-    () =>
-      qmp.execute(
-        'migrate-set-capabilities',
-        { capabilities: [{ capability: 'x-colo', state }] },
-        deadline.options(commandTimeoutMs),
-      ),
-    (words, cause) => {
-      const message = `QEMU does not take the migration capability x-colo: ${words}`;
-      const remedy = 'Use a QEMU built with --enable-replication, with no migration under way.';
-      return new ColoError('DRIVER_COLO_UNSUPPORTED', message, remedy, { cause });
-    },
-  );
 }
 
 /**
@@ -139,7 +120,10 @@ export async function migrateIntoColo(
   } catch (error) {
     // Past its own deadline or signal: this one has a bound of its own, and its failure adds
     // nothing.
-    await qmp.execute('migrate_cancel', {}, { timeoutMs: commandTimeoutMs }).catch(() => undefined);
+    const over = new Deadline('stopping the migration', { timeoutMs: commandTimeoutMs });
+    await queryMigration({ ...context, deadline: over })
+      .then(({ status }) => stopMigration({ ...context, deadline: over }, status))
+      .catch(() => undefined);
     throw error;
   }
 }
@@ -181,11 +165,27 @@ export async function leaveColo(context: MigrationContext): Promise<void> {
       if (colo.mode === 'none') return;
     } else if (status === 'colo') {
       await tolerate(() => qmp.execute('x-colo-lost-heartbeat', {}, options), context);
-    } else if (status !== 'cancelling') {
-      await tolerate(() => qmp.execute('migrate_cancel', {}, options), context);
+    } else {
+      await tolerate(() => stopMigration(context, status), context);
     }
     await deadline.pause(pollMs);
   }
+}
+
+/**
+ * Stops a migration on its way to COLO. `migrate_cancel` would be wrong for one that is there, and
+ * it may get there at any moment: QEMU then waits for x-colo-lost-heartbeat, and refuses it, and
+ * the guest stands still for good (seen on 11.1.3). A connection that is cut ends either: the
+ * migration fails, or COLO waits for its end. Before there is one, COLO is far.
+ */
+async function stopMigration(
+  { qmp, deadline, commandTimeoutMs }: MigrationContext,
+  status: string | undefined,
+): Promise<void> {
+  const { timeoutMs } = deadline.options(commandTimeoutMs);
+  const cut = await yankAll(qmp, { nodes: [], chardevs: [], migration: true }, timeoutMs);
+  if (cut.length > 0 && status !== 'setup') return;
+  await qmp.execute('migrate_cancel', {}, { timeoutMs });
 }
 
 /**

@@ -1,14 +1,8 @@
 /** What a PrimaryDriver takes, and what it reports. */
+import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+import type { MigrationTls } from './migration/migration-tls.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
-
-/** A link that no longer carries all writes: the replica must not commit any more. */
-export interface LinkFailure {
-  readonly device: string;
-  /** The node or job that failed. */
-  readonly node: string;
-  readonly message: string;
-}
 
 /** Options of a PrimaryDriver. */
 export interface PrimaryOptions {
@@ -29,6 +23,8 @@ export interface PrimaryOptions {
    * (QEMU swallows its write errors), so after a guest's next flush at the earliest.
    */
   readonly onLinkFailure?: (failure: LinkFailure) => void;
+  /** Called synchronously with QEMU's event when the primary's own disk fails. */
+  readonly onDiskFailure?: (failure: DiskFailure) => void;
 }
 
 /** What is not given. */
@@ -40,6 +36,7 @@ export const DEFAULTS: Required<PrimaryOptions> = {
   probePeer: true,
   network: [],
   onLinkFailure: () => undefined,
+  onDiskFailure: () => undefined,
 };
 
 /** Options of PrimaryDriver.seed(). */
@@ -60,6 +57,8 @@ export interface SeedOptions {
 export interface StartColoOptions {
   /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
   readonly uri: string;
+  /** Of objects that exist. Default: none, the guest's memory is sent in the clear. */
+  readonly tls?: MigrationTls | undefined;
   /** Milliseconds between two checkpoints. */
   readonly periodMs: number;
   /** From the command to COLO: as long as it takes to send the guest's memory. */

@@ -11,8 +11,7 @@
  *   nbd          mirror       child             child                        child
  *   mirror       mirror       mirror            mirror                       mirror
  *
- *   (*) the replication filter refuses writes until COLO runs (QEMU block/replication.c,
- *       replication_get_io_status).
+ *   (*) its filter refuses writes until COLO runs (QEMU block/replication.c).
  *
  * Each step therefore checks that the mirrors it counts on have not failed. What exists in QEMU is
  * read from the live graph. Only the mirrors and the list of disks are kept here, and adopt() finds
@@ -20,8 +19,9 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
-import { GraphError, LinkError, step } from './errors.js';
+import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
 import { type FoundDisk, findDisks } from './find-disks.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
@@ -33,8 +33,10 @@ import {
   type MigrationContext,
   migrateIntoColo,
   setCheckpointDelay,
-  setColoCapability,
 } from './migration.js';
+import { blockJobs } from './disk/leftovers.js';
+import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { Mirror } from './disk/mirror.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
@@ -47,14 +49,13 @@ import {
 } from './network/primary-network.js';
 import {
   DEFAULTS,
-  type LinkFailure,
   type PrimaryOptions,
   type SeedOptions,
   type StartColoOptions,
 } from './primary-options.js';
-import { checkChildren, watchQuorums } from './disk/quorum-watch.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
+import { haltGuest } from './guest/halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
@@ -64,6 +65,7 @@ import { type PeerConnections, yankAll } from './yank.js';
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<PrimaryOptions>;
+  readonly #capabilities = new ColoCapabilities();
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
@@ -175,6 +177,8 @@ export class PrimaryDriver {
     }
     this.#checkMirrors();
     this.#step('attached');
+    // Of the links, and of the filters that the mirrors have put on top.
+    await this.checkGraph();
   }
 
   /**
@@ -215,12 +219,13 @@ export class PrimaryDriver {
    * @throws WaitError
    */
   async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, periodMs, timeoutMs, signal, onProgress } = options;
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
     // Without them the secondary would run on stale disks.
     this.#step('startColo');
     this.#checkMirrors();
     const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await setColoCapability(context, true);
+    await this.#capabilities.enable(context);
+    if (tls) await setMigrationTls(context, tls);
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, this.#options.network);
     await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
@@ -249,8 +254,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async checkpointNow(): Promise<void> {
-    const context = this.#migration('asking for a checkpoint');
-    await checkpointNow(context);
+    await checkpointNow(this.#migration('asking for a checkpoint'));
   }
 
   /**
@@ -262,9 +266,8 @@ export class PrimaryDriver {
   }
 
   /**
-   * Takes over disks that an earlier process has linked, for example before a restart of the
-   * daemon. Then runAlone(), finishSeed() and checkpointNow() work on them. Changes nothing in
-   * QEMU.
+   * Takes over disks that an earlier process has linked. Then runAlone(), finishSeed() and
+   * checkpointNow() work on them. Changes nothing in QEMU.
    * @throws LinkError `DRIVER_BAD_LINK`
    * @throws GraphError
    * @throws NetworkError
@@ -272,15 +275,7 @@ export class PrimaryDriver {
   async adopt(disks: readonly DiskLink[]): Promise<void> {
     checkLinks(disks);
     const found = await findDisks(this.#qmp, disks, this.#commandOptions());
-    const jobs = await step(
-      () => this.#qmp.execute('query-block-jobs', {}, this.#commandOptions()),
-      (words, cause) => {
-        const message = `the block jobs cannot be read: ${words}`;
-        return new GraphError('DRIVER_GRAPH_UNSTABLE', message, 'See whether QEMU still answers.', {
-          cause,
-        });
-      },
-    );
+    const jobs = await blockJobs(this.#qmp, this.#commandOptions());
     const context = this.#migration('looking at the network cards');
     const compared = await joinedNetwork(context, this.#options.network);
     this.#step('adopt');
@@ -313,8 +308,10 @@ export class PrimaryDriver {
    * @throws GraphError: QEMU could not be asked
    */
   async checkGraph(): Promise<void> {
-    const report = (failure: LinkFailure): void => this.#reportFailure(failure);
-    await checkChildren(this.#qmp, this.disks, this.#commandOptions(), report);
+    for (const linked of this.#linked) {
+      const report = (failure: LinkFailure): void => this.#reportFailure(failure);
+      linked.nodes = await checkDisk(this.#qmp, linked.disk, this.#commandOptions(), report);
+    }
   }
 
   /**
@@ -324,6 +321,14 @@ export class PrimaryDriver {
    */
   async cutLinks(timeoutMs: number): Promise<void> {
     await yankAll(this.#qmp, this.#connections(), timeoutMs);
+  }
+
+  /**
+   * Stops the guest for good, and checkpoints, for the secondary to take over; sends at once.
+   * @throws ColoError `DRIVER_COMMAND_FAILED`
+   */
+  halt(): Promise<void> {
+    return haltGuest(this.#migration('stopping the guest'));
   }
 
   /**
@@ -342,8 +347,7 @@ export class PrimaryDriver {
     const attempt = async (run: () => Promise<unknown>): Promise<void> => {
       await run().catch((error: unknown) => errors.push(error));
     };
-    const connections = this.#connections();
-    await attempt(() => yankAll(this.#qmp, connections, this.#options.commandTimeoutMs));
+    await attempt(() => this.cutLinks(this.#options.commandTimeoutMs));
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
@@ -353,8 +357,8 @@ export class PrimaryDriver {
       this.#compared = [];
     });
     await attempt(() => leaveColo(context));
-    await attempt(() => setColoCapability(context, false));
-    await attempt(() => checkGuest(context));
+    await attempt(() => this.#capabilities.disable(context));
+    for (const run of [clearMigrationTls, checkGuest]) await attempt(() => run(context));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
@@ -367,18 +371,17 @@ export class PrimaryDriver {
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       this.#reportFailure({ device, node: job, message });
     });
-    const linked = new LinkedDisk(disk, mirror, this.#options.probePeer);
+    const linked = new LinkedDisk(disk, mirror, graph.nodes, this.#options.probePeer);
     this.#linked.push(linked);
     return linked;
   }
 
   #watch(): void {
     this.#unsubscribe();
-    this.#unsubscribe = watchQuorums(
-      this.#qmp,
-      () => this.disks,
-      (failure) => this.#reportFailure(failure),
-    );
+    this.#unsubscribe = watchDisks(this.#qmp, () => this.#linked, {
+      onLink: (failure) => this.#reportFailure(failure),
+      onDisk: (failure) => this.#options.onDiskFailure(failure),
+    });
   }
 
   #reconnectionOf(linked: LinkedDisk, options: SeedOptions): Reconnection | undefined {
@@ -440,7 +443,6 @@ export class PrimaryDriver {
   }
 
   #deviceList(): string {
-    const devices = this.disks.map(({ device }) => device);
-    return devices.length === 0 ? 'none' : devices.join(', ');
+    return this.disks.map(({ device }) => device).join(', ') || 'none';
   }
 }

@@ -36,6 +36,15 @@ export function coloBrokenIn({ major, minor, micro }: Release): ReleaseRange | u
 }
 
 /**
+ * Whether QEMU aborts when a q35 machine enters COLO under TCG (system/memory.c,
+ * memory_region_add_subregion_common). Seen: 7.2.22 and 10.0.13 do, 11.1.3 does not; those in
+ * between are not known.
+ */
+export function abortsOnQ35({ major, minor }: Release): boolean {
+  return major < 11 || (major === 11 && minor < 1);
+}
+
+/**
  * Whether a mirror may miss the guest's writes while it starts. It looks which parts of the disk
  * are allocated, and does not yet record a write to a part that it has passed (QEMU block/mirror.c,
  * mirror_dirty_init). Broken in 8.0 by "mirror: Fix access of uninitialised fields during start",

@@ -6,12 +6,22 @@
  * In COLO its mode is `secondary`; afterwards the mode is `none` and the last mode `secondary`.
  */
 import type { ColoStatus, QmpClient } from 'qemu-qmp-client';
+import { ColoCapabilities } from './migration/colo-capabilities.js';
 import { Deadline } from './deadline.js';
 import { ColoError, FailoverError, step, qemuReason } from './errors.js';
-import { setColoCapability } from './migration.js';
+import { MIGRATION_OVER } from './migration.js';
+import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
 import { type LocalDisk, LocalMove, type MoveOutcome } from './disk/move-to-local.js';
 import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { openNetwork, prepareNetwork } from './network/secondary-network.js';
+import {
+  dropTlsCreds,
+  putTlsAuthz,
+  putTlsCreds,
+  TLS_AUTHZ_ID,
+  TLS_CREDS_IDS,
+  type TlsCreds,
+} from './tls-creds.js';
 import { yankAll } from './yank.js';
 
 /** Options of a SecondaryDriver. */
@@ -25,6 +35,30 @@ export interface SecondaryOptions {
   readonly moveTimeoutMs?: number;
   /** Network cards whose packets come from the primary. */
   readonly network?: readonly ComparedCard[];
+  /**
+   * The guest began to run although this QEMU did not enter COLO: the migration was an ordinary
+   * one. It has been stopped, or that was tried. Called at most once after prepare().
+   */
+  readonly onRanWithoutColo?: (error: ColoError) => void;
+}
+
+/** How the primary reaches this QEMU. */
+export interface SecondaryLinks {
+  /**
+   * Credentials of the links that have TLS. Whoever connects to one has to have a certificate (or
+   * key), and with `clients` one with such a common name. Anybody else is turned away, and QEMU
+   * goes on waiting; a stranger on a migration without TLS would end it.
+   */
+  readonly tls?:
+    { readonly creds: TlsCreds; readonly clients?: readonly string[] | undefined } | undefined;
+  /** Where to wait for the migration: of a QEMU that was started with `-incoming defer`. */
+  readonly incoming?:
+    | {
+        /** `unix:PATH`, `tcp:HOST:PORT`. */
+        readonly uri: string;
+        readonly hasTls: boolean;
+      }
+    | undefined;
 }
 
 /**
@@ -35,7 +69,9 @@ export class SecondaryDriver {
   readonly #qmp: QmpClient;
   readonly #options: Required<SecondaryOptions>;
   readonly #move: LocalMove;
+  readonly #capabilities = new ColoCapabilities();
   #network: 'walled' | 'open' | undefined;
+  #unwatch: () => void = () => undefined;
 
   constructor(qmp: QmpClient, options: SecondaryOptions = {}) {
     this.#qmp = qmp;
@@ -45,6 +81,7 @@ export class SecondaryDriver {
       hungAfterMs: 1_000,
       moveTimeoutMs: 30_000,
       network: [],
+      onRanWithoutColo: () => undefined,
       ...options,
     };
     const { commandTimeoutMs, moveTimeoutMs: timeoutMs } = this.#options;
@@ -61,12 +98,14 @@ export class SecondaryDriver {
 
   /**
    * Checks that this VM waits for a migration, and prepares it and its network cards for COLO.
+   * Harmless when repeated.
    * @throws FailoverError `DRIVER_NOT_INCOMING`
+   * @throws LinkError `DRIVER_ADD_FAILED`: QEMU cannot use the TLS credentials
    * @throws ColoError `DRIVER_COLO_UNSUPPORTED`
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    * @throws NetworkError
    */
-  async prepare(): Promise<void> {
+  async prepare({ tls, incoming }: SecondaryLinks = {}): Promise<void> {
     const { commandTimeoutMs: timeoutMs, commandTimeoutMs, pollMs } = this.#options;
     const deadline = new Deadline('preparing the secondary', { timeoutMs });
     const { status } = await step(
@@ -78,9 +117,51 @@ export class SecondaryDriver {
       throw new FailoverError('DRIVER_NOT_INCOMING', message, 'Start it with -incoming.');
     }
     const context = { qmp: this.#qmp, deadline, commandTimeoutMs, pollMs };
-    await setColoCapability(context, true);
+    await this.#capabilities.enable(context);
+    if (tls) await putTlsCreds(this.#qmp, tls.creds, commandTimeoutMs, 'server');
+    if (tls?.clients) await putTlsAuthz(this.#qmp, tls.clients, commandTimeoutMs);
     await prepareNetwork(context, this.#options.network);
     this.#network = 'walled';
+    if (incoming?.hasTls === true) {
+      const authz = tls?.clients ? TLS_AUTHZ_ID : undefined;
+      await setMigrationTls(context, { creds: TLS_CREDS_IDS.server, authz });
+    }
+    if (incoming) await this.#listen(incoming.uri, deadline);
+    this.#unwatch();
+    this.#unwatch = this.#qmp.onEvent('RESUME', () => void this.#onResume());
+  }
+
+  async #listen(uri: string, deadline: Deadline): Promise<void> {
+    try {
+      const options = deadline.options(this.#options.commandTimeoutMs);
+      await this.#qmp.execute('migrate-incoming', { uri }, options);
+    } catch (error) {
+      const words = qemuReason(error);
+      // By an earlier process of ours, with what is set now.
+      if (/already been started/.test(words)) return;
+      const message = `this VM cannot wait for its primary at ${uri}: ${words}`;
+      const remedy = 'Start it with `-incoming defer`, and see that nothing else uses the address.';
+      throw new FailoverError('DRIVER_NOT_INCOMING', message, remedy, { cause: error });
+    }
+  }
+
+  /** Only the first is of interest: it is the start of COLO, or of a second copy of the guest. */
+  async #onResume(): Promise<void> {
+    this.#unwatch();
+    const { commandTimeoutMs: timeoutMs, onRanWithoutColo } = this.#options;
+    try {
+      const { mode, 'last-mode': lastMode } = await this.#qmp.execute(
+        'query-colo-status',
+        {},
+        { timeoutMs },
+      );
+      if (mode !== 'none' || lastMode !== 'none') return;
+      await this.#qmp.execute('stop', {}, { timeoutMs }).finally(() => {
+        onRanWithoutColo(ranWithoutColo());
+      });
+    } catch {
+      // A QEMU that cannot be asked is noticed by whoever watches the connection.
+    }
   }
 
   /**
@@ -143,7 +224,25 @@ export class SecondaryDriver {
    * @throws WaitError
    */
   async moveToLocal(disks: readonly LocalDisk[], drain: () => Promise<void>): Promise<MoveOutcome> {
-    return this.#move.run(disks, drain);
+    const outcome = await this.#move.run(disks, drain);
+    await this.#putBackSettings().catch(() => undefined);
+    return outcome;
+  }
+
+  /**
+   * An ordinary migration would enter COLO otherwise. Nothing depends on it: who protects this VM
+   * next sets them again.
+   */
+  async #putBackSettings(): Promise<void> {
+    const { commandTimeoutMs, commandTimeoutMs: timeoutMs } = this.#options;
+    const deadline = new Deadline('putting the capabilities back', { timeoutMs });
+    const { status } = await this.#qmp.execute('query-migrate', {}, deadline.options(timeoutMs));
+    // QEMU cleans up by what they say, so not before it has left COLO.
+    if (status !== undefined && !MIGRATION_OVER.has(status)) return;
+    const context = { qmp: this.#qmp, deadline, commandTimeoutMs };
+    await this.#capabilities.disable(context);
+    await clearMigrationTls(context);
+    await dropTlsCreds(this.#qmp, commandTimeoutMs, 'server');
   }
 
   /**
@@ -208,6 +307,15 @@ function notSecondary(status: ColoStatus): FailoverError {
     `this VM is no secondary in COLO: its mode is ${status.mode}, its last ${status['last-mode']}`,
     'COLO never began here, so there is nothing to take over: start the VM from its disk.',
   );
+}
+
+function ranWithoutColo(): ColoError {
+  const message =
+    'the guest began to run here without COLO, as after an ordinary migration: it is stopped now';
+  const remedy =
+    'Start this QEMU again, and let nothing else change its migration capabilities: x-colo must ' +
+    'stay on.';
+  return new ColoError('DRIVER_COLO_NOT_ENTERED', message, remedy);
 }
 
 function queryFailed(words: string, cause: unknown): ColoError {

@@ -43,7 +43,7 @@ describe('running alone', () => {
     });
     await protect(driver, linkOf('replication'));
     await driver.runAlone();
-    expect(vm.yanked).toEqual(['g0-nbd']);
+    expect(vm.yanked).toEqual(['g0-nbd', 'migration']);
     const yanks = vm.qemu.received.filter(({ command }) => command.endsWith('yank'));
     expect(yanks.length).toBeGreaterThan(1);
     expect(yanks.every(({ oob }) => oob)).toBe(true);
@@ -77,7 +77,7 @@ describe('running alone', () => {
     await protect(driver, linkOf('nbd'));
     vm.qemu.once('yank', () => refuse('Instance not found', 'DeviceNotFound'));
     await driver.runAlone();
-    expect(vm.yanked).toEqual(['g0-link']);
+    expect(vm.yanked).toEqual(['g0-link', 'migration']);
   });
 
   test('takes the child by the name that it has', async () => {

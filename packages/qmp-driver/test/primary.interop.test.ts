@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,8 +12,11 @@ import {
   findDisk,
   type LinkKind,
   PrimaryDriver,
+  putTlsCreds,
   SecondaryDriver,
+  TLS_CREDS_IDS,
 } from '../src/index.js';
+import { makeCertificates } from '@gannet/test-support/certificates.js';
 
 /** Real QEMU, with a machine that is not started: its graph, its jobs and its words. */
 
@@ -62,6 +65,15 @@ async function listens(path: string): Promise<void> {
     await sleep(10);
   }
   throw new Error(`nobody listens at ${path}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 async function image(name: string, bytes = DISK_BYTES): Promise<string> {
@@ -325,6 +337,41 @@ describe('the secondary', () => {
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.1', node: 'gannet-local2-1' },
     ]);
+  });
+
+  test('with TLS, strangers and those who may not connect do not end its wait', async () => {
+    await makeCertificates(folder);
+    const creds = { kind: 'x509', dir: join(folder, 'host-b') } as const;
+    const waiting = await machine('-incoming', 'defer');
+    const uri = `tcp:127.0.0.1:${await freePort()}`;
+    const incoming = { uri, hasTls: true };
+    const secondary = new SecondaryDriver(waiting);
+    await secondary.prepare({ tls: { creds, clients: ['host-z'] }, incoming });
+    // Of a daemon that was started again.
+    await new SecondaryDriver(waiting).prepare({ tls: { creds, clients: ['host-z'] }, incoming });
+    const stranger = connect(Number(uri.split(':')[2]), '127.0.0.1');
+    stranger.on('error', () => undefined);
+    stranger.end('GET / HTTP/1.0\r\n\r\n');
+    await new Promise<void>((resolve) => stranger.once('close', () => resolve()));
+
+    const { path } = await replica();
+    const qmp = await machine();
+    const driver = new PrimaryDriver(qmp);
+    const disks = [linkTo(path, 'nbd')];
+    await driver.seed(disks);
+    await driver.attach(disks);
+    const own = { kind: 'x509', dir: join(folder, 'host-a') } as const;
+    await putTlsCreds(qmp, own, 10_000);
+    const to = { uri, periodMs: 1000, timeoutMs: 10_000 };
+    const starting = driver.startColo({ ...to, tls: { creds: TLS_CREDS_IDS.client } });
+    await expect(starting).rejects.toMatchObject({ name: 'ColoError' });
+    expect((await waiting.execute('query-status')).status).toBe('inmigrate');
+    const named = { creds: TLS_CREDS_IDS.client, hostname: 'host-c' };
+    const misled = driver.startColo({ ...to, tls: named });
+    await expect(misled).rejects.toThrow(/host-c|does not match/);
+    await driver.rollback();
+    const parameters = await qmp.execute('query-migrate-parameters');
+    expect(parameters['tls-creds']).toBe('');
   });
 
   test('moves to a local file, and back to the old graph when it cannot', async () => {

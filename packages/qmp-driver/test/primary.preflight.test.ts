@@ -12,9 +12,12 @@ beforeEach(async () => {
 });
 afterEach(() => qmp.close());
 
+/** The other disk of the fake. */
+const OTHER = linkOf('mirror', { device: 'drive1', id: 'g1' });
+
 describe('preflight', () => {
   test('nothing to say', async () => {
-    expect(await driver.preflight([linkOf('replication')])).toEqual([]);
+    expect(await driver.preflight([linkOf('replication'), OTHER])).toEqual([]);
   });
 
   test.each([
@@ -32,7 +35,7 @@ describe('preflight', () => {
   ])('QEMU %i.%i.%i: broken is %s', async (major, minor, micro, broken) => {
     const other = new FakeVm({ version: { major, minor, micro } });
     const client = await other.connect();
-    const findings = await new PrimaryDriver(client, FAST).preflight([]);
+    const findings = await new PrimaryDriver(client, FAST).preflight([linkOf('mirror'), OTHER]);
     expect(findings.map(({ code }) => code)).toEqual(broken ? ['colo-broken-version'] : []);
     await client.close();
   });
@@ -42,7 +45,10 @@ describe('preflight', () => {
     bare.qemu.reply('query-migrate-capabilities', [{ capability: 'events', state: false }]);
     bare.qemu.reply('query-qmp-schema', []);
     const client = await bare.connect();
-    const findings = await new PrimaryDriver(client, FAST).preflight([linkOf('replication')]);
+    const findings = await new PrimaryDriver(client, FAST).preflight([
+      linkOf('replication'),
+      OTHER,
+    ]);
     expect(findings.map(({ code }) => code)).toEqual([
       'oob-missing',
       'colo-not-built',

@@ -1,6 +1,6 @@
 /** A seed: what the guest sees of it, and what ends it before its end. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { leftovers, PrimaryDriver } from '../src/index.js';
+import { linkedInQemu, PrimaryDriver } from '../src/index.js';
 import { driveFakeVm, type DrivenVm, FAST, linkOf, ORIGINAL } from './support/driver.js';
 import { DISK_BYTES, FakeVm, refuse } from './support/fake-vm.js';
 
@@ -163,18 +163,19 @@ describe('seeding fails', () => {
   });
 
   test('another driver finds what this one has left, and takes it back', async () => {
-    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual([]);
+    expect(await linkedInQemu(qmp, [linkOf('nbd')])).toEqual([]);
     vm.instant = false;
     const asked = vm.qemu.nextRequest('query-block-jobs');
     const seeding = driver.seed([linkOf('nbd')]).catch(() => undefined);
     await asked;
-    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual(['g0-seed']);
+    const [found] = await linkedInQemu(qmp, [linkOf('nbd')]);
+    expect(found).toMatchObject({ disk: { id: 'g0', device: 'vb0' }, names: ['g0-seed'] });
     const next = new PrimaryDriver(qmp, FAST);
     await next.adopt([linkOf('nbd')]);
     await next.rollback();
     expect(vm.jobs.size).toBe(0);
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
-    expect(await leftovers(qmp, [linkOf('nbd')])).toEqual([]);
+    expect(await linkedInQemu(qmp, [linkOf('nbd')])).toEqual([]);
     await seeding;
   });
 

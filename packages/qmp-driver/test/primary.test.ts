@@ -232,15 +232,15 @@ describe('entering COLO fails', () => {
     expect(vm.sent('cont')).toEqual([]);
   });
 
-  test('it takes too long, and is cancelled', async () => {
+  test('it takes too long, and is cut', async () => {
     await attached();
     vm.migrateTo = 'active';
     const starting = driver.startColo({ ...COLO, timeoutMs: 50 });
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
-    expect(vm.migration).toBe('cancelled');
+    expect(vm.migration).toBe('failed');
   });
 
-  test('the caller aborts, and it is cancelled', async () => {
+  test('the caller aborts, and it is cut', async () => {
     await attached();
     vm.migrateTo = 'active';
     const controller = new AbortController();
@@ -248,7 +248,7 @@ describe('entering COLO fails', () => {
     await vm.qemu.nextRequest('query-migrate');
     controller.abort();
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
-    expect(vm.migration).toBe('cancelled');
+    expect(vm.migration).toBe('failed');
   });
 
   test('tells how much of the memory is there', async () => {
@@ -266,6 +266,60 @@ describe('entering COLO fails', () => {
     ]);
   });
 
+  /** The migration goes through these, one for each look. */
+  function goThrough(...statuses: readonly string[]): void {
+    vm.qemu.on('migrate', () => {
+      vm.migration = statuses[0];
+      let looks = 0;
+      vm.qemu.on('query-migrate', () => {
+        vm.migration = statuses[Math.min(looks++, statuses.length - 1)];
+        return { return: { status: vm.migration, 'error-desc': vm.errorDesc } };
+      });
+      return DONE;
+    });
+  }
+
+  test("goes through a release's new statuses on its way", async () => {
+    await attached();
+    goThrough('setup', 'active', 'device', 'colo');
+    await driver.startColo(COLO);
+  });
+
+  test('one that is failing has not failed yet: its reason comes with the end', async () => {
+    await attached();
+    vm.errorDesc = 'Broken pipe';
+    goThrough('setup', 'failing', 'failing', 'failed');
+    await expect(driver.startColo(COLO)).rejects.toMatchObject({
+      code: 'DRIVER_COLO_NOT_ENTERED',
+      message: `the migration to ${COLO.uri} failed: Broken pipe`,
+    });
+  });
+
+  test('a rollback waits for the end of one that is failing', async () => {
+    await attached();
+    goThrough('failing', 'failing', 'failing', 'failed');
+    await expect(driver.startColo(COLO)).rejects.toThrow();
+    goThrough('failing', 'failing', 'failed');
+    await qmp.execute('migrate', { uri: COLO.uri });
+    await driver.rollback();
+    expect(vm.migration).toBe('failed');
+  });
+
+  test('a caller that aborts when COLO has just begun does not cancel it', async () => {
+    await attached();
+    const controller = new AbortController();
+    vm.qemu.on('query-migrate', () => {
+      controller.abort();
+      return { return: { status: 'device' } };
+    });
+    const starting = driver.startColo({ ...COLO, signal: controller.signal });
+    await expect(starting).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
+    vm.qemu.on('query-migrate', () => ({ return: { status: vm.migration } }));
+    await driver.rollback();
+    expect(vm.status).toBe('running');
+    expect(vm.migration).toBe('completed');
+  });
+
   test('the mirror is lost on the way', async () => {
     await attached();
     vm.migrateTo = 'active';
@@ -273,7 +327,7 @@ describe('entering COLO fails', () => {
     await vm.qemu.nextRequest('query-migrate');
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_SEED_LOST' });
-    expect(vm.migration).toBe('cancelled');
+    expect(vm.migration).toBe('failed');
   });
 
   test('finishSeed tells of a mirror that was lost', async () => {

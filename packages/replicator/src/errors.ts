@@ -32,6 +32,8 @@ export type ReplicatorErrorCode =
   | 'REPLICA_BASE_HOLDS_DATA'
   /** Another process has the base open; two writers would destroy it. */
   | 'REPLICA_BASE_IN_USE'
+  /** A base holds the last commit of a VM whose primary was lost: it may be the only copy. */
+  | 'REPLICA_BASE_LAST_COMMIT'
   /** A base and its journal together hold the disk of a VM that had failed over. */
   | 'REPLICA_BASE_NEEDS_RECOVERY'
   /** A base can't be opened, or holds no consistent disk. */

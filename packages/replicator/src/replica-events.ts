@@ -12,6 +12,13 @@ export type ReplicaEvent =
     }
   | { readonly kind: 'link-lost'; readonly reason: string }
   | { readonly kind: 'memory-pressure'; readonly usedBytes: number; readonly softBytes: number }
+  /**
+   * The primary is lost and the buffers have passed their hard limit: the secondary VM's writes are
+   * not answered until it stops.
+   */
+  | { readonly kind: 'writes-held'; readonly usedBytes: number; readonly hardBytes: number }
+  /** The primary is lost, and the bases hold the last commit: it outlives this process. */
+  | { readonly kind: 'last-commit-kept'; readonly epoch: number }
   /** Why nothing can be spilled; undefined when it works again. */
   | { readonly kind: 'spill'; readonly trouble: string | undefined }
   /** Why a guest's flushes after failover can't be made durable; undefined when they can again. */

@@ -52,15 +52,16 @@ const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;
 
 /** The limits with their defaults. */
 export function memoryOf({ memory }: ReplicaOptions): MemoryLimits {
-  return { ...DEFAULT_MEMORY, ...memory };
+  const { spillBytes = DEFAULT_SPILL_BYTES, ...limits } = { ...DEFAULT_MEMORY, ...memory };
+  return limits.onFull === 'spill' ? { ...limits, spillBytes } : limits;
 }
 
 /** Where pages are spilled to; undefined unless they are. */
 export function spillOf(
   options: ReplicaOptions,
 ): { readonly directory: string; readonly limitBytes: number } | undefined {
-  const { onFull, spillDirectory, spillBytes = DEFAULT_SPILL_BYTES } = memoryOf(options);
-  if (onFull !== 'spill') return undefined;
+  const { spillDirectory, spillBytes } = memoryOf(options);
+  if (spillBytes === undefined) return undefined;
   const directory = spillDirectory ?? path.dirname(journalPathOf(options));
   return { directory: path.resolve(directory), limitBytes: spillBytes };
 }

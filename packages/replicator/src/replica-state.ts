@@ -22,3 +22,8 @@ export const LEGAL_STEPS: Readonly<Record<ReplicaState, readonly ReplicaState[]>
 export function isReplicaState(text: unknown): text is ReplicaState {
   return typeof text === 'string' && Object.hasOwn(LEGAL_STEPS, text);
 }
+
+/** The guest has taken over, and may have flushed what is only here. */
+export function isGuestsDisk(state: ReplicaState): boolean {
+  return state === 'failed-over' || state === 'retired';
+}

@@ -1,21 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { NbdExport } from '@gannet/nbd';
-import { bufferBudget } from './disk/buffer-budget.js';
-import { type BufferBytes, bufferBytesOf, type CommitCounts, Disk } from './disk/disk.js';
-import { EpochBatch } from './disk/epoch-batch.js';
+import { ReplicaBuffers } from './disk/buffers.js';
+import { type BufferBytes, type CommitCounts, Disk, sumOf } from './disk/disk.js';
+import type { EpochBatch } from './disk/epoch-batch.js';
+import { BaseWriter } from './durability/base-writer.js';
 import { FailoverJournal } from './durability/failover-journal.js';
-import { checkBeforeSeeding } from './durability/recovery.js';
-import { ChangeReporter, RetryingFlush } from './durability/retrying-flush.js';
+import { GuestFlushes } from './durability/guest-flushes.js';
 import { StateFiles } from './durability/state-file.js';
-import { type BaseImageError, ReplicaStateError, SpillError } from './errors.js';
+import { type BaseImageError, ReplicaStateError, type SpillError } from './errors.js';
 import { Gate } from './gate.js';
-import type { OpenBase } from './images/base-image.js';
-import { openBase } from './images/open-base.js';
-import { allDone, messageOf } from './io-errors.js';
-import type { MemoryBudget } from './memory/memory-budget.js';
+import { allDone } from './io-errors.js';
 import { SlabPool } from './memory/slab-pool.js';
-import { openSpillFile, type SpillFile } from './memory/spill-file.js';
+import type { SpillFile } from './memory/spill-file.js';
 import { type CommitResult, type ReplicaEvent, ReplicaEvents } from './replica-events.js';
+import { openFiles } from './replica-files.js';
 import {
   checkOptions,
   type DiskOptions,
@@ -23,9 +21,8 @@ import {
   type MemoryLimits,
   memoryOf,
   type ReplicaOptions,
-  spillOf,
 } from './replica-options.js';
-import { LEGAL_STEPS, type ReplicaState } from './replica-state.js';
+import { isGuestsDisk, LEGAL_STEPS, type ReplicaState } from './replica-state.js';
 import { exportsOf } from './sessions/export-list.js';
 import { PrimaryLink } from './sessions/primary-link.js';
 import type { SessionHost } from './sessions/session-host.js';
@@ -40,24 +37,15 @@ export class Replica implements SessionHost {
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
   readonly memory: MemoryLimits;
-  readonly #pool: SlabPool;
-  readonly #budget: MemoryBudget;
+  readonly #buffers: ReplicaBuffers;
   readonly #events = new ReplicaEvents();
   readonly #stateFiles: StateFiles;
   readonly #failover: FailoverJournal;
-  readonly #guestFlushes: RetryingFlush;
-  readonly #flushTrouble = new ChangeReporter((error) => {
-    if (error) this.#events.report(error);
-    this.#events.emit({ kind: 'flush', trouble: error?.message });
-  });
+  readonly #writer: BaseWriter;
+  readonly #flushes: GuestFlushes;
   #state: ReplicaState = 'seeding';
   #reason = 'waiting for the first copy';
   #epoch = 0;
-  #hasGuestWritten = false;
-  /** What write-back has under way. */
-  #batch: EpochBatch | undefined;
-  /** Settles when what was seeded is on stable storage, or known to be lost. */
-  #seeded: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -68,43 +56,54 @@ export class Replica implements SessionHost {
     options: ReplicaOptions,
     private readonly spillFile: SpillFile | undefined,
   ) {
-    this.#pool = pool;
     this.memory = memoryOf(options);
     if (options.onEvent) this.#events.on(options.onEvent);
-    this.#budget = bufferBudget({
-      ...{ pool, disks, limits: this.memory, spillFile },
-      isSpillWanted: () => this.#state === 'protected',
-      onSpillTrouble: (error) => {
-        if (error) this.#events.report(error);
-        this.#events.emit({ kind: 'spill', trouble: error?.message });
-      },
-      onPressure: (usedBytes) => {
-        const { softBytes } = this.memory;
-        this.#events.emit({ kind: 'memory-pressure', usedBytes, softBytes });
-      },
-      onFull: () => this.#giveUpForMemory(),
-    });
+    const emit = (event: ReplicaEvent): void => this.#events.emit(event);
+    const report = (error: unknown): void => this.#events.report(error);
     const own = { uuid: this.uuid, disks, journal: journalPathOf(options) };
     this.#stateFiles = new StateFiles({ ...own, vm, images });
     this.#failover = new FailoverJournal({
       ...{ ...own, memoryBytesMax: this.memory.hardBytes },
       usedBytes: () => pool.usedBytes,
-      seeded: () => this.#seeded,
+      seeded: () => this.#writer.seeded(),
       sealOpen: () => this.#sealOpen(),
-      recordFailover: () => this.#stateFiles.write('failed-over', this.#epoch),
-      heldEpochs: (disk) => this.#batch?.heldEpochs(disk) ?? 0,
-      onBacklog: () => this.#events.emit({ kind: 'backlog' }),
-    });
-    this.#guestFlushes = new RetryingFlush({
-      flush: () => this.flush(),
-      mayRetry: (error) => {
-        const isFinal = this.#failover.isFinal(error) || error instanceof SpillError;
-        return this.#state === 'failed-over' && !isFinal;
+      recordFailover: async () => {
+        await this.#stateFiles.write('failed-over', this.#epoch);
+        this.#writer.lastCommit.replaced();
       },
+      heldEpochs: (disk) => this.#writer.heldEpochs(disk),
+      onBacklog: () => emit({ kind: 'backlog' }),
+    });
+    this.#writer = new BaseWriter({
+      disks,
+      isAlone: () => this.#isAlone,
+      isDiverged: () => this.#state === 'diverged',
+      mayWriteBack: (epoch) => this.#failover.mayWriteBack(epoch),
+      record: (isLastCommit) => this.#stateFiles.claim(this.#epoch, isLastCommit),
+      onKept: () => emit({ kind: 'last-commit-kept', epoch: this.#epoch }),
+      onTrouble: report,
+      onSeedLost: (error) => {
+        this.#failover.lose(error);
+        this.outdate(`what was seeded may not be on the disk: ${error.message}`);
+      },
+      onWritten: () => {
+        this.#buffers.hasShrunk();
+        this.#failover.batchWritten().catch(report);
+      },
+    });
+    this.#flushes = new GuestFlushes({
+      journal: this.#failover,
+      hasFailedOver: () => this.#state === 'failed-over',
+      ...{ emit, report },
     });
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
-      if (this.#state === 'protected') this.#events.emit({ kind: 'link-lost', reason });
+      if (this.#state === 'protected') emit({ kind: 'link-lost', reason });
+      this.#writer.lastCommit.consider();
+    });
+    this.#buffers = new ReplicaBuffers({
+      ...{ pool, disks, spillFile, limits: this.memory, link: this.link, emit, report },
+      state: () => this.#state,
     });
     this.exports = exportsOf(this, disks);
   }
@@ -119,30 +118,21 @@ export class Replica implements SessionHost {
   static async open(options: ReplicaOptions): Promise<Replica> {
     checkOptions(options);
     const pool = new SlabPool(memoryOf(options).hardBytes);
-    const bases: OpenBase[] = [];
     let replica: Replica | undefined;
-    let spillFile: SpillFile | undefined;
-    const onTrouble = (error: BaseImageError): void => {
-      if (replica) replica.#onBaseTrouble(error);
-    };
-    const onLost = (error: SpillError): void => {
-      if (replica) replica.#onSpillLost(error);
-    };
+    const files = await openFiles(options, {
+      onTrouble: (error) => replica && replica.#onBaseTrouble(error),
+      onLost: (error) => replica && replica.#onSpillLost(error),
+    });
     try {
-      const spill = spillOf(options);
-      spillFile = spill && (await openSpillFile(options.vm, { ...spill, onLost }));
-      for (const disk of options.disks) {
-        const base = await openBase(disk, { lock: options.lockBases, onTrouble });
-        bases.push(base);
-        await checkBeforeSeeding(options.vm, disk, base, options.overwrite ?? false);
-      }
-      const disks = bases.map((base, at) => new Disk(options.disks[at]?.name ?? '', base, pool));
-      replica = new Replica(options.vm, disks, options.disks, pool, options, spillFile);
+      const disks = files.bases.map(
+        (base, at) => new Disk(options.disks[at]?.name ?? '', base, pool),
+      );
+      replica = new Replica(options.vm, disks, options.disks, pool, options, files.spillFile);
       await replica.#failover.discardOld();
       await replica.#stateFiles.write(replica.#state, 0);
       return replica;
     } catch (error) {
-      await Promise.allSettled([...bases.map((base) => base.close()), spillFile?.close()]);
+      await files.close();
       throw error;
     }
   }
@@ -162,7 +152,7 @@ export class Replica implements SessionHost {
   }
 
   get bufferBytes(): BufferBytes {
-    return bufferBytesOf(this.disks);
+    return this.#buffers.bytes;
   }
 
   /** Bytes that are in the spill file, not in memory. */
@@ -172,12 +162,27 @@ export class Replica implements SessionHost {
 
   /** How many answers to writes were delayed so far because memory was short. */
   get slowedWrites(): number {
-    return this.#budget.slowedWrites;
+    return this.#buffers.slowedWrites;
   }
 
   /** Whether the SVM may take over with what is here (I5). */
   get mayFailOver(): boolean {
     return this.#state === 'protected';
+  }
+
+  /** The primary is lost, and nobody has taken over yet: this may be the only copy of the VM. */
+  get isWaiting(): boolean {
+    return this.#state === 'protected' && this.link.loss !== undefined;
+  }
+
+  /** Whether the bases hold the last commit, so that it would survive the end of this process. */
+  get isLastCommitKept(): boolean {
+    return this.#writer.lastCommit.phase === 'on-disk';
+  }
+
+  /** Whether the secondary VM's writes are not answered until it stops, for lack of memory. */
+  get areWritesHeld(): boolean {
+    return this.#buffers.areWritesHeld;
   }
 
   /** Whether the disks are being handed over to the base images: the guest must not write. */
@@ -201,13 +206,12 @@ export class Replica implements SessionHost {
     this.#expectSealed();
     if (this.#state === 'seeding') {
       this.#setState('protected', 'COLO has started');
-      this.#seeded = this.#syncSeed();
+      this.#writer.seedEnds();
     }
     this.#expect('protected', 'commit');
     const result = this.#step((disk, epoch) => disk.commit(epoch));
     this.link.epochBegins();
-    this.#budget.epochBegins();
-    this.#pool.trim();
+    this.#buffers.epochBegins();
     this.#events.emit({ kind: 'backlog' });
     return result;
   }
@@ -221,6 +225,7 @@ export class Replica implements SessionHost {
     this.#expectGateClosed('fail over');
     this.#expect('protected', 'fail over');
     this.#failover.begin(this.#epoch + 1);
+    this.#buffers.answerAll();
     this.#setState('failed-over', 'the secondary VM has taken over');
     const result = this.#step((disk, epoch) => disk.failOver(epoch));
     this.failoverDurable().catch(() => undefined);
@@ -228,13 +233,50 @@ export class Replica implements SessionHost {
   }
 
   /**
+   * The secondary VM has stopped, or resumed. One that stops waits for answers to all its writes.
+   */
+  secondaryRuns(isRunning: boolean): void {
+    this.#buffers.secondaryRuns(isRunning);
+  }
+
+  /**
    * Gives the replica up: from now on its I/O fails, it never takes over, and it has to be seeded
-   * again (I5). After a failover, or once it is given up, it does nothing.
+   * again (I5). After a failover, or once it is given up, it does nothing. What was committed still
+   * gets to the bases: with the primary lost, it may be the only copy of the disks.
    */
   diverge(reason: string): void {
     if (!LEGAL_STEPS[this.#state].includes('diverged')) return;
+    if (this.#epoch === 0) this.#writer.lastCommit.giveUp(reason);
     this.#setState('diverged', reason);
-    if (!this.#batch) for (const disk of this.disks) disk.dropAll();
+    this.#buffers.answerAll();
+    for (const disk of this.disks) disk.dropOpen();
+    this.#writer.dropWorthless();
+    this.#writer.lastCommit.consider();
+    this.#events.emit({ kind: 'backlog' });
+  }
+
+  /** Diverges, and what was committed is of no use either: the primary has continued without it. */
+  outdate(reason: string): void {
+    if (isGuestsDisk(this.#state) || this.#writer.lastCommit.phase === 'spent') return;
+    this.#writer.lastCommit.giveUp(reason);
+    if (this.#state !== 'diverged') return this.diverge(reason);
+    this.#writer.dropWorthless();
+    this.#record('diverged');
+  }
+
+  /** This process is about to cut the primary off: from now on it claims no last commit. */
+  leave(): void {
+    this.#writer.lastCommit.close();
+  }
+
+  /**
+   * With the primary lost: settles when the bases hold the last commit, so that the end of this
+   * process does not lose it. Write-back has to run.
+   *
+   * @throws Error if nothing was committed, or the primary has continued without this replica
+   */
+  lastCommitKept(): Promise<void> {
+    return this.#writer.lastCommit.kept();
   }
 
   /**
@@ -245,7 +287,7 @@ export class Replica implements SessionHost {
    */
   async failoverDurable(): Promise<void> {
     this.#expect('failed-over', 'wait for a durable failover');
-    await this.#watched(this.#failover.secure());
+    await this.#flushes.secure();
   }
 
   /**
@@ -255,41 +297,22 @@ export class Replica implements SessionHost {
    */
   async flush(): Promise<void> {
     this.#expect('failed-over', 'flush');
-    await this.#watched(this.#failover.flush());
+    await this.#flushes.flush();
   }
 
   /** A guest's flush: retried until it works, as a disk that hangs would. */
   flushForGuest(): Promise<void> {
-    return this.#guestFlushes.flush();
+    return this.#flushes.flushForGuest();
   }
 
   /** After failover, after each write: whether it must wait for a flush, to bound memory (I7). */
   mustFlush(): boolean {
-    if (!this.#hasGuestWritten) {
-      this.#hasGuestWritten = true;
-      this.#events.emit({ kind: 'first-write' });
-    }
-    return this.#failover.mustFlush;
+    return this.#flushes.mustFlush();
   }
 
   /** What write-back should write next: everything committed so far. One batch at a time. */
   nextBatch(): EpochBatch | undefined {
-    if (this.#batch || this.#state === 'diverged') return undefined;
-    const parts = this.disks
-      .map((disk) => ({
-        disk,
-        epochs: disk.committed.filter((epoch) => this.#failover.mayWriteBack(epoch)),
-      }))
-      .filter(({ epochs }) => epochs.length > 0);
-    if (parts.length === 0) return undefined;
-    const onEnd = (isWritten: boolean): void => {
-      this.#batch = undefined;
-      if (this.#state === 'diverged') for (const disk of this.disks) disk.dropAll();
-      if (!isWritten) return;
-      this.#failover.batchWritten().catch((error: unknown) => this.#events.report(error));
-    };
-    this.#batch = new EpochBatch(parts, onEnd, this.#seeded, () => this.#state === 'diverged');
-    return this.#batch;
+    return this.#writer.nextBatch();
   }
 
   /**
@@ -331,8 +354,9 @@ export class Replica implements SessionHost {
   }
 
   async #close(): Promise<void> {
-    this.#budget.release();
-    this.#guestFlushes.close();
+    this.#buffers.answerAll();
+    this.#flushes.close();
+    this.leave();
     await this.#failover.close();
     await this.#stateFiles.idle();
     await this.#letGo();
@@ -345,7 +369,7 @@ export class Replica implements SessionHost {
 
   /** Before failover, after each buffered write: keeps the memory within its limits (I7). */
   admitGrowth(bytes: number): void | Promise<void> {
-    return this.#state === 'failed-over' ? undefined : this.#budget.charge(bytes);
+    return this.#state === 'failed-over' ? undefined : this.#buffers.charge(bytes);
   }
 
   /** A write of the first copy failed. The primary is told less than is known here. */
@@ -353,49 +377,22 @@ export class Replica implements SessionHost {
     this.#events.report(error);
   }
 
-  /** First P goes, with the protection: the SVM can still take over with the last commit. */
-  #giveUpForMemory(): void {
-    const reason = `the buffers passed their hard limit of ${this.memory.hardBytes} bytes`;
-    if (this.link.loss === undefined) this.link.lose(reason);
-    for (const disk of this.disks) disk.dropPrimary();
-    if (this.#pool.usedBytes > this.memory.hardBytes) this.diverge(reason);
-    this.#budget.release();
+  /** Something was committed, and no primary adds to it. */
+  get #isAlone(): boolean {
+    const isHere = this.#state === 'protected' || this.#state === 'diverged';
+    return isHere && this.#epoch > 0 && this.link.loss !== undefined;
   }
 
   #step(change: (disk: Disk, epoch: number) => CommitCounts): CommitResult {
     this.#epoch++;
-    let committedPages = 0;
-    let droppedPages = 0;
-    for (const disk of this.disks) {
-      const counts = change(disk, this.#epoch);
-      committedPages += counts.committedPages;
-      droppedPages += counts.droppedPages;
-    }
-    const unflushedWrites = this.link.writesSinceFlush;
-    return { epoch: this.#epoch, committedPages, droppedPages, unflushedWrites };
+    const counts = sumOf(this.disks.map((disk) => change(disk, this.#epoch)));
+    return { epoch: this.#epoch, ...counts, unflushedWrites: this.link.writesSinceFlush };
   }
 
   #sealOpen(): void {
     if (this.disks.every((disk) => disk.isSecondaryEmpty)) return;
     this.#epoch++;
     for (const disk of this.disks) disk.sealSecondary(this.#epoch);
-  }
-
-  /** Reports when flushes begin to fail, and when they work again. */
-  #watched(flushed: Promise<void>): Promise<void> {
-    return this.#flushTrouble.watch(flushed, () => this.#failover.phase !== 'closed');
-  }
-
-  /** Seeding has ended: what it wrote has to be on stable storage before anything relies on it. */
-  async #syncSeed(): Promise<void> {
-    try {
-      await allDone(this.disks.map((disk) => disk.base.sync()));
-      const lost = this.disks.find(({ base }) => base.losses > 0);
-      if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
-    } catch (error) {
-      this.#failover.lose(error instanceof Error ? error : new Error(messageOf(error)));
-      this.diverge(`what was seeded may not be on the disk: ${messageOf(error)}`);
-    }
   }
 
   /** A base can't be reached, or has lost what was written to it. Write-back writes it again. */
@@ -408,22 +405,25 @@ export class Replica implements SessionHost {
   /** Some of what is committed, or would be, is gone: nobody may take over with the rest (I5). */
   #onSpillLost(error: SpillError): void {
     this.#events.report(error);
-    if (this.#state === 'protected') this.diverge(error.message);
+    if (this.#state !== 'protected' && this.#state !== 'diverged') return;
+    // What is in the bases already is whole.
+    if (this.isLastCommitKept) this.diverge(error.message);
+    else this.outdate(error.message);
   }
 
   #setState(to: ReplicaState, reason: string): void {
     const from = this.#state;
-    if (!LEGAL_STEPS[from].includes(to)) {
-      refuse(`a replica that is ${from} can't become ${to}`, 'Seed again.');
-    }
+    if (!LEGAL_STEPS[from].includes(to)) refuse(`a ${from} replica can't be ${to}`, 'Seed again.');
     this.#state = to;
     this.#reason = reason;
     // What these two promise has to be made true first: their state files are written then.
-    if (to !== 'failed-over' && to !== 'retired') {
-      const written = this.#stateFiles.write(to, this.#epoch);
-      written.catch((error: unknown) => this.#events.report(error));
-    }
+    if (!isGuestsDisk(to)) this.#record(to);
     this.#events.emit({ kind: 'state', from, to, reason });
+  }
+
+  #record(state: ReplicaState): void {
+    const written = this.#stateFiles.write(state, this.#epoch, this.isLastCommitKept);
+    written.catch((error: unknown) => this.#events.report(error));
   }
 
   #expect(state: ReplicaState, what: string): void {

@@ -37,7 +37,9 @@ describe('a demonstration', () => {
         (names) => names.length > 0,
       );
     running[way]('SIGINT');
-    const { code, stderr } = await running.outcome();
+    const { code, stdout, stderr } = await running.outcome();
+    // What is being stopped tells no trouble.
+    expect(stdout).toMatch(/interrupted: its processes are being stopped\n$/);
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: 'demo: interrupted\nAll its processes and files have been removed.\n',

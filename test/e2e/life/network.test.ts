@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
@@ -5,9 +8,11 @@ import {
   findNetworkGuest,
   type LabDaemon,
   LabPair,
+  type LabPairOptions,
   type TrafficReport,
 } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
+import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { waiting } from '@gannet/test-support/waiting.js';
 
 const CONNECTIONS = 12;
@@ -30,7 +35,7 @@ afterEach(async () => {
 });
 
 /** No checkpoints but those that the guests' packets, or somebody, ask for. */
-async function makePair(): Promise<LabPair> {
+async function makePair(config: LabPairOptions['config'] = () => ({})): Promise<LabPair> {
   const guest = await findNetworkGuest();
   // The service has to get a turn beside the oracles.
   const pair = await LabPair.create({
@@ -38,7 +43,7 @@ async function makePair(): Promise<LabPair> {
     network,
     periodMs: 3_600_000,
     thinkUs: 20_000,
-    config: () => ({ peer: PEER }),
+    config: (role) => ({ peer: PEER, ...config(role) }),
   });
   await pair.bootPrimary();
   await pair.startSecondary();
@@ -142,5 +147,32 @@ describe('a client outside', () => {
     expect(failuresOf(await talked(20))).toEqual([]);
     expect(await leftIn(pair.primary.qmpPaths[0])).toEqual(['gannet-rewriter-net0']);
     expect(pair.primary.oracle.clean).toBe(true);
+  });
+
+  it('keeps them when the packets go over TCP with TLS', async () => {
+    const certificates = await mkdtemp(path.join(tmpdir(), 'gannet-tls-'));
+    try {
+      await makeCertificates(certificates);
+      // In the network namespace of the two QEMUs, where nobody else has a port.
+      const sockets = { mirror: 'tls:127.0.0.1:10812', compare: 'tls:127.0.0.1:10813' };
+      pair = await makePair((role) => ({
+        tls: {
+          dir: path.join(certificates, role === 'primary' ? 'host-a' : 'host-b'),
+          clients: ['host-a'],
+        },
+        network: [{ netdev: 'net0', primary: sockets, secondary: sockets }],
+      }));
+      network.open(CONNECTIONS);
+      await talked(20);
+      await pair.protect();
+      expect(await wayOut(pair.primaryDaemon)).toEqual(card('compared'));
+      await talked(20);
+      await pair.primary.kill('SIGKILL');
+      await pair.failOver();
+      expect(failuresOf(await talked(20))).toEqual([]);
+      expect(await leftIn(pair.secondary.qmpPaths[0])).toEqual(['gannet-rewriter-net0']);
+    } finally {
+      await rm(certificates, { recursive: true, force: true });
+    }
   });
 });

@@ -44,13 +44,14 @@ async function makePair(
 ): Promise<{ pair: LabPair; ports: number[] }> {
   const ports = [await freePort(), await freePort()];
   const [nbd, peer] = ports.map((port) => `tls:127.0.0.1:${port}`);
+  const migrate = `tls:127.0.0.1:${await freePort()}`;
   let dirOf = (): string => '';
   const pair: LabPair = await LabPair.create({
     guest: await findGuest(),
     periodMs: PERIOD_MS,
     fillMb: 8,
     secondary: {
-      ...{ nbd, peer },
+      ...{ nbd, peer, migrate },
       get svm() {
         return `unix:${dirOf()}/replica0.nbd`;
       },
@@ -61,7 +62,7 @@ async function makePair(
         primary: {
           nbd,
           peer,
-          migrate: `unix:${dirOf()}/incoming0.sock`,
+          migrate,
           checkpointPeriodMs: PERIOD_MS,
         },
       }),

@@ -9,6 +9,7 @@ export class FakeReplica implements ReplicaPort {
     lossWasClean: false,
   };
   readonly gate;
+  isSecondaryRunning = true;
   refusal: Error | undefined;
   #epoch = 0;
 
@@ -42,6 +43,14 @@ export class FakeReplica implements ReplicaPort {
 
   diverge(): void {
     this.calls.push('diverge');
+  }
+
+  outdate(): void {
+    this.calls.push('outdate');
+  }
+
+  secondaryRuns(isRunning: boolean): void {
+    this.isSecondaryRunning = isRunning;
   }
 
   #step(name: string): CommitSummary {

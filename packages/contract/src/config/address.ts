@@ -46,20 +46,28 @@ export const address = z
   })
   .meta(looks('address'));
 
-/** A URI of QEMU's `migrate` command. QEMU sends the guest's memory there unencrypted. */
+/** Where a secondary's QEMU waits for the migration, which carries the guest's memory. */
 export const migrateUri = z
   .string()
   .superRefine((text, context) => {
     if (text.startsWith('unix:')) {
       const socket = socketPath.safeParse(text.slice('unix:'.length));
       if (!socket.success) context.addIssue(socket.error.issues[0]?.message ?? 'not a socket path');
-    } else if (!tcpOf(text)) context.addIssue('write unix:/path/of.sock or tcp:HOST:PORT');
+    } else if (!/^(tcp|tls):/.test(text) || !hostAndPort(text.slice('tcp:'.length))) {
+      context.addIssue('write unix:/path/of.sock, tls:HOST:PORT or tcp:HOST:PORT');
+    }
   })
-  .meta(looks('`unix:PATH` or `tcp:HOST:PORT`'));
+  .meta(looks('`unix:PATH`, `tls:HOST:PORT` or `tcp:HOST:PORT`'));
 
-/** Host and port of a migration URI; undefined for a unix socket. */
-export function tcpOf(uri: string): { host: string; port: number } | undefined {
-  return uri.startsWith('tcp:') ? hostAndPort(uri.slice('tcp:'.length)) : undefined;
+/** The address of a migration as QEMU takes it, which is told of TLS in another way. */
+export function migrationOf(text: string): { readonly uri: string; readonly hasTls: boolean } {
+  return { uri: text.replace(/^tls:/, 'tcp:'), hasTls: text.startsWith('tls:') };
+}
+
+/** The same as an address like all others. */
+export function migrationAddress(text: string): Address | undefined {
+  const at = address.safeParse(text.replace(/^tcp:/, ''));
+  return at.success ? at.data : undefined;
 }
 
 function hostAndPort(text: string): { host: string; port: number } | undefined {

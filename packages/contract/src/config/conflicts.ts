@@ -1,7 +1,7 @@
 /** Names that two parts of a configuration must not share. */
 import path from 'node:path';
 import { stateFileOf } from '@gannet/replicator';
-import { type Address, tcpOf } from './address.js';
+import { type Address, migrationAddress } from './address.js';
 
 export interface Conflict {
   readonly key: string;
@@ -99,14 +99,11 @@ function diskUses({ disks }: NamedPlaces): Use[] {
 function primaryUses({ primary }: NamedPlaces): Use[] {
   if (!primary) return [];
   const { nbd, peer, migrate } = primary;
-  const tcp = tcpOf(migrate);
-  const incoming: Address = tcp
-    ? { type: 'inet', ...tcp }
-    : { type: 'unix', path: migrate.slice('unix:'.length) };
+  const incoming = migrationAddress(migrate);
   return [
     addressUse('primary.nbd', nbd),
     addressUse('primary.peer', peer),
-    addressUse('primary.migrate', incoming),
+    ...(incoming ? [addressUse('primary.migrate', incoming)] : []),
   ];
 }
 

@@ -24,8 +24,9 @@ type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm'
   readonly journal: string;
 };
 /** A configuration file in which every path that it leaves out has its default. */
-export type Config = Omit<ConfigFile, 'control' | 'secondary' | 'network' | 'http'> & {
+export type Config = Omit<ConfigFile, 'control' | 'termFile' | 'secondary' | 'network' | 'http'> & {
   readonly control: string;
+  readonly termFile: string;
   readonly network: readonly NetworkCard[];
   readonly http?: HttpConfig | undefined;
   readonly secondary?: SecondarySection | undefined;
@@ -150,6 +151,7 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
     throw configError(message, `Set \`${key}\` to a shorter path.`);
   };
   const control = given.control ?? socket('control', 'sock');
+  const { vm, termFile = path.join(stateDir, `${termName(vm, given.control)}.term.json`) } = given;
   const network = given.network.map((card, at): NetworkCard => {
     const listen = (end: 'mirror' | 'compare'): Address =>
       card.secondary?.[end] ?? {
@@ -160,7 +162,7 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
   });
   const { secondary } = given;
   const http = given.http && withToken(given.http, path.join(runDir, `${given.vm}.token`), file);
-  if (!secondary) return { ...given, control, network, http, secondary };
+  if (!secondary) return { ...given, control, termFile, network, http, secondary };
   const listen = (key: string, suffix: string): Address => {
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
   };
@@ -169,7 +171,13 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
   const svm = named.type === 'unix' ? named.path : socket('secondary.svm', 'nbd');
   const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
   const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
-  return { ...given, control, network, http, secondary: { ...secondary, nbd, svm, peer, journal } };
+  const section = { ...secondary, nbd, svm, peer, journal };
+  return { ...given, control, termFile, network, http, secondary: section };
+}
+
+/** Two daemons of a VM on one host have two control sockets, and must not share a term file. */
+function termName(vm: string, control: string | undefined): string {
+  return control === undefined ? vm : `${vm}-${path.parse(control).name}`;
 }
 
 /** Off loopback, TLS and a token file must be named explicitly. */

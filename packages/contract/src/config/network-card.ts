@@ -2,17 +2,12 @@ import { z } from 'zod';
 import { type Address, address, isLoopback } from './address.js';
 import { key, looks, section } from './key-metadata.js';
 
-/** QEMU's network filters support no TLS, so packets may only use local sockets. */
+/** The guest's packets, between the network filters of the two QEMUs. */
 const packets = address
-  .refine(({ type, ...at }) => type === 'unix' || isPlainLoopback(at), {
-    error: 'must be a unix socket or a loopback address; use a tunnel between hosts',
+  .refine((at) => at.type === 'unix' || at.tls === true || isLoopback(at.host), {
+    error: 'must be a unix socket, tls:HOST:PORT or a loopback address',
   })
-  .meta(looks('`unix:PATH` or loopback `HOST:PORT`'));
-
-function isPlainLoopback(at: object): boolean {
-  const { host, tls } = at as Partial<Extract<Address, { type: 'inet' }>>;
-  return host !== undefined && tls !== true && isLoopback(host);
-}
+  .meta(looks('`unix:PATH`, `tls:HOST:PORT` or loopback `HOST:PORT`'));
 
 /** A network card whose connections survive a failover. */
 export const networkCard = z.strictObject({

@@ -24,7 +24,8 @@ export const primarySchema = z.strictObject({
   ),
   migrate: migrateUri.meta(
     key(
-      "where the secondary's QEMU waits (`-incoming`), as the primary host reaches it",
+      "where the secondary's QEMU waits (`-incoming`, or `secondary.migrate`), as the primary " +
+        'host reaches it',
       'unix:/run/gannet/web.mig',
     ),
   ),
@@ -45,6 +46,18 @@ export const primarySchema = z.strictObject({
           reloads: true,
           see: 'explanation/failover.md',
         },
+      ),
+    ),
+  onGuestCrash: z
+    .enum(['fail-over', 'end'])
+    .default('fail-over')
+    .meta(
+      key(
+        'when the guest panics (pvpanic) or its watchdog runs out. `fail-over`: it is stopped, ' +
+          'and the secondary, whose guest still runs, is to take over; `end`: protection ends, ' +
+          'and QEMU does what its `-action` says',
+        'fail-over',
+        { reloads: true, see: 'how-to/guest-events.md' },
       ),
     ),
   seedBytesPerSec: bytes.optional().meta(

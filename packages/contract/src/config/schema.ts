@@ -121,6 +121,21 @@ const fenceSchema = z.strictObject({
         { unit: 'ms', reloads: true, see: 'explanation/failover.md' },
       ),
     ),
+  delayMs: z
+    .number()
+    .int()
+    .nonnegative()
+    .max(3_600_000)
+    .default(0)
+    .meta(
+      key(
+        'how long to wait before the fence runs, and to look again. Where each of two hosts is ' +
+          'the primary of a VM and the secondary of another, a cut between them makes each fence ' +
+          'the other: give one of the hosts a delay longer than the fence of the other takes',
+        0,
+        { unit: 'ms', reloads: true, see: 'explanation/failover.md' },
+      ),
+    ),
 });
 
 const httpSchema = z.strictObject({
@@ -171,6 +186,19 @@ export const fileSchema = z.strictObject({
     key("path of the daemon's control socket, created with mode 0600", '/run/gannet/web.sock', {
       fallback: '`/run/gannet/VM.sock`',
     }),
+  ),
+  termFile: absolutePath.optional().meta(
+    key(
+      'file in which the daemon remembers whether its copy of the VM may run, on storage that ' +
+        'survives a crash; two daemons never share one',
+      '/var/lib/gannet/web.term.json',
+      {
+        fallback:
+          '`/var/lib/gannet/VM.term.json`; with `control`, `VM-NAME.term.json`, named ' +
+          'like the control socket',
+        see: 'reference/term-file.md',
+      },
+    ),
   ),
   qmp: address.meta(
     key(

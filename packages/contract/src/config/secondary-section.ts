@@ -1,6 +1,6 @@
 import { ON_FULL } from '@gannet/replicator';
 import { z } from 'zod';
-import { address } from './address.js';
+import { address, migrateUri } from './address.js';
 import { key, looks, section } from './key-metadata.js';
 import { absolutePath, bytes } from './values.js';
 
@@ -83,6 +83,16 @@ export const secondarySchema = z.strictObject({
         'where the peer link listens for the primary daemon; unused with `source: external`',
         'unix:/run/gannet/web.peer',
         { fallback: '`unix:/run/gannet/VM.peer`' },
+      ),
+    ),
+  migrate: migrateUri
+    .optional()
+    .meta(
+      key(
+        "where this host's QEMU is told to wait for the guest's memory, if it was started with " +
+          '`-incoming defer`; needed for TLS',
+        'tls:0.0.0.0:10811',
+        { fallback: 'QEMU waits where its own `-incoming` says', see: 'how-to/tls.md' },
       ),
     ),
   failover: z

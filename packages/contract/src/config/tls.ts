@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { type Address, isLoopback, tcpOf } from './address.js';
+import { type Address, isLoopback, migrationAddress } from './address.js';
 import { key, looks } from './key-metadata.js';
 
-/** Section `tls`: the credentials of NBD, the peer link and QMP. */
+/** Section `tls`: the credentials of all links between the hosts, and of QMP. */
 export const tlsSchema = z.strictObject({
   dir: z
     .string()
@@ -57,9 +57,12 @@ export type TlsConfig = z.output<typeof tlsSchema>;
 
 const NO_PLAIN_TCP =
   'plain TCP is allowed on loopback only: write tls:HOST:PORT, or use a unix socket and a tunnel';
-const NO_PLAIN_MIGRATION =
-  'plain TCP is allowed on loopback only: use a unix socket or loopback address and a tunnel';
-const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
+const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/how-to/tls.md';
+
+interface CardSockets {
+  readonly mirror?: Address | undefined;
+  readonly compare?: Address | undefined;
+}
 
 interface Addressed {
   readonly tls?: TlsConfig | undefined;
@@ -68,37 +71,53 @@ interface Addressed {
   readonly primary?:
     { readonly nbd: Address; readonly peer: Address; readonly migrate: string } | undefined;
   readonly secondary?:
-    { readonly nbd?: Address | undefined; readonly peer?: Address | undefined } | undefined;
+    | {
+        readonly nbd?: Address | undefined;
+        readonly peer?: Address | undefined;
+        readonly migrate?: string | undefined;
+      }
+    | undefined;
+  readonly network?: readonly {
+    readonly primary?: CardSockets | undefined;
+    readonly secondary?: CardSockets | undefined;
+  }[];
 }
 
-function addressesOf({ qmp, primary, secondary }: Addressed): (readonly [string, Address])[] {
+function addressesOf(config: Addressed): (readonly [string, Address])[] {
+  const { qmp, primary, secondary, network = [] } = config;
+  const migrations = { primary: primary?.migrate, secondary: secondary?.migrate };
   const all: (readonly [string, Address | undefined])[] = [
     ['qmp', qmp],
     ['primary.nbd', primary?.nbd],
     ['primary.peer', primary?.peer],
     ['secondary.nbd', secondary?.nbd],
     ['secondary.peer', secondary?.peer],
+    ...Object.entries(migrations).map(
+      ([side, text]) => [`${side}.migrate`, migrationAddress(text ?? '')] as const,
+    ),
+    ...network.flatMap((card, at) =>
+      (['primary', 'secondary'] as const).flatMap((side) =>
+        (['mirror', 'compare'] as const).map(
+          (end) => [`network.${at}.${side}.${end}`, card[side]?.[end]] as const,
+        ),
+      ),
+    ),
   ];
   return all.flatMap(([key, at]) => (at ? [[key, at] as const] : []));
 }
 
 /** The keys whose connections leave this host unencrypted. */
 export function plaintextKeys(config: Addressed): string[] {
-  const keys = addressesOf(config).flatMap(([key, at]) => {
+  return addressesOf(config).flatMap(([key, at]) => {
     return at.type === 'unix' || at.tls || isLoopback(at.host) ? [] : [key];
   });
-  const migrate = tcpOf(config.primary?.migrate ?? '');
-  return migrate && !isLoopback(migrate.host) ? [...keys, 'primary.migrate'] : keys;
 }
 
 /** Rules that concern all addresses: no plain TCP off this host, no TLS without credentials. */
 export function addressIssues(config: Addressed): { path: string[]; message: string }[] {
   const issues = config.dangerouslyAllowPlaintextBeyondLoopback
     ? []
-    : plaintextKeys(config).map((key) => ({
-        path: key.split('.'),
-        message: key === 'primary.migrate' ? NO_PLAIN_MIGRATION : NO_PLAIN_TCP,
-      }));
+    : plaintextKeys(config).map((key) => ({ path: key.split('.'), message: NO_PLAIN_TCP }));
   if (config.tls) return issues;
   const without = addressesOf(config).filter(([, at]) => at.type === 'inet' && at.tls);
   return [...issues, ...without.map(([key]) => ({ path: key.split('.'), message: NO_TLS }))];

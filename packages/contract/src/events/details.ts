@@ -4,9 +4,12 @@
  */
 import { z } from 'zod';
 import type { OneOf } from '../one-of.js';
-import { checkpointSchema, noticeSchema } from '../peer.js';
+import { checkpointSchema } from '../peer.js';
 import { failoverReportSchema } from '../reports.js';
 import {
+  COPY_WORDS,
+  EVIDENCE_KINDS,
+  DISK_EFFECTS,
   NO_STATES,
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -92,12 +95,7 @@ export const EVENT_DETAILS = {
           link: z.enum(REPLICA_LINKS).optional().describe("of a secondary: the primary's writes"),
         })
         .describe('its state or its QEMU changed'),
-      z
-        .object({
-          notice: noticeSchema,
-          isOurs: z.boolean().optional().describe('whether it is about this replica'),
-        })
-        .describe('it sent a notice'),
+      z.object({ isLeaving: z.literal(true) }).describe("a secondary's daemon is stopping"),
     ])
     .describe('News of the other daemon.'),
   protected: z
@@ -120,9 +118,50 @@ export const EVENT_DETAILS = {
       secondaryKnows: z.boolean().describe('whether the secondary confirmed it'),
     })
     .describe('The primary runs without its secondary.'),
+  term: z
+    .object({
+      term: count,
+      word: z.enum(COPY_WORDS).describe('what this side says of its own copy'),
+      isForced: z.boolean(),
+      evidence: z.enum(EVIDENCE_KINDS).nullable().describe('what allowed it, if it had to be'),
+    })
+    .describe('The term file of this side has a new record.'),
+  'two-copies': z
+    .object({
+      newest: z.enum(['primary', 'secondary']).describe('the role of the side that has it'),
+      host: z.string().describe('of that side'),
+      term: count.describe('of the newest copy'),
+      outdatedTerm: count.describe('of the other'),
+    })
+    .describe(
+      'Both sides say that they have the VM. The side with the older copy stops its guest.',
+    ),
+  foreign: z
+    .object({ own: z.string().nullable(), other: z.string().nullable() })
+    .describe('The other daemon has a copy of another VM, by its lineage.'),
+  held: z.object({ reason }).describe('The guest was stopped until it is known that it may run.'),
+  'disk-failed': z
+    .object({
+      device: z.string(),
+      reason,
+      effect: z
+        .enum(DISK_EFFECTS)
+        .describe(
+          '`lacks-write`: only the replica has what was written; `stopped`: QEMU has stopped the ' +
+            'guest; `reported`: the guest was told; `read-elsewhere`: the replica answered',
+        ),
+    })
+    .describe("An I/O error of the primary's own disk."),
+  yielding: z
+    .object({ reason })
+    .describe('The primary stopped its guest and asks the secondary to take over.'),
+  'guest-ended': z
+    .object({ reason })
+    .describe('The protected guest was ended on purpose. Nobody takes over.'),
+  'guest-woken': z.object({}).describe('The protected guest suspended, and was woken.'),
   'second-copy-stopped': z
     .object({})
-    .describe('The secondary has taken over, so the primary stopped its own guest.'),
+    .describe('The copy of this side is outdated, so its guest was stopped.'),
   fence: z
     .object({
       target: z.enum(['primary', 'secondary']),
@@ -157,6 +196,18 @@ export const EVENT_DETAILS = {
   'memory-pressure': z
     .object({ usedBytes: count, softBytes: count })
     .describe('The buffers passed their soft limit.'),
+  'writes-held': z
+    .object({ usedBytes: z.number(), hardBytes: z.number() })
+    .describe(
+      'The primary is lost and the buffers passed `hard`: the secondary VM is stopped until a ' +
+        'failover.',
+    ),
+  'last-commit-kept': z
+    .object({ epoch: z.number().int() })
+    .describe('The primary is lost, and the bases hold the last commit.'),
+  'copy-left': z
+    .object({ epoch: z.number().int() })
+    .describe('The daemon is stopping, the primary is lost, and the bases hold the last commit.'),
   spill: z
     .object({ trouble: z.string().optional().describe('absent: spilling works again') })
     .describe('Spilling pages to a file failed, or works again.'),

@@ -4,16 +4,26 @@
  * metrics and docs/reference/events.md all read this one table. details.ts has the details as
  * schemas; they are types here, because the web page loads this file too.
  */
-import type { EventOrigin, EventRole, EventSample, EventTable } from './meaning.js';
+import type { EventTable } from './meaning.js';
 import { formatBytes, formatMs } from '../format.js';
 import {
+  EVIDENCE_LABELS,
+  PULSE_LEVELS,
+  takeOver,
+  reprotect,
+  otherOf,
+  listed,
+  plural,
+  inSeconds,
+} from './words.js';
+import {
   type CheckpointCause,
-  FAILOVER_EVIDENCE,
-  type FailoverEvidence,
+  DISK_EFFECT_TEXTS,
   isDown,
   OPERATOR_REASONS,
   QEMU_TEXTS,
 } from '../states.js';
+import { STANDING_EVENTS } from './table-standing.js';
 
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;
@@ -27,54 +37,12 @@ export const CAUSE_TEXTS: Readonly<Record<CheckpointCause, string>> = {
   output: 'because the guests sent different packets',
 };
 
-const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
-  [FAILOVER_EVIDENCE.word]: 'proof',
-  [FAILOVER_EVIDENCE.fence]: 'fence',
-  [FAILOVER_EVIDENCE.operator]: 'operator',
-  [FAILOVER_EVIDENCE.done]: 'proof',
-};
-
-const PULSE_LEVELS = {
-  none: 'info',
-  unknown: 'info',
-  up: 'info',
-  late: 'warn',
-  lost: 'error',
-} as const;
-
-const NOTICE_TEXTS = {
-  outdated: 'the primary runs without this replica, which must not take over',
-  leaving: "the secondary's daemon is stopping",
-  'memory-pressure': 'the secondary asks for a checkpoint to free memory',
-} as const;
-
-/** For the host whose QEMU is the VM now. */
-function reprotect({ vm }: EventOrigin): string {
-  return `Start a new secondary, then run \`gannet reprotect ${vm}\` on this host.`;
-}
-
-function otherOf(role: EventRole): EventRole {
-  return role === 'primary' ? 'secondary' : 'primary';
-}
-
-function list(items: readonly string[]): string {
-  return items.length > 0 ? items.join(', ') : 'nothing';
-}
-
-function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
-function inSeconds(valueMs: number | null): EventSample | undefined {
-  return valueMs === null ? undefined : { value: valueMs / 1000 };
-}
-
 export const EVENTS: EventTable = {
   // The daemon itself.
   listening: {
     roles: SECONDARY,
     level: 'info',
-    text: ({ exports }) => `NBD exports: ${list(exports)}`,
+    text: ({ exports }) => `NBD exports: ${listed(exports)}`,
   },
   web: {
     roles: BOTH,
@@ -84,18 +52,18 @@ export const EVENTS: EventTable = {
   plaintext: {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys, danger }) => `no TLS: ${list(keys)}: ${danger}`,
+    text: ({ keys, danger }) => `no TLS: ${listed(keys)}: ${danger}`,
     remedy: () => 'Set `tls` and use tls:HOST:PORT in the configurations of both hosts.',
   },
   reloaded: {
     roles: BOTH,
     level: 'info',
-    text: ({ changed }) => `configuration reloaded; changed: ${list(changed)}`,
+    text: ({ changed }) => `configuration reloaded; changed: ${listed(changed)}`,
   },
   'needs-restart': {
     roles: BOTH,
     level: 'warn',
-    text: ({ keys }) => `configuration: these changes need a restart: ${list(keys)}`,
+    text: ({ keys }) => `configuration: these changes need a restart: ${listed(keys)}`,
     remedy: (_details, { role }) => `On this host, restart the ${role}'s daemon.`,
   },
   'not-reloaded': {
@@ -132,23 +100,26 @@ export const EVENTS: EventTable = {
     remedy: ({ state }, { role, vm }) => {
       if (state === 'hung') return 'On this host, check what the QEMU process waits for.';
       if (state !== 'lost' || role !== 'primary') return '';
-      return `If it was protected, run \`gannet failover ${vm}\` on the secondary host.`;
+      return (
+        'If it was protected and nobody ended it on purpose, ' +
+        `run \`gannet failover ${vm}\` on the secondary host.`
+      );
     },
   },
   peer: {
     roles: BOTH,
-    level: ({ pulse, notice, vm, state }) => {
+    level: ({ pulse, isLeaving, vm, state }) => {
       if (pulse !== undefined) return PULSE_LEVELS[pulse];
-      return notice !== undefined || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
+      return isLeaving === true || isDown(vm) || state === 'diverged' ? 'warn' : 'info';
     },
     text: (details, { role }) => {
       const other = otherOf(role);
-      const { pulse, silentMs, notice, vm, state, link = 'none' } = details;
+      const { pulse, silentMs, isLeaving, vm, state, link = 'none' } = details;
       if (pulse === 'up') return `${other}'s daemon: connected`;
       if (pulse !== undefined) {
         return `${other}'s daemon: no heartbeat${silentMs > 0 ? ` for ${formatMs(silentMs)}` : ''}`;
       }
-      if (notice !== undefined) return NOTICE_TEXTS[notice];
+      if (isLeaving === true) return `${other}'s daemon: stopping`;
       const writes = { none: '', whole: ', replication connected', lost: ', replication lost' };
       return `${other}: ${state}, QEMU ${QEMU_TEXTS[vm]}${writes[link]}`;
     },
@@ -213,14 +184,41 @@ export const EVENTS: EventTable = {
       },
     },
   },
-  'second-copy-stopped': {
+  'disk-failed': {
+    roles: PRIMARY,
+    level: ({ effect }) => (effect === 'read-elsewhere' ? 'warn' : 'error'),
+    text: ({ reason, effect }) =>
+      `this host's own disk failed: ${reason}${DISK_EFFECT_TEXTS[effect]}`,
+    remedy: ({ device }) => `Check the storage of ${device} on this host.`,
+    metrics: {
+      gannet_own_disk_errors_total: ({ effect }) => ({ value: 1, labels: { effect } }),
+    },
+  },
+  yielding: {
     roles: PRIMARY,
     level: 'error',
-    text: () => 'two copies ran: the secondary has taken over, so the guest here is stopped',
+    text: ({ reason }) => `the guest is stopped, so that the secondary takes over: ${reason}`,
     remedy: (_details, { vm }) =>
-      'The VM is the one on the secondary host. Leave it running; ' +
-      `run \`gannet status ${vm}\` there.`,
+      'With `failover: automatic` the secondary takes over by itself; otherwise run ' +
+      `\`gannet failover ${vm}\` on the secondary host. Do not continue the guest here.`,
   },
+  'guest-ended': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: ({ reason }) =>
+      `the VM has ended on purpose (${reason}): the secondary does not take over`,
+    remedy: (_details, { vm }) =>
+      'To run it again, start its QEMU on this host. Then restart the daemon and QEMU of the ' +
+      `secondary, and run \`gannet protect ${vm}\` here.`,
+  },
+  'guest-woken': {
+    roles: PRIMARY,
+    level: 'warn',
+    text: () => 'the guest suspended to memory; it was woken, because checkpoints would break it',
+    remedy: () =>
+      'Disable suspend: `-global PIIX4_PM.disable_s3=1` (q35: `ICH9-LPC.disable_s3=1`).',
+  },
+  ...STANDING_EVENTS,
   fence: {
     roles: BOTH,
     level: ({ succeeded }) => (succeeded ? 'warn' : 'error'),
@@ -308,9 +306,7 @@ export const EVENTS: EventTable = {
     roles: SECONDARY,
     level: 'warn',
     text: ({ reason }) => `replication: lost (${reason})`,
-    remedy: (_details, { vm }) =>
-      'The last commit is safe. ' +
-      `If the primary is dead, run \`gannet failover ${vm}\` on this host.`,
+    remedy: (_details, { vm }) => `The last commit is safe. ${takeOver(vm)}`,
     metrics: { gannet_link_lost_total: () => ({ value: 1, labels: { link: 'replica' } }) },
   },
   'memory-pressure': {
@@ -319,6 +315,30 @@ export const EVENTS: EventTable = {
     text: ({ usedBytes, softBytes }) =>
       `buffers hold ${formatBytes(usedBytes)}, ` +
       `above the soft limit of ${formatBytes(softBytes)}: checkpoint requested`,
+  },
+  'writes-held': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ usedBytes, hardBytes }) =>
+      `buffers hold ${formatBytes(usedBytes)}, ` +
+      `above the hard limit of ${formatBytes(hardBytes)}: ` +
+      'the secondary VM is stopped until a failover; nothing is lost',
+    remedy: (_details, { vm }) => takeOver(vm),
+  },
+  'last-commit-kept': {
+    roles: SECONDARY,
+    level: 'info',
+    text: ({ epoch }) => `the base images hold the last commit, epoch ${epoch}`,
+  },
+  'copy-left': {
+    roles: SECONDARY,
+    level: 'error',
+    text: ({ epoch }) =>
+      'the daemon is stopping while its VM waits for a failover: the memory of the VM is lost, ' +
+      `and the disks as of epoch ${epoch} are in the base images`,
+    remedy: (_details, { vm }) =>
+      `If the primary is gone for good, run \`gannet recover ${vm} --last-commit\` on this host, ` +
+      'then boot the VM from them.',
   },
   spill: {
     roles: SECONDARY,

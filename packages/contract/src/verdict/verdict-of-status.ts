@@ -20,8 +20,9 @@ export function pairFacts(status: Unjudged): PairFacts {
 }
 
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
-  const { host, primaryVm: qemu, primaryVmTrouble: trouble, state, stage } = status;
-  return { knowledge: 'here', ageMs: 0, host, qemu, trouble: trouble ?? '', state, stage };
+  const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage } = status;
+  const trouble = primaryVmTrouble ?? reason ?? '';
+  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage };
 }
 
 function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {

@@ -32,7 +32,8 @@ export interface VerdictRule {
 }
 
 const hasVm = (primary: KnownPrimary): boolean =>
-  primary.qemu === 'ready' && !['superseded', 'unknown'].includes(primary.state);
+  primary.qemu === 'ready' &&
+  !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
 
 const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
   knowledge === 'here' || knowledge === 'fresh';
@@ -129,6 +130,42 @@ export const VERDICTS = {
     say: (facts) => ({
       headline: `This copy is stopped: the secondary on ${onSecondary(facts)} has taken over`,
       remedy: `End the QEMU on ${onPrimary(facts)}. Keep the secondary.`,
+    }),
+  },
+  held: {
+    level: 'bad',
+    guest: 'unknown',
+    meaning: 'The QEMU of the primary is new, and the secondary may have taken over.',
+    when: ({ primary }) => primary.state === 'held',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is held: the secondary may have taken over`,
+      remedy:
+        `Start the daemon on ${onSecondary(facts)}. Only if the VM does not run there: ` +
+        `on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
+    }),
+  },
+  ended: {
+    level: 'idle',
+    guest: 'nowhere',
+    meaning: 'The VM was ended on purpose while it was protected. Nobody takes over.',
+    when: ({ primary }) => primary.state === 'ended',
+    say: (facts) => ({
+      headline: `The VM has ended on purpose${colon(facts.primary.trouble)}`,
+      remedy: `To run it again, start its QEMU on ${onPrimary(facts)}.`,
+    }),
+  },
+  yielding: {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning:
+      "The primary's disk or guest has failed. It is stopped; the secondary is to take over.",
+    when: ({ primary }) => primary.state === 'yielding',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is stopped${colon(facts.primary.trouble)}`,
+      remedy: facts.secondary.mayFailOver
+        ? `Unless the secondary takes over by itself, ${failover(facts)}. ${loss(facts)}`
+        : `The secondary cannot take over: ${unfitReason(facts)}. To continue the guest on the ` +
+          `disk that failed, on ${onPrimary(facts)}, run: gannet detach ${facts.vm} --force`,
     }),
   },
   'down-take-over': {
@@ -404,7 +441,6 @@ export const VERDICTS = {
 export type VerdictCode = keyof typeof VERDICTS;
 
 const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
-
 /** The side that is not this daemon's, and how old what it said is. */
 function other({ here, primary, secondary }: PairFacts): string {
   const side = here === 'primary' ? secondary : primary;

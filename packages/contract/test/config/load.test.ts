@@ -11,6 +11,7 @@ import {
   parseConfig,
 } from '../../src/config/load.js';
 import { GannetError } from '../../src/errors.js';
+import { migrationOf } from '../../src/config/address.js';
 import { plaintextKeys } from '../../src/config/tls.js';
 
 type Document = Record<string, unknown>;
@@ -100,12 +101,20 @@ describe('a configuration', () => {
   const TLS = { dir: '/etc/gannet/tls' };
 
   test('takes any host with TLS', () => {
+    const sockets = { mirror: 'tls:host-b:10812', compare: 'tls:host-b:10813' };
     const config = parsed({
       tls: TLS,
       qmp: 'tls:[2001:db8::1]:4444',
-      primary: primary({ nbd: 'tls:host-b:10809', peer: 'tls:10.0.0.7:10810' }),
-      secondary: secondary({ nbd: 'tls:0.0.0.0:10809', peer: 'tls:[::]:10810' }),
+      primary: primary({
+        ...{ nbd: 'tls:host-b:10809', peer: 'tls:10.0.0.7:10810', migrate: 'tls:host-b:10811' },
+      }),
+      secondary: secondary({
+        ...{ nbd: 'tls:0.0.0.0:10809', peer: 'tls:[::]:10810', migrate: 'tls:[::]:10811' },
+      }),
+      network: [{ netdev: 'net0', primary: sockets, secondary: sockets }],
     });
+    const migration = { uri: 'tcp:host-b:10811', hasTls: true };
+    expect(migrationOf(config.primary?.migrate ?? '')).toEqual(migration);
     expect(config.tls).toEqual({ dir: '/etc/gannet/tls', kind: 'x509', username: 'gannet' });
     expect(config.qmp).toEqual({ type: 'inet', host: '2001:db8::1', port: 4444, tls: true });
   });
@@ -173,9 +182,8 @@ describe('a wrong key is named, with the file and what it wants', () => {
   const SIZE = 'write bytes, or a whole number above 0 with KiB, MiB, GiB or TiB';
   const ADDRESS = 'write unix:/path/of.sock, tls:HOST:PORT or HOST:PORT';
   const LOOPBACK = 'plain TCP is allowed on loopback only: write tls:HOST:PORT, or use a unix';
-  const NO_MEMORY = 'plain TCP is allowed on loopback only: use a unix socket or loopback address';
-  const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/security.md';
-  const MIGRATE = 'write unix:/path/of.sock or tcp:HOST:PORT';
+  const NO_TLS = 'tls:HOST:PORT needs the section `tls` with its credentials: docs/how-to/tls.md';
+  const MIGRATE = 'write unix:/path/of.sock, tls:HOST:PORT or tcp:HOST:PORT';
   const NAME = 'letters, digits, "_", "." and "-" only';
   const DISK_NAME = 'a letter, then up to 23 letters, digits';
   const TOO_LONG = 'the path of a socket may have at most 107 bytes';
@@ -219,7 +227,10 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['primary.nbd', 'is missing: write a text', whole({ primary: primary({ nbd: undefined }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'exec:cat' }) })],
     ['primary.migrate', MIGRATE, whole({ primary: primary({ migrate: 'tcp:localhost' }) })],
-    ['primary.migrate', NO_MEMORY, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
+    ['primary.migrate', LOOPBACK, whole({ primary: primary({ migrate: 'tcp:10.0.0.7:4444' }) })],
+    ['primary.migrate', NO_TLS, whole({ primary: primary({ migrate: 'tls:host-b:1' }) })],
+    ['secondary.migrate', NO_TLS, whole({ secondary: secondary({ migrate: 'tls:[::]:1' }) })],
+    ['secondary.migrate', LOOPBACK, whole({ secondary: secondary({ migrate: 'tcp:h:1' }) })],
     ['primary.migrate', ABSOLUTE, whole({ primary: primary({ migrate: 'unix:in.sock' }) })],
     ['primary.migrate', TOO_LONG, whole({ primary: primary({ migrate: `unix:${LONG}` }) })],
     ['primary.peer', 'HOST:PORT', whole({ primary: primary({ peer: 'secondary.ctl' }) })],
@@ -290,14 +301,7 @@ describe('a wrong key is named, with the file and what it wants', () => {
     ['the file', 'there is no key "diskz" here', whole({ diskz: [] })],
     ['disks.0', 'there is no key "formats" here', whole({ disks: [disk({ formats: 'raw' })] })],
     ['disks.0.format', 'use one of raw', whole({ disks: [disk({ format: 'iso' })] })],
-    ...['vdi', 'vhdx', 'vmdk', 'vpc'].map(
-      (format) =>
-        [
-          'disks.0.format',
-          'could not be protected again; use one of raw, qcow2, qed',
-          whole({ disks: [disk({ format })] }),
-        ] as const,
-    ),
+    ['disks.0.format', 'not be protected again', whole({ disks: [disk({ format: 'vdi' })] })],
     ['primary', 'there is no key "period" here', whole({ primary: primary({ period: 1 }) })],
     ['secondary', 'there is no key "links" here', whole({ secondary: secondary({ links: 1 }) })],
     [
@@ -431,11 +435,11 @@ network: ${network}
     ['[{ netdev: net0, compareTimeoutMs: 1 }]', 'network.0.compareTimeoutMs'],
     [
       '[{ netdev: net0, primary: { mirror: "10.0.0.1:1" } }]',
-      'must be a unix socket or a loopback address; use a tunnel',
+      'must be a unix socket, tls:HOST:PORT or a loopback address',
     ],
     [
       '[{ netdev: net0, secondary: { mirror: "tls:127.0.0.1:1" } }]',
-      'must be a unix socket or a loopback address; use a tunnel',
+      'network.0.secondary.mirror: tls:HOST:PORT needs the section `tls`',
     ],
   ])('%s is refused', (network, message) => {
     expect(() => parseConfig(text(network), 'web.yaml', places)).toThrow(message);

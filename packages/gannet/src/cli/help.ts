@@ -55,7 +55,10 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
   reprotect: [
     ['gannet reprotect web', "on the survivor's host, after a new secondary has been started"],
   ],
-  recover: [['gannet recover web', 'while the daemon is stopped and a journal exists']],
+  recover: [
+    ['gannet recover web', 'while the daemon is stopped and a journal exists'],
+    ['gannet recover web --last-commit', 'the primary is gone for good and nobody has taken over'],
+  ],
   completion: [
     ['eval "$(gannet completion bash)"', 'in ~/.bashrc'],
     ['gannet completion fish > ~/.config/fish/completions/gannet.fish', ''],

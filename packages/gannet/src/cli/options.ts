@@ -11,12 +11,15 @@ const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export interface Options extends ConfigChoice {
   readonly json: boolean;
   readonly force?: boolean;
+  readonly overrulePeer?: boolean;
   /** Seconds without a sign of life from the daemon. */
   readonly timeout?: number;
   readonly seedRate?: number;
   readonly rate?: number;
   readonly follow?: boolean;
   readonly overwrite?: boolean;
+  /** Of `recover`. */
+  readonly lastCommit?: boolean;
   readonly logLevel?: string;
 }
 

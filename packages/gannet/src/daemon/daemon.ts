@@ -25,6 +25,7 @@ import { busy } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
+import { TermStore } from './terms/term-store.js';
 
 /**
  * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken
@@ -34,6 +35,8 @@ export class Daemon {
   readonly #history: History;
   readonly #health = new HealthWatch();
   #credentials: Credentials | undefined;
+  /** Of this host, whichever role it has. */
+  #terms: TermStore | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
   /** The survivor's QEMU goes from its secondary role to its primary role. */
@@ -135,12 +138,9 @@ export class Daemon {
   }
 
   get #context(): RoleContext {
-    return {
-      log: this.log,
-      history: this.#history,
-      health: this.#health,
-      credentials: this.#credentials,
-    };
+    const [log, history, terms] = [this.log, this.#history, this.#terms];
+    if (!terms) throw new Error('the term file was not read');
+    return { log, history, terms, health: this.#health, credentials: this.#credentials };
   }
 
   async #play(role: Role['name']): Promise<Role> {
@@ -149,6 +149,10 @@ export class Daemon {
     this.#credentials?.check(role === 'primary' ? 'client' : 'server');
     const keys = plaintextKeys(this.config);
     if (keys.length > 0) this.#history.add('plaintext', { keys, danger: IN_THE_CLEAR });
+    this.#terms = await TermStore.open({ file: this.config.termFile, vm: this.config.vm });
+    this.#terms.on(({ term, word, isForced, evidence }) => {
+      this.#history.add('term', { term, word, isForced, evidence });
+    });
     const context = this.#context;
     if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), context);
     return SecondaryRole.start(asSecondary(this.config), context);

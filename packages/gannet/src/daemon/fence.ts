@@ -6,6 +6,8 @@ export interface FenceConfig {
   /** Program and arguments; run without a shell. */
   readonly command: readonly string[];
   readonly timeoutMs: number;
+  /** For whoever runs it: to wait before, and to look again. */
+  readonly delayMs: number;
 }
 
 export interface FenceOutcome {

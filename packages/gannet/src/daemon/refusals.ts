@@ -1,5 +1,5 @@
 /** What a primary refuses, why, and what to do instead. */
-import { GannetError } from '@gannet/contract';
+import { GannetError, type PeerStatus } from '@gannet/contract';
 
 function refusal(message: string, remedy: string): GannetError {
   return new GannetError('GANNET_REFUSED', message, remedy, 'refused');
@@ -24,12 +24,55 @@ export function notProtected(vm: string, state: string, what: string): GannetErr
   return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
 }
 
-/** Its secondary has taken over, and here it runs, or ran, again. */
+/** The other side has the newer copy, and here it runs, or ran, again. */
 export function secondCopy(vm: string): GannetError {
   return refusal(
-    `the secondary of ${vm} has taken over: the guest here is a second copy, and is stopped`,
+    `the copy of ${vm} on this host is outdated: the secondary has taken over, ` +
+      'and the guest here is stopped',
     'The secondary has the VM. End the QEMU here. To protect the VM again, make this host its ' +
-      'new secondary and run `gannet reprotect` on the host that has taken over.',
+      'new secondary and run `gannet reprotect` on the host that has taken over. ' +
+      'Only if the copy there is lost for good: `gannet failover --force` here.',
+  );
+}
+
+/** A forced step that would stop the guest of a secondary that has the VM and is well. */
+export function wellSurvivor(
+  vm: string,
+  { host = 'its host', state, record }: PeerStatus,
+): GannetError {
+  return refusal(
+    `the secondary of ${vm} has the VM and is well: its daemon on ${host} is heard, its QEMU ` +
+      `responds, it is ${state} (term ${record.term}, ${record.word}). The copy here is outdated`,
+    'If the copy here is to run all the same, add --overrule-peer: the guest on the secondary ' +
+      'host is then stopped, and all that it did since it took over is lost.',
+  );
+}
+
+/** Its QEMU is new, and the secondary may have taken over from the one before. */
+export function held(vm: string): GannetError {
+  return refusal(
+    `the guest of ${vm} is held: its QEMU is new, and the secondary may have taken over`,
+    'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
+      'certainly does not, and is not to: `gannet failover --force` here.',
+  );
+}
+
+/** Its guest is stopped, for the secondary to take over. */
+export function yields(vm: string, reason: string): GannetError {
+  return refusal(
+    `the guest of ${vm} is stopped, and the secondary is to take over: ${reason}`,
+    `Run \`gannet failover ${vm}\` on the secondary host. With --force the guest goes on here, ` +
+      'on this disk: what only the replica has is lost.',
+  );
+}
+
+/** While the VM was not protected yet, or not any more. */
+export function ownFailure(vm: string, reason: string): GannetError {
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `${vm} cannot be protected as it is: ${reason}`,
+    'If its disk failed, the guest is stopped: its disk may lack what it wrote last. Repair the ' +
+      'storage and restart the VM. Then protect it again.',
   );
 }
 

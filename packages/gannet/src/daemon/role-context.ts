@@ -10,6 +10,7 @@ import type { Logger } from './log.js';
 import type { Credentials } from '../tls/credentials.js';
 import type { HealthWatch } from './health-watch.js';
 import type { History } from './history.js';
+import type { TermStore } from './terms/term-store.js';
 
 /** Answered by the daemon, whatever its role is. `watch` is the socket's own (RpcConnections). */
 export type DaemonMethod = 'status' | 'events' | 'page' | 'reprotect' | 'watch';
@@ -23,6 +24,7 @@ export type RoleMethods<R extends 'primary' | 'secondary'> = MethodHandlers<
 export interface RoleContext {
   readonly log: Logger;
   readonly history: History;
+  readonly terms: TermStore;
   readonly health: HealthWatch;
   /** Of every address with TLS. */
   readonly credentials?: Credentials | undefined;

@@ -37,7 +37,7 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     const config = await load();
     const token = config.http ? [config.http.tokenFile] : [];
     const files = role === 'secondary' ? filesOf(config) : [];
-    await makePlaces([config.control, ...token, ...files]);
+    await makePlaces([config.control, config.termFile, ...token, ...files]);
     const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
     notifier.ready();
     return running;

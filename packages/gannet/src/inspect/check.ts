@@ -18,6 +18,7 @@ import {
   describeError,
   GannetError,
   type MethodParams,
+  migrationOf,
   type PrimaryConfig,
 } from '@gannet/contract';
 
@@ -217,7 +218,8 @@ export function printSecondary(
   return secondaryCommandLine(primary.report, {
     server: secondary.nbd,
     disks,
-    incoming: incoming ?? migrate,
+    // With TLS, QEMU is told where to wait by its daemon.
+    incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate),
     qmp: isUnix ? [qmp.path, ...secondMonitor(qmp.path)].map(unixText) : [addressText(qmp)],
     socketFolder,
     backends,

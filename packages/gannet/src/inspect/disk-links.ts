@@ -1,6 +1,20 @@
 /** Disks and network cards of a configuration, as the driver's options. */
-import { type ComparedCard, type DiskLink, TLS_CREDS_ID } from '@gannet/qmp-driver';
-import type { Address, Config, PrimaryConfig } from '@gannet/contract';
+import {
+  type ComparedCard,
+  type DiskLink,
+  type MigrationTls,
+  type SecondaryLinks,
+  TLS_AUTHZ_ID,
+  TLS_CREDS_IDS,
+} from '@gannet/qmp-driver';
+import {
+  type Address,
+  type Config,
+  migrationOf,
+  type PrimaryConfig,
+  type SecondaryConfig,
+} from '@gannet/contract';
+import type { Credentials } from '../tls/credentials.js';
 
 /** How the primary's QEMU reaches the replica of each disk. */
 export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLink[] {
@@ -8,7 +22,7 @@ export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLi
   const isSecured = nbd.type === 'inet' && nbd.tls === true;
   const serverName = tls?.kind === 'x509' ? tls.serverName : undefined;
   const secured = {
-    ...(isSecured && { tlsCreds: TLS_CREDS_ID }),
+    ...(isSecured && { tlsCreds: TLS_CREDS_IDS.client }),
     ...(isSecured && serverName !== undefined && { tlsHostname: serverName }),
   };
   return disks.map(({ name, device }) => {
@@ -25,6 +39,30 @@ export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLi
   });
 }
 
+/** Where the primary's QEMU sends the guest's memory. */
+export function outgoingOf({ primary, tls }: PrimaryConfig): { uri: string; tls?: MigrationTls } {
+  const { uri, hasTls } = migrationOf(primary.migrate);
+  const hostname = tls?.kind === 'x509' ? tls.serverName : undefined;
+  return { uri, ...(hasTls && { tls: { creds: TLS_CREDS_IDS.client, hostname } }) };
+}
+
+/** How the secondary's QEMU is reached. */
+export function secondaryLinksOf(
+  { secondary, network, tls }: SecondaryConfig,
+  credentials: Credentials | undefined,
+): SecondaryLinks {
+  const incoming = secondary.migrate === undefined ? undefined : migrationOf(secondary.migrate);
+  const cards = network.flatMap(({ secondary: at }) => [at.mirror, at.compare]);
+  const isUsed = incoming?.hasTls === true || cards.some(hasTls);
+  if (!isUsed || !credentials) return { incoming };
+  return { incoming, tls: { creds: credentials.forQemu, clients: clientsOf(tls) } };
+}
+
+/** A pre-shared key names nobody. */
+function clientsOf(tls: Config['tls']): readonly string[] | undefined {
+  return tls?.kind === 'x509' ? tls.clients : undefined;
+}
+
 /** An address as an option of QEMU's NBD client. */
 export function serverOf(address: Address): DiskLink['server'] {
   if (address.type === 'unix') return address;
@@ -32,11 +70,26 @@ export function serverOf(address: Address): DiskLink['server'] {
 }
 
 /** The network cards of one role; empty if the configuration has no sockets for it. */
-export function cardsOf({ network }: Config, role: 'primary' | 'secondary'): ComparedCard[] {
+export function cardsOf({ network, tls }: Config, role: 'primary' | 'secondary'): ComparedCard[] {
+  const tlsCreds = TLS_CREDS_IDS[role === 'primary' ? 'client' : 'server'];
+  const tlsAuthz = role === 'secondary' && clientsOf(tls) ? TLS_AUTHZ_ID : undefined;
   return network.flatMap((card) => {
     const { netdev, compareTimeoutMs, [role]: sockets } = card;
-    return sockets ? [{ netdev, compareTimeoutMs, ...sockets }] : [];
+    if (!sockets) return [];
+    const secured = (at: Address) => (hasTls(at) ? { ...at, tlsCreds, tlsAuthz } : at);
+    const [mirror, compare] = [secured(sockets.mirror), secured(sockets.compare)];
+    return [{ netdev, compareTimeoutMs, mirror, compare }];
   });
+}
+
+/** Whether the primary's QEMU needs credentials. */
+export function usesTls({ primary, network }: PrimaryConfig): boolean {
+  const cards = network.flatMap(({ primary: at }) => (at ? [at.mirror, at.compare] : []));
+  return migrationOf(primary.migrate).hasTls || [primary.nbd, ...cards].some(hasTls);
+}
+
+function hasTls(at: Address): boolean {
+  return at.type === 'inet' && at.tls === true;
 }
 
 /** The replicator's names of its exports: with one disk, the name is left out. */

@@ -11,7 +11,7 @@ const PARTS = [
 
 /** Memory and its limits, write-back, and the first copy. */
 export function Memory({ status, overview }: { status: Status; overview: Overview }): VNode {
-  const { buffers, seed } = overview;
+  const { buffers, seed, waiting } = overview;
   return html`<section class="card memory" aria-labelledby="memory">
     <h2 id="memory">Memory and disks</h2>
     ${
@@ -19,6 +19,7 @@ export function Memory({ status, overview }: { status: Status; overview: Overvie
         ? html`<${Budget} buffers=${buffers} />`
         : html`<p class="none">Nothing from the secondary yet.</p>`
     }
+    ${waiting === undefined ? null : html`<p class="waiting">Memory ${waiting}.</p>`}
     ${status.role === 'secondary' ? html`<${Disks} disks=${status.disks} />` : null}
     ${seed ? html`<${Copy} seed=${seed} />` : null}
   </section>`;

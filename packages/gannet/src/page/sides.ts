@@ -18,7 +18,8 @@ const MARKS: Readonly<Record<Word, readonly [mark: string, tone: string]>> = {
   ...{ unprotected: ['○', 'idle'], none: ['○', 'idle'], unknown: ['?', 'idle'] },
   ...{ 'failed-over': ['!', 'warning'], retired: ['!', 'warning'], late: ['!', 'warning'] },
   ...{ alone: ['!', 'bad'], diverged: ['✕', 'bad'], hung: ['✕', 'bad'], lost: ['✕', 'bad'] },
-  ...{ unusable: ['✕', 'bad'], superseded: ['✕', 'bad'] },
+  ...{ unusable: ['✕', 'bad'], superseded: ['✕', 'bad'], yielding: ['✕', 'bad'] },
+  ...{ ended: ['○', 'idle'], held: ['✕', 'bad'] },
 };
 const PULSES: Readonly<Record<PeerPulse, string>> = {
   ...{ up: 'up', late: 'late', lost: 'lost', unknown: 'none yet', none: 'no peer link' },

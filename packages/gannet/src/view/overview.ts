@@ -1,5 +1,5 @@
 import type { NetworkView, PeerStatus, QemuState, Status } from '@gannet/contract';
-import { formatBytes } from '@gannet/contract/format';
+import { formatAge, formatBytes } from '@gannet/contract/format';
 
 /** One of the two sides, as far as this daemon knows. */
 export interface Side {
@@ -39,6 +39,8 @@ export interface Overview {
   readonly epoch: number;
   readonly mayFailOver: boolean | undefined;
   readonly buffers: Buffers | undefined;
+  /** Of a copy that waits for a failover: how long its memory lasts. */
+  readonly waiting: string | undefined;
   readonly seed: Seed | undefined;
 }
 
@@ -63,7 +65,8 @@ export function overviewOf(status: Status): Overview {
     network: [],
   };
   const network = networkWords(status);
-  const common = { pulse: peer.pulse, silentMs: peer.silentMs, epoch };
+  const waiting = waitingWords(status);
+  const common = { pulse: peer.pulse, silentMs: peer.silentMs, epoch, waiting };
   const { host, state } = status;
   if (status.role === 'primary') {
     const { primaryVm: vm, primaryVmTrouble, seed } = status;
@@ -79,7 +82,7 @@ export function overviewOf(status: Status): Overview {
         network,
       },
       secondary: { ...there, role: 'secondary' },
-      link: other ? LINKS[other.link] : 'unknown',
+      link: other?.link ? LINKS[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
       buffers: other?.buffers,
       seed,
@@ -109,6 +112,21 @@ const CARD: Readonly<Record<NetworkView[number]['state'], string>> = {
 
 function networkWords({ network = [] }: Status): string[] {
   return network.map(({ netdev, state }) => `${netdev}: ${CARD[state]}`);
+}
+
+/** How long a copy that waits for a failover can go on, in words; undefined unless it waits. */
+export function waitingWords(status: Status): string | undefined {
+  const waiting = status.role === 'secondary' ? status.waiting : undefined;
+  if (!waiting) return undefined;
+  const { guest, hardSeconds, isLastCommitKept } = waiting;
+  const left =
+    guest === 'stopped'
+      ? 'full: the guest is stopped until a failover'
+      : hardSeconds === null
+        ? 'lasts, at the present rate'
+        : `lasts for about ${formatAge(1000 * hardSeconds)}, then the guest is stopped`;
+  const kept = isLastCommitKept ? 'in the base images' : 'not yet in the base images';
+  return `${left}; the last commit is ${kept}`;
 }
 
 /** How much is in the spill file, in words; undefined if none is used. */

@@ -225,7 +225,12 @@ describe('a caller', () => {
     server = await ControlServer.listen(control, { failover: (params) => asked.push(params) });
     await gannet('failover', '-c', config);
     await gannet('failover', '--force', '-c', config);
-    expect(asked).toEqual([{ force: false }, { force: true }]);
+    await gannet('failover', '--force', '--overrule-peer', '-c', config);
+    expect(asked).toEqual([
+      { force: false, overrulePeer: false },
+      { force: true, overrulePeer: false },
+      { force: true, overrulePeer: true },
+    ]);
   });
 
   test('gets a table, or one JSON document', async () => {

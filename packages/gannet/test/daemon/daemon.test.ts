@@ -2,10 +2,13 @@ import { pbkdf2 } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import winston from 'winston';
-import { ControlClient, loadConfig } from '@gannet/contract';
+import { ControlClient, loadConfig, parseConfig } from '@gannet/contract';
 import { Daemon } from '../../src/daemon/daemon.js';
+import { PrimaryRole } from '../../src/daemon/primary/primary-role.js';
+import { SecondaryRole } from '../../src/daemon/secondary/secondary-role.js';
+import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
 
 /**
  * Keeps the threads that work on files busy. What a daemon does to files while it starts takes long
@@ -69,5 +72,48 @@ test('two VMs with one journal: the second daemon says so, and does not start', 
   expect(error).toMatchObject({ code: 'REPLICA_JOURNAL_IN_USE' });
   await web.close();
   await (await start('db')).close();
+  await rm(dir, { recursive: true });
+});
+
+test('two reprotects at once: one takes the VM over, the other is told so', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
+  const at = (name: string): string => path.join(dir, name);
+  const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
+  const primary = { nbd: 'unix:/r/nbd', migrate: 'unix:/r/mig', peer: 'unix:/r/peer' };
+  const document = { vm: 'web', qmp: `unix:${at('qmp')}`, disks: [disk], primary, secondary: {} };
+  const places = { configDir: dir, runDir: dir, stateDir: dir };
+  const config = parseConfig(JSON.stringify(document), 'web.yaml', places);
+  const log = winston.createLogger({ silent: true });
+  const daemon = await Daemon.start(config, 'secondary', log);
+  // Its VM has taken over; the replica takes its time to end.
+  let release = (): void => undefined;
+  const isReleased = new Promise<void>((resolve) => (release = resolve));
+  const vm = new VmWatch(config.qmp, config.peer.highMs);
+  const releases = jest.spyOn(SecondaryRole.prototype, 'release').mockImplementation(async () => {
+    await isReleased;
+    return vm;
+  });
+  const starts = jest.spyOn(PrimaryRole, 'start');
+  const outcomeOf = async (): Promise<unknown> => {
+    const client = await ControlClient.connect(at('web.sock'));
+    return client
+      .call('reprotect')
+      .catch((error: unknown) => error)
+      .finally(() => client.close());
+  };
+  const first = outcomeOf();
+  while (releases.mock.calls.length === 0) await new Promise(setImmediate);
+  expect(await outcomeOf()).toMatchObject({ code: 'GANNET_BUSY', exit: 'refused' });
+  release();
+  while (starts.mock.calls.length === 0) await new Promise(setImmediate);
+  // Now it is a primary, which says what it lacks.
+  expect(await outcomeOf()).toMatchObject({ code: 'GANNET_NOT_READY' });
+  expect(releases).toHaveBeenCalledTimes(1);
+  expect(starts).toHaveBeenCalledTimes(1);
+  const secondary = releases.mock.contexts[0];
+  jest.restoreAllMocks();
+  await daemon.close();
+  await first;
+  if (secondary instanceof SecondaryRole) await secondary.close();
   await rm(dir, { recursive: true });
 });

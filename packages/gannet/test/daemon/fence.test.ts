@@ -17,7 +17,7 @@ function fence(
 ): Promise<FenceOutcome> {
   const { timeoutMs = 60_000, signal } = options;
   const command = ['/bin/sh', '-c', `PIDS=${dir}/pids; ${script}`];
-  return runFence({ command, timeoutMs }, { vm: 'web', target: 'primary', signal });
+  return runFence({ command, delayMs: 0, timeoutMs }, { vm: 'web', target: 'primary', signal });
 }
 
 async function pids(): Promise<number[]> {
@@ -45,7 +45,7 @@ describe('a fence', () => {
   test('that cannot be started has failed', async () => {
     const command = [path.join(dir, 'missing')];
     const outcome = await runFence(
-      { command, timeoutMs: 60_000 },
+      { command, delayMs: 0, timeoutMs: 60_000 },
       { vm: 'web', target: 'primary' },
     );
     expect(outcome).toMatchObject({ succeeded: false, words: expect.stringContaining('ENOENT') });

@@ -241,6 +241,26 @@ describe('units', () => {
     expect(status).toBe(0);
   });
 
+  test.each(units)('%s gives up a daemon that cannot start', async (name) => {
+    const text = await unit(name);
+    const [head = ''] = text.split('[Service]');
+    const number = (key: string, from: string): number =>
+      Number(new RegExp(`^${key}=(\\d+)$`, 'm').exec(from)?.[1]);
+    const burst = number('StartLimitBurst', head);
+    const intervalSec = number('StartLimitIntervalSec', head);
+    // It runs for less than two seconds before it refuses; systemd.unit(5) counts starts.
+    expect(burst * (number('RestartSec', text) + 2)).toBeLessThan(intervalSec);
+    expect(burst).toBeGreaterThan(2);
+    // A refusal stays one: see the exit codes of the command.
+    expect(text).toMatch(/^RestartPreventExitStatus=2 4$/m);
+  });
+
+  test.each(units)('%s says how a fence gets at the keys of ssh', async (name) => {
+    expect(await unit(name)).toMatch(/^# .*ProtectHome=read-only/m);
+    const page = await readFile(path.join(PACKAGE, '../../docs/how-to/systemd.md'), 'utf8');
+    expect(page).toMatch(/^ProtectHome=read-only$/m);
+  });
+
   test.each(units)('%s starts its role by the name of the instance', async (name) => {
     const role = /gannet-(.*)@/.exec(name)?.[1];
     expect(await unit(name)).toContain(`\nExecStart=gannet ${role} %i\n`);

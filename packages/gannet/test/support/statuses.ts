@@ -7,6 +7,7 @@ import {
   type Unjudged,
   verdictOf,
 } from '@gannet/contract';
+import { record } from './records.js';
 
 export const MIB = 2 ** 20;
 export const RECORD = { epoch: 9, committedPages: 70, droppedPages: 8, gateClosedMs: 0.4 };
@@ -40,6 +41,7 @@ export const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
     exports: [],
     uuid: 'u',
   },
+  record: record('protected', 3),
   lastCheckpoint: { ...RECORD, checkpointMs: 12 },
   buffers: { ...BUFFERS, slowedWrites: 0 },
   disks: [
@@ -48,7 +50,10 @@ export const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
   peer: {
     pulse: 'up',
     silentMs: 230,
-    status: { role: 'primary', state: 'protected', epoch: 9, vm: 'ready', link: 'none', host: 'a' },
+    status: {
+      ...{ role: 'primary', state: 'protected', epoch: 9, vm: 'ready', host: 'a' },
+      ...{ record: record('protected', 3), mustProve: true },
+    },
   },
 });
 export const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
@@ -69,12 +74,14 @@ export const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
     epoch: 9,
   },
   checkpointPeriodMs: 2000,
+  record: record('protected', 3),
   lastCheckpoint: { ...RECORD, cause: 'demand', pausedMs: 8 },
   peer: {
     pulse: 'up',
     silentMs: 230,
     status: {
       ...{ role: 'secondary', state: 'protected', epoch: 9, vm: 'ready', link: 'whole', host: 'b' },
+      record: record('protected', 3),
       mayFailOver: true,
       buffers: BUFFERS,
     },

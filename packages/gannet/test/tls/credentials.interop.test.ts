@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { NbdClient } from '@gannet/nbd';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { type Address, type InetAddress, type TlsConfig, tlsSchema } from '@gannet/contract';
+import { BLANK } from '../../src/daemon/arbitration/records.js';
 import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
 import { LabDaemon, LabVm } from '@gannet/lab';
 import { PeerLink, type PeerLinkOptions } from '../../src/daemon/peer/peer-link.js';
@@ -67,11 +68,10 @@ function optionsOf(
     ...{ vm: 'web', role, heartbeatMs: 20, lowMs: 1000, highMs: 1500, credentials },
     status: () =>
       role === 'primary'
-        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', link: 'none' }
-        : { role, state: 'seeding', epoch: 0, vm: 'ready', link: 'none' },
+        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', record: BLANK, mustProve: false }
+        : { role, state: 'seeding', epoch: 0, vm: 'ready', record: BLANK, link: 'none' },
     onLiveness: () => undefined,
     onStatus: () => undefined,
-    onNotice: () => false,
     onAsk: () => Promise.resolve(null),
     onRefused: (reason) => refused.push(reason),
   };

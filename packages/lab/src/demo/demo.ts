@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DaemonEvent, EXIT, formatMs, GannetError } from '@gannet/contract';
+import { type DaemonEvent, describeEvent, EXIT, formatMs, GannetError } from '@gannet/contract';
 import { formatTable, ProgressBar } from 'gannet/terminal';
 import { findGuest } from '../guest/guest.js';
 import { LabPair } from '../pair.js';
@@ -20,6 +20,8 @@ export interface DemoOptions {
 const DISK_MB = 256;
 const FILL_MB = 128;
 const LOAD_AFTER_FAILOVER_MS = 5000;
+/** Labels of the stages that count bytes. */
+const BARS: Readonly<Record<string, string>> = { seed: '   copying', colo: '   memory ' };
 /** How long to wait for the steps of an interrupted demonstration to end, in ms. */
 const DISMANTLE_MS = 5000;
 
@@ -34,7 +36,13 @@ const DISMANTLE_MS = 5000;
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const interrupted = new AbortController();
+  const { signal } = interrupted;
+  // Once it is interrupted, what is being stopped has nothing to tell.
+  const say = (text: string): void => {
+    if (!options.json && !signal.aborted) process.stdout.write(`${text}\n`);
+  };
   const interrupt = (): void => {
+    say('   interrupted: its processes are being stopped');
     interrupted.abort(
       new GannetError(
         'GANNET_INTERRUPTED',
@@ -44,10 +52,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     );
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
-  const say = (text: string): void => {
-    if (!options.json) process.stdout.write(`${text}\n`);
-  };
-  const { signal } = interrupted;
   let pair: LabPair | undefined;
   let showing: Promise<unknown> = Promise.resolve();
   try {
@@ -110,7 +114,7 @@ async function show(
   await pair.bootPrimary();
   say(
     `   running: ${pair.regionCount} writers (4 KiB, 512 bytes, unaligned, zeroes) ` +
-      `on ${options.disks} disk(s)`,
+      `on ${options.disks === 1 ? 'one disk' : `${options.disks} disks`}`,
   );
 
   say('2. Protect it while it runs: copy its disk, then start COLO.');
@@ -119,14 +123,19 @@ async function show(
   signal.throwIfAborted();
   await pair.startPrimaryDaemon();
   signal.throwIfAborted();
-  const bar = new ProgressBar(
-    '   copying',
-    options.json ? { write: () => undefined } : process.stdout,
-  );
+  const screen = options.json ? { write: () => undefined } : process.stdout;
+  let bar = new ProgressBar('', screen);
+  let shown: string | undefined;
   await pair.protect((value) => {
-    const { doneBytes, totalBytes } = value as { doneBytes?: number; totalBytes?: number };
-    if (doneBytes !== undefined && totalBytes !== undefined) bar.update(doneBytes, totalBytes);
-    else bar.end();
+    const report = value as { stage: string; doneBytes?: number; totalBytes?: number };
+    const { stage, doneBytes, totalBytes } = report;
+    if (stage !== shown) {
+      bar.end();
+      bar = new ProgressBar(BARS[stage] ?? '', screen);
+      shown = stage;
+    }
+    if (signal.aborted || doneBytes === undefined || totalBytes === undefined) return;
+    bar.update(doneBytes, totalBytes);
   });
   bar.end();
 
@@ -190,10 +199,11 @@ function tell(event: DaemonEvent, say: (text: string) => void): void {
     case 'colo-exit':
     case 'doubt':
     case 'diverged':
-      say(`   ${event.role}: ${event.kind}: ${event.reason}`);
-      break;
     case 'trouble':
-      say(`   ${event.role}: ${event.kind}: ${event.message}`);
+    case 'failover-durable':
+    case 'first-write':
+    case 'moved-to-local':
+      say(`   ${event.role}: ${describeEvent(event).text}`);
       break;
     case 'failover':
       say(
@@ -201,11 +211,6 @@ function tell(event: DaemonEvent, say: (text: string) => void): void {
           `last epoch dropped, ${event.committedPages} of its own kept, ` +
           `gate closed ${formatMs(event.gateClosedMs)}`,
       );
-      break;
-    case 'failover-durable':
-    case 'first-write':
-    case 'moved-to-local':
-      say(`   secondary: ${event.kind}`);
       break;
   }
 }

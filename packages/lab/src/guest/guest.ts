@@ -89,6 +89,21 @@ export async function findNetworkGuest(cacheDir = labCacheDir()): Promise<LabGue
   return { ...guest, initrd };
 }
 
+/**
+ * The newest QEMU that Gannet is tested with, beside the system's: scripts/fetch-qemu.sh.
+ *
+ * @throws LabError if it is missing
+ */
+export async function findNewestQemu(cacheDir = labCacheDir()): Promise<string> {
+  const folder = path.join(cacheDir, '..', 'qemu-11.1');
+  const program = path.join(folder, 'bin', 'qemu-system-x86_64');
+  await access(program).catch((cause: unknown) => {
+    const remedy = `run \`make setup\`, or \`scripts/fetch-qemu.sh trixie-backports ${folder}\``;
+    throw new LabError(`no QEMU 11.1 in ${folder}: ${remedy}`, { cause });
+  });
+  return program;
+}
+
 function sourceStamp(): Promise<string> {
   return hashOf(SOURCES.map((name) => path.join(sourceDir, name)));
 }

@@ -12,6 +12,8 @@ export interface LabMachine {
   readonly guest: LabGuest;
   /** Never probed for: a /dev/kvm that opens may still be slower than TCG. Default: tcg. */
   readonly accel?: 'tcg' | 'kvm';
+  /** Default: pc. With q35, QEMU before 11.1 aborts when COLO starts under TCG. */
+  readonly type?: 'pc' | 'q35';
   /** Default: 128. Less memory makes checkpoints faster; the guest needs 96. */
   readonly memoryMb?: number;
   /** Default: `defaultRegions` over all disks. */
@@ -19,6 +21,8 @@ export interface LabMachine {
   /** Pause of each oracle after each request. Default: 0. */
   readonly thinkUs?: number;
   readonly extraArgs?: readonly string[];
+  /** Added to the kernel's command line. */
+  readonly kernelArgs?: readonly string[] | undefined;
   /** An I/O thread for each disk. Default false. */
   readonly iothreads?: boolean;
   /** A network card, and a guest that uses it (findNetworkGuest). */
@@ -81,12 +85,12 @@ export function primaryCommand(machine: LabMachine, disks: readonly LabDisk[]): 
 
 /**
  * A secondary: the same machine, with exports of a running replicator as disks, waiting for the
- * migration on the unix socket `incomingPath`.
+ * migration at `incoming`, as -incoming takes it.
  */
 export function secondaryCommand(
   machine: LabMachine,
   disks: readonly ExportDisk[],
-  incomingPath: string,
+  incoming: string,
 ): QemuCommand {
   const args = disks.flatMap((disk, index) => {
     const { svm } = diskNames(index);
@@ -99,7 +103,7 @@ export function secondaryCommand(
     ];
     return ['-blockdev', options.join(','), ...quorumArgs(machine, index, svm)];
   });
-  return command(machine, disks.length, [...args, '-incoming', `unix:${incomingPath}`]);
+  return command(machine, disks.length, [...args, '-incoming', incoming]);
 }
 
 function quorumArgs(machine: LabMachine, index: number, child: string): string[] {
@@ -121,7 +125,8 @@ function deviceArgs({ iothreads = false }: LabMachine, index: number, drive: str
 }
 
 function command(machine: LabMachine, disks: number, diskArgs: readonly string[]): QemuCommand {
-  const { guest, accel = 'tcg', memoryMb = 128, thinkUs = 0, extraArgs = [] } = machine;
+  const { guest, accel = 'tcg', type = 'pc', memoryMb = 128 } = machine;
+  const { thinkUs = 0, extraArgs = [], kernelArgs = [] } = machine;
   const names = Array.from({ length: disks }, (_, index) => guestDiskName(index));
   const regions = machine.regions ?? defaultRegions(names);
   const append = [
@@ -129,11 +134,12 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     'console=ttyS0 quiet panic=-1 no_timer_check',
     `gannet.oracles=${formatRegions(regions)}`,
     `gannet.think_us=${thinkUs}`,
+    ...kernelArgs,
     ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),
   ];
   const args = [
-    // q35 aborts when COLO starts. qemu64 is the same CPU on every host.
-    ...['-machine', `pc,accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
+    // qemu64 is the same CPU on every host.
+    ...['-machine', `${type},accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
     // One processor, but with room for a second: with maxcpus=1, TCG drops `lock` prefixes and
     // fences, although virtio's other side runs in another thread, and rarely a notification is
     // lost.

@@ -87,6 +87,7 @@ export class ClientNetwork {
     const cable = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', client ?? ''];
     await run('ip', ['link', 'add', 'port', 'netns', bridge ?? '', ...cable]);
     const inBridge = (...args: string[]) => run('nsenter', this.inside('ip', ...args).slice(1));
+    await inBridge('link', 'set', 'lo', 'up');
     await inBridge('link', 'add', 'bridge', 'type', 'bridge');
     await inBridge('link', 'set', 'bridge', 'up');
     for (let index = 0; index < taps; index++) {

@@ -224,7 +224,7 @@ describe('the machine', () => {
   test('both sides have the same devices', () => {
     const primary = primaryCommand({ guest }, [{ path: '/a,b.raw' }, { path: '/c.raw' }]);
     const exports = [0, 1].map((n) => ({ socketPath: '/n.sock', exportName: `svm${n}` }));
-    const secondary = secondaryCommand({ guest }, exports, '/m.sock');
+    const secondary = secondaryCommand({ guest }, exports, 'unix:/m.sock');
     const devices = (args: readonly string[]): string[] =>
       args.filter((_, index) => args[index - 1] === '-device');
     expect(devices(primary.args)).toEqual([

@@ -30,6 +30,7 @@ type Common = CommonCommands<
   | 'query-yank'
   | 'quit'
   | 'stop'
+  | 'system_wakeup'
   | 'system_powerdown'
   | 'system_reset'
   | 'yank'

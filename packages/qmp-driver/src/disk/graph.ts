@@ -27,6 +27,8 @@ export interface DiskGraph {
   /** Driver of `topNode`: `quorum`, `raw`, `qcow2`… */
   readonly format: string;
   readonly quorum?: { readonly node: string; readonly children: readonly QuorumChild[] };
+  /** Names of all its nodes, those of job filters and of the replica too. */
+  readonly nodes: readonly string[];
   /** Ids of the block jobs that work on any node of this disk. */
   readonly jobs: readonly string[];
 }
@@ -99,6 +101,11 @@ export class NodeGraph {
     return [...this.#byName.keys()].every((name) => this.#infos.has(name));
   }
 
+  /** Names of all nodes. */
+  get names(): string[] {
+    return [...this.#byName.keys()];
+  }
+
   /** Names that a new node cannot have: QEMU keeps nodes and drives apart by name. */
   get taken(): string[] {
     const named = [...this.#nodes.values()].filter(({ type }) => type !== 'block-job');
@@ -130,8 +137,21 @@ export class NodeGraph {
     return undefined;
   }
 
+  /** Names of `root` and of everything below it. */
+  nodesOf(root: string): string[] {
+    return [...this.#reach(root)].flatMap((id) => this.#nodes.get(id)?.name ?? []);
+  }
+
   /** Jobs with an edge to `root` or to anything below it. */
   jobsOn(root: string): string[] {
+    const reached = this.#reach(root);
+    const touching = this.#edges.filter((edge) => reached.has(edge.child));
+    const parents = new Set(touching.map((edge) => edge.parent));
+    const jobs = [...this.#nodes.values()].filter((node) => node.type === 'block-job');
+    return jobs.filter((node) => parents.has(node.id)).map((node) => node.name);
+  }
+
+  #reach(root: string): ReadonlySet<number> {
     const reached = new Set<number>();
     const queue = [this.#byName.get(root)];
     for (let id = queue.pop(); id !== undefined; id = queue.pop()) {
@@ -139,10 +159,7 @@ export class NodeGraph {
       reached.add(id);
       queue.push(...this.#below(id).map((edge) => edge.child));
     }
-    const touching = this.#edges.filter((edge) => reached.has(edge.child));
-    const parents = new Set(touching.map((edge) => edge.parent));
-    const jobs = [...this.#nodes.values()].filter((node) => node.type === 'block-job');
-    return jobs.filter((node) => parents.has(node.id)).map((node) => node.name);
+    return reached;
   }
 
   #below(id: number | undefined): BlockGraph['edges'] {
@@ -201,6 +218,7 @@ function describe(block: BlockInfo, graph: NodeGraph): DiskGraph | undefined {
     sizeBytes: block.inserted.image['virtual-size'],
     format: graph.info(topNode)?.drv ?? block.inserted.drv,
     ...(quorum && { quorum }),
+    nodes: graph.nodesOf(root),
     jobs: graph.jobsOn(root),
   };
 }

@@ -12,10 +12,13 @@ export class LinkedDisk {
   readonly disk: DiskLink;
   readonly mirror: Mirror;
   readonly target: SeedTarget;
+  /** Names of all its nodes, as far as it is known. */
+  nodes: ReadonlySet<string>;
   readonly #probePeer: boolean;
 
-  constructor(disk: DiskLink, mirror: Mirror, probePeer: boolean) {
+  constructor(disk: DiskLink, mirror: Mirror, nodes: readonly string[], probePeer: boolean) {
     this.disk = disk;
+    this.nodes = new Set(nodes);
     this.mirror = mirror;
     this.target = new SeedTarget(disk, mirror.source.isThreaded, probePeer);
     this.#probePeer = probePeer;

@@ -3,6 +3,7 @@ import { compareDevices } from './compare-devices.js';
 import { finding, type Finding } from './finding.js';
 import type { DiskLink } from '../disk/disk-link.js';
 import { chooseOrReport, coloFindings, preflight, versionFindings } from './preflight.js';
+import { abortsOnQ35 } from '../qemu-quirks.js';
 import type { VmReport } from './vm-report.js';
 
 /** One disk of the pair. */
@@ -93,12 +94,12 @@ function aloneFindings(secondary: VmReport): Finding[] {
   return findings;
 }
 
-function tcgFindings({ accelerator, machine, cpu }: VmReport): Finding[] {
+function tcgFindings({ accelerator, machine, cpu, version }: VmReport): Finding[] {
   if (accelerator !== 'tcg') return [];
   const findings: Finding[] = [];
-  if (machine.type.includes('q35')) {
+  if (machine.type.includes('q35') && abortsOnQ35(version)) {
     const message = `the machine is ${machine.type}, under TCG`;
-    const remedy = 'Use -machine pc, or KVM.';
+    const remedy = 'Use -machine pc, or QEMU 11.1 or later, or KVM.';
     findings.push(finding('error', 'tcg-q35', message, remedy));
   }
   if (cpu.model === 'max') {

@@ -18,7 +18,7 @@ const WHY = {
   'job-in-the-way': 'Seeding needs a block job of its own on this disk.',
   'already-linked': 'The names of our nodes are taken, or an earlier protection was not removed.',
   'already-protected': 'Most checks are only possible before COLO runs.',
-  'tcg-q35': 'QEMU under TCG aborts when COLO starts on q35.',
+  'tcg-q35': 'QEMU before 11.1 aborts under TCG when COLO starts on q35.',
   'tcg-cpu-max': "Under TCG the secondary's memory is corrupted after a checkpoint with this CPU.",
   'tcg-one-cpu':
     'With a single CPU TCG leaves out barriers, and requests to a virtio disk may hang.',

@@ -166,7 +166,8 @@ export async function readObjects(
 ): Promise<ObjectReport[]> {
   const objects: ObjectReport[] = [];
   for (const { name, type } of await qom.children('/objects')) {
-    if (name === defaultRam) continue;
+    // From 11.1 on monitors are objects, too; -qmp makes them.
+    if (name === defaultRam || type.startsWith('monitor-')) continue;
     const known = await qom.typeProperties(type, 'qom-list-properties');
     const names = known.map((one) => one.name).filter((one) => one !== 'type');
     const values = [...(await qom.values(`/objects/${name}`, names))];

@@ -100,6 +100,9 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
   const readOnly = new Set(
     blocks.flatMap(({ inserted }) => (inserted?.ro === true ? (inserted['node-name'] ?? []) : [])),
   );
+  const removable = new Set(
+    blocks.flatMap((block) => (block.removable ? (block.inserted?.['node-name'] ?? []) : [])),
+  );
   const { major, minor, micro, package: packaged } = qmp.version;
   const qom = new QomReader(qmp, options);
   const iothreads = await Promise.all(disks.map((disk) => iothreadOf(qom, disk)));
@@ -117,6 +120,7 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
       leaves: leavesOf(disk.topNode, graph),
       ...imageOf(disk.topNode, graph),
       readOnly: readOnly.has(disk.topNode),
+      removable: removable.has(disk.topNode),
     })),
     nodes: graph.taken,
   };

@@ -34,8 +34,13 @@ export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
     const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
     findings.push(finding('error', 'migration-under-way', message, remedy));
   }
-  findings.push(...migrationFindings(vm));
-  return [...findings, ...driverFindings(vm, disks), ...diskFindings(vm, disks)];
+  return [
+    ...findings,
+    ...migrationFindings(vm),
+    ...driverFindings(vm, disks),
+    ...diskFindings(vm, disks),
+    ...uncoveredFindings(vm, disks),
+  ];
 }
 
 /** QEMU tells of disks, and of devices whose type it cannot migrate. */
@@ -139,6 +144,28 @@ export function readOnlyFinding(device: string): Finding {
   const message = `${device} is read-only`;
   const remedy = 'Take it out of `disks`, and put a copy of it on the secondary host.';
   return errorOf('disk-read-only', device, message, remedy);
+}
+
+/** What flash memory holds comes with the state of the guest; its drive is written from there. */
+const FLASH = /^\/machine\/[\w-]+\.flash\d$/;
+
+/** What the guest would find changed after a failover: nothing of it comes from here. */
+function uncoveredFindings(vm: VmFacts, links: readonly DiskLink[]): Finding[] {
+  const covered = new Set(links.map(({ device }) => device));
+  const isCovered = ({ device, names }: DiskReport): boolean =>
+    [device, ...names].some((name) => covered.has(name));
+  return vm.disks
+    .filter((disk) => !isCovered(disk) && !disk.names.some((name) => FLASH.test(name)))
+    .map(({ device, topNode, readOnly, removable }) => {
+      const isHarmless = readOnly || removable;
+      const what = isHarmless ? 'a medium or a disk that is only read' : 'written';
+      const message = `${device} (node ${topNode}) is ${what}, and it is not protected`;
+      const remedy = isHarmless
+        ? 'Give the secondary the same one, or take it out.'
+        : 'Add it to `disks` in the configuration, or take it out of the VM.';
+      const severity = isHarmless ? 'warning' : 'error';
+      return finding(severity, 'drive-not-covered', message, remedy, device);
+    });
 }
 
 /** The disk that goes by `device`, or a finding that lists those that there are. */

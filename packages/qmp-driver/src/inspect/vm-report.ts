@@ -41,6 +41,8 @@ export interface DiskReport extends DiskGraph {
   readonly readOnly: boolean;
   /** Where it is no more than one file, with a format or without. */
   readonly image?: HostImage;
+  /** Whether it is a medium that can be taken out. */
+  readonly removable: boolean;
   /** The I/O thread that the device has, if it has one. */
   readonly iothread?: string;
 }

@@ -20,6 +20,17 @@ import type { Deadline } from '../deadline.js';
 import { NetworkError, step } from '../errors.js';
 import type { ServerAddress } from '../disk/disk-link.js';
 
+/**
+ * Where packets go. With TLS it is a TCP port, and a server's certificate has to name its host:
+ * QEMU takes no other name for a character device.
+ */
+export type PacketAddress = ServerAddress & {
+  /** Id of the credentials object. Default: no TLS. */
+  readonly tlsCreds?: string | undefined;
+  /** For a server, id of the object that says who may connect. */
+  readonly tlsAuthz?: string | undefined;
+};
+
 /** One network card of a protected VM. */
 export interface ComparedCard {
   /** Id of its back end (-netdev), the same on both sides. */
@@ -27,11 +38,11 @@ export interface ComparedCard {
   /**
    * Where the secondary's QEMU takes the packets for the guest: it listens, the primary's connects.
    */
-  readonly mirror: ServerAddress;
+  readonly mirror: PacketAddress;
   /**
    * Where the secondary's QEMU hands over its guest's packets: it listens, the primary's connects.
    */
-  readonly compare: ServerAddress;
+  readonly compare: PacketAddress;
   /**
    * A packet that only one of the guests has sent waits so long, then there is a checkpoint.
    * Default 1000.
@@ -77,12 +88,21 @@ export function chardevNames(cards: readonly ComparedCard[]): string[] {
   return cards.flatMap((card) => Object.values(chardevsOf(card)));
 }
 
-export function listening(address: ServerAddress): ChardevBackend {
-  return { type: 'socket', data: { addr: legacyAddress(address), server: true, wait: false } };
+export function listening(address: PacketAddress): ChardevBackend {
+  return { type: 'socket', data: { ...socketOf(address), server: true, wait: false } };
 }
 
-export function connecting(address: ServerAddress): ChardevBackend {
-  return { type: 'socket', data: { addr: legacyAddress(address), server: false, nodelay: true } };
+export function connecting(address: PacketAddress): ChardevBackend {
+  return { type: 'socket', data: { ...socketOf(address), server: false, nodelay: true } };
+}
+
+function socketOf(address: PacketAddress) {
+  const { tlsCreds, tlsAuthz } = address;
+  return {
+    addr: legacyAddress(address),
+    ...(tlsCreds !== undefined && { 'tls-creds': tlsCreds }),
+    ...(tlsAuthz !== undefined && { 'tls-authz': tlsAuthz }),
+  };
 }
 
 function legacyAddress(address: ServerAddress) {

@@ -91,17 +91,6 @@ const CASES: readonly Case[] = [
     finds: ['error migration-under-way'],
   },
   {
-    what: 'reasons against a migration',
-    primary: { blockedReasons: ["The vdi format used by node 'disk0'", 'a device'] },
-    finds: ['error migration-blocked', 'error migration-blocked'],
-    says: "vdi format used by node 'disk0'",
-  },
-  {
-    what: 'a read-only disk to be replicated',
-    primary: { disks: [diskReport({ readOnly: true })] },
-    finds: ['error disk-read-only vb0'],
-  },
-  {
     what: 'blocks of memory',
     primary: { ramBlocks: { 'pc.ram': 1, 'system.flash0': 2, 'vga.vram': 3 } },
     secondary: { ramBlocks: { 'pc.ram': 1, 'vga.vram': 4, 'e1000.rom': 5 } },
@@ -116,8 +105,24 @@ const CASES: readonly Case[] = [
   {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
-    finds: ['error disk-not-found vdz', 'error disk-not-found vdz'],
+    finds: ['error disk-not-found vdz', 'error drive-not-covered vb0', 'error disk-not-found vdz'],
     says: 'on the secondary: no disk "vdz"; QEMU has vb0 (node quorum0)',
+  },
+  {
+    what: 'a disk that nobody protects',
+    primary: { disks: [diskReport(), scratch({})] },
+    finds: ['error drive-not-covered vb1'],
+    says: 'vb1 (node scratch) is written, and it is not protected',
+  },
+  {
+    what: 'one that is only read',
+    primary: { disks: [diskReport(), scratch({ readOnly: true })] },
+    finds: ['warning drive-not-covered vb1'],
+  },
+  {
+    what: 'a medium in a drive',
+    primary: { disks: [diskReport(), scratch({ removable: true })] },
+    finds: ['warning drive-not-covered vb1'],
   },
   {
     what: 'a disk under two names',
@@ -170,6 +175,25 @@ const CASES: readonly Case[] = [
     primary: { accelerator: 'tcg', machine: { ...machine, type: 'pc-q35-7.2' } },
     secondary: { accelerator: 'tcg', machine: { ...machine, type: 'pc-q35-7.2' } },
     finds: ['error tcg-q35'],
+  },
+  {
+    what: 'q35 under TCG, with the first QEMU whose COLO takes it',
+    primary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    secondary: {
+      accelerator: 'tcg',
+      version: { ...version, major: 11, minor: 1, micro: 0 },
+      machine: { ...machine, type: 'pc-q35-11.1' },
+    },
+    finds: [],
+  },
+  {
+    what: 'a migration that fails, with a status that came with QEMU 11.1',
+    primary: { migration: 'failing' },
+    finds: ['error migration-under-way'],
   },
   {
     what: 'q35 under KVM',
@@ -349,6 +373,12 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** A second disk, without a quorum. */
+function scratch(over: { readonly readOnly?: true; readonly removable?: true }) {
+  const names = { device: 'vb1', names: ['vb1', 'scratch'], topNode: 'scratch', format: 'raw' };
+  return { ...omitQuorum(), ...names, ...over };
+}
+
 function omitQuorum() {
   return omit(diskReport(), 'quorum');
 }
@@ -405,10 +435,11 @@ describe('comparePair', () => {
 test('every code of a pair has a case', () => {
   const here = new Set(CASES.flatMap(({ finds }) => finds.map((text) => text.split(' ')[1])));
   here.add('tcg-without-shim');
-  // secondary-command.test.ts
+  // secondary-command.test.ts, preflight.test.ts
   const elsewhere: readonly FindingCode[] = [
     ...(['device-not-derived', 'property-not-derived', 'object-not-derived'] as const),
     ...(['drive-not-covered', 'netdev-not-derived', 'network-doubled'] as const),
+    ...(['migration-blocked', 'disk-read-only'] as const),
     ...(['numa-not-derived', 'audiodev-changed', 'socket-path-too-long'] as const),
     ...(['chardev-changed', 'host-file-needed', 'options-unseen'] as const),
   ];

@@ -55,6 +55,8 @@ const OBJECTS: Objects = {
   '/machine/peripheral-anon/device[2]': { type: 'usb-tablet', parent_bus: '/machine/x/usb-bus.0' },
   '/objects/io0': { type: 'iothread', 'poll-max-ns': 32_768 },
   '/objects/pc.ram': { type: 'memory-backend-ram', size: 67_108_864 },
+  // Of -qmp, from QEMU 11.1 on.
+  '/objects/compat_monitor0': { type: 'monitor-qmp', chardev: 'compat_monitor0' },
   '/objects/s0': { type: 'secret', data: 'hunter2', format: 'raw' },
 };
 const GIVEN: Readonly<Record<string, readonly (readonly [string, string, unknown?])[]>> = {

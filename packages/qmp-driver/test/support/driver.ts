@@ -1,6 +1,7 @@
 /** A primary's driver with QEMU as a fake, and the links of the fake's disks. */
 import type { QmpClient } from 'qemu-qmp-client';
 import {
+  type DiskFailure,
   type DiskLink,
   type LinkFailure,
   type LinkKind,
@@ -27,14 +28,20 @@ export interface DrivenVm {
   readonly qmp: QmpClient;
   readonly driver: PrimaryDriver;
   readonly failures: LinkFailure[];
+  readonly diskFailures: DiskFailure[];
 }
 
 export async function driveFakeVm(): Promise<DrivenVm> {
   const vm = new FakeVm();
   const qmp = await vm.connect();
   const failures: LinkFailure[] = [];
-  const driver = new PrimaryDriver(qmp, { ...FAST, onLinkFailure: (one) => failures.push(one) });
-  return { vm, qmp, driver, failures };
+  const diskFailures: DiskFailure[] = [];
+  const driver = new PrimaryDriver(qmp, {
+    ...FAST,
+    onLinkFailure: (one) => failures.push(one),
+    onDiskFailure: (one) => diskFailures.push(one),
+  });
+  return { vm, qmp, driver, failures, diskFailures };
 }
 
 export function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {

@@ -1,7 +1,11 @@
 import { QmpClient } from 'qemu-qmp-client';
-import { FakeQemu, type FakeReply } from 'qemu-qmp-client/testing';
+import { FakeQemu } from 'qemu-qmp-client/testing';
+import { type IncomingState, serveIncoming } from './fake-incoming.js';
+import { DONE, refuse } from './replies.js';
 
+export { DONE, refuse } from './replies.js';
 type Args = Readonly<Record<string, unknown>>;
+type CapabilityState = { capability: string; state: boolean };
 
 interface Node {
   readonly drv: string;
@@ -23,16 +27,22 @@ interface Job {
 }
 
 export const DISK_BYTES = 1 << 20;
-export const DONE: FakeReply = { return: {} };
 
-export function refuse(desc: string, errorClass = 'GenericError'): FakeReply {
-  return { error: { class: errorClass, desc } };
+function filenameOf({ filename, driver, server, export: name }: Args): string | undefined {
+  if (driver !== 'nbd') return filename as string | undefined;
+  const { path = '', host = '', port = '' } = server as Readonly<Record<string, string>>;
+  return path === ''
+    ? `nbd://${host}:${port}/${String(name)}`
+    : `nbd+unix:///${String(name)}?socket=${path}`;
 }
 
 /** What BLOCK_JOB_ERROR tells of a job that stops on an error of its target. */
 function stoppedBy(device: string): object {
   return { device, operation: 'write', action: 'stop' };
 }
+
+/** Capabilities of a migration that matter to COLO, as QEMU has them when it starts. */
+const CAPABILITIES = { 'return-path': false, multifd: false, 'x-colo': false };
 
 /**
  * The part of QEMU that this package touches, in words taken from QEMU 7.2: a block graph, mirrors,
@@ -51,8 +61,14 @@ export class FakeVm {
   migration: string | undefined;
   errorDesc: string | undefined;
   colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
-  xColo = false;
+  capabilities: Record<string, boolean> = { ...CAPABILITIES };
+  /** As 11.1: COLO needs the return path. Before, it fails with it. */
+  isReturnPathNeeded = false;
   periodMs = 20_000;
+  readonly migrationTls = { 'tls-creds': '', 'tls-hostname': '', 'tls-authz': '' };
+  incoming: IncomingState = 'none';
+  incomingUri: string | undefined;
+  readonly objects = new Map<string, Args>();
   replicaBytes = DISK_BYTES;
   /** Whether a mirror is READY at once. */
   instant = true;
@@ -77,6 +93,10 @@ export class FakeVm {
     this.#serveGraph();
     this.#serveJobs();
     this.#serveMigration();
+  }
+
+  get xColo(): boolean {
+    return this.capabilities['x-colo'] === true;
   }
 
   connect(): Promise<QmpClient> {
@@ -149,7 +169,7 @@ export class FakeVm {
     const name = typeof given === 'string' ? given : `#block${this.#nextFilter++}`;
     this.#node(name, String(options['driver']));
     const made = this.nodes.get(name);
-    const filename = options['filename'] as string | undefined;
+    const filename = filenameOf(options);
     if (made) this.nodes.set(name, { ...made, filename });
     return name;
   }
@@ -190,6 +210,7 @@ export class FakeVm {
     qemu.on('yank', ({ arguments: args }) => {
       for (const instance of args['instances'] as Args[]) {
         this.yanked.push(String(instance['node-name'] ?? instance['id'] ?? instance['type']));
+        if (instance['type'] === 'migration') this.#cutMigration();
       }
       return DONE;
     });
@@ -211,7 +232,7 @@ export class FakeVm {
       const below = own ?? (typeof args['file'] === 'string' ? args['file'] : undefined);
       this.#node(name, String(args['driver']), below === undefined ? [] : [['file', below]]);
       const made = this.nodes.get(name);
-      const filename = args['filename'] as string | undefined;
+      const filename = filenameOf(args);
       if (made && own !== undefined) this.nodes.set(name, { ...made, own: new Set([own]) });
       else if (made) this.nodes.set(name, { ...made, filename });
       return DONE;
@@ -291,18 +312,33 @@ export class FakeVm {
   #serveMigration(): void {
     const { qemu } = this;
     qemu.on('migrate-set-capabilities', ({ arguments: args }) => {
-      const [first] = args['capabilities'] as { capability: string; state: boolean }[];
-      this.xColo = first?.state ?? false;
+      const next = { ...this.capabilities };
+      for (const { capability, state } of args['capabilities'] as CapabilityState[]) {
+        if (!(capability in next)) return refuse(`Parameter '${capability}' is unexpected`);
+        next[capability] = state;
+      }
+      if (this.isReturnPathNeeded && next['x-colo'] && !next['return-path']) {
+        return refuse("Capability 'x-colo' requires capability 'return-path'");
+      }
+      this.capabilities = next;
       return DONE;
     });
-    qemu.reply('query-migrate-capabilities', [{ capability: 'x-colo', state: false }]);
+    qemu.on('query-migrate-capabilities', () => ({
+      return: Object.entries(this.capabilities).map(([capability, state]) => ({
+        capability,
+        state,
+      })),
+    }));
     qemu.on('migrate-set-parameters', ({ arguments: args }) => {
-      this.periodMs = Number(args['x-checkpoint-delay']);
+      const { 'x-checkpoint-delay': periodMs = this.periodMs, ...others } = args;
+      this.periodMs = Number(periodMs);
+      Object.assign(this.migrationTls, others);
       return DONE;
     });
     qemu.on('query-migrate-parameters', () => ({
-      return: { 'x-checkpoint-delay': this.periodMs },
+      return: { 'x-checkpoint-delay': this.periodMs, ...this.migrationTls },
     }));
+    serveIncoming(this);
     qemu.on('query-migrate', () => ({
       return: {
         ...(this.migration !== undefined && { status: this.migration }),
@@ -312,13 +348,19 @@ export class FakeVm {
     qemu.on('migrate', () => {
       this.migration = 'setup';
       setImmediate(() => {
+        this.migrationConnected = true;
         this.migration = this.migrateTo;
         if (this.migrateTo === 'colo') this.colo = { ...this.colo, mode: 'primary' };
       });
       return DONE;
     });
     qemu.on('migrate_cancel', () => {
-      if (this.migration !== undefined) this.migration = 'cancelled';
+      // In COLO, its thread waits for x-colo-lost-heartbeat, which is refused from here on.
+      if (this.colo.mode === 'primary') {
+        this.migration = 'cancelling';
+        this.colo = { ...this.colo, mode: 'none' };
+        this.status = 'finish-migrate';
+      } else if (this.migration !== undefined) this.migration = 'cancelled';
       return DONE;
     });
     qemu.on('query-colo-status', () => ({ return: this.colo }));
@@ -332,6 +374,11 @@ export class FakeVm {
       });
       return DONE;
     });
+  }
+
+  #cutMigration(): void {
+    this.migrationConnected = false;
+    if (this.migration === 'active') this.migration = 'failed';
   }
 
   #jobInfos(): object[] {

@@ -10,9 +10,11 @@ export function diskReport(over: Partial<DiskReport> = {}): DiskReport {
     sizeBytes: GIB,
     format: 'quorum',
     quorum: { node: 'quorum0', children: [{ child: 'children.0', node: 'disk0' }] },
+    nodes: ['quorum0', 'disk0', 'file0'],
     jobs: [],
     leaves: [{ node: 'file0', driver: 'file', filename: '/vm/disk.raw' }],
     readOnly: false,
+    removable: false,
     ...over,
   };
 }

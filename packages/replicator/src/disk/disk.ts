@@ -30,6 +30,16 @@ export interface CommitCounts {
   readonly droppedPages: number;
 }
 
+/** The counts of several disks together. */
+export function sumOf(counts: readonly CommitCounts[]): CommitCounts {
+  const sum = { committedPages: 0, droppedPages: 0 };
+  for (const { committedPages, droppedPages } of counts) {
+    sum.committedPages += committedPages;
+    sum.droppedPages += droppedPages;
+  }
+  return sum;
+}
+
 /** Memory of the open and the committed epochs, with tables, but without what is spilled. */
 export interface BufferBytes {
   readonly primary: number;
@@ -194,11 +204,16 @@ export class Disk {
     this.#primary.drop();
   }
 
+  /** Drops both open epochs: neither will be anybody's disk. */
+  dropOpen(): void {
+    this.dropPrimary();
+    this.#secondary.drop();
+  }
+
   /** Drops everything that is in memory. */
   dropAll(): void {
     this.forget(this.#committed.length);
-    this.dropPrimary();
-    this.#secondary.drop();
+    this.dropOpen();
   }
 
   /** Fills `target` with the view of `top`; a promise only if base or spill file must be read. */

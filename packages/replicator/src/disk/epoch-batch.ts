@@ -27,7 +27,8 @@ export class EpochBatch {
   constructor(
     private readonly parts: readonly { disk: Disk; epochs: readonly CommittedEpoch[] }[],
     private readonly whenEnded: (isWritten: boolean) => void,
-    private readonly earlier: Promise<void> = Promise.resolve(),
+    /** Settles when the bases may be written. */
+    private readonly prepared: () => Promise<void> = () => Promise.resolve(),
     /** Whether the replica was given up: then nothing has to be written. */
     private readonly isGivenUp = (): boolean => false,
   ) {
@@ -40,9 +41,9 @@ export class EpochBatch {
     return this.parts.find((part) => part.disk === disk)?.epochs.length ?? 0;
   }
 
-  /** Waits until earlier writes are synced, and no read that must see the old contents is left. */
+  /** Waits until the bases may be written: no read that must see the old contents is left. */
   async ready(): Promise<void> {
-    await this.earlier;
+    await this.prepared();
     for (const { epochs } of this.parts) {
       for (const { earlierReadsDone } of epochs) await earlierReadsDone;
     }

@@ -375,6 +375,8 @@ export class FailoverJournal {
   /** With too much in the journal, or in memory, waits until the bases hold what is journaled. */
   async #makeRoom(journal: Journal): Promise<void> {
     const { usedBytes, memoryBytesMax } = this.#options;
+    // Nothing is written back before the failover is durable.
+    if (this.phase === 'securing') return;
     if (journal.bytes <= JOURNAL_BYTES_MAX && usedBytes() <= memoryBytesMax) return;
     await this.written(() => this.#isMerging);
     await this.#resetIfMerged(journal);

@@ -37,6 +37,7 @@ export async function checkBeforeSeeding(
     );
   }
   if (record) expectFormat(disk, record);
+  if (record?.lastCommit) throw lastCommitIn(disk, record, 'seeded over');
   if (record === undefined ? !base.isBlank : record.state === 'retired') {
     throw new BaseImageError(
       'REPLICA_BASE_HOLDS_DATA',
@@ -59,30 +60,72 @@ export async function checkBeforeSeeding(
 export interface RecoveryOptions extends OpenOptions {
   /** Told how many bytes of the journal have been replayed, and how many there are. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+  /**
+   * Takes bases that hold the last commit of a VM whose primary was lost, and whose secondary has
+   * never taken over. If the primary has continued, what it has written since is not there.
+   */
+  readonly acceptLastCommit?: boolean | undefined;
 }
 
 /**
  * Makes bases whole after the replicator of a failed-over VM has died: replays the journal into
- * them. Name all disks of the VM; their order does not matter. A recovery that was interrupted can
- * be repeated.
+ * them; or takes them as they are at the last commit (`acceptLastCommit`). Name all disks of the
+ * VM; their order does not matter. A recovery that was interrupted can be repeated.
  *
  * @returns the state that the bases have now (`retired`: each is a disk on its own)
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE if the bases hold no consistent disk (half seeded,
- *   or protected when the replicator died), REPLICA_BASE_FOREIGN if they don't belong together
+ *   or protected when the replicator died), REPLICA_BASE_LAST_COMMIT if they hold the last commit
+ *   and that is not accepted, REPLICA_BASE_FOREIGN if they don't belong together
  */
 export async function recoverBases(
   disks: readonly DiskOptions[],
-  { onProgress, ...options }: RecoveryOptions = {},
+  { onProgress, acceptLastCommit = false, ...options }: RecoveryOptions = {},
 ): Promise<StateRecord[]> {
   const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
   const failedOver = records.find(({ state }) => state === 'failed-over');
+  // The first state file says so once all bases hold it, and none is written before the last one
+  // has taken it back.
+  const kept = failedOver ? undefined : records.find(({ lastCommit }) => lastCommit);
+  const whole = failedOver ?? kept;
   for (const [at, disk] of disks.entries()) {
     if (records[at]) expectFormat(disk, records[at]);
-    expectUsable(disk, records[at], failedOver);
+    expectUsable(disk, records[at], whole);
+    if (kept && !acceptLastCommit) throw lastCommitIn(disk, kept, 'recovered');
   }
-  if (failedOver) expectAll(failedOver, records);
+  if (whole) expectAll(whole, records);
   if (failedOver) await replayInto(disks, records, failedOver, options, onProgress);
-  return records.map((record) => ({ ...record, state: 'retired' }));
+  if (kept) await takeLastCommit(disks, records, options);
+  return records.map(retired);
+}
+
+/** The bases stay as they are. They are opened all the same: nobody may have them open. */
+async function takeLastCommit(
+  disks: readonly DiskOptions[],
+  records: readonly StateRecord[],
+  options: OpenOptions,
+): Promise<void> {
+  const bases: OpenBase[] = [];
+  try {
+    for (const { base, format } of disks) bases.push(await openBase({ base, format }, options));
+    await recordRetired(disks, records);
+  } finally {
+    await Promise.all(bases.map((base) => base.close()));
+  }
+}
+
+async function recordRetired(
+  disks: readonly DiskOptions[],
+  records: readonly StateRecord[],
+): Promise<void> {
+  for (const [at, { base, stateFile }] of disks.entries()) {
+    const record = records[at];
+    if (record) await writeStateFile(base, retired(record), stateFile);
+  }
+}
+
+function retired(record: StateRecord): StateRecord {
+  const { lastCommit, ...rest } = record;
+  return { ...(lastCommit === undefined ? record : rest), state: 'retired' };
 }
 
 /**
@@ -121,10 +164,7 @@ async function replayInto(
     await replayJournal(journal, uuid, target, onProgress);
     await Promise.all([...bases.values()].map((base) => base.sync()));
     expectNoLoss([...bases.values()]);
-    for (const [at, disk] of disks.entries()) {
-      const record = records[at];
-      if (record) await writeStateFile(disk.base, { ...record, state: 'retired' }, disk.stateFile);
-    }
+    await recordRetired(disks, records);
     await rm(journal, { force: true });
   } finally {
     await Promise.all([...bases.values()].map((base) => base.close()));
@@ -165,19 +205,19 @@ async function existingRecord(disk: DiskOptions): Promise<StateRecord> {
 function expectUsable(
   disk: DiskOptions,
   record: StateRecord | undefined,
-  failedOver: StateRecord | undefined,
+  whole: StateRecord | undefined,
 ): void {
   if (!record) return;
-  if (failedOver && record.uuid !== failedOver.uuid) {
+  if (whole && record.uuid !== whole.uuid) {
     throw new BaseImageError(
       'REPLICA_BASE_FOREIGN',
-      `${disk.base} belongs to another protection (${record.uuid}) than disk ${failedOver.disk}`,
+      `${disk.base} belongs to another protection (${record.uuid}) than disk ${whole.disk}`,
       'Name the bases of one VM and one protection, all of them.',
     );
   }
   // State files are written one by one, while the journal is complete: it makes up for the rest.
   const isUsable = record.state === 'failed-over' || record.state === 'retired';
-  if (!isUsable && !(failedOver && record.state === 'protected')) {
+  if (!isUsable && !record.lastCommit && !(whole && record.state === 'protected')) {
     throw new BaseImageError(
       'REPLICA_BASE_NOT_USABLE',
       `${disk.base} is ${record.state} at epoch ${record.epoch}: it holds no consistent disk`,
@@ -186,7 +226,21 @@ function expectUsable(
   }
 }
 
-/** The journal is removed after the recovery, so no disk may be left out. */
+function lastCommitIn({ base }: DiskOptions, { vm, epoch }: StateRecord, what: string): Error {
+  return new BaseImageError(
+    'REPLICA_BASE_LAST_COMMIT',
+    `${base} is not ${what}: it holds the last commit (epoch ${epoch}) of ${vm}, whose primary ` +
+      'was lost, and nobody has taken over: it may be the only copy',
+    'If the primary is gone for good, `gannet recover --last-commit` makes this the disk, as ' +
+      'after a power failure at that commit. If the primary or its disk is still there, it has ' +
+      'more than this base: use --overwrite.',
+  );
+}
+
+/**
+ * The journal is removed after the recovery, and state files are rewritten: no disk may be left
+ * out.
+ */
 function expectAll({ disks, journal }: StateRecord, records: readonly StateRecord[]): void {
   const missing = disks.filter((name) => !records.some(({ disk }) => disk === name));
   if (missing.length === 0) return;

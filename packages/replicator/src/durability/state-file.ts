@@ -24,6 +24,11 @@ export interface StateRecord {
   readonly epoch: number;
   /** Path of the failover journal; needed in state `failed-over`. */
   readonly journal: string;
+  /**
+   * The primary was lost, and the base alone is the disk as of `epoch`, as after a power failure at
+   * that moment. `gannet recover --last-commit` makes it the disk.
+   */
+  readonly lastCommit?: boolean;
 }
 
 function isStateRecord(value: unknown): value is StateRecord {
@@ -33,6 +38,7 @@ function isStateRecord(value: unknown): value is StateRecord {
     record.format === 'gannet-replica-1' &&
     isReplicaState(record.state) &&
     (record.image === undefined || typeof record.image === 'string') &&
+    (record.lastCommit === undefined || typeof record.lastCommit === 'boolean') &&
     ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
     [record.sizeBytes, record.epoch].every(
       (count) => Number.isSafeInteger(count) && Number(count) >= 0,
@@ -127,22 +133,33 @@ export interface StateFilesOptions {
 /** The state files of all disks of a replica: written together, one request after the other. */
 export class StateFiles {
   #tail: Promise<void> = Promise.resolve();
+  #state: ReplicaState = 'seeding';
 
   constructor(private readonly options: StateFilesOptions) {}
 
-  /** @throws BaseImageError REPLICA_BASE_IO */
-  write(state: ReplicaState, epoch: number): Promise<void> {
+  /**
+   * @param isLastCommit whether each base alone is the disk as of this epoch
+   * @throws BaseImageError REPLICA_BASE_IO
+   */
+  write(state: ReplicaState, epoch: number, isLastCommit = false): Promise<void> {
+    this.#state = state;
     const { vm, uuid, disks, images, journal } = this.options;
     const names = disks.map(({ name }) => name);
     const written = this.#tail.then(async () => {
       for (const [at, { name: disk, sizeBytes }] of disks.entries()) {
         const { base = '', format: image = 'raw', stateFile } = images[at] ?? {};
-        const own = { image, uuid, vm, disk, disks: names, sizeBytes, state, epoch, journal };
+        const worth = { state, epoch, journal, ...(isLastCommit ? { lastCommit: true } : {}) };
+        const own = { image, uuid, vm, disk, disks: names, sizeBytes, ...worth };
         await writeStateFile(base, { format: 'gannet-replica-1', ...own }, stateFile);
       }
     });
     this.#tail = written.catch(() => undefined);
     return written;
+  }
+
+  /** Keeps the state, and has them say whether each base alone is the disk as of this epoch. */
+  claim(epoch: number, isLastCommit: boolean): Promise<void> {
+    return this.write(this.#state, epoch, isLastCommit);
   }
 
   /** Settles when no state file is being written. */

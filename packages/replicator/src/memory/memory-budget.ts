@@ -21,22 +21,26 @@ export interface MemoryBudgetOptions {
   readonly after: (ms: number, callback: () => void) => () => void;
   /** Bytes in the open buffers: what a checkpoint frees, at once or after write-back. */
   readonly openBytes: () => number;
+  /** Whether it is of use to slow writes: time brings memory back. */
+  readonly maySlow: () => boolean;
   readonly onPressure: (usedBytes: number) => void;
   /** Called, often, when little of the budget is left. */
   readonly onSpill?: (() => void) | undefined;
-  readonly onFull: () => void;
+  /** Called after each write beyond the hard limit. @returns whether its answer is held back */
+  readonly onFull: () => boolean;
 }
 
 /**
  * Keeps the buffers of a replica within their budget (invariant I7).
  *
  *     0 ─────────── soft ──────── a quarter ────── half way ──────── hard
- *                   request a     spill to a       answer writes     give protection up
- *                   checkpoint    file             more slowly,
+ *                   request a     spill to a       answer writes     give protection up,
+ *                   checkpoint    file             more slowly,      or answer no more
  *                                 (`spill`)        unless `release`
  *
- * Slowed writes have been applied, only their answers wait. So reads are right, and a VM that stops
- * for a checkpoint waits at most `DELAY_MAX_MS` for each write under way.
+ * Slowed and held writes have been applied, only their answers wait. So reads are right, and what
+ * is held takes no more memory than the requests that a VM has under way. A VM that stops waits for
+ * them: release() then answers them all.
  */
 export class MemoryBudget {
   readonly #options: MemoryBudgetOptions;
@@ -69,8 +73,10 @@ export class MemoryBudget {
     if (usedBytes <= limits.softBytes) return;
     this.#askForCheckpoint(usedBytes);
     if (usedBytes > this.#spillFromBytes) this.#options.onSpill?.();
-    if (usedBytes > limits.hardBytes) this.#options.onFull();
-    else if (usedBytes > this.#slowFromBytes) return this.#slow(bytes, usedBytes);
+    if (usedBytes > limits.hardBytes) return this.#options.onFull() ? this.#wait() : undefined;
+    if (usedBytes > this.#slowFromBytes && this.#options.maySlow()) {
+      return this.#slow(bytes, usedBytes);
+    }
   }
 
   /** Call it after a checkpoint: another may be requested. */
@@ -103,15 +109,20 @@ export class MemoryBudget {
     const delayMs = Math.min(owedMs, DELAY_MAX_MS);
     this.#answeredAtMs = nowMs + delayMs;
     if (delayMs < DELAY_MIN_MS) return;
+    return this.#wait((answer) => after(delayMs, answer));
+  }
+
+  /** @param later calls back when it may be answered, if not only by release() */
+  #wait(later?: (answer: () => void) => () => void): Promise<void> {
     this.#slowedWrites++;
     return new Promise((resolve) => {
       const answer = (): void => {
-        cancel();
+        cancel?.();
         this.#waiting.delete(answer);
         resolve();
       };
-      const cancel = after(delayMs, answer);
       this.#waiting.add(answer);
+      const cancel = later?.(answer);
     });
   }
 }

@@ -147,6 +147,11 @@ export class PrimaryLink {
     this.onLost(reason);
   }
 
+  /** What was lost can't be made up for by a provisional commit. */
+  spoil(): void {
+    this.#lossWasClean = false;
+  }
+
   /** A write has come. One after a loss is refused, and QEMU ignores that: not clean any more. */
   wrote(disk: string): void {
     const link = this.#link(disk);

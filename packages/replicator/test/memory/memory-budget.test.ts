@@ -56,7 +56,11 @@ function scene(onFull: OnFull = 'slow'): Scene {
       openBytes: () => scene.open.memoryBytes,
       onPressure: () => told.push('pressure'),
       onSpill: () => told.push(`spill from ${Math.floor(pool.usedBytes / MIB)} MiB on`),
-      onFull: () => told.push('full'),
+      maySlow: () => true,
+      onFull: () => {
+        told.push('full');
+        return false;
+      },
     }),
   };
   return scene;

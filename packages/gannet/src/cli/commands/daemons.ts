@@ -18,11 +18,14 @@ export function addPrimary(cli: Cli): void {
 
 export function addRecover(cli: Cli): void {
   const description = 'After a failover and a crash: replay the journal into the base images';
-  vmCommand(cli, 'recover', description).action(
-    about(async (options: Options) => {
-      print(options, { recovered: await recover(options) });
-    }),
-  );
+  const what = 'take the last commit of a VM whose primary is gone for good';
+  vmCommand(cli, 'recover', description)
+    .option('--last-commit', what, false)
+    .action(
+      about(async (options: Options) => {
+        print(options, { recovered: await recover(options) });
+      }),
+    );
 }
 
 async function recover(options: Options): Promise<unknown> {
@@ -35,7 +38,8 @@ async function recover(options: Options): Promise<unknown> {
     seen.journal = true;
     show({ stage: 'replay', doneBytes, totalBytes });
   };
-  const recovered = await recoverBases(bases, { lock: true, onProgress });
+  const acceptLastCommit = options.lastCommit ?? false;
+  const recovered = await recoverBases(bases, { lock: true, onProgress, acceptLastCommit });
   if (seen.journal) show({ stage: 'done' });
   return recovered;
 }

@@ -33,11 +33,13 @@ export function addFailover(cli: Cli): void {
     'On the secondary host: take over. On the primary host: drop the secondary and run on alone';
   daemonCommand(cli, 'failover', description)
     .option('--force', 'even without proof that the other VM has stopped', false)
+    .option('--overrule-peer', 'with --force: even if the other side is well; it is stopped', false)
     .action(
       about(async (options: Options) => {
         const progress = await progressOf(options);
         const { showFailover: show } = await import('../watch/show-status.js');
-        await call(options, 'failover', { force: options.force === true }, { progress, show });
+        const { force = false, overrulePeer = false } = options;
+        await call(options, 'failover', { force, overrulePeer }, { progress, show });
       }),
     );
 }

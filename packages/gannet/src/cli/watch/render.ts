@@ -1,5 +1,5 @@
 /** A daemon's status and events as lines of plain ASCII: a terminal of any kind shows them. */
-import type { Status } from '@gannet/contract';
+import type { Status, TermRecord } from '@gannet/contract';
 import type { Fold } from './event-filter.js';
 import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
 import {
@@ -113,7 +113,7 @@ export function renderLine(status: Status): string {
 }
 
 function body(status: Status, style: Style): string[] {
-  const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, seed } =
+  const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, waiting, seed } =
     overviewOf(status);
   const heartbeat = silentMs === undefined ? 'none yet' : `${pulse}, ${formatAge(silentMs)} ago`;
   const isFit =
@@ -123,9 +123,11 @@ function body(status: Status, style: Style): string[] {
     row('secondary', `${side(secondary)}${isFit}`),
     row('link', `replication: ${link}; heartbeat: ${heartbeat}`),
     row('epoch', `${status.epoch}${last(status)}`),
+    row('term', terms(status)),
   ];
   for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
   if (buffers) lines.push(...memory(buffers, style));
+  if (waiting !== undefined) lines.push(row('', waiting));
   if (status.role === 'secondary') {
     for (const { name, backlogBytes, epochsToWriteBack } of status.disks) {
       lines.push(
@@ -138,6 +140,15 @@ function body(status: Status, style: Style): string[] {
   }
   if (seed) lines.push(copy(seed, style));
   return lines;
+}
+
+/** What both sides have on their disks. */
+function terms({ record, peer }: Status): string {
+  const say = ({ term, word, isForced, evidence }: TermRecord): string => {
+    const why = isForced ? ', forced' : evidence === null ? '' : `, evidence: ${evidence}`;
+    return `${term} ${word}${why}`;
+  };
+  return `${say(record)}; the other side: ${peer.status ? say(peer.status.record) : 'unknown'}`;
 }
 
 function last(status: Status): string {

@@ -21,6 +21,8 @@ const CONTRACT = [
   'events/describe.js',
   'events/meaning.js',
   'events/table.js',
+  'events/table-standing.js',
+  'events/words.js',
   'format.js',
   'states.js',
 ] as const;

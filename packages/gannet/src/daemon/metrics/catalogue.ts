@@ -55,6 +55,13 @@ export const METRICS = [
     'Checkpoints, by cause: `period`, `demand`, `memory`, `output` (the packets differed)',
   ],
   [
+    'gannet_own_disk_errors_total',
+    'counter',
+    ['effect'],
+    'primary',
+    "I/O errors of the primary's own disks, by what they did to its guest",
+  ],
+  [
     'gannet_gate_closed_seconds',
     'histogram',
     [],
@@ -84,6 +91,28 @@ export const METRICS = [
     ['disk'],
     'secondary',
     'Committed and not yet in the base image',
+  ],
+  [
+    'gannet_waiting',
+    'gauge',
+    [],
+    'secondary',
+    'Whether the replica has lost its primary and waits for a failover',
+  ],
+  [
+    'gannet_memory_left_seconds',
+    'gauge',
+    ['limit'],
+    'secondary',
+    'While it waits: until `soft`, and until `hard` stops its guest, at the present rate; ' +
+      'absent if never',
+  ],
+  [
+    'gannet_last_commit_kept',
+    'gauge',
+    [],
+    'secondary',
+    'While it waits: whether the base images hold the last commit',
   ],
   [
     'gannet_nbd_requests_total',

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import {
   CHECKPOINT_CAUSES,
+  DISK_EFFECTS,
   type DaemonEvent,
   GUEST_PLACES,
   PRIMARY_STATES,
@@ -96,8 +97,10 @@ export class Metrics {
     start('gannet_link_lost_total', 'link', LINKS[role]);
     start('gannet_failover_total', 'reason', REASONS[role]);
     this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
-    if (role === 'primary') start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
-    else {
+    if (role === 'primary') {
+      start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
+      start('gannet_own_disk_errors_total', 'effect', DISK_EFFECTS);
+    } else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])
         this.#count(`gannet_${what}_pages_total`, role, {}, 0);
@@ -137,7 +140,7 @@ export class Metrics {
     if (disks.length === 0) this.#set('gannet_seed_remaining_bytes', role, { disk: '' }, 0);
   }
 
-  #setSecondary({ role, buffers, disks, mayFailOver }: SecondaryStatus): void {
+  #setSecondary({ role, buffers, disks, mayFailOver, waiting }: SecondaryStatus): void {
     this.#set('gannet_may_failover', role, {}, mayFailOver ? 1 : 0);
     for (const side of ['primary', 'secondary', 'committed'] as const) {
       this.#set('gannet_buffer_bytes', role, { side }, buffers[side]);
@@ -145,6 +148,14 @@ export class Metrics {
     this.#set('gannet_buffer_limit_bytes', role, { limit: 'soft' }, buffers.softBytes);
     this.#set('gannet_buffer_limit_bytes', role, { limit: 'hard' }, buffers.hardBytes);
     this.#total('gannet_slowed_writes_total', role, {}, buffers.slowedWrites);
+    this.#set('gannet_waiting', role, {}, waiting ? 1 : 0);
+    for (const limit of waiting ? (['soft', 'hard'] as const) : []) {
+      const seconds = waiting?.[`${limit}Seconds`] ?? null;
+      if (seconds !== null) this.#set('gannet_memory_left_seconds', role, { limit }, seconds);
+    }
+    if (waiting) {
+      this.#set('gannet_last_commit_kept', role, {}, waiting.isLastCommitKept ? 1 : 0);
+    }
     for (const { name: disk, backlogBytes, requests } of disks) {
       this.#set('gannet_writeback_backlog_bytes', role, { disk }, backlogBytes);
       this.#total('gannet_nbd_requests_total', role, { disk }, requests);

@@ -1,4 +1,5 @@
-import type { PrimaryConfig } from '@gannet/contract';
+import type { PeerStatus, PrimaryConfig } from '@gannet/contract';
+import { TermStore } from '../terms/term-store.js';
 import { PeerLink } from './peer-link.js';
 
 const TIMEOUT_MS = 2000;
@@ -7,18 +8,23 @@ const TIMEOUT_MS = 2000;
  * Asks the secondary's daemon for its `inspect` report while no primary daemon runs: a peer link is
  * opened for this one question.
  *
- * @throws GannetError GANNET_PEER_UNREACHABLE, GANNET_PEER_FAILED
+ * @throws GannetError GANNET_PEER_UNREACHABLE, GANNET_PEER_FAILED; GANNET_CONFIG for the term file
  */
-export async function askPeer({ primary, peer, vm }: PrimaryConfig): Promise<unknown> {
+export async function askPeer(config: PrimaryConfig): Promise<unknown> {
+  const { primary, peer, vm, fence, termFile } = config;
+  const { record } = await TermStore.open({ file: termFile, vm });
   const ignore = (): void => undefined;
+  const status: PeerStatus = {
+    ...{ role: 'primary', state: 'none', epoch: 0, vm: 'awaited' },
+    ...{ record, mustProve: fence !== undefined },
+  };
   const link = PeerLink.dial(primary.peer, {
     ...peer,
     vm,
     role: 'primary',
-    status: () => ({ role: 'primary', state: 'none', epoch: 0, vm: 'awaited', link: 'none' }),
+    status: () => status,
     onLiveness: ignore,
     onStatus: ignore,
-    onNotice: () => false,
     onRefused: ignore,
     onAsk: () => Promise.reject(new Error('no daemon runs here')),
   });

@@ -13,7 +13,6 @@ import {
   PEER_PROTOCOL,
   type PeerMessage,
   peerMessageSchema,
-  type PeerNotice,
   type PeerStatus,
 } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
@@ -31,8 +30,6 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** A heartbeat has come; `before` is the status in the one before it. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  /** @returns whether the notice has been acted upon; this is the answer to the other end */
-  readonly onNotice: (notice: PeerNotice, replica: string | undefined) => boolean;
   /** The report of this side, for `gannet check` on the other. */
   readonly onAsk: () => Promise<unknown>;
   /** A connection was refused: for the log. */
@@ -41,12 +38,11 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly credentials?: Credentials | undefined;
 }
 
-interface Untold {
-  readonly message: PeerMessage;
-  readonly resolve: (isDone: boolean) => void;
-}
-
 const RECONNECT_MS = 200;
+/** Whoever answers is not the peer: that changes when an operator changes it. */
+const RECONNECT_REFUSED_MS = 2000;
+/** WebSocket close code of a connection that is refused (RFC 6455, section 7.4.1). */
+const CLOSE_REFUSED = 1008;
 /** Time limit for a new connection, TLS included. TCP alone would try for minutes. */
 const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
@@ -68,13 +64,13 @@ export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #untold = new Map<number, Untold>();
   readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
   #socket: WebSocket | undefined;
   #server: Server | TlsServer | undefined;
   #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
+  #refusal: string | undefined;
   #nextNumber = 1;
   #isClosed = false;
 
@@ -112,34 +108,15 @@ export class PeerLink {
     return this.#liveness.state;
   }
 
+  /** Why whoever answers now is not the peer; undefined if nobody answers, or the peer does. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
   /** The last status of the other end, and its age; undefined before the first. */
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
     return { status: this.#last, silentMs: Math.round(this.#liveness.silentMs(performance.now())) };
-  }
-
-  /**
-   * Sends a notice, and sends it again after each reconnect, until the other end has acknowledged
-   * it or withdraw() is called.
-   *
-   * @returns whether the other end has acted upon it; false if it was withdrawn
-   */
-  tell(notice: PeerNotice, replica?: string): Promise<boolean> {
-    const number = this.#nextNumber++;
-    const message: PeerMessage = { type: 'tell', number, notice, replica };
-    return new Promise((resolve) => {
-      this.#untold.set(number, { message, resolve });
-      this.#send(message);
-    });
-  }
-
-  /** Stops sending notices of this kind that are not acknowledged yet. */
-  withdraw(notice: PeerNotice): void {
-    for (const [number, { message, resolve }] of this.#untold) {
-      if (message.type !== 'tell' || message.notice !== notice) continue;
-      this.#untold.delete(number);
-      resolve(false);
-    }
   }
 
   /**
@@ -276,7 +253,7 @@ export class PeerLink {
       });
     } catch (error) {
       this.#noteRefusal(error, address);
-      this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+      this.#dialLater(address);
       return;
     }
     socket.once('open', () => {
@@ -284,9 +261,17 @@ export class PeerLink {
       this.#adopt(socket, textOf(address));
     });
     socket.on('error', (error) => this.#noteRefusal(error, address));
-    socket.once('close', () => {
-      if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(address), RECONNECT_MS);
+    socket.once('close', (code, reason) => {
+      if (code === CLOSE_REFUSED) this.#refusal ??= `it refuses this daemon: ${String(reason)}`;
+      this.#dialLater(address);
     });
+  }
+
+  #dialLater(address: Address): void {
+    if (this.#isClosed) return;
+    const patientMs = Math.min(RECONNECT_REFUSED_MS, this.options.highMs / 2);
+    const ms = this.#refusal === undefined ? RECONNECT_MS : patientMs;
+    this.#redial = setTimeout(() => this.#dial(address), ms);
   }
 
   /**
@@ -338,8 +323,8 @@ export class PeerLink {
     } else {
       if (this.#socket !== socket) this.#socket?.terminate();
       this.#socket = socket;
+      this.#refusal = undefined;
       this.#beat();
-      for (const { message } of this.#untold.values()) this.#send(message);
       return true;
     }
     return false;
@@ -351,13 +336,6 @@ export class PeerLink {
       this.#last = message.status;
       this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
-    } else if (message.type === 'tell') {
-      const isDone = this.options.onNotice(message.notice, message.replica);
-      this.#send({ type: 'told', number: message.number, isDone });
-    } else if (message.type === 'told') {
-      // A daemon of version 0.1 sends no `isDone`.
-      this.#untold.get(message.number)?.resolve(message.isDone ?? true);
-      this.#untold.delete(message.number);
     } else if (message.type === 'answer') {
       this.#asked.get(message.number)?.(message);
     } else if (message.type === 'ask') {
@@ -377,13 +355,16 @@ export class PeerLink {
   #noteRefusal(error: unknown, address: Address): void {
     const { code } = error as NodeJS.ErrnoException;
     const isSecured = address.type === 'inet' && address.tls === true;
+    this.#refusal = undefined;
     if (!isSecured || code === 'ECONNREFUSED' || code === 'ETIMEDOUT') return;
-    this.options.onRefused(`no TLS: ${openSslReason(error)}`, textOf(address));
+    this.#refusal = `no TLS: ${openSslReason(error)}`;
+    this.options.onRefused(this.#refusal, textOf(address));
   }
 
   #refuse(socket: WebSocket, reason: string, from: string): void {
+    this.#refusal = reason;
     this.options.onRefused(reason, from);
-    socket.close(1008, reason.slice(0, 120));
+    socket.close(CLOSE_REFUSED, reason.slice(0, 120));
   }
 
   async #connected(timeoutMs: number): Promise<void> {
@@ -399,8 +380,7 @@ export class PeerLink {
 
   #send(message: PeerMessage): void {
     const socket = this.#socket;
-    // Nothing is queued for a peer that does not read: the next heartbeat replaces this one, and
-    // notices are sent again after a reconnect.
+    // Nothing is queued for a peer that does not read: the next heartbeat replaces this one.
     if (socket?.readyState !== WebSocket.OPEN) return;
     if (socket.bufferedAmount > PEER_MESSAGE_BYTES_MAX) socket.terminate();
     else socket.send(JSON.stringify(message));

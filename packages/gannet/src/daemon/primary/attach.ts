@@ -1,18 +1,22 @@
-import { type DiskLink, leftovers, type PrimaryDriver } from '@gannet/qmp-driver';
+import { type DiskLink, linkedInQemu, type PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
+import { type CopyWord, GannetError } from '@gannet/contract';
+import { type AttachStep, type Found, ON_ATTACH } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
+import { reportTrouble } from '../role-context.js';
+
+export interface Attached {
+  readonly found: Found;
+  readonly step: AttachStep;
+}
 
 /**
- * What a daemon finds in a QEMU: COLO that runs, COLO that has failed and waits for a failover, or
- * none.
- */
-export type Found = 'protected' | 'broken' | 'idle';
-
-/**
- * A daemon before this one may have protected this QEMU. A protection that runs is adopted. Where
- * no COLO runs, leftovers of one are rolled back, or each write of the guest would keep waiting for
- * a copy that nobody watches.
+ * A daemon before this one may have protected this QEMU. What runs is adopted, with the disks and
+ * names that it has in QEMU: the configuration may have changed since. So is what is left of a
+ * protection that has ended by itself. Elsewhere leftovers are rolled back, or each write of the
+ * guest would keep waiting for a copy that nobody watches.
  *
+ * @param word what this side said last of its copy
  * @throws DriverError, QmpError: QEMU could not be asked, and it is not known what it does
  */
 export async function adoptOrRollBack(
@@ -20,17 +24,56 @@ export async function adoptOrRollBack(
   driver: PrimaryDriver,
   links: readonly DiskLink[],
   history: Pick<History, 'add'>,
-): Promise<Found> {
-  const { mode, reason } = await qmp.execute('query-colo-status');
-  if (mode === 'primary') {
-    await driver.adopt(links);
-    return reason === 'error' ? 'broken' : 'protected';
+  word: CopyWord,
+): Promise<Attached> {
+  const found = await look(qmp);
+  const step = ON_ATTACH[word][found];
+  const linked = await linkedInQemu(qmp, links);
+  const disks = linked.map(({ disk }) => disk);
+  if (found === 'protected' || found === 'broken') {
+    // One whose link is gone is watched all the same: that it has none is a loss.
+    const missing = links.filter(({ device }) => disks.every((disk) => disk.device !== device));
+    await driver.adopt([...disks, ...missing]);
+    const changed = changesSince(disks, links, missing);
+    if (changed.length > 0) reportTrouble(history, otherDisks(changed));
+    return { found, step };
   }
-  const names = await leftovers(qmp, links);
-  if (names.length > 0) {
-    await driver.adopt(links);
-    await driver.rollback();
-    history.add('taken-back', { reason: 'an earlier daemon ended while it protected', names });
-  }
-  return 'idle';
+  if (linked.length === 0) return { found, step };
+  await driver.adopt(disks);
+  // Only in a new term may the guest go on without the replica: LetGo removes them then.
+  if (step === 'let-go') return { found, step };
+  await driver.rollback();
+  const names = linked.flatMap((one) => one.names);
+  history.add('taken-back', { reason: 'an earlier daemon ended while it protected', names });
+  return { found, step };
+}
+
+async function look(qmp: QmpClient): Promise<Found> {
+  const status = await qmp.execute('query-colo-status');
+  if (status.mode === 'primary') return status.reason === 'error' ? 'broken' : 'protected';
+  return status['last-mode'] === 'primary' ? 'ended' : 'idle';
+}
+
+/** How the configuration differs from what is protected. */
+function changesSince(
+  disks: readonly DiskLink[],
+  links: readonly DiskLink[],
+  missing: readonly DiskLink[],
+): string[] {
+  const others = disks.flatMap(({ device, id, link }) => {
+    const now = links.find((one) => one.device === device);
+    if (now?.id === id && now.link === link) return [];
+    const is = `${device} is protected as ${id}, link ${link}`;
+    return now ? `${is}, not as ${now.id}, link ${now.link}` : `${is}, and not configured`;
+  });
+  return [...others, ...missing.map(({ device }) => `${device} is not protected`)];
+}
+
+function otherDisks(changes: readonly string[]): GannetError {
+  return new GannetError(
+    'GANNET_CONFIG',
+    `the disks have changed since the VM was protected: ${changes.join('; ')}`,
+    'The protection goes on as it is. To use the new configuration, run `gannet detach` on the ' +
+      "primary host, restart the secondary's daemon and QEMU, and protect again.",
+  );
 }

@@ -17,6 +17,10 @@ const LEAVE_IT =
   'The secondary has taken over: its QEMU is the VM, so do not restart it. Run ' +
   '`gannet reprotect` on its host, with this one as its new secondary.';
 
+const NOT_THE_PEER =
+  'Use one version of Gannet on both hosts, let `primary.peer` lead to the daemon of this VM, ' +
+  'and see docs/how-to/tls.md for credentials.';
+
 export interface PeerWait {
   readonly link: PeerLink;
   readonly address: Address;
@@ -53,8 +57,12 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
       throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, remedy);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
-      const message = `no secondary daemon answers on ${addressText(wait.address)}, the peer link`;
-      throw new GannetError('GANNET_NOT_READY', message, 'Start it: `gannet secondary`.');
+      const where = `${addressText(wait.address)}, the peer link`;
+      const [message, remedy] =
+        link.refusal === undefined
+          ? [`no secondary daemon answers on ${where}`, 'Start it: `gannet secondary`.']
+          : [`what answers on ${where}, is not the secondary: ${link.refusal}`, NOT_THE_PEER];
+      throw new GannetError('GANNET_NOT_READY', message, remedy);
     }
     if (signal.aborted) {
       const says = peer ? `it is ${peer.state}, its VM ${peer.vm}` : 'it is not connected';
@@ -91,7 +99,8 @@ export function interrupted(why: string): GannetError {
 }
 
 /** Why a secondary that says this of itself protects nothing any more. */
-export function lossOf({ vm, link, state }: PeerStatus): string | undefined {
+export function lossOf({ vm, link, state, isLeaving }: PeerStatus): string | undefined {
+  if (isLeaving === true) return 'the secondary daemon is ending';
   if (isDown(vm)) return `the secondary VM is ${vm}`;
   if (link === 'lost') return 'the link to the replica broke';
   return state === 'diverged' ? 'the replica has diverged' : undefined;

@@ -8,6 +8,8 @@ import type { CheckpointCause, CheckpointRecord, CommitRecord } from '@gannet/co
  */
 const EARLY_MS = 50;
 const EARLY_SHARE = 0.1;
+/** A clock that differs by less was not set: it is slewed, or read a moment later. */
+const CLOCK_STEP_MS = 50;
 
 /**
  * What the primary knows of each checkpoint and its secondary does not: why it was made, and how
@@ -19,6 +21,7 @@ const EARLY_SHARE = 0.1;
  * differed.
  */
 export class CheckpointLog {
+  #offsetMs = NaN;
   #asked: CheckpointCause | undefined;
   #cause: CheckpointCause = 'period';
   #stoppedMs: number | undefined;
@@ -28,7 +31,8 @@ export class CheckpointLog {
    */
   #beganMs: number | undefined;
   #lastBeganMs: number | undefined;
-  #pausedMs: number | undefined;
+  /** null if there was a pause, of unknown length. */
+  #pausedMs: number | null | undefined;
   #commit: CommitRecord | undefined;
   #last: CheckpointRecord | undefined;
 
@@ -39,6 +43,10 @@ export class CheckpointLog {
   constructor(
     private readonly onDone: (record: CheckpointRecord) => void,
     private readonly comparedPeriodMs: () => number | undefined = () => undefined,
+    private readonly clock: Clock = {
+      wallMs: () => Date.now(),
+      steadyMs: () => performance.now(),
+    },
   ) {}
 
   get last(): CheckpointRecord | undefined {
@@ -46,8 +54,18 @@ export class CheckpointLog {
   }
 
   attend(qmp: QmpClient): void {
-    qmp.onEvent('STOP', ({ timestamp }) => this.stopped(millisecondsOf(timestamp)));
-    qmp.onEvent('RESUME', ({ timestamp }) => this.resumed(millisecondsOf(timestamp)));
+    qmp.onEvent('STOP', ({ timestamp }) => this.stopped(this.#steady(timestamp)));
+    qmp.onEvent('RESUME', ({ timestamp }) => this.resumed(this.#steady(timestamp)));
+  }
+
+  /**
+   * QEMU's stamps are exact, and of the host's clock, which may be set. So much as it was set
+   * between two events is taken off.
+   */
+  #steady({ seconds, microseconds }: Stamp): number {
+    const offsetMs = this.clock.wallMs() - this.clock.steadyMs();
+    if (!(Math.abs(offsetMs - this.#offsetMs) < CLOCK_STEP_MS)) this.#offsetMs = offsetMs;
+    return seconds * 1000 + microseconds / 1000 - this.#offsetMs;
   }
 
   /** The next checkpoint is not the period's. */
@@ -70,7 +88,9 @@ export class CheckpointLog {
 
   resumed(atMs: number): void {
     if (this.#stoppedMs === undefined) return;
-    this.#pausedMs = atMs - this.#stoppedMs;
+    const pausedMs = atMs - this.#stoppedMs;
+    // The clock was set between the event and its arrival here: nobody knows how long it was.
+    this.#pausedMs = pausedMs < 0 ? null : pausedMs;
     this.#stoppedMs = undefined;
     if (this.#commit) this.#finish(this.#commit);
   }
@@ -98,11 +118,13 @@ export class CheckpointLog {
   }
 }
 
-function millisecondsOf({ seconds, microseconds }: Stamp): number {
-  return seconds * 1000 + microseconds / 1000;
-}
-
 interface Stamp {
   readonly seconds: number;
   readonly microseconds: number;
+}
+
+/** The clock of the host, and one that nobody sets. */
+interface Clock {
+  readonly wallMs: () => number;
+  readonly steadyMs: () => number;
 }

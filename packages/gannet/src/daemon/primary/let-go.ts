@@ -1,7 +1,13 @@
-import type { GannetError } from '@gannet/contract';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GannetError, TermRecord } from '@gannet/contract';
+import { compare } from '../arbitration/compare.js';
+import { letGoStep, type LetGoView } from '../arbitration/may-let-go.js';
+import { alone, leaving, type NextRecord } from '../arbitration/records.js';
 import { type FenceConfig, notFenced, runFence } from '../fence.js';
-import { notTold } from '../refusals.js';
+import { notTold, secondCopy } from '../refusals.js';
 import type { History } from '../history.js';
+import type { LivenessState } from '../peer/peer-liveness.js';
+import type { TermStore } from '../terms/term-store.js';
 import { type QemuLiveness, stillHung } from '../vm/qemu-liveness.js';
 import type { PrimaryRoleEvent } from './primary-state.js';
 
@@ -9,13 +15,17 @@ export interface LetGoOptions {
   readonly config: () => {
     readonly vm: string;
     readonly fence?: FenceConfig | undefined;
-    readonly peer: { readonly lowMs: number };
+    readonly peer: { readonly lowMs: number; readonly highMs: number };
   };
   readonly history: Pick<History, 'add'>;
+  readonly terms: TermStore;
+  /** What the secondary said last, and whether it is heard. */
+  readonly peer: () => {
+    readonly liveness: LivenessState;
+    readonly record: TermRecord | undefined;
+  };
   /** Of the primary's own QEMU, freed of its links to the secondary if it hangs. */
   readonly liveness: () => Promise<QemuLiveness>;
-  /** @returns whether the secondary has answered that it can't take over any more */
-  readonly tell: () => Promise<boolean>;
   readonly runAlone: () => Promise<void>;
   /** Why QEMU can't be asked. */
   readonly unreachable: () => GannetError;
@@ -32,24 +42,36 @@ export interface LetGoWish {
   readonly force: boolean;
   /** If the secondary can't be told, refuse, instead of fencing it. */
   readonly mustTell: boolean;
+  /** The guest stands still until this is done. */
+  readonly isHeld?: boolean;
 }
 
 /**
  * The primary lets its secondary go, so that no write of its guest waits for a dead host.
  *
- * The secondary is told first: once the guest runs on, the replica is outdated and must not take
- * over. If it can't be told, it is fenced: it could be taking over. But the own guest must be known
- * to live; if it has just died, that looks the same from its links.
+ * What has to be done first, and in which order, is decided in may-let-go.ts: a new term on disk,
+ * the secondary's answer, a fence. But the own guest must be known to live; if it has just died,
+ * that looks the same from its links.
  */
 export class LetGo {
   #underWay: Promise<void> | undefined;
   #forced = new AbortController();
+  #onHeard: () => void = () => undefined;
 
   constructor(private readonly options: LetGoOptions) {}
+
+  get isIdle(): boolean {
+    return this.#underWay === undefined;
+  }
 
   /** Resolves, whatever came of it, when nothing is under way. */
   async idle(): Promise<void> {
     await this.#underWay?.catch(() => undefined);
+  }
+
+  /** The secondary has said something, or what it said is on the disk. */
+  heard(): void {
+    this.#onHeard();
   }
 
   /**
@@ -57,7 +79,7 @@ export class LetGo {
    *
    * @throws GannetError GANNET_REFUSED if the fence failed or the secondary could not be told,
    *   GANNET_TIMEOUT if QEMU hangs though its links are cut, NOT_READY if there is none that could
-   *   be asked; DriverError
+   *   be asked, GANNET_CONFIG if the term file can't be written; DriverError
    */
   ask(wish: LetGoWish): Promise<void> {
     this.#underWay ??= this.#carryOut(wish).finally(() => {
@@ -74,32 +96,103 @@ export class LetGo {
     try {
       // Not at once: this wish may be forced.
       await Promise.resolve();
-      const secondaryKnows = await this.#run(wish.mustTell);
+      await this.#run(wish);
+      // Whoever could not be told may be heard by now.
+      await this.#awaitYield(this.options.config().peer.lowMs);
       step({ kind: 'let-go-done' });
-      history.add('alone', { reason: wish.reason, secondaryKnows });
+      history.add('alone', { reason: wish.reason, secondaryKnows: this.#hasYielded });
     } catch (error) {
       step({ kind: 'let-go-failed' });
       throw error;
     }
   }
 
-  /** @returns whether the secondary has answered that it can't take over any more */
-  async #run(mustTell: boolean): Promise<boolean> {
-    const { config, history, tell, runAlone } = this.options;
+  async #run({ mustTell, isHeld = false }: LetGoWish): Promise<void> {
+    const { config, terms, peer, runAlone } = this.options;
     const { vm, fence } = config();
+    const { lowMs, highMs } = config().peer;
+    let fenceView: LetGoView['fence'] = fence ? 'ready' : 'none';
+    let words = '';
+    let wasTold = false;
     await this.#expectResponding();
-    let isTold = await tell();
-    if (!isTold) await this.#expectResponding();
-    if (!isTold && mustTell && !this.#isForced()) throw notTold(vm);
-    if (!isTold && fence && !this.#isForced()) {
-      const run = { vm, target: 'secondary', signal: this.#forced.signal } as const;
-      const { succeeded, words } = await runFence(fence, run);
-      history.add('fence', { target: 'secondary', succeeded, words });
-      if (!succeeded && !this.#isForced()) throw notFenced(vm, words);
+    for (;;) {
+      const { liveness } = peer();
+      const step = letGoStep({
+        ...{ own: terms.record, hasYielded: this.#hasYielded, isHeard: liveness === 'up' },
+        ...{ wasTold, fence: fenceView, isForced: this.#isForced(), mustTell, isHeld },
+      });
+      switch (step.kind) {
+        case 'raise':
+          await this.#write((own) => leaving(own, peer().record));
+          break;
+        case 'tell':
+          // A daemon that has just begun has not had the time to connect.
+          await this.#awaitYield(liveness === 'unknown' ? highMs : lowMs);
+          if (!this.#hasYielded) await this.#expectResponding();
+          wasTold = true;
+          break;
+        case 'fence':
+          ({ fence: fenceView, words } = await this.#fence(vm, fence));
+          break;
+        case 'go':
+          await this.#write((own) => alone(own, step.evidence, peer().record));
+          return runAlone();
+        case 'refuse':
+          if (step.why === 'outdated') throw secondCopy(vm);
+          throw step.why === 'not-fenced' ? notFenced(vm, words) : notTold(vm);
+      }
     }
-    await runAlone();
-    isTold ||= await tell();
-    return isTold;
+  }
+
+  /** @throws GannetError GANNET_REFUSED if the secondary has taken over by now */
+  async #write(change: (own: TermRecord) => NextRecord): Promise<void> {
+    const { terms, config } = this.options;
+    await terms.update((own) => {
+      if (own.word === 'outdated') throw secondCopy(config().vm);
+      return change(own);
+    });
+  }
+
+  async #fence(
+    vm: string,
+    fence: FenceConfig | undefined,
+  ): Promise<{ fence: LetGoView['fence']; words: string }> {
+    if (!fence) return { fence: 'none', words: '' };
+    const { signal } = this.#forced;
+    const run = { vm, target: 'secondary', signal } as const;
+    await this.#yieldWithin(fence.delayMs);
+    if (this.#hasYielded || signal.aborted) return { fence: 'ready', words: '' };
+    await this.#expectResponding();
+    const { succeeded, words } = await runFence(fence, run);
+    this.options.history.add('fence', { target: 'secondary', succeeded, words });
+    return { fence: succeeded ? 'succeeded' : 'failed', words };
+  }
+
+  /** The secondary has said, and written, that it can't take over. */
+  get #hasYielded(): boolean {
+    const { terms, peer } = this.options;
+    const { record } = peer();
+    return record !== undefined && compare('primary', terms.record, record) === 'yielded';
+  }
+
+  /** Whoever is known to be silent is not waited for. */
+  async #awaitYield(patienceMs: number): Promise<void> {
+    if (this.options.peer().liveness !== 'lost') await this.#yieldWithin(patienceMs);
+  }
+
+  async #yieldWithin(patienceMs: number): Promise<void> {
+    if (this.#hasYielded) return;
+    const stop = new AbortController();
+    const heard = new Promise<void>((resolve) => {
+      this.#onHeard = () => {
+        if (this.#hasYielded || this.options.terms.record.word === 'outdated') resolve();
+      };
+    });
+    const forced = this.#forced.signal;
+    const signal = forced.aborted ? stop.signal : AbortSignal.any([stop.signal, forced]);
+    await Promise.race([heard, sleep(patienceMs, undefined, { signal }).catch(() => undefined)]);
+    this.#onHeard = () => undefined;
+    stop.abort();
   }
 
   async #expectResponding(): Promise<void> {

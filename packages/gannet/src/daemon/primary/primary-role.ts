@@ -1,14 +1,13 @@
 import { hostname } from 'node:os';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf } from '../../inspect/disk-links.js';
+import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
 import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
   type Config,
   type MethodResult,
   OPERATOR_REASONS,
-  type PeerNotice,
   type PeerStatus,
   type PrimaryConfig,
   type PrimaryStatus,
@@ -27,7 +26,7 @@ import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
-import { LetGo } from './let-go.js';
+import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
 import {
   nextPrimaryState,
@@ -41,8 +40,8 @@ import {
   primaryStatus,
   shownState,
 } from './primary-status.js';
-import { OutdatedNotice, ProtectRun } from './protect.js';
-import { isSecondCopy, SecondCopyGuard } from './second-copy.js';
+import { ProtectRun } from './protect.js';
+import { PrimaryStanding } from './primary-standing.js';
 
 const INSPECT_TIMEOUT_MS = 15_000;
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
@@ -51,7 +50,8 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
  * link. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead
- * host. When its secondary has taken over, it stops its guest. Its states are in primary-state.ts.
+ * host. When its secondary has the newer copy, it stops its guest. Its states are in
+ * primary-state.ts, its decisions in daemon/arbitration.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -61,25 +61,23 @@ export class PrimaryRole implements Role {
     'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
     detach: ({ force = false }) => this.detach(force),
-    failover: ({ force = false }) => this.runOn(force),
+    failover: ({ force = false, overrulePeer = false }) => this.runOn(force, overrulePeer),
   };
   readonly #links: readonly DiskLink[];
   readonly #rejected: RejectedConnections;
   readonly #tls: LinkTls;
   readonly #link: PeerLink;
-  readonly #outdated: OutdatedNotice;
-  readonly #copyGuard: SecondCopyGuard;
+  readonly #standing: PrimaryStanding;
   readonly #checkpoints: PrimaryCheckpoints;
-  readonly #letGo: LetGo;
+  readonly #fate: GuestFate;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
-  /** The last attempt to find out what its QEMU does. */
   #attaching: Promise<void> | undefined;
-  /** Under way in the state `protecting`. */
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
-  /** The replica that protects this VM. */
-  #replica: string | undefined;
+  readonly #off: () => void;
+  /** COLO runs, ran or is about to run in this QEMU. */
+  #wasLinked = false;
   #isClosing = false;
 
   private constructor(
@@ -89,11 +87,12 @@ export class PrimaryRole implements Role {
   ) {
     this.#links = linksOf(config);
     this.#rejected = new RejectedConnections(context.history);
-    this.#tls = new LinkTls(vm, context.credentials, this.#links);
+    this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
       // Most likely on its links to the secondary.
       if (state === 'hung') this.#lose('the primary VM hangs');
+      if (state === 'lost') this.#fate.hasEnded();
       this.#link.beatNow();
     });
     this.#link = PeerLink.dial(config.primary.peer, {
@@ -103,35 +102,36 @@ export class PrimaryRole implements Role {
       status: () => primaryPeerStatus(this.config, this.#state, this.#sides),
       onLiveness: (liveness, silentMs) => this.#onLiveness(liveness, silentMs),
       onStatus: (status, before) => this.#onPeer(status, before),
-      onNotice: (notice) => this.#onNotice(notice),
       onAsk: () => this.#inspect(),
       onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
       credentials: context.credentials,
     });
-    this.#outdated = new OutdatedNotice(this.#link);
+    this.#off = context.terms.on(() => this.#link.beatNow());
     this.#checkpoints = new PrimaryCheckpoints({
-      history: context.history,
-      config: () => this.config,
-      link: () => this.#link,
-      driver: () => this.#driver,
+      ...{ history: context.history, config: () => this.config },
+      ...{ link: () => this.#link, driver: () => this.#driver },
       isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
-    this.#letGo = new LetGo({
-      history: context.history,
-      config: () => this.config,
+    this.#standing = new PrimaryStanding({
+      ...{ history: context.history, terms: context.terms, vm, link: this.#link },
+      ...{ config: () => this.config, cut: () => this.#freeing.cut() },
       liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
-      tell: () => this.#outdated.tell(this.#replica, this.config.peer.lowMs),
-      runAlone: async () => {
-        await this.#driver?.runAlone();
-        await this.#tls.drop();
-      },
-      unreachable: () => this.vm.refusal(this.config.vm),
+      unlink: () => this.#unlink(),
+      is: (...phases) => this.#is(...phases),
       step: (event) => void this.#step(event),
+      lose: (reason) => this.#lose(reason),
+      cancel: (reason) => this.#protecting?.run.cancel(reason),
+      onTrouble: (error) => this.#trouble(error),
     });
-    this.#copyGuard = new SecondCopyGuard({
-      ...{ history: context.history, qmp: () => this.vm.qmp, ...this.#freeing },
+    this.#fate = new GuestFate({
+      ...{ history: context.history, config: () => this.config },
+      ...{ driver: () => this.#driver, state: () => this.#state },
+      step: (event) => void this.#step(event),
+      cancelProtect: (error) => this.#protecting?.run.cancel(error),
+      idle: () => this.#idle(),
+      outdate: () => this.#standing.outdate(),
       onTrouble: (error) => this.#trouble(error),
     });
   }
@@ -183,6 +183,7 @@ export class PrimaryRole implements Role {
       run.cancel(interrupted('this daemon is ending'));
       await withTimeout(ended, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
+    this.#off();
     this.#rejected.close();
     await this.#link.close();
     await this.vm.close();
@@ -197,20 +198,16 @@ export class PrimaryRole implements Role {
     // A survivor of a failover is protected again as soon as its role begins.
     await this.#attaching?.catch(() => undefined);
     if (this.#is('superseded')) throw refusals.secondCopy(this.config.vm);
+    if (this.#is('held')) throw refusals.held(this.config.vm);
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
     }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
-    this.#outdated.forget();
+    this.#wasLinked = true;
     const run = new ProtectRun({
-      driver,
-      links: this.#links,
-      link: this.#link,
-      tls: this.#tls,
-      history: this.context.history,
-      progress,
-      bytesPerSec,
+      ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
+      ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
@@ -264,32 +261,37 @@ export class PrimaryRole implements Role {
       await this.#protecting.ended;
       return this.status();
     }
+    this.#fate.expectForce(force);
     this.#expectProtected('detach');
-    await this.#letGo.ask({
-      to: 'unprotected',
-      reason: OPERATOR_REASONS.detach,
-      force,
-      mustTell: true,
-    });
+    const { detach: reason } = OPERATOR_REASONS;
+    await this.#standing.letGo({ to: 'unprotected', reason, force, mustTell: true });
     return this.status();
   }
 
-  /** The operator says that the secondary is gone: end the protection and run on. */
-  async runOn(force: boolean): Promise<PrimaryStatus> {
+  /** The secondary is gone: end the protection and run on. */
+  async runOn(force: boolean, overrulePeer = false): Promise<PrimaryStatus> {
     const { vm } = this.config;
     if (this.#is('protecting')) throw refusals.busy(vm, this.#shown);
     if (this.#is('alone')) return this.status();
-    if (this.#is('superseded')) throw refusals.secondCopy(vm);
     if (this.#is('unattached')) throw this.vm.refusal(vm);
-    this.#expectProtected('let go of');
+    if (this.#is('superseded')) {
+      if (force) this.#expectVm();
+      await this.#standing.overrule(force, overrulePeer);
+      return this.status();
+    }
+    const isHeld = this.#is('held');
+    this.#fate.expectForce(force);
+    if (!isHeld) this.#expectProtected('let go of');
     if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
-    await this.#letGo.ask({
-      to: 'alone',
-      reason: OPERATOR_REASONS.failover,
-      force,
-      mustTell: false,
-    });
+    const { failover: reason } = OPERATOR_REASONS;
+    await this.#standing.letGo({ to: 'alone', reason, force, mustTell: false, isHeld });
     return this.status();
+  }
+
+  /** Takes the links and COLO away, where there are or were any. */
+  async #unlink(): Promise<void> {
+    if (this.#wasLinked) await this.#driver?.runAlone();
+    await this.#tls.drop();
   }
 
   #is(...phases: readonly PrimaryPhase[]): boolean {
@@ -302,19 +304,20 @@ export class PrimaryRole implements Role {
 
   get #sides(): PrimarySides {
     const seed = this.#protecting?.run.seedView;
-    return { vm: this.vm, link: this.#link, checkpoints: this.#checkpoints, seed };
+    const { record } = this.context.terms;
+    return { vm: this.vm, link: this.#link, record, checkpoints: this.#checkpoints, seed };
   }
 
   /** @returns whether it was not refused */
   #step(event: PrimaryRoleEvent): boolean {
-    const next = nextPrimaryState(this.#state, event);
+    const before = this.#state;
+    const next = nextPrimaryState(before, event);
     if (next === 'refused') return false;
-    const hasChanged = next.phase !== this.#state.phase;
     this.#state = next;
-    if (!hasChanged) return true;
+    if (next !== before) this.#link.beatNow();
+    if (next.phase === before.phase) return true;
     if (next.phase === 'protected') this.#checkpoints.expectNext();
     else this.#checkpoints.stop();
-    this.#link.beatNow();
     return true;
   }
 
@@ -327,8 +330,8 @@ export class PrimaryRole implements Role {
     this.#step({ kind: 'loss', reason });
     this.context.history.add('secondary-lost', { reason });
     if (this.config.primary.onSecondaryLost === 'wait') return;
-    this.#letGo
-      .ask({ to: 'alone', reason, force: false, mustTell: false })
+    this.#standing
+      .letGo({ to: 'alone', reason, force: false, mustTell: false })
       .catch((error: unknown) => {
         // A QEMU that can't be asked may have just ended: VmWatch tells.
         if (this.vm.state === 'ready' || this.vm.state === 'hung') this.#trouble(error);
@@ -341,32 +344,33 @@ export class PrimaryRole implements Role {
     return { patienceMs: lowMs, cut: async () => this.#driver?.cutLinks(lowMs) };
   }
 
+  async #idle(): Promise<void> {
+    await Promise.all([this.#protecting?.ended, this.#standing.idle()]);
+  }
+
   async #attach(qmp: QmpClient): Promise<void> {
     // What was done to the QEMU before this one has failed, and rolls itself back.
-    await this.#protecting?.ended;
-    await this.#letGo.idle();
+    await this.#idle();
     const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
     const driver = new PrimaryDriver(qmp, {
       onLinkFailure: ({ message }) => this.#lose(message),
+      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
       network: cardsOf(this.config, 'primary'),
     });
-    const found = await adoptOrRollBack(qmp, driver, this.#links, this.context.history);
-    const isProtected = found !== 'idle';
+    const { history, terms } = this.context;
+    const { word } = terms.record;
+    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
     this.#driver = driver;
     this.#listen(qmp);
-    const wasProtected = this.#is('protected');
-    this.#step({ kind: isProtected ? 'found-protected' : 'found-idle' });
-    const { peer, state } = this.#link;
-    if (peer && state === 'up') this.#lookForSecondCopy(peer.status);
-    if (isProtected) {
-      this.#checkpoints.expectNext();
-      this.context.history.add('protected', { found: 'running' });
-      if (found === 'broken') this.#lose('COLO had ended before this daemon came');
-    } else if (isAnother) {
-      // It runs with the primary's disk: the replica of before must not take over any more.
-      if (wasProtected) void this.#outdated.tell(this.#replica, 0);
-      this.context.history.add('unprotected', { reason: 'another QEMU is at the QMP socket' });
-    }
+    const isInColo = found === 'protected' || found === 'broken';
+    this.#wasLinked = found !== 'idle';
+    // Before anything ends its COLO: a guest that stands still there can't go on.
+    this.#standing.begin(step, isInColo);
+    if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');
+    this.#standing.proceed(step, found);
+    if (this.#is('protected')) this.#checkpoints.expectNext();
+    const reason = 'another QEMU is at the QMP socket';
+    if (isAnother && step === 'run') history.add('unprotected', { reason });
   }
 
   /** Once for each connection, however often an attach has to be tried. */
@@ -374,35 +378,23 @@ export class PrimaryRole implements Role {
     if (this.#qmp === qmp) return;
     this.#qmp = qmp;
     this.#checkpoints.attend(qmp);
+    this.#fate.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
       if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
     });
   }
 
-  /** If the secondary runs the VM, this guest is a second copy: stopped, at each heartbeat. */
-  #lookForSecondCopy(status: PeerStatus): void {
-    if (!isSecondCopy(status)) {
-      this.#step({ kind: 'only-copy' });
-      return;
-    }
-    const isNews = !this.#is('superseded');
-    this.#step({ kind: 'second-copy' });
-    if (isNews) this.#trouble(refusals.secondCopy(this.config.vm));
-    this.#protecting?.run.cancel(refusals.secondCopy(this.config.vm));
-    this.#copyGuard.stopGuest();
-  }
-
   #inspect(): Promise<SideReport> {
     const { state } = this.vm;
     const qmp = state === 'ready' ? this.vm.qmp : undefined;
-    const view = { state: this.#shown, hostname: hostname(), qmp, trouble: `it is ${state}` };
-    return inspectPrimary(this.config, view);
+    const trouble = `it is ${state}`;
+    return inspectPrimary(this.config, { state: this.#shown, hostname: hostname(), qmp, trouble });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
     this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse === 'lost')
-      this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    if (pulse !== 'lost') return;
+    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
@@ -410,8 +402,10 @@ export class PrimaryRole implements Role {
       const { vm, state, link } = status;
       this.context.history.add('peer', { vm, state, link });
     }
-    this.#lookForSecondCopy(status);
-    if (status.state === 'protected' && !this.#is('alone')) this.#replica = status.replica;
+    if (status.isLeaving === true && before?.isLeaving !== true) {
+      this.context.history.add('peer', { isLeaving: true });
+    }
+    this.#standing.hear(status);
     this.#checkpoints.committed(status);
     if (status.epoch !== before?.epoch && this.#is('protected')) {
       this.#checkpoints.expectNext();
@@ -424,17 +418,8 @@ export class PrimaryRole implements Role {
     this.#lose(loss);
   }
 
-  #onNotice(notice: PeerNotice): boolean {
-    this.context.history.add('peer', { notice });
-    if (notice === 'leaving') this.#lose('the secondary daemon is ending');
-    else if (notice === 'memory-pressure') {
-      this.#checkpoints.relieve(this.#link.peer?.status.epoch ?? 0);
-    }
-    return true;
-  }
-
   #expectProtected(what: string): void {
-    if (this.#is('protected', 'letting-go')) return;
+    if (this.#is('protected', 'letting-go', 'yielding')) return;
     throw refusals.notProtected(this.config.vm, this.#shown, what);
   }
 

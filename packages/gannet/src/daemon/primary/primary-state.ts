@@ -2,12 +2,13 @@ import type { ProtectStage } from '@gannet/contract';
 
 /**
  * What a primary is, and what each event makes of it. Pure: whoever holds the state carries out
- * what it means (protect.ts, let-go.ts, second-copy.ts).
+ * what it means (protect.ts, let-go.ts, guest-guard.ts).
  *
  * ```
  * unattached ──► unprotected ──► protecting ──► protected ──► letting-go ──► alone, unprotected
- *      │              ▲  ▲            │             ▲              │
- *      │              │  └────────────┘             └──────────────┘ failed
+ *      │              ▲  ▲            │         │   ▲              │
+ *      │              │  └────────────┘         │   └──────────────┘ failed
+ *      ├──────► held ─┘                         └──► yielding, ended
  *      └──────────────┴─────────► superseded ◄── any of them
  * ```
  */
@@ -22,10 +23,22 @@ export type PrimaryRoleState =
     }
   /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
   | { readonly phase: 'protected'; readonly loss: string | undefined }
-  | { readonly phase: 'letting-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
+  /** `yielded`: why the guest was to be taken over, if an operator has overruled that. */
+  | {
+      readonly phase: 'letting-go';
+      readonly to: 'alone' | 'unprotected';
+      readonly reason: string;
+      readonly yielded?: string | undefined;
+    }
+  /** A new QEMU, beside a secondary that may have taken over: its guest has to stand still. */
+  | { readonly phase: 'held' }
   /** The guest runs on; the replica is outdated, whether it knows or not. */
   | { readonly phase: 'alone' }
-  /** The secondary has taken over: this guest is a second copy and has to stand still. */
+  /** Its disk or guest has failed: the guest is stopped, for the secondary to take over. */
+  | { readonly phase: 'yielding'; readonly reason: string; readonly isStopped: boolean }
+  /** The guest was ended on purpose, and the secondary is outdated. */
+  | { readonly phase: 'ended'; readonly reason: string }
+  /** The secondary's copy is the newer one: this guest has to stand still. */
   | { readonly phase: 'superseded' };
 
 export type PrimaryPhase = PrimaryRoleState['phase'];
@@ -44,9 +57,18 @@ export type PrimaryRoleEvent =
   | { readonly kind: 'let-go'; readonly to: 'alone' | 'unprotected'; readonly reason: string }
   | { readonly kind: 'let-go-done' }
   | { readonly kind: 'let-go-failed' }
-  /** The peer has taken over; or an operator has ended that copy. */
+  /** The guest can't go on here, and the secondary's can. */
+  | { readonly kind: 'guest-failed'; readonly reason: string }
+  /** It stands still now, or its QEMU has ended. */
+  | { readonly kind: 'guest-stopped' }
+  | { readonly kind: 'guest-ended'; readonly reason: string }
+  /** It was continued. */
+  | { readonly kind: 'guest-runs' }
+  /** The QEMU is new. */
+  | { readonly kind: 'hold' }
+  /** The peer has the newer copy; or an operator overrules that. */
   | { readonly kind: 'second-copy' }
-  | { readonly kind: 'only-copy' };
+  | { readonly kind: 'overrule' };
 
 export type PrimaryEventKind = PrimaryRoleEvent['kind'];
 
@@ -57,8 +79,13 @@ const OTHERWISE: Readonly<Record<PrimaryEventKind, 'same' | 'refused' | 'illegal
   'found-protected': 'illegal',
   loss: 'same',
   recovered: 'same',
+  'guest-failed': 'same',
+  'guest-stopped': 'same',
+  'guest-ended': 'same',
+  'guest-runs': 'same',
+  hold: 'illegal',
   'second-copy': 'same',
-  'only-copy': 'same',
+  overrule: 'refused',
   // Whoever asks is told that it can't be done.
   protect: 'refused',
   'let-go': 'refused',
@@ -79,11 +106,21 @@ type Next<P extends PrimaryPhase> = {
 
 const UNPROTECTED: PrimaryRoleState = { phase: 'unprotected' };
 const PROTECTED: PrimaryRoleState = { phase: 'protected', loss: undefined };
+const HELD: PrimaryRoleState = { phase: 'held' };
 const SUPERSEDED: PrimaryRoleState = { phase: 'superseded' };
 
 /** A QEMU that comes while something is under way waits for its end: see PrimaryRole. */
-const FOUND = { 'found-idle': () => UNPROTECTED, 'found-protected': () => PROTECTED };
+const FOUND = {
+  'found-idle': () => UNPROTECTED,
+  'found-protected': () => PROTECTED,
+  hold: () => HELD,
+};
 const COPIED = { 'second-copy': () => SUPERSEDED };
+const ENDED = {
+  'guest-ended': ({ reason }: { readonly reason: string }): PrimaryRoleState => ({
+    ...{ phase: 'ended', reason },
+  }),
+};
 const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
 
 export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
@@ -102,6 +139,8 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   protected: {
     ...FOUND,
     ...COPIED,
+    ...ENDED,
+    'guest-failed': ({ reason }) => ({ phase: 'yielding', reason, isStopped: false }),
     // Acted upon once: it is said again and again.
     loss: ({ reason }, state) => (state.loss === undefined ? { ...state, loss: reason } : state),
     recovered: () => PROTECTED,
@@ -109,10 +148,40 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   },
   'letting-go': {
     ...COPIED,
+    ...ENDED,
     // Another wish for the same: whether it is forced is not this table's business.
     'let-go': same,
     'let-go-done': (_event, { to }) => ({ phase: to }),
-    'let-go-failed': () => PROTECTED,
+    'let-go-failed': (_event, { yielded: reason }) =>
+      reason === undefined ? PROTECTED : { phase: 'yielding', reason, isStopped: false },
+  },
+  yielding: {
+    ...COPIED,
+    'found-idle': () => UNPROTECTED,
+    'found-protected': same,
+    hold: () => HELD,
+    'guest-stopped': (_event, state) => ({ ...state, isStopped: true }),
+    'guest-runs': (_event, state) => ({ ...state, isStopped: false }),
+    // By force: see GuestFate.
+    'let-go': ({ to, reason }, state) => {
+      return { phase: 'letting-go', to, reason, yielded: state.reason };
+    },
+  },
+  ended: {
+    ...FOUND,
+    ...COPIED,
+    'guest-runs': () => UNPROTECTED,
+    // What was under way when it ended.
+    'let-go-done': same,
+    'let-go-failed': same,
+  },
+  held: {
+    ...FOUND,
+    ...COPIED,
+    // The guest stands still until this is done.
+    'let-go': same,
+    'let-go-done': () => UNPROTECTED,
+    'let-go-failed': same,
   },
   alone: {
     ...FOUND,
@@ -122,13 +191,14 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
   superseded: {
     'found-idle': same,
     'found-protected': same,
+    hold: same,
     // What was under way ends, and changes nothing any more.
     stage: same,
     'protect-done': same,
     'protect-failed': same,
     'let-go-done': same,
     'let-go-failed': same,
-    'only-copy': () => UNPROTECTED,
+    overrule: () => ({ phase: 'alone' }),
   },
 };
 

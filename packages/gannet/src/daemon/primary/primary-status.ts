@@ -6,6 +6,7 @@ import {
   type PrimaryStatus,
   type SeedsView,
   STATUS_SCHEMA,
+  type TermRecord,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -15,6 +16,7 @@ import type { PrimaryRoleState } from './primary-state.js';
 export interface PrimarySides {
   readonly vm: VmWatch;
   readonly link: PeerLink;
+  readonly record: TermRecord;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
 }
@@ -27,10 +29,19 @@ export function shownState({ phase }: PrimaryRoleState, vm: VmWatch): PrimarySta
   return vm.trouble === undefined ? 'unprotected' : 'unknown';
 }
 
+/** That it yields is a word: it is given once the guest is known to stand still. */
+function saidState(state: PrimaryRoleState, vm: VmWatch): PrimaryStatus['state'] {
+  return state.phase === 'yielding' && !state.isStopped ? 'protected' : shownState(state, vm);
+}
+
+function reasonOf(state: PrimaryRoleState): string | undefined {
+  return state.phase === 'yielding' || state.phase === 'ended' ? state.reason : undefined;
+}
+
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, seed, checkpoints }: PrimarySides,
+  { vm, link, record, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -38,8 +49,10 @@ export function primaryStatus(
     vm: config.vm,
     host: hostname(),
     heartbeatMs: config.peer.heartbeatMs,
+    record,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
+    ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
@@ -52,14 +65,10 @@ export function primaryStatus(
   };
 }
 
-/**
- * A secondary gives its replica up when its primary says that it runs without it (`alone`,
- * `unprotected`): a daemon that has not seen its QEMU yet must not say so.
- */
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, seed, checkpoints }: PrimarySides,
+  { vm, link, record, seed, checkpoints }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -69,10 +78,12 @@ export function primaryPeerStatus(
     checkpoint: checkpoints.last,
     seed,
     role: 'primary',
-    state: isUnknown ? 'unknown' : shownState(state, vm),
+    state: isUnknown ? 'unknown' : saidState(state, vm),
+    ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
-    link: 'none',
+    record,
+    mustProve: config.fence !== undefined,
     periodMs: config.primary.checkpointPeriodMs,
   };
 }

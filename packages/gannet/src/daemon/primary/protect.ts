@@ -1,6 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
 import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import {
+  describeError,
   type ProtectStage,
   type Reporter,
   GannetError,
@@ -10,10 +11,13 @@ import {
 } from '@gannet/contract';
 import type { History } from '../history.js';
 import { reportTrouble, type TroubleDetails } from '../role-context.js';
+import { alone, BLANK, inStep, isOneVm, opened } from '../arbitration/records.js';
 import type { PeerLink } from '../peer/peer-link.js';
+import { secondCopy } from '../refusals.js';
+import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
+import { outgoingOf } from '../../inspect/disk-links.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
-import { expectLinkable } from './preflight.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
 
@@ -23,6 +27,7 @@ export interface ProtectOptions {
   readonly link: PeerLink;
   readonly tls: LinkTls;
   readonly history: History;
+  readonly terms: TermStore;
   readonly progress: Reporter<'protect'>;
   /** Speed limit in place of the configured one; undefined for that. */
   readonly bytesPerSec: number | undefined;
@@ -40,6 +45,7 @@ export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
   #stage: ProtectStage = 'check';
+  #isLost = false;
 
   constructor(private readonly options: ProtectOptions) {}
 
@@ -66,6 +72,7 @@ export class ProtectRun {
   async lose(reason: string): Promise<void> {
     if (this.#stage === 'seed') return this.#seed?.cut();
     if (PATIENT.has(this.#stage)) return;
+    this.#isLost = true;
     this.cancel(lost(reason));
     await this.options.driver.cutLinks(this.options.config().peer.lowMs);
   }
@@ -79,14 +86,15 @@ export class ProtectRun {
       await this.#stages();
     } catch (cause) {
       const stage = this.#stage;
-      this.#trouble(cause, { stage });
-      throw stageFailed(stage, cause, await this.#rollBack());
+      const reason = reasonOf(cause, this.#cancel.signal);
+      this.#trouble(reason, { stage });
+      throw stageFailed(stage, reason, await this.#rollBack());
     }
   }
 
   async #stages(): Promise<void> {
     const { driver, links, config, tls, progress } = this.options;
-    const { stageTimeoutMs, seedTimeoutMs, migrate: uri } = config().primary;
+    const { stageTimeoutMs, seedTimeoutMs } = config().primary;
     await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
     await this.#run('seed', seedTimeoutMs, async (signal) => {
       await tls.put();
@@ -97,21 +105,47 @@ export class ProtectRun {
     let periodMs = config().primary.checkpointPeriodMs;
     await this.#run('colo', seedTimeoutMs, (signal) => {
       periodMs = config().primary.checkpointPeriodMs;
-      const colo = { uri, periodMs, timeoutMs: seedTimeoutMs, ...memoryTo(progress) };
+      const colo = {
+        ...outgoingOf(config()),
+        periodMs,
+        timeoutMs: seedTimeoutMs,
+        ...memoryTo(progress),
+      };
       return driver.startColo({ ...colo, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
-      this.#awaitPeer(signal, 'the first checkpoint', ({ state }) => state === 'protected'),
+      this.#awaitPeer(signal, 'the first checkpoint', (peer) => this.#isInStep(peer)),
     );
-    await this.#run('finish', stageTimeoutMs, async () => {
-      await driver.finishSeed();
-      const { checkpointPeriodMs } = config().primary;
-      if (checkpointPeriodMs !== periodMs) await driver.setPeriod(checkpointPeriodMs);
-    });
+    await this.#run('finish', stageTimeoutMs, () => driver.finishSeed());
     if (config().network.length > 0) {
       // Of the packets before this checkpoint, the secondary has not seen all.
       await this.#run('network', stageTimeoutMs, (signal) => this.options.checkpoint(signal));
     }
+    // From here on, a reload sets the period itself.
+    while (config().primary.checkpointPeriodMs !== periodMs) {
+      periodMs = config().primary.checkpointPeriodMs;
+      await driver.setPeriod(periodMs);
+    }
+    // The secondary takes over only if it has heard this.
+    await this.options.terms.update((own) => (own.word === 'alone' ? inStep(own) : undefined));
+  }
+
+  /** It has its first checkpoint, and has written that it is in step. */
+  #isInStep({ state, record }: PeerStatus): boolean {
+    const { term, lineage } = this.options.terms.record;
+    const isSame = record.term === term && record.lineage === lineage;
+    return state === 'protected' && record.word === 'protected' && isSame;
+  }
+
+  /** A term that neither side has seen, so that no older replica is in step with this one. */
+  async #openTerm(): Promise<void> {
+    const { terms, link } = this.options;
+    const peer = link.peer?.status.record ?? BLANK;
+    if (!isOneVm(terms.record, peer)) throw foreignReplica(terms.record.lineage, peer.lineage);
+    await terms.update((own) => {
+      if (own.word === 'outdated') throw secondCopy(this.options.config().vm);
+      return opened(own, peer, randomUUID());
+    });
   }
 
   async #run(
@@ -135,6 +169,7 @@ export class ProtectRun {
     await expectLinkable(this.options.driver, this.options.links);
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
+    await this.#openTerm();
   }
 
   #awaitPeer(
@@ -155,12 +190,17 @@ export class ProtectRun {
    */
   async #rollBack(): Promise<string | undefined> {
     if (this.#stage === 'check') return undefined;
-    const { driver, tls, link, config } = this.options;
+    const { driver, tls, link, config, terms } = this.options;
+    // Before the guest goes on without it: a replica that is in step by now is outdated.
+    await terms
+      .update((own) => (own.word === 'alone' ? alone(own, null) : undefined))
+      .catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
     await driver.rollback().catch((error: unknown) => {
       this.#trouble(error, { stage: 'rollback' });
     });
     await tls.drop();
-    if (this.#cancel.signal.aborted) return undefined;
+    // Whoever has asked for the end wants no other reason.
+    if (this.#cancel.signal.aborted && !this.#isLost) return undefined;
     return troubleOf(link, config().peer.heartbeatMs);
   }
 
@@ -169,27 +209,31 @@ export class ProtectRun {
   }
 }
 
+function foreignReplica(own: string | null, other: string | null): GannetError {
+  return new GannetError(
+    'GANNET_NOT_READY',
+    `the secondary has a copy of another VM: lineage ${other}, and this VM has ${own}`,
+    'Check `primary.peer`. If that copy is not needed any more, restart the secondary: ' +
+      'its daemon with --overwrite, then its QEMU.',
+  );
+}
+
+/** @throws GannetError GANNET_NOT_READY with all that is in the way */
+async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[]): Promise<void> {
+  const findings = await driver.preflight(links);
+  const bad = findings.filter(({ severity }) => severity === 'error');
+  if (bad.length === 0) return;
+  const message = bad.map((finding) => finding.message).join('; ');
+  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+}
+
+/** That a step was aborted says nothing: why does. */
+function reasonOf(error: unknown, asked: AbortSignal): unknown {
+  const isAborted = asked.aborted && describeError(error).code === 'DRIVER_ABORTED';
+  return isAborted ? asked.reason : error;
+}
+
 function lost(reason: string): GannetError {
   const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
-}
-
-/** Tells a secondary that it is outdated, and again after each reconnect until that is done. */
-export class OutdatedNotice {
-  #told: Promise<boolean> | undefined;
-
-  constructor(private readonly link: PeerLink) {}
-
-  /** @returns whether the secondary has answered that it can't take over any more */
-  tell(replica: string | undefined, patienceMs: number): Promise<boolean> {
-    this.#told ??= this.link.tell('outdated', replica);
-    const waitMs = this.link.state === 'lost' ? 0 : patienceMs;
-    return Promise.race([this.#told, sleep(waitMs).then(() => false)]);
-  }
-
-  /** A new protection: what was said of the one before must not reach it. */
-  forget(): void {
-    this.#told = undefined;
-    this.link.withdraw('outdated');
-  }
 }

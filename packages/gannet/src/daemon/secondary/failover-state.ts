@@ -1,18 +1,5 @@
-import type { FailoverEvidence, FailoverReport } from '@gannet/contract';
-
-/**
- * Why the primary is known to be dead. Silence is none of these.
- *
- * - `word`: the primary's own daemon says that its QEMU has ended
- * - `fence`: the fence command has exited with 0
- * - `operator`: somebody said `--force`
- * - `done`: QEMU has taken over already
- */
-export interface Evidence {
-  readonly kind: 'word' | 'fence' | 'operator' | 'done';
-  /** For people. */
-  readonly words: FailoverEvidence;
-}
+import type { FailoverReport } from '@gannet/contract';
+import type { Evidence } from '../arbitration/may-take-over.js';
 
 /** What a failover does, in this order. Each step is harmless when it is repeated. */
 export const FAILOVER_STEPS = ['taking-over', 'journaling', 'moving', 'opening-network'] as const;

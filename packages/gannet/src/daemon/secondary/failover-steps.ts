@@ -2,15 +2,23 @@ import { stat } from 'node:fs/promises';
 import type { ExternalSource } from '@gannet/checkpointer';
 import { type LocalDisk, MoveError, type SecondaryDriver } from '@gannet/qmp-driver';
 import type { Replica } from '@gannet/replicator';
-import { GannetError, hasTakenOver, type Reporter, type SecondaryConfig } from '@gannet/contract';
+import {
+  type EvidenceKind,
+  GannetError,
+  hasTakenOver,
+  type Reporter,
+  type SecondaryConfig,
+} from '@gannet/contract';
+import { takenOver } from '../arbitration/records.js';
 import { type FenceOutcome, runFence } from '../fence.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
+import type { TermStore } from '../terms/term-store.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import type { FailoverSteps } from './failover.js';
-import { SEED_AGAIN } from './failover-policy.js';
+import { SEED_AGAIN } from '../arbitration/may-take-over.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 const CONTINUE_TIMEOUT_MS = 10_000;
@@ -19,6 +27,7 @@ const REPORT_EVERY_MS = 250;
 export interface FailoverTarget {
   readonly history: Pick<History, 'add'>;
   readonly replica: Replica;
+  readonly terms: TermStore;
   readonly vm: Pick<VmWatch, 'qmp'>;
   /** Fails over where checkpoints come by call. */
   readonly source: ExternalSource;
@@ -42,6 +51,23 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     return runFence(fence, { vm, target: 'primary', signal });
   }
 
+  async claim(evidence: EvidenceKind): Promise<void> {
+    const { terms, replica, config } = this.target;
+    await terms.update((own) => {
+      // In turn with what the primary's heartbeats make of this copy.
+      if (own.word === 'taken-over') return undefined;
+      if (own.word === 'protected' && replica.state === 'protected') {
+        return takenOver(own, evidence);
+      }
+      throw new GannetError(
+        'GANNET_REFUSED',
+        `${config().vm} can't fail over: its copy is ${own.word} by now (term ${own.term})`,
+        'The primary continues without it. Protect it again.',
+        'refused',
+      );
+    });
+  }
+
   async free(): Promise<boolean> {
     const { vm, driver, config } = this.target;
     const { lowMs } = config().peer;
@@ -53,6 +79,8 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     const { replica, config, source } = this.target;
     if (replica.state !== 'protected') return;
     const settled = leavesProtected(replica);
+    // It is stopped for this, and waits for all answers.
+    replica.secondaryRuns(false);
     try {
       if (config().secondary.source === 'external') source.failOver();
       else await this.#driver.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });

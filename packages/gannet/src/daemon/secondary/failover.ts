@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type EvidenceKind,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   type FailoverProgress,
@@ -9,16 +11,18 @@ import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
 import {
+  type AutomaticStep,
   automaticStep,
+  type Evidence,
   evidenceIn,
   type FailoverPolicy,
   mayFence,
   notProven,
   type PairView,
   unfitness,
-} from './failover-policy.js';
+  wellPeer,
+} from '../arbitration/may-take-over.js';
 import {
-  type Evidence,
   type FailoverEvent,
   type FailoverState,
   type FailoverStep,
@@ -27,7 +31,8 @@ import {
 } from './failover-state.js';
 
 /**
- * A fence of the policy's that failed is tried again after `highMs`, then twice that, up to this.
+ * What failed is tried again, by the policy `automatic`, after `highMs`, then twice that, up to
+ * this.
  */
 const RETRY_MS_MAX = 60_000;
 
@@ -35,6 +40,13 @@ const RETRY_MS_MAX = 60_000;
 export interface FailoverSteps {
   /** Runs the fence command against the primary. */
   fence(signal: AbortSignal): Promise<FenceOutcome>;
+  /**
+   * Resolves when it is on stable storage that this side takes over.
+   *
+   * @throws GannetError GANNET_REFUSED if it must not any more; GANNET_CONFIG if the term file
+   *   can't be written
+   */
+  claim(evidence: EvidenceKind): Promise<void>;
   /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
   free(): Promise<boolean>;
   /** Resolves when the guest runs here, on the replica. */
@@ -74,7 +86,7 @@ export class FailoverController {
   /** Aborted when an operator forces the failover that is under way. */
   #forced = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #failedFences = 0;
+  #failures = 0;
   #retryAtMs = -Infinity;
   #isClosed = false;
   #startMs = 0;
@@ -92,18 +104,31 @@ export class FailoverController {
    * The secondary takes over, and moves to its local files. Asking again after a failure continues
    * with the step that failed; after a success it gives the same report.
    *
-   * @param force overrules a fence that is running, too
+   * @param force overrules a fence that is running, too; `overrulePeer` a primary that is well
    * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write
    *   back` with its bytes, and `local disks`
    * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
    */
-  failOver(
+  async failOver(
     force: boolean,
     progress: Reporter<'failover'> = () => undefined,
+    overrulePeer = false,
   ): Promise<FailoverReport> {
+    const isWell = force && this.#mayStillRefuse ? wellPeer(this.options.look()) : undefined;
+    if (isWell && !overrulePeer) throw isWell;
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
-    return this.#start('caller').finally(() => this.#listeners.delete(progress));
+    return this.#start('caller').finally(() => {
+      this.#listeners.delete(progress);
+      // If it has failed half way, the policy may carry it on.
+      this.consider();
+    });
+  }
+
+  /** Nothing of a takeover was done yet. */
+  get #mayStillRefuse(): boolean {
+    const { phase } = this.#state;
+    return phase === 'idle' || phase === 'proving';
   }
 
   /**
@@ -112,16 +137,18 @@ export class FailoverController {
    */
   consider(): void {
     clearTimeout(this.#timer);
-    const isBusy = this.#underWay !== undefined || this.#state.phase !== 'idle';
+    const { phase } = this.#state;
+    const isBusy = this.#underWay !== undefined || (phase !== 'idle' && phase !== 'failed');
     if (this.#isClosed || isBusy) return;
-    const step = automaticStep(this.options.look(), this.options.policy());
+    const step = this.#automaticStep();
     if (step.kind === 'none') {
-      this.#failedFences = 0;
+      this.#failures = 0;
       return;
     }
     const waitMs = step.kind === 'wait' ? step.ms : this.#retryAtMs - performance.now();
     // A word that proves it needs no fence, so it does not wait for the next try of one.
-    if (step.kind === 'wait' || (waitMs > 0 && !evidenceIn(this.options.look()))) {
+    const mayHurry = phase === 'idle' && evidenceIn(this.options.look()) !== undefined;
+    if (step.kind === 'wait' || (waitMs > 0 && !mayHurry)) {
       this.#timer = setTimeout(() => this.consider(), waitMs);
       return;
     }
@@ -133,6 +160,16 @@ export class FailoverController {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     if (this.#state.phase === 'proving') this.#forced.abort();
+  }
+
+  /** A takeover that has begun is carried on; what the primary says does not matter any more. */
+  #automaticStep(): AutomaticStep {
+    const [view, policy] = [this.options.look(), this.options.policy()];
+    const hasBegun =
+      this.#state.phase === 'failed' &&
+      (this.#state.at !== 'taking-over' || evidenceIn(view)?.kind === 'done');
+    if (!hasBegun) return automaticStep(view, policy);
+    return { kind: policy.isAutomatic ? 'fail-over' : 'none' };
   }
 
   #start(asker: Asker): Promise<FailoverReport> {
@@ -154,6 +191,7 @@ export class FailoverController {
   async #provenBy(asker: Asker): Promise<FailoverState> {
     try {
       const evidence = await this.#prove(asker);
+      if (evidence.kind !== 'done') await this.options.steps.claim(evidence.kind);
       this.#startMs = performance.now();
       this.options.history.add('failover-begins', { evidence: evidence.words });
       return this.#step({ kind: 'proven', evidence });
@@ -172,16 +210,33 @@ export class FailoverController {
     if (known) return known;
     if (asker === 'policy' || mayFence(look(), policy())) {
       this.#tell({ stage: 'fence' });
+      await this.#awaitFenceDelay(asker);
+      const meanwhile = this.#isForced() ? OPERATOR : evidenceIn(look());
+      if (meanwhile) return meanwhile;
       const { succeeded, words } = await this.options.steps.fence(this.#forced.signal);
       this.options.history.add('fence', { target: 'primary', succeeded, words });
-      if (this.#isClosed) throw notProven(look().vm);
+      if (this.#isClosed) throw notProven(look());
       await this.#expectFit();
       if (succeeded) return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
       if (this.#isForced()) return OPERATOR;
       const since = evidenceIn(look());
       if (since) return since;
     }
-    throw notProven(look().vm);
+    throw notProven(look());
+  }
+
+  /** @throws GannetError GANNET_REFUSED if what called for the fence has passed meanwhile */
+  async #awaitFenceDelay(asker: Asker): Promise<void> {
+    const { look, policy } = this.options;
+    const { fenceDelayMs } = policy();
+    if (fenceDelayMs === 0) return;
+    const { signal } = this.#forced;
+    await sleep(fenceDelayMs, undefined, { signal }).catch(() => undefined);
+    const isDue =
+      asker === 'policy'
+        ? automaticStep(look(), policy()).kind === 'fail-over'
+        : mayFence(look(), policy());
+    if (this.#isClosed || !(isDue || this.#isForced())) throw notProven(look());
   }
 
   /** A method: it may become true while something is awaited. */
@@ -204,6 +259,7 @@ export class FailoverController {
       await this.#run(step);
     } catch (error) {
       this.#step({ kind: 'step-failed' });
+      this.#pause();
       throw error;
     }
     const report = { epoch: this.options.epoch(), evidence: this.#evidence, ...this.#times };
@@ -253,14 +309,19 @@ export class FailoverController {
     }
   }
 
-  /** The fence has failed, or nothing could run here: try again, less and less often. */
+  /** The fence has failed, nothing could run here, or a step has failed. */
   #afterFailedPolicy(error: unknown): void {
     if (this.#isClosed) return;
     this.#trouble(error);
-    const { highMs } = this.options.policy();
-    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failedFences++);
-    this.#retryAtMs = performance.now() + pauseMs;
+    if (this.#state.phase === 'idle') this.#pause();
     this.consider();
+  }
+
+  /** Nothing is tried again by itself for a while, longer each time. */
+  #pause(): void {
+    const { highMs } = this.options.policy();
+    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failures++);
+    this.#retryAtMs = performance.now() + pauseMs;
   }
 
   get #evidence(): FailoverEvidence {

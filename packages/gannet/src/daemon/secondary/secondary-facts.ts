@@ -15,6 +15,8 @@ export class SecondaryFacts {
   flushTrouble: string | undefined;
   /** Why nothing more can be spilled, as long as it can't. */
   spillTrouble: string | undefined;
+  /** This daemon is about to end. */
+  isLeaving = false;
   lastCommit: CommitRecord | undefined;
   commits = 0;
   #committedMs: number | undefined;
@@ -27,6 +29,12 @@ export class SecondaryFacts {
     this.commits++;
     this.doubt = undefined;
     this.hasMemoryPressure = false;
+  }
+
+  /** Another QEMU is there, and its COLO has not begun. */
+  forgetColo(): void {
+    this.coloExit = undefined;
+    this.doubt = undefined;
   }
 
   /** undefined before the first commit */

@@ -13,14 +13,13 @@ import { NbdServer, type NbdServerTls } from '@gannet/nbd';
 import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
 import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf } from '../../inspect/disk-links.js';
+import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
   type Config,
   GannetError,
   hasTakenOver,
-  type PeerNotice,
   type PeerStatus,
   type SecondaryConfig,
   type SecondaryStatus,
@@ -31,17 +30,12 @@ import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
 import { changedKeys } from '../reload.js';
-import {
-  reportTrouble,
-  type Role,
-  type RoleContext,
-  type RoleMethods,
-  type TroubleDetails,
-} from '../role-context.js';
+import { reportTrouble, type Role, type RoleContext } from '../role-context.js';
+import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
-import { SEED_AGAIN } from './failover-policy.js';
+import { SEED_AGAIN } from '../arbitration/may-take-over.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
@@ -51,7 +45,9 @@ import {
   type SecondarySides,
   secondaryStatus,
 } from './secondary-status.js';
+import { SecondaryStanding } from './secondary-standing.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { WaitingCopy } from './waiting-copy.js';
 
 /**
  * The secondary host's side of one VM: replicator, checkpointer and the driver of the secondary VM,
@@ -62,8 +58,8 @@ export class SecondaryRole implements Role {
   readonly name = 'secondary';
   readonly methods: RoleMethods<'secondary'> = {
     inspect: () => this.#inspect(),
-    failover: ({ force = false }, progress) =>
-      this.#failover.failOver(force, progress).finally(() => this.#link?.beatNow()),
+    failover: ({ force = false, overrulePeer = false }, progress) =>
+      this.#failover.failOver(force, progress, overrulePeer).finally(() => this.#link?.beatNow()),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -74,7 +70,9 @@ export class SecondaryRole implements Role {
   readonly #writeBack: WriteBack;
   readonly #external = new ExternalSource();
   readonly #failover: FailoverController;
+  readonly #waiting: WaitingCopy;
   readonly #vm: VmWatch;
+  readonly #standing: SecondaryStanding;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
   #checkpointer: Checkpointer | undefined;
@@ -93,6 +91,7 @@ export class SecondaryRole implements Role {
       history: context.history,
       steps: new SecondaryFailoverSteps({
         history: context.history,
+        terms: context.terms,
         replica,
         vm: this.#vm,
         source: this.#external,
@@ -103,7 +102,17 @@ export class SecondaryRole implements Role {
       look: () => pairView(this.config, this.#facts, this.#sides),
       epoch: () => replica.epoch,
     });
+    this.#standing = new SecondaryStanding({
+      ...{ terms: context.terms, history: context.history, replica, vm: this.#vm },
+      patienceMs: config.peer.lowMs,
+      cut: async () => this.#driver?.cutLinks(config.peer.lowMs),
+      look: () => pairView(this.config, this.#facts, this.#sides),
+      onTrouble: (error) => this.#trouble(error),
+    });
+    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
     replica.on((event) => this.#onReplica(event));
+    const { history } = context;
+    this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
     this.#rejected = new RejectedConnections(context.history);
     const { exports, gate: admission } = replica;
     this.#nbd = new NbdServer({
@@ -125,7 +134,7 @@ export class SecondaryRole implements Role {
       onEvent: (event) => this.#onWriteBack(event),
     });
     const off = this.#vm.on((state, reason) => {
-      this.context.history.add('vm', { state, reason });
+      history.add('vm', { state, reason });
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
@@ -136,6 +145,7 @@ export class SecondaryRole implements Role {
     const { replica, lock } = await openReplica(config);
     const role = new SecondaryRole(config, context, replica, lock);
     try {
+      await role.#standing.begin(config.secondary.overwrite);
       await role.#listen();
     } catch (error) {
       await role.close();
@@ -149,6 +159,7 @@ export class SecondaryRole implements Role {
       ...secondaryStatus(this.config, this.#facts, this.#sides),
       disks: diskStatus(this.replica, this.#requests),
       ...secondaryNetwork(this.config, this.#driver),
+      waiting: this.#waiting.view,
       strangers: this.#rejected.view,
     });
   }
@@ -164,13 +175,15 @@ export class SecondaryRole implements Role {
 
   /** The primary must know before its replica goes: it runs on without. */
   async drain(): Promise<void> {
+    await this.#waiting.leave();
     const { highMs } = this.config.peer;
     if (this.replica.state === 'failed-over') {
       await this.replica.flush().catch((error: unknown) => this.#trouble(error));
     }
     if (this.replica.state !== 'protected' || this.#link?.state !== 'up') return;
     this.context.history.add('leaving');
-    void this.#link.tell('leaving');
+    this.#facts.isLeaving = true;
+    this.#link.beatNow();
     const deadlineMs = performance.now() + highMs;
     while (this.#link.peer?.status.state === 'protected' && performance.now() < deadlineMs) {
       await sleep(this.config.peer.heartbeatMs / 10);
@@ -180,6 +193,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    this.#waiting.close();
     this.#failover.close();
     this.#rejected.close();
     await this.#link?.close();
@@ -212,7 +226,8 @@ export class SecondaryRole implements Role {
   }
 
   get #sides(): SecondarySides {
-    return { replica: this.replica, vm: this.#vm, link: this.#link };
+    const { record } = this.context.terms;
+    return { record, replica: this.replica, vm: this.#vm, link: this.#link };
   }
 
   async #listen(): Promise<void> {
@@ -221,26 +236,22 @@ export class SecondaryRole implements Role {
     if (nbd.type === 'unix' && nbd.path !== svm) {
       await this.#nbd.listen({ path: nbd.path, mode: 0o600 });
     } else if (nbd.type === 'inet') {
-      const { host, port } = nbd;
-      await this.#nbd.listen({ host, port, ...(nbd.tls ? { tls: this.#tls } : {}) });
+      const { host, port, tls } = nbd;
+      await this.#nbd.listen({ host, port, ...(tls ? { tls: this.#tls } : {}) });
     }
     if (peer) {
       this.#link = await PeerLink.listen(peer, {
-        ...this.config.peer,
-        vm: this.config.vm,
-        role: 'secondary',
+        ...{ ...this.config.peer, vm: this.config.vm, role: 'secondary' },
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
-        onNotice: (notice, replica) => this.#onNotice(notice, replica),
         onAsk: () => this.#inspect(),
         onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
         credentials: this.context.credentials,
       });
     }
-    this.context.history.add('listening', {
-      exports: this.replica.exports.map(({ name }) => name),
-    });
+    const exports = this.replica.exports.map(({ name }) => name);
+    this.context.history.add('listening', { exports });
     if (source === 'external') {
       this.#checkpointer = this.#checkpointerOn(this.#external);
       return;
@@ -267,27 +278,32 @@ export class SecondaryRole implements Role {
       this.#failover.consider();
     });
     this.#subscriptions.push(off);
-    this.#driver = new SecondaryDriver(qmp, { network: cardsOf(this.config, 'secondary') });
+    const network = cardsOf(this.config, 'secondary');
+    this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
     try {
       if (this.replica.state === 'seeding') {
         this.#checkpointer?.stop();
-        this.#facts.coloExit = undefined;
-        this.#facts.doubt = undefined;
+        this.#facts.forgetColo();
         // Before the source hears of the end: a QEMU that has not begun yet takes nothing with it.
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
         this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare();
+        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
+      this.#link?.beatNow();
     } catch (error) {
-      this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
-      this.#trouble(error);
+      this.#unusable(error);
     }
-    this.#link?.beatNow();
   }
+
+  readonly #unusable = (error: unknown): void => {
+    this.#facts.readiness = error instanceof Error ? error : new Error(String(error));
+    this.#trouble(error);
+    this.#link?.beatNow();
+  };
 
   /** No primary has been here yet. */
   get #isUntouched(): boolean {
@@ -331,10 +347,8 @@ export class SecondaryRole implements Role {
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
       this.context.history.add('checkpoint', checkpoint);
     }
-    // A notice may be lost with the daemon that wanted to tell it. What a primary is, it always
-    // tells.
-    const isAlone = status.state === 'alone' || status.state === 'unprotected';
-    if (isAlone && this.replica.state === 'protected') this.#outdated();
+    this.#standing.hear(status);
+    if (status.state === 'ended' && before?.state !== 'ended') this.#end();
     if (status.vm !== before?.vm || status.state !== before.state) {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
@@ -343,19 +357,11 @@ export class SecondaryRole implements Role {
     }
   }
 
-  /** @returns whether this replica can't take over */
-  #onNotice(notice: PeerNotice, replica: string | undefined): boolean {
-    // A primary whose daemon was restarted while the link was cut does not know the replica.
-    const isOurs = replica === undefined || replica === this.replica.uuid;
-    this.context.history.add('peer', { notice, isOurs });
-    if (notice !== 'outdated') return true;
-    if (isOurs) this.#outdated();
-    // A replica that this daemon does not have any more can't take over, and a new one is empty.
-    return this.replica.state === 'diverged' || this.replica.state === 'seeding';
-  }
-
-  #outdated(): void {
-    this.replica.diverge('the primary runs on without this replica');
+  /** The VM was ended on purpose: its twin here must not go on. */
+  #end(): void {
+    if (hasTakenOver(this.replica.state)) return;
+    this.replica.outdate('the VM was ended on purpose, on the primary host');
+    this.#vm.qmp?.execute('stop').catch((error: unknown) => this.#trouble(error));
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {

@@ -6,14 +6,21 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
   STATUS_SCHEMA,
+  type TermRecord,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
-import { type FailoverPolicy, type PairView, SEED_AGAIN, unfitness } from './failover-policy.js';
+import {
+  type FailoverPolicy,
+  type PairView,
+  SEED_AGAIN,
+  unfitness,
+} from '../arbitration/may-take-over.js';
 import type { RequestTally } from './request-tally.js';
 import type { SecondaryFacts } from './secondary-facts.js';
 
 export interface SecondarySides {
+  readonly record: TermRecord;
   readonly replica: Replica;
   readonly vm: VmWatch;
   readonly link: PeerLink | undefined;
@@ -28,6 +35,7 @@ export function pairView(
   const { status, silentMs = 0 } = sides.link?.peer ?? {};
   return {
     vm,
+    own: sides.record,
     replica: { state, reason, loss: link.loss },
     doubt: facts.doubt,
     ownVm: secondary.source === 'external' ? undefined : facts.vmState(sides.vm),
@@ -47,6 +55,7 @@ export function failoverPolicy(
   return {
     isAutomatic: secondary.failover === 'automatic',
     hasFence: fence !== undefined,
+    fenceDelayMs: fence?.delayMs ?? 0,
     highMs: peer.highMs,
     periodMs: link?.peer?.status.periodMs ?? primary?.checkpointPeriodMs ?? 0,
   };
@@ -69,10 +78,12 @@ export function secondaryPeerStatus(
     state,
     epoch,
     vm: facts.vmState(sides.vm),
+    record: sides.record,
     ...(trouble === undefined ? {} : { trouble }),
     link: linkState(sides.replica),
     replica: uuid,
     memoryPressure: facts.hasMemoryPressure,
+    isLeaving: facts.isLeaving,
   };
 }
 
@@ -84,13 +95,14 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { replica, vm, link } = sides;
+  const { replica, vm, link, record } = sides;
   return {
     schema: STATUS_SCHEMA,
     role: 'secondary',
     vm: config.vm,
     host: hostname(),
     heartbeatMs: config.peer.heartbeatMs,
+    record,
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,

@@ -1,4 +1,4 @@
-import { type DiskLink, dropTlsCreds, putTlsCreds } from '@gannet/qmp-driver';
+import { dropTlsCreds, putTlsCreds } from '@gannet/qmp-driver';
 import type { Credentials } from '../../tls/credentials.js';
 import type { VmWatch } from './vm-watch.js';
 
@@ -9,7 +9,7 @@ export class LinkTls {
   constructor(
     private readonly vm: VmWatch,
     private readonly credentials: Credentials | undefined,
-    private readonly links: readonly DiskLink[],
+    private readonly isUsed: boolean,
   ) {}
 
   /** @throws LinkError where QEMU can't use them */
@@ -26,6 +26,6 @@ export class LinkTls {
   }
 
   get #creds() {
-    return this.links.some(({ tlsCreds }) => tlsCreds) ? this.credentials?.forQemu : undefined;
+    return this.isUsed ? this.credentials?.forQemu : undefined;
   }
 }

@@ -16,6 +16,7 @@ import {
   type Status,
   STATUS_SCHEMA,
 } from '@gannet/contract';
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { loadAssets } from '../../../src/daemon/http/assets.js';
 import { isOurHost } from '../../../src/daemon/http/guard.js';
 import { Web } from '../../../src/daemon/http/web.js';
@@ -26,6 +27,7 @@ const HEALTH: Status['health'] = {
 };
 const STATUS: SecondaryStatus = {
   health: HEALTH,
+  record: BLANK,
   ...{
     schema: STATUS_SCHEMA,
     role: 'secondary',

@@ -16,11 +16,15 @@ import {
   type Unjudged,
   verdictOf,
 } from '@gannet/contract';
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
 const MIB = 2 ** 20;
 
-const head = { schema: STATUS_SCHEMA, vm: 'web', host: 'h', heartbeatMs: 500 } as const;
+const head = {
+  schema: STATUS_SCHEMA,
+  ...{ vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK },
+} as const;
 const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
   ...head,
   ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },
@@ -42,6 +46,13 @@ const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
   buffers: {
     ...{ primary: 1 * MIB, secondary: 2 * MIB, committed: 3 * MIB },
     ...{ softBytes: 512 * MIB, hardBytes: 1024 * MIB, slowedWrites: 4 },
+  },
+  waiting: {
+    since: '2026-01-01T00:00:00.000Z',
+    guest: 'runs',
+    isLastCommitKept: true,
+    softSeconds: 60,
+    hardSeconds: 240,
   },
   disks: [
     { name: 'a', sizeBytes: 9, epochsToWriteBack: 1, backlogBytes: 3 * MIB, requests: 40 },

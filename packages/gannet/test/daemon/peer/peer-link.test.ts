@@ -2,10 +2,12 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { PeerNotice, PeerStatus } from '@gannet/contract';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { PeerStatus } from '@gannet/contract';
 import { WebSocket } from 'ws';
+import { record } from '../../support/records.js';
 import { PeerLink, type PeerLinkOptions } from '../../../src/daemon/peer/peer-link.js';
+import { awaitPeer } from '../../../src/daemon/primary/await-peer.js';
 
 let dir: string;
 let file: string;
@@ -23,70 +25,68 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await delay(5);
 }
 
-/** One end, and what it has been told. */
+/** One end, and whom it has refused. */
 interface End {
   link: PeerLink;
-  readonly notices: { notice: PeerNotice; replica: string | undefined }[];
   readonly refused: string[];
 }
 
-function optionsOf(
-  role: PeerStatus['role'],
-  end: Omit<End, 'link'>,
-  isDone = true,
-): PeerLinkOptions {
-  const state = 'protected';
+const STATUS: Readonly<Record<PeerStatus['role'], PeerStatus>> = {
+  primary: {
+    ...{ role: 'primary', state: 'protected', epoch: 1, vm: 'ready' },
+    ...{ record: record('protected', 3), mustProve: true },
+  },
+  secondary: {
+    ...{ role: 'secondary', state: 'protected', epoch: 1, vm: 'ready', link: 'none' },
+    record: record('outdated', 4),
+  },
+};
+
+function optionsOf(role: PeerStatus['role'], end: Omit<End, 'link'>): PeerLinkOptions {
   return {
     ...{ lowMs: 200, highMs: 2000, heartbeatMs: 50, vm: 'web', role },
-    status: () => ({ role, state, epoch: 1, vm: 'ready', link: 'none' }),
+    status: () => STATUS[role],
     onLiveness: () => undefined,
     onStatus: () => undefined,
-    onNotice: (notice, replica) => {
-      end.notices.push({ notice, replica });
-      return isDone;
-    },
     onAsk: () => Promise.resolve({}),
     onRefused: (reason) => end.refused.push(reason),
   };
 }
 
-async function listening(isDone = true): Promise<End> {
-  const end = { notices: [], refused: [] };
-  const link = await PeerLink.listen(
-    { type: 'unix', path: file },
-    optionsOf('secondary', end, isDone),
-  );
+async function listening(): Promise<End> {
+  const end = { refused: [] };
+  const link = await PeerLink.listen({ type: 'unix', path: file }, optionsOf('secondary', end));
   undo.push(() => link.close());
   return { ...end, link };
 }
 
 function dialling(at = file): End {
-  const end = { notices: [], refused: [] };
+  const end = { refused: [] };
   const link = PeerLink.dial({ type: 'unix', path: at }, optionsOf('primary', end));
   undo.push(() => link.close());
   return { ...end, link };
 }
 
-describe('a notice', () => {
-  test.each([true, false])('is acknowledged with whether it was done: %s', async (isDone) => {
-    const secondary = await listening(isDone);
-    const primary = dialling();
-    expect(await primary.link.tell('outdated', 'uuid-1')).toBe(isDone);
-    expect(secondary.notices).toEqual([{ notice: 'outdated', replica: 'uuid-1' }]);
-  });
-
-  test('that was withdrawn is not told any more, and was not done', async () => {
-    const primary = dialling();
-    const told = primary.link.tell('outdated');
-    primary.link.withdraw('outdated');
-    expect(await told).toBe(false);
-    const secondary = await listening();
-    expect(await primary.link.tell('leaving')).toBe(true);
-    expect(secondary.notices).toEqual([{ notice: 'leaving', replica: undefined }]);
-  });
+test('each end says what is on its disk as soon as they have greeted', async () => {
+  const primary = dialling();
+  const secondary = await listening();
+  await until(() => primary.link.peer !== undefined && secondary.link.peer !== undefined);
+  expect(primary.link.peer?.status.record).toEqual(record('outdated', 4));
+  expect(secondary.link.peer?.status.record).toEqual(record('protected', 3));
 });
 
 describe('the end that listens', () => {
+  test('keeps little of what a stranger says', async () => {
+    const secondary = await listening();
+    const stranger = new WebSocket(`ws+unix:${file}:/`);
+    const closed = new Promise((resolve) => stranger.once('close', resolve));
+    await new Promise((resolve) => stranger.once('open', resolve));
+    const vm = 'A'.repeat(900_000);
+    stranger.send(JSON.stringify({ type: 'hello', protocol: 1, vm, role: 'primary' }));
+    await closed;
+    expect(secondary.refused).toEqual(['it does not use the peer protocol']);
+  });
+
   test('refuses a browser, which sends an Origin', async () => {
     const secondary = await listening();
     const browser = new WebSocket(`ws+unix:${file}:/`, { origin: 'https://evil.example' });
@@ -98,6 +98,51 @@ describe('the end that listens', () => {
 });
 
 describe('the end that dials', () => {
+  const waitFor = (link: PeerLink): Promise<void> =>
+    awaitPeer({
+      link,
+      address: { type: 'unix', path: file },
+      ...{ highMs: 2000, heartbeatMs: 50, what: 'the secondary' },
+      isThere: () => true,
+      signal: new AbortController().signal,
+    });
+
+  test('knows why an answering daemon is not its peer, and what to do', async () => {
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    const { link } = dialling();
+    await until(() => link.refusal !== undefined);
+    await expect(waitFor(link)).rejects.toMatchObject({
+      code: 'GANNET_NOT_READY',
+      message: expect.stringContaining('it belongs to VM db, this daemon to web'),
+      remedy: expect.stringContaining('primary.peer'),
+    });
+    // Its peer comes: what was before no longer counts.
+    await other.close();
+    await listening();
+    await waitFor(link);
+    expect(link.refusal).toBeUndefined();
+  });
+
+  test('without anybody there says so', async () => {
+    await expect(waitFor(dialling().link)).rejects.toMatchObject({
+      message: expect.stringContaining('no secondary daemon answers'),
+    });
+  });
+
+  test('waits longer before it dials a daemon again that is not its peer', async () => {
+    const delays = jest.spyOn(globalThis, 'setTimeout');
+    undo.push(() => delays.mockRestore());
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    dialling();
+    await until(() => delays.mock.calls.some(([, ms]) => ms === 1000));
+  });
+
   test('dials again when a connection that is still open has gone silent', async () => {
     const { createServer, connect } = await import('node:net');
     await listening();

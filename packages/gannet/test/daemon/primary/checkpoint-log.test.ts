@@ -39,6 +39,76 @@ describe('the log of checkpoints', () => {
     expect(records).toMatchObject([{ epoch: 1, pausedMs: 5 }]);
   });
 
+  describe('when the clock of the host is set', () => {
+    /** QEMU's events, whose time is that of the host's clock. */
+    function attended(periodMs?: number): (kind: 'STOP' | 'RESUME', atMs: number) => void {
+      const listeners = new Map<string, (event: object) => void>();
+      const qmp = {
+        onEvent: (kind: string, listener: (event: object) => void) => listeners.set(kind, listener),
+      };
+      let offsetMs = 1_700_000_000_000;
+      let steadyMs = 0;
+      const clock = { wallMs: () => steadyMs + offsetMs, steadyMs: () => steadyMs };
+      log = new CheckpointLog(
+        (record) => records.push(record),
+        () => periodMs,
+        clock,
+      );
+      log.attend(qmp as unknown as Parameters<CheckpointLog['attend']>[0]);
+      steps = (ms) => (offsetMs += ms);
+      return (kind, atMs) => {
+        steadyMs = atMs;
+        const us = Math.round(clock.wallMs() * 1000);
+        const timestamp = { seconds: Math.floor(us / 1e6), microseconds: us % 1e6 };
+        listeners.get(kind)?.({ timestamp });
+      };
+    }
+    let steps: (ms: number) => void;
+
+    test.each([-3000, 3000, -86_400_000])(
+      'by %d ms in a pause, the pause stays right',
+      (stepMs) => {
+        const event = attended();
+        event('STOP', 100);
+        steps(stepMs);
+        event('RESUME', 112);
+        log.committed(commitOf(1));
+        event('STOP', 200);
+        event('RESUME', 207);
+        log.committed(commitOf(2));
+        expect(records.map(({ pausedMs }) => Math.round(pausedMs ?? NaN))).toEqual([12, 7]);
+      },
+    );
+
+    test('back between two checkpoints, the second is not taken for early', () => {
+      const event = attended(2000);
+      event('STOP', 0);
+      event('RESUME', 5);
+      log.committed(commitOf(1));
+      steps(-3000);
+      event('STOP', 2000);
+      event('RESUME', 2005);
+      log.committed(commitOf(2));
+      expect(records.map(({ cause }) => cause)).toEqual(['period', 'period']);
+    });
+
+    test('little by little, as NTP does, QEMU knows better than the events that come late', () => {
+      const event = attended();
+      event('STOP', 100);
+      steps(2);
+      event('RESUME', 110);
+      log.committed(commitOf(1));
+      expect(records.map(({ pausedMs }) => pausedMs)).toEqual([12]);
+    });
+
+    test('at the very moment of an event, there is no pause to speak of', () => {
+      log.stopped(100);
+      log.resumed(99);
+      log.committed(commitOf(1));
+      expect(records).toMatchObject([{ epoch: 1, pausedMs: null }]);
+    });
+  });
+
   test('gives the cause to the checkpoint that follows, and to no other', () => {
     log.stopped(0);
     log.asked('memory');

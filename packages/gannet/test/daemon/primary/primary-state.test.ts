@@ -18,7 +18,14 @@ const STATES: Record<string, PrimaryRoleState> = {
   'protected, lost before': { phase: 'protected', loss: 'COLO has ended' },
   'to alone': { phase: 'letting-go', to: 'alone', reason: 'silence' },
   'to unprotected': { phase: 'letting-go', to: 'unprotected', reason: 'detached' },
+  held: { phase: 'held' },
   alone: { phase: 'alone' },
+  'to alone, yielded': {
+    ...{ phase: 'letting-go', to: 'alone', reason: 'silence', yielded: 'no space' },
+  },
+  yielding: { phase: 'yielding', reason: 'no space', isStopped: false },
+  yielded: { phase: 'yielding', reason: 'no space', isStopped: true },
+  ended: { phase: 'ended', reason: 'shut down' },
   superseded: { phase: 'superseded' },
 };
 
@@ -34,8 +41,13 @@ const EVENTS: Record<PrimaryEventKind, PrimaryRoleEvent> = {
   'let-go': { kind: 'let-go', to: 'alone', reason: 'silence' },
   'let-go-done': { kind: 'let-go-done' },
   'let-go-failed': { kind: 'let-go-failed' },
+  hold: { kind: 'hold' },
   'second-copy': { kind: 'second-copy' },
-  'only-copy': { kind: 'only-copy' },
+  overrule: { kind: 'overrule' },
+  'guest-failed': { kind: 'guest-failed', reason: 'no space' },
+  'guest-stopped': { kind: 'guest-stopped' },
+  'guest-ended': { kind: 'guest-ended', reason: 'shut down' },
+  'guest-runs': { kind: 'guest-runs' },
 };
 
 type Row = Record<PrimaryEventKind, string>;
@@ -47,40 +59,63 @@ function row(...cells: string[]): Row {
   return Object.fromEntries(kinds.map((kind, index) => [kind, cells[index]])) as Row;
 }
 
+/** The guest, where its fate changes nothing. */
+const alive = ['-', '-', '-', '-'];
+const guarded = ['yielding', '-', 'ended', '-'];
 const protecting = (before: string): Row =>
   row(
     ...['bug', 'bug', 'refused', 'protecting, seed', 'protected', before],
-    ...['-', '-', 'refused', 'bug', 'bug', 'superseded', '-'],
+    ...['-', '-', 'refused', 'bug', 'bug', 'bug', 'superseded', 'refused', ...alive],
   );
 const found = ['unprotected', 'protected'];
 const bugs = ['bug', 'bug', 'bug'];
-const over = ['bug', 'bug', 'superseded', '-'];
+const over = ['bug', 'bug', 'held', 'superseded', 'refused'];
+const lettingGo = (done: string, failed: string): Row =>
+  row(
+    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', done, failed],
+    ...['bug', 'superseded', 'refused', '-', '-', 'ended', '-'],
+  );
+const yielding = (stopped: string, runs: string): Row =>
+  row(
+    ...['unprotected', '-', 'refused', ...bugs, '-', '-', 'to alone, yielded', ...over],
+    ...['-', stopped, '-', runs],
+  );
 
 const EXPECTED: () => Record<string, Row> = () => ({
-  unattached: row(...found, 'refused', ...bugs, '-', '-', 'refused', ...over),
+  unattached: row(...found, 'refused', ...bugs, '-', '-', 'refused', ...over, ...alive),
   unprotected: row(
-    ...[...found, 'protecting, was unprotected', ...bugs, '-', '-', 'refused', ...over],
+    ...[...found, 'protecting, was unprotected', ...bugs, '-', '-', 'refused', ...over, ...alive],
   ),
   'protecting, was unprotected': protecting('unprotected'),
   'protecting, was alone': { ...protecting('alone'), stage: 'protecting, seed, was alone' },
   'protecting, seed': protecting('unprotected'),
   protected: row(
     ...[...found, 'refused', ...bugs, 'protected, lost', 'protected', 'to alone', ...over],
+    ...guarded,
   ),
-  'protected, lost': row(...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over),
+  'protected, lost': row(
+    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over, ...guarded],
+  ),
   'protected, lost before': row(
-    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over],
+    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over, ...guarded],
   ),
-  'to alone': row(
-    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', 'alone', 'protected', 'superseded', '-'],
+  'to alone': lettingGo('alone', 'protected'),
+  'to unprotected': lettingGo('unprotected', 'protected'),
+  'to alone, yielded': lettingGo('alone', 'yielding'),
+  held: row(
+    ...[...found, 'refused', ...bugs, '-', '-', '-', 'unprotected', '-'],
+    ...['held', 'superseded', 'refused', ...alive],
   ),
-  'to unprotected': row(
-    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-'],
-    ...['unprotected', 'protected', 'superseded', '-'],
+  alone: row(...found, 'protecting, was alone', ...bugs, '-', '-', 'refused', ...over, ...alive),
+  yielding: yielding('yielded', 'yielding'),
+  yielded: yielding('yielded', 'yielding'),
+  ended: row(
+    ...[...found, 'refused', ...bugs, '-', '-', 'refused', '-', '-', 'held', 'superseded'],
+    ...['refused', '-', '-', '-', 'unprotected'],
   ),
-  alone: row(...found, 'protecting, was alone', ...bugs, '-', '-', 'refused', ...over),
   superseded: row(
-    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', 'unprotected'],
+    ...['-', '-', 'refused', '-', '-', '-', '-', '-', 'refused', '-', '-', '-', '-', 'alone'],
+    ...alive,
   ),
 });
 

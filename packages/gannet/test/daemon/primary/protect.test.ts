@@ -1,7 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PrimaryDriver } from '@gannet/qmp-driver';
+import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
 import type { PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
+
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
+import { termsInMemory } from '../../support/records.js';
 
 // A protection whose stages hang on a secondary that is gone, until its links are cut.
 
@@ -13,7 +16,8 @@ const NAMES: Record<Stage, string> = {
   finishSeed: 'finish',
 };
 
-function hangingAt(stage: Stage) {
+/** @param abort what the stage fails with; default: an error of its own */
+function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
   const called: string[] = [];
   let reached: () => void = () => undefined;
   const isThere = new Promise<void>((resolve) => (reached = resolve));
@@ -24,7 +28,7 @@ function hangingAt(stage: Stage) {
     if (name !== stage) return;
     reached();
     await isCut;
-    throw new Error(`${name} lost its link`);
+    throw abort ?? new Error(`${name} lost its link`);
   };
   const driver = {
     preflight: () => Promise.resolve([]),
@@ -47,9 +51,13 @@ function hangingAt(stage: Stage) {
     },
   };
   let state = 'seeding';
+  const terms = termsInMemory(BLANK);
   const peer = {
     get status() {
-      return { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      const word = state === 'protected' ? 'protected' : 'none';
+      const said = word === 'none' ? BLANK : { ...terms.record, word };
+      const well = { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      return { ...well, trouble, record: said };
     },
     silentMs: 0,
   };
@@ -59,11 +67,17 @@ function hangingAt(stage: Stage) {
     link: { state: 'up', peer } as unknown as ProtectOptions['link'],
     tls: { put: () => Promise.resolve(), drop: () => Promise.resolve() },
     history: { add: () => undefined },
+    terms,
     progress: () => undefined,
     bytesPerSec: undefined,
     config: () =>
       ({
-        primary: { stageTimeoutMs: 3_600_000, seedTimeoutMs: 3_600_000, peer: {} },
+        primary: {
+          stageTimeoutMs: 3_600_000,
+          seedTimeoutMs: 3_600_000,
+          peer: {},
+          migrate: 'unix:/m',
+        },
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
@@ -72,14 +86,14 @@ function hangingAt(stage: Stage) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere };
+  return { run: new ProtectRun(options), called, isThere, terms, options };
 }
 
 describe('a secondary that is lost while it is being protected', () => {
   test.each<Stage>(['attach', 'startColo', 'finishSeed'])(
     'ends the protection, and frees the guest: %s',
     async (stage) => {
-      const { run, called, isThere } = hangingAt(stage);
+      const { run, called, isThere, terms } = hangingAt(stage);
       const running = run.run();
       await isThere;
       await run.lose('the secondary has been silent for 1000 ms');
@@ -88,8 +102,21 @@ describe('a secondary that is lost while it is being protected', () => {
         message: expect.stringContaining(`stage ${NAMES[stage]}`),
       });
       expect(called.slice(-2)).toEqual(['cutLinks', 'rollback']);
+      // A replica that is in step with term 1 by now is outdated.
+      expect(terms.record).toMatchObject({ term: 2, word: 'alone' });
     },
   );
+
+  test('is told with why it was lost and with what it says itself, not as an abort', async () => {
+    const aborted = new WaitError('DRIVER_ABORTED', 'entering COLO was aborted', 'Start again.');
+    const { run, isThere } = hangingAt('startColo', aborted, 'its guest is stopped');
+    const running = run.run();
+    await isThere;
+    await run.lose('COLO has ended');
+    await expect(running).rejects.toMatchObject({
+      message: 'stage colo: COLO has ended; the secondary says: its guest is stopped',
+    });
+  });
 
   test('while the disks are copied is waited for: the links are cut, and made again', async () => {
     const { run, called, isThere } = hangingAt('seed');
@@ -97,5 +124,62 @@ describe('a secondary that is lost while it is being protected', () => {
     await isThere;
     await run.lose('the secondary has been silent for 1000 ms');
     expect(called).toEqual(['seed', 'cutSeeds']);
+  });
+});
+
+describe('a period that a reload changes while the VM is being protected', () => {
+  const STAGES = ['seed', 'attach', 'colo', 'first checkpoint', 'finish', 'network'] as const;
+
+  test.each(STAGES)('in stage %s is the one that QEMU has at the end', async (changedIn) => {
+    const { options } = hangingAt('seed');
+    let periodMs = 8000;
+    let qemuHas = 0;
+    let state = 'seeding';
+    // Each stage is over a little later than it begins, and the reload comes in between.
+    const step = async (stage: (typeof STAGES)[number]): Promise<void> => {
+      await Promise.resolve();
+      if (stage === changedIn) periodMs = 500;
+      await Promise.resolve();
+    };
+    const driver = {
+      preflight: () => Promise.resolve([]),
+      seed: () => step('seed'),
+      attach: () => step('attach'),
+      startColo: async (colo: { periodMs: number }) => {
+        qemuHas = colo.periodMs;
+        await step('colo');
+      },
+      finishSeed: () => step('finish'),
+      setPeriod: (ms: number) => {
+        qemuHas = ms;
+        return Promise.resolve();
+      },
+    };
+    const status = () => ({ role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' });
+    await new ProtectRun({
+      ...options,
+      driver: driver as unknown as PrimaryDriver,
+      link: {
+        state: 'up',
+        get peer() {
+          return { status: status(), silentMs: 0 };
+        },
+      } as unknown as ProtectOptions['link'],
+      config: () => {
+        const { primary, peer } = options.config();
+        const network = [{ netdev: 'net0' }];
+        return {
+          primary: { ...primary, checkpointPeriodMs: periodMs },
+          ...{ peer, network },
+        } as unknown as PrimaryConfig;
+      },
+      onStage: (stage) => {
+        if (stage !== 'first checkpoint') return;
+        state = 'protected';
+        if (changedIn === stage) periodMs = 500;
+      },
+      checkpoint: () => step('network'),
+    }).run();
+    expect(qemuHas).toBe(500);
   });
 });

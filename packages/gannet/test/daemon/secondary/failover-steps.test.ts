@@ -11,6 +11,8 @@ import {
   SecondaryFailoverSteps,
 } from '../../../src/daemon/secondary/failover-steps.js';
 
+import { record, termsInMemory } from '../../support/records.js';
+
 // The move to the local disks, as far as this package decides it: a guest, and a driver that fails.
 
 let dir: string;
@@ -62,6 +64,7 @@ class Guest {
     return new SecondaryFailoverSteps({
       history: { add: (...[kind]) => void this.events.push(kind) },
       replica: replica as unknown as Replica,
+      terms: termsInMemory(record('taken-over', 4)),
       vm: { qmp: this.#qmp } as unknown as FailoverTarget['vm'],
       source: new ExternalSource(),
       config: () => ({ vm: 'web', disks, network: [] }) as unknown as SecondaryConfig,

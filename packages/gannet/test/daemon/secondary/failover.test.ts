@@ -1,16 +1,19 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { FAILOVER_EVIDENCE, type PeerStatus } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, type FailoverReport, type PeerStatus } from '@gannet/contract';
 import type { FenceOutcome } from '../../../src/daemon/fence.js';
 import { FailoverController } from '../../../src/daemon/secondary/failover.js';
-import type { FailoverPolicy, PairView } from '../../../src/daemon/secondary/failover-policy.js';
+import type { FailoverPolicy, PairView } from '../../../src/daemon/arbitration/may-take-over.js';
 
 // Decides and carries out against steps that only note that they were called.
+
+import { takenOver } from '../../../src/daemon/arbitration/records.js';
+import { record } from '../../support/records.js';
 
 const HIGH_MS = 1000;
 const OFF: FenceOutcome = { succeeded: true, words: 'exit code 0' };
 const BUSY: FenceOutcome = { succeeded: false, words: 'exit code 1' };
 
-type Step = 'free' | 'takeOver' | 'journal' | 'move' | 'openNetwork';
+type Step = 'claim' | 'free' | 'takeOver' | 'journal' | 'move' | 'openNetwork';
 
 class Pair {
   readonly events: { kind: string; [detail: string]: unknown }[] = [];
@@ -21,11 +24,13 @@ class Pair {
   policy: FailoverPolicy = {
     isAutomatic: true,
     hasFence: true,
+    fenceDelayMs: 0,
     highMs: HIGH_MS,
     periodMs: 100,
   };
   view: PairView = {
     vm: 'web',
+    own: record('protected', 3),
     replica: { state: 'protected', reason: '', loss: undefined },
     doubt: undefined,
     ownVm: 'ready',
@@ -41,6 +46,10 @@ class Pair {
       fence: (signal) => {
         this.called.push('fence');
         return this.fence(signal);
+      },
+      claim: async (kind) => {
+        await this.#carryOut('claim');
+        this.view = { ...this.view, own: { ...takenOver(this.view.own, kind), at: '' } };
       },
       free: async () => {
         await this.#carryOut('free');
@@ -68,6 +77,11 @@ class Pair {
     if (error) throw error;
   }
 
+  /** Both words of an operator. */
+  forced(): Promise<FailoverReport> {
+    return this.controller.failOver(true, undefined, true);
+  }
+
   /** Since the last time. */
   get callsSince(): string[] {
     return this.called.splice(0);
@@ -92,7 +106,11 @@ class Pair {
 type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 
 function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
-  return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
+  return {
+    ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
+    ...{ record: record('protected', 3), mustProve: true },
+    ...status,
+  };
 }
 
 /** A fence that ends when the test says so, or when it is stopped. */
@@ -106,7 +124,7 @@ function hangingFence(): { run: Pair['fence']; end: (outcome: FenceOutcome) => v
   return { run, end: (outcome) => end(outcome) };
 }
 
-const ALL = ['takeOver', 'openNetwork', 'journal', 'move', 'openNetwork'];
+const ALL = ['claim', 'takeOver', 'openNetwork', 'journal', 'move', 'openNetwork'];
 
 let pair: Pair;
 beforeEach(() => {
@@ -132,7 +150,7 @@ describe('who asks', () => {
   });
 
   test('and forces it has it done, and the same answer again', async () => {
-    const report = await pair.controller.failOver(true);
+    const report = await pair.forced();
     expect(report).toMatchObject({ epoch: 7, evidence: FAILOVER_EVIDENCE.operator });
     expect(pair.callsSince).toEqual(ALL);
     expect(await pair.controller.failOver(false)).toBe(report);
@@ -140,8 +158,29 @@ describe('who asks', () => {
     expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
   });
 
+  test('and forces it has to say more if the primary is well', async () => {
+    await expect(pair.controller.failOver(true)).rejects.toMatchObject({
+      message: expect.stringMatching(/is well: .* it is protected \(term 3, protected\)/),
+      remedy: expect.stringContaining('--overrule-peer'),
+    });
+    expect(pair.called).toEqual([]);
+    pair.view = { ...pair.view, peer: { ...pair.view.peer, liveness: 'lost' } };
+    await pair.controller.failOver(true);
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
+  test('is refused if the claim cannot be written, and nothing has happened', async () => {
+    pair.fails.set('claim', new Error('ENOSPC'));
+    await expect(pair.forced()).rejects.toThrow('ENOSPC');
+    expect(pair.callsSince).toEqual(['claim']);
+    expect(pair.kinds('failover-begins')).toEqual([]);
+    pair.fails.clear();
+    await pair.forced();
+    expect(pair.callsSince).toEqual(ALL);
+  });
+
   test('while another has asked gets the same answer', async () => {
-    const both = [pair.controller.failOver(true), pair.controller.failOver(false)];
+    const both = [pair.forced(), pair.controller.failOver(false)];
     const [one, other] = await Promise.all(both);
     expect(one).toBe(other);
     expect(pair.callsSince).toEqual(ALL);
@@ -154,7 +193,7 @@ describe('who asks', () => {
     const first = pair.controller.failOver(false);
     await settle();
     expect(pair.callsSince).toEqual(['fence']);
-    const [one, other] = await Promise.all([first, pair.controller.failOver(true)]);
+    const [one, other] = await Promise.all([first, pair.forced()]);
     expect(one).toBe(other);
     expect(one).toMatchObject({ evidence: FAILOVER_EVIDENCE.operator });
     expect(pair.callsSince).toEqual(ALL);
@@ -164,14 +203,14 @@ describe('who asks', () => {
     pair.fence = hangingFence().run;
     pair.hears({ vm: 'hung' });
     await settle();
-    expect(await pair.controller.failOver(true)).toMatchObject({
+    expect(await pair.forced()).toMatchObject({
       evidence: FAILOVER_EVIDENCE.operator,
     });
   });
 
   test('after a forced one was refused is not forced by it', async () => {
     pair.view = { ...pair.view, doubt: 'no answer' };
-    await expect(pair.controller.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(pair.forced()).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
     pair.view = { ...pair.view, doubt: undefined };
     await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
     expect(pair.called).toEqual([]);
@@ -200,7 +239,7 @@ describe('who could not run does not fence', () => {
     pair.hearsNothing(3_600_000);
     await settle();
     expect(pair.called).toEqual([]);
-    await expect(pair.controller.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(pair.forced()).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
     expect(pair.called).toEqual([]);
   });
 
@@ -211,7 +250,7 @@ describe('who could not run does not fence', () => {
     await settle();
     expect(pair.callsSince).toEqual(['free']);
     expect(pair.kinds('fence')).toEqual([]);
-    await expect(pair.controller.failOver(true)).rejects.toMatchObject({
+    await expect(pair.forced()).rejects.toMatchObject({
       message: expect.stringContaining('is hung'),
     });
   });
@@ -309,12 +348,16 @@ describe('one that failed half way', () => {
   const failure = new Error('it did not');
 
   test.each<[Step, string[], string[]]>([
-    ['journal', ['takeOver', 'openNetwork', 'journal'], ['journal', 'move', 'openNetwork']],
-    ['move', ['takeOver', 'openNetwork', 'journal', 'move'], ['move', 'openNetwork']],
+    [
+      'journal',
+      ['claim', 'takeOver', 'openNetwork', 'journal'],
+      ['journal', 'move', 'openNetwork'],
+    ],
+    ['move', ['claim', 'takeOver', 'openNetwork', 'journal', 'move'], ['move', 'openNetwork']],
     ['openNetwork', ALL.slice(0, -1), ['openNetwork']],
   ])('at %s continues there, and repeats nothing', async (step, before, after) => {
     pair.fails.set(step, failure);
-    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toBe(failure);
     expect(pair.callsSince).toEqual(before);
     expect(pair.kinds('failover-done')).toEqual([]);
     pair.fails.clear();
@@ -326,17 +369,96 @@ describe('one that failed half way', () => {
 
   test('before the guest ran here needs proof again', async () => {
     pair.fails.set('takeOver', failure);
-    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toBe(failure);
     pair.fails.clear();
     await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
-    await pair.controller.failOver(true);
-    expect(pair.callsSince).toEqual(['takeOver', ...ALL]);
+    await pair.forced();
+    expect(pair.callsSince).toEqual(['claim', 'takeOver', ...ALL]);
   });
 
   test('without its network still gets to its disks', async () => {
     pair.fails.set('openNetwork', failure);
-    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toBe(failure);
     expect(pair.controller.state).toMatchObject({ phase: 'failed', at: 'opening-network' });
     expect(pair.called).toContain('move');
+  });
+
+  /** What is done in each of four pauses, each twice as long as the one before, and just before. */
+  async function retries(): Promise<string[][]> {
+    const done: string[][] = [];
+    for (const waitMs of [HIGH_MS, 2 * HIGH_MS, 4 * HIGH_MS, 8 * HIGH_MS]) {
+      jest.advanceTimersByTime(waitMs - 10);
+      // Whatever happens meanwhile is no reason to hurry.
+      pair.controller.consider();
+      await settle();
+      expect(pair.callsSince).toEqual([]);
+      jest.advanceTimersByTime(10);
+      await settle();
+      done.push(pair.callsSince);
+      if (done.length === 3) pair.fails.clear();
+    }
+    return done;
+  }
+
+  test.each<[Step, string[]]>([
+    ['journal', ['move', 'openNetwork']],
+    ['move', ['openNetwork']],
+  ])('at %s by itself goes on by itself, less and less often', async (step, after) => {
+    pair.fails.set(step, failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince.at(-1)).toBe(step);
+    expect(await retries()).toEqual([[step], [step], [step], [step, ...after]]);
+    expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
+    // It is done: nothing more happens.
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
+
+  test('before the guest ran here by itself proves again, less and less often', async () => {
+    pair.fails.set('takeOver', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    expect(pair.callsSince).toEqual(['takeOver']);
+    expect(await retries()).toEqual([['takeOver'], ['takeOver'], ['takeOver'], ALL]);
+  });
+
+  test('before the guest ran here lets it be if the primary is well after all', async () => {
+    pair.fails.set('takeOver', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    pair.called.length = 0;
+    pair.hears({ vm: 'ready' });
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
+  });
+
+  test('for an operator goes on by itself only where failover is automatic', async () => {
+    pair.fails.set('journal', failure);
+    pair.policy = { ...pair.policy, isAutomatic: false };
+    await expect(pair.controller.failOver(true)).rejects.toBe(failure);
+    pair.fails.clear();
+    pair.controller.consider();
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.kinds('failover-done')).toEqual([]);
+    // As a reload of the configuration may have it.
+    pair.policy = { ...pair.policy, isAutomatic: true };
+    pair.controller.consider();
+    await settle();
+    expect(pair.kinds('failover-done')).toHaveLength(1);
+  });
+
+  test('is not tried again after its daemon has ended', async () => {
+    pair.fails.set('journal', failure);
+    pair.hears({ vm: 'lost' });
+    await settle();
+    pair.called.length = 0;
+    pair.controller.close();
+    jest.advanceTimersByTime(3_600_000);
+    await settle();
+    expect(pair.callsSince).toEqual([]);
   });
 });

@@ -5,14 +5,21 @@ import {
   evidenceIn,
   type FailoverPolicy,
   mayFence,
+  mayJoin,
+  notProven,
   type PairView,
   unfitness,
-} from '../../../src/daemon/secondary/failover-policy.js';
+  wellPeer,
+} from '../../../src/daemon/arbitration/may-take-over.js';
+
+import { BLANK } from '../../../src/daemon/arbitration/records.js';
+import { record } from '../../support/records.js';
 
 const HIGH_MS = 5000;
 const POLICY: FailoverPolicy = {
   isAutomatic: true,
   hasFence: true,
+  fenceDelayMs: 0,
   highMs: HIGH_MS,
   periodMs: 2000,
 };
@@ -20,13 +27,18 @@ const POLICY: FailoverPolicy = {
 type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 
 function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
-  return { role: 'primary', state: 'protected', epoch: 7, vm: 'ready', link: 'none', ...status };
+  return {
+    ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
+    ...{ record: record('protected', 3), mustProve: true },
+    ...status,
+  };
 }
 
 /** A secondary that is well and hears its primary. */
 function view(change: Partial<PairView> = {}): PairView {
   return {
     vm: 'web',
+    own: record('protected', 3),
     replica: { state: 'protected', reason: '', loss: undefined },
     doubt: undefined,
     ownVm: 'ready',
@@ -58,6 +70,8 @@ describe('who is unfit neither takes over nor fences', () => {
   const unfit: readonly [string, Partial<PairView>, RegExp][] = [
     ['it is being seeded', { replica: replica('seeding') }, /seeding/],
     ['it has diverged', { replica: replica('diverged') }, /diverged/],
+    ['its copy was never in step', { own: record('none', 2) }, /term 2, none/],
+    ['its copy is outdated', { own: record('outdated', 4) }, /term 4, outdated/],
     ['the last checkpoint is in doubt', { doubt: 'no answer' }, /no answer/],
     ['its own VM has ended', { ownVm: 'lost' }, /secondary VM has ended/],
     ['its own VM hangs', { ownVm: 'hung' }, /secondary VM is hung/],
@@ -98,12 +112,26 @@ describe('evidence', () => {
     expect(evidenceIn(said({ vm: 'lost' }))).toMatchObject({ kind: 'word' });
   });
 
+  test.each(['ready', 'hung', 'lost'] as const)(
+    'the word of a primary that yields, its QEMU %s',
+    (vm) => {
+      const seen = said({ vm, state: 'yielding' });
+      expect(evidenceIn(seen)).toMatchObject({ kind: 'word' });
+      expect(automaticStep(seen, { ...POLICY, hasFence: false })).toEqual({ kind: 'fail-over' });
+    },
+  );
+
   test.each([
     ['hung is not ended', said({ vm: 'hung' })],
+    ['of an older term', said({ vm: 'lost', record: record('protected', 2) })],
+    ['of a term that was never closed', said({ vm: 'lost', record: record('alone', 3) })],
+    ['of one that has raised its term', said({ vm: 'lost', record: record('leaving', 4) })],
+    ['of another lineage', said({ vm: 'lost', record: record('protected', 3, { lineage: 'b2' }) })],
     [
       'one that was not protected says nothing about this pair',
       said({ vm: 'lost', state: 'alone' }),
     ],
+    ['the end of a VM that was ended on purpose', said({ vm: 'lost', state: 'ended' })],
     ['silence', silent(3_600_000)],
     [
       'what was said before the silence',
@@ -130,6 +158,23 @@ describe('an operator may have the primary fenced', () => {
   ])('after %s', (_what, seen) => {
     expect(mayFence(seen, POLICY)).toBe(true);
     expect(mayFence(seen, { ...POLICY, hasFence: false })).toBe(false);
+  });
+
+  // W2: it may have gone on alone, and what it wrote would be gone.
+  test.each<[string, Partial<PrimaryPeer>]>([
+    ['has promised nothing', { mustProve: false }],
+    ['has said that it goes', { record: record('leaving', 4) }],
+    ['has never said that both are in step', { record: record('alone', 3) }],
+  ])('not if a primary that is silent now %s', (_what, status) => {
+    const seen = view({ peer: { liveness: 'lost', status: primary(status), silentMs: 3_600_000 } });
+    expect(mayFence({ ...seen, coloExit: 'error' }, POLICY)).toBe(false);
+    expect(automaticStep({ ...seen, commitAgeMs: Infinity }, POLICY)).toEqual({ kind: 'none' });
+    expect(notProven(seen).message).toMatch(/could have continued alone/);
+  });
+
+  test('where checkpoints come by call, and there is no primary daemon', () => {
+    const peer = { liveness: 'none', status: undefined, silentMs: 0 } as const;
+    expect(mayFence(view({ peer, ownVm: undefined, coloExit: 'error' }), POLICY)).toBe(true);
   });
 
   test('not while it is heard and works', () => {
@@ -172,5 +217,57 @@ describe('automatic failover', () => {
     expect(automaticStep(seen, policy)).toEqual({ kind: 'wait', ms: 59_000 });
     const later = { ...silent(70_000), commitAgeMs: 70_000 };
     expect(automaticStep(later, policy)).toEqual(done);
+  });
+});
+
+describe('who forces a takeover has to say more if the primary is well', () => {
+  test('and gets to know what both sides know', () => {
+    expect(wellPeer(view())).toMatchObject({
+      message: expect.stringMatching(/responds, it is protected \(term 3, protected\)\. This side/),
+      remedy: expect.stringContaining('--overrule-peer'),
+    });
+  });
+
+  test.each([
+    ['is silent', silent(1)],
+    ['has lost its QEMU', said({ vm: 'lost' })],
+    ['has a QEMU that hangs', said({ vm: 'hung' })],
+    ['has stopped its guest', said({ state: 'superseded', record: record('outdated', 5) })],
+    ['holds its guest', said({ state: 'held' })],
+  ])('not if it %s', (_what, seen) => {
+    expect(wellPeer(seen)).toBeUndefined();
+  });
+});
+
+describe('a secondary says that both copies are in step', () => {
+  const opening = said({ state: 'protecting', record: record('alone', 4) });
+  const fresh = { ...opening, own: record('none', 3) };
+
+  test('when it is complete, in the term that its primary has opened', () => {
+    expect(mayJoin(fresh)).toEqual(record('alone', 4));
+    expect(mayJoin({ ...fresh, own: BLANK })).toEqual(record('alone', 4));
+  });
+
+  test.each<[string, Partial<PairView>]>([
+    ['before its first checkpoint', { replica: replica('seeding') }],
+    ['in a term that it knows', { own: record('none', 4) }],
+    ['twice', { own: record('protected', 4) }],
+    ['when it is outdated', { own: record('outdated', 3) }],
+    ['of another VM', { own: record('none', 3, { lineage: 'b2' }) }],
+    ['on what was said before a silence', { peer: { ...opening.peer, liveness: 'lost' } }],
+  ])('not %s', (_what, change) => {
+    expect(mayJoin({ ...fresh, ...change })).toBeUndefined();
+  });
+
+  test.each<[string, Partial<PrimaryPeer>]>([
+    ['does not protect', { state: 'alone', record: record('alone', 4) }],
+    ['is about to leave', { state: 'protecting', record: record('leaving', 4) }],
+  ])('not to a primary that %s', (_what, status) => {
+    expect(mayJoin({ ...fresh, peer: said(status).peer })).toBeUndefined();
+  });
+
+  test('by itself where checkpoints come by call', () => {
+    const peer = { liveness: 'none', status: undefined, silentMs: 0 } as const;
+    expect(mayJoin({ ...fresh, peer })).toBe('own');
   });
 });

@@ -1,13 +1,23 @@
 /** Who may take over, and when: pure functions of what is known of the pair. */
 import {
+  type EvidenceKind,
   FAILOVER_EVIDENCE,
+  type FailoverEvidence,
   GannetError,
   hasTakenOver,
+  type PeerPulse,
   type PeerStatus,
   type SecondaryState,
+  type TermRecord,
 } from '@gannet/contract';
-import type { LivenessState } from '../peer/peer-liveness.js';
-import type { Evidence } from './failover-state.js';
+import { isOneVm } from './records.js';
+
+/** Why the primary is known to be dead. Silence is no kind. `done`: QEMU has taken over already. */
+export interface Evidence {
+  readonly kind: EvidenceKind | 'done';
+  /** For people. */
+  readonly words: FailoverEvidence;
+}
 
 /** The remedy for a replica that has diverged. */
 export const SEED_AGAIN =
@@ -17,6 +27,7 @@ export const SEED_AGAIN =
 /** All that a secondary knows of the pair, at one moment. */
 export interface PairView {
   readonly vm: string;
+  readonly own: TermRecord;
   readonly replica: {
     readonly state: SecondaryState;
     readonly reason: string;
@@ -30,7 +41,8 @@ export interface PairView {
   /** Why COLO has ended, once it has. */
   readonly coloExit: string | undefined;
   readonly peer: {
-    readonly liveness: LivenessState | 'none';
+    /** `none`: checkpoints come by call, and there is no primary daemon. */
+    readonly liveness: PeerPulse;
     /** What the primary's daemon said last. */
     readonly status: PeerStatus | undefined;
     readonly silentMs: number;
@@ -42,6 +54,8 @@ export interface PairView {
 export interface FailoverPolicy {
   readonly isAutomatic: boolean;
   readonly hasFence: boolean;
+  /** See `fence.delayMs` of the configuration. */
+  readonly fenceDelayMs: number;
   /** See `peer.highMs` of the configuration. */
   readonly highMs: number;
   /** The longest time from one checkpoint to the next. */
@@ -56,12 +70,16 @@ const PATIENCE = 2;
  * Nobody who is unfit may fence: nothing would run afterwards.
  */
 export function unfitness(view: PairView): GannetError | undefined {
-  const { vm, replica, doubt, ownVm } = view;
+  const { vm, own, replica, doubt, ownVm } = view;
   if (replica.state !== 'protected') {
     return refusal(
       `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
       replica.state === 'diverged' ? SEED_AGAIN : 'Wait until it is protected.',
     );
+  }
+  if (own.word !== 'protected' && own.word !== 'taken-over') {
+    const words = `its copy is not in step with the primary's: term ${own.term}, ${own.word}`;
+    return refusal(`${vm} can't fail over: ${words}`, 'It can once it is protected.');
   }
   if (doubt !== undefined) {
     return refusal(
@@ -78,22 +96,68 @@ export function unfitness(view: PairView): GannetError | undefined {
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
-/** What proves already that the primary is dead. */
-export function evidenceIn({ replica, peer }: PairView): Evidence | undefined {
-  if (hasTakenOver(replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
-  const { liveness, status } = peer;
-  if (liveness !== 'up' || status?.vm !== 'lost' || status.state !== 'protected') return undefined;
+/** What proves already that the primary's guest does not run, nor has run without this replica. */
+export function evidenceIn(view: PairView): Evidence | undefined {
+  const { liveness, status } = view.peer;
+  if (hasTakenOver(view.replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
+  if (liveness !== 'up' || status === undefined || !isConfirmed(view)) return undefined;
+  if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
+  if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
+}
+
+/** The primary has said last that both copies are in step, in the term of this one. */
+function isConfirmed({ own, peer: { status } }: PairView): boolean {
+  const said = status?.record;
+  return said?.word === 'protected' && said.term === own.term && said.lineage === own.lineage;
+}
+
+/**
+ * Whether a fence would prove that this copy may take over. It proves that the primary is dead.
+ * That the primary had not gone on alone before follows only if it has promised to have this side
+ * fenced first. Without that promise, whatever it wrote alone would be lost.
+ */
+export function isFenceProof(view: PairView): boolean {
+  const { liveness, status } = view.peer;
+  return liveness === 'none' || (status?.mustProve === true && isConfirmed(view));
 }
 
 /** Whether an operator who asks for a failover may have the primary fenced for it. */
 export function mayFence(view: PairView, { hasFence }: FailoverPolicy): boolean {
   const { replica, coloExit, peer } = view;
   const looksGone = replica.loss !== undefined || coloExit !== undefined;
-  return hasFence && (looksGone || peer.liveness === 'lost');
+  return hasFence && isFenceProof(view) && (looksGone || peer.liveness === 'lost');
 }
 
-export function notProven(vm: string): GannetError {
+/** States of a primary whose guest does not run. */
+const STANDING_STILL: ReadonlySet<string> = new Set(['superseded', 'held', 'yielding', 'ended']);
+
+/** Why a forced takeover needs a second word: it would stop the guest of a primary that is well. */
+export function wellPeer({ vm, own, peer }: PairView): GannetError | undefined {
+  const { liveness, status, silentMs } = peer;
+  if (liveness !== 'up' || status?.vm !== 'ready') return undefined;
+  if (STANDING_STILL.has(status.state)) return undefined;
+  const { record, state, host = 'its host' } = status;
+  return refusal(
+    `the primary of ${vm} is well: its daemon on ${host} was heard ${silentMs} ms ago, its QEMU ` +
+      `responds, it is ${state} (term ${record.term}, ${record.word}). This side is in term ` +
+      `${own.term}, ${own.word}`,
+    'To move the VM, detach it and move it as usual. If this side is to take over all the same, ' +
+      'add --overrule-peer: the guest on the primary host is then stopped, and what it did since ' +
+      'the last checkpoint is lost.',
+  );
+}
+
+export function notProven(view: PairView): GannetError {
+  const { vm, peer } = view;
+  if (peer.liveness === 'lost' && !isFenceProof(view)) {
+    return refusal(
+      `the primary of ${vm} could have continued alone after it lost this secondary: it has not ` +
+        'promised to fence it first, so the copy here may be old',
+      'If the disk of the primary host is there, start the VM on it. Only if it is not, or the ' +
+        'primary has done nothing since: make sure that its QEMU has ended, then say --force.',
+    );
+  }
   return refusal(
     `nothing proves that the primary of ${vm} is dead`,
     'Two running copies destroy each other: make sure that its QEMU has ended, then add --force.',
@@ -121,7 +185,7 @@ const FAIL_OVER: AutomaticStep = { kind: 'fail-over' };
 export function automaticStep(view: PairView, policy: FailoverPolicy): AutomaticStep {
   if (!policy.isAutomatic || unfitnessOf(view) !== undefined) return NONE;
   if (evidenceIn(view)) return FAIL_OVER;
-  if (!policy.hasFence) return NONE;
+  if (!policy.hasFence || !isFenceProof(view)) return NONE;
   const { liveness, status, silentMs } = view.peer;
   if (status?.vm === 'lost' || status?.vm === 'hung') return FAIL_OVER;
   if (liveness !== 'lost') return NONE;
@@ -135,6 +199,25 @@ export function automaticStep(view: PairView, policy: FailoverPolicy): Automatic
  */
 function unfitnessOf(view: PairView): GannetError | undefined {
   return unfitness(view.ownVm === 'hung' ? { ...view, ownVm: 'ready' } : view);
+}
+
+/**
+ * For a secondary whose replica is complete and whose record says nothing yet: the term in which
+ * both copies are in step.
+ *
+ * @returns the record of the primary that has opened it; `own` where checkpoints come by call
+ */
+export function mayJoin(
+  view: Pick<PairView, 'own' | 'replica' | 'peer'>,
+): TermRecord | 'own' | undefined {
+  const { own, replica, peer } = view;
+  const { liveness, status } = peer;
+  if (replica.state !== 'protected' || own.word !== 'none') return undefined;
+  if (liveness === 'none') return 'own';
+  if (liveness !== 'up' || status?.state !== 'protecting') return undefined;
+  const { record } = status;
+  const isOpening = record.word === 'alone' && record.term > own.term;
+  return isOpening && isOneVm(own, record) ? record : undefined;
 }
 
 function refusal(message: string, remedy: string): GannetError {

@@ -1,0 +1,69 @@
+/** What the events mean that are about whose copy of the VM may run; see table.ts. */
+import type { EventRole, EventTable } from './meaning.js';
+import type { CopyWord } from '../states.js';
+
+const PRIMARY = ['primary'] as const;
+const BOTH = ['primary', 'secondary'] as const;
+
+const COPY_TEXTS: Readonly<Record<CopyWord, string>> = {
+  none: 'nothing here can run',
+  protected: 'both copies are in step',
+  leaving: "the secondary's copy is outdated; the primary is not alone yet",
+  alone: "the primary's copy is the newest",
+  'taken-over': 'the secondary has taken over',
+  outdated: 'the copy here is outdated and may not run',
+};
+
+function otherOf(role: EventRole): EventRole {
+  return role === 'primary' ? 'secondary' : 'primary';
+}
+
+type Kind = 'term' | 'two-copies' | 'foreign' | 'held' | 'second-copy-stopped';
+
+export const STANDING_EVENTS: Pick<EventTable, Kind> = {
+  term: {
+    roles: BOTH,
+    level: ({ word }) => (word === 'outdated' || word === 'taken-over' ? 'warn' : 'info'),
+    text: ({ term, word, isForced, evidence }) =>
+      `term ${term}: ${COPY_TEXTS[word]}` +
+      (isForced ? ', by --force' : evidence === null ? '' : ` (evidence: ${evidence})`),
+  },
+  'two-copies': {
+    roles: BOTH,
+    level: 'error',
+    text: ({ newest, host, term, outdatedTerm }) =>
+      `two copies of the VM: the ${newest}'s on ${host} is the newest (term ${term}), ` +
+      `the ${otherOf(newest)}'s is outdated (term ${outdatedTerm}) and its guest must stop`,
+    remedy: ({ newest, host }, { role, vm }) =>
+      newest === role
+        ? `See that the guest on the ${otherOf(role)} host has stopped: ` +
+          `run \`gannet status ${vm}\` there.`
+        : `Leave the VM on ${host} running, the ${newest} host; ` +
+          `run \`gannet status ${vm}\` there.`,
+  },
+  foreign: {
+    roles: BOTH,
+    level: 'error',
+    text: ({ own, other }) =>
+      `the other daemon has a copy of another VM: its lineage is ${other}, this side's ${own}`,
+    remedy: () =>
+      "Check `primary.peer`. If the secondary's copy is not needed any more, restart its daemon " +
+      'with --overwrite.',
+  },
+  held: {
+    roles: PRIMARY,
+    level: 'error',
+    text: ({ reason }) => `the guest is stopped: ${reason}`,
+    remedy: (_details, { vm }) =>
+      'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
+      `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
+  },
+  'second-copy-stopped': {
+    roles: BOTH,
+    level: 'error',
+    text: () => 'the guest here was stopped: the other side has the newer copy of the VM',
+    remedy: (_details, { role, vm }) =>
+      `The VM is the one on the ${otherOf(role)} host. Leave it running; ` +
+      `run \`gannet status ${vm}\` there.`,
+  },
+};

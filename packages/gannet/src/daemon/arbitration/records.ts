@@ -1,0 +1,80 @@
+/** What a side writes into its record, and when: pure functions from one record to the next. */
+import type { EvidenceKind, TermRecord } from '@gannet/contract';
+
+/** A record that is about to be written. */
+export type NextRecord = Omit<TermRecord, 'at'>;
+
+/** Of a side that has no term file. */
+export const BLANK: TermRecord = {
+  ...{ lineage: null, term: 0, word: 'none', isForced: false, evidence: null },
+  at: new Date(0).toISOString(),
+};
+
+const PLAIN = { isForced: false, evidence: null } as const;
+
+/** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
+export function isOneVm(own: TermRecord, peer: TermRecord): boolean {
+  return own.lineage === null || peer.lineage === null || own.lineage === peer.lineage;
+}
+
+/** A primary begins to protect: a term that neither side has seen. Its copy is the newest. */
+export function opened(own: TermRecord, peer: TermRecord, freshLineage: string): NextRecord {
+  const lineage = own.lineage ?? peer.lineage ?? freshLineage;
+  return { ...PLAIN, lineage, term: Math.max(own.term, peer.term) + 1, word: 'alone' };
+}
+
+/** Both copies are in step, in the term that the primary has opened. */
+export function inStep({ lineage, term }: NextRecord): NextRecord {
+  return { ...PLAIN, lineage, term, word: 'protected' };
+}
+
+/**
+ * The primary is about to go on without its replica, which is outdated from now on.
+ *
+ * @param peer what the secondary said last; a primary that has lost its term file learns from it
+ */
+export function leaving(own: TermRecord, peer: TermRecord = own): NextRecord {
+  const term = Math.max(own.term, peer.term) + 1;
+  return { ...PLAIN, lineage: own.lineage ?? peer.lineage, term, word: 'leaving' };
+}
+
+/** The primary may go on without its replica. */
+export function alone(
+  own: TermRecord,
+  evidence: EvidenceKind | null,
+  peer: TermRecord = own,
+): NextRecord {
+  const { lineage, term } = own.word === 'leaving' ? own : leaving(own, peer);
+  return { lineage, term, word: 'alone', isForced: evidence === 'operator', evidence };
+}
+
+/** An operator overrules a peer that has taken over. */
+export function overruled(own: TermRecord, peer: TermRecord): NextRecord {
+  const term = Math.max(own.term, peer.term) + 1;
+  const lineage = own.lineage ?? peer.lineage;
+  return { lineage, term, word: 'alone', isForced: true, evidence: 'operator' };
+}
+
+/** The secondary takes over. By force, it also outranks a primary that goes on alone unseen. */
+export function takenOver({ lineage, term }: TermRecord, evidence: EvidenceKind): NextRecord {
+  const isForced = evidence === 'operator';
+  return { lineage, term: term + (isForced ? 2 : 1), word: 'taken-over', isForced, evidence };
+}
+
+/** The peer's copy is the newer one. */
+export function outdatedBy(own: TermRecord, peer: TermRecord): NextRecord {
+  const lineage = own.lineage ?? peer.lineage;
+  return { ...PLAIN, lineage, term: Math.max(own.term, peer.term), word: 'outdated' };
+}
+
+/**
+ * A secondary's daemon begins: what its replica held in memory is gone.
+ *
+ * @param mayForget whether the base may hold anything; then it may belong to any VM
+ * @returns undefined if the record says so already
+ */
+export function emptied(own: TermRecord, mayForget: boolean): NextRecord | undefined {
+  const { lineage, term, word } = own;
+  if (mayForget && lineage !== null) return { ...PLAIN, lineage: null, term: 0, word: 'none' };
+  return word === 'none' ? undefined : { ...PLAIN, lineage, term, word: 'none' };
+}

@@ -1,0 +1,207 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type DiskFailure,
+  type GuestEvent,
+  type PrimaryDriver,
+  watchGuest,
+} from '@gannet/qmp-driver';
+import type { QmpClient } from 'qemu-qmp-client';
+import type { GannetError } from '@gannet/contract';
+import type { History } from '../history.js';
+import { ownFailure, yields } from '../refusals.js';
+import type { PrimaryRoleEvent, PrimaryRoleState } from './primary-state.js';
+
+/**
+ * - `end`: nobody takes over
+ * - `yield`: the guest is stopped, and the secondary takes over
+ * - `wake`: the guest is woken, and stays protected
+ */
+export type Fate = 'end' | 'yield' | 'wake';
+
+/** `onGuestCrash` of the configuration. */
+export type CrashPolicy = 'fail-over' | 'end';
+
+const FATES: Readonly<Record<GuestEvent['kind'], Readonly<Record<CrashPolicy, Fate>>>> = {
+  ended: { 'fail-over': 'end', end: 'end' },
+  crashed: { 'fail-over': 'yield', end: 'end' },
+  asleep: { 'fail-over': 'wake', end: 'wake' },
+};
+
+export function fateOf({ kind }: GuestEvent, policy: CrashPolicy): Fate {
+  return FATES[kind][policy];
+}
+
+/**
+ * Run states of a guest that cannot go on by itself (QEMU qapi/run-state.json). No way leads from
+ * them to `colo`: the next checkpoint would abort QEMU.
+ */
+const STANDSTILL: ReadonlySet<string> = new Set([
+  ...['io-error', 'internal-error', 'guest-panicked', 'watchdog'],
+]);
+
+const RETRY_MS = 200;
+
+export interface GuestFateOptions {
+  readonly history: Pick<History, 'add'>;
+  readonly config: () => {
+    readonly vm: string;
+    readonly primary: { readonly onGuestCrash: CrashPolicy };
+  };
+  readonly state: () => PrimaryRoleState;
+  readonly step: (event: PrimaryRoleEvent) => void;
+  readonly driver: () => PrimaryDriver | undefined;
+  /** The protection that is under way fails. */
+  readonly cancelProtect: (error: GannetError) => void;
+  /** Resolves when neither protect nor letting go is under way. */
+  readonly idle: () => Promise<void>;
+  /** Resolves when it is on stable storage that the replica is outdated. */
+  readonly outdate: () => Promise<void>;
+  readonly onTrouble: (error: unknown) => void;
+}
+
+/**
+ * What becomes of a protected guest that can't go on here, or is not to go on anywhere: its own
+ * disk fails, it panics, it is shut down, it falls asleep.
+ */
+export class GuestFate {
+  #isHalting = false;
+  /** How often the guest was continued. */
+  #resumes = 0;
+  /** What was said of disks whose reads fail. */
+  readonly #said = new Set<string>();
+
+  constructor(private readonly options: GuestFateOptions) {}
+
+  /** Once for each connection. */
+  attend(qmp: QmpClient): void {
+    watchGuest(qmp, (event) => this.#onGuest(qmp, event));
+    qmp.onEvent('RESUME', () => {
+      const { phase } = this.options.state();
+      this.#resumes++;
+      if (phase !== 'yielding' && phase !== 'ended') return;
+      this.options.step({ kind: 'guest-runs' });
+      if (phase === 'yielding') this.#halt();
+    });
+  }
+
+  /** QEMU has ended. */
+  hasEnded(): void {
+    this.options.step({ kind: 'guest-stopped' });
+  }
+
+  /** Synchronous with QEMU's event: each moment counts in which the guest could read old data. */
+  diskFailed({ device, effect, message }: DiskFailure): void {
+    const { history } = this.options;
+    const { phase } = this.options.state();
+    const isNews = !this.#said.has(`${device} ${effect}`);
+    this.#said.add(`${device} ${effect}`);
+    if (effect === 'read-elsewhere') {
+      if (isNews) history.add('disk-failed', { device, reason: message, effect });
+      return;
+    }
+    if (phase === 'protected') this.#yield(message);
+    else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
+    if (isNews) history.add('disk-failed', { device, reason: message, effect });
+  }
+
+  /**
+   * COLO runs, or waits for a failover, in a QEMU that this daemon has just found. A guest that
+   * stands still there was stopped by the daemon before this one, or can't go on.
+   */
+  async found(qmp: QmpClient, isColoBroken: boolean): Promise<void> {
+    const { status } = await qmp.execute('query-status');
+    // While COLO runs, an operator may have paused it, until the next checkpoint.
+    const isStill = STANDSTILL.has(status) || (isColoBroken && status === 'paused');
+    if (isStill) this.#yield(`QEMU was found with run state ${status}`);
+  }
+
+  /** @throws GannetError GANNET_REFUSED if the guest would go on where it must not */
+  expectForce(force: boolean): void {
+    const state = this.options.state();
+    if (state.phase === 'yielding' && !force) throw yields(this.options.config().vm, state.reason);
+  }
+
+  #onGuest(qmp: QmpClient, event: GuestEvent): void {
+    const { phase } = this.options.state();
+    const { vm, primary } = this.options.config();
+    const fate = fateOf(event, primary.onGuestCrash);
+    if (phase === 'protecting' && fate !== 'wake') {
+      this.options.cancelProtect(ownFailure(vm, event.reason));
+    }
+    if (phase !== 'protected' && phase !== 'letting-go') return;
+    switch (fate) {
+      case 'end':
+        return this.#end(event.reason);
+      case 'yield':
+        if (phase === 'protected') this.#yield(event.reason);
+        return;
+      case 'wake':
+        qmp
+          .execute('system_wakeup')
+          .then(() => this.options.history.add('guest-woken', {}))
+          .catch(this.options.onTrouble);
+    }
+  }
+
+  #yield(reason: string): void {
+    const { step, history } = this.options;
+    step({ kind: 'guest-failed', reason });
+    if (this.options.state().phase !== 'yielding') return;
+    this.#halt();
+    history.add('yielding', { reason });
+  }
+
+  #halt(): void {
+    if (this.#isHalting) return;
+    this.#isHalting = true;
+    void this.#keepHalting().finally(() => (this.#isHalting = false));
+  }
+
+  async #keepHalting(): Promise<void> {
+    const { driver, state, step, onTrouble } = this.options;
+    const isWanted = (): boolean => {
+      const now = state();
+      return now.phase === 'yielding' && !now.isStopped;
+    };
+    for (let failures = 0; isWanted();) {
+      try {
+        const before = this.#resumes;
+        await driver()?.halt();
+        if (this.#resumes === before) return step({ kind: 'guest-stopped' });
+      } catch (error) {
+        // One that ends right now fails once.
+        if (++failures === 2) onTrouble(error);
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+
+  /** The replica could not take over: all that helps is that the guest reads nothing old. */
+  #stopUnyielding(reason: string): void {
+    const { cancelProtect, config, idle, driver, onTrouble } = this.options;
+    const error = ownFailure(config().vm, reason);
+    const halt = async (): Promise<void> => driver()?.halt();
+    cancelProtect(error);
+    halt()
+      .catch(() => undefined)
+      // What ends then may have continued the guest.
+      .then(idle)
+      .then(halt)
+      .catch(onTrouble);
+    onTrouble(error);
+  }
+
+  #end(reason: string): void {
+    const { step, history, outdate, driver, onTrouble } = this.options;
+    step({ kind: 'guest-ended', reason });
+    history.add('guest-ended', { reason });
+    outdate()
+      // A QEMU with -no-shutdown stays. One that ends answers no more, and nothing is left to do.
+      .then(() =>
+        driver()
+          ?.runAlone()
+          .catch(() => undefined),
+      )
+      .catch(onTrouble);
+  }
+}

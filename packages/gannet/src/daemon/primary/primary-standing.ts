@@ -1,0 +1,192 @@
+import { GannetError, hasTakenOver, OPERATOR_REASONS, type PeerStatus } from '@gannet/contract';
+import type { AttachStep, Found } from '../arbitration/on-attach.js';
+import { alone, inStep, leaving, overruled } from '../arbitration/records.js';
+import type { History } from '../history.js';
+import type { PeerLink } from '../peer/peer-link.js';
+import * as refusals from '../refusals.js';
+import { Contact } from '../terms/contact.js';
+import type { TermStore } from '../terms/term-store.js';
+import { GuestGuard } from '../vm/guest-guard.js';
+import type { QemuLiveness } from '../vm/qemu-liveness.js';
+import type { VmWatch } from '../vm/vm-watch.js';
+import { LetGo, type LetGoOptions, type LetGoWish } from './let-go.js';
+import type { PrimaryPhase, PrimaryRoleEvent } from './primary-state.js';
+
+export interface PrimaryStandingOptions {
+  readonly config: LetGoOptions['config'];
+  readonly history: History;
+  readonly terms: TermStore;
+  readonly vm: VmWatch;
+  readonly link: PeerLink;
+  readonly liveness: () => Promise<QemuLiveness>;
+  /** Cuts the links of QEMU to the secondary, out-of-band. */
+  readonly cut: () => Promise<void>;
+  /** Takes the links and COLO away, if there are any. */
+  readonly unlink: () => Promise<void>;
+  readonly is: (...phases: readonly PrimaryPhase[]) => boolean;
+  readonly step: (event: PrimaryRoleEvent) => void;
+  /** Something has failed that a secondary is lost by. */
+  readonly lose: (reason: string) => void;
+  /** A protection that is under way can't be finished. */
+  readonly cancel: (reason: GannetError) => void;
+  readonly onTrouble: (error: unknown) => void;
+}
+
+/**
+ * Whether this host's copy of the VM may run: carries out on QEMU what the decisions in
+ * daemon/arbitration say, for the record of this side and what the other side says of itself.
+ */
+export class PrimaryStanding {
+  readonly #letGo: LetGo;
+  readonly #guard: GuestGuard;
+  readonly #contact: Contact;
+
+  constructor(private readonly options: PrimaryStandingOptions) {
+    const { config, history, terms, vm, link, cut, is, onTrouble, step, liveness } = options;
+    this.#letGo = new LetGo({
+      ...{ config, history, terms, liveness, step },
+      peer: () => ({ liveness: link.state, record: link.peer?.status.record }),
+      runAlone: () => this.#runAlone(),
+      unreachable: () => vm.refusal(config().vm),
+    });
+    this.#guard = new GuestGuard({
+      ...{ qmp: () => vm.qmp, cut, patienceMs: config().peer.lowMs, onTrouble },
+      onStopped: () => {
+        if (is('superseded')) history.add('second-copy-stopped');
+      },
+    });
+    terms.on(() => this.#letGo.heard());
+    this.#contact = new Contact({
+      ...{ role: 'primary', terms, history, onTrouble },
+      onYield: () => this.#yield(),
+      isGone: () => vm.state === 'lost' || is('yielding'),
+    });
+  }
+
+  /** Resolves when the secondary is not being let go. */
+  idle(): Promise<void> {
+    return this.#letGo.idle();
+  }
+
+  /** See LetGo.ask(). */
+  letGo(wish: LetGoWish): Promise<void> {
+    return this.#letGo.ask(wish);
+  }
+
+  /** The secondary has said how it is. */
+  hear(status: PeerStatus): void {
+    const verdict = this.#contact.hear(status);
+    this.#letGo.heard();
+    if (verdict === 'yielded') this.#hasYielded();
+    this.#recall(status);
+  }
+
+  /** A QEMU was found, and what follows was decided (on-attach.ts): the state, and a stop. */
+  begin(step: AttachStep, isInColo: boolean): void {
+    const { history, step: toState } = this.options;
+    if (step === 'stop') return this.#yield();
+    if (step === 'hold') {
+      toState({ kind: 'hold' });
+      this.#guard.stopGuest();
+      history.add('held', { reason: 'its QEMU is new, and the secondary may have taken over' });
+      return;
+    }
+    const isLinked = isInColo || step === 'let-go';
+    toState({ kind: isLinked ? 'found-protected' : 'found-idle' });
+    if (step === 'adopt') history.add('protected', { found: 'running' });
+  }
+
+  /** The rest of it, which takes time. */
+  proceed(step: AttachStep, found: Found): void {
+    const { lose, link, is } = this.options;
+    if (step === 'hold') this.#settle();
+    else if (step === 'let-go' && is('protected')) {
+      if (found === 'broken') lose(ENDED);
+      else this.#finish(found);
+    }
+    if (link.peer && link.state === 'up') this.hear(link.peer.status);
+  }
+
+  /** The VM was ended on purpose: nobody takes over from here on. */
+  async outdate(): Promise<void> {
+    await this.options.terms.update((own) => (own.word === 'protected' ? leaving(own) : undefined));
+  }
+
+  /**
+   * An operator lets an outdated copy run: the other side then has to stop its guest.
+   *
+   * @throws GannetError GANNET_REFUSED unless forced, and if the other side is well, unless that is
+   *   said too
+   */
+  async overrule(force: boolean, overrulePeer: boolean): Promise<void> {
+    const { config, terms, history, link, step } = this.options;
+    const { vm } = config();
+    await this.#letGo.idle();
+    if (!force) throw refusals.secondCopy(vm);
+    const { state, peer } = link;
+    const isWell = state === 'up' && peer?.status.vm === 'ready' && hasTakenOver(peer.status.state);
+    if (isWell && !overrulePeer) throw refusals.wellSurvivor(vm, peer.status);
+    await terms.update((own) => overruled(own, peer?.status.record ?? own));
+    step({ kind: 'overrule' });
+    // Its guest stands still until it is released: that is reported, and no trouble.
+    await this.#runAlone().catch((error: unknown) => this.options.onTrouble(error));
+    history.add('alone', { reason: OPERATOR_REASONS.failover, secondaryKnows: false });
+  }
+
+  /** The other side has the newer copy: the guest here stops, at each contact again. */
+  #yield(): void {
+    const { step, cancel, config } = this.options;
+    step({ kind: 'second-copy' });
+    cancel(refusals.secondCopy(config().vm));
+    this.#guard.stopGuest();
+  }
+
+  async #runAlone(): Promise<void> {
+    try {
+      await this.options.unlink();
+    } finally {
+      await this.#guard.release();
+    }
+  }
+
+  /** Brings to an end what an earlier daemon had begun, or what has ended by itself. */
+  #finish(found: Found): void {
+    const hasEnded = found === 'ended';
+    const reason = hasEnded ? ENDED : 'an earlier daemon did not complete the protection';
+    const to = hasEnded ? 'unprotected' : 'alone';
+    this.#letGo
+      .ask({ to, reason, force: false, mustTell: false })
+      .catch((error: unknown) => this.options.onTrouble(error));
+  }
+
+  /** The secondary can't take over: what waited for that goes on. */
+  #hasYielded(): void {
+    const { is, terms, onTrouble } = this.options;
+    if (is('held')) this.#settle();
+    if (!is('ended') || terms.record.word !== 'leaving') return;
+    terms
+      .update((own) => (own.word === 'leaving' ? alone(own, 'word') : undefined))
+      .catch(onTrouble);
+  }
+
+  /** Whether a held guest may run: the secondary, a fence or an operator says it. */
+  #settle(): void {
+    if (!this.#letGo.isIdle) return;
+    const reason = 'its QEMU is new, and the secondary has not taken over';
+    this.#letGo
+      .ask({ to: 'unprotected', reason, force: false, mustTell: false, isHeld: true })
+      .catch((error: unknown) => {
+        // That the copy is outdated has been reported.
+        if (!this.options.is('superseded')) this.options.onTrouble(error);
+      });
+  }
+
+  /** COLO runs and the term file was lost: the secondary has the term of the protection. */
+  #recall({ record: said }: PeerStatus): void {
+    const { terms, is, onTrouble } = this.options;
+    if (!is('protected') || terms.record.word !== 'none' || said.word !== 'protected') return;
+    terms.update((own) => (own.word === 'none' ? inStep(said) : undefined)).catch(onTrouble);
+  }
+}
+
+const ENDED = 'COLO had ended before this daemon came';

@@ -1,0 +1,77 @@
+import { hostname } from 'node:os';
+import type { EventDetails, PeerStatus } from '@gannet/contract';
+import { compare, type Standing } from '../arbitration/compare.js';
+import { outdatedBy } from '../arbitration/records.js';
+import type { TermStore } from './term-store.js';
+
+export interface ContactOptions {
+  readonly role: 'primary' | 'secondary';
+  readonly terms: TermStore;
+  readonly history: {
+    add(kind: 'two-copies', details: EventDetails['two-copies']): void;
+    add(kind: 'foreign', details: EventDetails['foreign']): void;
+  };
+  /** The own copy is outdated. Called before that is written, and again at each contact. */
+  readonly onYield: () => void;
+  readonly onTrouble: (error: unknown) => void;
+  /** Whether the QEMU of this side has ended, or its guest was stopped for the other side. */
+  readonly isGone: () => boolean;
+}
+
+/**
+ * What both sides do when they hear of each other: compare their records. Nothing is sent for this
+ * and nothing can be lost: each heartbeat says all of it again.
+ */
+export class Contact {
+  #alarm = '';
+
+  constructor(private readonly options: ContactOptions) {}
+
+  hear(status: PeerStatus): Standing {
+    const { role, terms } = this.options;
+    const verdict = compare(role, terms.record, status.record);
+    this.#report(verdict, status);
+    if (verdict === 'yield') this.#yield(status);
+    // Written, or found outdated by an earlier daemon.
+    if (terms.record.word === 'outdated') this.options.onYield();
+    return verdict;
+  }
+
+  /** Decided in turn with all other writes: a takeover may be on its way to the disk. */
+  #yield({ record }: PeerStatus): void {
+    const { role, terms, onYield, onTrouble } = this.options;
+    terms
+      .update((own) => {
+        if (compare(role, own, record) !== 'yield') return undefined;
+        onYield();
+        return outdatedBy(own, record);
+      })
+      .catch(onTrouble);
+  }
+
+  #report(verdict: Standing, status: PeerStatus): void {
+    const { role, terms, history, isGone } = this.options;
+    const { record: own } = terms;
+    const { record: peer } = status;
+    const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
+    const hasStopped = status.vm === 'lost' || status.state === 'yielding';
+    const isOneGone = role === 'primary' ? isGone() : hasStopped;
+    const isSplit = (verdict === 'yield' || verdict === 'prevail') && hasTakenOver && !isOneGone;
+    if (verdict !== 'foreign' && !isSplit) return;
+    const alarm = `${verdict} ${peer.term} ${peer.lineage}`;
+    if (alarm === this.#alarm) return;
+    this.#alarm = alarm;
+    if (verdict === 'foreign') {
+      history.add('foreign', { own: own.lineage, other: peer.lineage });
+      return;
+    }
+    const isOurs = verdict === 'prevail';
+    const [newest, other] = isOurs ? [own, peer] : [peer, own];
+    history.add('two-copies', {
+      newest: isOurs ? role : status.role,
+      host: isOurs ? hostname() : (status.host ?? 'the other host'),
+      term: newest.term,
+      outdatedTerm: other.term,
+    });
+  }
+}

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  GannetError,
+  TERM_FORMAT,
+  termFileSchema,
+  type TermRecord,
+  termRecordSchema,
+} from '@gannet/contract';
+import { BLANK, type NextRecord } from '../arbitration/records.js';
+
+export interface TermStoreOptions {
+  readonly file: string;
+  readonly vm: string;
+}
+
+/**
+ * The term file of one daemon. What it says is on stable storage: whoever acts on `record`, or lets
+ * the other side know of it, acts on what a crash does not take back.
+ */
+export class TermStore {
+  #record: TermRecord;
+  /** One write at a time, in the order in which they were asked for. */
+  #last: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<(record: TermRecord) => void>();
+
+  private constructor(
+    private readonly options: TermStoreOptions,
+    record: TermRecord,
+  ) {
+    this.#record = record;
+  }
+
+  /**
+   * A file that is missing is that of a VM that was never protected.
+   *
+   * @throws GannetError GANNET_CONFIG if it can't be read, is torn, or is another VM's
+   */
+  static async open(options: TermStoreOptions): Promise<TermStore> {
+    return new TermStore(options, await readTermFile(options.file, options.vm));
+  }
+
+  get record(): TermRecord {
+    return this.#record;
+  }
+
+  /** @param listener gets each new record when it is on stable storage. @returns unsubscribes */
+  on(listener: (record: TermRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Replaces the record, and resolves when the new one is on stable storage.
+   *
+   * @param change is asked when it is its turn; undefined changes nothing
+   * @returns the record that stands then
+   * @throws GannetError GANNET_CONFIG if it can't be written; the record stays as it is
+   * @throws whatever `change` throws
+   */
+  update(change: (record: TermRecord) => NextRecord | undefined): Promise<TermRecord> {
+    const turn = this.#last.then(async () => {
+      const next = change(this.#record);
+      if (next) await this.#write({ ...next, at: new Date().toISOString() });
+      return this.#record;
+    });
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #write(record: TermRecord): Promise<void> {
+    const { file, vm } = this.options;
+    if (record.term < this.#record.term && record.lineage !== null) {
+      throw new Error(`the term of ${vm} would fall from ${this.#record.term} to ${record.term}`);
+    }
+    await replaceFile(file, `${JSON.stringify({ format: TERM_FORMAT, vm, ...record }, null, 2)}\n`);
+    this.#record = record;
+    for (const listener of this.#listeners) listener(record);
+  }
+}
+
+async function readTermFile(file: string, vm: string): Promise<TermRecord> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return BLANK;
+    throw unreadable(file, error);
+  }
+  try {
+    const { data } = termFileSchema.safeParse(JSON.parse(text));
+    if (!data) throw new Error('it is not a term file of this version');
+    if (data.vm !== vm) throw new Error(`it is that of VM ${data.vm}`);
+    return termRecordSchema.parse(data);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+async function replaceFile(file: string, text: string): Promise<void> {
+  const fresh = `${file}.${randomUUID().slice(0, 8)}.new`;
+  try {
+    const handle = await open(fresh, 'wx', 0o600);
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(fresh, file);
+    const folder = await open(path.dirname(file), 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (cause) {
+    await rm(fresh, { force: true }).catch(() => undefined);
+    const message = `the term file ${file} can't be written: ${(cause as Error).message}`;
+    const remedy = 'Make its folder writable, and free space there.';
+    throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
+  }
+}
+
+function unreadable(file: string, cause: unknown): GannetError {
+  const why = cause instanceof SyntaxError ? 'it is not JSON' : (cause as Error).message;
+  return new GannetError(
+    'GANNET_CONFIG',
+    `the term file ${file} can't be used: ${why}`,
+    'It says whether the copy of the VM on this host may run. Look at the other host: if the VM ' +
+      'runs there, or nothing ran here since, move the file away and start the daemon again.',
+    'failed',
+    { cause },
+  );
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from '@jest/globals';
+import * as records from '../../../src/daemon/arbitration/records.js';
+import { record } from '../../support/records.js';
+
+const { BLANK } = records;
+
+describe('a term', () => {
+  test('is opened above what either side has seen, in the lineage that is known', () => {
+    expect(records.opened(BLANK, BLANK, 'new')).toMatchObject({ lineage: 'new', term: 1 });
+    const [own, peer] = [record('alone', 4), record('none', 7)];
+    expect(records.opened(own, peer, 'new')).toMatchObject({ lineage: 'a1', term: 8 });
+    expect(records.opened(BLANK, peer, 'new')).toMatchObject({ lineage: 'a1', word: 'alone' });
+  });
+
+  test('is the same on both sides when they are in step', () => {
+    expect(records.inStep(record('alone', 4))).toMatchObject({ term: 4, word: 'protected' });
+  });
+
+  test('rises when the primary leaves, and not again when it may go on', () => {
+    const left = { ...records.leaving(record('protected', 4)), at: '' };
+    expect(left).toMatchObject({ term: 5, word: 'leaving' });
+    expect(records.alone(left, 'fence')).toMatchObject({
+      term: 5,
+      word: 'alone',
+      evidence: 'fence',
+    });
+    expect(records.alone(left, 'operator')).toMatchObject({ isForced: true });
+    expect(records.alone(record('protected', 4), 'word')).toMatchObject({ term: 5 });
+  });
+
+  test('of a primary that lost its file rises above what the secondary has', () => {
+    const left = records.leaving(BLANK, record('protected', 4));
+    expect(left).toMatchObject({ lineage: 'a1', term: 5 });
+  });
+
+  test('of a takeover by force outranks a primary that goes on alone unseen', () => {
+    const own = record('protected', 4);
+    expect(records.takenOver(own, 'fence')).toMatchObject({ term: 5, isForced: false });
+    expect(records.takenOver(own, 'operator')).toMatchObject({ term: 6, isForced: true });
+  });
+
+  test('of whoever overrules the other side is above it', () => {
+    const forced = records.overruled(record('outdated', 6), record('taken-over', 6));
+    expect(forced).toMatchObject({ term: 7, word: 'alone', isForced: true });
+  });
+
+  test('of whoever yields is that of the newer copy', () => {
+    const yielded = records.outdatedBy(record('protected', 4), record('taken-over', 6));
+    expect(yielded).toMatchObject({ term: 6, word: 'outdated' });
+  });
+});
+
+describe('a secondary that begins', () => {
+  test('has nothing, and remembers which VM and which term', () => {
+    const begun = records.emptied(record('protected', 4), false);
+    expect(begun).toMatchObject({ lineage: 'a1', term: 4, word: 'none' });
+    expect(records.emptied(record('none', 4), false)).toBeUndefined();
+  });
+
+  test('may belong to any VM where its base may be overwritten', () => {
+    const begun = records.emptied(record('outdated', 4), true);
+    expect(begun).toMatchObject({ lineage: null, term: 0, word: 'none' });
+    expect(records.emptied(BLANK, true)).toBeUndefined();
+  });
+});

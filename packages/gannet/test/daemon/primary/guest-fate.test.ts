@@ -1,0 +1,246 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DiskFailure, PrimaryDriver } from '@gannet/qmp-driver';
+import { QmpClient } from 'qemu-qmp-client';
+import { FakeQemu } from 'qemu-qmp-client/testing';
+import { type CrashPolicy, fateOf, GuestFate } from '../../../src/daemon/primary/guest-fate.js';
+import {
+  nextPrimaryState,
+  type PrimaryRoleState,
+} from '../../../src/daemon/primary/primary-state.js';
+
+// A guest's fate, beside a QEMU that is a script and a driver that writes down what it does.
+
+let qemu: FakeQemu;
+let qmp: QmpClient;
+let state: PrimaryRoleState;
+let done: string[];
+let policy: CrashPolicy;
+let fate: GuestFate;
+/** The driver's next halts fail. */
+let failingHalts: number;
+
+beforeEach(async () => {
+  qemu = new FakeQemu().reply('query-status', { status: 'running', running: true });
+  qemu.reply('system_wakeup', {});
+  qmp = await QmpClient.connect({ target: { kind: 'stream', stream: qemu.connect() } });
+  state = { phase: 'protected', loss: undefined };
+  done = [];
+  policy = 'fail-over';
+  failingHalts = 0;
+  const driver = {
+    halt: () => {
+      done.push('halt');
+      return failingHalts-- > 0 ? Promise.reject(new Error('busy')) : Promise.resolve();
+    },
+    runAlone: () => Promise.resolve(void done.push('run alone')),
+  } as unknown as PrimaryDriver;
+  fate = new GuestFate({
+    history: { add: (...[kind]) => void done.push(`event ${kind}`) },
+    config: () => ({ vm: 'web', primary: { onGuestCrash: policy } }),
+    state: () => state,
+    step: (event) => {
+      const next = nextPrimaryState(state, event);
+      if (next !== 'refused') state = next;
+    },
+    driver: () => driver,
+    cancelProtect: ({ message }) => void done.push(`cancel: ${message}`),
+    idle: () => Promise.resolve(void done.push('idle')),
+    outdate: () => Promise.resolve(void done.push('outdate')),
+    onTrouble: (error) => void done.push(`trouble: ${(error as Error).message}`),
+  });
+  fate.attend(qmp);
+});
+afterEach(() => qmp.close());
+
+function failure(effect: DiskFailure['effect']): DiskFailure {
+  return { device: 'vb0', node: 'disk0', effect, message: 'no space' };
+}
+
+async function hear(event: string, data?: object): Promise<void> {
+  qemu.emit(event, data);
+  await qmp.execute('query-status', {});
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await delay(2);
+}
+
+type Heard = readonly [event: string, data?: object];
+const PANIC: Heard = ['GUEST_PANICKED', { action: 'pause' }];
+const POWEROFF: Heard = ['SHUTDOWN', { guest: true, reason: 'guest-shutdown' }];
+const YIELDED = { phase: 'yielding', reason: 'no space', isStopped: true };
+
+test.each([
+  ['ended', 'fail-over', 'end'],
+  ['ended', 'end', 'end'],
+  ['crashed', 'fail-over', 'yield'],
+  ['crashed', 'end', 'end'],
+  ['asleep', 'fail-over', 'wake'],
+  ['asleep', 'end', 'wake'],
+] as const)('%s, with onGuestCrash %s: %s', (kind, crash, expected) => {
+  expect(fateOf({ kind, reason: '' }, crash)).toBe(expected);
+});
+
+describe('a protected guest whose disk fails', () => {
+  test.each(['lacks-write', 'stopped', 'reported'] as const)('%s: it yields', async (effect) => {
+    fate.diskFailed(failure(effect));
+    // Before anything else is done: each moment counts.
+    expect(state).toEqual({ ...YIELDED, isStopped: false });
+    expect(done[0]).toBe('halt');
+    await until(() => state.phase === 'yielding' && state.isStopped);
+    expect(done).toEqual(['halt', 'event yielding', 'event disk-failed']);
+  });
+
+  test('a read that another child answered is told once', () => {
+    fate.diskFailed(failure('read-elsewhere'));
+    fate.diskFailed(failure('read-elsewhere'));
+    expect(state.phase).toBe('protected');
+    expect(done).toEqual(['event disk-failed']);
+  });
+
+  test('more errors are the same news', async () => {
+    for (let count = 0; count < 5; count++) fate.diskFailed(failure('lacks-write'));
+    await until(() => state.phase === 'yielding' && state.isStopped);
+    expect(done.filter((what) => what === 'halt')).toHaveLength(1);
+    expect(done.filter((what) => what === 'event disk-failed')).toHaveLength(1);
+  });
+
+  test('a QEMU that does not stop at once is asked again, and told of', async () => {
+    failingHalts = 3;
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => state.phase === 'yielding' && state.isStopped);
+    expect(done.filter((what) => what === 'halt')).toHaveLength(4);
+    expect(done.filter((what) => what === 'trouble: busy')).toHaveLength(1);
+  });
+
+  test('whoever continues it sees it stopped again', async () => {
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => state.phase === 'yielding' && state.isStopped);
+    await hear('RESUME');
+    await until(() => done.filter((what) => what === 'halt').length === 2);
+    await until(() => state.phase === 'yielding' && state.isStopped);
+  });
+
+  test('the end of its QEMU is a standstill', () => {
+    failingHalts = 1000;
+    fate.diskFailed(failure('lacks-write'));
+    fate.hasEnded();
+    expect(state).toEqual(YIELDED);
+  });
+
+  test('it goes on here by force only', () => {
+    expect(() => fate.expectForce(false)).not.toThrow();
+    fate.diskFailed(failure('lacks-write'));
+    expect(() => fate.expectForce(false)).toThrow(/is stopped.*no space/);
+    expect(() => fate.expectForce(true)).not.toThrow();
+  });
+
+  test.each(['protecting', 'letting-go'] as const)(
+    '%s: nobody can take over, so it is stopped, also once that has ended',
+    async (phase) => {
+      state =
+        phase === 'protecting'
+          ? { phase, before: 'unprotected', stage: 'attach' }
+          : { phase, to: 'alone', reason: 'silence' };
+      fate.diskFailed(failure('lacks-write'));
+      await until(() => done.filter((what) => what === 'halt').length === 2);
+      expect(done).toEqual([
+        expect.stringMatching(/^cancel: .*no space/),
+        'halt',
+        expect.stringMatching(/^trouble: .*no space/),
+        'event disk-failed',
+        'idle',
+        'halt',
+      ]);
+      expect(state.phase).toBe(phase);
+    },
+  );
+
+  test.each(['unprotected', 'alone'] as const)('%s: QEMU deals with it', (phase) => {
+    state = { phase };
+    fate.diskFailed(failure('stopped'));
+    expect(state.phase).toBe(phase);
+    expect(done).toEqual(['event disk-failed']);
+  });
+});
+
+describe('a QEMU that is found in COLO', () => {
+  test.each([
+    ['running', false, 'protected'],
+    ['running', true, 'protected'],
+    ['colo', false, 'protected'],
+    ['paused', false, 'protected'],
+    ['paused', true, 'yielding'],
+    ['io-error', false, 'yielding'],
+    ['guest-panicked', false, 'yielding'],
+    ['internal-error', true, 'yielding'],
+    ['watchdog', true, 'yielding'],
+  ] as const)('%s, COLO broken: %s: %s', async (status, isBroken, phase) => {
+    qemu.reply('query-status', { status, running: status === 'running' });
+    await fate.found(qmp, isBroken);
+    expect(state.phase).toBe(phase);
+  });
+});
+
+describe('what the guest does', () => {
+  test('it is shut down: nobody takes over, and QEMU is let go', async () => {
+    await hear(...POWEROFF);
+    expect(state).toEqual({ phase: 'ended', reason: 'the guest shut itself down' });
+    expect(done).toEqual(['event guest-ended', 'outdate', 'run alone']);
+    await hear('RESUME');
+    expect(state).toEqual({ phase: 'unprotected' });
+  });
+
+  test('it is shut down while its secondary is let go', async () => {
+    state = { phase: 'letting-go', to: 'alone', reason: 'silence' };
+    await hear(...POWEROFF);
+    expect(state.phase).toBe('ended');
+  });
+
+  test('it panics: the secondary takes over', async () => {
+    await hear(...PANIC);
+    await until(() => state.phase === 'yielding' && state.isStopped);
+    expect(done).toEqual(['halt', 'event yielding']);
+    await hear('SHUTDOWN', { guest: true, reason: 'guest-panic' });
+    expect(state.phase).toBe('yielding');
+  });
+
+  test('it panics, and is to end', async () => {
+    policy = 'end';
+    await hear(...PANIC);
+    expect(state).toEqual({ phase: 'ended', reason: 'the guest panicked' });
+  });
+
+  test('it sleeps: it is woken', async () => {
+    await hear('SUSPEND');
+    await until(() => done.length > 0);
+    expect(done).toEqual(['event guest-woken']);
+    expect(state.phase).toBe('protected');
+  });
+
+  test('a QEMU that can not wake it is told of', async () => {
+    qemu.on('system_wakeup', () => ({
+      error: { class: 'GenericError', desc: 'Unable to wake up: guest is not in suspended state' },
+    }));
+    await hear('SUSPEND');
+    await until(() => done.length > 0);
+    expect(done).toEqual([expect.stringMatching(/^trouble: .*not in suspended state/)]);
+  });
+
+  test.each([[POWEROFF], [PANIC]])('%s while it is protected for the first time', async (event) => {
+    state = { phase: 'protecting', before: 'unprotected', stage: 'seed' };
+    await hear(...event);
+    expect(done).toEqual([expect.stringMatching(/^cancel: web cannot be protected/)]);
+  });
+
+  test.each(['unprotected', 'alone', 'superseded'] as const)(
+    '%s: its own business',
+    async (phase) => {
+      state = { phase };
+      for (const event of [POWEROFF, PANIC, ['SUSPEND'] as Heard]) await hear(...event);
+      expect(done).toEqual([]);
+      expect(state).toEqual({ phase });
+    },
+  );
+});

@@ -1,0 +1,26 @@
+import type { CopyWord, TermRecord } from '@gannet/contract';
+import { BLANK, type NextRecord } from '../../src/daemon/arbitration/records.js';
+import type { TermStore } from '../../src/daemon/terms/term-store.js';
+
+/** A record of the VM that these tests are about. */
+export function record(word: CopyWord, term: number, rest: Partial<TermRecord> = {}): TermRecord {
+  return { ...BLANK, lineage: 'a1', word, term, ...rest };
+}
+
+/** A term file that is always written, and at once. */
+export function termsInMemory(first: TermRecord): TermStore {
+  const terms = {
+    record: first,
+    on: () => () => undefined,
+    update: (change: (own: TermRecord) => NextRecord | undefined): Promise<TermRecord> => {
+      try {
+        const next = change(terms.record);
+        if (next) terms.record = { ...next, at: BLANK.at };
+        return Promise.resolve(terms.record);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    },
+  };
+  return terms as unknown as TermStore;
+}

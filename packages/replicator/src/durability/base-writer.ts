@@ -1,0 +1,107 @@
+import type { CommittedEpoch, Disk } from '../disk/disk.js';
+import { EpochBatch } from '../disk/epoch-batch.js';
+import { allDone, messageOf } from '../io-errors.js';
+import { LastCommit } from './last-commit.js';
+
+/** What writing to the bases needs of the replica. */
+export interface BaseWriterOptions {
+  readonly disks: readonly Disk[];
+  /** Whether something was committed and the primary is lost, so that nothing more will be. */
+  readonly isAlone: () => boolean;
+  /** The replica can't take over any more. */
+  readonly isDiverged: () => boolean;
+  readonly mayWriteBack: (epoch: CommittedEpoch) => boolean;
+  /** Has the state files say whether the bases are the disks as of the last commit. */
+  readonly record: (isLastCommit: boolean) => Promise<void>;
+  readonly onKept: () => void;
+  readonly onTrouble: (error: unknown) => void;
+  /** What was seeded may not be on stable storage. */
+  readonly onSeedLost: (error: Error) => void;
+  /** A batch is in the bases, on stable storage. */
+  readonly onWritten: () => void;
+}
+
+/** What is written to the bases once COLO runs, and what they alone are worth. */
+export class BaseWriter {
+  readonly lastCommit: LastCommit;
+  readonly #options: BaseWriterOptions;
+  /** What write-back has under way. */
+  #batch: EpochBatch | undefined;
+  #seeded: Promise<void> = Promise.resolve();
+  #isSeedDurable = false;
+
+  constructor(options: BaseWriterOptions) {
+    this.#options = options;
+    const { record, onKept, onTrouble } = options;
+    this.lastCommit = new LastCommit({
+      ...{ record, onKept, onTrouble },
+      isComplete: () => this.#isComplete,
+    });
+  }
+
+  /** Settles when what was seeded is on stable storage, or known to be lost. */
+  seeded(): Promise<void> {
+    return this.#seeded;
+  }
+
+  /** How many of a disk's committed epochs a batch holds, from the oldest on. */
+  heldEpochs(disk: Disk): number {
+    return this.#batch?.heldEpochs(disk) ?? 0;
+  }
+
+  /** Seeding has ended: what it wrote has to be on stable storage before anything relies on it. */
+  seedEnds(): void {
+    this.#seeded = this.#syncSeed();
+  }
+
+  /** What write-back should write next: everything committed so far. One batch at a time. */
+  nextBatch(): EpochBatch | undefined {
+    const { disks, mayWriteBack, onWritten } = this.#options;
+    if (this.#batch || this.#isWorthless) return undefined;
+    const parts = disks
+      .map((disk) => ({ disk, epochs: disk.committed.filter((epoch) => mayWriteBack(epoch)) }))
+      .filter(({ epochs }) => epochs.length > 0);
+    if (parts.length === 0) return undefined;
+    const onEnd = (isWritten: boolean): void => {
+      this.#batch = undefined;
+      this.dropWorthless();
+      if (!isWritten) return;
+      this.lastCommit.consider();
+      onWritten();
+    };
+    const prepared = async (): Promise<void> => {
+      await this.#seeded;
+      await this.lastCommit.tear();
+    };
+    this.#batch = new EpochBatch(parts, onEnd, prepared, () => this.#isWorthless);
+    return this.#batch;
+  }
+
+  /** Frees what nobody will ever use, once no batch needs it. */
+  dropWorthless(): void {
+    if (this.#isWorthless && !this.#batch) for (const disk of this.#options.disks) disk.dropAll();
+  }
+
+  async #syncSeed(): Promise<void> {
+    const { disks, onSeedLost } = this.#options;
+    try {
+      await allDone(disks.map((disk) => disk.base.sync()));
+      const lost = disks.find(({ base }) => base.losses > 0);
+      if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
+      this.#isSeedDurable = true;
+      this.lastCommit.consider();
+    } catch (error) {
+      onSeedLost(error instanceof Error ? error : new Error(messageOf(error)));
+    }
+  }
+
+  get #isWorthless(): boolean {
+    return this.#options.isDiverged() && this.lastCommit.phase === 'spent';
+  }
+
+  /** Whether the bases are the disks as of the last commit. */
+  get #isComplete(): boolean {
+    const isPending = this.#options.disks.some(({ committed }) => committed.length > 0);
+    return this.#options.isAlone() && this.#isSeedDurable && !this.#batch && !isPending;
+  }
+}
