@@ -18,6 +18,9 @@ export interface DeviceEnds {
   readonly netdevs: NetdevNames;
 }
 
+/** As the sweep over all devices has found: QEMU 7.2 ends, or shows what is not there. */
+const NEVER_LOADED = /^(isa-applesmc|isa-cirrus-vga|pci-serial-2x|vmbus-bridge)$/;
+
 export function deviceArguments(
   devices: readonly DeviceReport[],
   ends: DeviceEnds,
@@ -33,6 +36,12 @@ function deviceArgument(
 ): readonly string[] {
   const { id, type, bus, address, properties, opaque, path } = device;
   const name = id ?? path;
+  if (NEVER_LOADED.test(type)) {
+    const message = `a secondary with ${name}, a ${type}, cannot load the state of the primary`;
+    const remedy = 'Use another type of device in its place.';
+    findings.push(finding('error', 'device-not-derived', message, remedy, name));
+    return [];
+  }
   for (const property of opaque) {
     const message = `${type} ${name}: its ${property} is no plain value`;
     const remedy = 'Add it to the line by hand if it was given.';

@@ -102,7 +102,9 @@ async function readDevice(
   const known = (await qom.typeProperties(type)).filter((one) => !one.type.startsWith('child<'));
   const values = await qom.values(path, [...known.map(({ name }) => name), 'parent_bus']);
   const parent = values.get('parent_bus');
-  const busPath = typeof parent === 'string' && parent !== '' ? parent : undefined;
+  // The system bus is everywhere, and cannot be named.
+  const isBus = typeof parent === 'string' && parent !== '' && lastPart(parent) !== 'sysbus';
+  const busPath = isBus ? parent : undefined;
   const devfn = values.get('addr');
   const isPci = known.some(({ name }) => name === 'romfile') && typeof devfn === 'number';
   const id = /^\/machine\/peripheral\/(.+)$/.exec(path)?.[1];

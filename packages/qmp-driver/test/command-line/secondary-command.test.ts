@@ -201,6 +201,12 @@ test('a disk that is read-only, replicated or not', () => {
 });
 
 describe('devices and their back ends', () => {
+  test('a device whose state QEMU does not load', () => {
+    const { values, found } = derive({ devices: [deviceReport({ type: 'isa-cirrus-vga' })] });
+    expect(values('-device')).toEqual([]);
+    expect(found).toEqual(['error device-not-derived vb0']);
+  });
+
   test('sound, and a socket without a short enough path', () => {
     const devices = [deviceReport({ type: 'AC97', properties: { audiodev: 'a', chardev: 'c' } })];
     const chardevs = [{ id: 'c', filename: 'null' }];

@@ -268,6 +268,7 @@ describe('inspectVm', () => {
     serveQom(vm, {
       ...OBJECTS,
       '/machine/peripheral/vb0': vb0,
+      '/machine/peripheral/fb': { type: 'ramfb', parent_bus: '/machine/unattached/sysbus' },
       '/machine/peripheral/bmc0': { type: 'ipmi-bmc-sim' },
       '/machine/peripheral/ipmi': { type: 'isa-ipmi-kcs', bmc: '/machine/peripheral/bmc0' },
       '/machine/peripheral/cpu1': { type: 'qemu64-x86_64-cpu', 'core-id': 1, family: 15 },
@@ -275,6 +276,7 @@ describe('inspectVm', () => {
     });
     const { devices } = await inspectVm(qmp);
     const properties = new Map(devices.map(({ id, path, properties: own }) => [id ?? path, own]));
+    expect(devices.find(({ id }) => id === 'fb')).not.toHaveProperty('bus');
     expect(properties.get('ipmi')).toEqual({ bmc: 'bmc0' });
     expect(properties.get('cpu1')).toEqual({ 'core-id': 1 });
     expect(properties.get('d0')).toEqual({ memdev: 'm' });
