@@ -129,7 +129,8 @@ describe('a protected guest', () => {
     expect(pair.state).toBe('yielding');
     expect([...pair.kinds('alone'), ...pair.kinds('fence')]).toEqual([]);
 
-    pair.status = { ...pair.status, state: 'failed-over' };
+    const record = { ...pair.status.record, term: 4, word: 'taken-over' as const };
+    pair.status = { ...pair.status, state: 'failed-over', record };
     await until(() => pair.state === 'superseded');
   });
 
@@ -139,7 +140,9 @@ describe('a protected guest', () => {
     pair.fake?.qemu.emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
     await until(() => pair.beats.at(-1)?.state === 'ended');
     expect(pair.role.status().reason).toBe('the guest shut itself down');
-    await until(() => pair.notices.includes('outdated'));
+    await until(() => pair.status.record.word === 'outdated');
+    await until(() => pair.terms.record.word === 'alone');
+    expect(pair.terms.record).toMatchObject({ term: 4, evidence: 'word' });
     expect(pair.kinds('fence')).toEqual([]);
   });
 });
