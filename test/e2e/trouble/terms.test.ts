@@ -37,7 +37,7 @@ type Status = Record<string, unknown> & {
   peer: { pulse: string };
 };
 const statusOf = async (daemon: LabPair['primaryDaemon']): Promise<Status> =>
-  (await daemon.client.call('status')) as unknown as Status;
+  await daemon.client.call('status');
 
 async function runs(vm: LabVm): Promise<boolean> {
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[0] } });
