@@ -151,6 +151,7 @@ describe('the graph', () => {
       sizeBytes: DISK_BYTES,
       format: 'quorum',
       quorum: { node: 'quorum0', children: [{ child: 'children.0', node: 'disk0' }] },
+      nodes: ['quorum0', 'disk0', expect.stringMatching(/^#block/)],
       jobs: [],
     });
     const plain = await findDisk(qmp, 'dr1');
@@ -205,7 +206,8 @@ describe('seed, attach, roll back', () => {
     const driver = new PrimaryDriver(qmp);
     const disks = [linkTo(path, link)];
     const findings = await driver.preflight(disks);
-    expect(findings.map(({ code }) => code)).toEqual(['not-running']);
+    // Its other disk is not replicated.
+    expect(findings.map(({ code }) => code)).toEqual(['not-running', 'drive-not-covered']);
     for (let round = 1; round <= 2; round += 1) {
       await driver.seed(disks);
       await driver.attach(disks);
@@ -213,7 +215,11 @@ describe('seed, attach, roll back', () => {
       expect(quorum?.children[1]?.node).toBe(link === 'mirror' ? undefined : 'g0-link');
       expect(jobs).toEqual(link === 'nbd' ? [] : ['g0-seed']);
       const again = await driver.preflight(disks);
-      expect(again.map(({ code }) => code)).toEqual(['not-running', 'already-linked']);
+      expect(again.map(({ code }) => code)).toEqual([
+        'not-running',
+        'already-linked',
+        'drive-not-covered',
+      ]);
       await driver.rollback();
       expect(await nodeNames(qmp)).toEqual(before);
       expect((await findDisk(qmp, 'vb0')).quorum?.children).toHaveLength(1);

@@ -293,7 +293,9 @@ test('what cannot be migrated is found while nothing is copied yet', async () =>
     await sleep(20);
   }
   await client.execute('blockdev-add', { driver: 'vdi', 'node-name': 'odd', file: 'v0' });
-  const findings = await new PrimaryDriver(client).preflight([]);
+  const server = { type: 'unix', path: '/nowhere/nbd.sock' } as const;
+  const link = { device: 'vb0', link: 'nbd', server, export: 'pvm', id: 'g0' } as const;
+  const findings = await new PrimaryDriver(client).preflight([link]);
   expect(findings.filter(({ code }) => code !== 'not-running')).toMatchObject([
     { code: 'migration-blocked', message: expect.stringMatching(/vdi format used by node 'odd'/) },
     { code: 'migration-blocked', message: expect.stringMatching(/non-migratable device.*nvme/) },
