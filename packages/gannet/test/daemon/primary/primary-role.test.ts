@@ -142,6 +142,8 @@ describe('a protected guest', () => {
     await until(() => pair.beats.at(-1)?.state === 'ended');
     expect(pair.role.status().reason).toBe('the guest shut itself down');
     await until(() => pair.status.state === 'diverged');
+    await until(() => pair.terms.record.word === 'alone');
+    expect(pair.terms.record).toMatchObject({ term: 4, evidence: 'word' });
     expect(pair.kinds('fence')).toEqual([]);
   });
 });
