@@ -46,6 +46,7 @@ export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';
 export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
+export { shortSocketPath } from './command-line/socket-path.js';
 export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';

@@ -151,6 +151,7 @@ describe('the graph', () => {
       sizeBytes: DISK_BYTES,
       format: 'quorum',
       quorum: { node: 'quorum0', children: [{ child: 'children.0', node: 'disk0' }] },
+      nodes: ['quorum0', 'disk0', expect.stringMatching(/^#block/)],
       jobs: [],
     });
     const plain = await findDisk(qmp, 'dr1');
@@ -205,7 +206,8 @@ describe('seed, attach, roll back', () => {
     const driver = new PrimaryDriver(qmp);
     const disks = [linkTo(path, link)];
     const findings = await driver.preflight(disks);
-    expect(findings.map(({ code }) => code)).toEqual(['not-running']);
+    // Its other disk is not replicated.
+    expect(findings.map(({ code }) => code)).toEqual(['not-running', 'drive-not-covered']);
     for (let round = 1; round <= 2; round += 1) {
       await driver.seed(disks);
       await driver.attach(disks);
@@ -213,7 +215,11 @@ describe('seed, attach, roll back', () => {
       expect(quorum?.children[1]?.node).toBe(link === 'mirror' ? undefined : 'g0-link');
       expect(jobs).toEqual(link === 'nbd' ? [] : ['g0-seed']);
       const again = await driver.preflight(disks);
-      expect(again.map(({ code }) => code)).toEqual(['not-running', 'already-linked']);
+      expect(again.map(({ code }) => code)).toEqual([
+        'not-running',
+        'already-linked',
+        'drive-not-covered',
+      ]);
       await driver.rollback();
       expect(await nodeNames(qmp)).toEqual(before);
       expect((await findDisk(qmp, 'vb0')).quorum?.children).toHaveLength(1);
@@ -311,6 +317,34 @@ describe('the secondary', () => {
     await expect(over).rejects.toMatchObject({ code: 'DRIVER_NOT_SECONDARY' });
   });
 
+  test('moves to a local file, whatever names are taken', async () => {
+    const { path } = await replica();
+    const qmp = await machine(
+      ...['-blockdev', `driver=nbd,node-name=svm0,server.type=unix,server.path=${path},export=pvm`],
+      '-blockdev',
+      'driver=quorum,node-name=local1,children.0=svm0,vote-threshold=1,read-pattern=fifo',
+      ...['-device', 'virtio-blk-pci,id=vb1,drive=local1'],
+      // Drives and nodes cannot have one name.
+      ...['-drive', 'if=none,id=local2', '-drive', 'if=none,id=gannet-local2'],
+    );
+    await qmp.execute('cont');
+    const driver = new SecondaryDriver(qmp);
+    const filename = await image('local.raw');
+    const to = (id: string, format: 'raw' | 'qcow2') =>
+      [{ device: 'vb1', file: { driver: 'file', filename }, format, id }] as const;
+    const nothing = (): Promise<void> => Promise.resolve();
+    const retired = (): Promise<void> => Promise.reject(new Error('the replica is given up'));
+    await expect(driver.moveToLocal(to('local2', 'qcow2'), retired)).rejects.toMatchObject({
+      ...{ code: 'DRIVER_MOVE_UNDONE', guestStopped: false },
+      message: expect.stringContaining('Image is not in qcow2 format'),
+    });
+    expect((await qmp.execute('query-status')).status).toBe('running');
+    expect(await driver.moveToLocal(to('local2', 'raw'), nothing)).toEqual({ guestStopped: false });
+    expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
+      { child: 'children.1', node: 'gannet-local2-1' },
+    ]);
+  });
+
   test('with TLS, strangers and those who may not connect do not end its wait', async () => {
     await makeCertificates(folder);
     const creds = { kind: 'x509', dir: join(folder, 'host-b') } as const;
@@ -370,7 +404,7 @@ describe('the secondary', () => {
     const local = to(await image('local.raw'));
     expect(await driver.moveToLocal(local, drained)).toEqual({ guestStopped: false });
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
-      { child: 'children.1', node: 'local1' },
+      { child: 'children.1', node: 'gannet-local1' },
     ]);
     expect(await nodeNames(qmp)).not.toContain('svm0');
     expect((await qmp.execute('query-status')).status).toBe('running');

@@ -1,4 +1,4 @@
-import { IMAGE_FORMATS } from '@gannet/replicator';
+import { IMAGE_FORMATS, type ImageFormat } from '@gannet/replicator';
 import { z } from 'zod';
 import { address, type InetAddress, socketPath } from './address.js';
 import { key, looks, section } from './key-metadata.js';
@@ -7,6 +7,18 @@ import { primarySchema } from './primary-section.js';
 import { secondarySchema } from './secondary-section.js';
 import { addressIssues, tlsSchema } from './tls.js';
 import { absolutePath, bytes, diskName, vmName } from './values.js';
+
+/** Formats whose disks QEMU migrates: a survivor on any other could never be protected again. */
+const BASE_FORMATS = ['raw', 'qcow2', 'qed'] as const satisfies readonly ImageFormat[];
+
+function formatIssue({ input }: { input?: unknown }): string {
+  const known = BASE_FORMATS.join(', ');
+  if (!IMAGE_FORMATS.some((format) => format === input)) return `use one of ${known}`;
+  return (
+    `QEMU does not migrate a VM with a disk of the format ${String(input)}, so the survivor ` +
+    `could not be protected again; use one of ${known}`
+  );
+}
 
 const disk = z.strictObject({
   name: diskName.meta(key('name of the disk, the same in both configurations', 'disk0')),
@@ -24,7 +36,7 @@ const disk = z.strictObject({
       ),
     ),
   format: z
-    .enum(IMAGE_FORMATS)
+    .enum(BASE_FORMATS, { error: formatIssue })
     .default('raw')
     .meta(
       key('image format of the base; all but `raw` need qemu-storage-daemon', 'raw', {

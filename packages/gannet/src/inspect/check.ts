@@ -8,6 +8,7 @@ import {
   secondaryCommandLine,
   type SecondaryCommand,
   shimFinding,
+  shortSocketPath,
 } from '@gannet/qmp-driver';
 import path from 'node:path';
 import {
@@ -215,14 +216,25 @@ export function printSecondary(
   });
   const { qmp } = secondary;
   const isUnix = qmp.type === 'unix';
+  const socketFolder = isUnix ? path.dirname(qmp.path) : '/run/gannet';
   return secondaryCommandLine(primary.report, {
     server: secondary.nbd,
     disks,
     // With TLS, QEMU is told where to wait by its daemon.
     incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate),
-    qmp: isUnix ? [`unix:${qmp.path}`, `unix:${qmp.path}.2`] : [addressText(qmp)],
-    socketFolder: isUnix ? path.dirname(qmp.path) : '/run/gannet',
+    qmp: isUnix ? [qmp.path, ...secondMonitor(qmp.path)].map(unixText) : [addressText(qmp)],
+    socketFolder,
     backends,
     network: config.network.map(({ netdev }) => netdev),
   });
+}
+
+/** For tools and people; none where the folder is too deep for a socket. */
+function secondMonitor(first: string): string[] {
+  const name = path.basename(first);
+  return [shortSocketPath(path.dirname(first), `${name}.2`, 'qmp2', '2') ?? []].flat();
+}
+
+function unixText(socket: string): string {
+  return addressText({ type: 'unix', path: socket });
 }

@@ -12,14 +12,11 @@ export function termsInMemory(first: TermRecord): TermStore {
   const terms = {
     record: first,
     on: () => () => undefined,
-    update: (change: (own: TermRecord) => NextRecord | undefined): Promise<TermRecord> => {
-      try {
-        const next = change(terms.record);
-        if (next) terms.record = { ...next, at: BLANK.at };
-        return Promise.resolve(terms.record);
-      } catch (error) {
-        return Promise.reject(error);
-      }
+    update: async (change: (own: TermRecord) => NextRecord | undefined): Promise<TermRecord> => {
+      await Promise.resolve();
+      const next = change(terms.record);
+      if (next) terms.record = { ...next, at: BLANK.at };
+      return terms.record;
     },
   };
   return terms as unknown as TermStore;

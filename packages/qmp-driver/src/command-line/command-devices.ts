@@ -1,5 +1,6 @@
 /** Devices of a running VM as arguments that make the same. */
 import { finding, type Finding } from '../inspect/finding.js';
+import type { NetdevNames } from './command-netdevs.js';
 import { optionText, type OptionValue } from './option-text.js';
 import type { DeviceReport } from '../inspect/vm-report.js';
 
@@ -11,17 +12,23 @@ const OWN_FORM = new Set(['drive', 'addr']);
 /** Of a drive without a medium. */
 const REMOVABLE = /^(ide-cd|scsi-cd|floppy)$/;
 
+/** What devices are connected to, by the primary's names. */
+export interface DeviceEnds {
+  readonly drives: DriveNames;
+  readonly netdevs: NetdevNames;
+}
+
 export function deviceArguments(
   devices: readonly DeviceReport[],
-  drives: DriveNames,
+  ends: DeviceEnds,
   findings: Finding[],
 ): string[] {
-  return inOrder(devices).flatMap((device) => deviceArgument(device, drives, findings));
+  return inOrder(devices).flatMap((device) => deviceArgument(device, ends, findings));
 }
 
 function deviceArgument(
   device: DeviceReport,
-  drives: DriveNames,
+  { drives, netdevs }: DeviceEnds,
   findings: Finding[],
 ): readonly string[] {
   const { id, type, bus, address, properties, opaque, path } = device;
@@ -43,7 +50,10 @@ function deviceArgument(
   if (bus !== undefined) entries.push(['bus', bus]);
   if (address !== undefined) entries.push(['addr', `0x${address}`]);
   if (drive !== undefined) entries.push(['drive', drive]);
-  entries.push(...Object.entries(properties).filter(([key]) => !OWN_FORM.has(key)));
+  for (const [key, value] of Object.entries(properties)) {
+    if (OWN_FORM.has(key)) continue;
+    entries.push([key, key === 'netdev' ? (netdevs.get(String(value)) ?? value) : value]);
+  }
   return ['-device', optionText(entries)];
 }
 
@@ -75,15 +85,20 @@ function driveOf(
 }
 
 /**
- * A device after the one whose bus it sits on; else in the order given, by which anonymous ones are
- * named.
+ * A device after those that it names, and the one whose bus it sits on; else in the order given, by
+ * which anonymous ones are named.
  */
 function inOrder(devices: readonly DeviceReport[]): readonly DeviceReport[] {
   const ordered = new Set<DeviceReport>();
+  const visited = new Set<DeviceReport>();
   const visit = (device: DeviceReport): void => {
-    const { busPath } = device;
-    const owner = devices.find(({ path }) => busPath?.startsWith(`${path}/`) === true);
-    if (owner !== undefined && owner !== device && !ordered.has(owner)) visit(owner);
+    if (visited.has(device)) return;
+    visited.add(device);
+    const { busPath, properties } = device;
+    const named = new Set(Object.values(properties));
+    const isBefore = ({ id, path }: DeviceReport): boolean =>
+      busPath?.startsWith(`${path}/`) === true || (id !== undefined && named.has(id));
+    devices.filter(isBefore).forEach(visit);
     ordered.add(device);
   };
   devices.forEach(visit);

@@ -4,12 +4,16 @@
  * -incoming. Whatever cannot be derived is a finding.
  */
 import { deviceArguments, type DriveNames } from './command-devices.js';
-import { netdevArguments } from './command-netdevs.js';
+import { fileNode, flashArguments, hostFile } from './command-files.js';
+import { audioArguments, chardevArguments, monitorArguments } from './command-monitors.js';
+import { netdevArguments, netdevNames } from './command-netdevs.js';
+import { objectArguments } from './command-objects.js';
 import { finding, type Finding } from '../inspect/finding.js';
 import type { ServerAddress } from '../disk/disk-link.js';
 import { optionText, type OptionValue } from './option-text.js';
-import { chooseOrReport } from '../inspect/preflight.js';
-import type { DiskReport, Properties, VmReport } from '../inspect/vm-report.js';
+import { chooseOrReport, readOnlyFinding } from '../inspect/preflight.js';
+import { freeName } from '../disk/graph.js';
+import type { DiskReport, VmReport } from '../inspect/vm-report.js';
 
 export interface SecondaryCommandOptions {
   /** The replicator's NBD server, as the secondary's host sees it. */
@@ -18,12 +22,12 @@ export interface SecondaryCommandOptions {
   readonly disks: readonly { readonly device: string; readonly export: string }[];
   /** Where to wait for the primary: `unix:/path` or `tcp:host:port`. */
   readonly incoming: string;
-  /** QMP sockets, `unix:/path` or `host:port`: ours, then others. */
+  /** QMP sockets, `unix:/path`, `host:port` or `[::1]:port`: ours, then others. */
   readonly qmp: readonly string[];
   /** Where other sockets, such as consoles, go. */
   readonly socketFolder: string;
   /**
-   * Back ends by the id of their character device or net device, in place of what would be derived.
+   * Back ends by the id of their character, net or sound device, in place of what would be derived.
    */
   readonly backends?: Readonly<Record<string, string>>;
   /** Net devices that are walled off until a failover (ComparedCard). */
@@ -39,7 +43,6 @@ export interface SecondaryCommand {
 const HOST_FILES = ['kernel', 'initrd', 'dtb'] as const;
 /** Found by QEMU itself, unless -bios or -machine firmware named another. */
 const OWN_FIRMWARE = /^bios[\w-]*\.bin$/;
-const BACKENDS = /^memory-backend-/;
 
 /**
  * The command line of a secondary that matches a running primary: same machine, CPU, memory and
@@ -51,21 +54,26 @@ export function secondaryCommandLine(
   options: SecondaryCommandOptions,
 ): SecondaryCommand {
   const findings: Finding[] = [];
-  const drives = diskArguments(report, options, findings);
+  const taken = new Set<string>();
+  const drives = diskArguments(report, options, taken, findings);
+  const flash = flashArguments(report, taken, findings);
+  const netdevs = netdevNames(report.netdevs);
   const command = [
     `qemu-system-${report.target}`,
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
     ...(report.name === undefined ? [] : ['-name', optionText([['guest', report.name]])]),
     ...(report.uuid === undefined ? [] : ['-uuid', report.uuid]),
-    ...machineArguments(report, findings),
+    ...flash.args,
+    ...machineArguments(report, flash.options, findings),
     ...cpuArguments(report, findings),
-    ...memoryArguments(report),
+    ...memoryArguments(report, findings),
     ...objectArguments(report, findings),
-    ...options.qmp.flatMap((address) => ['-qmp', `${monitorText(address)},server=on,wait=off`]),
+    ...monitorArguments(options.qmp),
     ...chardevArguments(report, options, findings),
-    ...netdevArguments(report.netdevs, options.backends ?? {}, options.network ?? [], findings),
+    ...audioArguments(report, options, findings),
+    ...netdevArguments(report.netdevs, netdevs, options, findings),
     ...drives.args,
-    ...deviceArguments(report.devices, drives.names, findings),
+    ...deviceArguments(report.devices, { drives: drives.names, netdevs }, findings),
     ...['-incoming', options.incoming],
   ];
   const message =
@@ -77,6 +85,7 @@ export function secondaryCommandLine(
 
 function machineArguments(
   { machine, accelerator, memory }: VmReport,
+  flash: readonly [string, OptionValue][],
   findings: Finding[],
 ): string[] {
   const { append, kernel, initrd, dtb, firmware, ...rest } = machine.options;
@@ -87,6 +96,7 @@ function machineArguments(
     ['accel', accelerator],
     ...Object.entries(rest),
     ...backend,
+    ...flash,
   ];
   const args = ['-machine', optionText(entries)];
   const files = { kernel, initrd, dtb };
@@ -106,12 +116,6 @@ function machineArguments(
   return args;
 }
 
-function hostFile(what: string, file: OptionValue): Finding {
-  const message = `the ${what} is a file of the host: ${String(file)}`;
-  const remedy = 'Copy it to the same place on the secondary host.';
-  return finding('info', 'host-file-needed', message, remedy);
-}
-
 function cpuArguments({ cpu }: VmReport, findings: Finding[]): string[] {
   if (cpu.features === undefined) {
     const message = `what was given to -cpu ${cpu.model} beside the model cannot be told`;
@@ -128,94 +132,42 @@ function cpuArguments({ cpu }: VmReport, findings: Finding[]): string[] {
   ];
 }
 
-function memoryArguments({ memory }: VmReport): string[] {
-  const { sizeBytes, maxBytes, slots } = memory;
+function memoryArguments({ memory }: VmReport, findings: Finding[]): string[] {
+  const { sizeBytes, maxBytes, slots, numa } = memory;
+  if (numa !== undefined) {
+    const message = `memory is divided into NUMA nodes: ${numa}`;
+    const remedy = 'Add -numa to the line by hand, as the primary was started with.';
+    findings.push(finding('error', 'numa-not-derived', message, remedy, 'memory'));
+  }
   const entries: [string, OptionValue][] = [['size', `${sizeBytes}B`]];
   if (slots !== undefined) entries.push(['slots', slots], ['maxmem', `${maxBytes ?? sizeBytes}B`]);
   return ['-m', optionText(entries)];
 }
 
-function objectArguments({ objects, memory }: VmReport, findings: Finding[]): string[] {
-  return objects.flatMap(({ id, type, properties }) => {
-    if (type === 'iothread')
-      return [
-        '-object',
-        optionText([
-          ['qom-type', type],
-          ['id', id],
-        ]),
-      ];
-    if (BACKENDS.test(type)) return backendArguments(id, type, properties, findings);
-    const message = `the object ${id} (${type}) cannot be derived`;
-    const remedy = 'Add -object to the line by hand if the secondary needs it.';
-    const severity = id === memory.backend ? 'error' : 'warning';
-    findings.push(finding(severity, 'object-not-derived', message, remedy, id));
-    return [];
-  });
-}
-
-/** The memory itself comes with the migration: what it is backed by is the host's affair. */
-function backendArguments(
-  id: string,
-  type: string,
-  { size, share, 'mem-path': path }: Properties,
-  findings: Finding[],
-): string[] {
-  if (path !== undefined) findings.push(hostFile(`memory ${id}`, path));
-  const entries: [string, OptionValue][] = [
-    ['qom-type', type],
-    ['id', id],
-    ['size', `${String(size)}B`],
-  ];
-  if (share === true) entries.push(['share', true]);
-  if (path !== undefined) entries.push(['mem-path', path]);
-  return ['-object', optionText(entries)];
-}
-
-/** The name of a character device becomes the name of a socket, so that nobody else's is taken. */
-function chardevArguments(
-  { chardevs, devices }: VmReport,
-  { backends = {}, socketFolder }: SecondaryCommandOptions,
-  findings: Finding[],
-): string[] {
-  const used = new Set(devices.map(({ properties }) => properties['chardev']));
-  return chardevs.flatMap(({ id, filename }) => {
-    const given = backends[id];
-    if (given !== undefined) return ['-chardev', `${given},id=${id}`];
-    if (!used.has(id)) return [];
-    const path = `${socketFolder}/${id}.sock`;
-    const entries: [string, OptionValue][] = [
-      ['id', id],
-      ['path', path],
-      ['server', true],
-      ['wait', false],
-    ];
-    const message = `${id} is ${filename} on the primary, and a socket ${path} on the secondary`;
-    const remedy = `Give it another back end where this one does not fit.`;
-    findings.push(finding('info', 'chardev-changed', message, remedy, id));
-    return ['-chardev', `socket,${optionText(entries)}`];
-  });
-}
-
 /**
  * Each protected disk: the export, with a quorum on top that can take a local file after a
- * failover.
+ * failover. Others that are read-only: their file.
  */
 function diskArguments(
   report: VmReport,
   { disks, server }: SecondaryCommandOptions,
+  taken: Set<string>,
   findings: Finding[],
 ): { args: string[]; names: DriveNames } {
   const names = new Map<string, string>();
-  const taken = new Set<string>();
+  const covered = new Set<DiskReport>();
   const args = disks.flatMap(({ device, export: exportName }, index) => {
     const disk = chooseOrReport(report, device, findings);
     if (disk === undefined) return [];
+    covered.add(disk);
+    if (disk.readOnly) findings.push(readOnlyFinding(device));
     const top = disk.quorum?.node ?? disk.topNode;
     // Names that QEMU made up begin with #, and cannot be given.
-    const quorum = top.startsWith('#') || taken.has(top) ? `quorum${index}` : top;
-    const child = `svm${index}`;
-    taken.add(quorum).add(child);
+    const isFree = !top.startsWith('#') && !taken.has(top);
+    const quorum = isFree ? top : freeName(`quorum${index}`, taken);
+    taken.add(quorum);
+    const child = freeName(`svm${index}`, taken);
+    taken.add(child);
     for (const name of namesOf(disk)) names.set(name, quorum);
     const address: [string, OptionValue][] =
       server.type === 'unix'
@@ -243,14 +195,22 @@ function diskArguments(
       ]),
     ];
   });
+  for (const disk of report.disks) {
+    if (!disk.readOnly || disk.image === undefined || covered.has(disk) || isFlash(report, disk)) {
+      continue;
+    }
+    const file = fileNode(disk, disk.image, taken);
+    for (const name of namesOf(disk)) names.set(name, file.node);
+    args.push(...file.args);
+    findings.push(hostFile(`disk ${disk.device}, which is read-only,`, disk.image.filename));
+  }
   return { args, names };
+}
+
+function isFlash({ machine }: VmReport, { names }: DiskReport): boolean {
+  return Object.values(machine.flash).some((drive) => names.includes(drive));
 }
 
 function namesOf({ device, names, topNode }: DiskReport): string[] {
   return [device, ...names, topNode];
-}
-
-function monitorText(address: string): string {
-  const unix = /^unix:(.*)$/.exec(address)?.[1];
-  return unix === undefined ? `tcp:${address}` : `unix:${unix.replaceAll(',', ',,')}`;
 }

@@ -106,6 +106,12 @@ export class NodeGraph {
     return [...this.#byName.keys()];
   }
 
+  /** Names that a new node cannot have: QEMU keeps nodes and drives apart by name. */
+  get taken(): string[] {
+    const named = [...this.#nodes.values()].filter(({ type }) => type !== 'block-job');
+    return named.map(({ name }) => name);
+  }
+
   has(node: string): boolean {
     return this.#byName.has(node);
   }
@@ -159,6 +165,13 @@ export class NodeGraph {
   #below(id: number | undefined): BlockGraph['edges'] {
     return this.#edges.filter((edge) => edge.parent === id);
   }
+}
+
+/** `name` itself, or with the first number that makes it free. QEMU's names have 31 characters. */
+export function freeName(name: string, taken: { has(name: string): boolean }): string {
+  let free = name;
+  for (let number = 1; taken.has(free); number += 1) free = `${name.slice(0, 26)}-${number}`;
+  return free;
 }
 
 /** @throws GraphError `DRIVER_GRAPH_UNSTABLE` */

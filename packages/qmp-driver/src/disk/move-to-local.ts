@@ -13,11 +13,11 @@
  *
  * Source: QEMU docs/COLO-FT.txt, "Secondary Failover"; the commands are in qapi/block-core.json.
  */
-import type { QmpClient } from 'qemu-qmp-client';
+import type { BlockdevOptions, QmpClient } from 'qemu-qmp-client';
 import { addChild, addNode, type BlockdevContext, deleteNode, removeChild } from './blockdev.js';
 import { Deadline } from '../deadline.js';
 import { GraphError, MoveError, type MoveErrorCode, qemuReason, step } from '../errors.js';
-import { findDisk, type NodeGraph, readGraph } from './graph.js';
+import { findDisk, freeName, type NodeGraph, readGraph } from './graph.js';
 
 /** Formats of a local file that QEMU can use as a quorum's child. */
 export type LocalFormat = 'raw' | 'qcow2' | 'qed' | 'vdi' | 'vhdx' | 'vmdk' | 'vpc';
@@ -29,7 +29,7 @@ export interface LocalDisk {
   readonly file: { readonly driver: 'file' | 'host_device'; readonly filename: string };
   /** Default: raw. */
   readonly format?: LocalFormat;
-  /** Name of the new node, if no other node has it. */
+  /** Stem of the new node's name: at most 24 characters that a node's name can have. */
   readonly id: string;
 }
 
@@ -123,27 +123,38 @@ export class LocalMove {
   }
 
   /**
-   * Opens the file for writing, and closes it. Without locks: the replicator still has its own.
+   * Opens the file for writing, then its format for reading, and closes it. Without locks: the
+   * replicator still has its own, and a format that is opened for writing may write.
    * @throws MoveError `DRIVER_MOVE_UNDONE`
    */
   async #checkFile(context: BlockdevContext, { disk, node }: Plan): Promise<void> {
-    const { driver, filename } = disk.file;
+    const { format = 'raw' } = disk;
+    const file = { ...disk.file, locking: 'off' } as const;
     const options = context.deadline.options(context.commandTimeoutMs);
     const { graph } = await readGraph(context.qmp, options);
-    const name = freeName(`${node.slice(0, 24)}-try`, (one) => graph.has(one));
-    try {
-      await addNode(context, name, { driver, filename, 'node-name': name, locking: 'off' });
-    } catch (cause) {
-      const reason = qemuReason(cause);
-      const message = `QEMU cannot open ${filename}, the file of ${disk.device}: ${reason}`;
-      throw new MoveError('DRIVER_MOVE_UNDONE', message, LET_IT_WRITE, false, { cause });
+    const name = freeName(`${node.slice(0, 24)}-try`, new Set(graph.taken));
+    const tries: readonly BlockdevOptions[] = [
+      { ...file, 'node-name': name },
+      { driver: format, 'node-name': name, 'read-only': true, file },
+    ];
+    for (const node of tries) {
+      try {
+        await addNode(context, name, node);
+      } catch (cause) {
+        const reason = qemuReason(cause);
+        const { filename } = disk.file;
+        const message = `QEMU cannot open ${filename}, the file of ${disk.device}: ${reason}`;
+        throw new MoveError('DRIVER_MOVE_UNDONE', message, LET_IT_WRITE, false, { cause });
+      }
+      // What is not deleted now has another chance at the end.
+      this.#oldNodes.add(name);
+      const isGone = await deleteNode(context, name).then(
+        () => true,
+        () => false,
+      );
+      if (!isGone) return;
+      this.#oldNodes.delete(name);
     }
-    // What is not deleted now has another chance at the end.
-    this.#oldNodes.add(name);
-    await deleteNode(context, name).then(
-      () => this.#oldNodes.delete(name),
-      () => undefined,
-    );
   }
 
   async #stop({ qmp, deadline, commandTimeoutMs }: BlockdevContext): Promise<void> {
@@ -245,9 +256,10 @@ async function planAll(context: BlockdevContext, disks: readonly LocalDisk[]): P
       throw new GraphError('DRIVER_NO_QUORUM', message, remedy);
     }
     const { graph } = await readGraph(qmp, options);
+    for (const name of graph.taken) taken.add(name);
     const children = quorum.children.map(({ node }) => node);
     const present = children.find((node) => leafFile(graph, node) === disk.file.filename);
-    const node = present ?? freeName(disk.id, (name) => graph.has(name) || taken.has(name));
+    const node = present ?? freeName(`gannet-${disk.id}`, taken);
     taken.add(node);
     plans.push({
       disk,
@@ -265,13 +277,6 @@ function leafFile(graph: NodeGraph, node: string): string | undefined {
   const [below, ...more] = graph.children(node);
   if (below === undefined) return graph.info(node)?.file;
   return more.length === 0 ? leafFile(graph, below.node) : undefined;
-}
-
-/** `id` itself, or with the first number that makes it free. */
-function freeName(id: string, isTaken: (name: string) => boolean): string {
-  let name = id;
-  for (let number = 1; isTaken(name); number += 1) name = `${id.slice(0, 26)}-${number}`;
-  return name;
 }
 
 /** @param added takes what is there now, also where this fails half-way */

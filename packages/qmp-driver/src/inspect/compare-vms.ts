@@ -182,7 +182,24 @@ function machinePair(primary: VmReport, secondary: VmReport): Finding[] {
   const [only, lacks] = [without(primary, secondary), without(secondary, primary)];
   differ('cpu-differs', 'CPU features of one side alone', only, lacks);
   differ('memory-differs', 'memory', primary.memory, secondary.memory);
-  return findings;
+  return [...findings, ...blockFindings(primary.ramBlocks, secondary.ramBlocks)];
+}
+
+/** Whatever has memory of its own shows here, be it in no list of devices. */
+function blockFindings(ours: VmReport['ramBlocks'], theirs: VmReport['ramBlocks']): Finding[] {
+  const [left, right] = [Object.keys(ours), Object.keys(theirs)];
+  // One of them cannot tell.
+  if (left.length === 0 || right.length === 0) return [];
+  return [...new Set([...left, ...right])].flatMap((name) => {
+    const [here, there] = [ours[name], theirs[name]];
+    if (here === there) return [];
+    const sizes = [here, there].map((size) => (size === undefined ? 'missing' : `${size} bytes`));
+    const seen = `${sizes.join(' on the primary, ')} on the secondary`;
+    const message = `the block of memory ${name}: ${seen}`;
+    // QEMU loads what the primary sends, and leaves the rest as it is.
+    const severity = here === undefined ? 'warning' : 'error';
+    return [finding(severity, 'memory-differs', message, START_AGAIN)];
+  });
 }
 
 const START_AGAIN =

@@ -8,12 +8,12 @@
  */
 import type { PropertyInfo, QomReader } from './qom.js';
 import { isScalar } from './qom.js';
-import type { DeviceReport, ObjectReport, Scalar } from './vm-report.js';
+import type { DeviceReport, DiskReport, ObjectReport, Scalar } from './vm-report.js';
 
 /** What QEMU puts into /machine/unattached when nobody asked for it, but a user could have. */
 const IMPLICIT = new RegExp(
   '^(isa-(serial|parallel)|VGA|(cirrus|qxl)-vga|vmware-svga|virtio-|e1000e?|rtl8139|ne2k|pcnet|' +
-    'ide-(hd|cd)|scsi-|usb-(?!uhci)|am53c974|lsi)',
+    'ide-(hd|cd)|scsi-|usb-(?!hub|uhci)|am53c974|lsi)',
 );
 /**
  * Set by the places that a device is in, or by itself. QMP does not say which can be written: see
@@ -24,11 +24,60 @@ const NOT_GIVEN = new Set([
   'guest-stats',
 ]);
 
-export async function readDevices(qom: QomReader): Promise<DeviceReport[]> {
-  const named = await readFolder(qom, '/machine/peripheral', false);
-  const anonymous = await readFolder(qom, '/machine/peripheral-anon', false);
-  const implicit = await readFolder(qom, '/machine/unattached', true);
-  return [...implicit, ...named, ...anonymous];
+/** Found out by a device that has them, and refused from outside: type and property. */
+const NOT_WRITABLE: readonly (readonly [type: RegExp, property: RegExp])[] = [
+  [/^(pc-dimm|nvdimm|virtio-mem)/, /^size$/],
+  // The machine gives them where they matter.
+  [/^virtio-iommu/, /^(len-)?reserved-regions/],
+];
+/** A CPU that was plugged has its place for itself; all else comes with -cpu. */
+const CPU = /-cpu$/;
+const CPU_PLACE = /^(cluster|core|die|module|socket|thread)-id$/;
+
+const FOLDERS = ['unattached', 'peripheral', 'peripheral-anon'];
+
+/** @param disks those of the VM: some devices hand theirs on to another that they make */
+export async function readDevices(
+  qom: QomReader,
+  disks: readonly DiskReport[],
+): Promise<DeviceReport[]> {
+  const devices: DeviceReport[] = [];
+  for (const folder of FOLDERS) {
+    devices.push(...(await readFolder(qom, `/machine/${folder}`, folder === 'unattached')));
+  }
+  const ordered = await inPortOrder(qom, devices);
+  return ordered.map((device) => {
+    const { type, path, properties } = device;
+    if (type !== 'usb-storage' || properties['drive'] !== undefined) return device;
+    const disk = disks.find(({ names }) => names.some((name) => name.startsWith(`${path}/`)));
+    if (disk === undefined) return device;
+    return { ...device, properties: { ...properties, drive: disk.topNode } };
+  });
+}
+
+/**
+ * QEMU gives a USB device the first free port, and makes a hub when none is left: the ports are the
+ * same where the order on the bus is.
+ */
+async function inPortOrder(
+  qom: QomReader,
+  devices: readonly DeviceReport[],
+): Promise<readonly DeviceReport[]> {
+  const isUsb = ({ type, busPath }: DeviceReport): boolean =>
+    type.startsWith('usb-') && busPath !== undefined;
+  const ports = devices.filter(isUsb);
+  const buses = new Set(ports.flatMap(({ busPath }) => busPath ?? []));
+  const order: unknown[] = [];
+  for (const bus of buses) {
+    const links = (await qom.list(bus)).map(({ name }) => name);
+    const number = (name: string): number => Number(/\d+/.exec(name)?.[0]);
+    const children = links.filter((name) => /^child\[\d+\]$/.test(name));
+    children.sort((a, b) => number(a) - number(b));
+    order.push(...(await qom.values(bus, children)).values());
+  }
+  ports.sort((a, b) => order.indexOf(a.path) - order.indexOf(b.path));
+  const rest = devices.filter((device) => !isUsb(device));
+  return [...rest, ...ports];
 }
 
 async function readFolder(
@@ -62,6 +111,7 @@ async function readDevice(
   for (const property of known) {
     const { name } = property;
     const value = plain(values.get(name));
+    if (isRefused(type, name, value)) continue;
     if (value === undefined || (NOT_GIVEN.has(name) && (name !== 'addr' || isPci))) continue;
     if (!isScalar(value)) opaque.push(name);
     else if (differs(property, value)) properties[name] = value;
@@ -78,11 +128,19 @@ async function readDevice(
   };
 }
 
-/** Links to objects become their ids; what is empty is nothing. */
+function isRefused(type: string, property: string, value: unknown): boolean {
+  if (CPU.test(type)) return !CPU_PLACE.test(property);
+  if (type === 'nvdimm' && property === 'label-size') return value === 0;
+  return NOT_WRITABLE.some(([types, names]) => types.test(type) && names.test(property));
+}
+
+/** Links to objects and to devices become their ids; what is empty is nothing. */
 function plain(value: unknown): unknown {
   if (value === '' || value === null) return undefined;
   if (Array.isArray(value) && value.length === 0) return undefined;
-  return typeof value === 'string' && value.startsWith('/objects/') ? lastPart(value) : value;
+  const isNamed =
+    typeof value === 'string' && /^\/(objects|machine\/peripheral)\/[^/]+$/.test(value);
+  return isNamed ? lastPart(value) : value;
 }
 
 function differs({ name, type, defaultValue }: PropertyInfo, value: Scalar): boolean {

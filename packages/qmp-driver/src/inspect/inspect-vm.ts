@@ -11,8 +11,9 @@ import {
 } from '../disk/graph.js';
 import { readCpu } from './inspect-cpu.js';
 import { readDevices, readObjects } from './inspect-devices.js';
+import { netdevsOf, numaOf, ramBlocksOf } from './inspect-text.js';
 import { isRecord, isScalar, QomReader, scalarsOf, textOr } from './qom.js';
-import type { DiskReport, NetdevReport, Scalar, VmFacts, VmReport } from './vm-report.js';
+import type { DiskReport, HostImage, Scalar, VmFacts, VmReport } from './vm-report.js';
 
 /** Of the machine's properties those that a guest can notice. */
 const MACHINE_OPTIONS = [
@@ -45,6 +46,10 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
   const backend = idOf(await qom.get('/machine', 'memory-backend'));
   const defaultRam = await defaultRamOf(qom, machine.type);
   const target = cpus[0]?.target ?? 'x86_64';
+  const info = (about: string): Promise<unknown> =>
+    qom.ask('human-monitor-command', { 'command-line': `info ${about}` });
+  const memory = await readMemory(qom);
+  const numa = numaOf(await info('numa'), memory.slots !== undefined);
   return {
     ...facts,
     ...(name.name !== undefined && { name: name.name }),
@@ -55,12 +60,14 @@ export async function inspectVm(qmp: QmpClient, options: QueryOptions = {}): Pro
     machine,
     cpu: await readCpu(qom, cpus[0]?.['qom-path'] ?? '', target),
     memory: {
-      ...(await readMemory(qom)),
+      ...memory,
+      ...(numa !== undefined && { numa }),
       ...(backend !== undefined && backend !== defaultRam && { backend }),
     },
-    devices: await readDevices(qom),
+    ramBlocks: ramBlocksOf(await info('ramblock')),
+    devices: await readDevices(qom, facts.disks),
     objects: await readObjects(qom, defaultRam),
-    netdevs: netdevsOf(await qom.ask('human-monitor-command', { 'command-line': 'info network' })),
+    netdevs: netdevsOf(await info('network')),
     ...chardevsOf(chardevs),
   };
 }
@@ -104,16 +111,18 @@ export async function readFacts(qmp: QmpClient, options: QueryOptions): Promise<
     oob: qmp.capabilities.includes('oob'),
     status: status.status,
     migration: migration.status ?? 'none',
+    blockedReasons: migration['blocked-reasons'] ?? [],
     coloCapable: capabilities.some(({ capability }) => capability === 'x-colo'),
     drivers: DRIVERS.filter((driver) => blockdevDrivers(schema).has(driver)),
     disks: disks.map((disk, at) => ({
       ...disk,
       ...(iothreads[at] !== undefined && { iothread: iothreads[at] }),
       leaves: leavesOf(disk.topNode, graph),
+      ...imageOf(disk.topNode, graph),
       readOnly: readOnly.has(disk.topNode),
       removable: removable.has(disk.topNode),
     })),
-    nodes: graph.names,
+    nodes: graph.taken,
   };
 }
 
@@ -148,6 +157,18 @@ function leavesOf(top: string, graph: NodeGraph): DiskReport['leaves'] {
   return [{ node: top, driver: info?.drv ?? '', filename }];
 }
 
+/** A file, or a format on top of one and nothing else. */
+function imageOf(top: string, graph: NodeGraph): { image?: HostImage } {
+  const [below, ...more] = graph.children(top);
+  const [format, file] = [graph.info(top), graph.info(below?.node ?? top)];
+  if (format === undefined || file === undefined || more.length > 0) return {};
+  const isLeaf = below === undefined || graph.children(below.node).length === 0;
+  // Options that are part of what is seen, such as an offset, are part of the name.
+  const isPlain = format.file === file.file && !/^json:/.test(file.file);
+  if (!isLeaf || !isPlain || !['file', 'host_device'].includes(file.drv)) return {};
+  return { image: { format: format.drv, driver: file.drv, filename: file.file } };
+}
+
 async function readMachine(qom: QomReader): Promise<VmReport['machine']> {
   const type = textOr(await qom.get('/machine', 'type'), '').replace(/-machine$/, '');
   const there = new Set((await qom.list('/machine')).map(({ name }) => name));
@@ -157,7 +178,16 @@ async function readMachine(qom: QomReader): Promise<VmReport['machine']> {
     (entry): entry is [string, Scalar] => isScalar(entry[1]) && entry[1] !== '',
   );
   const options = Object.fromEntries(given);
-  return { type, options, boot: scalarsOf(await qom.get('/machine', 'boot')) };
+  const drives = await qom.values(
+    '/machine',
+    ['pflash0', 'pflash1'].filter((name) => there.has(name)),
+  );
+  const flash = Object.fromEntries(
+    [...drives].flatMap(([name, drive]) =>
+      typeof drive === 'string' && drive !== '' ? [[name, drive]] : [],
+    ),
+  );
+  return { type, options, flash, boot: scalarsOf(await qom.get('/machine', 'boot')) };
 }
 
 async function defaultRamOf(qom: QomReader, type: string): Promise<string | undefined> {
@@ -180,16 +210,6 @@ async function readMemory(
 
 function idOf(path: unknown): string | undefined {
   return typeof path === 'string' ? /^\/objects\/(.+)$/.exec(path)?.[1] : undefined;
-}
-
-/** `info network` has one line a net client; back ends are indented below their NICs, or alone. */
-function netdevsOf(text: unknown): NetdevReport[] {
-  if (typeof text !== 'string') return [];
-  return text.split(/\r?\n/).flatMap((line) => {
-    const [, id, type, settings] = /^[ \\]*([^:]+): index=\d+,type=([^,]+),?(.*)$/.exec(line) ?? [];
-    if (id === undefined || type === undefined || type === 'nic') return [];
-    return [{ id, type, settings: settings ?? '' }];
-  });
 }
 
 /**

@@ -36,10 +36,22 @@ export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
   }
   return [
     ...findings,
+    ...migrationFindings(vm),
     ...driverFindings(vm, disks),
     ...diskFindings(vm, disks),
     ...uncoveredFindings(vm, disks),
   ];
+}
+
+/** QEMU tells of disks, and of devices whose type it cannot migrate. */
+function migrationFindings({ blockedReasons }: VmFacts): Finding[] {
+  return blockedReasons.map((reason) => {
+    const message = `QEMU refuses to migrate this VM: ${reason}`;
+    const remedy =
+      'Take the device out of the VM, or use one of another type in its place. Convert a disk ' +
+      'with `qemu-img convert`, to raw or qcow2.';
+    return finding('error', 'migration-blocked', message, remedy);
+  });
 }
 
 export function coloFindings({ coloCapable }: VmFacts): Finding[] {
@@ -99,6 +111,7 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
       findings.push(errorOf('disk-named-twice', device, message, 'List each disk once.'));
     }
     seen.add(disk.device);
+    if (disk.readOnly) findings.push(readOnlyFinding(device));
     const ours = nbdNodesOf(link).filter((node) => vm.nodes.includes(node));
     if (ours.length > 0) {
       const message = `${device} is already linked, or its id ${link.id} taken: ${ours.join(', ')}`;
@@ -127,13 +140,22 @@ function diskFindings(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
   return findings;
 }
 
+export function readOnlyFinding(device: string): Finding {
+  const message = `${device} is read-only`;
+  const remedy = 'Take it out of `disks`, and put a copy of it on the secondary host.';
+  return errorOf('disk-read-only', device, message, remedy);
+}
+
+/** What flash memory holds comes with the state of the guest; its drive is written from there. */
+const FLASH = /^\/machine\/[\w-]+\.flash\d$/;
+
 /** What the guest would find changed after a failover: nothing of it comes from here. */
 function uncoveredFindings(vm: VmFacts, links: readonly DiskLink[]): Finding[] {
   const covered = new Set(links.map(({ device }) => device));
   const isCovered = ({ device, names }: DiskReport): boolean =>
     [device, ...names].some((name) => covered.has(name));
   return vm.disks
-    .filter((disk) => !isCovered(disk))
+    .filter((disk) => !isCovered(disk) && !disk.names.some((name) => FLASH.test(name)))
     .map(({ device, topNode, readOnly, removable }) => {
       const isHarmless = readOnly || removable;
       const what = isHarmless ? 'a medium or a disk that is only read' : 'written';

@@ -19,12 +19,14 @@ export interface VmFacts {
   readonly status: string;
   /** Status of the last migration; `none` where there was none. */
   readonly migration: string;
+  /** Why QEMU refuses to migrate, in its words; devices that it cannot migrate are among them. */
+  readonly blockedReasons: readonly string[];
   /** Whether x-colo is among the migration capabilities. */
   readonly coloCapable: boolean;
   /** Block drivers, of those that matter here, that this QEMU has. */
   readonly drivers: readonly string[];
   readonly disks: readonly DiskReport[];
-  /** Names of all nodes of the block graph. */
+  /** Names that a new node of the block graph cannot have. */
   readonly nodes: readonly string[];
 }
 
@@ -37,10 +39,20 @@ export interface DiskReport extends DiskGraph {
     readonly filename: string;
   }[];
   readonly readOnly: boolean;
+  /** Where it is no more than one file, with a format or without. */
+  readonly image?: HostImage;
   /** Whether it is a medium that can be taken out. */
   readonly removable: boolean;
   /** The I/O thread that the device has, if it has one. */
   readonly iothread?: string;
+}
+
+/** An image that is a single file of the host. */
+export interface HostImage {
+  /** `raw`, `qcow2`…, or that of the file itself. */
+  readonly format: string;
+  readonly driver: string;
+  readonly filename: string;
 }
 
 export interface VmReport extends VmFacts {
@@ -54,6 +66,8 @@ export interface VmReport extends VmFacts {
     /** `pc-i440fx-7.2`: never an alias. */
     readonly type: string;
     readonly options: Properties;
+    /** The drives of its flash memory, such as the firmware: `pflash0`, `pflash1`. */
+    readonly flash: Readonly<Record<string, string>>;
     /** Options of `-boot`. */
     readonly boot: Properties;
   };
@@ -73,7 +87,11 @@ export interface VmReport extends VmFacts {
     readonly slots?: number;
     /** Id of the object that the user made for it. */
     readonly backend?: string;
+    /** The NUMA nodes that it was divided into, in the words of the human monitor. */
+    readonly numa?: string;
   };
+  /** Bytes of each block of memory, by the name that a migration knows it by. */
+  readonly ramBlocks: Readonly<Record<string, number>>;
   readonly devices: readonly DeviceReport[];
   /** Objects that the user made. */
   readonly objects: readonly ObjectReport[];
@@ -112,9 +130,14 @@ export interface ObjectReport {
   readonly properties: Properties;
 }
 
-/** `settings` as the human monitor has them: `type=tap,ifname=tap0,…`. */
+/**
+ * A back end, or the port of a hub that a network card is in. `settings` as the human monitor
+ * has them: `type=tap,ifname=tap0,…`.
+ */
 export interface NetdevReport {
   readonly id: string;
   readonly type: string;
   readonly settings: string;
+  /** Where it is in a hub (`-net`). */
+  readonly hub?: { readonly id: string; readonly port: string };
 }

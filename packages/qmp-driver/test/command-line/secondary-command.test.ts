@@ -41,7 +41,8 @@ describe('the whole line', () => {
       ...['-cpu', 'qemu64', '-smp', 'cpus=2,maxcpus=2,sockets=1,cores=2,threads=1'],
       ...['-m', 'size=1073741824B'],
       ...['-qmp', 'unix:/run/s.qmp,server=on,wait=off'],
-      ...['-qmp', 'tcp:127.0.0.1:5555,server=on,wait=off'],
+      ...['-chardev', 'socket,id=gannet-qmp1,host=127.0.0.1,port=5555,server=on,wait=off'],
+      ...['-mon', 'chardev=gannet-qmp1,mode=control'],
       '-blockdev',
       'driver=nbd,node-name=svm0,server.type=unix,server.path=/run/r.nbd,export=svm',
       '-blockdev',
@@ -95,6 +96,30 @@ describe('machine, CPU and memory', () => {
       'qom-type=memory-backend-file,id=mem,size=512B,share=on,mem-path=/huge',
     ]);
     expect(found).toEqual(['info host-file-needed']);
+  });
+
+  test('flash memory: of files, and of what is none', () => {
+    const image = { format: 'raw', driver: 'file', filename: '/o.fd' };
+    const code = { ...diskReport(), device: 'pflash0', names: ['pflash0'], topNode: '#block1' };
+    const disks = [diskReport(), { ...code, readOnly: true, image }];
+    const flash = { pflash0: 'pflash0', pflash1: 'vars' };
+    const { values, found } = derive({ disks, machine: { ...machine, flash } });
+    expect(values('-blockdev')).toContain(
+      'driver=raw,node-name=file0,read-only=on,file.driver=file,file.filename=/o.fd',
+    );
+    expect(values('-machine')[0]).toMatch(/,pflash0=file0$/);
+    expect(found).toEqual(['info host-file-needed', 'error device-not-derived pflash1']);
+  });
+
+  test('NUMA nodes', () => {
+    const { found } = derive({ memory: { sizeBytes: 512, numa: 'node 0 cpus: 0' } });
+    expect(found).toEqual(['error numa-not-derived memory']);
+  });
+
+  test('an object that a device names', () => {
+    const objects = [{ id: 'r0', type: 'rng-egd', properties: {} }];
+    const devices = [deviceReport({ type: 'virtio-rng-pci', properties: { rng: 'r0' } })];
+    expect(derive({ objects, devices }).found).toEqual(['error object-not-derived r0']);
   });
 
   test('objects', () => {
@@ -164,7 +189,30 @@ describe('disks', () => {
   });
 });
 
+test('a disk that is read-only, replicated or not', () => {
+  const image = { format: 'raw', driver: 'file', filename: '/c.iso' };
+  const readOnly = { readOnly: true, image };
+  const other = diskReport({ device: 'vb1', names: ['vb1'], topNode: 'c', ...readOnly });
+  const { values, found } = derive({ disks: [diskReport(readOnly), other] });
+  expect(values('-blockdev')[2]).toBe(
+    'driver=raw,node-name=c,read-only=on,file.driver=file,file.filename=/c.iso',
+  );
+  expect(found).toEqual(['error disk-read-only vb0', 'info host-file-needed']);
+});
+
 describe('devices and their back ends', () => {
+  test('sound, and a socket without a short enough path', () => {
+    const devices = [deviceReport({ type: 'AC97', properties: { audiodev: 'a', chardev: 'c' } })];
+    const chardevs = [{ id: 'c', filename: 'null' }];
+    const socketFolder = `/${'f'.repeat(101)}`;
+    const { values, found } = derive({ devices, chardevs }, { socketFolder });
+    expect(values('-audiodev')).toEqual(['none,id=a']);
+    expect(found).toEqual(['error socket-path-too-long c', 'info audiodev-changed a']);
+    const given = derive({ devices, chardevs }, { backends: { a: 'pa', c: 'null' } });
+    expect(given.values('-audiodev')).toEqual(['pa,id=a']);
+    expect(given.found).toEqual([]);
+  });
+
   test('a bus comes before what sits on it, anonymous ones keep their order', () => {
     const scsi = deviceReport({
       id: 'sd0',
@@ -205,7 +253,7 @@ describe('devices and their back ends', () => {
       { backends: { tap: 'file,path=/log' } },
     );
     expect(values('-serial')).toEqual(['chardev:con', 'null', 'chardev:tap']);
-    expect(values('-chardev')).toEqual([
+    expect(values('-chardev').slice(1)).toEqual([
       'socket,id=con,path=/run/vm/con.sock,server=on,wait=off',
       'file,path=/log,id=tap',
     ]);

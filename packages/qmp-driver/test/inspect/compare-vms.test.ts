@@ -91,6 +91,18 @@ const CASES: readonly Case[] = [
     finds: ['error migration-under-way'],
   },
   {
+    what: 'blocks of memory',
+    primary: { ramBlocks: { 'pc.ram': 1, 'system.flash0': 2, 'vga.vram': 3 } },
+    secondary: { ramBlocks: { 'pc.ram': 1, 'vga.vram': 4, 'e1000.rom': 5 } },
+    finds: ['error memory-differs', 'error memory-differs', 'warning memory-differs'],
+    says: 'system.flash0: 2 bytes on the primary, missing on the secondary',
+  },
+  {
+    what: 'blocks of memory that one side cannot tell',
+    secondary: { ramBlocks: {} },
+    finds: [],
+  },
+  {
     what: 'a disk that is not there',
     disks: linkOf({ device: 'vdz' }),
     finds: ['error disk-not-found vdz', 'error drive-not-covered vb0', 'error disk-not-found vdz'],
@@ -423,10 +435,12 @@ describe('comparePair', () => {
 test('every code of a pair has a case', () => {
   const here = new Set(CASES.flatMap(({ finds }) => finds.map((text) => text.split(' ')[1])));
   here.add('tcg-without-shim');
-  // secondary-command.test.ts
+  // secondary-command.test.ts, preflight.test.ts
   const elsewhere: readonly FindingCode[] = [
     ...(['device-not-derived', 'property-not-derived', 'object-not-derived'] as const),
     ...(['drive-not-covered', 'netdev-not-derived', 'network-doubled'] as const),
+    ...(['migration-blocked', 'disk-read-only'] as const),
+    ...(['numa-not-derived', 'audiodev-changed', 'socket-path-too-long'] as const),
     ...(['chardev-changed', 'host-file-needed', 'options-unseen'] as const),
   ];
   const missing = FINDING_CODES.filter((code) => !here.has(code) && !elsewhere.includes(code));

@@ -79,6 +79,17 @@ const GIVEN: Readonly<Record<string, readonly (readonly [string, string, unknown
     ['chardev', 'str'],
   ],
   'usb-tablet': [['attached', 'bool']],
+  'isa-ipmi-kcs': [['bmc', 'link<ipmi-bmc>']],
+  'qemu64-x86_64-cpu': [
+    ['core-id', 'int32', -1],
+    ['family', 'int'],
+  ],
+  nvdimm: [
+    ['size', 'uint64'],
+    ['label-size', 'size'],
+    ['memdev', 'link<memory-backend>'],
+  ],
+  'usb-storage': [['drive', 'str']],
   iothread: [
     ['type', 'string'],
     ['poll-max-ns', 'int'],
@@ -251,6 +262,55 @@ describe('inspectVm', () => {
     expect(cpu).not.toHaveProperty('features');
   });
 
+  test('what a device has of another, or finds out by itself', async () => {
+    const bus = { parent_bus: '/machine/x' };
+    const vb0 = { type: 'usb-storage', drive: '', ...bus };
+    serveQom(vm, {
+      ...OBJECTS,
+      '/machine/peripheral/vb0': vb0,
+      '/machine/peripheral/bmc0': { type: 'ipmi-bmc-sim' },
+      '/machine/peripheral/ipmi': { type: 'isa-ipmi-kcs', bmc: '/machine/peripheral/bmc0' },
+      '/machine/peripheral/cpu1': { type: 'qemu64-x86_64-cpu', 'core-id': 1, family: 15 },
+      '/machine/peripheral/d0': { type: 'nvdimm', size: 1, 'label-size': 0, memdev: '/objects/m' },
+    });
+    const { devices } = await inspectVm(qmp);
+    const properties = new Map(devices.map(({ id, path, properties: own }) => [id ?? path, own]));
+    expect(properties.get('ipmi')).toEqual({ bmc: 'bmc0' });
+    expect(properties.get('cpu1')).toEqual({ 'core-id': 1 });
+    expect(properties.get('d0')).toEqual({ memdev: 'm' });
+    // It has handed its drive on to a disk of its own.
+    expect(properties.get('vb0')).toEqual({ drive: 'quorum0' });
+  });
+
+  test('USB devices, in the order of their bus and not of their names', async () => {
+    const at = { parent_bus: '/machine/x/usb-bus.0' };
+    serveQom(vm, {
+      ...OBJECTS,
+      '/machine/unattached/device[20]': { type: 'usb-hub', ...at },
+      '/machine/peripheral/a0': { type: 'usb-tablet', ...at },
+      '/machine/x/usb-bus.0': {
+        type: 'usb-bus',
+        'child[10]': '/machine/peripheral-anon/device[10]',
+        'child[9]': '/machine/peripheral/a0',
+        'child[2]': '/machine/peripheral-anon/device[2]',
+      },
+    });
+    const { devices } = await inspectVm(qmp);
+    expect(devices.filter(({ type }) => /usb/.test(type)).map(({ path }) => path)).toEqual([
+      '/machine/peripheral-anon/device[2]',
+      '/machine/peripheral/a0',
+      '/machine/peripheral-anon/device[10]',
+    ]);
+  });
+
+  test('flash memory, and what is in the way of a migration', async () => {
+    serveQom(vm, { ...OBJECTS, '/machine': { ...OBJECTS['/machine'], pflash0: 'f', pflash1: '' } });
+    vm.qemu.reply('query-migrate', { 'blocked-reasons': ['a device is in the way'] });
+    const { machine, blockedReasons } = await inspectVm(qmp);
+    expect(machine.flash).toEqual({ pflash0: 'f' });
+    expect(blockedReasons).toEqual(['a device is in the way']);
+  });
+
   test('changes nothing', async () => {
     await inspectVm(qmp);
     const reading = /^(query-|qom-(get|list)|qmp_cap|device-list|x-debug-query|human-monitor)/;
@@ -271,6 +331,7 @@ describe('inspectVm', () => {
     await expect(inspectVm(qmp, { timeoutMs: 50 })).rejects.toMatchObject({
       code: 'DRIVER_DEADLINE',
     });
+    serveQom(vm, OBJECTS);
     vm.qemu.on('query-kvm', () => refuse('no'));
     await expect(inspectVm(qmp)).rejects.toMatchObject({ code: 'DRIVER_COMMAND_FAILED' });
   });

@@ -41,6 +41,7 @@ export function primaryReport(over: Partial<VmReport> = {}): VmReport {
     oob: true,
     status: 'running',
     migration: 'none',
+    blockedReasons: [],
     coloCapable: true,
     drivers: ['nbd', 'quorum', 'replication'],
     disks: [diskReport()],
@@ -51,6 +52,7 @@ export function primaryReport(over: Partial<VmReport> = {}): VmReport {
     machine: {
       type: 'pc-i440fx-7.2',
       options: { usb: false, vmport: 'on', firmware: 'bios-256k.bin' },
+      flash: {},
       boot: { order: 'cad' },
     },
     cpu: {
@@ -60,6 +62,7 @@ export function primaryReport(over: Partial<VmReport> = {}): VmReport {
       topology: { cpus: 2, maxcpus: 2, sockets: 1, cores: 2, threads: 1 },
     },
     memory: { sizeBytes: GIB },
+    ramBlocks: { 'pc.ram': GIB },
     devices: [deviceReport()],
     objects: [],
     netdevs: [],

@@ -156,8 +156,8 @@ export function notProven(view: PairView): GannetError {
   const { vm, peer } = view;
   if (peer.liveness === 'lost' && !isFenceProof(view)) {
     return refusal(
-      `the primary of ${vm} could have continued alone after it lost this secondary: it has not ` +
-        'promised to fence it first, so the copy here may be old',
+      `nothing proves that the primary of ${vm} is dead, and has not continued alone before: it ` +
+        'has no fence that would have stopped this side first, so the copy here may be old',
       'If the disk of the primary host is there, start the VM on it. Only if it is not, or the ' +
         'primary has done nothing since: make sure that its QEMU has ended, then say --force.',
     );

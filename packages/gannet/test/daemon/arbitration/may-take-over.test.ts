@@ -169,7 +169,7 @@ describe('an operator may have the primary fenced', () => {
     const seen = view({ peer: { liveness: 'lost', status: primary(status), silentMs: 3_600_000 } });
     expect(mayFence({ ...seen, coloExit: 'error' }, POLICY)).toBe(false);
     expect(automaticStep({ ...seen, commitAgeMs: Infinity }, POLICY)).toEqual({ kind: 'none' });
-    expect(notProven(seen).message).toMatch(/could have continued alone/);
+    expect(notProven(seen).message).toMatch(/dead, and has not continued alone before/);
   });
 
   test('where checkpoints come by call, and there is no primary daemon', () => {

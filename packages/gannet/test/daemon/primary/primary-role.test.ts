@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { COLO, NONE, Pair, PROTECTED, until } from '../../support/primary-pair.js';
+import { record } from '../../support/records.js';
 
 describe('what a primary says of itself', () => {
   test('before it has seen its QEMU is no word about the replica', async () => {
@@ -98,7 +99,7 @@ describe('a protection that runs', () => {
 
 describe('a protected guest', () => {
   async function protectedPair(): Promise<Pair> {
-    const pair = await Pair.start({ colo: COLO, fence: 'exit 0' });
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 0' });
     pair.fake?.qemu.reply('yank', {});
     await pair.connectSecondary();
     await until(() => pair.beats.at(-1)?.state === 'protected');
@@ -129,7 +130,8 @@ describe('a protected guest', () => {
     expect(pair.state).toBe('yielding');
     expect([...pair.kinds('alone'), ...pair.kinds('fence')]).toEqual([]);
 
-    pair.status = { ...pair.status, state: 'failed-over' };
+    const taken = record('taken-over', 4, { evidence: 'word' });
+    pair.status = { ...pair.status, state: 'failed-over', record: taken };
     await until(() => pair.state === 'superseded');
   });
 
@@ -139,7 +141,9 @@ describe('a protected guest', () => {
     pair.fake?.qemu.emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
     await until(() => pair.beats.at(-1)?.state === 'ended');
     expect(pair.role.status().reason).toBe('the guest shut itself down');
-    await until(() => pair.notices.includes('outdated'));
+    await until(() => pair.status.state === 'diverged');
+    await until(() => pair.terms.record.word === 'alone');
+    expect(pair.terms.record).toMatchObject({ term: 4, evidence: 'word' });
     expect(pair.kinds('fence')).toEqual([]);
   });
 });
