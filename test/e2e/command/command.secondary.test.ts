@@ -134,7 +134,10 @@ describe('gannet secondary refuses', () => {
 
   it('a base that another gannet secondary has, by the name of who holds it', async () => {
     const holder = await startDaemon('secondary', dir, secondaryConfig(diskOf()));
-    const config = secondaryConfig(diskOf(), { nbd: `unix:${path.join(dir, 'other.nbd')}` });
+    const config = secondaryConfig(diskOf(), {
+      nbd: `unix:${path.join(dir, 'other.nbd')}`,
+      journal: path.join(dir, 'other.journal'),
+    });
     const file = await writeConfig({ ...config, control: path.join(dir, 'other.ctl') });
     const refused = await gannet('secondary', '-c', file);
     expect(refused.code).toBe(1);
@@ -151,7 +154,7 @@ describe('gannet secondary refuses', () => {
     expect(await socketsIn(dir)).not.toContain('other.nbd');
     // Who was there first has not been disturbed.
     const status = await gannet('status', '-c', holder.configPath);
-    expect(status).toMatchObject({ code: 0, json: { state: 'seeding' } });
+    expect(status).toMatchObject({ code: 3, json: { state: 'seeding' } });
   });
 
   it('but seeds over data that it is told to overwrite', async () => {
@@ -160,7 +163,7 @@ describe('gannet secondary refuses', () => {
     const daemon = start(['secondary', '--overwrite', '-c', config]);
     await until(
       () => gannet('status', '-c', config),
-      ({ code }) => code === 0,
+      ({ json }) => json['role'] === 'secondary',
     );
     daemon.signal('SIGTERM');
     expect(await daemon.exited).toBe(0);
@@ -176,7 +179,7 @@ const stateFile = (state: string): string =>
 describe('a daemon', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('ends on %s and leaves no socket', async (signal) => {
     const config = secondaryConfig(diskOf());
-    const peer = { nbd: 'unix:/nowhere', migrate: 'unix:/nowhere', peer: 'unix:/nowhere' };
+    const peer = { nbd: 'unix:/no/nbd', migrate: 'unix:/no/migrate', peer: 'unix:/no/peer' };
     const files: [string, Json][] = [
       ['secondary', config],
       ['primary', { ...config, control: path.join(dir, 'primary.ctl'), primary: peer }],
@@ -186,7 +189,7 @@ describe('a daemon', () => {
       const daemon = start([role, '-c', file]);
       const status = await until(
         () => gannet('status', '-c', file),
-        ({ code }) => code === 0,
+        ({ json }) => json['role'] !== undefined,
       );
       expect(status.json['role']).toBe(role);
       const nbd = await NbdClient.connect(
@@ -209,7 +212,7 @@ describe('a daemon', () => {
       const daemon = start(['secondary', '-c', config], { detached: true });
       await until(
         () => gannet('status', '-c', config),
-        ({ code }) => code === 0,
+        ({ json }) => json['role'] === 'secondary',
       );
       daemon.signalGroup('SIGINT');
       const { code, stderr } = await daemon.outcome();
