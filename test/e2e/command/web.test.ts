@@ -363,7 +363,8 @@ describe('a pair, as it is seen from outside', () => {
       return expression.replaceAll('$vm', 'lab').replaceAll('$__rate_interval', '10s');
     });
     expect(asked.length).toBeGreaterThan(15);
-    for (const expression of asked) {
+    // The time left has no value while memory does not fill.
+    for (const expression of asked.filter((each) => !each.includes('memory_left'))) {
       expect({ expression, isEmpty: (await query(expression)).length === 0 }).toEqual({
         expression,
         isEmpty: false,
