@@ -167,7 +167,7 @@ describe('a daemon that can not get on', () => {
     const holder = connect(vm.qmpPaths[1]);
     undo.push(() => holder.destroy());
     await once(holder, 'data'); // QEMU's greeting: the socket is taken
-    const nowhere = { nbd: 'unix:/nowhere', migrate: 'unix:/nowhere', peer: 'unix:/nowhere' };
+    const nowhere = { nbd: 'unix:/no/nbd', migrate: 'unix:/no/mig', peer: 'unix:/no/peer' };
     const config = {
       ...{ vm: 'lab', control: path.join(dir, 'lab.sock'), qmp: `unix:${vm.qmpPaths[1]}` },
       disks: [{ name: 'disk0', device: 'vb0' }],
