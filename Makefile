@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix faults soak kills fuzz bench deb libvirt clean
+.PHONY: help setup demo test long matrix faults soak kills fuzz bench deb libvirt clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: setup ## Protect a VM, kill its host, watch it run on
 
 test: setup ## Lint, type check and run all tests
 	@node scripts/run-tests.mjs
+
+long: setup ## Run the end-to-end tests that CI has no time for (4 minutes)
+	@npm run --silent jest -- --selectProjects e2e-long --runInBand
 
 bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js

@@ -1,4 +1,5 @@
 // `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs.
+// `e2e-long` is what CI has no time for (`make long`).
 // `matrix` is for a QEMU that must be refused: scripts/matrix.mjs fetches it.
 const shared = {
   rootDir: import.meta.dirname,
@@ -36,7 +37,13 @@ export default {
         '<rootDir>/test/published/**/*.test.ts',
       ],
     },
-    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/e2e/**/*.test.ts'],
+      testPathIgnorePatterns: ['\\.long\\.test\\.ts$', '/node_modules/'],
+    },
+    { ...shared, displayName: 'e2e-long', testMatch: ['<rootDir>/test/e2e/**/*.long.test.ts'] },
     { ...shared, displayName: 'matrix', testMatch: ['<rootDir>/test/matrix/**/*.test.ts'] },
   ],
 };
