@@ -172,7 +172,7 @@ describe('before it is protected', () => {
     try {
       await until(
         () => daemon.eventsOf('strangers'),
-        (events) => events.some(({ reason }) => /is about VM lab/.test(reason)),
+        (events) => events.some(({ reason }) => /belongs to VM lab/.test(reason)),
       );
     } finally {
       await daemon.kill();
@@ -257,43 +257,6 @@ describe('while it is protected', () => {
     expect(await gannet('status', ...onPrimary)).toMatchObject({
       ...{ code: 0, json: { state: 'protected' } },
     });
-    await expectGuestWell(pair);
-  });
-
-  it('QEMU stops answering: a checkpoint times out, and later reports are true', async () => {
-    const attempts = (): number => {
-      const troubles = pair.primaryDaemon.eventsOf('trouble');
-      return troubles.filter(({ message }) => message.includes('its links cut')).length;
-    };
-    const before = attempts();
-    pair.primary.sigstop();
-    const asked = await gannet('checkpoint', ...onPrimary);
-    await until(
-      () => gannet('status', ...onPrimary),
-      ({ json }) => json['primaryVm'] === 'hung',
-    );
-    const again = await gannet('checkpoint', ...onPrimary);
-    // The daemon tries to free its QEMU by cutting the links. A QEMU that responds in the middle of
-    // that is freed, and runs alone: so this one does only when the attempt has failed.
-    await until(
-      () => Promise.resolve(attempts()),
-      (count) => count > before,
-    );
-    pair.primary.sigcont();
-    expect(asked.code).toBe(5);
-    // Its own question, or that of the watch, whichever had its deadline first.
-    expect(asked.error['message']).toMatch(/query-(migrate-parameters|status)/);
-    expect(again.code).toBe(5);
-    expect(again.error['message']).toContain('query-status');
-    const { json } = await until(
-      () => gannet('status', ...onPrimary),
-      (status) => status.json['primaryVm'] === 'ready',
-    );
-    // It hung, and nobody has taken over: what was protected still is, with all that watches over
-    // it (see below).
-    expect(json['state']).toBe('protected');
-    const commits = pair.commits.length;
-    await pair.waitForCommits(commits + 2);
     await expectGuestWell(pair);
   });
 
