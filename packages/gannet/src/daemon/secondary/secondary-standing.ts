@@ -26,6 +26,8 @@ export interface SecondaryStandingOptions {
 export class SecondaryStanding {
   readonly #guard: GuestGuard;
   readonly #contact: Contact;
+  /** The primary may run without this copy, and does. */
+  #runsAlone = false;
 
   constructor(private readonly options: SecondaryStandingOptions) {
     const { terms, history, replica, vm, patienceMs, cut, onTrouble } = options;
@@ -54,6 +56,7 @@ export class SecondaryStanding {
 
   /** The primary has said how it is. */
   hear(status: PeerStatus): void {
+    this.#runsAlone = status.record.word === 'alone' && status.vm === 'ready';
     this.#contact.hear(status);
     this.#join();
   }
@@ -67,11 +70,15 @@ export class SecondaryStanding {
       .catch(onTrouble);
   }
 
-  /** The primary's copy is the newer one: this one never takes over, or its guest stops. */
+  /**
+   * This copy never takes over, or its guest stops. The last commit is worthless only once the
+   * primary runs on: until then it may be the only copy of the disks.
+   */
   #yield(): void {
     const { replica } = this.options;
     if (hasTakenOver(replica.state)) this.#guard.stopGuest();
-    else replica.outdate('the primary runs on without this replica');
+    else if (this.#runsAlone) replica.outdate('the primary runs on without this replica');
+    else replica.diverge('this copy may not take over any more');
   }
 
   /** The replica is complete: from now on both copies are in step. */
