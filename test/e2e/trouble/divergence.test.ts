@@ -129,7 +129,7 @@ describe('one write of the primary fails, on a link that stays whole', () => {
     );
     expect(status).toMatchObject({
       link: expect.stringMatching(/a write of the primary was refused: .* beyond the end/),
-      needs: expect.stringContaining('protect again'),
+      needs: expect.stringContaining('gannet protect'),
     });
     await expectNeverTakesOver(secondaryDaemon);
   });
