@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { findGuest, LabPair } from '@gannet/lab';
-import { gannet, PEER, until } from './support.js';
+import { gannet, PEER, until } from '../trouble/support.js';
 
 /** A pair of its own: in what state it ends depends on the moment at which QEMU responds again. */
 let pair: LabPair;
