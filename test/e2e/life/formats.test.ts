@@ -80,7 +80,7 @@ describe('disks of any shape, all the way round', () => {
 
     await goRound(running);
     const { nodes } = await graphOf(running.primary.qmpPaths[0]);
-    expect(nodes).toEqual(expect.arrayContaining(['qcow2 disk0', 'qcow2 disk1']));
+    expect(nodes).toEqual(expect.arrayContaining(['qcow2 gannet-disk0', 'qcow2 gannet-disk1']));
     await running.primary.kill('SIGKILL');
     await running.failOver();
     await expectEqual(running);
