@@ -32,10 +32,11 @@ export function formatAge(ms: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
+const two = (value: number): string => String(value).padStart(2, '0');
+
 /** Time of day, where the reader is. */
 export function formatTime(iso: string): string {
   const at = new Date(iso);
-  const two = (value: number): string => String(value).padStart(2, '0');
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
@@ -44,7 +45,6 @@ export function formatMoment(iso: string, nowMs?: number): string {
   if (nowMs === undefined) return formatTime(iso);
   const [at, now] = [new Date(iso), new Date(nowMs)];
   if (at.toDateString() === now.toDateString()) return formatTime(iso);
-  const two = (value: number): string => String(value).padStart(2, '0');
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${formatTime(iso)}`;
 }
 

@@ -17,6 +17,7 @@ import {
   TLS_CREDS_IDS,
 } from '../src/index.js';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
+import { end } from './support/real-qemu.js';
 
 /** Real QEMU, with a machine that is not started: its graph, its jobs and its words. */
 
@@ -36,14 +37,6 @@ afterEach(async () => {
   await Promise.all(processes.map(end));
   await rm(folder, { recursive: true });
 });
-
-function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
-  return new Promise((resolve) => {
-    child.once('exit', () => resolve());
-    child.kill('SIGKILL');
-  });
-}
 
 /** Dies with this process, whatever becomes of it. */
 function run(...command: string[]): ChildProcess {

@@ -26,7 +26,7 @@ export async function findConfig(
   if (vm === undefined || named !== undefined) {
     const message =
       vm === undefined ? 'no VM is named' : 'name either a VM or a file with --config, not both';
-    const known = await namesIn(places.configDir);
+    const known = (await configuredVms(places)).join(', ') || 'there is none yet';
     const remedy =
       `Name a VM that has a file in ${places.configDir} (${known}), ` +
       'or pass its file with --config.';
@@ -47,8 +47,11 @@ export async function findConfig(
   );
 }
 
-async function namesIn(folder: string): Promise<string> {
-  const files = await readdir(folder).catch(() => []);
-  const names = files.filter((file) => file.endsWith('.yaml')).map((file) => file.slice(0, -5));
-  return names.length > 0 ? names.sort().join(', ') : 'there is none yet';
+/** The names of the VMs that have a configuration on this host, sorted. */
+export async function configuredVms({ configDir }: Places): Promise<string[]> {
+  const files = await readdir(configDir).catch(() => []);
+  return files
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => file.slice(0, -5))
+    .sort();
 }

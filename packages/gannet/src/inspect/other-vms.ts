@@ -1,6 +1,12 @@
 /** What else a host runs, for as far as it concerns the fence of a VM. */
-import { readdir } from 'node:fs/promises';
-import { type Config, ControlClient, findConfig, type Places, placesOf } from '@gannet/contract';
+import {
+  type Config,
+  configuredVms,
+  ControlClient,
+  findConfig,
+  type Places,
+  placesOf,
+} from '@gannet/contract';
 import { hostFinding, type HostFinding } from './host-findings.js';
 
 const ANSWER_MS = 2000;
@@ -26,8 +32,7 @@ export function fencesAfterMs({ fence, peer }: Config): number | null {
 
 /** The other VMs that have a configuration on this host and a daemon that answers. */
 export async function otherVms(own: string, places: Places = placesOf()): Promise<OtherVm[]> {
-  const files = await readdir(places.configDir).catch(() => []);
-  const names = files.filter((file) => file.endsWith('.yaml')).map((file) => file.slice(0, -5));
+  const names = await configuredVms(places);
   const others = names.filter((name) => name !== own).map((name) => otherVm(name, places));
   return (await Promise.all(others)).flatMap((other) => other ?? []);
 }

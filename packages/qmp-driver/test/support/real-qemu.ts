@@ -95,7 +95,7 @@ async function listens(path: string): Promise<void> {
   throw new Error(`nobody listens at ${path}`);
 }
 
-function end(child: ChildProcess): Promise<void> {
+export function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => {
     child.once('exit', () => resolve());

@@ -3,7 +3,7 @@ import type { MethodResult } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { EVENT_LEVELS, type EventLevel } from '@gannet/contract/events';
 import { InvalidArgumentError, Option } from 'commander';
-import { parseMoment, unknownKind } from '../watch/event-filter.js';
+import { isEventKind, parseMoment } from '../watch/event-filter.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
 import { about, type Cli, daemonCommand, gather, type Options, vmCommand } from '../options.js';
@@ -88,7 +88,7 @@ function moment(flags: string, what: string): Option {
 }
 
 function eventKind(text: string, before: readonly string[] | undefined): readonly string[] {
-  if (unknownKind([text]) === undefined) return gather(text, before);
+  if (isEventKind(text)) return gather(text, before);
   throw new InvalidArgumentError('docs/reference/events.md lists the kinds of events');
 }
 

@@ -51,9 +51,8 @@ export function foldRoutine(events: readonly DaemonEvent[]): (DaemonEvent | Fold
   return folded;
 }
 
-/** @returns the first that is no kind of event; undefined if all are */
-export function unknownKind(kinds: readonly string[]): string | undefined {
-  return kinds.find((kind) => !Object.hasOwn(EVENTS, kind));
+export function isEventKind(text: string): boolean {
+  return Object.hasOwn(EVENTS, text);
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = {

@@ -32,7 +32,7 @@ export async function printEvents(options: EventsOptions): Promise<void> {
   const print = (event: DaemonEvent | Fold): void => {
     const lines =
       'first' in event
-        ? [renderFold(event)]
+        ? [renderFold(event, Date.now())]
         : json
           ? [JSON.stringify(event)]
           : renderEvent(event, vm, Date.now());

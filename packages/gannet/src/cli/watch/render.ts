@@ -88,14 +88,12 @@ export function renderEvent(event: DaemonEvent, vm: string, nowMs?: number): str
 }
 
 /** What comes with every checkpoint, in one line. */
-export function renderFold({ first, last, events }: Fold): string {
-  const epochs = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
-  const [from, to] = epochs;
+export function renderFold({ first, last, events }: Fold, nowMs: number): string {
+  const [from, to] = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
   const which = from === undefined || to === undefined ? '' : `, epochs ${from} to ${to}`;
   const until = formatTime(last.at);
-  const now = Date.now();
   return plain(
-    `${formatMoment(first.at, now)} .  until ${until}: ${events} events of checkpoints${which}`,
+    `${formatMoment(first.at, nowMs)} .  until ${until}: ${events} events of checkpoints${which}`,
   );
 }
 

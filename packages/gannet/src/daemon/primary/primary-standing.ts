@@ -75,9 +75,9 @@ export class PrimaryStanding {
 
   /** The secondary has said how it is. */
   hear(status: PeerStatus): void {
-    const verdict = this.#contact.hear(status);
+    const standing = this.#contact.hear(status);
     this.#letGo.heard();
-    if (verdict === 'yielded') this.#hasYielded();
+    if (standing === 'yielded') this.#hasYielded();
     this.#recall(status);
   }
 

@@ -29,12 +29,12 @@ export class Contact {
 
   hear(status: PeerStatus): Standing {
     const { role, terms } = this.options;
-    const verdict = compare(role, terms.record, status.record);
-    this.#report(verdict, status);
-    if (verdict === 'yield') this.#yield(status);
+    const standing = compare(role, terms.record, status.record);
+    this.#report(standing, status);
+    if (standing === 'yield') this.#yield(status);
     // Written, or found outdated by an earlier daemon.
     if (terms.record.word === 'outdated') this.options.onYield();
-    return verdict;
+    return standing;
   }
 
   /** Decided in turn with all other writes: a takeover may be on its way to the disk. */
@@ -49,23 +49,23 @@ export class Contact {
       .catch(onTrouble);
   }
 
-  #report(verdict: Standing, status: PeerStatus): void {
+  #report(standing: Standing, status: PeerStatus): void {
     const { role, terms, history, isGone } = this.options;
     const { record: own } = terms;
     const { record: peer } = status;
     const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
     const hasStopped = status.vm === 'lost' || status.state === 'yielding';
     const isOneGone = role === 'primary' ? isGone() : hasStopped;
-    const isSplit = (verdict === 'yield' || verdict === 'prevail') && hasTakenOver && !isOneGone;
-    if (verdict !== 'foreign' && !isSplit) return;
-    const alarm = `${verdict} ${peer.term} ${peer.lineage}`;
+    const isSplit = (standing === 'yield' || standing === 'prevail') && hasTakenOver && !isOneGone;
+    if (standing !== 'foreign' && !isSplit) return;
+    const alarm = `${standing} ${peer.term} ${peer.lineage}`;
     if (alarm === this.#alarm) return;
     this.#alarm = alarm;
-    if (verdict === 'foreign') {
+    if (standing === 'foreign') {
       history.add('foreign', { own: own.lineage, other: peer.lineage });
       return;
     }
-    const isOurs = verdict === 'prevail';
+    const isOurs = standing === 'prevail';
     const [newest, other] = isOurs ? [own, peer] : [peer, own];
     history.add('two-copies', {
       newest: isOurs ? role : status.role,

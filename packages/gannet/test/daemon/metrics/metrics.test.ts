@@ -14,12 +14,11 @@ import {
   type Status,
   STATUS_SCHEMA,
   type Unjudged,
-  verdictOf,
 } from '@gannet/contract';
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
+import { judged, MIB } from '../../support/statuses.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..', '..', '..', '..');
-const MIB = 2 ** 20;
 
 const head = {
   schema: STATUS_SCHEMA,
@@ -60,10 +59,6 @@ const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
   ],
   peer: { pulse: 'up', silentMs: 250 },
 });
-
-function judged<S extends Unjudged>(status: S): S & Pick<Status, 'health'> {
-  return { ...status, health: { ...verdictOf(status), since: '2026-01-01T00:00:00.000Z' } };
-}
 
 function event<K extends EventKind>(
   role: Status['role'],
