@@ -73,6 +73,7 @@ export class PeerLink {
   #refusal: string | undefined;
   #nextNumber = 1;
   #isClosed = false;
+  #isBeatDue = false;
 
   private constructor(private readonly options: PeerLinkOptions) {
     this.#pending = new PendingPeers(options.highMs, (address, reason) => {
@@ -150,9 +151,18 @@ export class PeerLink {
     }
   }
 
-  /** Sends a heartbeat at once, because something has changed. */
+  /**
+   * Something has changed: sends a heartbeat before anything else is awaited. It tells what came of
+   * the whole change. What is half done might be taken for the end of it: a QEMU that hangs, and is
+   * about to be freed, for one that hangs for good.
+   */
   beatNow(): void {
-    this.#beat();
+    if (this.#isBeatDue) return;
+    this.#isBeatDue = true;
+    queueMicrotask(() => {
+      this.#isBeatDue = false;
+      if (!this.#isClosed) this.#beat();
+    });
   }
 
   async close(): Promise<void> {

@@ -86,6 +86,24 @@ describe('a protection that runs', () => {
     expect(pair.state).toBe('alone');
   });
 
+  test('that hangs on its links is said to hang only if it still does when they are cut', async () => {
+    // The secondary would have it fenced at the first word of it.
+    const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 0' });
+    await pair.connectSecondary();
+    await until(() => pair.state === 'protected' && pair.role.status().peer.pulse === 'up');
+    const { qemu } = pair.fake ?? {};
+    qemu?.on('query-status', () => 'silence');
+    qemu?.on('query-yank', () => {
+      qemu
+        .reply('query-status', { status: 'running', running: true })
+        .reply('query-colo-status', NONE);
+      return { return: [] };
+    });
+    await until(() => pair.state === 'alone');
+    expect(pair.kinds('vm')).toContainEqual(expect.objectContaining({ state: 'hung' }));
+    expect(pair.beats.filter(({ vm, state }) => vm === 'hung' && state !== 'alone')).toEqual([]);
+  });
+
   test('is not called alone where the secondary answers that it has not given up', async () => {
     const pair = await Pair.start({ colo: COLO, own: PROTECTED });
     pair.yields = false;
