@@ -26,8 +26,8 @@ export type Cut = 'drop' | 'reset';
 /**
  * A network between two hosts on one machine: two network namespaces with a cable (veth) between
  * them, and a forwarder in each. QEMUs and daemons stay outside, unless started by inside(): they
- * reach the forwarders by unix sockets, and every byte crosses the cable as TCP. Needs root. Ends with its process and leaves
- * nothing behind.
+ * reach the forwarders by unix sockets, and every byte crosses the cable as TCP. Needs root. Ends
+ * with its process and leaves nothing behind.
  */
 export class TwoHosts {
   private constructor(
