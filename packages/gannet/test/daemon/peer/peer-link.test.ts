@@ -45,7 +45,7 @@ interface End {
 const STATUS: Readonly<Record<PeerStatus['role'], PeerStatus>> = {
   primary: {
     ...{ role: 'primary', state: 'protected', epoch: 1, vm: 'ready' },
-    ...{ record: record('protected', 3), mustProve: true },
+    record: record('protected', 3, { mustProve: true }),
   },
   secondary: {
     ...{ role: 'secondary', state: 'protected', epoch: 1, vm: 'ready', link: 'none' },
@@ -83,7 +83,7 @@ test('each end says what is on its disk as soon as they have greeted', async () 
   const secondary = await listening();
   await until(() => primary.link.peer !== undefined && secondary.link.peer !== undefined);
   expect(primary.link.peer?.status.record).toEqual(record('outdated', 4));
-  expect(secondary.link.peer?.status.record).toEqual(record('protected', 3));
+  expect(secondary.link.peer?.status.record).toEqual(record('protected', 3, { mustProve: true }));
 });
 
 describe('the end that listens', () => {
