@@ -338,7 +338,7 @@ describe('Disk', () => {
     expect(disk.read(disk.secondary, 0, target)).toBeInstanceOf(Promise);
   });
 
-  test('extents: zeros where no data is held or zeroed pages are, the longest at a time', async () => {
+  test('extents: zeros where pages are zeroed or nothing is, the longest at a time', async () => {
     await forSeeds(15, (random) => {
       const base = new SlowBase(SIZE, random, random.below(25) * PAGE_BYTES);
       const disk = new Disk('disk', base, new SlabPool());

@@ -57,7 +57,7 @@ async function maps(): Promise<unknown[]> {
   ];
 }
 
-test('clients see zeros that are only in memory, of either VM, and what the SVM writes there', async () => {
+test('clients see zeros that are only in memory, and what the SVM writes there', async () => {
   expect(await maps()).toEqual([['0+256 data'], ['0+256 data']]);
   // What the primary zeroed and what the SVM discarded, side by side.
   await vm.pvm.get('disk')?.trim(16 * KIB, 32 * KIB, false);
