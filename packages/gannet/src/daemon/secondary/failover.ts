@@ -49,8 +49,8 @@ export interface FailoverSteps {
   claim(evidence: EvidenceKind): Promise<void>;
   /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
   free(): Promise<boolean>;
-  /** Resolves when the guest runs here, on the replica. */
-  takeOver(): Promise<void>;
+  /** Resolves when the guest runs here, on the replica. @returns the epoch that it continues from */
+  takeOver(): Promise<number>;
   /** Resolves when a crash loses nothing that the guest had at the takeover. */
   journal(): Promise<void>;
   /** Resolves when the guest runs on its local disks. */
@@ -65,13 +65,12 @@ export interface FailoverOptions {
   readonly policy: () => FailoverPolicy;
   /** All that is known of the pair now; decisions are made on this value alone. */
   readonly look: () => PairView;
-  readonly epoch: () => number;
 }
 
 /** Who wants a failover: a person or program that asked for it, or `failover: automatic`. */
 type Asker = 'caller' | 'policy';
 
-type Times = Omit<FailoverReport, 'epoch' | 'evidence'>;
+type Done = Omit<FailoverReport, 'evidence'>;
 
 /**
  * Decides when a secondary takes over, and sees it through to its local disks (failover-state.ts).
@@ -90,7 +89,7 @@ export class FailoverController {
   #retryAtMs = -Infinity;
   #isClosed = false;
   #startMs = 0;
-  #times: Times = { takenOverMs: 0, durableMs: 0, movedMs: 0 };
+  #done: Done = { epoch: 0, takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
@@ -262,7 +261,7 @@ export class FailoverController {
       this.#pause();
       throw error;
     }
-    const report = { epoch: this.options.epoch(), evidence: this.#evidence, ...this.#times };
+    const report = { ...this.#done, evidence: this.#evidence };
     const state = this.#step({ kind: 'step-done', report });
     if (state.phase === 'done') history.add('failover-done', report);
     return state;
@@ -272,22 +271,24 @@ export class FailoverController {
     const { steps, history } = this.options;
     const sinceMs = (): number => Math.round(performance.now() - this.#startMs);
     switch (step) {
-      case 'taking-over':
+      case 'taking-over': {
         this.#tell({ stage: 'take over' });
-        await steps.takeOver();
-        this.#times = { ...this.#times, takenOverMs: sinceMs() };
+        // Now: the replica counts on, for the survivor's own writes.
+        const epoch = await steps.takeOver();
+        this.#done = { ...this.#done, epoch, takenOverMs: sinceMs() };
         // Clients wait for this. A guest that nobody can reach must get to its disks all the same.
         this.#networkError = await this.#tryNetwork();
         return;
+      }
       case 'journaling':
         this.#tell({ stage: 'journal' });
         await steps.journal();
-        this.#times = { ...this.#times, durableMs: sinceMs() };
+        this.#done = { ...this.#done, durableMs: sinceMs() };
         history.add('failover-durable');
         return;
       case 'moving':
         await steps.move((report) => this.#tell(report));
-        this.#times = { ...this.#times, movedMs: sinceMs() };
+        this.#done = { ...this.#done, movedMs: sinceMs() };
         return;
       case 'opening-network': {
         const error = this.#networkError;
