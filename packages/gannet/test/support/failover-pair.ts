@@ -19,6 +19,7 @@ export class Pair {
   readonly fails = new Map<Step, Error>();
   fence: (signal: AbortSignal) => Promise<FenceOutcome> = () => Promise.resolve(OFF);
   isFreed = true;
+  free: () => Promise<boolean> = () => Promise.resolve(this.isFreed);
   /** Of the replica, which counts on after the takeover. */
   epoch = 7;
   policy: FailoverPolicy = {
@@ -55,8 +56,9 @@ export class Pair {
       },
       free: async () => {
         await this.#carryOut('free');
-        if (this.isFreed) this.view = { ...this.view, ownVm: 'ready' };
-        return this.isFreed;
+        const isFreed = await this.free();
+        if (isFreed) this.view = { ...this.view, ownVm: 'ready' };
+        return isFreed;
       },
       takeOver: async () => {
         await this.#carryOut('takeOver');
