@@ -134,6 +134,18 @@ describe('a configuration that is wrong', () => {
     );
   });
 
+  test.each([
+    ...['secondary', 'primary', 'protect', 'check', 'status', 'watch', 'events', 'page'],
+    ...['checkpoint', 'failover', 'detach', 'reprotect', 'recover', 'seed-rate --rate 1MiB'],
+  ])('%s does not know this VM, and says which was probably meant', async (command) => {
+    const { code, stdout, stderr } = await gannet(...command.split(' '), 'wbe');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toBe(
+      `gannet: no VM wbe is configured on this host: there is no file ${dir}/wbe.yaml\n` +
+        'Did you mean web? VMs of this host: web. A file elsewhere is passed with --config.\n',
+    );
+  });
+
   test('is one JSON document with --json', async () => {
     const { code, stdout, stderr } = await gannet('status', '--json', '-c', '/no/such.yaml');
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
