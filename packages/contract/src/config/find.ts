@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, loadConfig } from './load.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
 import { GannetError } from '../errors.js';
 import { type Places, placesOf } from './paths.js';
 
@@ -52,7 +52,7 @@ export async function findConfig(
 async function isMissing(file: string): Promise<boolean> {
   return stat(file).then(
     () => false,
-    (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+    (error: unknown) => (error as NodeJS.ErrnoException).code === 'ENOENT',
   );
 }
 

@@ -1,4 +1,4 @@
-/** What the events mean that are about the VM as a whole, and whose copy of it may run; see table.ts. */
+/** What the events mean that are about the VM, and whose copy of it may run; see table.ts. */
 import type { VerdictLevel } from '../verdict/verdict-table.js';
 import type { EventLevel, EventRole, EventTable } from './meaning.js';
 import type { CopyWord } from '../states.js';

@@ -129,7 +129,7 @@ describe('a configuration that is wrong', () => {
     expect(stderr).toBe(
       `gannet: ${config}:\n` +
         '  qmp: plain TCP is allowed on loopback only: ' +
-        'write tls:HOST:PORT, or use a unix socket and a tunnel\n' +
+        'write tls:HOST:PORT, or use a unix socket and a tunnel (line 3, column 1)\n' +
         'Correct these keys in the file. docs/reference/config.md describes every key.\n',
     );
   });

@@ -71,7 +71,8 @@ test('the verdict on the VM is in the log though nobody asks for it', async () =
       done();
     },
   });
-  const log = winston.createLogger({ transports: new winston.transports.Stream({ stream }) });
+  const log = winston.createLogger({ silent: false });
+  log.pipe(stream);
   const daemon = await Daemon.start(config, 'secondary', log);
   while (!logged.some(({ message }) => message === 'verdict')) await new Promise(setImmediate);
   await daemon.close();

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { nearest } from '../../src/config/nearest.js';
+import { nearest } from '../src/nearest.js';
 
 const NAMES = ['db', 'mail', 'web', 'web-staging'];
 
