@@ -201,6 +201,61 @@ describe('the end that dials', () => {
   });
 });
 
+describe('a question', () => {
+  test('to a peer that is away fails long before an answer would be late', async () => {
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: 'no peer link in 2 s',
+    });
+  });
+
+  test('to a stranger says why that is not the peer', async () => {
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: expect.stringContaining('it belongs to VM db, this daemon to web'),
+    });
+  });
+
+  test('ends with the link over which it was asked', async () => {
+    const end = { refused: [] };
+    let isAsked = false;
+    const secondary = await PeerLink.listen(
+      { type: 'unix', path: file },
+      {
+        ...optionsOf('secondary', end),
+        onAsk: () => {
+          isAsked = true;
+          return new Promise(() => undefined);
+        },
+      },
+    );
+    undo.push(() => secondary.close());
+    const answer = expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: 'the peer link broke',
+    });
+    await until(() => isAsked);
+    await secondary.close();
+    await answer;
+  });
+
+  test('fails with what the other daemon says is wrong', async () => {
+    const end = { refused: [] };
+    const onAsk = (): Promise<unknown> => Promise.reject(new Error('QEMU is gone'));
+    const at = { type: 'unix', path: file } as const;
+    const secondary = await PeerLink.listen(at, { ...optionsOf('secondary', end), onAsk });
+    undo.push(() => secondary.close());
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_FAILED',
+      message: 'QEMU is gone',
+    });
+  });
+});
+
 describe('the socket of the peer link', () => {
   const listen = async (): Promise<void> => {
     await listening();
