@@ -99,7 +99,7 @@ export class SimulatedDisk implements Pollable {
   #operations: Operation[] = [];
 
   constructor(
-    private readonly loop: EventLoop,
+    private readonly loop: Pick<EventLoop, 'nowMs'>,
     private readonly random: Random,
     readonly faults: DiskFaults,
   ) {}
