@@ -129,11 +129,12 @@ export class Colo implements QemuHandlers {
     qemu.reason = 'request';
     qemu.migration = 'completed';
     qemu.coloExited('request');
-    // QEMU stops the guest, and continues it where its new part begins.
+    // Whatever had stopped the guest, it is continued where its new part begins (migration.c,
+    // migration_iteration_finish; colo.c).
     this.time.after(qemu.process, 1 + 10 * this.random.next(), () => {
-      if (qemu.lastMode === 'secondary' && qemu.status === 'running') qemu.stopped('colo');
+      if (qemu.status === 'running') qemu.stopped('colo');
       this.time.after(qemu.process, 1, () => {
-        if (qemu.status !== 'running' && qemu.status !== 'paused') qemu.resumed();
+        if (qemu.status !== 'running') qemu.resumed();
       });
     });
     if (pair) {
@@ -165,7 +166,8 @@ export class Colo implements QemuHandlers {
       if (!this.#canTalk(pair) || secondary.mode !== 'secondary') return this.#resume(pair, again);
       secondary.stopped('colo');
       this.time.later(2 + 20 * this.random.next(), () => {
-        if (!this.#canTalk(pair) || secondary.mode !== 'secondary') return this.#resume(pair, again);
+        if (!this.#canTalk(pair) || secondary.mode !== 'secondary')
+          return this.#resume(pair, again);
         secondary.written = snapshot;
         secondary.resumed();
         this.checkpoints++;

@@ -25,18 +25,25 @@ const SILENT = { log: () => undefined } as unknown as Logger;
 export class DaemonRun {
   #primary: PrimaryRole | undefined;
   #secondary: SecondaryRole | undefined;
+  #calls = 0;
   readonly #config: Config;
 
   constructor(
     private readonly name: 'primary' | 'secondary',
     plan: Plan,
     private readonly note: (what: string) => void,
+    private readonly onBug: (what: string) => void,
   ) {
     this.#config = configOf(name, plan);
   }
 
   get isUp(): boolean {
     return this.#role !== undefined;
+  }
+
+  /** Whether somebody waits for an answer. */
+  get isBusy(): boolean {
+    return this.#calls > 0;
   }
 
   get #role(): PrimaryRole | SecondaryRole | undefined {
@@ -48,7 +55,9 @@ export class DaemonRun {
     const terms = await TermStore.open({ file: TERM_FILE, vm: 'web' });
     terms.on(({ term, word }) => note(`term ${term}, ${word}`));
     const history = new History(SILENT, (event) => {
-      if (!isRoutineEvent(event)) note(describeEvent(event).text);
+      const { text } = describeEvent(event);
+      if (!isRoutineEvent(event)) note(text);
+      if (event.kind === 'trouble') this.#expectKnown(event.message);
     });
     const context: RoleContext = { log: SILENT, history, terms, health: new HealthWatch() };
     if (this.name === 'primary') {
@@ -67,10 +76,22 @@ export class DaemonRun {
   /** As over the control socket. */
   call(command: Command): void {
     const { note } = this;
-    this.#answer(command).then(
-      () => note(`${command.name}: done`),
-      (error: unknown) => note(`${command.name}: ${describeError(error).message}`),
-    );
+    this.#calls++;
+    this.#answer(command)
+      .then(
+        () => note(`${command.name}: done`),
+        (error: unknown) => {
+          const { message } = describeError(error);
+          note(`${command.name}: ${message}`);
+          this.#expectKnown(message);
+        },
+      )
+      .finally(() => this.#calls--);
+  }
+
+  /** A table of states that has no cell for what has happened. */
+  #expectKnown(message: string): void {
+    if (/ cannot have /.test(message)) this.onBug(message);
   }
 
   async #answer(command: Command): Promise<unknown> {

@@ -94,9 +94,7 @@ function inodeOf({ pid }: SimulatedQemu): number {
 function readProc(file: string): string {
   const qemus = current?.qemus ?? [];
   if (file === '/proc/self/net/unix') {
-    return qemus
-      .map((qemu) => `0: 2 0 00010000 0001 01 ${inodeOf(qemu)} ${QMP_PATH}\n`)
-      .join('');
+    return qemus.map((qemu) => `0: 2 0 00010000 0001 01 ${inodeOf(qemu)} ${QMP_PATH}\n`).join('');
   }
   const qemu = qemus.find(({ pid }) => file === `/proc/${pid}/stat`);
   if (!qemu) throw systemError('ENOENT');
@@ -165,8 +163,10 @@ function spawn(_program: string, _given: string[], options: { env: NodeJS.Proces
 export function installHosts(): void {
   installDisk();
   const { readFile } = fs;
-  const proc = <T>(read: (path: string) => T) => (path: unknown): Promise<T> =>
-    new Promise((resolve) => resolve(read(String(path))));
+  const proc =
+    <T>(read: (path: string) => T) =>
+    (path: unknown): Promise<T> =>
+      new Promise((resolve) => resolve(read(String(path))));
   Object.assign(fs, {
     readFile: (path: string, how?: BufferEncoding) =>
       current && path.startsWith('/proc/') ? proc(readProc)(path) : readFile(path, how),

@@ -57,6 +57,8 @@ async function loaded(mutant: MutantName | undefined): Promise<Attempt> {
   installTime();
   installHosts();
   const { World } = await import('./world.js');
+  // Most of the errors are expected ones, and none of them needs to say where it came from.
+  if (values.seed === undefined) Error.stackTraceLimit = 0;
   return async (plan) => {
     const world = new World(plan);
     let stray: Error | undefined;
@@ -143,7 +145,9 @@ async function report(attempt: Attempt, found: Result): Promise<void> {
   const { seed } = found.plan;
   const mutant = values.mutant === undefined ? '' : ` --mutant ${values.mutant}`;
   console.log(`seed ${seed} fails: ${found.error?.stack ?? ''}`);
-  console.log(`again: node test/simulation/dist/arbitration/main.js --seed ${seed}${mutant} --trace`);
+  console.log(
+    `again: node test/simulation/dist/arbitration/main.js --seed ${seed}${mutant} --trace`,
+  );
   const { plan, error, trace } = await shrink(attempt, found);
   console.log(`shrunk to ${JSON.stringify(plan)}\n  ${error?.message ?? ''}`);
   for (const line of trace.slice(-80)) console.log(line);

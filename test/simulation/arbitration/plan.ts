@@ -16,6 +16,10 @@ export type Step =
   | { readonly kind: 'hang-qemu'; readonly host: HostName; readonly how: 'links' | 'hard' }
   | { readonly kind: 'free-qemu'; readonly host: HostName }
   | { readonly kind: 'start-qemu'; readonly host: HostName }
+  /** QEMU's monitor hangs up, and takes a new connection. */
+  | { readonly kind: 'cut-qmp'; readonly host: HostName }
+  /** The guest of the primary panics, and may well go on for a while. */
+  | { readonly kind: 'panic' }
   /** The clock of a host stands still with it, as during a snapshot. */
   | { readonly kind: 'suspend-host'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'power-off'; readonly host: HostName; readonly forMs: number }
@@ -56,9 +60,14 @@ export function planOf(seed: number): Plan {
   const troubleMs = 15_000 + random.below(45_000);
   const mayForce = random.chance(0.3);
   const count = 1 + random.below(9);
+  // One fault alone is met; what is done about it is disturbed by the next one.
+  const moments = Array.from({ length: 1 + random.below(3) }, () => {
+    return (random.chance(0.1) ? 0 : BEGIN_MS) + random.below(troubleMs - 10_000);
+  });
   const steps: StepAt[] = [];
   for (let index = 0; index < count; index++) {
-    const atMs = (random.chance(0.15) ? 0 : BEGIN_MS) + random.below(troubleMs);
+    const afterMs = random.below(random.pick([50, 2000, 8000, 20_000]));
+    const atMs = Math.min(random.pick(moments) + afterMs, BEGIN_MS + troubleMs - 100);
     steps.push({ atMs, ...stepOf(random, mayForce) });
   }
   const secondaryHasFence = random.chance(primaryHasFence ? 0.9 : 0.3);
@@ -93,6 +102,8 @@ function stepOf(random: Random, mayForce: boolean): Step {
     [2, () => ({ kind: 'power-off', host, forMs })],
     [5, () => ({ kind: 'operator', host, command: commandOf(random, mayForce) })],
     [2, () => ({ kind: 'new-secondary' })],
+    [1, () => ({ kind: 'cut-qmp', host })],
+    [1, () => ({ kind: 'panic' })],
   ];
   let roll = random.below(kinds.reduce((sum, [weight]) => sum + weight, 0));
   for (const [weight, make] of kinds) {

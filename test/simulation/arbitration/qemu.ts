@@ -123,8 +123,13 @@ export class SimulatedQemu {
     const theirs = new PipeEnd(daemon);
     ours.peer = theirs;
     theirs.peer = ours;
-    daemon.onEnd(() => theirs.destroy());
     const time = currentScheduler();
+    // What has ended runs no more, and its end of the connection neither.
+    daemon.onEnd(() => {
+      time.after(this.process, 0, () => {
+        if (!ours.destroyed && !ours.readableEnded) ours.push(null);
+      });
+    });
     // The kernel accepts, whatever QEMU does.
     time.after(daemon, 0, () => theirs.emit('connect'));
     const accept = (): void => {
@@ -143,6 +148,16 @@ export class SimulatedQemu {
   resumed(): void {
     this.status = 'running';
     this.#emit('RESUME');
+  }
+
+  /** Its monitor hangs up on everybody. */
+  hangsUp(): void {
+    currentScheduler().after(this.process, 0, () => void this.#fake.drop());
+  }
+
+  /** What the guest does then is up to the guest: it may run on. */
+  panics(): void {
+    this.#emit('GUEST_PANICKED', { action: 'run' });
   }
 
   coloExited(reason: 'request' | 'error'): void {

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { ReplicaEvent, ReplicaState } from '@gannet/replicator';
-import { currentProcess, type Process } from './scheduler.js';
+import { currentProcess, currentScheduler, type Process } from './scheduler.js';
 
 /** States of the bases of a host that outlive its daemon. */
 export interface BaseHost {
@@ -39,7 +39,11 @@ export class SimulatedReplica {
   isOutdated = false;
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
 
-  constructor(private readonly host: BaseHost) {}
+  constructor(
+    private readonly host: BaseHost,
+    /** The daemon that it is a part of. */
+    private readonly process: Process,
+  ) {}
 
   get isWaiting(): boolean {
     return this.state === 'protected' && this.link.loss !== undefined;
@@ -57,6 +61,10 @@ export class SimulatedReplica {
   }
 
   lost(reason: string): void {
+    currentScheduler().after(this.process, 0, () => this.#lose(reason));
+  }
+
+  #lose(reason: string): void {
     if (!this.link.isConnected) return;
     this.link.isConnected = false;
     if (this.state !== 'seeding') this.link.loss ??= reason;
@@ -144,7 +152,7 @@ export function openReplica(): Promise<object> {
   const host = hostOf?.(process);
   if (!host) throw new Error('no simulation runs');
   if (host.isGuestsDisk) return Promise.reject(new Error('the base may be the only copy'));
-  const replica = new SimulatedReplica(host);
+  const replica = new SimulatedReplica(host, process);
   host.replica = replica;
   return Promise.resolve({ replica, lock: { release: () => Promise.resolve() } });
 }

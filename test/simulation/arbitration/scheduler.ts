@@ -169,6 +169,13 @@ export function currentScheduler(): Scheduler {
   return scheduler;
 }
 
+/** Whose code asks for time: never that of a process that has ended. */
+function daemonProcess(): Process {
+  const process = currentProcess();
+  if (process === scheduler?.surroundings) throw new Error('code runs outside of its process');
+  return process;
+}
+
 /** What a timer returns. */
 class Timer {
   entry: Entry | undefined;
@@ -186,7 +193,7 @@ type Callback = (...args: unknown[]) => void;
 
 function startTimer(run: Callback, delayMs = 1, ...args: unknown[]): Timer {
   const timer = new Timer();
-  const owner = currentProcess();
+  const owner = daemonProcess();
   const callback = (): void => run(...args);
   timer.entry = currentScheduler().after(owner, Math.max(1, delayMs), callback, true);
   return timer;
@@ -194,7 +201,7 @@ function startTimer(run: Callback, delayMs = 1, ...args: unknown[]): Timer {
 
 function startInterval(run: Callback, delayMs = 1, ...args: unknown[]): Timer {
   const timer = new Timer();
-  const owner = currentProcess();
+  const owner = daemonProcess();
   const again = (): void => {
     timer.entry = currentScheduler().after(owner, Math.max(1, delayMs), turn, true);
   };
@@ -244,8 +251,7 @@ export function installTime(): void {
     clearInterval: stopTimer,
     clearImmediate: stopTimer,
   });
-  performance.now = () =>
-    scheduler && running ? scheduler.nowMs - running.behindMs : realNow();
+  performance.now = () => (scheduler && running ? scheduler.nowMs - running.behindMs : realNow());
   Date.now = () => (scheduler ? EPOCH_MS + Math.floor(scheduler.nowMs) : dateNow());
   AbortSignal.timeout = (ms: number) => {
     const controller = new AbortController();

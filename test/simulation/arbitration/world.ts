@@ -24,16 +24,19 @@ export interface Outcome {
   readonly commands: number;
   readonly isForced: boolean;
   readonly splitMs: number;
-  /** Who has made a guest run in the end, or why there is none to run. */
-  readonly end: 'itself' | 'operator' | 'force' | 'no-copy';
+  /**
+   * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command,
+   * one with force; or its disks are on the secondary host, and are recovered there by hand.
+   */
+  readonly end: 'itself' | 'reboot' | 'operator' | 'force' | 'recover';
 }
 
 const WRITE_MS = 250;
 /** A guest that boots writes nothing, and serves nobody. */
 const BOOT_MS = 5000;
 /** A pair without faults has found its way by then. */
-const SETTLE_MS = 60_000;
-const COMMAND_MS = 25_000;
+const SETTLE_MS = 45_000;
+const COMMAND_MS = 70_000;
 /** What a side needs to know that its own QEMU is hung or gone, and a bit. */
 const UNFIT_MS = 9000;
 
@@ -176,8 +179,11 @@ export class World {
     const process = new Process(`daemon-${name}`, host.enter);
     host.process = process;
     host.server = undefined;
-    const daemon = new DaemonRun(name === 'a' ? 'primary' : 'secondary', this.plan, (what) =>
-      this.#note(`${name}: ${what}`),
+    const daemon = new DaemonRun(
+      name === 'a' ? 'primary' : 'secondary',
+      this.plan,
+      (what) => this.#note(`${name}: ${what}`),
+      (what) => void this.#fail(new Violation('W6', what)),
     );
     this.#daemons[name] = daemon;
     this.#time.after(process, 0, () => {
@@ -216,6 +222,10 @@ export class World {
         return this.#hosts[step.host].qemu?.freed();
       case 'start-qemu':
         return this.#startQemu(step.host);
+      case 'cut-qmp':
+        return this.#hosts[step.host].qemu?.hangsUp();
+      case 'panic':
+        return this.#hosts.a.qemu?.panics();
       case 'suspend-host':
         for (const process of [
           this.#hosts[step.host].process,
@@ -377,6 +387,13 @@ export class World {
   /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
   async #find(): Promise<Outcome['end']> {
     if (this.#runs) return 'itself';
+    const isBooted = !this.#hasCopy();
+    if (isBooted) {
+      // The disk of the primary's host is there.
+      this.#startQemu('a');
+      await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
+      if (this.#runs) return 'reboot';
+    }
     const plain = { name: 'failover', force: false, overrulePeer: false } as const;
     const forced = { name: 'failover', force: true, overrulePeer: true } as const;
     for (const [command, end] of [
@@ -385,14 +402,23 @@ export class World {
     ] as const) {
       for (const name of ['b', 'a'] as const) {
         for (let attempt = 0; attempt < 2; attempt++) {
-          this.#operate(name, command);
-          await this.#until(this.#time.nowMs + COMMAND_MS);
+          await this.#carryOut(name, command);
           if (this.#runs) return end;
         }
       }
     }
-    if (!this.#hasCopy()) return 'no-copy';
+    if (isBooted && this.#hosts.b.isGuestsDisk) return 'recover';
     throw new Violation('W5', 'a QEMU is there with a copy that may run, and nobody makes it run');
+  }
+
+  /** Until there is an answer, and a moment longer. */
+  async #carryOut(name: HostName, command: Command): Promise<void> {
+    const endMs = this.#time.nowMs + COMMAND_MS;
+    this.#operate(name, command);
+    do {
+      await this.#until(this.#time.nowMs + 500);
+    } while (this.#daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
+    await this.#until(this.#time.nowMs + 1500);
   }
 
   /** Whether a QEMU is there that an operator could make run. */

@@ -202,6 +202,9 @@ export class PrimaryRole implements Role {
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
     }
+    if (this.#state.phase === 'yielding' || this.#state.phase === 'ended') {
+      throw refusals.noGuest(this.config.vm, this.#shown, this.#state.reason);
+    }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;

@@ -141,6 +141,10 @@ describe('a protected guest', () => {
     expect(seen).toEqual([false]);
     expect(pair.beats.at(-1)?.trouble).toMatch(/vb0.*No space left/);
     await expect(pair.role.detach(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(pair.role.protect(() => undefined)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringMatching(/yielding.*No space left/) as unknown,
+    });
     // The end of COLO is no reason to go on alone.
     pair.fake?.qemu.emit('COLO_EXIT', { mode: 'primary', reason: 'error' });
     const later = pair.beats.length;
@@ -163,5 +167,10 @@ describe('a protected guest', () => {
     await until(() => pair.terms.record.word === 'alone');
     expect(pair.terms.record).toMatchObject({ term: 4, evidence: 'word' });
     expect(pair.kinds('fence')).toEqual([]);
+    await expect(pair.role.protect(() => undefined)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringMatching(/ended.*the guest shut itself down/) as unknown,
+    });
+    expect(pair.state).toBe('ended');
   });
 });
