@@ -77,7 +77,8 @@ export class DaemonRun {
   call(command: Command): void {
     const { note } = this;
     this.#calls++;
-    this.#answer(command)
+    Promise.resolve()
+      .then(() => this.#answer(command))
       .then(
         () => note(`${command.name}: done`),
         (error: unknown) => {
@@ -94,7 +95,7 @@ export class DaemonRun {
     if (/ cannot have /.test(message)) this.onBug(message);
   }
 
-  async #answer(command: Command): Promise<unknown> {
+  #answer(command: Command): unknown {
     const silent = (): void => undefined;
     if (this.#primary) {
       const { methods } = this.#primary;

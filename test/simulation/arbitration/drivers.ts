@@ -32,7 +32,7 @@ export class PrimaryDriver extends ShippedPrimaryDriver {
   constructor(...given: ConstructorParameters<typeof ShippedPrimaryDriver>) {
     super(...given);
     const [qmp, options] = given;
-    this.#qmp = qmp as Asked;
+    this.#qmp = qmp;
     qmp.onEvent('QUORUM_REPORT_BAD', () => {
       options?.onLinkFailure?.({ device: 'vb0', node: 'replica', message: 'the link broke' });
     });

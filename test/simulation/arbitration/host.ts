@@ -69,10 +69,7 @@ export class Host {
     this.disk = new HostDisk(time, random);
   }
 
-  readonly enter = (): void => {
-    current = this;
-    mount(this.disk);
-  };
+  readonly enter = (): void => enter(this);
 
   get qemus(): readonly SimulatedQemu[] {
     return this.qemu?.isAlive === true ? [this.qemu] : [];
@@ -80,6 +77,11 @@ export class Host {
 }
 
 let current: Host | undefined;
+
+function enter(host: Host): void {
+  current = host;
+  mount(host.disk);
+}
 
 const QMP_PATH = '/sim/qmp';
 

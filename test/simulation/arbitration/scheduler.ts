@@ -64,8 +64,7 @@ export class Scheduler {
   readonly surroundings = new Process('surroundings');
 
   constructor() {
-    scheduler = this;
-    running = this.surroundings;
+    use(this);
   }
 
   after(owner: Process, delayMs: number, run: () => void, isTimer = false): Entry {
@@ -152,6 +151,11 @@ export class Scheduler {
     }
     heap[at] = last;
   }
+}
+
+function use(next: Scheduler): void {
+  scheduler = next;
+  running = next.surroundings;
 }
 
 function isBefore(a: Entry, b: Entry): boolean {

@@ -69,7 +69,7 @@ export class World {
     this.#hosts = hosts;
     const hostOf = ({ name }: Process): Host => (name.endsWith('-a') ? hosts.a : hosts.b);
     usePeers({
-      ...{ network: this.#peer, random: this.#random, hostOf: hostOf as never },
+      ...{ network: this.#peer, random: this.#random, hostOf },
       other: ({ name }) => hosts[name === 'a' ? 'b' : 'a'],
     });
     useBases(hostOf);
@@ -380,19 +380,20 @@ export class World {
     }
   }
 
-  get #runs(): boolean {
+  /** A method: it may become true while something is awaited. */
+  #runs(): boolean {
     return this.#isReachable('a') || this.#isReachable('b');
   }
 
   /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
   async #find(): Promise<Outcome['end']> {
-    if (this.#runs) return 'itself';
+    if (this.#runs()) return 'itself';
     const isBooted = !this.#hasCopy();
     if (isBooted) {
       // The disk of the primary's host is there.
       this.#startQemu('a');
       await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
-      if (this.#runs) return 'reboot';
+      if (this.#runs()) return 'reboot';
     }
     const plain = { name: 'failover', force: false, overrulePeer: false } as const;
     const forced = { name: 'failover', force: true, overrulePeer: true } as const;
@@ -403,7 +404,7 @@ export class World {
       for (const name of ['b', 'a'] as const) {
         for (let attempt = 0; attempt < 2; attempt++) {
           await this.#carryOut(name, command);
-          if (this.#runs) return end;
+          if (this.#runs()) return end;
         }
       }
     }
