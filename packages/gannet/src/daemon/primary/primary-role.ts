@@ -43,7 +43,6 @@ import {
 import { ProtectRun } from './protect.js';
 import { PrimaryStanding } from './primary-standing.js';
 
-const INSPECT_TIMEOUT_MS = 15_000;
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
 
@@ -56,7 +55,7 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 export class PrimaryRole implements Role {
   readonly name = 'primary';
   readonly methods: RoleMethods<'primary'> = {
-    inspect: ({ peer }) => (peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect()),
+    inspect: ({ peer }) => (peer === true ? this.#link.ask() : this.#inspect()),
     protect: ({ bytesPerSec }, progress) => this.protect(progress, bytesPerSec),
     'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
@@ -166,6 +165,7 @@ export class PrimaryRole implements Role {
     if (seedBytesPerSec !== before.seedBytesPerSec) {
       await this.#protecting?.run.setRate(seedBytesPerSec ?? 0);
     }
+    this.#standing.promise();
     // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
