@@ -212,6 +212,7 @@ export class PrimaryRole implements Role {
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
+      askBoth: () => Promise.all([this.#inspect(), this.#link.ask()]),
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
     });
