@@ -103,7 +103,7 @@ export class SimulatedDisk implements Pollable {
   openHandles = 0;
 
   constructor(
-    private readonly loop: EventLoop,
+    private readonly loop: Pick<EventLoop, 'nowMs'>,
     private readonly random: Random,
     readonly faults: DiskFaults,
   ) {}

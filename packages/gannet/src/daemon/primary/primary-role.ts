@@ -24,7 +24,7 @@ import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
-import { adoptOrRollBack } from './attach.js';
+import { adoptOrRollBack, type Attached } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
@@ -202,6 +202,9 @@ export class PrimaryRole implements Role {
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
     }
+    if (this.#state.phase === 'yielding' || this.#state.phase === 'ended') {
+      throw refusals.noGuest(this.config.vm, this.#shown, this.#state.reason);
+    }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
@@ -350,17 +353,23 @@ export class PrimaryRole implements Role {
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
-    // What was done to the QEMU before this one has failed, and rolls itself back.
-    await this.#idle();
-    const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
-    const driver = new PrimaryDriver(qmp, {
-      onLinkFailure: ({ message }) => this.#lose(message),
-      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
-      network: cardsOf(this.config, 'primary'),
-    });
     const { history, terms } = this.context;
-    const { word } = terms.record;
-    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
+    let driver: PrimaryDriver;
+    let attached: Attached;
+    do {
+      // What was done to the QEMU before this one has failed, and rolls itself back. So does what
+      // has begun while this one was looked at, and then it may not be any more what was found.
+      await this.#idle();
+      driver = new PrimaryDriver(qmp, {
+        onLinkFailure: ({ message }) => this.#lose(message),
+        onDiskFailure: (failure) => this.#fate.diskFailed(failure),
+        network: cardsOf(this.config, 'primary'),
+      });
+      const { word } = terms.record;
+      attached = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    } while (this.#protecting || !this.#standing.isIdle);
+    const { found, step } = attached;
     this.#driver = driver;
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';

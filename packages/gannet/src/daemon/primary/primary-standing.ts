@@ -63,6 +63,10 @@ export class PrimaryStanding {
     });
   }
 
+  get isIdle(): boolean {
+    return this.#letGo.isIdle;
+  }
+
   /** Resolves when the secondary is not being let go. */
   idle(): Promise<void> {
     return this.#letGo.idle();
