@@ -83,7 +83,7 @@ export interface DiskFaults {
   /** Spill files keep nothing: a mutant. */
   lossySpill: boolean;
   /** Half of the renames say that they are done, and are not: a mutant. */
-  lostRename: boolean;
+  lostRename?: boolean;
 }
 
 interface Operation {
