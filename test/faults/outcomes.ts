@@ -125,8 +125,11 @@ export const VERIFY: Record<Outcome, (scene: Scene) => Promise<void>> = {
     expect(primary.running, 'the primary has ended');
   },
   secondary: async (scene) => {
-    const { primary, secondary } = scene.pair;
+    const { primary, secondary, secondaryDaemon } = scene.pair;
     expect(!executes(primary.pid), 'the primary executes');
+    const [began] = secondaryDaemon.eventsOf('failover');
+    const [done] = secondaryDaemon.eventsOf('failover-done');
+    expect(began?.epoch === done?.epoch, `${began?.epoch} has become ${done?.epoch}`);
     if (scene.digests.length > 0) await secondary.command('go');
     await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
     const { digests, isClean } = await scene.pair.compare();

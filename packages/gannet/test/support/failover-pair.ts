@@ -19,6 +19,9 @@ export class Pair {
   readonly fails = new Map<Step, Error>();
   fence: (signal: AbortSignal) => Promise<FenceOutcome> = () => Promise.resolve(OFF);
   isFreed = true;
+  free: () => Promise<boolean> = () => Promise.resolve(this.isFreed);
+  /** Of the replica, which counts on after the takeover. */
+  epoch = 7;
   policy: FailoverPolicy = {
     isAutomatic: true,
     hasFence: true,
@@ -53,13 +56,15 @@ export class Pair {
       },
       free: async () => {
         await this.#carryOut('free');
-        if (this.isFreed) this.view = { ...this.view, ownVm: 'ready' };
-        return this.isFreed;
+        const isFreed = await this.free();
+        if (isFreed) this.view = { ...this.view, ownVm: 'ready' };
+        return isFreed;
       },
       takeOver: async () => {
         await this.#carryOut('takeOver');
         const replica = { ...this.view.replica, state: 'failed-over' as const };
         this.view = { ...this.view, replica };
+        return this.epoch;
       },
       journal: () => this.#carryOut('journal'),
       move: () => this.#carryOut('move'),
@@ -67,11 +72,11 @@ export class Pair {
     },
     policy: () => this.policy,
     look: () => this.view,
-    epoch: () => 7,
   });
 
   async #carryOut(step: Step): Promise<void> {
     this.called.push(step);
+    if (step === 'journal') this.epoch += 4;
     const error = this.fails.get(step);
     await Promise.resolve();
     if (error) throw error;
@@ -108,7 +113,7 @@ type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 export function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
   return {
     ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
-    ...{ record: record('protected', 3), mustProve: true },
+    record: record('protected', 3, { mustProve: true }),
     ...status,
   };
 }

@@ -39,7 +39,7 @@ const VB0 = ['-device', 'virtio-blk-pci,id=vb0,drive=quorum0'];
 async function startPrimary(args: readonly string[]): Promise<[QmpClient, VmReport]> {
   const path = qemu.path('p.qmp');
   const qmp = ['-S', '-qmp', `unix:${path},server=on,wait=off`];
-  qemu.run(['qemu-system-x86_64', ...MACHINE, ...qmp, ...args]);
+  qemu.run('qemu-system-x86_64', ...MACHINE, ...qmp, ...args);
   const client = await qemu.monitor({ kind: 'unix', path });
   return [client, await inspectVm(client)];
 }
@@ -78,7 +78,7 @@ async function pairOf(
     qmp: [qmp],
     socketFolder,
   });
-  qemu.run(command);
+  qemu.run(...command);
   const secondary = await qemu.monitor(target);
   const links = devices.map((device) => ({
     link: { device, link: 'mirror', server, export: device, id: device } as const,

@@ -9,12 +9,12 @@ import { PeerLink } from './peer-link.js';
  * @throws GannetError GANNET_PEER_UNREACHABLE, GANNET_PEER_FAILED; GANNET_CONFIG for the term file
  */
 export async function askPeer(config: PrimaryConfig): Promise<unknown> {
-  const { primary, peer, vm, fence, termFile } = config;
+  const { primary, peer, vm, termFile } = config;
   const { record } = await TermStore.open({ file: termFile, vm });
   const ignore = (): void => undefined;
   const status: PeerStatus = {
     ...{ role: 'primary', state: 'none', epoch: 0, vm: 'awaited' },
-    ...{ record, mustProve: fence !== undefined },
+    record,
   };
   const link = PeerLink.dial(primary.peer, {
     ...peer,

@@ -71,6 +71,7 @@ export class PeerLink {
   #redial: NodeJS.Timeout | undefined;
   readonly #questions = new PeerQuestions();
   #socket: WebSocket | undefined;
+  #peerAddress: string | undefined;
   #server: Server | TlsServer | undefined;
   #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
@@ -116,6 +117,11 @@ export class PeerLink {
   /** Why whoever answers now is not the peer; undefined if nobody answers, or the peer does. */
   get refusal(): string | undefined {
     return this.#refusal;
+  }
+
+  /** From where the other end last connected to this one, over TCP. */
+  get peerAddress(): string | undefined {
+    return this.#peerAddress;
   }
 
   /** The last status of the other end, and its age; undefined before the first. */
@@ -233,7 +239,10 @@ export class PeerLink {
         return;
       }
     }
-    this.#adopt(socket, from, () => this.#pending.accept(connection));
+    this.#adopt(socket, from, () => {
+      this.#pending.accept(connection);
+      this.#peerAddress = connection.remoteAddress;
+    });
   }
 
   #dial(address: Address): void {

@@ -165,6 +165,7 @@ export class PrimaryRole implements Role {
     if (seedBytesPerSec !== before.seedBytesPerSec) {
       await this.#protecting?.run.setRate(seedBytesPerSec ?? 0);
     }
+    this.#standing.promise();
     // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }

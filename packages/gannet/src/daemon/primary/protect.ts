@@ -127,7 +127,9 @@ export class ProtectRun {
       await driver.setPeriod(periodMs);
     }
     // The secondary takes over only if it has heard this.
-    await this.options.terms.update((own) => (own.word === 'alone' ? inStep(own) : undefined));
+    await this.options.terms.update((own) => {
+      return own.word === 'alone' ? inStep(own, config().fence !== undefined) : undefined;
+    });
   }
 
   /** It has its first checkpoint, and has written that it is in step. */

@@ -5,7 +5,6 @@ import type { Replica } from '@gannet/replicator';
 import {
   type EvidenceKind,
   GannetError,
-  hasTakenOver,
   type Reporter,
   type SecondaryConfig,
 } from '@gannet/contract';
@@ -27,6 +26,8 @@ const REPORT_EVERY_MS = 250;
 export interface FailoverTarget {
   readonly history: Pick<History, 'add'>;
   readonly replica: Replica;
+  /** With which the replica has taken over, once it has. */
+  readonly takeoverEpoch: () => number | undefined;
   readonly terms: TermStore;
   readonly vm: Pick<VmWatch, 'qmp'>;
   /** Fails over where checkpoints come by call. */
@@ -75,9 +76,17 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     return (await livenessOf({ qmp: vm.qmp, patienceMs: lowMs, cut })) === 'responding';
   }
 
-  async takeOver(): Promise<void> {
+  async takeOver(): Promise<number> {
+    const { replica, takeoverEpoch } = this.target;
+    if (replica.state === 'protected') await this.#takeOver();
+    const epoch = takeoverEpoch();
+    if (epoch !== undefined) return epoch;
+    throw new GannetError('GANNET_STAGE_FAILED', `failover failed: ${replica.reason}`, SEED_AGAIN);
+  }
+
+  /** Resolves when the replica has failed over, or has given itself up. */
+  async #takeOver(): Promise<void> {
     const { replica, config, source } = this.target;
-    if (replica.state !== 'protected') return;
     const settled = leavesProtected(replica);
     // It is stopped for this, and waits for all answers.
     replica.secondaryRuns(false);
@@ -88,8 +97,6 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     } finally {
       settled.stop();
     }
-    if (hasTakenOver(replica.state)) return;
-    throw new GannetError('GANNET_STAGE_FAILED', `failover failed: ${replica.reason}`, SEED_AGAIN);
   }
 
   async journal(): Promise<void> {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type EvidenceKind,
   FAILOVER_EVIDENCE,
@@ -49,8 +48,8 @@ export interface FailoverSteps {
   claim(evidence: EvidenceKind): Promise<void>;
   /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
   free(): Promise<boolean>;
-  /** Resolves when the guest runs here, on the replica. */
-  takeOver(): Promise<void>;
+  /** Resolves when the guest runs here, on the replica. @returns the epoch it continues from */
+  takeOver(): Promise<number>;
   /** Resolves when a crash loses nothing that the guest had at the takeover. */
   journal(): Promise<void>;
   /** Resolves when the guest runs on its local disks. */
@@ -65,13 +64,12 @@ export interface FailoverOptions {
   readonly policy: () => FailoverPolicy;
   /** All that is known of the pair now; decisions are made on this value alone. */
   readonly look: () => PairView;
-  readonly epoch: () => number;
 }
 
 /** Who wants a failover: a person or program that asked for it, or `failover: automatic`. */
 type Asker = 'caller' | 'policy';
 
-type Times = Omit<FailoverReport, 'epoch' | 'evidence'>;
+type Done = Omit<FailoverReport, 'evidence'>;
 
 /**
  * Decides when a secondary takes over, and sees it through to its local disks (failover-state.ts).
@@ -88,9 +86,11 @@ export class FailoverController {
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #retryAtMs = -Infinity;
+  /** Of a fence that waits for `fence.delayMs`. */
+  #endDelay = (): void => undefined;
   #isClosed = false;
   #startMs = 0;
-  #times: Times = { takenOverMs: 0, durableMs: 0, movedMs: 0 };
+  #done: Done = { epoch: 0, takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
@@ -138,6 +138,7 @@ export class FailoverController {
   consider(): void {
     clearTimeout(this.#timer);
     const { phase } = this.#state;
+    if (phase === 'proving' && evidenceIn(this.options.look())) this.#endDelay();
     const isBusy = this.#underWay !== undefined || (phase !== 'idle' && phase !== 'failed');
     if (this.#isClosed || isBusy) return;
     const step = this.#automaticStep();
@@ -202,41 +203,60 @@ export class FailoverController {
   }
 
   async #prove(asker: Asker): Promise<Evidence> {
-    const { look, policy } = this.options;
-    const known = evidenceIn(look());
-    if (known?.kind === 'done') return known;
-    await this.#expectFit();
-    if (this.#isForced()) return OPERATOR;
+    const { look, steps, history } = this.options;
+    const known = await this.#known();
     if (known) return known;
-    if (asker === 'policy' || mayFence(look(), policy())) {
-      this.#tell({ stage: 'fence' });
-      await this.#awaitFenceDelay(asker);
-      const meanwhile = this.#isForced() ? OPERATOR : evidenceIn(look());
-      if (meanwhile) return meanwhile;
-      const { succeeded, words } = await this.options.steps.fence(this.#forced.signal);
-      this.options.history.add('fence', { target: 'primary', succeeded, words });
-      if (this.#isClosed) throw notProven(look());
-      await this.#expectFit();
-      if (succeeded) return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
-      if (this.#isForced()) return OPERATOR;
-      const since = evidenceIn(look());
-      if (since) return since;
+    if (!this.#wantsFence(asker)) throw notProven(look());
+    this.#tell({ stage: 'fence' });
+    await this.#fenceDelay();
+    const meanwhile = await this.#known();
+    if (meanwhile) return meanwhile;
+    // What called for it may have passed.
+    if (!this.#wantsFence(asker)) throw notProven(look());
+    const { succeeded, words } = await steps.fence(this.#forced.signal);
+    history.add('fence', { target: 'primary', succeeded, words });
+    const since = await this.#known();
+    if (succeeded && since?.kind !== 'done') {
+      return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
     }
+    if (since) return since;
     throw notProven(look());
   }
 
-  /** @throws GannetError GANNET_REFUSED if what called for the fence has passed meanwhile */
-  async #awaitFenceDelay(asker: Asker): Promise<void> {
-    const { look, policy } = this.options;
-    const { fenceDelayMs } = policy();
-    if (fenceDelayMs === 0) return;
-    const { signal } = this.#forced;
-    await sleep(fenceDelayMs, undefined, { signal }).catch(() => undefined);
-    const isDue =
-      asker === 'policy'
-        ? automaticStep(look(), policy()).kind === 'fail-over'
-        : mayFence(look(), policy());
-    if (this.#isClosed || !(isDue || this.#isForced())) throw notProven(look());
+  /**
+   * What proves by now that this side may take over.
+   *
+   * @throws GannetError GANNET_REFUSED where nothing would run after a takeover, and at the end of
+   *   this daemon
+   */
+  async #known(): Promise<Evidence | undefined> {
+    const { look } = this.options;
+    const evidence = evidenceIn(look());
+    if (evidence?.kind === 'done') return evidence;
+    await this.#expectFit();
+    if (this.#isClosed) throw notProven(look());
+    return this.#isForced() ? OPERATOR : evidenceIn(look());
+  }
+
+  #wantsFence(asker: Asker): boolean {
+    const [view, policy] = [this.options.look(), this.options.policy()];
+    if (asker === 'caller') return mayFence(view, policy);
+    return automaticStep(view, policy).kind === 'fail-over';
+  }
+
+  /** Ends early when there is proof, an operator forces it, or the daemon ends. */
+  async #fenceDelay(): Promise<void> {
+    const { fenceDelayMs } = this.options.policy();
+    if (fenceDelayMs === 0 || this.#isForced()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, fenceDelayMs);
+      this.#endDelay = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#forced.signal.addEventListener('abort', this.#endDelay, { once: true });
+    });
+    this.#endDelay = () => undefined;
   }
 
   /** A method: it may become true while something is awaited. */
@@ -262,7 +282,7 @@ export class FailoverController {
       this.#pause();
       throw error;
     }
-    const report = { epoch: this.options.epoch(), evidence: this.#evidence, ...this.#times };
+    const report = { ...this.#done, evidence: this.#evidence };
     const state = this.#step({ kind: 'step-done', report });
     if (state.phase === 'done') history.add('failover-done', report);
     return state;
@@ -272,22 +292,24 @@ export class FailoverController {
     const { steps, history } = this.options;
     const sinceMs = (): number => Math.round(performance.now() - this.#startMs);
     switch (step) {
-      case 'taking-over':
+      case 'taking-over': {
         this.#tell({ stage: 'take over' });
-        await steps.takeOver();
-        this.#times = { ...this.#times, takenOverMs: sinceMs() };
+        // Now: the replica counts on, for the survivor's own writes.
+        const epoch = await steps.takeOver();
+        this.#done = { ...this.#done, epoch, takenOverMs: sinceMs() };
         // Clients wait for this. A guest that nobody can reach must get to its disks all the same.
         this.#networkError = await this.#tryNetwork();
         return;
+      }
       case 'journaling':
         this.#tell({ stage: 'journal' });
         await steps.journal();
-        this.#times = { ...this.#times, durableMs: sinceMs() };
+        this.#done = { ...this.#done, durableMs: sinceMs() };
         history.add('failover-durable');
         return;
       case 'moving':
         await steps.move((report) => this.#tell(report));
-        this.#times = { ...this.#times, movedMs: sinceMs() };
+        this.#done = { ...this.#done, movedMs: sinceMs() };
         return;
       case 'opening-network': {
         const error = this.#networkError;

@@ -19,6 +19,8 @@ export class SecondaryFacts {
   isLeaving = false;
   lastCommit: CommitRecord | undefined;
   commits = 0;
+  /** The epoch that the survivor continues from; the replica counts on, for what it writes. */
+  takeoverEpoch: number | undefined;
   #committedMs: number | undefined;
   /** The buffers have passed their soft limit since the last commit. */
   hasMemoryPressure = false;

@@ -92,15 +92,13 @@ export class SecondaryRole implements Role {
       steps: new SecondaryFailoverSteps({
         history: context.history,
         terms: context.terms,
-        replica,
-        vm: this.#vm,
+        ...{ replica, vm: this.#vm, takeoverEpoch: () => this.#facts.takeoverEpoch },
         source: this.#external,
         config: () => this.config,
         driver: () => this.#driver,
       }),
       policy: () => failoverPolicy(this.config, this.#link),
       look: () => pairView(this.config, this.#facts, this.#sides),
-      epoch: () => replica.epoch,
     });
     this.#standing = new SecondaryStanding({
       ...{ terms: context.terms, history: context.history, replica, vm: this.#vm },
@@ -334,7 +332,9 @@ export class SecondaryRole implements Role {
     const qmp = isBusy ? undefined : this.#vm.qmp;
     const trouble =
       state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
-    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
+    const { peerAddress } = this.#link ?? {};
+    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
+    return inspectSecondary(this.config, view);
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
@@ -409,6 +409,8 @@ export class SecondaryRole implements Role {
       const { epoch, committedPages, droppedPages, gateClosedMs, checkpointMs } = event;
       this.#facts.committed({ epoch, committedPages, droppedPages, gateClosedMs, checkpointMs });
       this.#link?.beatNow();
+    } else if (event.kind === 'failover') {
+      this.#facts.takeoverEpoch = event.epoch;
     } else if (event.kind === 'doubt') {
       this.#facts.doubt = event.reason;
     }

@@ -86,7 +86,7 @@ describe('a protection that runs', () => {
     expect(pair.state).toBe('alone');
   });
 
-  test('that hangs on its links hangs only if it still does when they are cut', async () => {
+  test('that hangs is said to hang only if it still does when its links are cut', async () => {
     // The secondary would have it fenced at the first word of it.
     const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 0' });
     await pair.connectSecondary();

@@ -64,6 +64,7 @@ class Guest {
     return new SecondaryFailoverSteps({
       history: { add: (...[kind]) => void this.events.push(kind) },
       replica: replica as unknown as Replica,
+      takeoverEpoch: () => 4,
       terms: termsInMemory(record('taken-over', 4)),
       vm: { qmp: this.#qmp } as unknown as FailoverTarget['vm'],
       source: new ExternalSource(),
