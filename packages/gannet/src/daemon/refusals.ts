@@ -1,5 +1,6 @@
 /** What a primary refuses, why, and what to do instead. */
 import { GannetError, type PeerStatus } from '@gannet/contract';
+import type { PrimaryRoleState } from './primary/primary-state.js';
 
 function refusal(message: string, remedy: string): GannetError {
   return new GannetError('GANNET_REFUSED', message, remedy, 'refused');
@@ -66,8 +67,31 @@ export function yields(vm: string, reason: string): GannetError {
   );
 }
 
+/** Why a protection can't begin now. @param shown what the status calls the state */
+export function whyNotProtect(
+  vm: string,
+  state: PrimaryRoleState,
+  shown: string,
+): GannetError | undefined {
+  switch (state.phase) {
+    case 'superseded':
+      return secondCopy(vm);
+    case 'held':
+      return held(vm);
+    case 'protecting':
+    case 'protected':
+    case 'letting-go':
+      return busy(vm, shown);
+    case 'yielding':
+    case 'ended':
+      return noGuest(vm, shown, state.reason);
+    default:
+      return undefined;
+  }
+}
+
 /** There is no guest to protect: it was stopped for the secondary, or ended on purpose. */
-export function noGuest(vm: string, state: string, reason: string): GannetError {
+function noGuest(vm: string, state: string, reason: string): GannetError {
   return refusal(
     `${vm} can't be protected: it is ${state} (${reason})`,
     'If it is yielding, run `gannet failover` on the secondary host, or with --force here. ' +

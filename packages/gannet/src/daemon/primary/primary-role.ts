@@ -200,14 +200,8 @@ export class PrimaryRole implements Role {
   async protect(progress: Reporter<'protect'>, bytesPerSec?: number): Promise<PrimaryStatus> {
     // A survivor of a failover is protected again as soon as its role begins.
     await this.#attaching?.catch(() => undefined);
-    if (this.#is('superseded')) throw refusals.secondCopy(this.config.vm);
-    if (this.#is('held')) throw refusals.held(this.config.vm);
-    if (this.#is('protecting', 'protected', 'letting-go')) {
-      throw refusals.busy(this.config.vm, this.#shown);
-    }
-    if (this.#state.phase === 'yielding' || this.#state.phase === 'ended') {
-      throw refusals.noGuest(this.config.vm, this.#shown, this.#state.reason);
-    }
+    const refusal = refusals.whyNotProtect(this.config.vm, this.#state, this.#shown);
+    if (refusal) throw refusal;
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
