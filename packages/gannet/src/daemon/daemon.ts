@@ -60,12 +60,16 @@ export class Daemon {
     return { who, handlers: { ...own, ...role.methods } };
   });
 
+  private readonly log: Logger;
+
   private constructor(
     private config: Config,
-    private readonly log: Logger,
+    log: Logger,
     onEvent: () => void,
   ) {
-    this.#history = new History(log, (event) => {
+    // One journal has the lines of all VMs of the host.
+    this.log = log.child({ vm: config.vm });
+    this.#history = new History(this.log, (event) => {
       this.#control?.publish(event);
       this.#web?.publish(event);
       onEvent();

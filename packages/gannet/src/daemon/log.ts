@@ -44,14 +44,15 @@ function forPeople(): winston.Logform.Format {
   return combine(
     colorize(),
     timestamp({ format: 'HH:mm:ss.SSS' }),
-    printf(({ level, message, timestamp: at, role, text, ...rest }) => {
+    printf(({ level, message, timestamp: at, vm, role, text, ...rest }) => {
       const details = Object.entries(rest)
         .map(
           ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
         )
         .join(' ');
       const words = typeof text === 'string' ? text : `${String(message)} ${details}`;
-      return `${String(at)} ${String(role)} ${level} ${words}`.trimEnd();
+      const who = typeof vm === 'string' ? `${vm} ${String(role)}` : String(role);
+      return `${String(at)} ${who} ${level} ${words}`.trimEnd();
     }),
   );
 }
