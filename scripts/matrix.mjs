@@ -81,7 +81,11 @@ async function allSuites() {
     .flatMap((file) => /([^/]+)\.test\.ts$/.exec(file)?.slice(1) ?? [])
     .filter((name) => !NOT_OURS.has(name))
     .sort()
-    .map((name) => ({ name, project: 'e2e', pattern: `test/e2e/.*/${name}\\.test` }));
+    .map((name) => ({
+      name,
+      project: name.endsWith('.long') ? 'e2e-long' : 'e2e',
+      pattern: `test/e2e/.*/${name}\\.test`,
+    }));
   return [...interop, ...e2e];
 }
 

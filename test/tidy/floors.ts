@@ -72,7 +72,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     folders: {
       '.': ['config', 'events', 'verdict'],
       config: ['.'],
-      events: ['.'],
+      events: ['.', 'verdict'],
       verdict: ['.'],
     },
   },

@@ -25,7 +25,7 @@ export async function clockedGuest(dir: string): Promise<LabGuest> {
   await mkdir(files);
   const source = path.join(root, 'bench', 'guest-clock.c');
   await run('gcc', ['-O2', '-Wall', '-static', '-o', path.join(files, 'guest-clock'), source]);
-  await cp(path.join(root, 'packages', 'gannet', 'lab', 'init'), path.join(files, 'lab-init'));
+  await cp(path.join(root, 'packages', 'lab', 'guest', 'init'), path.join(files, 'lab-init'));
   await chmod(path.join(files, 'lab-init'), 0o755);
   await writeFile(path.join(files, 'init'), INIT, { mode: 0o755 });
   const archive = path.join(dir, 'clock.gz');

@@ -34,7 +34,7 @@ export function answers(endpoint: Endpoint): Promise<boolean> {
 }
 
 /** Nobody else's a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -173,11 +173,6 @@ type MethodAnswer<M extends MethodName> = Readonly<z.output<(typeof METHODS)[M][
 
 export type MethodHandlers<M extends MethodName> = { readonly [N in M]: MethodHandler<N> };
 
-/** Whether a daemon has a method of this name. */
-export function isMethod(name: string): name is MethodName {
-  return Object.hasOwn(METHODS, name);
-}
-
 /** @throws GannetError GANNET_USAGE that names the parameter and what is wrong with it */
 export function parseParams<M extends MethodName>(method: M, params: unknown): MethodParams<M> {
   const { data, error } = METHODS[method].params.safeParse(params);

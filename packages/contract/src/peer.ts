@@ -78,11 +78,6 @@ const primaryPeerSchema = z.object({
     .optional(),
   /** The longest time between two checkpoints. */
   periodMs: z.number().optional(),
-  /**
-   * It never goes on without the secondary unless that has yielded or was fenced, or an operator
-   * forced it.
-   */
-  mustProve: z.boolean(),
 });
 
 const secondaryPeerSchema = z.object({

@@ -19,6 +19,13 @@ export const termRecordSchema = z.object({
     .enum(EVIDENCE_KINDS)
     .nullable()
     .describe('what allowed this side to say it; null if nothing had to'),
+  mustProve: z
+    .boolean()
+    .default(false)
+    .describe(
+      'the primary has promised for this term not to go on alone before the secondary has ' +
+        'yielded or was fenced',
+    ),
   at: z.iso.datetime().describe('when it was written; for people'),
 });
 /** What one side says of its copy, as it is on its disk. */

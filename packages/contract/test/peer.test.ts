@@ -4,10 +4,11 @@ import { hasTakenOver, isFinal, SECONDARY_STATES } from '../src/states.js';
 
 const record = {
   ...{ lineage: 'a1', term: 4, word: 'protected', isForced: false, evidence: null },
+  mustProve: true,
   at: '2026-01-01T10:00:00.000Z',
 };
 const PRIMARY = {
-  ...{ role: 'primary', state: 'protected', epoch: 3, vm: 'ready', record, mustProve: true },
+  ...{ role: 'primary', state: 'protected', epoch: 3, vm: 'ready', record },
 };
 const SECONDARY = {
   ...{ role: 'secondary', state: 'protected', epoch: 3, vm: 'ready', link: 'whole', record },
@@ -31,7 +32,6 @@ describe('a heartbeat', () => {
     { ...SECONDARY, epoch: -1 },
     { ...SECONDARY, record: undefined },
     { ...SECONDARY, record: { ...record, word: 'perhaps' } },
-    { ...PRIMARY, mustProve: undefined },
   ])('%j is refused: it would be acted upon', (status) => {
     expect(peerStatusSchema.safeParse(status).success).toBe(false);
   });

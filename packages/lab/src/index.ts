@@ -51,7 +51,7 @@ export {
 export { LabVm, type LabVmExit, type LabVmOptions, type OracleCommand } from './guest/vm.js';
 export { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
 export { LabPair, type LabPairOptions } from './pair.js';
-export { TwoHosts, type Cut, type HostLink } from './hosts/two-hosts.js';
+export { HOST_ADDRESSES, TwoHosts, type Cut, type HostLink } from './hosts/two-hosts.js';
 export { ClientNetwork, type TrafficReport } from './hosts/client-network.js';
 export { DiskFaults, type DiskFault } from './hosts/disk-faults.js';
 export { diskBelow, SlowHost, type BlockDevice, type DiskLimits } from './hosts/slow-host.js';

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { QmpClient } from 'qemu-qmp-client';
 import type { DaemonEvent, FailoverReport, Reporter } from '@gannet/contract';
 import type { ClientNetwork } from './hosts/client-network.js';
+import type { TwoHosts } from './hosts/two-hosts.js';
 import { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest/guest.js';
@@ -31,9 +32,7 @@ export interface LabPairOptions {
   readonly guest: LabGuest;
   readonly disks?: number;
   readonly diskMb?: number;
-  /**
-   * Random data at the end of each disk, in MiB, so that there is something to copy.
-   */
+  /** Random data at the end of each disk, in MiB, so that there is something to copy. */
   readonly fillMb?: number;
   readonly link?: string;
   /** How the primary's disks begin. Default: raw, under a quorum. */
@@ -59,10 +58,10 @@ export interface LabPairOptions {
   readonly secondary?: Record<string, unknown> | undefined;
   /** Variables that are added to the environment of the daemons. */
   readonly env?: (() => NodeJS.ProcessEnv) | undefined;
-  /**
-   * A network card for the guest, whose connections survive failovers. Needs findNetworkGuest().
-   */
+  /** A network card whose connections survive failovers. Needs findNetworkGuest(). */
   readonly network?: ClientNetwork | undefined;
+  /** Each VM runs on the host of its side; not together with `network`. */
+  readonly hosts?: TwoHosts | undefined;
   /** Keys that override those of a daemon's configuration. */
   readonly config?: ((role: 'primary' | 'secondary') => Record<string, unknown>) | undefined;
 }
@@ -378,10 +377,11 @@ export class LabPair {
 
   /** Number `index` of the VMs that there have been, in the network if there is one. */
   #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
-    const { network, qemu } = this.options;
-    if (!network) return { ...command(this.machine), ...(qemu ? { qemu: [qemu] } : {}) };
+    const { network, hosts, qemu = 'qemu-system-x86_64' } = this.options;
+    const inside = hosts?.inside(index % 2 === 0 ? 0 : 1, qemu);
+    if (!network) return { ...command(this.machine), qemu: inside ?? [qemu] };
     const card = { tap: network.tap(index), address: network.guestAddress };
-    return { ...command({ ...this.machine, card }), qemu: network.inside('qemu-system-x86_64') };
+    return { ...command({ ...this.machine, card }), qemu: network.inside(qemu) };
   }
 
   #card(towards: { readonly packets: string }): Record<string, unknown> {

@@ -1,12 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { connectWithRetry, type QmpClient } from 'qemu-qmp-client';
+import type { QmpClient } from 'qemu-qmp-client';
 import {
   type DiskLink,
   findDisk,
@@ -17,48 +13,19 @@ import {
   TLS_CREDS_IDS,
 } from '../src/index.js';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
-import { end } from './support/real-qemu.js';
+import { IMAGE_BYTES, listens, RealQemu } from './support/real-qemu.js';
 
 /** Real QEMU, with a machine that is not started: its graph, its jobs and its words. */
 
-const DISK_BYTES = 4 << 20;
-
-let folder: string;
-let processes: ChildProcess[];
-let clients: QmpClient[];
+let qemu: RealQemu;
+/** Of machines, for the names of their files. */
+let machines: number;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'qmp-driver-'));
-  processes = [];
-  clients = [];
+  qemu = await RealQemu.create();
+  machines = 0;
 });
-afterEach(async () => {
-  await Promise.all(clients.map((client) => client.close()));
-  await Promise.all(processes.map(end));
-  await rm(folder, { recursive: true });
-});
-
-/** Dies with this process, whatever becomes of it. */
-function run(...command: string[]): ChildProcess {
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: 'inherit' });
-  processes.push(child);
-  return child;
-}
-
-/** The socket's file is there a moment before anybody listens. */
-async function listens(path: string): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
-    const socket = connect(path);
-    const isAccepted = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (isAccepted) return;
-    await sleep(10);
-  }
-  throw new Error(`nobody listens at ${path}`);
-}
+afterEach(() => qemu.close());
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -69,27 +36,19 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function image(name: string, bytes = DISK_BYTES): Promise<string> {
-  const path = join(folder, name);
-  // Not all zeroes: a mirror would have nothing to write.
-  await writeFile(path, Buffer.alloc(65_536, 1));
-  await truncate(path, bytes);
-  return path;
-}
-
 /** An NBD server with the export `pvm`, whose I/O may be made to fail by options of blkdebug. */
 async function replica(
   name = 'nbd',
-  bytes = DISK_BYTES,
+  bytes = IMAGE_BYTES,
   faults = '',
 ): Promise<{ path: string; child: ChildProcess }> {
-  const path = join(folder, `${name}.sock`);
-  const file = await image(`${name}.raw`, bytes);
+  const path = qemu.path(`${name}.sock`);
+  const file = await qemu.image(`${name}.raw`, bytes);
   const node =
     faults === ''
       ? `driver=file,filename=${file}`
       : `driver=blkdebug,image.driver=file,image.filename=${file},${faults}`;
-  const child = run(
+  const child = qemu.run(
     'qemu-storage-daemon',
     ...['--blockdev', `${node},node-name=n0`],
     ...['--nbd-server', `addr.type=unix,addr.path=${path},max-connections=0`],
@@ -101,10 +60,11 @@ async function replica(
 
 /** A VM with `vb0` on a quorum and `dr1`, an old-style drive, without. */
 async function machine(...more: string[]): Promise<QmpClient> {
-  const qmpPath = join(folder, `qmp${processes.length}.sock`);
-  const disk = await image(`disk${processes.length}.raw`);
-  const other = await image(`other${processes.length}.raw`);
-  run(
+  const number = machines++;
+  const qmpPath = qemu.path(`qmp${number}.sock`);
+  const disk = await qemu.image(`disk${number}.raw`);
+  const other = await qemu.image(`other${number}.raw`);
+  qemu.run(
     'qemu-system-x86_64',
     ...['-machine', 'pc,accel=tcg', '-m', '64', '-nodefaults', '-display', 'none', '-S'],
     ...['-qmp', `unix:${qmpPath},server=on,wait=off`],
@@ -116,12 +76,7 @@ async function machine(...more: string[]): Promise<QmpClient> {
     ...['-device', 'virtio-blk-pci,drive=dr1'],
     ...more,
   );
-  const client = await connectWithRetry({
-    target: { kind: 'unix', path: qmpPath },
-    deadlineMs: 20_000,
-  });
-  clients.push(client);
-  return client;
+  return qemu.monitor({ kind: 'unix', path: qmpPath });
 }
 
 function linkTo(path: string, link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
@@ -141,14 +96,14 @@ describe('the graph', () => {
       device: 'vb0',
       names: ['vb0', '/machine/peripheral/vb0/virtio-backend', 'quorum0'],
       topNode: 'quorum0',
-      sizeBytes: DISK_BYTES,
+      sizeBytes: IMAGE_BYTES,
       format: 'quorum',
       quorum: { node: 'quorum0', children: [{ child: 'children.0', node: 'disk0' }] },
       nodes: ['quorum0', 'disk0', expect.stringMatching(/^#block/)],
       jobs: [],
     });
     const plain = await findDisk(qmp, 'dr1');
-    expect(plain).toMatchObject({ device: 'dr1', format: 'raw', sizeBytes: DISK_BYTES, jobs: [] });
+    expect(plain).toMatchObject({ device: 'dr1', format: 'raw', sizeBytes: IMAGE_BYTES, jobs: [] });
     expect(plain.quorum).toBeUndefined();
     await expect(findDisk(qmp, 'vb9')).rejects.toThrow('QEMU has');
 
@@ -177,9 +132,9 @@ describe('I/O threads', () => {
     const qmp = await machine(
       ...['-object', 'iothread,id=io0'],
       ...['-device', 'virtio-scsi-pci,id=scsi0,iothread=io0'],
-      ...['-blockdev', `driver=file,node-name=file0,filename=${await image('scsi.raw')}`],
+      ...['-blockdev', `driver=file,node-name=file0,filename=${await qemu.image('scsi.raw')}`],
       ...['-device', 'scsi-hd,id=sd0,drive=file0'],
-      ...['-blockdev', `driver=file,node-name=file1,filename=${await image('blk.raw')}`],
+      ...['-blockdev', `driver=file,node-name=file1,filename=${await qemu.image('blk.raw')}`],
       ...['-device', 'virtio-blk-pci,id=vb1,drive=file1,iothread=io0'],
     );
     const disks = ['vb0', 'sd0', 'vb1'].map((device) =>
@@ -258,7 +213,7 @@ describe('seed, attach, roll back', () => {
   test('a mirror whose target has no space', async () => {
     const qmp = await machine();
     const full = 'inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=28';
-    const { path } = await replica('full', DISK_BYTES, full);
+    const { path } = await replica('full', IMAGE_BYTES, full);
     const driver = new PrimaryDriver(qmp);
     await expect(driver.seed([linkTo(path, 'nbd')])).rejects.toMatchObject({
       code: 'DRIVER_SEED_FAILED',
@@ -270,7 +225,7 @@ describe('seed, attach, roll back', () => {
 
   test('a replica of another size, and an export that is not there', async () => {
     const qmp = await machine();
-    const { path } = await replica('small', DISK_BYTES / 2);
+    const { path } = await replica('small', IMAGE_BYTES / 2);
     const driver = new PrimaryDriver(qmp);
     const small = driver.seed([linkTo(path, 'nbd')]);
     await expect(small).rejects.toMatchObject({ code: 'DRIVER_SIZE_MISMATCH' });
@@ -289,7 +244,7 @@ describe('seed, attach, roll back', () => {
     const driver = new PrimaryDriver(qmp);
     await driver.seed([linkTo(path, 'replication')]);
     await driver.attach([linkTo(path, 'replication')]);
-    const uri = `unix:${join(folder, 'nobody.sock')}`;
+    const uri = `unix:${qemu.path('nobody.sock')}`;
     const starting = driver.startColo({ uri, periodMs: 1000, timeoutMs: 5000 });
     await expect(starting).rejects.toThrow('No such file or directory');
     await driver.rollback();
@@ -322,7 +277,7 @@ describe('the secondary', () => {
     );
     await qmp.execute('cont');
     const driver = new SecondaryDriver(qmp);
-    const filename = await image('local.raw');
+    const filename = await qemu.image('local.raw');
     const to = (id: string, format: 'raw' | 'qcow2') =>
       [{ device: 'vb1', file: { driver: 'file', filename }, format, id }] as const;
     const nothing = (): Promise<void> => Promise.resolve();
@@ -339,8 +294,8 @@ describe('the secondary', () => {
   });
 
   test('with TLS, strangers and those who may not connect do not end its wait', async () => {
-    await makeCertificates(folder);
-    const creds = { kind: 'x509', dir: join(folder, 'host-b') } as const;
+    await makeCertificates(qemu.folder);
+    const creds = { kind: 'x509', dir: qemu.path('host-b') } as const;
     const waiting = await machine('-incoming', 'defer');
     const uri = `tcp:127.0.0.1:${await freePort()}`;
     const incoming = { uri, hasTls: true };
@@ -359,7 +314,7 @@ describe('the secondary', () => {
     const disks = [linkTo(path, 'nbd')];
     await driver.seed(disks);
     await driver.attach(disks);
-    const own = { kind: 'x509', dir: join(folder, 'host-a') } as const;
+    const own = { kind: 'x509', dir: qemu.path('host-a') } as const;
     await putTlsCreds(qmp, own, 10_000);
     const to = { uri, periodMs: 1000, timeoutMs: 10_000 };
     const starting = driver.startColo({ ...to, tls: { creds: TLS_CREDS_IDS.client } });
@@ -386,7 +341,7 @@ describe('the secondary', () => {
     const to = (filename: string) =>
       [{ device: 'vb1', file: { driver: 'file', filename }, id: 'local1' }] as const;
     const drained = (): Promise<void> => Promise.resolve();
-    const failing = driver.moveToLocal(to(join(folder, 'nope.raw')), drained);
+    const failing = driver.moveToLocal(to(qemu.path('nope.raw')), drained);
     await expect(failing).rejects.toMatchObject({
       ...{ code: 'DRIVER_MOVE_UNDONE', guestStopped: false },
     });
@@ -394,7 +349,7 @@ describe('the secondary', () => {
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.0', node: 'svm0' },
     ]);
-    const local = to(await image('local.raw'));
+    const local = to(await qemu.image('local.raw'));
     expect(await driver.moveToLocal(local, drained)).toEqual({ guestStopped: false });
     expect((await findDisk(qmp, 'vb1')).quorum?.children).toEqual([
       { child: 'children.1', node: 'gannet-local1' },

@@ -1,6 +1,7 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, loadConfig } from './load.js';
+import { nearest } from '../nearest.js';
 import { GannetError } from '../errors.js';
 import { type Places, placesOf } from './paths.js';
 
@@ -13,7 +14,7 @@ export interface ConfigChoice {
 /**
  * Reads the configuration of the VM that a command names.
  *
- * @throws GannetError GANNET_USAGE if no VM is named, or both a VM and a file
+ * @throws GannetError GANNET_USAGE if no VM is named, or both a VM and a file, or a VM without one
  * @throws GannetError GANNET_CONFIG as loadConfig(), and if file name and `vm` differ:
  *   `gannet failover web` must not act on the VM `db`
  */
@@ -37,12 +38,36 @@ export async function findConfig(
     throw new GannetError('GANNET_USAGE', `${vm} is not the name of a VM`, remedy, 'usage');
   }
   const file = path.join(places.configDir, `${vm}.yaml`);
+  if (await isMissing(file)) throw unknownVm(vm, file, await configuredVms(places));
   const config = await loadConfig(file, places);
   if (config.vm === vm) return config;
   throw new GannetError(
     'GANNET_CONFIG',
     `${file}:\n  vm: is ${config.vm}, but the file is named after ${vm}`,
     'Rename the file or the VM so that they match, or pass the file with --config.',
+    'usage',
+  );
+}
+
+async function isMissing(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => false,
+    (error: unknown) => (error as NodeJS.ErrnoException).code === 'ENOENT',
+  );
+}
+
+function unknownVm(vm: string, file: string, known: readonly string[]): GannetError {
+  const meant = nearest(vm, known);
+  const question = meant === undefined ? '' : `Did you mean ${meant}? `;
+  const remedy =
+    known.length === 0
+      ? 'No VM is configured on this host. A file elsewhere is passed with --config.'
+      : `${question}VMs of this host: ${known.join(', ')}. ` +
+        'A file elsewhere is passed with --config.';
+  return new GannetError(
+    'GANNET_USAGE',
+    `no VM ${vm} is configured on this host: there is no file ${file}`,
+    remedy,
     'usage',
   );
 }

@@ -1,9 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskOptions } from '@gannet/replicator';
-import { parseDocument } from 'yaml';
 import { type Address, isLoopback, socketPath } from './address.js';
 import { conflictsOf } from './conflicts.js';
+import { ConfigText, plainMessage } from './findings.js';
 import { type ConfigFile, configSchema } from './schema.js';
 import { GannetError } from '../errors.js';
 import type { NetworkCard } from './network-card.js';
@@ -84,71 +84,35 @@ async function refuseWritable(file: string): Promise<void> {
  * @throws GannetError GANNET_CONFIG as loadConfig()
  */
 export function parseConfig(text: string, file: string, places: Places = placesOf()): Config {
-  let document: unknown;
+  let source: ConfigText;
   try {
-    const yaml = parseDocument(text, { logLevel: 'error' });
-    // Warnings count as errors: an unknown tag, for example, would be ignored silently.
-    const [flaw] = [...yaml.errors, ...yaml.warnings];
-    if (flaw) throw flaw;
-    document = yaml.toJS();
+    source = new ConfigText(file, text);
   } catch (cause) {
     const message = `${file} is not valid YAML: ${(cause as Error).message}`;
     throw configError(message, 'Correct the line that the message names.', cause);
   }
-  const result = configSchema.safeParse(document, { error: plainMessage });
+  const result = configSchema.safeParse(source.document, { error: plainMessage });
   if (!result.success) {
-    const findings = result.error.issues.map(({ path, message }) => {
-      const key = path.length > 0 ? path.join('.') : 'the file';
-      return `  ${key}: ${message}`;
-    });
+    const message = source.describe(result.error.issues);
     const remedy = 'Correct these keys in the file. docs/reference/config.md describes every key.';
-    throw configError(`${file}:\n${findings.join('\n')}`, remedy, result.error);
+    throw configError(message, remedy, result.error);
   }
-  const config = withPlaces(result.data, file, places);
+  const config = withPlaces(result.data, source, places);
   const conflicts = conflictsOf(config);
   if (conflicts.length === 0) return config;
-  const lines = conflicts.map(({ key, message }) => `  ${key}: ${message}`);
+  const lines = conflicts.map(({ key, message }) => `  ${key}: ${message}${source.at(key)}`);
   const remedy = 'Give each of them a name, path or address of its own.';
   throw configError(`${file}:\n${lines.join('\n')}`, remedy);
 }
 
-/** Words for zod's own messages; undefined keeps the message of the schema. */
-function plainMessage(issue: {
-  readonly code?: string;
-  readonly input?: unknown;
-  readonly expected?: unknown;
-  readonly keys?: readonly string[];
-  readonly origin?: string;
-}): string | undefined {
-  const { code, input, expected, keys = [], origin } = issue;
-  if (code === 'unrecognized_keys') {
-    return `there is no key ${keys.map((one) => `"${one}"`).join(', ')} here`;
-  }
-  if (code === 'too_small' && origin !== 'number') return 'must not be empty';
-  if (code !== 'invalid_type') return undefined;
-  const what = TYPES[String(expected)] ?? String(expected);
-  if (input === undefined || input === null) return `is missing: write ${what}`;
-  if (expected === 'int' && typeof input === 'number') return `must be ${what}`;
-  return `must be ${what}, but is ${TYPES[Array.isArray(input) ? 'array' : typeof input]}`;
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  string: 'a text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'a mapping of keys to values',
-};
-
 /** Fills in the paths that follow from the VM's name. A tunnel's address has no default. */
-function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Places): Config {
+function withPlaces(given: ConfigFile, source: ConfigText, { runDir, stateDir }: Places): Config {
   const socket = (key: string, suffix: string): string => {
     const result = socketPath.safeParse(path.join(runDir, `${given.vm}.${suffix}`));
     if (result.success) return result.data;
     const why = result.error.issues[0]?.message ?? 'not a socket path';
-    const message = `${file}:\n  ${key}: its default is in ${runDir}, but ${why}`;
-    throw configError(message, `Set \`${key}\` to a shorter path.`);
+    const message = `${source.file}:\n  ${key}: its default is in ${runDir}, but ${why}`;
+    throw configError(message + source.at(key), `Set \`${key}\` to a shorter path.`);
   };
   const control = given.control ?? socket('control', 'sock');
   const { vm, termFile = path.join(stateDir, `${termName(vm, given.control)}.term.json`) } = given;
@@ -161,7 +125,7 @@ function withPlaces(given: ConfigFile, file: string, { runDir, stateDir }: Place
     return { ...card, secondary: { mirror: listen('mirror'), compare: listen('compare') } };
   });
   const { secondary } = given;
-  const http = given.http && withToken(given.http, path.join(runDir, `${given.vm}.token`), file);
+  const http = given.http && withToken(given.http, path.join(runDir, `${given.vm}.token`), source);
   if (!secondary) return { ...given, control, termFile, network, http, secondary };
   const listen = (key: string, suffix: string): Address => {
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
@@ -181,17 +145,20 @@ function termName(vm: string, control: string | undefined): string {
 }
 
 /** Off loopback, TLS and a token file must be named explicitly. */
-function withToken(http: NonNullable<ConfigFile['http']>, usual: string, file: string): HttpConfig {
+function withToken(
+  http: NonNullable<ConfigFile['http']>,
+  usual: string,
+  source: ConfigText,
+): HttpConfig {
   const { listen, tls, tokenFile = usual } = http;
   const missing = [...(tls ? [] : ['http.tls']), ...(http.tokenFile ? [] : ['http.tokenFile'])];
   if (isLoopback(listen.host) || missing.length === 0) return { ...http, tokenFile };
   const message =
-    `${file}:\n  http.listen: ${listen.host} is not a loopback address, ` +
-    `so ${missing.join(' and ')} must be set`;
+    `${listen.host} is not a loopback address, ` + `so ${missing.join(' and ')} must be set`;
   const remedy =
     'Set `http.tls.cert`, `http.tls.key` and `http.tokenFile`, ' +
     'or listen on 127.0.0.1 and use a tunnel.';
-  throw configError(message, remedy);
+  throw configError(message + source.at('http.listen'), remedy);
 }
 
 /**

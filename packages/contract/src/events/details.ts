@@ -5,6 +5,12 @@
 import { z } from 'zod';
 import type { OneOf } from '../one-of.js';
 import { checkpointSchema } from '../peer.js';
+import {
+  GUEST_PLACES,
+  VERDICT_LEVELS,
+  type VerdictCode,
+  VERDICTS,
+} from '../verdict/verdict-table.js';
 import { failoverReportSchema } from '../reports.js';
 import {
   COPY_WORDS,
@@ -19,6 +25,7 @@ import {
   VM_STATES,
 } from '../states.js';
 
+const verdict = z.enum(Object.keys(VERDICTS) as [VerdictCode, ...VerdictCode[]]);
 const count = z.number().int().nonnegative();
 const ms = z.number().nonnegative();
 const reason = z.string().describe('why, in plain English');
@@ -126,6 +133,16 @@ export const EVENT_DETAILS = {
       evidence: z.enum(EVIDENCE_KINDS).nullable().describe('what allowed it, if it had to be'),
     })
     .describe('The term file of this side has a new record.'),
+  verdict: z
+    .object({
+      code: verdict.describe('see verdicts.md'),
+      was: verdict.nullable().describe('the one before; null when the daemon begins'),
+      verdictLevel: z.enum(VERDICT_LEVELS),
+      headline: z.string(),
+      remedy: z.string().describe('what to do, and on which host; empty if nothing'),
+      guest: z.enum(GUEST_PLACES).describe('where the guest runs, as far as this daemon knows'),
+    })
+    .describe('The verdict on the VM changed. It holds until the next such event.'),
   'two-copies': z
     .object({
       newest: z.enum(['primary', 'secondary']).describe('the role of the side that has it'),

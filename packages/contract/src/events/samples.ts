@@ -75,6 +75,22 @@ export const SAMPLES: Samples = {
     { reason: 'the secondary has been silent for 2004 ms', secondaryKnows: false },
     { reason: OPERATOR_REASONS.detach, secondaryKnows: true },
   ],
+  verdict: [
+    {
+      ...{ code: 'protected', was: 'protecting', verdictLevel: 'good', guest: 'primary' },
+      ...{ headline: 'Protected', remedy: '' },
+    },
+    {
+      ...{ code: 'peer-unheard', was: null, verdictLevel: 'warning', guest: 'unknown' },
+      headline: 'The primary has not been heard from yet',
+      remedy: 'Check the other host, and the network or tunnel to it.',
+    },
+    {
+      ...{ code: 'down-take-over', was: 'protected', verdictLevel: 'bad', guest: 'nowhere' },
+      headline: 'The VM is DOWN: its QEMU on host alpha has ended',
+      remedy: 'Take over: on host beta, run: gannet failover web',
+    },
+  ],
   term: [
     { term: 4, word: 'protected', isForced: false, evidence: null },
     { term: 5, word: 'alone', isForced: false, evidence: 'fence' },

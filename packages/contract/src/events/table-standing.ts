@@ -1,5 +1,6 @@
-/** What the events mean that are about whose copy of the VM may run; see table.ts. */
-import type { EventRole, EventTable } from './meaning.js';
+/** What the events mean that are about the VM, and whose copy of it may run; see table.ts. */
+import type { VerdictLevel } from '../verdict/verdict-table.js';
+import type { EventLevel, EventRole, EventTable } from './meaning.js';
 import type { CopyWord } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
@@ -18,9 +19,31 @@ function otherOf(role: EventRole): EventRole {
   return role === 'primary' ? 'secondary' : 'primary';
 }
 
-type Kind = 'term' | 'two-copies' | 'foreign' | 'held' | 'second-copy-stopped';
+/** A verdict in the log. */
+const LEVELS: Readonly<Record<VerdictLevel, EventLevel>> = {
+  good: 'info',
+  busy: 'info',
+  idle: 'info',
+  warning: 'warn',
+  bad: 'error',
+};
+
+/** A command at the end of a verdict's remedy has no full stop, so that it can be copied. */
+function sentence(remedy: string): string {
+  return remedy === '' || remedy.endsWith('.')
+    ? remedy
+    : `${remedy.replace(/run: (gannet .+)$/, 'run `$1`')}.`;
+}
+
+type Kind = 'verdict' | 'term' | 'two-copies' | 'foreign' | 'held' | 'second-copy-stopped';
 
 export const STANDING_EVENTS: Pick<EventTable, Kind> = {
+  verdict: {
+    roles: BOTH,
+    level: ({ verdictLevel }) => LEVELS[verdictLevel],
+    text: ({ headline }) => `verdict: ${headline}`,
+    remedy: ({ remedy }) => sentence(remedy),
+  },
   term: {
     roles: BOTH,
     level: ({ word }) => (word === 'outdated' || word === 'taken-over' ? 'warn' : 'info'),

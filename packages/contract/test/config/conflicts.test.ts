@@ -19,6 +19,11 @@ function parsed(more: Document): Config {
   return parseConfig(JSON.stringify(document), 'web.yaml', places);
 }
 
+/** findings.test.ts looks at line and column. */
+function withoutPlaces(message: string): string {
+  return message.replace(/ \(line 1, column \d+\)$/gm, '');
+}
+
 function refusalOf(more: Document): string {
   try {
     parsed(more);
@@ -111,7 +116,7 @@ describe('a configuration is refused in which one place has two purposes', () =>
       'primary.migrate: /run/q.qmp is also qmp',
     ],
   ])('%s', (_name, document, message) => {
-    expect(refusalOf(document)).toBe(`web.yaml:\n  ${message}`);
+    expect(withoutPlaces(refusalOf(document))).toBe(`web.yaml:\n  ${message}`);
   });
 
   test('all conflicts are named at once', () => {

@@ -48,8 +48,8 @@ test.each(told.map((event) => [event.kind, event] as const))(
   '%s: a remedy that names a command says on which host to run it',
   (_kind, event) => {
     const { remedy } = describeEvent(event, 'web');
-    // Remedies of errors are their own.
-    if (event.kind === 'trouble' || event.kind === 'not-reloaded') return;
+    // Remedies of errors and verdicts are their own; verdict.test.ts checks those of verdicts.
+    if (['trouble', 'not-reloaded', 'verdict'].includes(event.kind)) return;
     if (remedy.includes('`gannet ')) expect(remedy).toMatch(/this host|(primary|secondary) host/);
   },
 );
@@ -66,6 +66,9 @@ describe('what an operator finds by filtering the journal', () => {
   );
   test('a fence is a warning, or an error if it failed', () => {
     expect(levels('fence')).toEqual(['warn', 'error']);
+  });
+  test('a verdict is as bad as the VM is, whatever it was', () => {
+    expect(levels('verdict')).toEqual(['info', 'warn', 'error']);
   });
   test('what every checkpoint brings is debug, and nothing else is', () => {
     const routine = kinds.filter((kind) => EVENTS[kind].isRoutine);

@@ -144,6 +144,18 @@ describe('the verdict on a VM', () => {
     expect(wrong).toBeUndefined();
   });
 
+  test('says on which host to run every command that it advises', () => {
+    const wrong = failing((facts) => {
+      const { remedy } = verdictOfFacts(facts);
+      const commands = remedy.match(/gannet [a-z]/g) ?? [];
+      return (
+        commands.length > 0 &&
+        !/\bon (each host|host \w+|the (primary|secondary) host)/i.test(remedy)
+      );
+    });
+    expect(wrong).toBeUndefined();
+  });
+
   test('is bad whenever the guest runs nowhere, or twice', () => {
     const wrong = failing((facts) => {
       const { guest, level } = verdictOfFacts(facts);

@@ -33,7 +33,12 @@ import { TermStore } from './terms/term-store.js';
  */
 export class Daemon {
   readonly #history: History;
-  readonly #health = new HealthWatch();
+  readonly #health = new HealthWatch({
+    look: () => this.#judge(),
+    onChange: ({ level, ...verdict }, was) => {
+      this.#history.add('verdict', { ...verdict, verdictLevel: level, was: was ?? null });
+    },
+  });
   #credentials: Credentials | undefined;
   /** Of this host, whichever role it has. */
   #terms: TermStore | undefined;
@@ -64,6 +69,7 @@ export class Daemon {
       this.#control?.publish(event);
       this.#web?.publish(event);
       onEvent();
+      this.#health.lookSoon();
     });
   }
 
@@ -84,6 +90,7 @@ export class Daemon {
     begin();
     try {
       await daemon.#role;
+      daemon.#health.start();
       await daemon.#serveWeb();
     } catch (error) {
       await daemon.close();
@@ -131,6 +138,7 @@ export class Daemon {
   }
 
   async close(): Promise<void> {
+    this.#health.close();
     const role = await this.#role.catch(() => undefined);
     await role?.close();
     await this.#web?.close();
@@ -157,6 +165,11 @@ export class Daemon {
     const context = this.#context;
     if (role === 'primary') return PrimaryRole.start(asPrimary(this.config), context);
     return SecondaryRole.start(asSecondary(this.config), context);
+  }
+
+  /** A status brings its verdict, and its change is an event. */
+  async #judge(): Promise<void> {
+    if (!this.#isHandingOver) (await this.#role).status();
   }
 
   /** Loaded where it is wanted: most commands never need it. */

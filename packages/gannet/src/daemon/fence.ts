@@ -114,3 +114,15 @@ export function notFenced(vm: string, words: string): GannetError {
     'refused',
   );
 }
+
+/** The secondary was promised that it would be fenced first. */
+export function fenceGone(vm: string): GannetError {
+  return new GannetError(
+    'GANNET_REFUSED',
+    `the secondary of ${vm} was promised that it would be fenced before the guest goes on ` +
+      'without it, and the configuration has no fence any more',
+    'Put the fence back and reload this daemon. Or make sure that the secondary does not run, ' +
+      'then run `gannet failover --force` here.',
+    'refused',
+  );
+}

@@ -66,6 +66,15 @@ export function yields(vm: string, reason: string): GannetError {
   );
 }
 
+/** There is no guest to protect: it was stopped for the secondary, or ended on purpose. */
+export function noGuest(vm: string, state: string, reason: string): GannetError {
+  return refusal(
+    `${vm} can't be protected: it is ${state} (${reason})`,
+    'If it is yielding, run `gannet failover` on the secondary host, or with --force here. ' +
+      'If it has ended, start the VM again. Then protect it.',
+  );
+}
+
 /** While the VM was not protected yet, or not any more. */
 export function ownFailure(vm: string, reason: string): GannetError {
   return new GannetError(

@@ -28,6 +28,7 @@ import {
   type HostFinding,
   memoryFindings,
   reachFindings,
+  routeFindings,
   timingFindings,
 } from './host-findings.js';
 import { crosswiseFindings } from './other-vms.js';
@@ -105,7 +106,7 @@ export function judgePair(
   const findings: AnyFinding[] = [...troubleFindings(primary)];
   const isProtected = primary.report?.migration === 'colo';
   if (!isProtected) findings.push(...reachFindings(primary.host, 'primary'));
-  findings.push(...shimFindings(primary));
+  findings.push(...routeFindings(primary.host, 'primary'), ...shimFindings(primary));
   const pairs = primary.disks.flatMap(({ name }, index): DiskPair[] => {
     const link = links[index];
     const other = secondary?.disks.find((disk) => disk.name === name);
@@ -136,8 +137,10 @@ function secondaryHostFindings(
   guest: SideReport,
   isProtected: boolean,
 ): AnyFinding[] {
-  if (isProtected) return [];
+  const routes = routeFindings(secondary.host, 'secondary');
+  if (isProtected) return routes;
   return [
+    ...routes,
     ...troubleFindings(secondary),
     ...shimFindings(secondary),
     ...reachFindings(secondary.host, 'secondary'),

@@ -9,10 +9,12 @@ import {
   type Address,
   basesOf,
   type Config,
+  migrationAddress,
   type PrimaryConfig,
   type SecondaryConfig,
 } from '@gannet/contract';
 import { addressText } from './disk-links.js';
+import { migrationSource, type RouteFacts, routeTo } from './routes.js';
 
 const PROBE_TIMEOUT_MS = 2000;
 /** The replicator's default for `secondary.memory.hard`. */
@@ -57,6 +59,8 @@ export interface HostFacts {
     readonly path: string;
     readonly why: string;
   }[];
+  /** Routes of the migration, if it goes over TCP. */
+  readonly routes?: readonly RouteFacts[];
   /** Whether QEMU runs with the shim that COLO needs under TCG; absent if QEMU was not found. */
   readonly shim?: boolean;
 }
@@ -68,19 +72,25 @@ export async function primaryHostFacts(config: PrimaryConfig): Promise<HostFacts
     ...(await unreachableNbd('primary.nbd', nbd)),
     ...(await unreachableMigrate('primary.migrate', migrate)),
   ];
-  return { ...(await commonFacts(config)), bases: [], unreachable, bufferBytes: 0 };
+  const target = migrationAddress(migrate);
+  const routes = target?.type === 'inet' ? await routeTo('primary.migrate', target.host) : [];
+  return { ...(await commonFacts(config)), bases: [], unreachable, routes, bufferBytes: 0 };
 }
 
 /**
  * Reads the facts of a secondary host.
  *
  * @param isServing whether the daemon of this side runs: then its NBD server must answer
+ * @param peerAddress address of the primary's daemon, if it is connected over TCP
  */
 export async function secondaryHostFacts(
   config: SecondaryConfig,
   isServing: boolean,
+  peerAddress?: string,
 ): Promise<HostFacts> {
-  const { nbd, svm, peer, memory, journal, overwrite } = config.secondary;
+  const { nbd, svm, peer, migrate, memory, journal, overwrite } = config.secondary;
+  const incoming = migrate === undefined ? undefined : migrationAddress(migrate);
+  const source = migrationSource(incoming, peerAddress);
   const common = await commonFacts(config, [
     ['secondary.nbd', nbd.type === 'unix' ? nbd.path : undefined],
     ['secondary.svm', nbd.type === 'unix' && nbd.path === svm ? undefined : svm],
@@ -93,6 +103,7 @@ export async function secondaryHostFacts(
     bufferBytes: memory?.hard ?? HARD_LIMIT_BYTES,
     bases: await Promise.all(basesOf(config).map(baseFacts)),
     overwrite,
+    routes: source === undefined ? [] : await routeTo('secondary.migrate', source),
     unreachable: isServing ? await unreachableNbd('secondary.nbd', nbd) : [],
   };
 }

@@ -16,6 +16,8 @@ const WHY = {
   'base-space':
     'A sparse base grows. When the file system is full, write-back stops and memory fills.',
   'address-unreachable': 'The two sides must reach each other before protection can start.',
+  'route-delays-acks':
+    'QEMU does not set TCP_NODELAY: it waits for acknowledgements, which the kernel delays.',
   'folder-missing': 'The daemon could not create its socket or file there.',
   'qmp-unreachable': 'Without QMP, Gannet can neither read nor control the VM.',
   'peer-unreachable': 'The other side could not be checked.',
@@ -91,6 +93,25 @@ export function reachFindings(host: HostFacts, whose: string): HostFinding[] {
       return hostFinding('error', 'folder-missing', message, remedy, key);
     }),
   ];
+}
+
+/**
+ * Routes that make each checkpoint longer. They concern a protected VM too.
+ *
+ * @param whose the role of that host
+ */
+export function routeFindings({ routes = [] }: HostFacts, whose: string): HostFinding[] {
+  return routes
+    .filter(({ hasQuickAck }) => !hasQuickAck)
+    .map(({ key, address, route }) => {
+      const message =
+        `the migration goes over TCP, and the ${whose} host delays its acknowledgements to ` +
+        `${address}: each checkpoint may stop the guest 40 ms longer`;
+      const remedy =
+        `Run on the ${whose} host, as root: \`ip route replace ${route} quickack 1\`. ` +
+        'docs/how-to/tls.md says how to keep it.';
+      return hostFinding('warning', 'route-delays-acks', message, remedy, key);
+    });
 }
 
 /**

@@ -59,6 +59,8 @@ export interface DaemonView {
   /** The connection to the VM; undefined if there is none, or it must not be used now. */
   readonly qmp: QmpClient | undefined;
   readonly trouble?: string;
+  /** Address of the other side's daemon, if it is connected over TCP. */
+  readonly peerAddress?: string | undefined;
 }
 
 /** The report of a primary whose daemon runs. */
@@ -68,7 +70,9 @@ export function inspectPrimary(config: PrimaryConfig, view: DaemonView): Promise
 
 /** The report of a secondary whose daemon runs. */
 export function inspectSecondary(config: SecondaryConfig, view: DaemonView): Promise<SideReport> {
-  return inspectSide(config, view, 'secondary', () => secondaryHostFacts(config, true));
+  return inspectSide(config, view, 'secondary', () =>
+    secondaryHostFacts(config, true, view.peerAddress),
+  );
 }
 
 async function inspectSide(

@@ -129,8 +129,20 @@ describe('a configuration that is wrong', () => {
     expect(stderr).toBe(
       `gannet: ${config}:\n` +
         '  qmp: plain TCP is allowed on loopback only: ' +
-        'write tls:HOST:PORT, or use a unix socket and a tunnel\n' +
+        'write tls:HOST:PORT, or use a unix socket and a tunnel (line 3, column 1)\n' +
         'Correct these keys in the file. docs/reference/config.md describes every key.\n',
+    );
+  });
+
+  test.each([
+    ...['secondary', 'primary', 'protect', 'check', 'status', 'watch', 'events', 'page'],
+    ...['checkpoint', 'failover', 'detach', 'reprotect', 'recover', 'seed-rate --rate 1MiB'],
+  ])('%s does not know this VM, and says which was probably meant', async (command) => {
+    const { code, stdout, stderr } = await gannet(...command.split(' '), 'wbe');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toBe(
+      `gannet: no VM wbe is configured on this host: there is no file ${dir}/wbe.yaml\n` +
+        'Did you mean web? VMs of this host: web. A file elsewhere is passed with --config.\n',
     );
   });
 

@@ -2,6 +2,7 @@ import { pbkdf2 } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Writable } from 'node:stream';
 import { expect, jest, test } from '@jest/globals';
 import winston from 'winston';
 import { ControlClient, loadConfig, parseConfig } from '@gannet/contract';
@@ -52,6 +53,29 @@ test('a request that arrives as soon as the socket is there is answered', async 
   expect(await answer).toMatchObject({ state: 'seeding' });
   client.close();
   await (await starting).close();
+  await rm(dir, { recursive: true });
+});
+
+test('the verdict on the VM is in the log though nobody asks for it', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
+  const at = (name: string): string => path.join(dir, name);
+  const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
+  const document = { vm: 'web', qmp: `unix:${at('qmp')}`, disks: [disk], secondary: {} };
+  const places = { configDir: dir, runDir: dir, stateDir: dir };
+  const config = parseConfig(JSON.stringify(document), 'web.yaml', places);
+  const logged: winston.LogEntry[] = [];
+  const stream = new Writable({
+    objectMode: true,
+    write: (entry: winston.LogEntry, _encoding, done) => {
+      logged.push(entry);
+      done();
+    },
+  });
+  const log = winston.createLogger({ silent: false });
+  log.pipe(stream);
+  const daemon = await Daemon.start(config, 'secondary', log);
+  while (!logged.some(({ message }) => message === 'verdict')) await new Promise(setImmediate);
+  await daemon.close();
   await rm(dir, { recursive: true });
 });
 

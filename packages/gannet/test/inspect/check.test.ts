@@ -201,6 +201,24 @@ describe('both sides', () => {
     expect(codes(judgePair(config, primary, secondary))).toContain('warning fence-crosswise');
   });
 
+  it('routes that delay acknowledgements, of a protected VM too', () => {
+    const found = { key: 'primary.migrate', address: '192.0.2.2', hasQuickAck: false };
+    const routes = [
+      { ...found, route: '192.0.2.2 dev eth0 src 192.0.2.1' },
+      { ...found, route: 'x', hasQuickAck: true },
+    ];
+    const primary = side('primary', { host: facts({ routes }) });
+    const secondary = side('secondary', { state: 'protected', host: facts({ routes }) });
+    const findings = judgePair(CONFIG, primary, secondary);
+    expect(codes(findings)).toEqual(['warning route-delays-acks', 'warning route-delays-acks']);
+    for (const [index, whose] of ['primary', 'secondary'].entries()) {
+      expect(findings[index]?.remedy).toContain(
+        `Run on the ${whose} host, as root: ` +
+          '`ip route replace 192.0.2.2 dev eth0 src 192.0.2.1 quickack 1`.',
+      );
+    }
+  });
+
   it('names, hosts, and QEMUs that cannot be asked', () => {
     const secondary = side('secondary', {
       vm: 'db',
@@ -326,6 +344,14 @@ Notes
 primary web: 1 error, 1 warning
 `,
     );
+  });
+
+  it.each([40, 80])('fits %d columns, and is complete', (columns) => {
+    const result = { findings: [info, error, warning], primary: side('primary') };
+    const lines = formatFindings(result, columns).split('\n');
+    expect(lines.filter((line) => line.length > columns)).toEqual([]);
+    const letters = (text: string): string => text.replace(/\s/g, '');
+    expect(letters(lines.join(''))).toBe(letters(formatFindings(result)));
   });
 
   it('ends with a code', () => {

@@ -113,7 +113,7 @@ type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 export function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
   return {
     ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
-    ...{ record: record('protected', 3), mustProve: true },
+    record: record('protected', 3, { mustProve: true }),
     ...status,
   };
 }

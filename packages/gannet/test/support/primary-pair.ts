@@ -129,7 +129,12 @@ primary:
     const history = new History(log, (event) => this.events.push(event));
     const role = PrimaryRole.start(
       config,
-      { log, history, terms: this.terms, health: new HealthWatch() },
+      {
+        log,
+        history,
+        terms: this.terms,
+        health: new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined }),
+      },
       vm,
     );
     this.role = role;

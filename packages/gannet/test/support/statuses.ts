@@ -52,7 +52,7 @@ export const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
     silentMs: 230,
     status: {
       ...{ role: 'primary', state: 'protected', epoch: 9, vm: 'ready', host: 'a' },
-      ...{ record: record('protected', 3), mustProve: true },
+      record: record('protected', 3, { mustProve: true }),
     },
   },
 });

@@ -68,7 +68,7 @@ function optionsOf(
     ...{ vm: 'web', role, heartbeatMs: 20, lowMs: 1000, highMs: 1500, credentials },
     status: () =>
       role === 'primary'
-        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', record: BLANK, mustProve: false }
+        ? { role, state: 'unprotected', epoch: 0, vm: 'ready', record: BLANK }
         : { role, state: 'seeding', epoch: 0, vm: 'ready', record: BLANK, link: 'none' },
     onLiveness: () => undefined,
     onStatus: () => undefined,

@@ -8,7 +8,7 @@ import type { Forwarding } from './forwarder.js';
 
 const run = promisify(execFile);
 /** From a network for documentation (RFC 5737), which nobody uses. */
-const ADDRESSES = ['192.0.2.1', '192.0.2.2'] as const;
+export const HOST_ADDRESSES = ['192.0.2.1', '192.0.2.2'] as const;
 const PORT = 7001;
 const START_TIMEOUT_MS = 10_000;
 
@@ -25,9 +25,9 @@ export type Cut = 'drop' | 'reset';
 
 /**
  * A network between two hosts on one machine: two network namespaces with a cable (veth) between
- * them, and a forwarder in each. QEMUs and daemons stay outside: they reach the forwarders by unix
- * sockets, and every byte crosses the cable as TCP. Needs root. Ends with its process and leaves
- * nothing behind.
+ * them, and a forwarder in each. QEMUs and daemons stay outside, unless started by inside(): they
+ * reach the forwarders by unix sockets, and every byte crosses the cable as TCP. Needs root. Ends
+ * with its process and leaves nothing behind.
  */
 export class TwoHosts {
   private constructor(
@@ -36,7 +36,7 @@ export class TwoHosts {
   ) {}
 
   static async create(links: readonly HostLink[]): Promise<TwoHosts> {
-    const [, far] = ADDRESSES;
+    const [, far] = HOST_ADDRESSES;
     const wire = (index: number): { host: string; port: number } => ({
       ...{ host: far, port: PORT + index },
     });
@@ -85,6 +85,17 @@ export class TwoHosts {
     ]);
   }
 
+  /** A command on a host: the primary's is 0, the secondary's is 1. */
+  inside(host: 0 | 1, ...command: readonly string[]): string[] {
+    return ['nsenter', '--net', '--target', String(this.hosts[host].pid), ...command];
+  }
+
+  /** Runs a command on a host, and returns what it prints. */
+  async run(host: 0 | 1, ...command: readonly string[]): Promise<string> {
+    const [program = '', ...args] = this.inside(host, ...command);
+    return (await run(program, args)).stdout;
+  }
+
   /** Removes all cuts and limits. */
   async mend(): Promise<void> {
     await this.#filter(['flush ruleset']);
@@ -107,19 +118,15 @@ export class TwoHosts {
     await run('ip', [
       ...['link', 'add', ...cable, near ?? '', 'type', 'veth', 'peer', ...cable, far ?? ''],
     ]);
-    for (const [index, address] of ADDRESSES.entries()) {
-      await this.#inside(index, 'ip', 'address', 'add', `${address}/24`, 'dev', 'cable');
-      await this.#inside(index, 'ip', 'link', 'set', 'cable', 'up');
+    for (const [index, address] of HOST_ADDRESSES.entries()) {
+      const host = index === 0 ? 0 : 1;
+      await this.run(host, 'ip', 'address', 'add', `${address}/24`, 'dev', 'cable');
+      await this.run(host, 'ip', 'link', 'set', 'cable', 'up');
     }
   }
 
   async #filter(commands: readonly string[]): Promise<void> {
-    await this.#inside(1, 'nft', commands.join('\n'));
-  }
-
-  async #inside(index: number, ...command: readonly string[]): Promise<void> {
-    const pid = String(this.hosts[index]?.pid);
-    await run('nsenter', ['--net', '--target', pid, ...command]);
+    await this.run(1, 'nft', commands.join('\n'));
   }
 }
 

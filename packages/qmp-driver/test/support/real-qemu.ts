@@ -33,17 +33,19 @@ export class RealQemu {
 
   async image(name: string, bytes = IMAGE_BYTES): Promise<string> {
     const path = this.path(name);
+    // Not all zeroes: a mirror would have nothing to write.
     await writeFile(path, Buffer.alloc(65_536, 1));
     await truncate(path, bytes);
     return path;
   }
 
   /** Dies with this process, whatever becomes of it. */
-  run(command: readonly string[]): void {
+  run(...command: readonly string[]): ChildProcess {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command]);
     const started = { child, stderr: '' };
     child.stderr.on('data', (data: Buffer) => (started.stderr += data.toString()));
     this.#processes.push(started);
+    return child;
   }
 
   /** @throws with what QEMU says, where it ends */
@@ -74,14 +76,14 @@ export class RealQemu {
       }),
     );
     const server = ['--nbd-server', `addr.type=unix,addr.path=${path},max-connections=0`];
-    this.run(['qemu-storage-daemon', ...server, ...nodes.flat()]);
+    this.run('qemu-storage-daemon', ...server, ...nodes.flat());
     await listens(path);
     return path;
   }
 }
 
 /** The socket's file is there a moment before anybody listens. */
-async function listens(path: string): Promise<void> {
+export async function listens(path: string): Promise<void> {
   for (let tries = 0; tries < 1000; tries += 1) {
     const socket = connect(path);
     const isAccepted = await once(socket, 'connect').then(
@@ -95,7 +97,7 @@ async function listens(path: string): Promise<void> {
   throw new Error(`nobody listens at ${path}`);
 }
 
-export function end(child: ChildProcess): Promise<void> {
+function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => {
     child.once('exit', () => resolve());

@@ -5,7 +5,7 @@ import {
   applyOver,
   coversAll,
   isSpilled,
-  touched,
+  kindOf,
   uncovered,
   wholePages,
 } from './layers.js';
@@ -279,25 +279,44 @@ export class Disk {
     return { pieces, release };
   }
 
-  /** The first extent of the view of `top` at `offset`: the longest correct one up to `length`. */
+  /**
+   * The first extent of the view of `top` at `offset`: the longest correct one up to `length`, or
+   * what a bounded number of steps finds. Zeros that a layer holds take no space: they are a hole,
+   * whatever the base has there.
+   */
   extent(top: Overlay, offset: number, length: number): Extent {
     const layers = this.#layersUnder(top);
     const end = offset + length;
-    const isEmpty = layers.every((layer) => layer.isEmpty);
-    const isHole = this.base.holeEnd(offset) > offset && !touched(layers, offset);
+    const isZero = this.#readsAsZeros(layers, offset);
     let at = offset;
-    const walkEnd = offset + EXTENT_WALK_BYTES;
-    while (at < end) {
-      const holeEnd = this.base.holeEnd(at);
-      if (holeEnd > at) {
-        if (touched(layers, at) === isHole || at >= walkEnd) break;
-        at = isEmpty ? holeEnd : at - (at % PAGE_BYTES) + PAGE_BYTES;
-      } else {
-        if (isHole) break;
-        at = this.base.nextHole(at);
-      }
+    for (let steps = 0; at < end && steps < EXTENT_STEPS_MAX; steps++) {
+      if (this.#readsAsZeros(layers, at) !== isZero) break;
+      at = isZero ? this.#zerosUntil(layers, at) : this.#dataUntil(layers, at);
     }
-    return { length: Math.min(at, end) - offset, hole: isHole, zero: isHole };
+    return { length: Math.min(at, end) - offset, hole: isZero, zero: isZero };
+  }
+
+  #readsAsZeros(layers: readonly Overlay[], offset: number): boolean {
+    const kind = kindOf(layers, Math.floor(offset / PAGE_BYTES));
+    return kind === undefined ? this.base.holeEnd(offset) > offset : kind === 'zeros';
+  }
+
+  /** Zeros at `offset` end here at the earliest. */
+  #zerosUntil(layers: readonly Overlay[], offset: number): number {
+    const page = Math.floor(offset / PAGE_BYTES);
+    const holeEnd = this.base.holeEnd(offset);
+    let end = holeEnd > offset ? holeEnd : Infinity;
+    for (const layer of layers) end = Math.min(end, layer.uniformEnd(page) * PAGE_BYTES);
+    return end;
+  }
+
+  /** Data at `offset` ends here at the earliest: at a hole of the base, or at zeros of a layer. */
+  #dataUntil(layers: readonly Overlay[], offset: number): number {
+    const nextPage = Math.floor(offset / PAGE_BYTES) + 1;
+    const isOverHole = this.base.holeEnd(offset) > offset;
+    let end = isOverHole ? nextPage * PAGE_BYTES : this.base.nextHole(offset);
+    for (const layer of layers) end = Math.min(end, layer.nextZeroed(nextPage) * PAGE_BYTES);
+    return end;
   }
 
   /** The view of `top`, newest layer first. Never changed: a read of the base keeps it. */
@@ -352,8 +371,8 @@ export class Disk {
 const MERGED_PAGES_MAX = 1024;
 /** Least average size of the pieces of a view: each pins its whole slab. */
 const VIEW_PIECE_BYTES = SLAB_BYTES / 4;
-/** How far the end of an extent is searched page by page, so as not to block the event loop. */
-const EXTENT_WALK_BYTES = 256 * 1024 * 1024;
+/** How long the end of an extent is searched, so as not to block the event loop. */
+const EXTENT_STEPS_MAX = 65_536;
 
 /** Reads of the base under way: write-back of an epoch waits for those from before its commit. */
 class BaseReads {

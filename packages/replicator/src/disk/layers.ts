@@ -110,8 +110,10 @@ export function wholePages(
   return undefined;
 }
 
-/** Whether any layer holds something of the page at `offset`. */
-export function touched(layers: readonly Overlay[], offset: number): boolean {
-  const page = Math.floor(offset / PAGE_BYTES);
-  return layers.some((layer) => layer.touches(page));
+/** What the layers make of a page: data, zeros, or nothing, so that the base decides. */
+export function kindOf(layers: readonly Overlay[], page: number): 'data' | 'zeros' | undefined {
+  for (const layer of layers) {
+    if (layer.touches(page)) return layer.isZeroed(page) ? 'zeros' : 'data';
+  }
+  return undefined;
 }

@@ -320,6 +320,21 @@ export class Overlay {
     return !this.#holdsInSlot(page) && this.#zeros.has(page);
   }
 
+  /**
+   * How far the layer certainly treats all pages as it does `page`: what holds zeros there may hold
+   * something else from the returned page on. With slots it is only known of one page.
+   */
+  uniformEnd(page: number): number {
+    if (this.#index.count > 0) return page + 1;
+    const end = this.#zeros.runEnd(page);
+    return end > page ? end : this.#zeros.nextStart(page);
+  }
+
+  /** The first page from `page` on that may be held as zeros; Infinity for none. */
+  nextZeroed(page: number): number {
+    return this.#zeros.nextStart(page);
+  }
+
   /** The numbers of all pages with a slot, in any order, in pieces that must not be changed. */
   pageNumbers(): Iterable<Float64Array> {
     return this.#index.pages();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ReadView } from '@gannet/nbd';
 import { Disk } from '../../src/disk/disk.js';
+import type { BaseStore } from '../../src/images/base-image.js';
 import type { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
 import { SpillFile } from '../../src/memory/spill-file.js';
@@ -337,23 +338,31 @@ describe('Disk', () => {
     expect(disk.read(disk.secondary, 0, target)).toBeInstanceOf(Promise);
   });
 
-  test('extents: holes only where nothing is held, the longest at a time', async () => {
+  test('extents: zeros where pages are zeroed or nothing is, the longest at a time', async () => {
     await forSeeds(15, (random) => {
       const base = new SlowBase(SIZE, random, random.below(25) * PAGE_BYTES);
       const disk = new Disk('disk', base, new SlabPool());
-      const touched = new Set<number>();
-      for (let count = random.below(6); count > 0; count--) {
+      const held = new Map<number, 'data' | 'zeros'>();
+      for (let count = random.below(8); count > 0; count--) {
         const { offset, length } = random.range(SIZE);
-        disk.secondary.write(offset, random.bytes(length));
-        for (
-          let page = Math.floor(offset / PAGE_BYTES);
-          page * PAGE_BYTES < offset + length;
-          page++
-        )
-          touched.add(page);
+        const top = random.next() < 0.5 ? disk.primary : disk.secondary;
+        const isZero = random.next() < 0.5;
+        if (isZero) top.zero(offset, length);
+        else top.write(offset, random.bytes(length));
+        for (let page = Math.floor(offset / PAGE_BYTES); ; page++) {
+          const [from, to] = [page * PAGE_BYTES, (page + 1) * PAGE_BYTES];
+          if (from >= offset + length) break;
+          const isWhole = offset <= from && to <= offset + length;
+          held.set(page, isZero && isWhole ? 'zeros' : 'data');
+        }
+        // Below what comes next, and of no other content than the model's.
+        if (top === disk.primary) disk.commit(count);
+        else disk.sealSecondary(count);
       }
-      const isHole = (at: number): boolean =>
-        at >= base.dataBytes && !touched.has(Math.floor(at / PAGE_BYTES));
+      const isHole = (at: number): boolean => {
+        const page = held.get(Math.floor(at / PAGE_BYTES));
+        return page === undefined ? at >= base.dataBytes : page === 'zeros';
+      };
       for (let look = 0; look < 20; look++) {
         const { offset } = random.range(SIZE);
         const length = SIZE - offset;
@@ -364,6 +373,32 @@ describe('Disk', () => {
         expect(extent).toEqual({ length: end - offset, hole, zero: hole });
       }
     });
+  });
+
+  test('an extent of many terabytes of zeros takes few steps', () => {
+    const sizeBytes = 8 * 2 ** 40;
+    let asked = 0;
+    const base: BaseStore = Object.assign(new SlowBase(0, new Random(1)), {
+      sizeBytes,
+      holeEnd: (at: number) => (asked++, at),
+      nextHole: () => (asked++, sizeBytes),
+    });
+    const disk = new Disk('disk', base, new SlabPool());
+    const half = sizeBytes / 2;
+    disk.primary.zero(0, half);
+    disk.commit(1);
+    expect(disk.extent(disk.secondary, 0, sizeBytes)).toEqual({
+      length: half,
+      hole: true,
+      zero: true,
+    });
+    disk.secondary.zero(half, half / 2);
+    expect(disk.extent(disk.secondary, 0, sizeBytes).length).toBe(half + half / 2);
+    // Data in another layer ends the data of the base nowhere.
+    disk.secondary.write(sizeBytes - PAGE_BYTES, Buffer.alloc(PAGE_BYTES, 1));
+    const rest = disk.extent(disk.secondary, half + half / 2, half / 2);
+    expect(rest).toEqual({ length: half / 2, hole: false, zero: false });
+    expect(asked).toBeLessThan(20);
   });
 });
 

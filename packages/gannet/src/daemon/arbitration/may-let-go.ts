@@ -27,12 +27,12 @@ export interface LetGoView {
 export type LetGoStep =
   | { readonly kind: 'raise' | 'tell' | 'fence' }
   | { readonly kind: 'go'; readonly evidence: EvidenceKind | null }
-  | { readonly kind: 'refuse'; readonly why: 'outdated' | 'not-told' | 'not-fenced' };
+  | { readonly kind: 'refuse'; readonly why: 'outdated' | 'not-told' | 'not-fenced' | 'promised' };
 
 /**
  * Rules, the first that matches. Whoever has a fence promises its secondary that it does not go on
- * before that has yielded or was fenced; whoever has none can't, or it would stand still whenever
- * the secondary's host dies.
+ * before that has yielded or was fenced, and is bound by that when the fence is gone. Whoever has
+ * none can't promise it, or it would stand still whenever the secondary's host dies.
  */
 export function letGoStep(view: LetGoView): LetGoStep {
   const { own, hasYielded, isHeard, wasTold, fence, isForced, mustTell, isHeld } = view;
@@ -43,7 +43,9 @@ export function letGoStep(view: LetGoView): LetGoStep {
   if (!wasTold) return { kind: 'tell' };
   if (isForced) return { kind: 'go', evidence: 'operator' };
   if (mustTell || (isHeld && fence === 'none')) return { kind: 'refuse', why: 'not-told' };
-  if (fence === 'none') return { kind: 'go', evidence: null };
+  if (fence === 'none') {
+    return own.mustProve ? { kind: 'refuse', why: 'promised' } : { kind: 'go', evidence: null };
+  }
   if (fence === 'ready') return { kind: 'fence' };
   if (fence === 'succeeded') return { kind: 'go', evidence: 'fence' };
   return { kind: 'refuse', why: 'not-fenced' };

@@ -123,7 +123,7 @@ function isConfirmed({ own, peer: { status } }: PairView): boolean {
  */
 export function isFenceProof(view: PairView): boolean {
   const { liveness, status } = view.peer;
-  return liveness === 'none' || (status?.mustProve === true && isConfirmed(view));
+  return liveness === 'none' || (status?.record.mustProve === true && isConfirmed(view));
 }
 
 /** Whether an operator who asks for a failover may have the primary fenced for it. */

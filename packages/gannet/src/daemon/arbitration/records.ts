@@ -6,11 +6,11 @@ export type NextRecord = Omit<TermRecord, 'at'>;
 
 /** Of a side that has no term file. */
 export const BLANK: TermRecord = {
-  ...{ lineage: null, term: 0, word: 'none', isForced: false, evidence: null },
+  ...{ lineage: null, term: 0, word: 'none', isForced: false, evidence: null, mustProve: false },
   at: new Date(0).toISOString(),
 };
 
-const PLAIN = { isForced: false, evidence: null } as const;
+const PLAIN = { isForced: false, evidence: null, mustProve: false } as const;
 
 /** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
 export function isOneVm(own: TermRecord, peer: TermRecord): boolean {
@@ -23,9 +23,23 @@ export function opened(own: TermRecord, peer: TermRecord, freshLineage: string):
   return { ...PLAIN, lineage, term: Math.max(own.term, peer.term) + 1, word: 'alone' };
 }
 
-/** Both copies are in step, in the term that the primary has opened. */
-export function inStep({ lineage, term }: NextRecord): NextRecord {
-  return { ...PLAIN, lineage, term, word: 'protected' };
+/**
+ * Both copies are in step, in the term that the primary has opened.
+ *
+ * @param mustProve of a primary: it has a fence, and so it can promise to use it
+ */
+export function inStep({ lineage, term }: NextRecord, mustProve = false): NextRecord {
+  return { ...PLAIN, lineage, term, word: 'protected', mustProve };
+}
+
+/**
+ * A primary that protects gets a fence. One that loses its fence stays bound: the secondary may not
+ * hear of it any more, and would count on the promise.
+ *
+ * @returns undefined if nothing changes
+ */
+export function promised(own: TermRecord): NextRecord | undefined {
+  return own.word === 'protected' && !own.mustProve ? inStep(own, true) : undefined;
 }
 
 /**
@@ -35,7 +49,8 @@ export function inStep({ lineage, term }: NextRecord): NextRecord {
  */
 export function leaving(own: TermRecord, peer: TermRecord = own): NextRecord {
   const term = Math.max(own.term, peer.term) + 1;
-  return { ...PLAIN, lineage: own.lineage ?? peer.lineage, term, word: 'leaving' };
+  const lineage = own.lineage ?? peer.lineage;
+  return { ...PLAIN, lineage, term, word: 'leaving', mustProve: own.mustProve };
 }
 
 /** The primary may go on without its replica. */
@@ -45,20 +60,21 @@ export function alone(
   peer: TermRecord = own,
 ): NextRecord {
   const { lineage, term } = own.word === 'leaving' ? own : leaving(own, peer);
-  return { lineage, term, word: 'alone', isForced: evidence === 'operator', evidence };
+  return { ...PLAIN, lineage, term, word: 'alone', isForced: evidence === 'operator', evidence };
 }
 
 /** An operator overrules a peer that has taken over. */
 export function overruled(own: TermRecord, peer: TermRecord): NextRecord {
   const term = Math.max(own.term, peer.term) + 1;
   const lineage = own.lineage ?? peer.lineage;
-  return { lineage, term, word: 'alone', isForced: true, evidence: 'operator' };
+  return { ...PLAIN, lineage, term, word: 'alone', isForced: true, evidence: 'operator' };
 }
 
 /** The secondary takes over. By force, it also outranks a primary that goes on alone unseen. */
 export function takenOver({ lineage, term }: TermRecord, evidence: EvidenceKind): NextRecord {
   const isForced = evidence === 'operator';
-  return { lineage, term: term + (isForced ? 2 : 1), word: 'taken-over', isForced, evidence };
+  const next = term + (isForced ? 2 : 1);
+  return { ...PLAIN, lineage, term: next, word: 'taken-over', isForced, evidence };
 }
 
 /** The peer's copy is the newer one. */

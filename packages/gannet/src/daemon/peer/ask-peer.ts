@@ -2,8 +2,6 @@ import type { PeerStatus, PrimaryConfig } from '@gannet/contract';
 import { readTermFile } from '../terms/term-store.js';
 import { PeerLink } from './peer-link.js';
 
-const TIMEOUT_MS = 2000;
-
 /**
  * Asks the secondary's daemon for its `inspect` report while no primary daemon runs: a peer link is
  * opened for this one question.
@@ -11,12 +9,12 @@ const TIMEOUT_MS = 2000;
  * @throws GannetError GANNET_PEER_UNREACHABLE, GANNET_PEER_FAILED; GANNET_CONFIG for the term file
  */
 export async function askPeer(config: PrimaryConfig): Promise<unknown> {
-  const { primary, peer, vm, fence, termFile } = config;
+  const { primary, peer, vm, termFile } = config;
   const record = await readTermFile(termFile, vm);
   const ignore = (): void => undefined;
   const status: PeerStatus = {
     ...{ role: 'primary', state: 'none', epoch: 0, vm: 'awaited' },
-    ...{ record, mustProve: fence !== undefined },
+    record,
   };
   const link = PeerLink.dial(primary.peer, {
     ...peer,
@@ -29,7 +27,7 @@ export async function askPeer(config: PrimaryConfig): Promise<unknown> {
     onAsk: () => Promise.reject(new Error('no daemon runs here')),
   });
   try {
-    return await link.ask(TIMEOUT_MS);
+    return await link.ask();
   } finally {
     await link.close();
   }

@@ -18,6 +18,7 @@ import {
 import type { Credentials } from '../../tls/credentials.js';
 import { claimSocket, type SocketClaim } from '../claim-socket.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
+import { PeerQuestions, unanswered } from './peer-questions.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
 
@@ -46,6 +47,10 @@ const CLOSE_REFUSED = 1008;
 /** Time limit for a new connection, TLS included. TCP alone would try for minutes. */
 const CONNECT_MS_MIN = 1000;
 const CONNECT_POLL_MS = 20;
+/** A question waits so long for a peer that is not connected: some attempts to connect. */
+const AWAY_MS = 2000;
+/** Until the answer. The peer asks its QEMU, which has 10 s. */
+const ANSWER_MS = 15_000;
 const CHECKS_PER_LIMIT = 10;
 
 const CLAIM: SocketClaim = {
@@ -64,14 +69,14 @@ export class PeerLink {
   readonly #liveness: PeerLiveness;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
-  readonly #asked = new Map<number, (answer: PeerMessage & { type: 'answer' }) => void>();
+  readonly #questions = new PeerQuestions();
   #socket: WebSocket | undefined;
+  #peerAddress: string | undefined;
   #server: Server | TlsServer | undefined;
   #path: UnixSocketPath | undefined;
   readonly #pending: PendingPeers;
   #last: PeerStatus | undefined;
   #refusal: string | undefined;
-  #nextNumber = 1;
   #isClosed = false;
   #isBeatDue = false;
 
@@ -114,6 +119,11 @@ export class PeerLink {
     return this.#refusal;
   }
 
+  /** From where the other end last connected to this one, over TCP. */
+  get peerAddress(): string | undefined {
+    return this.#peerAddress;
+  }
+
   /** The last status of the other end, and its age; undefined before the first. */
   get peer(): { readonly status: PeerStatus; readonly silentMs: number } | undefined {
     if (!this.#last) return undefined;
@@ -121,34 +131,17 @@ export class PeerLink {
   }
 
   /**
-   * Asks the other daemon for its `inspect` report.
+   * Asks the other daemon for its `inspect` report. One deadline covers connecting and answering; a
+   * peer that is away is given up much sooner.
    *
    * @throws GannetError GANNET_PEER_UNREACHABLE if there is no link, or no answer in time
    * @throws GannetError GANNET_PEER_FAILED if the other daemon answers with an error
    */
-  async ask(timeoutMs: number): Promise<unknown> {
-    const number = this.#nextNumber++;
-    const answered = new Promise<PeerMessage & { type: 'answer' }>((resolve) => {
-      this.#asked.set(number, resolve);
-    });
-    try {
-      await this.#connected(timeoutMs);
-      this.#send({ type: 'ask', number });
-      const late = sleep(timeoutMs, undefined, { ref: false });
-      const answer = await Promise.race([answered, late]);
-      if (!answer) {
-        const message = `no answer over the peer link in ${timeoutMs} ms`;
-        const remedy = 'Start the daemon on the other host, and check the network between them.';
-        throw new GannetError('GANNET_PEER_UNREACHABLE', message, remedy);
-      }
-      if (answer.error !== undefined) {
-        const remedy = 'Read the log of the daemon on the other host: it says what failed.';
-        throw new GannetError('GANNET_PEER_FAILED', answer.error, remedy);
-      }
-      return answer.value;
-    } finally {
-      this.#asked.delete(number);
-    }
+  async ask(): Promise<unknown> {
+    const startMs = performance.now();
+    await this.#connected();
+    const leftMs = ANSWER_MS - (performance.now() - startMs);
+    return this.#questions.ask((message) => this.#send(message), leftMs);
   }
 
   /**
@@ -246,7 +239,10 @@ export class PeerLink {
         return;
       }
     }
-    this.#adopt(socket, from, () => this.#pending.accept(connection));
+    this.#adopt(socket, from, () => {
+      this.#pending.accept(connection);
+      this.#peerAddress = connection.remoteAddress;
+    });
   }
 
   #dial(address: Address): void {
@@ -307,6 +303,9 @@ export class PeerLink {
   #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
     socket.on('error', () => socket.terminate());
+    socket.once('close', () => {
+      if (this.#socket === socket) this.#questions.cancel('the peer link broke');
+    });
     socket.on('message', (data: Buffer) => {
       const message = decode(data);
       if (message?.type === 'hello') {
@@ -347,7 +346,7 @@ export class PeerLink {
       this.#liveness.heard(performance.now());
       this.options.onStatus(message.status, before);
     } else if (message.type === 'answer') {
-      this.#asked.get(message.number)?.(message);
+      this.#questions.answered(message);
     } else if (message.type === 'ask') {
       const { number } = message;
       this.options.onAsk().then(
@@ -377,9 +376,11 @@ export class PeerLink {
     socket.close(CLOSE_REFUSED, reason.slice(0, 120));
   }
 
-  async #connected(timeoutMs: number): Promise<void> {
-    const deadlineMs = performance.now() + timeoutMs;
-    while (this.#socket?.readyState !== WebSocket.OPEN && performance.now() < deadlineMs) {
+  async #connected(): Promise<void> {
+    const deadlineMs = performance.now() + AWAY_MS;
+    while (this.#socket?.readyState !== WebSocket.OPEN) {
+      if (this.#refusal !== undefined) throw unanswered(this.#refusal);
+      if (performance.now() > deadlineMs) throw unanswered(`no peer link in ${AWAY_MS / 1000} s`);
       await sleep(CONNECT_POLL_MS);
     }
   }

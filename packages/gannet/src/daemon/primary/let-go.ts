@@ -3,7 +3,7 @@ import type { GannetError, TermRecord } from '@gannet/contract';
 import { compare } from '../arbitration/compare.js';
 import { letGoStep, type LetGoView } from '../arbitration/may-let-go.js';
 import { alone, leaving, type NextRecord } from '../arbitration/records.js';
-import { type FenceConfig, notFenced, runFence } from '../fence.js';
+import { type FenceConfig, fenceGone, notFenced, runFence } from '../fence.js';
 import { notTold, secondCopy } from '../refusals.js';
 import type { History } from '../history.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
@@ -139,6 +139,7 @@ export class LetGo {
           return runAlone();
         case 'refuse':
           if (step.why === 'outdated') throw secondCopy(vm);
+          if (step.why === 'promised') throw fenceGone(vm);
           throw step.why === 'not-fenced' ? notFenced(vm, words) : notTold(vm);
       }
     }

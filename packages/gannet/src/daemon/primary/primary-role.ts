@@ -24,7 +24,7 @@ import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
-import { adoptOrRollBack } from './attach.js';
+import { adoptOrRollBack, type Attached } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
@@ -43,7 +43,6 @@ import {
 import { ProtectRun } from './protect.js';
 import { PrimaryStanding } from './primary-standing.js';
 
-const INSPECT_TIMEOUT_MS = 15_000;
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
 
@@ -56,7 +55,7 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 export class PrimaryRole implements Role {
   readonly name = 'primary';
   readonly methods: RoleMethods<'primary'> = {
-    inspect: ({ peer }) => (peer === true ? this.#link.ask(INSPECT_TIMEOUT_MS) : this.#inspect()),
+    inspect: ({ peer }) => (peer === true ? this.#link.ask() : this.#inspect()),
     protect: ({ bytesPerSec }, progress) => this.protect(progress, bytesPerSec),
     'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
@@ -168,6 +167,7 @@ export class PrimaryRole implements Role {
     if (seedBytesPerSec !== before.seedBytesPerSec) {
       await this.#protecting?.run.setRate(seedBytesPerSec ?? 0);
     }
+    this.#standing.promise();
     // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
@@ -205,6 +205,9 @@ export class PrimaryRole implements Role {
     if (this.#is('protecting', 'protected', 'letting-go')) {
       throw refusals.busy(this.config.vm, this.#shown);
     }
+    if (this.#state.phase === 'yielding' || this.#state.phase === 'ended') {
+      throw refusals.noGuest(this.config.vm, this.#shown, this.#state.reason);
+    }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
@@ -213,6 +216,7 @@ export class PrimaryRole implements Role {
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
+      askBoth: () => Promise.all([this.#inspect(), this.#link.ask()]),
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
     });
@@ -362,17 +366,23 @@ export class PrimaryRole implements Role {
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
-    // What was done to the QEMU before this one has failed, and rolls itself back.
-    await this.#idle();
-    const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
-    const driver = new PrimaryDriver(qmp, {
-      onLinkFailure: ({ message }) => this.#break(message),
-      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
-      network: cardsOf(this.config, 'primary'),
-    });
     const { history, terms } = this.context;
-    const { word } = terms.record;
-    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
+    let driver: PrimaryDriver;
+    let attached: Attached;
+    do {
+      // What was done to the QEMU before this one has failed, and rolls itself back. So does what
+      // has begun while this one was looked at, and then it may not be any more what was found.
+      await this.#idle();
+      driver = new PrimaryDriver(qmp, {
+        onLinkFailure: ({ message }) => this.#break(message),
+        onDiskFailure: (failure) => this.#fate.diskFailed(failure),
+        network: cardsOf(this.config, 'primary'),
+      });
+      const { word } = terms.record;
+      attached = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    } while (this.#protecting || !this.#standing.isIdle);
+    const { found, step } = attached;
     this.#driver = driver;
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';

@@ -2,7 +2,7 @@ import { GannetError, hasTakenOver, OPERATOR_REASONS, type PeerStatus } from '@g
 import { Backoff } from '../arbitration/backoff.js';
 import type { Standing } from '../arbitration/compare.js';
 import type { AttachStep, Found } from '../arbitration/on-attach.js';
-import { alone, inStep, leaving, overruled } from '../arbitration/records.js';
+import { alone, inStep, leaving, overruled, promised } from '../arbitration/records.js';
 import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import * as refusals from '../refusals.js';
@@ -71,6 +71,10 @@ export class PrimaryStanding {
     });
   }
 
+  get isIdle(): boolean {
+    return this.#letGo.isIdle;
+  }
+
   /** Resolves when the secondary is not being let go. */
   idle(): Promise<void> {
     return this.#letGo.idle();
@@ -118,7 +122,9 @@ export class PrimaryStanding {
     }
     const isLinked = isInColo || step === 'let-go';
     toState({ kind: isLinked ? 'found-protected' : 'found-idle' });
-    if (step === 'adopt') history.add('protected', { found: 'running' });
+    if (step !== 'adopt') return;
+    history.add('protected', { found: 'running' });
+    this.promise();
   }
 
   /** The rest of it, which takes time. */
@@ -130,6 +136,12 @@ export class PrimaryStanding {
       else this.#finish(found);
     }
     if (link.peer && link.state === 'up') this.hear(link.peer.status);
+  }
+
+  /** There may be a fence that there was not: see records.ts. */
+  promise(): void {
+    const { terms, config, onTrouble } = this.options;
+    if (config().fence !== undefined) terms.update(promised).catch(onTrouble);
   }
 
   /** The VM was ended on purpose: nobody takes over from here on. */
@@ -227,9 +239,12 @@ export class PrimaryStanding {
 
   /** COLO runs and the term file was lost: the secondary has the term of the protection. */
   #recall({ record: said }: PeerStatus): void {
-    const { terms, is, onTrouble } = this.options;
+    const { terms, is, config, onTrouble } = this.options;
     if (!is('protected') || terms.record.word !== 'none' || said.word !== 'protected') return;
-    terms.update((own) => (own.word === 'none' ? inStep(said) : undefined)).catch(onTrouble);
+    const mustProve = config().fence !== undefined;
+    terms
+      .update((own) => (own.word === 'none' ? inStep(said, mustProve) : undefined))
+      .catch(onTrouble);
   }
 }
 

@@ -83,7 +83,6 @@ export function primaryPeerStatus(
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,
-    mustProve: config.fence !== undefined,
     periodMs: config.primary.checkpointPeriodMs,
   };
 }

@@ -332,7 +332,9 @@ export class SecondaryRole implements Role {
     const qmp = isBusy ? undefined : this.#vm.qmp;
     const trouble =
       state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
-    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble });
+    const { peerAddress } = this.#link ?? {};
+    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
+    return inspectSecondary(this.config, view);
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {

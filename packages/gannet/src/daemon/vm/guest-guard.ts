@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { QmpClient } from 'qemu-qmp-client';
 
 export interface GuestGuardOptions {
@@ -17,6 +18,8 @@ export class GuestGuard {
   #hasStopped = false;
   #underWay: Promise<void> | undefined;
   #attended: QmpClient | undefined;
+  /** How often the guest was continued. */
+  #resumes = 0;
 
   constructor(private readonly options: GuestGuardOptions) {}
 
@@ -26,14 +29,7 @@ export class GuestGuard {
     const qmp = this.options.qmp();
     if (this.#underWay || qmp?.state !== 'open') return;
     this.#attend(qmp);
-    this.#underWay = this.#stop(qmp)
-      .then((hasRun) => {
-        if (!hasRun) return;
-        this.#hasStopped = true;
-        this.options.onStopped();
-      })
-      .catch(this.options.onTrouble)
-      .finally(() => (this.#underWay = undefined));
+    this.#underWay = this.#keepStopping(qmp).finally(() => (this.#underWay = undefined));
   }
 
   /** The guest may run: continues it if it was stopped here. @throws QmpError */
@@ -46,12 +42,31 @@ export class GuestGuard {
     await qmp()?.execute('cont', undefined, { timeoutMs });
   }
 
+  /** Until it stands still. Nobody else comes back to a QEMU that hangs now, and runs later. */
+  async #keepStopping(qmp: QmpClient): Promise<void> {
+    for (let hasFailed = false; this.#isOn && qmp.state === 'open';) {
+      const before = this.#resumes;
+      try {
+        if (await this.#stop(qmp)) {
+          this.#hasStopped = true;
+          this.options.onStopped();
+        }
+        if (this.#resumes === before) return;
+      } catch (error) {
+        if (!hasFailed) this.options.onTrouble(error);
+        hasFailed = true;
+        await sleep(this.options.patienceMs, undefined, { ref: false });
+      }
+    }
+  }
+
   /** Whoever started this QEMU may continue its guest after us. */
   #attend(qmp: QmpClient): void {
     if (this.#attended === qmp) return;
     this.#attended = qmp;
     this.#hasStopped = false;
     qmp.onEvent('RESUME', () => {
+      this.#resumes++;
       if (this.#isOn) this.stopGuest();
     });
   }

@@ -19,8 +19,9 @@ const WORDS = ['none', 'protected', 'leaving', 'alone', 'taken-over', 'outdated'
 /** Every combination of what can be known. */
 const ALL: LetGoView[] = WORDS.flatMap((word) =>
   FENCES.flatMap((fence) =>
-    Array.from({ length: 64 }, (_, bits) => ({
-      ...{ own: record(word, 5), fence, hasYielded: (bits & 1) > 0, isHeard: (bits & 2) > 0 },
+    Array.from({ length: 128 }, (_, bits) => ({
+      own: record(word, 5, { mustProve: (bits & 64) > 0 }),
+      ...{ fence, hasYielded: (bits & 1) > 0, isHeard: (bits & 2) > 0 },
       ...{ wasTold: (bits & 4) > 0, isForced: (bits & 8) > 0 },
       ...{ mustTell: (bits & 16) > 0, isHeld: (bits & 32) > 0 },
     })),
@@ -54,7 +55,8 @@ describe('a primary that goes on alone', () => {
       else expect(view.own.word).toBe('leaving');
       if (evidence === 'fence') expect(view.fence).toBe('succeeded');
       if (evidence === 'operator') expect(view.isForced).toBe(true);
-      if (evidence === null) expect(view).toMatchObject({ fence: 'none', isHeld: false });
+      if (evidence !== null) continue;
+      expect(view).toMatchObject({ fence: 'none', isHeld: false, own: { mustProve: false } });
     }
   });
 
@@ -64,6 +66,13 @@ describe('a primary that goes on alone', () => {
       expect(view).toMatchObject({ mustTell: false, wasTold: true, fence: 'ready' });
       expect(view.own.word).toBe('leaving');
     }
+  });
+
+  test('is bound by what it promised though the fence is gone', () => {
+    const own = record('leaving', 5, { mustProve: true });
+    expect(step({ own, fence: 'none' })).toEqual({ kind: 'refuse', why: 'promised' });
+    expect(step({ own, fence: 'none', isForced: true })).toMatchObject({ kind: 'go' });
+    expect(step({ own, fence: 'none', hasYielded: true })).toMatchObject({ kind: 'go' });
   });
 
   test('changes nothing where a detach can tell nobody', () => {

@@ -29,7 +29,7 @@ type PrimaryPeer = Extract<PeerStatus, { role: 'primary' }>;
 function primary(status: Partial<PrimaryPeer> = {}): PrimaryPeer {
   return {
     ...{ role: 'primary', state: 'protected', epoch: 7, vm: 'ready' },
-    ...{ record: record('protected', 3), mustProve: true },
+    record: record('protected', 3, { mustProve: true }),
     ...status,
   };
 }
@@ -162,7 +162,7 @@ describe('an operator may have the primary fenced', () => {
 
   // W2: it may have gone on alone, and what it wrote would be gone.
   test.each<[string, Partial<PrimaryPeer>]>([
-    ['has promised nothing', { mustProve: false }],
+    ['has promised nothing', { record: record('protected', 3) }],
     ['has said that it goes', { record: record('leaving', 4) }],
     ['has never said that both are in step', { record: record('alone', 3) }],
   ])('not if a primary that is silent now %s', (_what, status) => {

@@ -28,6 +28,22 @@ describe('a term', () => {
     expect(records.alone(record('protected', 4), 'word')).toMatchObject({ term: 5 });
   });
 
+  test('that is to be proven stays so while the primary leaves, and ends with it', () => {
+    const own = { ...records.inStep(record('alone', 4), true), at: '' };
+    expect(own).toMatchObject({ mustProve: true });
+    const left = { ...records.leaving(own), at: '' };
+    expect(left).toMatchObject({ mustProve: true });
+    expect(records.alone(left, 'fence')).toMatchObject({ mustProve: false });
+  });
+
+  test('is to be proven from when a primary that protects has a fence', () => {
+    expect(records.promised(record('protected', 4))).toMatchObject({ term: 4, mustProve: true });
+    expect(records.promised(record('protected', 4, { mustProve: true }))).toBeUndefined();
+    for (const word of ['none', 'leaving', 'alone', 'outdated'] as const) {
+      expect(records.promised(record(word, 4))).toBeUndefined();
+    }
+  });
+
   test('of a primary that lost its file rises above what the secondary has', () => {
     const left = records.leaving(BLANK, record('protected', 4));
     expect(left).toMatchObject({ lineage: 'a1', term: 5 });

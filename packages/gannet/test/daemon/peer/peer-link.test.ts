@@ -1,4 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,6 +27,15 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await delay(5);
 }
 
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 /** One end, and whom it has refused. */
 interface End {
   link: PeerLink;
@@ -34,7 +45,7 @@ interface End {
 const STATUS: Readonly<Record<PeerStatus['role'], PeerStatus>> = {
   primary: {
     ...{ role: 'primary', state: 'protected', epoch: 1, vm: 'ready' },
-    ...{ record: record('protected', 3), mustProve: true },
+    record: record('protected', 3, { mustProve: true }),
   },
   secondary: {
     ...{ role: 'secondary', state: 'protected', epoch: 1, vm: 'ready', link: 'none' },
@@ -72,10 +83,23 @@ test('each end says what is on its disk as soon as they have greeted', async () 
   const secondary = await listening();
   await until(() => primary.link.peer !== undefined && secondary.link.peer !== undefined);
   expect(primary.link.peer?.status.record).toEqual(record('outdated', 4));
-  expect(secondary.link.peer?.status.record).toEqual(record('protected', 3));
+  expect(secondary.link.peer?.status.record).toEqual(record('protected', 3, { mustProve: true }));
 });
 
 describe('the end that listens', () => {
+  test('knows the address from which the other one connects over TCP', async () => {
+    const end = { refused: [] };
+    const at = { type: 'inet', host: '127.0.0.1', port: await freePort() } as const;
+    const secondary = await PeerLink.listen(at, optionsOf('secondary', end));
+    undo.push(() => secondary.close());
+    expect(secondary.peerAddress).toBeUndefined();
+    const primary = PeerLink.dial(at, optionsOf('primary', end));
+    undo.push(() => primary.close());
+    await until(() => secondary.peer !== undefined);
+    expect(secondary.peerAddress).toBe('127.0.0.1');
+    expect(primary.peerAddress).toBeUndefined();
+  });
+
   test('keeps little of what a stranger says', async () => {
     const secondary = await listening();
     const stranger = new WebSocket(`ws+unix:${file}:/`);
@@ -174,6 +198,61 @@ describe('the end that dials', () => {
     // The old connection is dead for good: only a new one brings the link back.
     await until(() => primary.link.state === 'up');
     expect(connections).toBeGreaterThan(1);
+  });
+});
+
+describe('a question', () => {
+  test('to a peer that is away fails long before an answer would be late', async () => {
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: 'no peer link in 2 s',
+    });
+  });
+
+  test('to a stranger says why that is not the peer', async () => {
+    const end = { notices: [], refused: [] };
+    const at = { type: 'unix', path: file } as const;
+    const other = await PeerLink.listen(at, { ...optionsOf('secondary', end), vm: 'db' });
+    undo.push(() => other.close());
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: expect.stringContaining('it belongs to VM db, this daemon to web'),
+    });
+  });
+
+  test('ends with the link over which it was asked', async () => {
+    const end = { refused: [] };
+    let isAsked = false;
+    const secondary = await PeerLink.listen(
+      { type: 'unix', path: file },
+      {
+        ...optionsOf('secondary', end),
+        onAsk: () => {
+          isAsked = true;
+          return new Promise(() => undefined);
+        },
+      },
+    );
+    undo.push(() => secondary.close());
+    const answer = expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_UNREACHABLE',
+      message: 'the peer link broke',
+    });
+    await until(() => isAsked);
+    await secondary.close();
+    await answer;
+  });
+
+  test('fails with what the other daemon says is wrong', async () => {
+    const end = { refused: [] };
+    const onAsk = (): Promise<unknown> => Promise.reject(new Error('QEMU is gone'));
+    const at = { type: 'unix', path: file } as const;
+    const secondary = await PeerLink.listen(at, { ...optionsOf('secondary', end), onAsk });
+    undo.push(() => secondary.close());
+    await expect(dialling().link.ask()).rejects.toMatchObject({
+      code: 'GANNET_PEER_FAILED',
+      message: 'QEMU is gone',
+    });
   });
 });
 

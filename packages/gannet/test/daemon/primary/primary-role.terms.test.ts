@@ -142,6 +142,21 @@ describe('what a primary has let go stays so', () => {
     expect(pair.received('stop')).toBe(0);
   });
 
+  test('does not without the fence that it promised, and that its configuration lost', async () => {
+    // The secondary counts on the promise: it will fence this side, and take over.
+    const own = record('protected', 3, { mustProve: true });
+    const pair = await Pair.start({ colo: COLO, own });
+    await until(() => pair.state === 'protected');
+    pair.fake?.qemu.reply('query-colo-status', ENDED);
+    const refused = pair.role.runOn(false);
+    await expect(refused).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(refused).rejects.toThrow(/was promised that it would be fenced/);
+    expect(pair.terms.record).toMatchObject({ word: 'leaving', mustProve: true });
+    expect(pair.received('x-colo-lost-heartbeat')).toBe(0);
+    await pair.role.runOn(true);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', evidence: 'operator' });
+  });
+
   test('when its daemon ended between the new term and the cut', async () => {
     const pair = await Pair.start({ colo: COLO, own: record('leaving', 4) });
     await pair.connectSecondary();

@@ -86,7 +86,7 @@ describe('a protection that runs', () => {
     expect(pair.state).toBe('alone');
   });
 
-  test('that hangs on its links hangs only if it still does when they are cut', async () => {
+  test('that hangs is said to hang only if it still does when its links are cut', async () => {
     // The secondary would have it fenced at the first word of it.
     const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 0' });
     await pair.connectSecondary();
@@ -115,6 +115,28 @@ describe('a protection that runs', () => {
   });
 });
 
+test('a secondary that is lost while QEMU is connected again is let go after that', async () => {
+  const pair = await Pair.start({ colo: COLO, own: PROTECTED });
+  await pair.connectSecondary();
+  const isReady = (): boolean => pair.role.status().primaryVm === 'ready';
+  await until(() => isReady() && pair.role.status().peer.pulse === 'up');
+  const before = pair.kinds('vm').length;
+  pair.fake?.qemu.once('query-colo-status', async () => {
+    // The QEMU is asked for the second time, and its daemon has another wish meanwhile.
+    pair.status = { ...pair.status, state: 'diverged' };
+    pair.secondary?.beatNow();
+    await until(() => pair.kinds('secondary-lost').length > 0);
+    pair.fake?.qemu.reply('query-colo-status', NONE);
+    return { return: COLO };
+  });
+  await pair.fake?.qemu.drop();
+  const bugs = (): unknown[] => {
+    return pair.events.filter(({ kind, code }) => kind === 'trouble' && code === 'GANNET_INTERNAL');
+  };
+  await until(() => (isReady() && pair.kinds('vm').length > before + 1) || bugs().length > 0);
+  expect(bugs()).toEqual([]);
+});
+
 describe('a protected guest', () => {
   async function protectedPair(): Promise<Pair> {
     const pair = await Pair.start({ colo: COLO, own: PROTECTED, fence: 'exit 0' });
@@ -141,6 +163,10 @@ describe('a protected guest', () => {
     expect(seen).toEqual([false]);
     expect(pair.beats.at(-1)?.trouble).toMatch(/vb0.*No space left/);
     await expect(pair.role.detach(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    await expect(pair.role.protect(() => undefined)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringMatching(/yielding.*No space left/) as unknown,
+    });
     // The end of COLO is no reason to go on alone.
     pair.fake?.qemu.emit('COLO_EXIT', { mode: 'primary', reason: 'error' });
     const later = pair.beats.length;
@@ -163,5 +189,10 @@ describe('a protected guest', () => {
     await until(() => pair.terms.record.word === 'alone');
     expect(pair.terms.record).toMatchObject({ term: 4, evidence: 'word' });
     expect(pair.kinds('fence')).toEqual([]);
+    await expect(pair.role.protect(() => undefined)).rejects.toMatchObject({
+      code: 'GANNET_REFUSED',
+      message: expect.stringMatching(/ended.*the guest shut itself down/) as unknown,
+    });
+    expect(pair.state).toBe('ended');
   });
 });
