@@ -58,7 +58,9 @@ export const REACH: Record<Phase, (scene: Scene) => Promise<void>> = {
   heal: async (scene) => {
     await REACH.alone(scene);
     await scene.hosts.network.mend();
-    await scene.until('the secondary to hear of it', () => scene.hasHappened('diverged'));
+    await scene.until('the secondary to hear of it', () => {
+      return scene.pair.secondaryDaemon.eventsOf('state').some(({ to }) => to === 'diverged');
+    });
   },
   failover: async (scene) => {
     await beginFailover(scene);

@@ -56,7 +56,10 @@ export class Scene {
       thinkUs: 1500,
       baseFormat: cell.target === 'storage-daemon' ? 'qcow2' : 'raw',
       primary: { stageTimeoutMs: 15_000, seedLinkTimeoutMs: 12_000 },
-      ...(memory !== undefined && { secondary: { journal: path.join(memory, 'journal') } }),
+      secondary: {
+        ...(isUnfenced && { failover: 'manual' }),
+        ...(memory !== undefined && { journal: path.join(memory, 'journal') }),
+      },
     });
     return new Scene(cell, hosts, seed, memory);
   }

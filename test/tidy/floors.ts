@@ -97,7 +97,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       ],
       // Decisions without I/O.
       'daemon/arbitration': { folders: [], packages: ['contract'] },
-      'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract'] },
+      'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
       'daemon/control': ['.', 'daemon'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],

@@ -25,6 +25,8 @@ export interface KnownPrimary extends KnownSide {
 
 export interface KnownSecondary extends KnownSide {
   readonly state: SecondaryState | 'unknown';
+  /** Its copy has to yield: the primary's is the newer one. */
+  readonly isOutdated: boolean;
   /** Why it has diverged. */
   readonly reason: string;
   readonly link: ReplicaLink;

@@ -26,7 +26,7 @@ function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
 }
 
 function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
-  const { host, secondaryVm, secondaryVmTrouble, state, reason, mayFailOver } = status;
+  const { host, secondaryVm, secondaryVmTrouble, state, reason, mayFailOver, record } = status;
   return {
     knowledge: 'here',
     ageMs: 0,
@@ -34,6 +34,7 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
     qemu: secondaryVm,
     trouble: secondaryVmTrouble ?? '',
     state,
+    isOutdated: record.word === 'outdated',
     reason,
     link: status.linkState,
     linkLoss: status.linkLoss ?? '',
@@ -56,6 +57,7 @@ function peerSecondary({ peer }: Unjudged<PrimaryStatus>): KnownSecondary {
   return {
     ...peerSide(peer),
     state,
+    isOutdated: said?.record.word === 'outdated',
     reason: '',
     link: said?.link ?? 'none',
     linkLoss: '',

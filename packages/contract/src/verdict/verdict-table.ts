@@ -3,9 +3,9 @@
  * so that nothing good hides something bad. No imports at run time but words and states: the web
  * page may load this file.
  */
-import { formatAge } from '../format.js';
 import { hasTakenOver, isDown } from '../states.js';
 import type { PairFacts, KnownPrimary, KnownSecondary } from './pair-facts.js';
+import { loss, unfitReason } from './verdict-words.js';
 
 /** `busy` and `idle`: no trouble, but no protection. */
 export const VERDICT_LEVELS = ['good', 'busy', 'idle', 'warning', 'bad'] as const;
@@ -49,23 +49,21 @@ const reprotect = (facts: PairFacts): string =>
 const failover = (facts: PairFacts): string =>
   `on ${onSecondary(facts)}, run: gannet failover ${facts.vm}`;
 
-/** What a takeover would undo; nothing if that is not known. */
-function loss({ secondary }: PairFacts): string {
-  const { commitAgeMs, ageMs } = secondary;
-  if (commitAgeMs === undefined) return 'What was written since the last checkpoint is undone.';
-  const age = formatAge(commitAgeMs + ageMs);
-  return `What was written since the last checkpoint, ${age} ago, is undone.`;
-}
-
-/** Why a secondary can't take over, in words. */
-function unfitReason({ secondary }: PairFacts): string {
-  if (secondary.state === 'diverged') return `it has diverged: ${secondary.reason || 'no reason'}`;
-  if (secondary.state === 'seeding') return 'it has not received all of the disks';
-  if (isDown(secondary.qemu)) return 'its own QEMU has ended or does not respond';
-  return secondary.trouble || 'it reports that it is not fit to';
-}
-
 export const VERDICTS = {
+  'survivor-yields': {
+    level: 'bad',
+    guest: 'primary',
+    meaning:
+      'The secondary had taken over, and an operator let the primary run by force: the guest of ' +
+      'the secondary is stopped.',
+    when: ({ secondary }) => hasTakenOver(secondary.state) && secondary.isOutdated,
+    say: (facts) => ({
+      headline:
+        `The copy on ${onSecondary(facts)} is stopped: an operator let the VM run on ` +
+        onPrimary(facts),
+      remedy: `End the QEMU on ${onSecondary(facts)}. Keep the primary.`,
+    }),
+  },
   'two-copies': {
     level: 'bad',
     guest: 'both',

@@ -22,7 +22,14 @@ const PRIMARY: KnownPrimary = {
 };
 const SECONDARY: KnownSecondary = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', reason: '', link: 'whole', linkLoss: '', baseTrouble: '' },
+  ...{
+    state: 'protected',
+    isOutdated: false,
+    reason: '',
+    link: 'whole',
+    linkLoss: '',
+    baseTrouble: '',
+  },
   ...{ mayFailOver: true, commitAgeMs: 1000 },
 };
 
@@ -30,6 +37,9 @@ interface Pair {
   readonly primary: KnownPrimary;
   readonly secondary: KnownSecondary;
 }
+
+const isKnown = (state: KnownSecondary['state']): boolean =>
+  state !== 'unknown' && hasTakenOver(state);
 
 /** Every combination of what the two sides can be. */
 function* pairs(): Generator<Pair> {
@@ -40,14 +50,15 @@ function* pairs(): Generator<Pair> {
           for (const link of REPLICA_LINKS)
             for (const mayFailOver of secondaryState === 'protected' ? [true, false] : [false])
               for (const baseTrouble of ['', 'no space'])
-                yield {
-                  primary: { ...PRIMARY, state, qemu },
-                  secondary: {
-                    ...SECONDARY,
-                    ...{ state: secondaryState, qemu: secondaryQemu },
-                    ...{ link, mayFailOver, baseTrouble },
-                  },
-                };
+                for (const isOutdated of isKnown(secondaryState) ? [false, true] : [false])
+                  yield {
+                    primary: { ...PRIMARY, state, qemu },
+                    secondary: {
+                      ...SECONDARY,
+                      ...{ state: secondaryState, qemu: secondaryQemu },
+                      ...{ link, mayFailOver, baseTrouble, isOutdated },
+                    },
+                  };
 }
 
 /** As each of the two daemons knows a pair, from everything heard to nothing. */
@@ -72,6 +83,7 @@ function* views(pair: Pair): Generator<PairFacts> {
                   ...secondary,
                   ...{ knowledge: there, host: '', qemu: 'unknown', state: 'unknown' },
                   ...{ link: 'none', mayFailOver: false, baseTrouble: '', commitAgeMs: undefined },
+                  isOutdated: false,
                 }
               : { ...secondary, knowledge: knowledge('secondary') },
         };
@@ -183,3 +195,16 @@ describe('the verdict on a VM', () => {
     );
   });
 });
+
+test.each(['failed-over', 'retired'] as const)(
+  'a secondary that is %s and has to yield is not called the survivor, nor the newer copy',
+  (state) => {
+    for (const here of ['primary', 'secondary'] as const) {
+      const primary = { ...PRIMARY, state: 'alone' as const };
+      const secondary = { ...SECONDARY, state, isOutdated: true };
+      const verdict = verdictOfFacts({ vm: 'web', here, pulse: 'up', primary, secondary });
+      expect(verdict).toMatchObject({ code: 'survivor-yields', level: 'bad', guest: 'primary' });
+      expect(verdict.remedy).toBe('End the QEMU on host beta. Keep the primary.');
+    }
+  },
+);
