@@ -59,7 +59,8 @@ export class DaemonRun {
       if (!isRoutineEvent(event)) note(text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
     });
-    const context: RoleContext = { log: SILENT, history, terms, health: new HealthWatch() };
+    const health = new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined });
+    const context: RoleContext = { log: SILENT, history, terms, health };
     if (this.name === 'primary') {
       this.#primary = PrimaryRole.start(asPrimary(this.#config), context);
     } else {
