@@ -24,11 +24,7 @@ const PAGE = path.join(root, 'docs', 'reference', 'errors.md');
  * @property {Set<string>} remedies
  */
 
-/**
- * Set<string>}[]}
- *
- * @returns {ErrorEntry[]}
- */
+/** @returns {ErrorEntry[]} */
 export function collectErrors() {
   /**
    * By code; two packages may have the same.
@@ -45,7 +41,8 @@ export function collectErrors() {
       }
     }
   }
-  for (const { name, tree } of files) {
+  // The lab is not published: an operator never sees its errors.
+  for (const { name, tree } of files.filter((file) => packageOf(file.name) !== 'lab')) {
     for (const node of nodesOf(tree, ts.isNewExpression)) {
       const [code, message, remedy] = node.arguments ?? [];
       if (!/Error$/.test(node.expression.getText()) || !message) continue;

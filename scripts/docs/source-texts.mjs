@@ -70,33 +70,153 @@ export function push(map, key, value) {
 }
 
 /**
+ * A text that an expression may stand for, and the choices of the code that lead to it: by where
+ * the choice is made, which way it went.
+ *
+ * @typedef {object} Alternative
+ * @property {string} text
+ * @property {ReadonlyMap<string, string>} choices
+ */
+
+/**
  * The texts that an expression may stand for, as far as can be told from the code: `…` for what it
  * puts in.
  *
  * @param {ts.Node | undefined} node
- * @param {number} hops how many names were followed to get here
  * @returns {string[]}
  */
-export function textsOf(node, hops = 0) {
+export function textsOf(node) {
+  return alternativesOf(node).map(({ text }) => text);
+}
+
+/**
+ * @param {ts.Node | undefined} node
+ * @param {number} hops how many names were followed to get here
+ * @returns {Alternative[]}
+ */
+function alternativesOf(node, hops = 0) {
   if (!node || hops > HOPS_MAX) return [];
-  if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node)) return [node.text];
+  if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node))
+    return [only(node.text)];
   if (ts.isTemplateExpression(node)) return templates(node, hops);
   if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node))
-    return textsOf(node.expression, hops);
+    return alternativesOf(node.expression, hops);
   if (ts.isConditionalExpression(node)) {
-    return [...textsOf(node.whenTrue, hops), ...textsOf(node.whenFalse, hops)];
+    return branchesOf(node, (branch) => alternativesOf(branch, hops));
   }
   if (ts.isBinaryExpression(node)) {
-    const [left, right] = [textsOf(node.left, hops)[0] ?? '…', textsOf(node.right, hops)[0] ?? '…'];
-    return node.operatorToken.kind === ts.SyntaxKind.PlusToken ? [left + right] : [left, right];
+    const lefts = orDots(alternativesOf(node.left, hops));
+    const rights = orDots(alternativesOf(node.right, hops));
+    if (node.operatorToken.kind !== ts.SyntaxKind.PlusToken)
+      return [
+        ...chosen(node.left, node.left.getText(), 'not undefined', lefts.slice(0, 1)),
+        ...chosen(node.left, node.left.getText(), 'is undefined', rights.slice(0, 1)),
+      ];
+    return lefts.flatMap((left) => rights.flatMap((right) => joined(left, right)));
   }
   if (ts.isIdentifier(node)) return namedTexts(node, hops + 1);
   if (ts.isCallExpression(node) && ts.isIdentifier(node.expression)) {
     const called = functions.get(node.expression.text);
     const returns = called ? [...nodesOf(called, ts.isReturnStatement)] : [];
-    return returns.flatMap(({ expression }) => textsOf(expression, hops + 1));
+    return returns.flatMap(({ expression }, at) =>
+      chosen(node, node.getText(), `is ${at}`, alternativesOf(expression, hops + 1)),
+    );
   }
   return [];
+}
+
+/**
+ * @param {string} text
+ * @returns {Alternative}
+ */
+function only(text) {
+  return { text, choices: new Map() };
+}
+
+/**
+ * What is known at run time only.
+ *
+ * @param {Alternative[]} found
+ */
+function orDots(found) {
+  return found.length > 0 ? found : [only('…')];
+}
+
+/**
+ * What a condition is about, and which way it goes if it holds and if not: `a` and `!a` are one
+ * choice, `a === 1` and `a !== 1` too, and `a` is never both 1 and 2.
+ *
+ * @param {ts.Expression} condition
+ * @returns {{about: string, yes: string, no: string}}
+ */
+function choiceOf(condition) {
+  const text = condition.getText();
+  const [, left = '', sign, right = ''] = /^(.+) ([!=])== ('[^']*'|\w+)$/.exec(text) ?? [];
+  const ways = sign ? [`is ${right}`, `not ${right}`] : ['is true', 'not true'];
+  const [yes = '', no = ''] = sign === '!' || text.startsWith('!') ? ways.reverse() : ways;
+  return { about: sign ? left : text.replace(/^!/, ''), yes, no };
+}
+
+/**
+ * The same expression is the same choice within one function.
+ *
+ * @param {ts.Node} by
+ * @param {string} about
+ * @param {string} way
+ * @param {readonly Alternative[]} found
+ * @returns {Alternative[]}
+ */
+function chosen(by, about, way, found) {
+  const scope = ts.findAncestor(by, ts.isFunctionLike) ?? by.getSourceFile();
+  const key = `${by.getSourceFile().fileName}:${scope.pos} ${about}`;
+  return found.map(({ text, choices }) => ({ text, choices: new Map([...choices, [key, way]]) }));
+}
+
+/**
+ * @param {ts.ConditionalExpression} node
+ * @param {(branch: ts.Expression) => Alternative[]} found
+ * @returns {Alternative[]}
+ */
+function branchesOf(node, found) {
+  const { about, yes, no } = choiceOf(node.condition);
+  return [
+    ...chosen(node.condition, about, yes, found(node.whenTrue)),
+    ...chosen(node.condition, about, no, found(node.whenFalse)),
+  ];
+}
+
+/**
+ * Whether one run of the code can come to both.
+ *
+ * @param {Alternative} one
+ * @param {Alternative} other
+ */
+function agree(one, other) {
+  return [...one.choices].every(([key, way]) => {
+    const [is, what] = split(way);
+    const [otherIs, otherWhat] = split(other.choices.get(key) ?? way);
+    return is === otherIs ? is === 'not' || what === otherWhat : what !== otherWhat;
+  });
+}
+
+/**
+ * @param {string} way
+ * @returns {[is: string, what: string]}
+ */
+function split(way) {
+  const at = way.indexOf(' ');
+  return [way.slice(0, at), way.slice(at + 1)];
+}
+
+/**
+ * @param {Alternative} left
+ * @param {Alternative} right
+ * @returns {Alternative[]}
+ */
+function joined(left, right) {
+  if (!agree(left, right)) return [];
+  const choices = new Map([...left.choices, ...right.choices]);
+  return [{ text: left.text + right.text, choices }];
 }
 
 /**
@@ -104,18 +224,20 @@ export function textsOf(node, hops = 0) {
  *
  * @param {ts.TemplateExpression} node
  * @param {number} hops
- * @returns {string[]}
+ * @returns {Alternative[]}
  */
 function templates(node, hops) {
-  let texts = [node.head.text];
+  let texts = [only(node.head.text)];
   for (const { expression, literal } of node.templateSpans) {
-    const found = ts.isIdentifier(expression) ? textsOf(expression, hops + 1) : [];
+    const found = ts.isIdentifier(expression) ? alternativesOf(expression, hops + 1) : [];
     const isOne = found.length === 1 || (found.length > 1 && texts.length === 1);
-    const inserts = isOne ? found.map((text) => text || '…') : ['…'];
-    texts = texts.flatMap((text) => inserts.map((insert) => text + insert + literal.text));
+    const inserts = isOne ? found.map((one) => ({ ...one, text: one.text || '…' })) : [only('…')];
+    texts = texts.flatMap((text) =>
+      inserts.flatMap((insert) => joined(text, { ...insert, text: insert.text + literal.text })),
+    );
   }
   // Nothing but what is put in: the names say more than dots.
-  return texts.some((text) => /[a-z]/.test(text)) ? texts : [namedTemplate(node)];
+  return texts.some(({ text }) => /[a-z]/.test(text)) ? texts : [only(namedTemplate(node))];
 }
 
 /** @param {ts.TemplateExpression} node */
@@ -171,20 +293,23 @@ export function packageOf(file) {
 const boundCalls = new Map();
 
 /**
- * Calls that reach a function: from anywhere if it is exported, from its own file otherwise.
+ * Calls that reach a function: from anywhere if it is exported, from the block that it is declared
+ * in otherwise.
  *
  * @param {ts.SignatureDeclaration} scope
  * @returns {ts.CallExpression[]}
  */
 function callsOf(scope) {
   const isExported = (ts.getCombinedModifierFlags(scope) & ts.ModifierFlags.Export) !== 0;
+  const block = ts.findAncestor(scope.parent, (one) => ts.isBlock(one) || ts.isSourceFile(one));
   return (calls.get(functionName(scope)) ?? []).filter(
-    (call) => isExported || call.getSourceFile() === scope.getSourceFile(),
+    (call) => isExported || ts.findAncestor(call, (one) => one === block) !== undefined,
   );
 }
 
 /**
- * Pairs of texts where an error is made: for each call apart of a function that makes it.
+ * Pairs of texts where an error is made: for each call apart of a function that makes it, and as
+ * the choices in the code go together.
  *
  * @param {ts.Node} message
  * @param {ts.Node | undefined} remedy
@@ -196,8 +321,9 @@ export function sitesOf(message, remedy) {
   /** @param {ts.CallExpression} [call] */
   const each = (call) => {
     if (scope && call) boundCalls.set(scope, call);
-    const says = textsOf(message);
-    const pairs = pairsOf(says.length > 0 ? says : [`<${nameOf(message)}>`], textsOf(remedy));
+    const says = alternativesOf(message);
+    const named = says.length > 0 ? says : [only(`<${nameOf(message)}>`)];
+    const pairs = pairsOf(named, alternativesOf(remedy));
     if (scope) boundCalls.delete(scope);
     return pairs;
   };
@@ -209,7 +335,7 @@ export function sitesOf(message, remedy) {
  *
  * @param {ts.Identifier} name
  * @param {number} hops
- * @returns {string[]}
+ * @returns {Alternative[]}
  */
 function namedTexts(name, hops) {
   for (let /** @type {ts.Node} */ scope = name.parent; scope; scope = scope.parent) {
@@ -217,37 +343,59 @@ function namedTexts(name, hops) {
       const at = scope.parameters.findIndex((one) => one.name.getText() === name.text);
       const parameter = scope.parameters[at];
       if (parameter && ts.isParameter(parameter)) {
-        const usual = textsOf(parameter.initializer, hops);
+        const usual = alternativesOf(parameter.initializer, hops);
         const bound = boundCalls.get(scope);
-        if (bound) return bound.arguments[at] ? textsOf(bound.arguments[at], hops) : usual;
-        const given = callsOf(scope).flatMap((call) => textsOf(call.arguments[at], hops));
+        if (bound) return bound.arguments[at] ? alternativesOf(bound.arguments[at], hops) : usual;
+        // One call gives all of the parameters.
+        const given = callsOf(scope).flatMap((call, which) =>
+          chosen(parameter.parent, 'call', `is ${which}`, alternativesOf(call.arguments[at], hops)),
+        );
         return [...given, ...usual];
       }
     }
     if (!ts.isBlock(scope) && !ts.isSourceFile(scope)) continue;
     for (const statement of scope.statements) {
       if (!ts.isVariableStatement(statement)) continue;
-      const found = statement.declarationList.declarations.find(
-        (one) => one.name.getText() === name.text,
-      );
-      if (found) return textsOf(found.initializer, hops);
+      for (const { name: declared, initializer } of statement.declarationList.declarations) {
+        if (declared.getText() === name.text) return alternativesOf(initializer, hops);
+        const at = ts.isArrayBindingPattern(declared)
+          ? declared.elements.findIndex(
+              (one) => ts.isBindingElement(one) && one.name.getText() === name.text,
+            )
+          : -1;
+        if (at >= 0) return elementsOf(initializer, at, hops);
+      }
     }
   }
   return [];
 }
 
 /**
- * What is said by a call belongs to the remedy of that call.
+ * One element of `[…, …]`, or of such lists by a condition.
  *
- * @param {readonly string[]} says
- * @param {readonly string[]} remedies
+ * @param {ts.Node | undefined} node
+ * @param {number} at
+ * @param {number} hops
+ * @returns {Alternative[]}
+ */
+function elementsOf(node, at, hops) {
+  if (!node) return [];
+  if (ts.isArrayLiteralExpression(node)) return alternativesOf(node.elements[at], hops);
+  if (!ts.isConditionalExpression(node)) return [];
+  return branchesOf(node, (branch) => elementsOf(branch, at, hops));
+}
+
+/**
+ * To each text the remedies that one run of the code can give it.
+ *
+ * @param {readonly Alternative[]} says
+ * @param {readonly Alternative[]} remedies
  * @returns {Site[]}
  */
 function pairsOf(says, remedies) {
-  if (says.length !== remedies.length) return [{ says: words(says), remedies: words(remedies) }];
-  return says.map((one, at) => ({
-    says: words([one]),
-    remedies: words(remedies.slice(at, at + 1)),
+  return says.map((one) => ({
+    says: words([one.text]),
+    remedies: words(remedies.filter((other) => agree(one, other)).map(({ text }) => text)),
   }));
 }
 
@@ -257,6 +405,11 @@ function pairsOf(says, remedies) {
  * @param {readonly string[]} texts
  */
 function words(texts) {
-  const lines = texts.map((text) => text.replace(/\s*\n\s*/g, ' ').trim());
+  const lines = texts.map((text) =>
+    text
+      .replace(/\s*\n\s*/g, ' ')
+      .replace(/…+/g, '…')
+      .trim(),
+  );
   return [...new Set(lines)].filter((text) => /[a-z]/.test(text)).sort();
 }

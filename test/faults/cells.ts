@@ -6,9 +6,12 @@
 
 export const PHASES = {
   seeding: 'the disks are being copied',
+  migration: "the disks are copied, the guest's memory is on its way (stage `colo`)",
   steady: 'protected, between two checkpoints',
   checkpoint: 'between STOP and RESUME of a checkpoint',
   'write-back': 'committed pages are on their way to a slow base',
+  alone: 'the primary runs alone, and the secondary is cut off; no side has a fence',
+  heal: 'the same, and the network is whole again: the secondary is outdated',
   failover: 'the primary is dead, the takeover not durable yet',
   move: 'the takeover is durable, the guest not yet on its local file',
   replay: '`gannet recover` replays the journal',
@@ -18,9 +21,14 @@ export type Phase = keyof typeof PHASES;
 export const FAULTS = {
   kill: 'kill -9',
   halt: 'SIGSTOP, SIGCONT after 2.5 x `highMs`',
+  restart: 'SIGTERM, and started again',
   drop: 'all packets are lost for 2.5 x `highMs`',
   reset: 'TCP resets, for 2.5 x `highMs`',
   slow: 'what goes beyond 2 MB/s is lost for 2.5 x `highMs`',
+  failover: 'an operator says `gannet failover`',
+  force: 'an operator says `gannet failover --force`',
+  detach: 'an operator says `gannet detach`',
+  protect: 'an operator says `gannet protect`',
 } as const;
 export type Fault = keyof typeof FAULTS;
 
@@ -53,12 +61,20 @@ export const OUTCOMES = {
     runsOn: "nobody; the base is refused, the primary's disk is whole",
     lost: 'what the guest had not flushed',
   },
+  waiting: {
+    runsOn: 'nobody; the secondary does not know that it is outdated, and takes over only by force',
+    lost: 'nothing: the disk of the primary is whole',
+  },
+  overruled: {
+    runsOn: 'the secondary, by force; the guest of the primary is stopped at the first contact',
+    lost: 'what the primary did alone, which the operator has given up',
+  },
 } as const;
 export type Outcome = keyof typeof OUTCOMES;
 
 /** Either may come; or the cell makes no sense, for this reason. */
 type Entry = readonly Outcome[] | { readonly without: string };
-type Row = readonly [Entry, Entry, Entry, Entry, Entry, Entry, Entry];
+type Row = Readonly<Record<Phase, Entry>>;
 
 const entry = (...outcomes: readonly Outcome[]): Entry => outcomes;
 const without = (reason: string): Entry => ({ without: reason });
@@ -69,10 +85,14 @@ const SECONDARY = entry('secondary');
 const UNDONE = entry('unprotected');
 const RECOVERED = entry('recovered');
 const LEFT = entry('primary-disk');
+const WAITING = entry('waiting');
+const OVERRULED = entry('overruled');
 /** The moment decides: before or after the journal was durable. */
 const EITHER_DISK = entry('recovered', 'primary-disk');
 /** Who has slept may find that the other one was silent; both ways are safe. */
 const AWAKE = entry('protected', 'primary');
+/** The link to the replica can't be resumed once COLO begins; both ways are safe. */
+const BEGUN = entry('protected', 'unprotected');
 
 const DEAD = without('the primary is dead: that is what the failover is for');
 const ABSENT = without('it has no part in the replay');
@@ -82,50 +102,104 @@ const LOCAL = without('it is reached without a network');
 const SAME = without("the same wire as the primary daemon's");
 const DAEMON = without("its VM is dead: the primary daemon's row");
 const NO_PEER = without('the primary is dead, and so is this wire');
+const CUT_OFF = without('everything is cut off already');
+const NO_DAEMON = without('only a daemon is restarted');
+const NO_COMMAND = without('nobody asks it');
+const NO_RETURN = without('no daemon opens a base that may be the only copy: see kill');
 
-const locally: Row = [LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL];
-const sameWire: Row = [SAME, SAME, SAME, SAME, SAME, SAME, SAME];
+/** `together` is said of all phases in which both are protected. */
+function row(
+  seeding: Entry,
+  migration: Entry,
+  together: Entry,
+  alone: Entry,
+  heal: Entry,
+  failover: Entry,
+  move: Entry,
+  replay: Entry,
+): Row {
+  const protectedPhases = { steady: together, checkpoint: together, 'write-back': together };
+  return { seeding, migration, ...protectedPhases, alone, heal, failover, move, replay };
+}
+const everywhere = (one: Entry): Row => row(one, one, one, one, one, one, one, one);
 
 const cut: Record<Target, Row> = {
-  pvm: [BOTH, PRIMARY, PRIMARY, PRIMARY, DEAD, DEAD, DEAD],
-  svm: [UNUSED, PRIMARY, PRIMARY, PRIMARY, NO_PEER, NO_PEER, OFFLINE],
-  replicator: [BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, OFFLINE],
-  'primary-daemon': [BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, OFFLINE],
-  'both-daemons': sameWire,
-  'storage-daemon': locally,
-  'primary-host': [BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, OFFLINE],
+  pvm: row(BOTH, UNDONE, PRIMARY, CUT_OFF, PRIMARY, DEAD, DEAD, DEAD),
+  svm: row(UNUSED, UNDONE, PRIMARY, CUT_OFF, PRIMARY, NO_PEER, NO_PEER, OFFLINE),
+  replicator: row(BOTH, UNDONE, PRIMARY, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
+  'primary-daemon': row(BOTH, BEGUN, PRIMARY, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
+  'both-daemons': everywhere(SAME),
+  'storage-daemon': everywhere(LOCAL),
+  'primary-host': row(BOTH, UNDONE, PRIMARY, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
 };
 
-/** One column a phase, in their order. */
+const UNCOMMANDED = {
+  pvm: everywhere(NO_COMMAND),
+  svm: everywhere(NO_COMMAND),
+  replicator: everywhere(NO_COMMAND),
+  'both-daemons': everywhere(NO_COMMAND),
+  'storage-daemon': everywhere(NO_COMMAND),
+  'primary-host': everywhere(NO_COMMAND),
+};
+
 const MATRIX: Record<Fault, Record<Target, Row>> = {
   kill: {
-    pvm: [LEFT, SECONDARY, SECONDARY, SECONDARY, DEAD, DEAD, DEAD],
-    svm: [UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, ABSENT],
-    replicator: [UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, RECOVERED],
-    'primary-daemon': [UNDONE, BOTH, BOTH, BOTH, SECONDARY, SECONDARY, ABSENT],
-    'both-daemons': [UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, ABSENT],
-    'storage-daemon': [UNDONE, BOTH, BOTH, BOTH, SECONDARY, SECONDARY, RECOVERED],
-    'primary-host': [LEFT, SECONDARY, SECONDARY, SECONDARY, DAEMON, DAEMON, ABSENT],
+    pvm: row(LEFT, LEFT, SECONDARY, LEFT, LEFT, DEAD, DEAD, DEAD),
+    svm: row(UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, ABSENT),
+    replicator: row(UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, RECOVERED),
+    'primary-daemon': row(UNDONE, UNDONE, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT),
+    'both-daemons': row(UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, EITHER_DISK, RECOVERED, ABSENT),
+    'storage-daemon': row(UNDONE, BEGUN, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, RECOVERED),
+    'primary-host': row(LEFT, LEFT, SECONDARY, WAITING, LEFT, DAEMON, DAEMON, ABSENT),
   },
   halt: {
-    pvm: [BOTH, SECONDARY, SECONDARY, SECONDARY, DEAD, DEAD, DEAD],
-    svm: [BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT],
-    replicator: [BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, RECOVERED],
-    'primary-daemon': [BOTH, AWAKE, AWAKE, AWAKE, SECONDARY, SECONDARY, ABSENT],
-    'both-daemons': [BOTH, AWAKE, AWAKE, AWAKE, SECONDARY, SECONDARY, ABSENT],
-    'storage-daemon': [BOTH, AWAKE, AWAKE, AWAKE, SECONDARY, SECONDARY, RECOVERED],
-    'primary-host': [BOTH, SECONDARY, SECONDARY, SECONDARY, DAEMON, DAEMON, ABSENT],
+    pvm: row(BOTH, BEGUN, SECONDARY, PRIMARY, PRIMARY, DEAD, DEAD, DEAD),
+    svm: row(BOTH, BEGUN, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT),
+    replicator: row(BOTH, BEGUN, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, RECOVERED),
+    'primary-daemon': row(BOTH, BEGUN, AWAKE, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT),
+    'both-daemons': row(BOTH, BEGUN, AWAKE, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT),
+    'storage-daemon': row(BOTH, BEGUN, AWAKE, PRIMARY, PRIMARY, SECONDARY, SECONDARY, RECOVERED),
+    'primary-host': row(BOTH, BEGUN, SECONDARY, PRIMARY, PRIMARY, DAEMON, DAEMON, ABSENT),
+  },
+  restart: {
+    pvm: everywhere(NO_DAEMON),
+    svm: everywhere(NO_DAEMON),
+    replicator: row(UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, NO_RETURN, NO_RETURN, ABSENT),
+    'primary-daemon': row(UNDONE, UNDONE, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, ABSENT),
+    'both-daemons': row(UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, NO_RETURN, NO_RETURN, ABSENT),
+    'storage-daemon': everywhere(NO_DAEMON),
+    'primary-host': everywhere(NO_DAEMON),
   },
   drop: cut,
   reset: cut,
   slow: {
-    pvm: [BOTH, BOTH, BOTH, BOTH, DEAD, DEAD, DEAD],
-    svm: [UNUSED, BOTH, BOTH, BOTH, NO_PEER, NO_PEER, OFFLINE],
-    replicator: [BOTH, BOTH, BOTH, BOTH, SECONDARY, SECONDARY, OFFLINE],
-    'primary-daemon': [BOTH, BOTH, BOTH, BOTH, SECONDARY, SECONDARY, OFFLINE],
-    'both-daemons': sameWire,
-    'storage-daemon': locally,
-    'primary-host': [BOTH, BOTH, BOTH, BOTH, SECONDARY, SECONDARY, OFFLINE],
+    pvm: row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, DEAD, DEAD, DEAD),
+    svm: row(UNUSED, BEGUN, BOTH, CUT_OFF, PRIMARY, NO_PEER, NO_PEER, OFFLINE),
+    replicator: row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
+    'primary-daemon': row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
+    'both-daemons': everywhere(SAME),
+    'storage-daemon': everywhere(LOCAL),
+    'primary-host': row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, SECONDARY, SECONDARY, OFFLINE),
+  },
+  failover: {
+    ...UNCOMMANDED,
+    replicator: row(BOTH, BOTH, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND),
+    'primary-daemon': row(BOTH, BOTH, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND),
+  },
+  force: {
+    ...UNCOMMANDED,
+    replicator: row(BOTH, BOTH, BOTH, OVERRULED, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND),
+    'primary-daemon': row(BOTH, BOTH, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND),
+  },
+  detach: {
+    ...UNCOMMANDED,
+    'primary-daemon': row(
+      ...([UNDONE, UNDONE, PRIMARY, PRIMARY, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND] as const),
+    ),
+  },
+  protect: {
+    ...UNCOMMANDED,
+    'primary-daemon': row(BOTH, BOTH, BOTH, PRIMARY, PRIMARY, SECONDARY, SECONDARY, NO_COMMAND),
   },
 };
 
@@ -146,8 +220,8 @@ const keysOf = <Key extends string>(record: Record<Key, unknown>): Key[] =>
 
 export const CELLS: readonly Cell[] = keysOf(MATRIX).flatMap((fault) =>
   keysOf(TARGETS).flatMap((target) =>
-    keysOf(PHASES).map((phase, column): Cell => {
-      const found = MATRIX[fault][target][column] ?? [];
+    keysOf(PHASES).map((phase): Cell => {
+      const found = MATRIX[fault][target][phase];
       const id = `${fault}/${target}/${phase}`;
       const cell = { id, fault, target, phase };
       return 'without' in found

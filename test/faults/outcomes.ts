@@ -16,7 +16,11 @@ const COMMITS = 3;
 export async function observe(scene: Scene): Promise<Outcome> {
   switch (scene.cell.phase) {
     case 'seeding':
+    case 'migration':
       return observeSeeding(scene);
+    case 'alone':
+    case 'heal':
+      return observeAlone(scene);
     case 'failover':
     case 'move':
       return observeTakeover(scene);
@@ -45,6 +49,22 @@ async function observeProtected(scene: Scene): Promise<Outcome> {
 async function settle(outcome: Outcome): Promise<Outcome> {
   await sleep(SETTLE_MS);
   return outcome;
+}
+
+/** Its network is whole by now. */
+async function observeAlone(scene: Scene): Promise<Outcome> {
+  const { primary, secondaryDaemon } = scene.pair;
+  await sleep(SETTLE_MS);
+  if (scene.hasHappened('failover')) return 'overruled';
+  if (primary.running) return 'primary';
+  const isAlive = executes(secondaryDaemon.pid ?? 0);
+  return isAlive && (await mayTakeOver(scene)) ? 'waiting' : 'primary-disk';
+}
+
+/** As its daemon says. */
+async function mayTakeOver({ pair }: Scene): Promise<boolean> {
+  const status = await pair.secondaryDaemon.client.call('status');
+  return 'mayFailOver' in status && status.mayFailOver === true;
 }
 
 async function observeSeeding(scene: Scene): Promise<Outcome> {
@@ -117,11 +137,10 @@ export const VERIFY: Record<Outcome, (scene: Scene) => Promise<void>> = {
     expect(!scene.hasHappened('failover-begins'), 'the secondary began to take over');
     await expectPrimaryWhole(scene);
     if (!secondary.running || !executes(secondaryDaemon.pid ?? 0)) return;
-    const refused = await secondaryDaemon.client.call('failover', { force: true }).then(
-      () => false,
-      (error: unknown) => (error as { exit?: string }).exit === 'refused',
+    expect(
+      await isRefused(scene, true),
+      'a secondary that is outdated has taken over when it was forced to',
     );
-    expect(refused, 'a secondary that is outdated has taken over when it was forced to');
     expect(primary.running, 'the primary has ended');
   },
   secondary: async (scene) => {
@@ -131,6 +150,26 @@ export const VERIFY: Record<Outcome, (scene: Scene) => Promise<void>> = {
     const [done] = secondaryDaemon.eventsOf('failover-done');
     expect(began?.epoch === done?.epoch, `${began?.epoch} has become ${done?.epoch}`);
     if (scene.digests.length > 0) await secondary.command('go');
+    await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
+    const { digests, isClean } = await scene.pair.compare();
+    expect(isClean, `the secondary is not clean: ${secondary.oracle.tail}`);
+    expect(
+      digests.every(({ equal }) => equal),
+      'the image is not what the guest says',
+    );
+  },
+  waiting: async (scene) => {
+    const refused = await isRefused(scene, false);
+    expect(refused, 'a secondary whose primary may have gone on alone has taken over');
+  },
+  overruled: async (scene) => {
+    const { primary, primaryDaemon, secondary } = scene.pair;
+    await scene.until('the primary to be stopped', () => {
+      return primaryDaemon.eventsOf('second-copy-stopped').length > 0;
+    });
+    expect(!(await guestRuns(primary.qmpPaths[0])), 'the guest of the primary runs');
+    const alarms = primaryDaemon.eventsOf('two-copies');
+    expect(alarms[0]?.newest === 'secondary', 'nobody says which copy is which');
     await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
     const { digests, isClean } = await scene.pair.compare();
     expect(isClean, `the secondary is not clean: ${secondary.oracle.tail}`);
@@ -165,6 +204,13 @@ export const VERIFY: Record<Outcome, (scene: Scene) => Promise<void>> = {
   },
 };
 
+async function isRefused({ pair }: Scene, force: boolean): Promise<boolean> {
+  return pair.secondaryDaemon.client.call('failover', { force }).then(
+    () => false,
+    (error: unknown) => (error as { exit?: string }).exit === 'refused',
+  );
+}
+
 /** The quorum, its child and the file below. */
 const NODES_OF_A_PRIMARY = 3;
 
@@ -184,6 +230,15 @@ async function expectPrimaryWhole(scene: Scene, meanwhile?: () => Promise<void>)
   await primary.command('scan');
   await primary.oracle.waitForScans(regionCount, options);
   expect(primary.oracle.clean, `the primary is not clean: ${primary.oracle.tail}`);
+}
+
+async function guestRuns(socket: string): Promise<boolean> {
+  const qmp = await QmpClient.connect({ target: { kind: 'unix', path: socket } });
+  try {
+    return (await qmp.execute('query-status')).running;
+  } finally {
+    await qmp.close();
+  }
 }
 
 async function graphOf(socket: string): Promise<{ jobs: number; nodes: string[] }> {

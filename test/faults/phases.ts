@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProtectProgress } from '@gannet/contract';
 import { SlowHost } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import type { Phase } from './cells.js';
@@ -21,8 +22,16 @@ export class PhaseMissed extends Error {}
 /** Brings a pair that is started into a phase, and returns in the middle of it. */
 export const REACH: Record<Phase, (scene: Scene) => Promise<void>> = {
   seeding: async (scene) => {
-    await scene.beginToProtect(SLOW_SEED_BYTES_PER_SEC);
+    const isCopying = (report: ProtectProgress): boolean =>
+      'doneBytes' in report && report.doneBytes > 0;
+    await scene.beginToProtect(SLOW_SEED_BYTES_PER_SEC, isCopying);
     await sleep(500 * scene.chance('seeding'));
+  },
+  migration: async (scene) => {
+    await scene.hosts.network.slow(SLOW_MIGRATION_KIB_PER_SEC, 'migration');
+    await scene.beginToProtect(0, ({ stage }) => stage === 'colo');
+    await sleep(1000 * scene.chance('migration'));
+    if (scene.protection !== undefined) throw new PhaseMissed('COLO began too early');
   },
   steady: async (scene) => {
     await scene.protect();
@@ -39,6 +48,17 @@ export const REACH: Record<Phase, (scene: Scene) => Promise<void>> = {
     await scene.until('a base that is behind', () => scene.isBehind());
     await sleep(200 * scene.chance('write-back'));
     if (!(await scene.isBehind())) throw new PhaseMissed('the base has caught up too early');
+  },
+  alone: async (scene) => {
+    await scene.protect();
+    await scene.hosts.network.cut('drop', 'nbd', 'migration', 'peer');
+    await scene.until('the primary to go on alone', () => scene.isAlone);
+    await sleep(500 * scene.chance('alone'));
+  },
+  heal: async (scene) => {
+    await REACH.alone(scene);
+    await scene.hosts.network.mend();
+    await scene.until('the secondary to hear of it', () => scene.hasHappened('diverged'));
   },
   failover: async (scene) => {
     await beginFailover(scene);

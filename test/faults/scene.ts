@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EventKind } from '@gannet/contract';
+import type { EventKind, ProtectProgress } from '@gannet/contract';
 import { LabError, type LabPair, type OracleDigest, type SlowHost } from '@gannet/lab';
 import type { Cell } from './cells.js';
 import { chance } from './chance.js';
@@ -46,7 +46,10 @@ export class Scene {
   static async open(cell: Cell, seed: number): Promise<Scene> {
     const isJournalApart = cell.phase === 'move' || cell.phase === 'replay';
     const memory = isJournalApart ? await mkdtemp(MEMORY) : undefined;
+    // A side that can't be reached, and lives.
+    const isUnfenced = cell.phase === 'alone' || cell.phase === 'heal';
     const hosts = await TwoHostPair.create({
+      ...(isUnfenced && { fences: { primary: undefined, secondary: undefined } }),
       periodMs: PERIOD_MS,
       fillMb: 24,
       // Under load, but not so much that nobody else gets a turn.
@@ -71,23 +74,31 @@ export class Scene {
     return this.pair.secondaryDaemon.eventsOf(kind).length > 0;
   }
 
+  /** Its primary. */
+  get isAlone(): boolean {
+    return this.pair.primaryDaemon.eventsOf('alone').length > 0;
+  }
+
   async protect(): Promise<void> {
     await this.hosts.protect(2);
     this.protection = 'done';
   }
 
-  /** Resolves when bytes are copied. */
-  async beginToProtect(bytesPerSec: number): Promise<void> {
-    let isCopying = false;
+  /** Resolves when a report says that it has come so far. */
+  async beginToProtect(
+    bytesPerSec: number,
+    isThere: (report: ProtectProgress) => boolean,
+  ): Promise<void> {
+    let isReached = false;
     void this.pair.primaryDaemon.client
       .call('protect', { bytesPerSec }, (report) => {
-        if ('doneBytes' in report && report.doneBytes > 0) isCopying = true;
+        if (isThere(report)) isReached = true;
       })
       .then(
         () => (this.protection = 'done'),
         (error: unknown) => (this.protection = { message: String(error) }),
       );
-    await this.until('bytes to be copied', () => isCopying || this.protection !== undefined);
+    await this.until('the stage', () => isReached || this.protection !== undefined);
   }
 
   async isBehind(): Promise<boolean> {

@@ -11,6 +11,9 @@ export const FAULT_MS = 2.5 * PEER.highMs;
 const SLOW_KIB_PER_SEC = 2000;
 /** As a service manager would take. */
 const RESTART_MS = 1000;
+const COMMAND_MS = 10_000;
+
+type Command = 'failover' | 'force' | 'detach' | 'protect';
 
 /** Does what the cell says, for as long as it says, and undoes what can be undone. */
 export async function strike(scene: Scene): Promise<void> {
@@ -18,7 +21,7 @@ export async function strike(scene: Scene): Promise<void> {
   const { network } = scene.hosts;
   const { links } = TARGETS[target];
   const pids = await pidsOf(scene, target);
-  if ((fault === 'kill' || fault === 'halt') && pids.length === 0) {
+  if (['kill', 'halt', 'restart'].includes(fault) && pids.length === 0) {
     throw new LabError(`there is no ${TARGETS[target].name} to strike`);
   }
   switch (fault) {
@@ -29,6 +32,15 @@ export async function strike(scene: Scene): Promise<void> {
       for (const pid of pids) signal(pid, 'SIGSTOP');
       await sleep(FAULT_MS);
       for (const pid of pids) signal(pid, 'SIGCONT');
+      break;
+    case 'restart':
+      await restartDaemons(scene);
+      break;
+    case 'failover':
+    case 'force':
+    case 'detach':
+    case 'protect':
+      await command(scene, fault);
       break;
     case 'drop':
     case 'reset':
@@ -68,6 +80,26 @@ async function restart({ cell, pair }: Scene): Promise<void> {
   if (!isDaemon || !pair.primary.running) return;
   await sleep(RESTART_MS);
   await pair.startPrimaryDaemon();
+}
+
+async function restartDaemons({ cell, pair }: Scene): Promise<void> {
+  if (cell.target !== 'primary-daemon') await pair.restartSecondaryDaemon();
+  if (cell.target === 'replicator') return;
+  await pair.primaryDaemon.kill('SIGTERM');
+  if (pair.primary.running) await pair.startPrimaryDaemon();
+}
+
+/** Whatever comes of it, a refusal too, is seen later. One that takes long is not waited for. */
+async function command({ cell, pair }: Scene, fault: Command): Promise<void> {
+  const { client } = cell.target === 'replicator' ? pair.secondaryDaemon : pair.primaryDaemon;
+  const calls: Record<Command, () => Promise<unknown>> = {
+    failover: () => client.call('failover', {}),
+    force: () => client.call('failover', { force: true }),
+    detach: () => client.call('detach', {}),
+    protect: () => client.call('protect', {}),
+  };
+  const answer = calls[fault]().catch(() => undefined);
+  await Promise.race([answer, sleep(COMMAND_MS)]);
 }
 
 /** The rest of the copy needs no time. */

@@ -16,12 +16,10 @@ import { applyMutant } from './mutants.js';
 import { NbdPeer } from './nbd-peer.js';
 import { SimulatedSocket } from './network.js';
 import type { Outcome } from './outcome.js';
-import type { Plan } from './plan.js';
+import { faultsOf, memoryOf, type Plan } from './plan.js';
 import { Random } from '@gannet/test-support/random.js';
 
 const DISK_BYTES = 6 * 4096;
-/** Slabs of 256 KiB: one for each side, and little for what is committed. */
-const TINY = { softBytes: 1 << 18, hardBytes: 6 << 18, onFull: 'spill' } as const;
 const PATIENCE_TURNS = 20_000;
 
 export class Cluster {
@@ -57,14 +55,7 @@ export class Cluster {
   constructor(private readonly plan: Plan) {
     this.#random = new Random(plan.seed);
     this.#loop = new EventLoop(this.#random);
-    this.#disk = new SimulatedDisk(this.#loop, this.#random, {
-      errors: 0,
-      shortWrites: plan.shortWrites,
-      latencyMs: plan.diskLatencyMs,
-      lazySync: plan.mutant === 'lazy-sync',
-      shortIsWhole: plan.mutant === 'short-is-whole',
-      lossySpill: plan.mutant === 'lossy-spill',
-    });
+    this.#disk = new SimulatedDisk(this.#loop, this.#random, faultsOf(plan));
     useLoop(this.#loop);
     mount(this.#disk);
     this.#loop.watch(this.#disk);
@@ -115,7 +106,7 @@ export class Cluster {
     this.#replica = await this.#until(
       Replica.open({
         ...{ vm: 'vm', disks: this.#bases, journalPath: '/sim/journal' },
-        memory: this.plan.spills ? TINY : undefined,
+        memory: memoryOf(this.plan),
       }),
     );
     const replica = this.#replica;
@@ -303,7 +294,8 @@ export class Cluster {
   /** The process dies, perhaps with its host; its successor recovers what there is. */
   async #crash(): Promise<void> {
     const { state } = this.#replica;
-    this.#note(`the replicator dies (${this.plan.crash}), ${state}`);
+    this.#note(`the replicator ends (${this.plan.crash}), ${state}`);
+    if (this.plan.crash === 'close') await this.#close();
     this.#isProcessAlive = false;
     this.#loop.kill();
     this.#disk.crash(this.plan.crash);
@@ -330,6 +322,16 @@ export class Cluster {
     for (const [disk, { base }] of this.#bases.entries()) {
       this.#secondary.checkSurvived(disk, this.#disk.contents(base) ?? Buffer.alloc(0));
     }
+  }
+
+  /** As the daemon does it; whatever is under way, it ends, and leaves no file open. */
+  async #close(): Promise<void> {
+    this.#checkpointer.stop();
+    await this.#until(this.#writeBack.stop());
+    await this.#until(this.#server.close());
+    await this.#until(this.#replica.close());
+    if (this.#disk.openHandles === 0) return;
+    throw new Violation('close', `it left ${this.#disk.openHandles} files open`);
   }
 
   /** With its primary lost, a copy that nobody has decided about gets to the bases. */

@@ -70,7 +70,7 @@ class Inode {
 }
 
 export interface DiskFaults {
-  /** Chance that a write or sync fails. */
+  /** Chance that an operation fails; reads and the opening of what is there never do. */
   errors: number;
   /** Chance that a write does less than it was told. */
   shortWrites: number;
@@ -82,6 +82,8 @@ export interface DiskFaults {
   shortIsWhole: boolean;
   /** Spill files keep nothing: a mutant. */
   lossySpill: boolean;
+  /** Half of the renames say that they are done, and are not: a mutant. */
+  lostRename: boolean;
 }
 
 interface Operation {
@@ -97,6 +99,8 @@ export class SimulatedDisk implements Pollable {
   #durableNames = new Map<string, Inode>();
   #namePending: ((names: Map<string, Inode>) => void)[] = [];
   #operations: Operation[] = [];
+  /** Files and folders that the process has open. */
+  openHandles = 0;
 
   constructor(
     private readonly loop: Pick<EventLoop, 'nowMs'>,
@@ -117,10 +121,11 @@ export class SimulatedDisk implements Pollable {
   }
 
   /** Ends all operations under way: nobody is there any more to hear of them. */
-  crash(kind: 'process' | 'power'): void {
+  crash(kind: 'close' | 'process' | 'power'): void {
     // What was under way may have been done, or not.
     for (const { effect } of this.#operations.splice(0)) if (this.random.chance(0.5)) effect();
-    if (kind === 'process') return;
+    this.openHandles = 0;
+    if (kind !== 'power') return;
     const kept = this.random.below(this.#namePending.length + 1);
     for (const change of this.#namePending.splice(0).slice(0, kept)) change(this.#durableNames);
     this.#names = new Map(this.#durableNames);
@@ -152,9 +157,9 @@ export class SimulatedDisk implements Pollable {
     });
   }
 
-  open(path: string, flags: string | number): Promise<Handle> {
-    return this.perform(() => {
-      const wanted = typeof flags === 'number' ? (flags & 0o100 ? 'a' : 'r') : flags;
+  async open(path: string, flags: string | number): Promise<Handle> {
+    const wanted = typeof flags === 'number' ? (flags & 0o100 ? 'a' : 'r') : flags;
+    const handle = await this.perform(() => {
       if (path.endsWith('/sim') || path === '/sim') return new Handle(this, undefined);
       let inode = this.#names.get(path);
       if (inode && wanted === 'wx') throw systemError('EEXIST');
@@ -165,7 +170,9 @@ export class SimulatedDisk implements Pollable {
         this.#rename((names) => names.set(path, inode as Inode));
       } else if (wanted === 'w+') inode.resize(0);
       return new Handle(this, inode);
-    });
+    }, wanted.startsWith('w'));
+    this.openHandles++;
+    return handle;
   }
 
   readFile(path: string): Promise<string> {
@@ -180,15 +187,16 @@ export class SimulatedDisk implements Pollable {
     return this.perform(() => {
       const inode = this.#names.get(from);
       if (!inode) throw systemError('ENOENT');
+      if (this.faults.lostRename && this.random.chance(0.5)) return;
       this.#rename((names) => {
         names.delete(from);
         names.set(to, inode);
       });
-    });
+    }, true);
   }
 
   remove(path: string): Promise<void> {
-    return this.perform(() => this.#rename((names) => names.delete(path)));
+    return this.perform(() => this.#rename((names) => names.delete(path)), true);
   }
 
   exists(path: string): Promise<object> {
@@ -215,6 +223,8 @@ export class SimulatedDisk implements Pollable {
 
 /** The part of FileHandle that is used. Without an inode it is a folder. */
 class Handle {
+  #isOpen = true;
+
   constructor(
     private readonly disk: SimulatedDisk,
     private readonly inode: Inode | undefined,
@@ -268,6 +278,8 @@ class Handle {
   }
 
   close(): Promise<void> {
+    if (this.#isOpen) this.disk.openHandles--;
+    this.#isOpen = false;
     return Promise.resolve();
   }
 

@@ -12,6 +12,8 @@ export const MUTANTS = {
   'lazy-sync': 'syncs of the disk do nothing',
   'short-is-whole': 'a write that did less than it was told is taken for whole',
   'lossy-spill': 'what is written to the spill file is not there',
+  'lost-rename': 'half of the renames of files that fail pass for done',
+  'close-early': 'the replica says that it is closed before it is',
   'diverges-alone': 'a copy that waits for a failover is given up when its memory is full',
   'held-forever': 'writes that are held are not answered when the secondary stops',
   'half-written': 'without its primary, write-back leaves out the last write of each batch',
@@ -50,6 +52,9 @@ export function applyMutant(
     case 'held-forever':
       replica.secondaryRuns = () => undefined;
       return monitor;
+    case 'close-early':
+      closesEarly(replica);
+      return monitor;
     case 'half-written':
       withoutLastOf(replica);
       return monitor;
@@ -74,6 +79,14 @@ function late(listener: (event: ColoMonitorEvent) => void): (event: ColoMonitorE
 
 function always(callback: (status: ColoModes | Error) => void): typeof callback {
   return () => callback({ mode: 'secondary', lastMode: 'none' });
+}
+
+function closesEarly(replica: Replica): void {
+  const close = replica.close.bind(replica);
+  replica.close = () => {
+    void close();
+    return Promise.resolve();
+  };
 }
 
 /** Its batches end without their last write. */

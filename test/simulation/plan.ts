@@ -1,4 +1,5 @@
 import type { Meddling } from './colo.js';
+import type { DiskFaults } from './disk.js';
 import type { MutantName } from './mutants.js';
 import { Random } from '@gannet/test-support/random.js';
 
@@ -12,8 +13,8 @@ export interface Plan {
   readonly linkCutAt: number | undefined;
   readonly foreignFailoverAt: number | undefined;
   readonly processDiesAt: number | undefined;
-  /** Whether the host goes with the process, and with it what was not synced. */
-  readonly crash: 'process' | 'power';
+  /** How the process ends: by itself, killed, or with its host and all that was not synced. */
+  readonly crash: 'close' | 'process' | 'power';
   readonly diskErrors: number;
   readonly shortWrites: number;
   readonly diskLatencyMs: number;
@@ -43,7 +44,7 @@ export function planOf(seed: number, mutant: MutantName | undefined): Plan {
     linkCutAt: at(0.2),
     foreignFailoverAt: at(0.15),
     processDiesAt: at(0.35),
-    crash: random.pick(['process', 'power']),
+    crash: random.pick(['close', 'process', 'power']),
     diskErrors: random.chance(0.2) ? 0.1 : 0,
     shortWrites: random.chance(0.2) ? 0.2 : 0,
     diskLatencyMs: random.pick([0, 0.5, 5]),
@@ -51,6 +52,23 @@ export function planOf(seed: number, mutant: MutantName | undefined): Plan {
     spills: random.chance(0.3),
     waits: random.chance(0.4),
   };
+}
+
+/** What the file system does wrong from the start; errors come later. */
+export function faultsOf({ mutant, shortWrites, diskLatencyMs }: Plan): DiskFaults {
+  return {
+    ...{ errors: 0, shortWrites, latencyMs: diskLatencyMs },
+    lazySync: mutant === 'lazy-sync',
+    shortIsWhole: mutant === 'short-is-whole',
+    lossySpill: mutant === 'lossy-spill',
+    lostRename: mutant === 'lost-rename',
+  };
+}
+
+/** Slabs of 256 KiB: one for each side, and little for what is committed. */
+export function memoryOf({ spills }: Plan) {
+  if (!spills) return undefined;
+  return { softBytes: 1 << 18, hardBytes: 6 << 18, onFull: 'spill' } as const;
 }
 
 /** Simpler plans, the simplest first. */

@@ -186,6 +186,12 @@ export class LabPair {
     }
   }
 
+  /** As `systemctl restart` does it. */
+  async restartSecondaryDaemon(): Promise<void> {
+    await this.secondaryDaemon.kill('SIGTERM');
+    this.#secondaryDaemon = await this.startDaemon('secondary');
+  }
+
   /** A daemon of the current generation. */
   startDaemon(role: 'primary' | 'secondary'): Promise<LabDaemon> {
     return LabDaemon.start({
@@ -248,10 +254,8 @@ export class LabPair {
   async advance(): Promise<void> {
     await this.#primaryDaemon?.kill();
     await this.#primary?.dispose();
-    this.#primary = this.#secondary;
-    this.#primaryDaemon = this.#secondaryDaemon;
-    this.#secondary = undefined;
-    this.#secondaryDaemon = undefined;
+    [this.#primary, this.#secondary] = [this.#secondary, undefined];
+    [this.#primaryDaemon, this.#secondaryDaemon] = [this.#secondaryDaemon, undefined];
     this.#generation++;
   }
 
@@ -314,15 +318,14 @@ export class LabPair {
    * read everything again.
    */
   async compare(): Promise<{ digests: DigestComparison[]; isClean: boolean }> {
-    const { oracle } = this.secondary;
-    const options = { signal: this.secondary.gone };
+    const { oracle, gone: signal } = this.secondary;
     await this.secondary.command('stop');
-    const digests = await oracle.waitForDigests(this.regionCount, options);
+    const digests = await oracle.waitForDigests(this.regionCount, { signal });
     const comparisons = await this.#quiesced(async () =>
       compareDigests(digests, await this.baseImages()),
     );
     await this.secondary.command('scan');
-    await oracle.waitForScans(this.regionCount, options);
+    await oracle.waitForScans(this.regionCount, { signal });
     return { digests: comparisons, isClean: oracle.clean };
   }
 

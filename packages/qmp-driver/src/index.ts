@@ -52,7 +52,13 @@ export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
 export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
 export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
-export { checkSecondary, comparePair, type DiskPair, shimFinding } from './inspect/compare-vms.js';
+export {
+  checkSecondary,
+  compareMemory,
+  comparePair,
+  type DiskPair,
+  shimFinding,
+} from './inspect/compare-vms.js';
 export {
   type SecondaryCommand,
   secondaryCommandLine,

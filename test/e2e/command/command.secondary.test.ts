@@ -218,7 +218,7 @@ describe('a daemon', () => {
       const { code, stderr } = await daemon.outcome();
       expect(code).toBe(0);
       const kinds = stderr.split('\n').flatMap((line) => /"kind":"([^"]+)"/.exec(line)?.[1] ?? []);
-      expect(kinds).toEqual(['listening']);
+      expect(kinds).toEqual(['listening', 'verdict']);
       expect(await processesWith(dir)).toEqual([]);
     },
   );

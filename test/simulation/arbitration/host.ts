@@ -17,7 +17,7 @@ import { currentProcess, currentScheduler, type Process, type Scheduler } from '
 
 const NO_FAULTS: DiskFaults = {
   ...{ errors: 0, shortWrites: 0, latencyMs: 4, lazySync: false },
-  ...{ shortIsWhole: false, lossySpill: false },
+  ...{ shortIsWhole: false, lossySpill: false, lostRename: false },
 };
 
 /** A disk whose operations end by themselves. */

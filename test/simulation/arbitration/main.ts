@@ -112,6 +112,11 @@ class Tally {
     return this.#runs;
   }
 
+  /** Whether something that the invariants are about never happened. */
+  get isIdle(): boolean {
+    return [this.#checkpoints, this.#takeovers, this.#fences, this.#commands].includes(0);
+  }
+
   print(): void {
     const seconds = (realNow() - this.#startMs) / 1000;
     const ends = [...this.#ends].map(([end, count]) => `${end} ${count}`).join(', ');
@@ -195,6 +200,10 @@ async function all(attempt: Attempt): Promise<boolean> {
   tally.print();
   if (found) await report(attempt, found);
   let isGood = !found;
+  if (tally.isIdle) {
+    console.log('nothing happened in these worlds: they show nothing');
+    isGood = false;
+  }
   for (const [name, why, words] of await Promise.all(caught)) {
     console.log(`mutant ${name} (${why}): ${words ?? 'GOT AWAY'}`);
     isGood &&= words !== undefined;

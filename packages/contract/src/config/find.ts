@@ -59,14 +59,15 @@ async function isMissing(file: string): Promise<boolean> {
 function unknownVm(vm: string, file: string, known: readonly string[]): GannetError {
   const meant = nearest(vm, known);
   const question = meant === undefined ? '' : `Did you mean ${meant}? `;
-  const list =
+  const remedy =
     known.length === 0
-      ? 'No VM is configured on this host'
-      : `VMs of this host: ${known.join(', ')}`;
+      ? 'No VM is configured on this host. A file elsewhere is passed with --config.'
+      : `${question}VMs of this host: ${known.join(', ')}. ` +
+        'A file elsewhere is passed with --config.';
   return new GannetError(
     'GANNET_USAGE',
     `no VM ${vm} is configured on this host: there is no file ${file}`,
-    `${question}${list}. A file elsewhere is passed with --config.`,
+    remedy,
     'usage',
   );
 }

@@ -38,14 +38,10 @@ export class ConfigText {
     return `${this.file}:\n${lines.join('\n')}`;
   }
 
-  /** The same for one key, which need not be in the file. */
-  finding(key: string, message: string): string {
-    return `${this.file}:\n${this.line(key, message)}`;
-  }
-
-  line(key: string, message: string): string {
+  /** ` (line 3, column 5)`; '' if the key is not in the file, nor a section around it. */
+  at(key: string): string {
     const [path = ''] = key.split(':');
-    return `  ${key}: ${message}${this.#placeOf(path.split('.'))}`;
+    return this.#placeOf(path.split('.'));
   }
 
   #line(path: Path, message: string, ...below: string[]): string {

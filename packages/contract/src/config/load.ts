@@ -100,7 +100,7 @@ export function parseConfig(text: string, file: string, places: Places = placesO
   const config = withPlaces(result.data, source, places);
   const conflicts = conflictsOf(config);
   if (conflicts.length === 0) return config;
-  const lines = conflicts.map(({ key, message }) => source.line(key, message));
+  const lines = conflicts.map(({ key, message }) => `  ${key}: ${message}${source.at(key)}`);
   const remedy = 'Give each of them a name, path or address of its own.';
   throw configError(`${file}:\n${lines.join('\n')}`, remedy);
 }
@@ -111,8 +111,8 @@ function withPlaces(given: ConfigFile, source: ConfigText, { runDir, stateDir }:
     const result = socketPath.safeParse(path.join(runDir, `${given.vm}.${suffix}`));
     if (result.success) return result.data;
     const why = result.error.issues[0]?.message ?? 'not a socket path';
-    const message = `its default is in ${runDir}, but ${why}`;
-    throw configError(source.finding(key, message), `Set \`${key}\` to a shorter path.`);
+    const message = `${source.file}:\n  ${key}: its default is in ${runDir}, but ${why}`;
+    throw configError(message + source.at(key), `Set \`${key}\` to a shorter path.`);
   };
   const control = given.control ?? socket('control', 'sock');
   const { vm, termFile = path.join(stateDir, `${termName(vm, given.control)}.term.json`) } = given;
@@ -158,7 +158,7 @@ function withToken(
   const remedy =
     'Set `http.tls.cert`, `http.tls.key` and `http.tokenFile`, ' +
     'or listen on 127.0.0.1 and use a tunnel.';
-  throw configError(source.finding('http.listen', message), remedy);
+  throw configError(message + source.at('http.listen'), remedy);
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { MethodName, MethodParams, MethodResult, Reporter } from '@gannet/contract';
 import { SILENCE_MS } from '@gannet/contract/errors';
 import type { Options } from './options.js';
+import type { ProgressReport } from './progress.js';
 import { formatTable } from './terminal.js';
 
 /** What a call shows besides its result. */
@@ -54,7 +55,7 @@ export function print({ json }: Pick<Options, 'json'>, result: Record<string, un
 }
 
 /** Shows progress reports on stderr. */
-export async function progressOf({ json }: Options): Promise<(report: unknown) => void> {
+export async function progressOf({ json }: Options): Promise<(report: ProgressReport) => void> {
   const { showProgress } = await import('./progress.js');
   return showProgress(json);
 }

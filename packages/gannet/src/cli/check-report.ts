@@ -2,6 +2,7 @@
 import type { SecondaryCommand } from '@gannet/qmp-driver';
 import { shellText } from '@gannet/qmp-driver';
 import { type ConfigChoice, EXIT, findConfig, GannetError } from '@gannet/contract';
+import { type Output, wrap } from './terminal.js';
 import {
   type AnyFinding,
   type AskPeer,
@@ -16,10 +17,6 @@ export interface CheckOptions extends ConfigChoice {
   readonly printSecondary?: boolean;
   readonly incoming?: string;
   readonly backend?: readonly string[];
-}
-
-interface Output {
-  write(text: string): unknown;
 }
 
 const TITLES = { error: 'Errors', warning: 'Warnings', info: 'Notes' } as const;
@@ -38,7 +35,9 @@ export async function runCheck(
   const config = await findConfig(options);
   const result = await check(config, askPeer);
   if (options.printSecondary !== true) {
-    out.write(options.json ? `${JSON.stringify(result)}\n` : formatFindings(result));
+    out.write(
+      options.json ? `${JSON.stringify(result)}\n` : formatFindings(result, columnsOf(out)),
+    );
     return exitCodeOf(result.findings);
   }
   const { incoming, backend = [] } = options;
@@ -59,7 +58,7 @@ function print(
     return;
   }
   out.write(`${shellText(command)}\n`);
-  aside.write(formatGroups(findings));
+  aside.write(formatGroups(findings, columnsOf(aside)));
 }
 
 /** The exit code for findings. */
@@ -70,7 +69,10 @@ export function exitCodeOf(findings: readonly AnyFinding[]): number {
 }
 
 /** Findings as text, grouped by severity. */
-export function formatFindings({ findings, primary, secondary }: CheckResult): string {
+export function formatFindings(
+  { findings, primary, secondary }: CheckResult,
+  columns = Infinity,
+): string {
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;
   const [errors, warnings] = [count('error'), count('warning')];
@@ -81,25 +83,38 @@ export function formatFindings({ findings, primary, secondary }: CheckResult): s
     errors + warnings === 0
       ? 'ready'
       : `${plural(errors, 'error')}, ${plural(warnings, 'warning')}`;
-  return `${formatGroups(findings)}${sides}: ${verdict}\n`;
+  const last = wrap(`${sides}: ${verdict}`, columns).join('\n');
+  return `${formatGroups(findings, columns)}${last}\n`;
 }
 
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function formatGroups(findings: readonly AnyFinding[]): string {
+function formatGroups(findings: readonly AnyFinding[], columns: number): string {
   return (['error', 'warning', 'info'] as const)
     .map((severity) => {
       const group = findings.filter((one) => one.severity === severity);
-      return group.length === 0 ? '' : `${TITLES[severity]}\n${group.map(format).join('')}\n`;
+      return group.length === 0
+        ? ''
+        : `${TITLES[severity]}\n${group.map((one) => format(one, columns)).join('')}\n`;
     })
     .join('');
 }
 
-function format({ code, device, message, why, remedy }: AnyFinding): string {
+function format({ code, device, message, why, remedy }: AnyFinding, columns: number): string {
   const about = device === undefined ? code : `${code} (${device})`;
-  return `  ${about}: ${message}\n      why: ${why}\n      do:  ${remedy}\n`;
+  return [
+    ...wrap(`  ${about}: ${message}`, columns, 6),
+    ...wrap(`      why: ${why}`, columns, 11),
+    ...wrap(`      do:  ${remedy}`, columns, 11),
+    '',
+  ].join('\n');
+}
+
+/** Lines are broken for people alone. */
+function columnsOf({ isTTY, columns }: Output): number {
+  return isTTY === true && columns !== undefined ? columns : Infinity;
 }
 
 function backendsOf(given: readonly string[]): Record<string, string> {

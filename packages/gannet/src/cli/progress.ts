@@ -1,11 +1,18 @@
-import type { SeedsView } from '@gannet/contract';
+import type { FailoverProgress, ProtectProgress, SeedsView } from '@gannet/contract';
 import { formatBytes } from '@gannet/contract/format';
 import { type Output, ProgressBar } from './terminal.js';
 
-type Report = Readonly<Record<string, unknown>>;
+/** `gannet recover`, which needs no daemon. */
+type RecoverProgress =
+  | { readonly stage: 'replay'; readonly doneBytes: number; readonly totalBytes: number }
+  | { readonly stage: 'done' };
+
+export type ProgressReport = ProtectProgress | FailoverProgress | RecoverProgress;
+/** A report with bytes. */
+type Counted = Extract<ProgressReport, { readonly doneBytes: number }>;
 
 /** Labels of the stages that report bytes. */
-const LABELS: Readonly<Record<string, string>> = {
+const LABELS: Readonly<Record<Counted['stage'], string>> = {
   seed: '  copying',
   colo: '  memory',
   'write back': '  writing',
@@ -20,25 +27,27 @@ const LABELS: Readonly<Record<string, string>> = {
 export function showProgress(
   json: boolean,
   output: Output = process.stderr,
-): (report: unknown) => void {
+): (report: ProgressReport) => void {
   if (json) return (report) => output.write(`${JSON.stringify(report)}\n`);
   let shown: string | undefined;
   let bar = new ProgressBar('', output);
-  return (value) => {
-    const report = value as Report;
-    const { doneBytes, totalBytes } = report;
-    const stage = String(report['stage']);
+  return (report) => {
+    const { stage } = report;
     if (stage !== shown) {
       bar.end();
       output.write(`${stage} ...\n`);
       shown = stage;
-      bar = new ProgressBar(LABELS[stage] ?? `  ${stage}`, output);
+      bar = new ProgressBar(isCounted(stage) ? LABELS[stage] : '', output);
     }
-    if (typeof doneBytes !== 'number' || typeof totalBytes !== 'number') return;
-    const all = report['all'] as SeedsView | undefined;
-    if (!all) bar.update(doneBytes, totalBytes);
-    else bar.update(all.doneBytes, all.totalBytes, { ...all, note: noteOf(all) });
+    if ('all' in report) {
+      const { all } = report;
+      bar.update(all.doneBytes, all.totalBytes, { ...all, note: noteOf(all) });
+    } else if ('doneBytes' in report) bar.update(report.doneBytes, report.totalBytes);
   };
+}
+
+function isCounted(stage: string): stage is Counted['stage'] {
+  return Object.hasOwn(LABELS, stage);
 }
 
 function noteOf({ down, disks, limitBytesPerSec }: SeedsView): string {

@@ -75,6 +75,26 @@ export class ProgressBar {
   }
 }
 
+/**
+ * A line in lines of at most `columns`, broken at spaces; a word that is longer than that is broken
+ * too, so that nothing is lost.
+ *
+ * @param indent of the lines after the first, less where there is little room
+ */
+export function wrap(line: string, columns: number, indent = 0): string[] {
+  const margin = ' '.repeat(Math.min(indent, Math.floor(columns / 3)));
+  const lines: string[] = [];
+  let rest = line;
+  while (rest.length > columns) {
+    const space = rest.lastIndexOf(' ', columns);
+    const isWord = space < 0 || rest.slice(0, space).trim() === '';
+    const at = isWord ? columns : space;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = margin + rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}
+
 /** Rows of label and value, aligned in columns. */
 export function formatTable(rows: readonly (readonly [label: string, value: string])[]): string {
   const width = Math.max(...rows.map(([label]) => label.length));

@@ -143,6 +143,7 @@ export class Daemon {
     await role?.close();
     await this.#web?.close();
     await this.#control?.close();
+    await this.#terms?.close();
   }
 
   get #context(): RoleContext {

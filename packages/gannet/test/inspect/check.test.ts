@@ -346,6 +346,14 @@ primary web: 1 error, 1 warning
     );
   });
 
+  it.each([40, 80])('fits %d columns, and is complete', (columns) => {
+    const result = { findings: [info, error, warning], primary: side('primary') };
+    const lines = formatFindings(result, columns).split('\n');
+    expect(lines.filter((line) => line.length > columns)).toEqual([]);
+    const letters = (text: string): string => text.replace(/\s/g, '');
+    expect(letters(lines.join(''))).toBe(letters(formatFindings(result)));
+  });
+
   it('ends with a code', () => {
     expect(exitCodeOf([])).toBe(0);
     expect(exitCodeOf([info])).toBe(0);

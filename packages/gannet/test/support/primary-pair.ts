@@ -106,7 +106,9 @@ primary:
     );
     const file = path.join(dir, 'web.term.json');
     if (own) {
-      await (await TermStore.open({ file, vm: 'web' })).update(() => own);
+      const terms = await TermStore.open({ file, vm: 'web' });
+      await terms.update(() => own);
+      await terms.close();
     }
     pair.#config = config;
     await pair.#startDaemon(isSurvivor ? await ready(config) : undefined);
@@ -116,6 +118,7 @@ primary:
   /** The next daemon, as after `systemctl restart`. */
   async restartDaemon(): Promise<void> {
     await this.role.close();
+    await this.terms.close();
     await this.#startDaemon();
   }
 
@@ -135,6 +138,8 @@ primary:
       vm,
     );
     this.role = role;
+    const { terms } = this;
+    undo.push(() => terms.close());
     undo.push(() => role.close());
   }
 

@@ -154,7 +154,7 @@ function versionText({ version }: VmReport): string {
 function machinePair(primary: VmReport, secondary: VmReport): Finding[] {
   const findings: Finding[] = [];
   const differ = (
-    code: 'machine-differs' | 'accelerator-differs' | 'cpu-differs' | 'memory-differs',
+    code: 'machine-differs' | 'accelerator-differs' | 'cpu-differs',
     what: string,
     ours: unknown,
     theirs: unknown,
@@ -181,8 +181,22 @@ function machinePair(primary: VmReport, secondary: VmReport): Finding[] {
   differ('cpu-differs', 'the CPUs', primary.cpu.topology, secondary.cpu.topology);
   const [only, lacks] = [without(primary, secondary), without(secondary, primary)];
   differ('cpu-differs', 'CPU features of one side alone', only, lacks);
-  differ('memory-differs', 'memory', primary.memory, secondary.memory);
-  return [...findings, ...blockFindings(primary.ramBlocks, secondary.ramBlocks)];
+  return [...findings, ...compareMemory(primary, secondary)];
+}
+
+/**
+ * Memory that differs: the migration fails on it, after everything has been copied. With `error`
+ * where it does, with `warning` where QEMU leaves something out.
+ */
+export function compareMemory(
+  primary: Pick<VmReport, 'memory' | 'ramBlocks'>,
+  secondary: Pick<VmReport, 'memory' | 'ramBlocks'>,
+): Finding[] {
+  const [here, there] = [primary.memory, secondary.memory].map(sorted);
+  const blocks = blockFindings(primary.ramBlocks, secondary.ramBlocks);
+  if (here === there) return blocks;
+  const message = `memory: ${here} on the primary, ${there} on the secondary`;
+  return [finding('error', 'memory-differs', message, START_AGAIN), ...blocks];
 }
 
 /** Whatever has memory of its own shows here, be it in no list of devices. */

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QmpClient } from 'qemu-qmp-client';
@@ -26,6 +27,9 @@ beforeEach(async () => {
 afterEach(() => qemu.close());
 
 const MACHINE = ['-machine', 'pc,accel=tcg', '-cpu', 'qemu64', '-nodefaults', '-display', 'none'];
+const VERSION = execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' });
+/** Later releases start no sound device for which there is no back end at all. */
+const AUDIO = / version [78]\./.test(VERSION) ? [] : ['-audio', 'none'];
 const QUORUM = 'vote-threshold=1,read-pattern=fifo';
 
 function diskArguments(top = 'quorum0'): string[] {
@@ -144,7 +148,7 @@ describe('the printed line makes the same VM', () => {
         ...['-device', 'nvdimm,id=nv0,memdev=m1,label-size=128K'],
       ],
     ],
-    ['sound without -audiodev', ['-device', 'AC97'], ['audiodev-changed']],
+    ['sound without -audiodev', [...AUDIO, '-device', 'AC97'], ['audiodev-changed']],
     [
       'sound',
       [
@@ -282,7 +286,7 @@ test('what cannot be migrated is found while nothing is copied yet', async () =>
   const args = ['-m', '64', ...diskArguments(), ...VB0];
   const [client] = await startPrimary([
     ...args,
-    ...['-device', 'nvme,id=nvme0,serial=1'],
+    ...['-device', 'rocker,name=r0'],
     ...['-blockdev', `driver=file,node-name=v0,filename=${await qemu.image('d.vdi')}`],
   ]);
   await client.executeRaw('blockdev-create', {
@@ -298,9 +302,9 @@ test('what cannot be migrated is found while nothing is copied yet', async () =>
   const findings = await new PrimaryDriver(client).preflight([link]);
   expect(findings.filter(({ code }) => code !== 'not-running')).toMatchObject([
     { code: 'migration-blocked', message: expect.stringMatching(/vdi format used by node 'odd'/) },
-    { code: 'migration-blocked', message: expect.stringMatching(/non-migratable device.*nvme/) },
+    { code: 'migration-blocked', message: expect.stringMatching(/non-migratable device.*rocker/) },
   ]);
   // The words of the refusal that would come after the copy.
   const starting = client.execute('migrate', { uri: 'exec:cat >/dev/null' });
-  await expect(starting).rejects.toThrow(/non-migratable device.*nvme/);
+  await expect(starting).rejects.toThrow(/non-migratable device.*rocker/);
 });

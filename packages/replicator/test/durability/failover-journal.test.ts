@@ -7,6 +7,7 @@ import {
   type FailoverPhase,
 } from '../../src/durability/failover-journal.js';
 import { Journal, replayJournal, type ReplayTarget } from '../../src/durability/journal.js';
+import { Overlay } from '../../src/memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, SlabPool } from '../../src/memory/slab-pool.js';
 import { temporaryFiles } from '../support/files.js';
 import { Random } from '@gannet/test-support/random.js';
@@ -269,6 +270,37 @@ describe('I7 bounded memory', () => {
     expect(target.toString()).toBe('0299');
     await scene.end();
     expect((await contents()).toString('latin1', 9 * PAGE_BYTES, 9 * PAGE_BYTES + 4)).toBe('0299');
+  });
+
+  test('hundreds of flushes on, a request does the same work as at the start', async () => {
+    const scene = await Scene.durable();
+    scene.write('held');
+    await scene.failover.flush();
+    // A base that is full: a batch is under way, and does not come to its end.
+    scene.held = 1;
+    const target = Buffer.alloc(2 * PAGE_BYTES);
+    const applied = jest.spyOn(Overlay.prototype, 'applyTo');
+    const absorbed = jest.spyOn(Overlay.prototype, 'forEachRunIn');
+    const written = jest.spyOn(Journal.prototype, 'append');
+    const calls = (): number[] => [applied, absorbed, written].map(({ mock }) => mock.calls.length);
+    const work: number[][] = [];
+    const bytes: number[] = [];
+    for (let round = 0; round < 120; round++) {
+      const before = calls();
+      for (const page of [1, 4, 7]) {
+        scene.write(`${round}`.padEnd(PAGE_BYTES), page * PAGE_BYTES);
+        scene.disk.secondary.zero((page + 1) * PAGE_BYTES, PAGE_BYTES);
+        await scene.failover.flush();
+        // All of it is in memory: nothing waits for the base.
+        await scene.disk.read(scene.disk.secondary, page * PAGE_BYTES + 1, target.subarray(2));
+      }
+      work.push(calls().map((count, at) => count - (before[at] ?? 0)));
+      bytes.push(scene.pool.usedBytes);
+    }
+    expect(work[10]?.every((count) => count > 0)).toBe(true);
+    expect(new Set(work.slice(10).map(String)).size).toBe(1);
+    expect(Math.max(...bytes)).toBe(bytes[10]);
+    await scene.end();
   });
 
   test('what a batch holds, and what is not journaled, is not merged', async () => {

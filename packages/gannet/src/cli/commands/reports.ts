@@ -64,7 +64,8 @@ export function addEvents(cli: Cli): void {
           const write = (text: string): unknown => process.stdout.write(text);
           const { json, follow = false, checkpoints: hasCheckpoints, level, kind: kinds } = options;
           const filter = { sinceMs: options.since, untilMs: options.until, kinds, level };
-          const what = { json, follow, filter, hasCheckpoints };
+          const { isTTY, columns } = process.stdout;
+          const what = { json, follow, filter, hasCheckpoints, ...(isTTY && { columns }) };
           await printEvents({ ...(await daemonOf(options)), ...what, signal, write });
         });
       }),

@@ -16,6 +16,8 @@ export interface EventsOptions {
   readonly hasCheckpoints?: boolean;
   /** Continues until `signal`. */
   readonly follow: boolean;
+  /** Of the terminal; lines are not broken elsewhere. */
+  readonly columns?: number | undefined;
   readonly signal: AbortSignal;
   readonly write: (text: string) => unknown;
 }
@@ -26,16 +28,16 @@ export interface EventsOptions {
  * @throws GannetError CONTROL_UNREACHABLE if the daemon ends while it is followed
  */
 export async function printEvents(options: EventsOptions): Promise<void> {
-  const { vm, control, silenceMs, json, follow, signal, write, filter = {} } = options;
+  const { vm, control, silenceMs, json, follow, signal, write, filter = {}, columns } = options;
   const isFolded = !json && options.hasCheckpoints !== true && filter.kinds === undefined;
   const client = await ControlClient.connect(control, silenceMs);
   const print = (event: DaemonEvent | Fold): void => {
     const lines =
       'first' in event
-        ? [renderFold(event, Date.now())]
+        ? renderFold(event, Date.now(), columns)
         : json
           ? [JSON.stringify(event)]
-          : renderEvent(event, vm, Date.now());
+          : renderEvent(event, vm, Date.now(), columns);
     write(`${lines.join('\n')}\n`);
   };
   try {

@@ -13,6 +13,7 @@ import {
 import { QEMU_TEXTS } from '@gannet/contract/states';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
+import { wrap } from '../terminal.js';
 
 export interface Style {
   readonly columns: number;
@@ -22,6 +23,12 @@ export interface Style {
 }
 
 const LABEL_CELLS = 12;
+/** Where the text of a row begins. */
+const TEXT_AT = 2 + LABEL_CELLS;
+const MARK_CELLS = 5;
+const EVENT_TEXT_AT = 12;
+/** Width of the table of checkpoints. */
+const TABLE_CELLS = 73;
 const BAR_CELLS_MAX = 40;
 const CHECKPOINTS_MAX = 6;
 const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, colour: number]>> =
@@ -48,13 +55,12 @@ export function renderStatus(status: Status, style: Style): string[] {
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
   const lines = [
-    `${vm}: ${role} on ${host}`,
-    paint(clip(`${mark} ${headline}`, style)),
-    ...(remedy === '' ? [] : [`     ${remedy}`]),
+    ...fit(`${vm}: ${role} on ${host}`, style),
+    ...fit(`${mark} ${headline}`, style, MARK_CELLS).map(paint),
+    ...(remedy === '' ? [] : fit(' '.repeat(MARK_CELLS) + remedy, style, MARK_CELLS)),
     '',
-    ...body(status, style),
   ];
-  return lines.map((line, at) => (at === 1 ? line : clip(line, style)));
+  return [...lines, ...body(status, style).flatMap((line) => fit(line, style, TEXT_AT))];
 }
 
 /** For `gannet watch`: the status, the latest checkpoints, and the events that still fit. */
@@ -65,36 +71,45 @@ export function renderWatch(
   nowMs: number,
 ): string[] {
   const checkpoints = checkpointsOf(events, CHECKPOINTS_MAX).reverse();
-  const head = [...renderStatus(status, style), '', ...table(checkpoints, nowMs), ''];
+  const head = [...renderStatus(status, style), '', ...table(checkpoints, nowMs, style), ''];
   const foot = 'Ctrl-C quits. This view does not affect the VM.';
   const room = Math.max(0, style.rows - head.length - 2);
   const told = events
     .filter((event) => describeEvent(event).level !== 'debug')
-    .flatMap((event) => renderEvent(event, status.vm))
+    .flatMap((event) => renderEvent(event, status.vm, undefined, style.columns))
     .slice(-room);
   const lines = [...head, ...(room > 0 ? told : [])].slice(0, style.rows - 1);
-  return [...lines.map((line, at) => (at === 1 ? line : clip(line, style))), clip(foot, style)];
+  return [...lines, plain(foot).slice(0, style.columns)];
 }
 
 /**
- * Time, mark and text; the remedy on a line of its own.
+ * Time, mark and text; the remedy below them.
  *
  * @param nowMs an event of another day has its date
  */
-export function renderEvent(event: DaemonEvent, vm: string, nowMs?: number): string[] {
+export function renderEvent(
+  event: DaemonEvent,
+  vm: string,
+  nowMs?: number,
+  columns = Infinity,
+): string[] {
   const { level, text, remedy } = describeEvent(event, vm);
   const line = `${formatMoment(event.at, nowMs)} ${EVENT_MARKS[level]} ${text}`;
-  return [plain(line), ...(remedy === '' ? [] : [plain(`            ${remedy}`)])];
+  const lines = remedy === '' ? [line] : [line, ' '.repeat(EVENT_TEXT_AT) + remedy];
+  return lines.flatMap((one) => wrap(plain(one), columns, EVENT_TEXT_AT));
 }
 
 /** What comes with every checkpoint, in one line. */
-export function renderFold({ first, last, events }: Fold, nowMs: number): string {
+export function renderFold(
+  { first, last, events }: Fold,
+  nowMs: number,
+  columns = Infinity,
+): string[] {
   const [from, to] = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
   const which = from === undefined || to === undefined ? '' : `, epochs ${from} to ${to}`;
-  const until = formatTime(last.at);
-  return plain(
-    `${formatMoment(first.at, nowMs)} .  until ${until}: ${events} events of checkpoints${which}`,
-  );
+  const text = `until ${formatTime(last.at)}: ${events} events of checkpoints${which}`;
+  const line = `${formatMoment(first.at, nowMs)} .  ${text}`;
+  return wrap(plain(line), columns, EVENT_TEXT_AT);
 }
 
 /** The state in one line, for output that is not a terminal. */
@@ -206,8 +221,11 @@ function barCells({ columns }: Style): number {
   return Math.max(8, Math.min(BAR_CELLS_MAX, columns - LABEL_CELLS - 34));
 }
 
-function table(checkpoints: readonly Checkpoint[], nowMs: number): string[] {
+function table(checkpoints: readonly Checkpoint[], nowMs: number, style: Style): string[] {
   if (checkpoints.length === 0) return ['No checkpoint yet.'];
+  if (style.columns < TABLE_CELLS) {
+    return checkpoints.flatMap((checkpoint) => fit(inWords(checkpoint, nowMs), style, TEXT_AT));
+  }
   const cells = (values: readonly string[]): string =>
     values.map((value, at) => (at === 2 ? value.padEnd(7) : value.padStart(10))).join(' ');
   const head = cells(['epoch', 'ago', 'cause', 'paused', 'gate', 'committed', 'dropped']);
@@ -221,6 +239,17 @@ function table(checkpoints: readonly Checkpoint[], nowMs: number): string[] {
   return [head, ...rows];
 }
 
+/** A checkpoint where there is no room for a table. */
+function inWords(checkpoint: Checkpoint, nowMs: number): string {
+  const { epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages } = checkpoint;
+  return row(
+    `epoch ${epoch}`,
+    `${formatAge(nowMs - Date.parse(at))} ago${cause === null ? '' : ` (${cause})`}: ` +
+      `guest paused ${formatMs(pausedMs)}, gate closed ${formatMs(gateClosedMs)}, ` +
+      `${committedPages} pages committed, ${droppedPages} dropped`,
+  );
+}
+
 function row(label: string, text: string): string {
   return `  ${label.padEnd(LABEL_CELLS)}${text}`;
 }
@@ -229,6 +258,6 @@ function plain(text: string): string {
   return text.replace(/[’“”→–…]/g, (found) => ASCII[found] ?? found).replace(/[\p{Cc}]/gu, ' ');
 }
 
-function clip(line: string, { columns }: Style): string {
-  return plain(line).slice(0, columns);
+function fit(line: string, { columns }: Style, indent = 0): string[] {
+  return wrap(plain(line), columns, indent);
 }

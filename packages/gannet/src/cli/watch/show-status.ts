@@ -20,7 +20,7 @@ export function showStatus(result: Status): string {
   }
   const { isTTY, columns } = process.stdout;
   const hasColour = isTTY && process.env['NO_COLOR'] === undefined;
-  const style = { columns: isTTY ? columns : 400, rows: Infinity, hasColour };
+  const style = { columns: isTTY ? columns : Infinity, rows: Infinity, hasColour };
   return `${renderStatus(data, style).join('\n')}\n`;
 }
 

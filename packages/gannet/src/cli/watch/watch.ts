@@ -8,6 +8,7 @@ import {
   statusSchema,
 } from '@gannet/contract';
 import { formatTime } from '@gannet/contract/format';
+import { wrap } from '../terminal.js';
 import { renderEvent, renderLine, renderWatch } from './render.js';
 
 const STATUS_EVERY_MS = 1000;
@@ -191,14 +192,4 @@ class Lines {
   #say(line: string): void {
     this.screen.write(`${line}\n`);
   }
-}
-
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [''];
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1) ?? '';
-    if (line.length + word.length < columns) lines[lines.length - 1] = `${line} ${word}`.trim();
-    else lines.push(word);
-  }
-  return lines;
 }

@@ -1,5 +1,5 @@
 import type { PeerStatus, PrimaryConfig } from '@gannet/contract';
-import { TermStore } from '../terms/term-store.js';
+import { readTermFile } from '../terms/term-store.js';
 import { PeerLink } from './peer-link.js';
 
 /**
@@ -10,7 +10,7 @@ import { PeerLink } from './peer-link.js';
  */
 export async function askPeer(config: PrimaryConfig): Promise<unknown> {
   const { primary, peer, vm, termFile } = config;
-  const { record } = await TermStore.open({ file: termFile, vm });
+  const record = await readTermFile(termFile, vm);
   const ignore = (): void => undefined;
   const status: PeerStatus = {
     ...{ role: 'primary', state: 'none', epoch: 0, vm: 'awaited' },

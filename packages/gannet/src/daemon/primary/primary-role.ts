@@ -77,6 +77,8 @@ export class PrimaryRole implements Role {
   readonly #off: () => void;
   /** COLO runs, ran or is about to run in this QEMU. */
   #wasLinked = false;
+  /** What the secondary says of itself does not bring COLO or a link back. */
+  #isBroken = false;
   #isClosing = false;
 
   private constructor(
@@ -184,6 +186,7 @@ export class PrimaryRole implements Role {
       await withTimeout(ended, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
     this.#off();
+    this.#standing.close();
     this.#rejected.close();
     await this.#link.close();
     await this.vm.close();
@@ -208,10 +211,12 @@ export class PrimaryRole implements Role {
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
+    this.#isBroken = false;
     const run = new ProtectRun({
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
+      askBoth: () => Promise.all([this.#inspect(), this.#link.ask()]),
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
     });
@@ -324,21 +329,30 @@ export class PrimaryRole implements Role {
     return true;
   }
 
+  #break(reason: string): void {
+    this.#isBroken = true;
+    this.#lose(reason);
+  }
+
   /** The secondary is lost: roll back, or run on without it, if the configuration says so. */
   #lose(reason: string | undefined): void {
     if (reason === undefined) return;
     this.#protecting?.run.lose(reason).catch((error: unknown) => this.#trouble(error));
-    const isNews = this.#state.phase === 'protected' && this.#state.loss === undefined;
-    if (!isNews || this.vm.state === 'lost') return;
-    this.#step({ kind: 'loss', reason });
+    const before = this.#loss;
+    if (this.vm.state === 'lost' || !this.#step({ kind: 'loss', reason })) return;
+    if (this.#loss === undefined || before !== undefined) return;
     this.context.history.add('secondary-lost', { reason });
-    if (this.config.primary.onSecondaryLost === 'wait') return;
-    this.#standing
-      .letGo({ to: 'alone', reason, force: false, mustTell: false })
-      .catch((error: unknown) => {
-        // A QEMU that can't be asked may have just ended: VmWatch tells.
-        if (this.vm.state === 'ready' || this.vm.state === 'hung') this.#trouble(error);
-      });
+    if (this.#mustGoAlone) this.#standing.goAlone(reason, () => this.#mustGoAlone);
+  }
+
+  /** Why its secondary is lost, as long as nothing came of that. */
+  get #loss(): string | undefined {
+    return 'loss' in this.#state ? this.#state.loss : undefined;
+  }
+
+  get #mustGoAlone(): boolean {
+    const mayWait = this.config.primary.onSecondaryLost === 'wait';
+    return this.#loss !== undefined && !mayWait && this.vm.state !== 'lost';
   }
 
   /** How a QEMU is freed that hangs on its links to the secondary. */
@@ -361,7 +375,7 @@ export class PrimaryRole implements Role {
       // has begun while this one was looked at, and then it may not be any more what was found.
       await this.#idle();
       driver = new PrimaryDriver(qmp, {
-        onLinkFailure: ({ message }) => this.#lose(message),
+        onLinkFailure: ({ message }) => this.#break(message),
         onDiskFailure: (failure) => this.#fate.diskFailed(failure),
         network: cardsOf(this.config, 'primary'),
       });
@@ -373,6 +387,7 @@ export class PrimaryRole implements Role {
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';
     this.#wasLinked = found !== 'idle';
+    this.#isBroken = found === 'broken';
     // Before anything ends its COLO: a guest that stands still there can't go on.
     this.#standing.begin(step, isInColo);
     if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');
@@ -389,7 +404,7 @@ export class PrimaryRole implements Role {
     this.#checkpoints.attend(qmp);
     this.#fate.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
-      if (data.reason === 'error') this.#lose('COLO has ended: its channel to the secondary broke');
+      if (data.reason === 'error') this.#break('COLO has ended: its channel broke');
     });
   }
 
@@ -423,7 +438,8 @@ export class PrimaryRole implements Role {
     }
     if (status.memoryPressure === true) this.#checkpoints.relieve(status.epoch);
     const loss = lossOf(status);
-    if (loss === undefined && status.state === 'protected') this.#step({ kind: 'recovered' });
+    const isWell = loss === undefined && status.state === 'protected' && !this.#isBroken;
+    if (isWell) this.#step({ kind: 'recovered' });
     this.#lose(loss);
   }
 

@@ -1,4 +1,6 @@
 import { GannetError, hasTakenOver, OPERATOR_REASONS, type PeerStatus } from '@gannet/contract';
+import { Backoff } from '../arbitration/backoff.js';
+import type { Standing } from '../arbitration/compare.js';
 import type { AttachStep, Found } from '../arbitration/on-attach.js';
 import { alone, inStep, leaving, overruled, promised } from '../arbitration/records.js';
 import type { History } from '../history.js';
@@ -40,6 +42,12 @@ export class PrimaryStanding {
   readonly #letGo: LetGo;
   readonly #guard: GuestGuard;
   readonly #contact: Contact;
+  readonly #backoff = new Backoff();
+  /** Of what has failed and is tried again. */
+  #timer: NodeJS.Timeout | undefined;
+  #tryAgain = (): void => undefined;
+  #said: Standing | undefined;
+  #isClosed = false;
 
   constructor(private readonly options: PrimaryStandingOptions) {
     const { config, history, terms, vm, link, cut, is, onTrouble, step, liveness } = options;
@@ -77,11 +85,28 @@ export class PrimaryStanding {
     return this.#letGo.ask(wish);
   }
 
+  /**
+   * The secondary is lost. Whatever fails on the way is tried again: a guest whose writes wait for
+   * a dead host stands still until this is done.
+   *
+   * @param isLost whether it still is
+   */
+  goAlone(reason: string, isLost: () => boolean): void {
+    this.#insist({ to: 'alone', reason, force: false, mustTell: false }, isLost);
+  }
+
+  /** Nothing is tried again any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#forgetRetry();
+  }
+
   /** The secondary has said how it is. */
   hear(status: PeerStatus): void {
     const standing = this.#contact.hear(status);
     this.#letGo.heard();
-    if (standing === 'yielded') this.#hasYielded();
+    if (standing === 'yielded') this.#hasYielded(standing !== this.#said);
+    this.#said = standing;
     this.#recall(status);
   }
 
@@ -166,14 +191,37 @@ export class PrimaryStanding {
     const hasEnded = found === 'ended';
     const reason = hasEnded ? ENDED : 'an earlier daemon did not complete the protection';
     const to = hasEnded ? 'unprotected' : 'alone';
-    this.#letGo
-      .ask({ to, reason, force: false, mustTell: false })
-      .catch((error: unknown) => this.options.onTrouble(error));
+    const wish = { to, reason, force: false, mustTell: false } as const;
+    this.#insist(wish, () => this.options.is('protected'));
+  }
+
+  /** Lets the secondary go; what fails is tried again, until it is done or not wanted any more. */
+  #insist(wish: LetGoWish, isWanted: () => boolean): void {
+    this.#forgetRetry();
+    this.#letGo.ask(wish).then(
+      () => this.#backoff.reset(),
+      (error: unknown) => {
+        if (this.#isClosed || !isWanted()) return;
+        this.options.onTrouble(error);
+        this.#forgetRetry();
+        this.#tryAgain = () => {
+          if (isWanted()) this.#insist(wish, isWanted);
+        };
+        const pauseMs = this.#backoff.nextMs(this.options.config().peer.highMs);
+        this.#timer = setTimeout(() => this.#tryAgain(), pauseMs);
+      },
+    );
+  }
+
+  #forgetRetry(): void {
+    clearTimeout(this.#timer);
+    this.#tryAgain = () => undefined;
   }
 
   /** The secondary can't take over: what waited for that goes on. */
-  #hasYielded(): void {
+  #hasYielded(isNews: boolean): void {
     const { is, terms, onTrouble } = this.options;
+    if (isNews) this.#tryAgain();
     if (is('held')) this.#settle();
     if (!is('ended') || terms.record.word !== 'leaving') return;
     terms
@@ -185,12 +233,8 @@ export class PrimaryStanding {
   #settle(): void {
     if (!this.#letGo.isIdle) return;
     const reason = 'its QEMU is new, and the secondary has not taken over';
-    this.#letGo
-      .ask({ to: 'unprotected', reason, force: false, mustTell: false, isHeld: true })
-      .catch((error: unknown) => {
-        // That the copy is outdated has been reported.
-        if (!this.options.is('superseded')) this.options.onTrouble(error);
-      });
+    const wish = { to: 'unprotected', reason, force: false, mustTell: false } as const;
+    this.#insist({ ...wish, isHeld: true }, () => this.options.is('held'));
   }
 
   /** COLO runs and the term file was lost: the secondary has the term of the protection. */

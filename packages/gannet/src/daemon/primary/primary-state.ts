@@ -21,13 +21,17 @@ export type PrimaryRoleState =
       readonly before: 'unprotected' | 'alone';
       readonly stage: ProtectStage | '';
     }
-  /** `loss`: why it has lost its secondary, once it has and nothing was done about it. */
+  /** `loss`: why it has lost its secondary, until it has let go of it. */
   | { readonly phase: 'protected'; readonly loss: string | undefined }
-  /** `yielded`: why the guest was to be taken over, if an operator has overruled that. */
+  /**
+   * If it fails, `loss` is as open as before. `yielded`: why the guest was to be taken over, if an
+   * operator has overruled that.
+   */
   | {
       readonly phase: 'letting-go';
       readonly to: 'alone' | 'unprotected';
       readonly reason: string;
+      readonly loss: string | undefined;
       readonly yielded?: string | undefined;
     }
   /** A new QEMU, beside a secondary that may have taken over: its guest has to stand still. */
@@ -109,6 +113,8 @@ const PROTECTED: PrimaryRoleState = { phase: 'protected', loss: undefined };
 const HELD: PrimaryRoleState = { phase: 'held' };
 const SUPERSEDED: PrimaryRoleState = { phase: 'superseded' };
 
+type Lossy = PrimaryRoleState & { readonly phase: 'protected' | 'letting-go' };
+
 /** A QEMU that comes while something is under way waits for its end: see PrimaryRole. */
 const FOUND = {
   'found-idle': () => UNPROTECTED,
@@ -120,6 +126,13 @@ const ENDED = {
   'guest-ended': ({ reason }: { readonly reason: string }): PrimaryRoleState => ({
     ...{ phase: 'ended', reason },
   }),
+};
+/** Acted upon once: it is said again and again. */
+const LOSS = {
+  loss: <S extends Lossy>({ reason }: { readonly reason: string }, state: S): S =>
+    state.loss === undefined ? { ...state, loss: reason } : state,
+  recovered: <S extends Lossy>(_event: unknown, state: S): S =>
+    state.loss === undefined ? state : { ...state, loss: undefined },
 };
 const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
 
@@ -141,19 +154,20 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
     ...COPIED,
     ...ENDED,
     'guest-failed': ({ reason }) => ({ phase: 'yielding', reason, isStopped: false }),
-    // Acted upon once: it is said again and again.
-    loss: ({ reason }, state) => (state.loss === undefined ? { ...state, loss: reason } : state),
-    recovered: () => PROTECTED,
-    'let-go': ({ to, reason }) => ({ phase: 'letting-go', to, reason }),
+    ...LOSS,
+    'let-go': ({ to, reason }, { loss }) => ({ phase: 'letting-go', to, reason, loss }),
   },
   'letting-go': {
     ...COPIED,
     ...ENDED,
+    ...LOSS,
     // Another wish for the same: whether it is forced is not this table's business.
     'let-go': same,
     'let-go-done': (_event, { to }) => ({ phase: to }),
-    'let-go-failed': (_event, { yielded: reason }) =>
-      reason === undefined ? PROTECTED : { phase: 'yielding', reason, isStopped: false },
+    'let-go-failed': (_event, { loss, yielded: reason }) =>
+      reason === undefined
+        ? { phase: 'protected', loss }
+        : { phase: 'yielding', reason, isStopped: false },
   },
   yielding: {
     ...COPIED,
@@ -164,7 +178,7 @@ export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
     'guest-runs': (_event, state) => ({ ...state, isStopped: false }),
     // By force: see GuestFate.
     'let-go': ({ to, reason }, state) => {
-      return { phase: 'letting-go', to, reason, yielded: state.reason };
+      return { phase: 'letting-go', to, reason, loss: undefined, yielded: state.reason };
     },
   },
   ended: {

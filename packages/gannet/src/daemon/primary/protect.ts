@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
+import { compareMemory, type DiskLink, type Finding, type PrimaryDriver } from '@gannet/qmp-driver';
 import {
   describeError,
   type ProtectStage,
@@ -17,6 +17,7 @@ import { secondCopy } from '../refusals.js';
 import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
+import type { SideReport } from '../../inspect/side-report.js';
 import { awaitPeer, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
@@ -33,6 +34,8 @@ export interface ProtectOptions {
   readonly bytesPerSec: number | undefined;
   /** A reload may change the period while the disks are copied. */
   readonly config: () => PrimaryConfig;
+  /** What `gannet check` reads of the primary and of the secondary. */
+  readonly askBoth: () => Promise<readonly [SideReport, unknown]>;
   readonly onStage: (stage: ProtectStage) => void;
   readonly checkpoint: (signal: AbortSignal) => Promise<void>;
 }
@@ -171,7 +174,19 @@ export class ProtectRun {
     await expectLinkable(this.options.driver, this.options.links);
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
+    await this.#expectSameMemory();
     await this.#openTerm();
+  }
+
+  /**
+   * QEMU finds out only when it loads the guest, after the disks have been copied for hours. A
+   * secondary that does not answer now leaves it to QEMU.
+   */
+  async #expectSameMemory(): Promise<void> {
+    const reports = await this.options.askBoth().catch(() => undefined);
+    if (!reports) return;
+    const [{ report: primary }, { report: secondary }] = reports as [SideReport, SideReport];
+    if (primary && secondary) expectNoError(compareMemory(primary, secondary));
   }
 
   #awaitPeer(
@@ -222,11 +237,16 @@ function foreignReplica(own: string | null, other: string | null): GannetError {
 
 /** @throws GannetError GANNET_NOT_READY with all that is in the way */
 async function expectLinkable(driver: PrimaryDriver, links: readonly DiskLink[]): Promise<void> {
-  const findings = await driver.preflight(links);
+  expectNoError(await driver.preflight(links));
+}
+
+/** @throws GannetError GANNET_NOT_READY */
+function expectNoError(findings: readonly Finding[]): void {
   const bad = findings.filter(({ severity }) => severity === 'error');
   if (bad.length === 0) return;
   const message = bad.map((finding) => finding.message).join('; ');
-  throw new GannetError('GANNET_NOT_READY', message, bad.map(({ remedy }) => remedy).join(' '));
+  const remedies = [...new Set(bad.map(({ remedy }) => remedy))];
+  throw new GannetError('GANNET_NOT_READY', message, remedies.join(' '));
 }
 
 /** That a step was aborted says nothing: why does. */

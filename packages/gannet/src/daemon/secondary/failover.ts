@@ -9,6 +9,7 @@ import {
 import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
+import { Backoff } from '../arbitration/backoff.js';
 import {
   type AutomaticStep,
   automaticStep,
@@ -28,12 +29,6 @@ import {
   isStep,
   nextFailoverState,
 } from './failover-state.js';
-
-/**
- * What failed is tried again, by the policy `automatic`, after `highMs`, then twice that, up to
- * this.
- */
-const RETRY_MS_MAX = 60_000;
 
 /** What a failover does to QEMU and the replica. Each is harmless when it has been done already. */
 export interface FailoverSteps {
@@ -84,7 +79,7 @@ export class FailoverController {
   /** Aborted when an operator forces the failover that is under way. */
   #forced = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #failures = 0;
+  readonly #backoff = new Backoff();
   #retryAtMs = -Infinity;
   /** Of a fence that waits for `fence.delayMs`. */
   #endDelay = (): void => undefined;
@@ -143,7 +138,7 @@ export class FailoverController {
     if (this.#isClosed || isBusy) return;
     const step = this.#automaticStep();
     if (step.kind === 'none') {
-      this.#failures = 0;
+      this.#backoff.reset();
       return;
     }
     const waitMs = step.kind === 'wait' ? step.ms : this.#retryAtMs - performance.now();
@@ -342,8 +337,7 @@ export class FailoverController {
   /** Nothing is tried again by itself for a while, longer each time. */
   #pause(): void {
     const { highMs } = this.options.policy();
-    const pauseMs = Math.min(RETRY_MS_MAX, highMs * 2 ** this.#failures++);
-    this.#retryAtMs = performance.now() + pauseMs;
+    this.#retryAtMs = performance.now() + this.#backoff.nextMs(highMs);
   }
 
   get #evidence(): FailoverEvidence {

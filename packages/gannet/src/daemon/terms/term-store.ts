@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { lockFile } from '@gannet/nbd';
 import {
   GannetError,
   TERM_FORMAT,
@@ -27,18 +28,33 @@ export class TermStore {
 
   private constructor(
     private readonly options: TermStoreOptions,
+    private readonly lock: FileHandle,
     record: TermRecord,
   ) {
     this.#record = record;
   }
 
   /**
-   * A file that is missing is that of a VM that was never protected.
+   * Takes the file for this process, until close(). A file that is missing is that of a VM that was
+   * never protected.
    *
-   * @throws GannetError GANNET_CONFIG if it can't be read, is torn, or is another VM's
+   * @throws GannetError GANNET_CONFIG if another daemon has it, or it can't be read, is torn, or is
+   *   another VM's
    */
   static async open(options: TermStoreOptions): Promise<TermStore> {
-    return new TermStore(options, await readTermFile(options.file, options.vm));
+    const lock = await takeLock(options.file);
+    try {
+      return new TermStore(options, lock, await readTermFile(options.file, options.vm));
+    } catch (error) {
+      await lock.close();
+      throw error;
+    }
+  }
+
+  /** What was asked for is written before another daemon may have the file. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.lock.close();
   }
 
   get record(): TermRecord {
@@ -80,7 +96,35 @@ export class TermStore {
   }
 }
 
-async function readTermFile(file: string, vm: string): Promise<TermRecord> {
+/**
+ * What one daemon has said of its copy, another one would overwrite. The lock is on a file of its
+ * own, which stays: the term file itself is replaced.
+ */
+async function takeLock(file: string): Promise<FileHandle> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(`${file}.lock`, 'a', 0o600);
+    if (await lockFile(handle)) return handle;
+  } catch (cause) {
+    await handle?.close();
+    const message = `the term file ${file} can't be locked: ${(cause as Error).message}`;
+    const remedy = 'Create its folder, writable for the user that this runs as.';
+    throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
+  }
+  await handle.close();
+  throw new GannetError(
+    'GANNET_CONFIG',
+    `another daemon uses the term file ${file}`,
+    'Stop that daemon first, or give this one a file of its own (`termFile`).',
+  );
+}
+
+/**
+ * Without taking it: what it says may change at any time.
+ *
+ * @throws GannetError GANNET_CONFIG as TermStore.open()
+ */
+export async function readTermFile(file: string, vm: string): Promise<TermRecord> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');

@@ -142,7 +142,7 @@ describe('a protected guest whose disk fails', () => {
       state =
         phase === 'protecting'
           ? { phase, before: 'unprotected', stage: 'attach' }
-          : { phase, to: 'alone', reason: 'silence' };
+          : { phase, to: 'alone', reason: 'silence', loss: undefined };
       fate.diskFailed(failure('lacks-write'));
       await until(() => done.filter((what) => what === 'halt').length === 2);
       expect(done).toEqual([
@@ -193,7 +193,7 @@ describe('what the guest does', () => {
   });
 
   test('it is shut down while its secondary is let go', async () => {
-    state = { phase: 'letting-go', to: 'alone', reason: 'silence' };
+    state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
     await hear(...POWEROFF);
     expect(state.phase).toBe('ended');
   });

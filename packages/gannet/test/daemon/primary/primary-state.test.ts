@@ -16,12 +16,26 @@ const STATES: Record<string, PrimaryRoleState> = {
   protected: { phase: 'protected', loss: undefined },
   'protected, lost': { phase: 'protected', loss: 'silence' },
   'protected, lost before': { phase: 'protected', loss: 'COLO has ended' },
-  'to alone': { phase: 'letting-go', to: 'alone', reason: 'silence' },
-  'to unprotected': { phase: 'letting-go', to: 'unprotected', reason: 'detached' },
+  'to alone': { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined },
+  'to alone, lost': { phase: 'letting-go', to: 'alone', reason: 'silence', loss: 'silence' },
+  'to alone, lost before': {
+    ...{ phase: 'letting-go', to: 'alone', reason: 'silence', loss: 'COLO has ended' },
+  },
+  'to unprotected': {
+    ...{ phase: 'letting-go', to: 'unprotected', reason: 'detached', loss: undefined },
+  },
+  'to unprotected, lost': {
+    ...{ phase: 'letting-go', to: 'unprotected', reason: 'detached', loss: 'silence' },
+  },
   held: { phase: 'held' },
   alone: { phase: 'alone' },
   'to alone, yielded': {
-    ...{ phase: 'letting-go', to: 'alone', reason: 'silence', yielded: 'no space' },
+    ...{ phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined },
+    yielded: 'no space',
+  },
+  'to alone, yielded, lost': {
+    ...{ phase: 'letting-go', to: 'alone', reason: 'silence', loss: 'silence' },
+    yielded: 'no space',
   },
   yielding: { phase: 'yielding', reason: 'no space', isStopped: false },
   yielded: { phase: 'yielding', reason: 'no space', isStopped: true },
@@ -70,9 +84,10 @@ const protecting = (before: string): Row =>
 const found = ['unprotected', 'protected'];
 const bugs = ['bug', 'bug', 'bug'];
 const over = ['bug', 'bug', 'held', 'superseded', 'refused'];
-const lettingGo = (done: string, failed: string): Row =>
+/** @param loss what a loss and what a recovery makes of it */
+const lettingGo = (done: string, failed: string, loss: readonly [string, string]): Row =>
   row(
-    ...['bug', 'bug', 'refused', ...bugs, '-', '-', '-', done, failed],
+    ...['bug', 'bug', 'refused', ...bugs, ...loss, '-', done, failed],
     ...['bug', 'superseded', 'refused', '-', '-', 'ended', '-'],
   );
 const yielding = (stopped: string, runs: string): Row =>
@@ -90,18 +105,23 @@ const EXPECTED: () => Record<string, Row> = () => ({
   'protecting, was alone': { ...protecting('alone'), stage: 'protecting, seed, was alone' },
   'protecting, seed': protecting('unprotected'),
   protected: row(
-    ...[...found, 'refused', ...bugs, 'protected, lost', 'protected', 'to alone', ...over],
+    ...[...found, 'refused', ...bugs, 'protected, lost', '-', 'to alone', ...over],
     ...guarded,
   ),
   'protected, lost': row(
-    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over, ...guarded],
+    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone, lost', ...over, ...guarded],
   ),
   'protected, lost before': row(
-    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone', ...over, ...guarded],
+    ...[...found, 'refused', ...bugs, '-', 'protected', 'to alone, lost before', ...over],
+    ...guarded,
   ),
-  'to alone': lettingGo('alone', 'protected'),
-  'to unprotected': lettingGo('unprotected', 'protected'),
-  'to alone, yielded': lettingGo('alone', 'yielding'),
+  'to alone': lettingGo('alone', 'protected', ['to alone, lost', '-']),
+  'to alone, lost': lettingGo('alone', 'protected, lost', ['-', 'to alone']),
+  'to alone, lost before': lettingGo('alone', 'protected, lost before', ['-', 'to alone']),
+  'to unprotected': lettingGo('unprotected', 'protected', ['to unprotected, lost', '-']),
+  'to unprotected, lost': lettingGo('unprotected', 'protected, lost', ['-', 'to unprotected']),
+  'to alone, yielded': lettingGo('alone', 'yielding', ['to alone, yielded, lost', '-']),
+  'to alone, yielded, lost': lettingGo('alone', 'yielding', ['-', 'to alone, yielded']),
   held: row(
     ...[...found, 'refused', ...bugs, '-', '-', '-', 'unprotected', '-'],
     ...['held', 'superseded', 'refused', ...alive],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type PrimaryDriver, WaitError } from '@gannet/qmp-driver';
-import type { PrimaryConfig } from '@gannet/contract';
+import { GannetError, type PrimaryConfig } from '@gannet/contract';
 import { type ProtectOptions, ProtectRun } from '../../../src/daemon/primary/protect.js';
 
 import { BLANK } from '../../../src/daemon/arbitration/records.js';
@@ -81,6 +81,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
         peer: { heartbeatMs: 50, lowMs: 200, highMs: 1000 },
         network: [],
       }) as unknown as PrimaryConfig,
+    askBoth: () => Promise.resolve([{}, {}]),
     onStage: (name: string) => {
       if (name === 'first checkpoint') state = 'protected';
     },
@@ -88,6 +89,56 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
   } as unknown as ProtectOptions;
   return { run: new ProtectRun(options), called, isThere, terms, options };
 }
+
+describe('the memory of both sides', () => {
+  const MIB = 2 ** 20;
+  const side = (sizeBytes: number, ramBlocks: Record<string, number>) => ({
+    report: { memory: { sizeBytes }, ramBlocks: { 'pc.ram': sizeBytes, ...ramBlocks } },
+  });
+
+  test.each([
+    [
+      'another size',
+      side(128 * MIB, {}),
+      /memory: sizeBytes=.*; the block of memory pc.ram: 67108864 bytes on the primary, 134217728/,
+    ],
+    [
+      'a device that the secondary lacks',
+      side(64 * MIB, {}),
+      /the block of memory vga.vram: 16777216 bytes on the primary, missing on the secondary/,
+    ],
+  ])('%s is refused before anything is copied', async (_what, secondary, message) => {
+    const { options, called } = hangingAt('seed');
+    const primary = side(64 * MIB, { 'vga.vram': 16 * MIB });
+    const askBoth = (): Promise<never> => Promise.resolve([primary, secondary] as never);
+    await expect(new ProtectRun({ ...options, askBoth }).run()).rejects.toMatchObject({
+      code: 'GANNET_STAGE_FAILED',
+      message: expect.stringMatching(message),
+      remedy: expect.stringMatching(/^Start the secondary with .*--print-secondary` prints\.$/),
+    });
+    expect(called).toEqual([]);
+  });
+
+  test.each([
+    ['the same', side(64 * MIB, {})],
+    ['a device that only the secondary has', side(64 * MIB, { 'vga.vram': MIB })],
+    ['no report', {}],
+    ['no answer', undefined],
+  ])('%s is not refused', async (_what, secondary) => {
+    const { options, isThere, called } = hangingAt('seed');
+    const both = [side(64 * MIB, {}), secondary] as never;
+    const noAnswer = new Error('no answer over the peer link');
+    const askBoth = (): Promise<never> =>
+      secondary === undefined ? Promise.reject(noAnswer) : Promise.resolve(both);
+    const run = new ProtectRun({ ...options, askBoth });
+    const running = run.run();
+    await isThere;
+    run.cancel(new GannetError('GANNET_NOT_READY', 'enough', 'Again.'));
+    await options.driver.cutLinks(0);
+    await expect(running).rejects.toThrow('stage seed');
+    expect(called[0]).toBe('seed');
+  });
+});
 
 describe('a secondary that is lost while it is being protected', () => {
   test.each<Stage>(['attach', 'startColo', 'finishSeed'])(

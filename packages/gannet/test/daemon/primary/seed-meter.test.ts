@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { SeedMeter } from '../../../src/daemon/primary/seed-meter.js';
-import { showProgress } from '../../../src/cli/progress.js';
+import { type ProgressReport, showProgress } from '../../../src/cli/progress.js';
 
 const MIB = 1024 * 1024;
 
@@ -83,19 +83,20 @@ describe('what protect shows', () => {
       isTTY: true,
       write: (text: string) => screen.push(text),
     });
-    for (const report of [
-      { stage: 'proof' },
+    const reports: readonly ProgressReport[] = [
+      { stage: 'fence' },
       { stage: 'write back', doneBytes: 0, totalBytes: 10 * MIB },
       { stage: 'write back', doneBytes: 10 * MIB, totalBytes: 10 * MIB },
       { stage: 'local disks' },
       { stage: 'colo', doneBytes: 1, totalBytes: 4 },
       { stage: 'done' },
-    ]) {
+    ];
+    for (const report of reports) {
       show(report);
       draw(report);
     }
     expect(written.map((line) => line.replace(/%.*/, '%'))).toEqual([
-      ...['proof ...\n', 'write back ...\n', '  writing   0 %\n', '  writing 100 %\n'],
+      ...['fence ...\n', 'write back ...\n', '  writing   0 %\n', '  writing 100 %\n'],
       ...['local disks ...\n', 'colo ...\n', '  memory  25 %\n', 'done ...\n'],
     ]);
     expect(screen[screen.indexOf('local disks ...\n') - 1]).toBe('\n');

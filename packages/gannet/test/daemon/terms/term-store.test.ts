@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { BLANK, inStep, leaving, opened } from '../../../src/daemon/arbitration/records.js';
-import { TermStore } from '../../../src/daemon/terms/term-store.js';
+import { readTermFile, TermStore } from '../../../src/daemon/terms/term-store.js';
 
 let dir: string;
 let file: string;
@@ -11,15 +11,31 @@ beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'gannet-term-'));
   file = path.join(dir, 'web.term.json');
 });
-afterEach(() => rm(dir, { recursive: true, force: true }));
+afterEach(async () => {
+  await closeAll();
+  await rm(dir, { recursive: true, force: true });
+});
 
-const store = (vm = 'web'): Promise<TermStore> => TermStore.open({ file, vm });
+const stores: TermStore[] = [];
+const store = async (vm = 'web'): Promise<TermStore> => {
+  const it = await TermStore.open({ file, vm });
+  stores.push(it);
+  return it;
+};
+const closeAll = async (): Promise<void> => {
+  for (const it of stores.splice(0)) await it.close();
+};
+/** As the next daemon finds it. */
+const reopened = async (): Promise<TermStore> => {
+  await closeAll();
+  return store();
+};
 const open1 = opened(BLANK, BLANK, 'a1');
 
 describe('a term file', () => {
   test('that is missing is that of a VM that was never protected', async () => {
     expect((await store()).record).toBe(BLANK);
-    expect(await readdir(dir)).toEqual([]);
+    expect(await readdir(dir)).toEqual(['web.term.json.lock']);
   });
 
   test('has what was written, for the next daemon too', async () => {
@@ -27,8 +43,8 @@ describe('a term file', () => {
     await first.update(() => open1);
     const written = await first.update(inStep);
     expect(written).toMatchObject({ lineage: 'a1', term: 1, word: 'protected', evidence: null });
-    expect((await store()).record).toEqual(written);
-    expect(await readdir(dir)).toEqual(['web.term.json']);
+    expect((await reopened()).record).toEqual(written);
+    expect(await readdir(dir)).toEqual(['web.term.json', 'web.term.json.lock']);
     expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({
       ...{ format: 'gannet-term-1', vm: 'web', term: 1 },
     });
@@ -48,6 +64,25 @@ describe('a term file', () => {
     expect(await readFile(file, 'utf8')).toBe(text);
   });
 
+  test('that another daemon has is refused, and is free when that has ended', async () => {
+    const first = await store();
+    await expect(TermStore.open({ file, vm: 'web' })).rejects.toMatchObject({
+      ...{ code: 'GANNET_CONFIG', message: expect.stringContaining(`uses the term file ${file}`) },
+      remedy: expect.stringMatching(/Stop that daemon.*`termFile`/),
+    });
+    // Reading it, as `gannet check` does, is no use of it.
+    expect(await readTermFile(file, 'web')).toBe(BLANK);
+    const write = first.update(() => open1);
+    expect((await reopened()).record).toEqual(await write);
+  });
+
+  test('in a folder that is not there is refused', async () => {
+    await rm(dir, { recursive: true });
+    await expect(store()).rejects.toMatchObject({
+      ...{ code: 'GANNET_CONFIG', remedy: expect.stringContaining('Create its folder') },
+    });
+  });
+
   test('is not changed by a write that fails, nor is what the daemon says', async () => {
     const it = await store();
     await it.update(() => open1);
@@ -60,7 +95,7 @@ describe('a term file', () => {
     const it = await store();
     await it.update(() => open1);
     await writeFile(`${file}.0123abcd.new`, '{"format": "gannet');
-    expect((await store()).record).toEqual(it.record);
+    expect((await reopened()).record).toEqual(it.record);
   });
 });
 
