@@ -8,7 +8,7 @@ import {
 import type { QmpClient } from 'qemu-qmp-client';
 import type { GannetError } from '@gannet/contract';
 import type { History } from '../history.js';
-import { ownFailure, yields } from '../refusals.js';
+import { noGuest, ownFailure, yields } from '../refusals.js';
 import type { PrimaryRoleEvent, PrimaryRoleState } from './primary-state.js';
 
 /**
@@ -119,6 +119,13 @@ export class GuestFate {
   expectForce(force: boolean): void {
     const state = this.options.state();
     if (state.phase === 'yielding' && !force) throw yields(this.options.config().vm, state.reason);
+  }
+
+  /** @throws GannetError GANNET_REFUSED if there is no guest that could be protected */
+  expectGuest(): void {
+    const state = this.options.state();
+    if (state.phase !== 'yielding' && state.phase !== 'ended') return;
+    throw noGuest(this.options.config().vm, state.phase, state.reason);
   }
 
   #onGuest(qmp: QmpClient, event: GuestEvent): void {
