@@ -6,29 +6,33 @@ import type { Edit } from './edges.js';
 export interface Mutant {
   /** What goes wrong then. */
   readonly why: string;
+  /** The first seed to try: it was caught by this one, or soon after it. */
+  readonly from: number;
   readonly edits: readonly Edit[];
 }
 
 const TAKE_OVER = 'arbitration/may-take-over.js';
-const LET_GO = 'arbitration/may-let-go.js';
 
 export const MUTANTS = {
   'fence-is-proof': {
     why: 'a fence counts as proof without the promise of the primary',
+    from: 406,
     edits: [
       {
         file: TAKE_OVER,
-        find: "return liveness === 'none' || (status?.mustProve === true && isConfirmed(view));",
-        replace: 'return true;',
+        find: '(status?.record.mustProve === true && isConfirmed(view));',
+        replace: 'true;',
       },
     ],
   },
   'failed-fence': {
     why: 'the secondary takes a fence that has failed for one that has succeeded',
-    edits: [{ file: 'secondary/failover.js', find: 'if (succeeded)', replace: 'if (true)' }],
+    from: 25,
+    edits: [{ file: 'secondary/failover.js', find: 'if (succeeded &&', replace: 'if (true &&' }],
   },
   'silence-is-proof': {
     why: 'a primary that is silent is taken for dead',
+    from: 2,
     edits: [
       {
         file: TAKE_OVER,
@@ -39,29 +43,14 @@ export const MUTANTS = {
       },
     ],
   },
-  'broken-promise': {
-    why: 'the primary goes on alone although its fence has failed',
-    edits: [
-      { file: LET_GO, find: "if (fence === 'succeeded')", replace: "if (fence !== 'ready')" },
-    ],
-  },
-  'no-leaving': {
-    why: 'the primary goes on alone in the term that its secondary knows',
-    edits: [
-      { file: LET_GO, find: "if (own.word !== 'leaving')", replace: 'if (false)' },
-      {
-        file: 'arbitration/records.js',
-        find: "own.word === 'leaving' ? own : leaving(own, peer);",
-        replace: 'own;',
-      },
-    ],
-  },
   'no-yield': {
     why: 'a side that hears of a newer copy does nothing',
+    from: 191,
     edits: [{ file: 'terms/contact.js', find: "if (standing === 'yield')", replace: 'if (false)' }],
   },
   'no-claim': {
     why: 'the secondary takes over without writing it down first',
+    from: 34,
     edits: [
       {
         file: 'secondary/failover.js',
@@ -70,49 +59,15 @@ export const MUTANTS = {
       },
     ],
   },
-  'no-hold': {
-    why: 'a new QEMU runs, though the secondary may have taken over',
-    edits: [
-      {
-        file: 'arbitration/on-attach.js',
-        find: "protected: row('adopt', 'let-go', 'let-go', 'hold')",
-        replace: "protected: row('adopt', 'let-go', 'let-go', 'run')",
-      },
-    ],
-  },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
+    from: 24,
     edits: [
       {
         file: 'vm/vm-watch.js',
         find: 'broke = (await qmp.closed)?.message ??',
         replace: `await qmp.closed.then(() => this.#set('lost', 'closed'));
             broke = (await qmp.closed)?.message ??`,
-      },
-    ],
-  },
-  'unfit-fences': {
-    why: 'the secondary fences without asking whether it could take over',
-    edits: [
-      {
-        file: 'secondary/failover.js',
-        find: 'const unfit = unfitness(look());',
-        replace: 'const unfit = undefined;',
-      },
-      {
-        file: TAKE_OVER,
-        find: 'if (!policy.isAutomatic || unfitnessOf(view) !== undefined)',
-        replace: 'if (!policy.isAutomatic)',
-      },
-    ],
-  },
-  'early-word': {
-    why: 'the primary says that it yields before its guest stands still',
-    edits: [
-      {
-        file: 'primary/primary-status.js',
-        find: "state.phase === 'yielding' && !state.isStopped ?",
-        replace: 'false ?',
       },
     ],
   },

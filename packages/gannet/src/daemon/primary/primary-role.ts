@@ -24,7 +24,7 @@ import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
-import { adoptOrRollBack, type Attached } from './attach.js';
+import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
@@ -160,7 +160,6 @@ export class PrimaryRole implements Role {
     const before = this.config.primary;
     this.config = reloadedPrimary(this.config, asPrimary(config));
     const { checkpointPeriodMs, seedBytesPerSec } = this.config.primary;
-    // A protection that is under way sets it itself, at its end.
     if (checkpointPeriodMs !== before.checkpointPeriodMs && this.#is('protected')) {
       await this.#checkpoints.setPeriod(checkpointPeriodMs);
     }
@@ -242,7 +241,6 @@ export class PrimaryRole implements Role {
     return { bytesPerSec };
   }
 
-  /** Returns when the checkpoint is done. */
   async checkpointNow(): Promise<PrimaryStatus> {
     this.#expectProtected('checkpoint');
     const { stageTimeoutMs } = this.config.primary;
@@ -290,7 +288,6 @@ export class PrimaryRole implements Role {
     return this.status();
   }
 
-  /** Takes the links and COLO away, where there are or were any. */
   async #unlink(): Promise<void> {
     if (this.#wasLinked) await this.#driver?.runAlone();
     await this.#tls.drop();
@@ -362,21 +359,17 @@ export class PrimaryRole implements Role {
   async #attach(qmp: QmpClient): Promise<void> {
     const { history, terms } = this.context;
     const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
-    let driver: PrimaryDriver;
-    let attached: Attached;
-    do {
-      // What was done to the QEMU before this one has failed, and rolls itself back. So does what
-      // has begun while this one was looked at, and then it may not be any more what was found.
-      await this.#idle();
-      driver = new PrimaryDriver(qmp, {
-        onLinkFailure: ({ message }) => this.#break(message),
-        onDiskFailure: (failure) => this.#fate.diskFailed(failure),
-        network: cardsOf(this.config, 'primary'),
-      });
-      const { word } = terms.record;
-      attached = await adoptOrRollBack(qmp, driver, this.#links, history, word);
-    } while (this.#protecting || !this.#standing.isIdle);
-    const { found, step } = attached;
+    // What was done to the QEMU before this one has failed, and rolls itself back.
+    await this.#idle();
+    const driver = new PrimaryDriver(qmp, {
+      onLinkFailure: ({ message }) => this.#lose(message),
+      onDiskFailure: (failure) => this.#fate.diskFailed(failure),
+      network: cardsOf(this.config, 'primary'),
+    });
+    const { word } = terms.record;
+    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    // Something has begun meanwhile, and what was found may not be so any more.
+    if (this.#protecting || !this.#standing.isIdle) return this.#attach(qmp);
     this.#driver = driver;
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';
