@@ -77,8 +77,7 @@ export class PrimaryRole implements Role {
   readonly #off: () => void;
   /** COLO runs, ran or is about to run in this QEMU. */
   #wasLinked = false;
-  /** What the secondary says of itself does not bring COLO or a link back. */
-  #isBroken = false;
+  #isBroken = false; // For good: what the secondary says does not bring COLO or a link back.
   #isClosing = false;
 
   private constructor(
@@ -91,7 +90,6 @@ export class PrimaryRole implements Role {
     this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
-      // Most likely on its links to the secondary.
       if (state === 'hung') this.#lose('the primary VM hangs');
       if (state === 'lost') this.#fate.hasEnded();
       this.#link.beatNow();
@@ -210,8 +208,7 @@ export class PrimaryRole implements Role {
     }
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
-    this.#wasLinked = true;
-    this.#isBroken = false;
+    [this.#wasLinked, this.#isBroken] = [true, false];
     const run = new ProtectRun({
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
@@ -329,30 +326,25 @@ export class PrimaryRole implements Role {
     return true;
   }
 
-  #break(reason: string): void {
-    this.#isBroken = true;
-    this.#lose(reason);
-  }
-
   /** The secondary is lost: roll back, or run on without it, if the configuration says so. */
-  #lose(reason: string | undefined): void {
+  #lose(reason: string | undefined, isFinal = false): void {
+    this.#isBroken ||= isFinal;
     if (reason === undefined) return;
     this.#protecting?.run.lose(reason).catch((error: unknown) => this.#trouble(error));
     const before = this.#loss;
     if (this.vm.state === 'lost' || !this.#step({ kind: 'loss', reason })) return;
-    if (this.#loss === undefined || before !== undefined) return;
+    if (this.#loss === undefined || before) return;
     this.context.history.add('secondary-lost', { reason });
     if (this.#mustGoAlone) this.#standing.goAlone(reason, () => this.#mustGoAlone);
   }
 
-  /** Why its secondary is lost, as long as nothing came of that. */
   get #loss(): string | undefined {
     return 'loss' in this.#state ? this.#state.loss : undefined;
   }
 
   get #mustGoAlone(): boolean {
-    const mayWait = this.config.primary.onSecondaryLost === 'wait';
-    return this.#loss !== undefined && !mayWait && this.vm.state !== 'lost';
+    const { onSecondaryLost } = this.config.primary;
+    return onSecondaryLost !== 'wait' && this.#loss !== undefined && this.vm.state !== 'lost';
   }
 
   /** How a QEMU is freed that hangs on its links to the secondary. */
@@ -375,7 +367,7 @@ export class PrimaryRole implements Role {
       // has begun while this one was looked at, and then it may not be any more what was found.
       await this.#idle();
       driver = new PrimaryDriver(qmp, {
-        onLinkFailure: ({ message }) => this.#break(message),
+        onLinkFailure: ({ message }) => this.#lose(message, true),
         onDiskFailure: (failure) => this.#fate.diskFailed(failure),
         network: cardsOf(this.config, 'primary'),
       });
@@ -386,8 +378,7 @@ export class PrimaryRole implements Role {
     this.#driver = driver;
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';
-    this.#wasLinked = found !== 'idle';
-    this.#isBroken = found === 'broken';
+    [this.#wasLinked, this.#isBroken] = [found !== 'idle', found === 'broken'];
     // Before anything ends its COLO: a guest that stands still there can't go on.
     this.#standing.begin(step, isInColo);
     if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');
@@ -404,7 +395,7 @@ export class PrimaryRole implements Role {
     this.#checkpoints.attend(qmp);
     this.#fate.attend(qmp);
     qmp.onEvent('COLO_EXIT', ({ data }) => {
-      if (data.reason === 'error') this.#break('COLO has ended: its channel broke');
+      if (data.reason === 'error') this.#lose('COLO has ended: its channel broke', true);
     });
   }
 
@@ -438,8 +429,8 @@ export class PrimaryRole implements Role {
     }
     if (status.memoryPressure === true) this.#checkpoints.relieve(status.epoch);
     const loss = lossOf(status);
-    const isWell = loss === undefined && status.state === 'protected' && !this.#isBroken;
-    if (isWell) this.#step({ kind: 'recovered' });
+    const isWell = loss === undefined && status.state === 'protected';
+    if (isWell && !this.#isBroken) this.#step({ kind: 'recovered' });
     this.#lose(loss);
   }
 
