@@ -93,7 +93,7 @@ export class Checkpointer {
       case 'seal':
         if (!this.#replica.gate.isClosed) this.#sealedAt = this.#now();
         this.#replica.gate.close();
-        this.#replica.secondaryRuns(true);
+        this.#replica.secondaryRuns(signal.isStopped !== true);
         return;
       case 'commit':
         this.#commit();

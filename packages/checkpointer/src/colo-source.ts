@@ -81,6 +81,7 @@ export class ColoSource implements CheckpointSource {
   readonly #pending: (Stop | Resume)[] = [];
   #lastStop: Stop | undefined;
   #stoppedAtUs = NaN;
+  #isStopped = false;
   #hasExited = false;
   #hasEnded = false;
   #blocked: NodeJS.Timeout | undefined;
@@ -118,6 +119,7 @@ export class ColoSource implements CheckpointSource {
 
   #stopped(atUs = NaN): void {
     this.#stoppedAtUs = atUs;
+    this.#isStopped = true;
     const stop: Stop = { kind: 'stop', runState: undefined };
     for (const item of this.#pending) {
       if (item.kind !== 'resume' || item.status) continue;
@@ -136,6 +138,7 @@ export class ColoSource implements CheckpointSource {
   #resumed(atUs = NaN): void {
     const gapUs = atUs - this.#stoppedAtUs;
     this.#stoppedAtUs = NaN;
+    this.#isStopped = false;
     const resume: Resume = {
       kind: 'resume',
       status: undefined,
@@ -162,7 +165,7 @@ export class ColoSource implements CheckpointSource {
       kind: 'doubt',
       reason: 'the secondary VM was stopped again before QEMU answered why it had resumed',
     });
-    if (this.#isUndecided()) this.#emit({ kind: 'seal' });
+    if (this.#isUndecided()) this.#sealAgain();
     for (const item of unanswered) if (item.kind === 'resume') this.#checkLateAnswer(item);
     this.#decide();
   };
@@ -196,7 +199,7 @@ export class ColoSource implements CheckpointSource {
     }
     this.#pending.shift();
     // While another RESUME is undecided, the gate stays closed.
-    if (item.kind === 'resume' && this.#isUndecided()) this.#emit({ kind: 'seal' });
+    if (item.kind === 'resume' && this.#isUndecided()) this.#sealAgain();
     return true;
   }
 
@@ -236,6 +239,10 @@ export class ColoSource implements CheckpointSource {
       this.#emit({ kind: 'commit' });
     }
     return 'goes-on';
+  }
+
+  #sealAgain(): void {
+    this.#emit({ kind: 'seal', isStopped: this.#isStopped });
   }
 
   #unblock(): void {

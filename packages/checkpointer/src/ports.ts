@@ -7,8 +7,11 @@
 export type CheckpointSignal =
   /** The secondary has stopped. What the primary writes now may never be part of a checkpoint. */
   | { readonly kind: 'stop' }
-  /** An event was seen but not yet identified: hold all writes until it is. */
-  | { readonly kind: 'seal' }
+  /**
+   * An event was seen but not yet identified: hold all writes until it is. `isStopped`: the
+   * secondary has stopped since that event.
+   */
+  | { readonly kind: 'seal'; readonly isStopped?: boolean }
   /** It was a checkpoint. */
   | { readonly kind: 'commit' }
   /** It was not a checkpoint. */

@@ -198,6 +198,24 @@ describe('ColoSource, one RESUME', () => {
     expect(heard).toEqual(['stop', 'seal', 'lost']);
   });
 
+  // A replica that is full holds the writes of a secondary that runs. One that has stopped waits for
+  // them, and answers nothing until then.
+  test('a secondary that stopped counts as stopped while older RESUMEs are decided', () => {
+    const monitor = new FakeMonitor();
+    const replica = new FakeReplica();
+    new Checkpointer({ source: new ColoSource(monitor), replica, now: () => 0 }).start();
+    for (const kind of ['stop', 'resume', 'stop', 'resume', 'stop'] as const) {
+      monitor.event({ kind });
+    }
+    monitor.state('colo');
+    monitor.status(COLO);
+    monitor.state('colo');
+    expect(replica.gate.isClosed).toBe(true); // the second RESUME is undecided
+    expect(replica.isSecondaryRunning).toBe(false);
+    monitor.event({ kind: 'resume' });
+    expect(replica.isSecondaryRunning).toBe(true);
+  });
+
   // model/README.md, ANSWER_IN_FAILOVER: QEMU would have to answer between the failover's change of
   // mode and its RESUME.
   test("known limit: checkpoint, user's stop, answer before the failover's RESUME", () => {
