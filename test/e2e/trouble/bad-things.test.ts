@@ -150,6 +150,7 @@ describe('before it is protected', () => {
       config: {
         ...config,
         control: at('own.ctl'),
+        termFile: at('own.term.json'),
         qmp: `unix:${at('own.qmp')}`,
         disks: [{ name: 'disk0', device: 'vb0', base: at('own.raw'), size: MIB }],
         primary: { ...(config['primary'] as Json), peer: own },
@@ -167,7 +168,8 @@ describe('before it is protected', () => {
   });
 
   it('a peer of another VM: refused by name', async () => {
-    const config = { ...pair.configOf('primary'), vm: 'other', control: at('other.ctl') };
+    const own = { vm: 'other', control: at('other.ctl'), termFile: at('other.term.json') };
+    const config = { ...pair.configOf('primary'), ...own };
     const daemon = await LabDaemon.start({ role: 'primary', dir: await sub('other'), config });
     try {
       await until(
