@@ -326,12 +326,12 @@ export class Cluster {
 
   /** As the daemon does it; whatever is under way, it ends, and leaves no file open. */
   async #close(): Promise<void> {
+    this.#secondary.isDoomed = !this.#secondary.durable;
     this.#checkpointer.stop();
     await this.#until(this.#writeBack.stop());
-    await this.#until(this.#server.close());
-    await this.#until(this.#replica.close());
-    if (this.#disk.openHandles === 0) return;
-    throw new Violation('close', `it left ${this.#disk.openHandles} files open`);
+    await this.#until(this.#server.close().then(() => this.#replica.close()));
+    const { openHandles } = this.#disk;
+    if (openHandles > 0) throw new Violation('close', `it left ${openHandles} files open`);
   }
 
   /** With its primary lost, a copy that nobody has decided about gets to the bases. */

@@ -49,6 +49,8 @@ export class Guest {
    * (NOTES.md).
    */
   isInDoubt = false;
+  /** Nobody hears of checkpoints any more: what has not taken over by now never will. */
+  isDoomed = false;
   reads = 0;
   writes = 0;
   /** From its failover on: what a crash must not lose, and what was written since. */
@@ -137,7 +139,7 @@ export class Guest {
       done: (errno, data) => {
         this.#inFlight.splice(this.#inFlight.indexOf(range), 1);
         if (errno !== 0) return this.options.onError('a read', errno);
-        if (this.isInDoubt || data.equals(expected)) return;
+        if (this.isInDoubt || this.isDoomed || data.equals(expected)) return;
         const at = data.findIndex((byte, index) => byte !== expected[index]);
         const [read, wanted] = [data, expected].map((all) => all.toString('hex', at, at + 8));
         throw new Violation(
