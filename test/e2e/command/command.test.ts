@@ -163,7 +163,7 @@ describe('protect that fails', () => {
       const vm = await LabVm.start({
         name: 'svm',
         dir: pair.dir,
-        args: ['-machine', 'none', ...args],
+        args: ['-machine', 'pc,accel=tcg', '-m', '128', ...args],
       });
       undoAfter(() => vm.dispose());
       return async () => {
