@@ -13,6 +13,7 @@ const EDGES: readonly (readonly [importer: RegExp, name: string, module: string]
   [/daemon\/secondary\/secondary-role\.js$/, './open-replica.js', './replica.js'],
   [/daemon\/secondary\/secondary-role\.js$/, '@gannet/nbd', './replica.js'],
   [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '@gannet/qmp-driver', './drivers.js'],
+  [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '../../inspect/side-report.js', './drivers.js'],
 ];
 const DAEMON = '#daemon/';
 const DAEMON_FOLDER = '../../../../packages/gannet/dist/daemon/';

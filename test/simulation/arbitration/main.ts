@@ -36,6 +36,7 @@ const { values } = parseArgs({
 const FIXED_SEEDS = 100;
 const FRESH_SEEDS = 30;
 const MUTANT_SEEDS = 300;
+const REPLAYED_SEEDS = 5;
 
 const realNow = performance.now.bind(performance);
 const realImmediate = setImmediate;
@@ -200,6 +201,12 @@ async function all(attempt: Attempt): Promise<boolean> {
   tally.print();
   if (found) await report(attempt, found);
   let isGood = !found;
+  for (let seed = 1; seed <= REPLAYED_SEEDS; seed++) {
+    const [first, second] = [await attempt(planOf(seed)), await attempt(planOf(seed))];
+    if (JSON.stringify(first.outcome) === JSON.stringify(second.outcome)) continue;
+    console.log(`seed ${seed} can't be replayed: something in it does not come from the seed`);
+    isGood = false;
+  }
   if (tally.isIdle) {
     console.log('nothing happened in these worlds: they show nothing');
     isGood = false;

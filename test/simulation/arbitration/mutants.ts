@@ -61,7 +61,7 @@ export const MUTANTS = {
   },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
-    from: 1075,
+    from: 24,
     edits: [
       {
         file: 'vm/vm-watch.js',
