@@ -198,8 +198,8 @@ describe('ColoSource, one RESUME', () => {
     expect(heard).toEqual(['stop', 'seal', 'lost']);
   });
 
-  // A replica that is full holds the writes of a secondary that runs. One that has stopped waits for
-  // them, and answers nothing until then.
+  // A replica that is full holds the writes of a secondary that runs. One that has stopped waits
+  // for them, and answers nothing until then.
   test('a secondary that stopped counts as stopped while older RESUMEs are decided', () => {
     const monitor = new FakeMonitor();
     const replica = new FakeReplica();
