@@ -59,6 +59,17 @@ export const MUTANTS = {
       },
     ],
   },
+  'held-fences': {
+    why: 'a primary with a new QEMU has its secondary fenced, and runs then',
+    from: 20376,
+    edits: [
+      {
+        file: 'arbitration/may-let-go.js',
+        find: 'if (mustTell || isHeld)',
+        replace: "if (mustTell || (isHeld && fence === 'none'))",
+      },
+    ],
+  },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
     from: 24,

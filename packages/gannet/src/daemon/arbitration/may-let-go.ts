@@ -33,6 +33,9 @@ export type LetGoStep =
  * Rules, the first that matches. Whoever has a fence promises its secondary that it does not go on
  * before that has yielded or was fenced, and is bound by that when the fence is gone. Whoever has
  * none can't promise it, or it would stand still whenever the secondary's host dies.
+ *
+ * Who is held does not fence: that would end the only good copy if the secondary has taken over,
+ * and does not show that it has not.
  */
 export function letGoStep(view: LetGoView): LetGoStep {
   const { own, hasYielded, isHeard, wasTold, fence, isForced, mustTell, isHeld } = view;
@@ -42,7 +45,7 @@ export function letGoStep(view: LetGoView): LetGoStep {
   if (own.word !== 'leaving') return { kind: 'raise' };
   if (!wasTold) return { kind: 'tell' };
   if (isForced) return { kind: 'go', evidence: 'operator' };
-  if (mustTell || (isHeld && fence === 'none')) return { kind: 'refuse', why: 'not-told' };
+  if (mustTell || isHeld) return { kind: 'refuse', why: 'not-told' };
   if (fence === 'none') {
     return own.mustProve ? { kind: 'refuse', why: 'promised' } : { kind: 'go', evidence: null };
   }

@@ -63,7 +63,7 @@ describe('a primary that goes on alone', () => {
   test('never fences where it has to tell, before it tried to, or when it is outdated', () => {
     for (const view of ALL) {
       if (letGoStep(view).kind !== 'fence') continue;
-      expect(view).toMatchObject({ mustTell: false, wasTold: true, fence: 'ready' });
+      expect(view).toMatchObject({ mustTell: false, wasTold: true, fence: 'ready', isHeld: false });
       expect(view.own.word).toBe('leaving');
     }
   });
@@ -88,7 +88,8 @@ describe('a primary that goes on alone', () => {
     const why = { kind: 'refuse', why: 'not-told' };
     expect(step({ fence: 'none', isHeld: true })).toEqual(why);
     expect(step({ fence: 'none' })).toEqual({ kind: 'go', evidence: null });
-    expect(step({ fence: 'succeeded', isHeld: true })).toEqual({ kind: 'go', evidence: 'fence' });
+    expect(step({ fence: 'ready', isHeld: true })).toEqual(why);
+    expect(step({ fence: 'succeeded', isHeld: true })).toEqual(why);
   });
 
   test('is refused once the other side has the newer copy, even by force', () => {

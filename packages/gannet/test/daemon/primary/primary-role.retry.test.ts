@@ -103,16 +103,6 @@ describe('a primary that has lost its secondary', () => {
   });
 });
 
-test('a guest that is held runs once a fence that had failed has succeeded', async () => {
-  const pair = await Pair.start({ own: PROTECTED, fence: fence() });
-  await until(() => failedFences(pair) === 1);
-  expect([pair.state, pair.isRunning]).toEqual(['held', false]);
-  await mendFence();
-  await until(() => pair.kinds('alone').length > 0);
-  expect(pair.received('cont')).toBe(1);
-  expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'fence' });
-});
-
 test('a daemon that finds a protection half undone tries until it is undone', async () => {
   const own = { ...PROTECTED, word: 'leaving' as const, term: 4 };
   const pair = await Pair.start({ colo: COLO, own, fence: fence() });

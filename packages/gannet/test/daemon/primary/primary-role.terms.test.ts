@@ -104,10 +104,13 @@ describe('a new QEMU beside a secondary that was protected', () => {
     expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'operator' });
   });
 
-  test('runs once its fence has succeeded', async () => {
+  test('is not released by its fence, which might end the only good copy', async () => {
+    // The word of this daemon that its QEMU had ended may have been the proof for that.
     const pair = await Pair.start({ own: PROTECTED, fence: 'exit 0' });
-    await until(() => pair.kinds('alone').length > 0);
-    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'fence' });
+    await until(() => pair.kinds('trouble').length > 0);
+    expect(pair.state).toBe('held');
+    expect(pair.kinds('fence')).toEqual([]);
+    expect(pair.terms.record).toMatchObject({ word: 'leaving', term: 4 });
   });
 
   test('that was alone before runs at once', async () => {
