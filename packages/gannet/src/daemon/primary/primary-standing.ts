@@ -201,8 +201,10 @@ export class PrimaryStanding {
     this.#letGo.ask(wish).then(
       () => this.#backoff.reset(),
       (error: unknown) => {
-        if (this.#isClosed || !isWanted()) return;
-        this.options.onTrouble(error);
+        if (this.#isClosed) return;
+        // The secondary's word may have ended the loss. That QEMU hangs is reported all the same.
+        if (isWanted() || this.options.vm.state === 'hung') this.options.onTrouble(error);
+        if (!isWanted()) return;
         this.#forgetRetry();
         this.#tryAgain = () => {
           if (isWanted()) this.#insist(wish, isWanted);
