@@ -72,7 +72,7 @@ export const MUTANTS = {
   },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
-    from: 24,
+    from: 1075,
     edits: [
       {
         file: 'vm/vm-watch.js',
