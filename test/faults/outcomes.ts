@@ -150,33 +150,21 @@ export const VERIFY: Record<Outcome, (scene: Scene) => Promise<void>> = {
     const [done] = secondaryDaemon.eventsOf('failover-done');
     expect(began?.epoch === done?.epoch, `${began?.epoch} has become ${done?.epoch}`);
     if (scene.digests.length > 0) await secondary.command('go');
-    await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
-    const { digests, isClean } = await scene.pair.compare();
-    expect(isClean, `the secondary is not clean: ${secondary.oracle.tail}`);
-    expect(
-      digests.every(({ equal }) => equal),
-      'the image is not what the guest says',
-    );
+    await expectSecondaryWhole(scene);
   },
   waiting: async (scene) => {
     const refused = await isRefused(scene, false);
     expect(refused, 'a secondary whose primary may have gone on alone has taken over');
   },
   overruled: async (scene) => {
-    const { primary, primaryDaemon, secondary } = scene.pair;
+    const { primary, primaryDaemon } = scene.pair;
     await scene.until('the primary to be stopped', () => {
       return primaryDaemon.eventsOf('second-copy-stopped').length > 0;
     });
     expect(!(await guestRuns(primary.qmpPaths[0])), 'the guest of the primary runs');
     const alarms = primaryDaemon.eventsOf('two-copies');
     expect(alarms[0]?.newest === 'secondary', 'nobody says which copy is which');
-    await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
-    const { digests, isClean } = await scene.pair.compare();
-    expect(isClean, `the secondary is not clean: ${secondary.oracle.tail}`);
-    expect(
-      digests.every(({ equal }) => equal),
-      'the image is not what the guest says',
-    );
+    await expectSecondaryWhole(scene);
   },
   unprotected: async (scene) => {
     const { pair } = scene;
@@ -213,6 +201,18 @@ async function isRefused({ pair }: Scene, force: boolean): Promise<boolean> {
 
 /** The quorum, its child and the file below. */
 const NODES_OF_A_PRIMARY = 3;
+
+/** Its guest writes on, and its disks are what it has written. */
+async function expectSecondaryWhole({ pair }: Scene): Promise<void> {
+  const { secondary } = pair;
+  await secondary.oracle.waitForWrites(50, { signal: secondary.gone });
+  const { digests, isClean } = await pair.compare();
+  expect(isClean, `the secondary is not clean: ${secondary.oracle.tail}`);
+  expect(
+    digests.every(({ equal }) => equal),
+    'the image is not what the guest says',
+  );
+}
 
 /** Its guest runs, its memory is right, and its disk is what it has written. */
 async function expectPrimaryWhole(scene: Scene, meanwhile?: () => Promise<void>): Promise<void> {

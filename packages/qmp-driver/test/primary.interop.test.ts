@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { QmpClient } from 'qemu-qmp-client';
 import {
@@ -13,6 +12,7 @@ import {
   TLS_CREDS_IDS,
 } from '../src/index.js';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
+import { freePort } from '@gannet/test-support/ports.js';
 import { IMAGE_BYTES, listens, RealQemu } from './support/real-qemu.js';
 
 /** Real QEMU, with a machine that is not started: its graph, its jobs and its words. */
@@ -26,15 +26,6 @@ beforeEach(async () => {
   machines = 0;
 });
 afterEach(() => qemu.close());
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** An NBD server with the export `pvm`, whose I/O may be made to fail by options of blkdebug. */
 async function replica(

@@ -1,6 +1,4 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +7,7 @@ import type { PeerStatus } from '@gannet/contract';
 import { WebSocket } from 'ws';
 import { record } from '../../support/records.js';
 import { PeerLink, type PeerLinkOptions } from '../../../src/daemon/peer/peer-link.js';
+import { freePort } from '@gannet/test-support/ports.js';
 import { awaitPeer } from '../../../src/daemon/primary/await-peer.js';
 
 let dir: string;
@@ -25,15 +24,6 @@ afterEach(async () => {
 
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await delay(5);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** One end, and whom it has refused. */
