@@ -14,6 +14,7 @@ import {
   otherOf,
   listed,
   plural,
+  inBytes,
   inSeconds,
 } from './words.js';
 import {
@@ -229,6 +230,12 @@ export const EVENTS: EventTable = {
         ? ''
         : `Make sure that the ${target}'s QEMU does not run. ` +
           `Then run \`gannet failover ${vm} --force\` on this host, the ${role}'s.`,
+    metrics: {
+      gannet_fence_runs_total: ({ succeeded }) => ({
+        value: 1,
+        labels: { result: succeeded ? 'succeeded' : 'failed' },
+      }),
+    },
   },
   'taken-back': {
     roles: PRIMARY,
@@ -261,8 +268,8 @@ export const EVENTS: EventTable = {
     metrics: {
       gannet_gate_closed_seconds: ({ gateClosedMs }) => inSeconds(gateClosedMs),
       gannet_checkpoint_duration_seconds: ({ checkpointMs }) => inSeconds(checkpointMs),
-      gannet_committed_pages_total: ({ committedPages }) => ({ value: committedPages }),
-      gannet_dropped_pages_total: ({ droppedPages }) => ({ value: droppedPages }),
+      gannet_committed_bytes_total: ({ committedPages }) => inBytes(committedPages),
+      gannet_dropped_bytes_total: ({ droppedPages }) => inBytes(droppedPages),
     },
   },
   abort: {

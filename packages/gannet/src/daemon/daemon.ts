@@ -18,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import type { CertificateExpiry } from '../tls/expiry.js';
 import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
@@ -183,7 +184,8 @@ export class Daemon {
     const { Web } = await import('./http/web.js');
     const methods = this.#methods;
     const status = async (): Promise<Status> => (await this.#role).status();
-    this.#web = await Web.listen({ config: http, vm, methods, status });
+    const certificates = (): readonly CertificateExpiry[] => this.#credentials?.expiries ?? [];
+    this.#web = await Web.listen({ config: http, vm, methods, status, certificates });
     this.#history.add('web', { address: this.#web.url });
   }
 

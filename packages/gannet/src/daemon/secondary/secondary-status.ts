@@ -136,12 +136,12 @@ function linkState({ link }: Replica): SecondaryStatus['linkState'] {
   return link.isConnected ? 'whole' : 'none';
 }
 
-export function diskStatus(replica: Replica, requests: RequestTally): SecondaryStatus['disks'] {
+export function diskStatus(replica: Replica, tally: RequestTally): SecondaryStatus['disks'] {
   return replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
     name,
     sizeBytes,
     epochsToWriteBack: committed.length,
     backlogBytes: committedBytes,
-    requests: requests.of(name),
+    ...tally.of(name),
   }));
 }
