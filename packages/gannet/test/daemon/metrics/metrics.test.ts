@@ -317,4 +317,18 @@ describe('what stands beside the code', () => {
     const missing = names.filter((name) => !text.includes(name));
     expect(missing).toEqual([]);
   });
+
+  test('each alert says what happened and what to do, and has its section in alerts.md', async () => {
+    const rules = (await read('monitoring/alerts.yml')).split(/^ {6}- alert: /m).slice(1);
+    const page = 'https://github.com/gannet-vm/gannet/blob/main/docs/reference/alerts.md';
+    for (const rule of rules) {
+      const name = rule.split('\n', 1)[0] ?? '';
+      const keys = [...rule.matchAll(/^ {10}([a-z_]+): (.+)$/gm)].map(([, key]) => key);
+      expect({ name, keys }).toEqual({ name, keys: ['summary', 'description', 'runbook_url'] });
+      // The anchor that a heading has on the page: its text in lower case.
+      expect(rule).toContain(`runbook_url: ${page}#${name.toLowerCase()}\n`);
+    }
+    const sections = (await read('docs/reference/alerts.md')).match(/^## .+$/gm);
+    expect(sections).toEqual(rules.map((rule) => `## ${rule.split('\n', 1)[0]}`));
+  });
 });
