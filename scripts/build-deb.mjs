@@ -54,7 +54,8 @@ function strip() {
   sh(`cd usr/lib/gannet
     find . -name '*.map' -o -name '*.ts' -o -name '*.cts' -o -name '*.mts' | xargs rm -f
     find . \\( -iname '*.md' -not -iname 'licen*' -o -name '.*' \\) -type f | xargs rm -f
-    rm -rf node_modules/.bin node_modules/gannet/man node_modules/gannet/systemd
+    rm -rf node_modules/.bin
+    cd node_modules/gannet; rm -rf man monitoring systemd; cd ../..
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .
     find . -type f | xargs chmod a-x
@@ -76,6 +77,9 @@ function putOwnFiles(version) {
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
   put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));
   put('DEBIAN/conffiles', '/etc/needrestart/conf.d/gannet.conf\n');
+  for (const file of ['alerts.yml', 'dashboard.json']) {
+    put(`usr/share/doc/gannet/monitoring/${file}`, read(`monitoring/${file}`));
+  }
   const free = 'License: Apache-2.0\n See /usr/share/common-licenses/Apache-2.0.\n';
   put(
     'usr/share/doc/gannet/copyright',

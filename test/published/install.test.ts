@@ -77,6 +77,10 @@ test('npm install --global gives the command, its manual page and completion', a
   );
   expect(failed).toMatchObject({ code: 2 });
   expect(failed.stdout).toContain('"code":"GANNET_CONFIG"');
+  for (const file of ['alerts.yml', 'dashboard.json']) {
+    const installed = path.join(prefix, 'lib/node_modules/gannet/monitoring', file);
+    expect(await readFile(installed)).toEqual(await readFile(path.join(ROOT, 'monitoring', file)));
+  }
   const page = await readFile(path.join(prefix, 'share/man/man1/gannet.1'), 'utf8');
   expect(page).toContain('.SS failover');
   expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(
