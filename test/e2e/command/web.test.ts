@@ -229,6 +229,9 @@ describe('a pair, as it is seen from outside', () => {
     secondary = await open(pair.secondaryDaemon);
     await pair.protect();
     await pair.waitForCommits(4);
+    // Both sides have the id of the command.
+    const operation = String(pair.primaryDaemon.eventsOf('command').at(-1)?.operation);
+    expect(pair.secondaryDaemon.eventsOf('state')).toMatchObject([{ operation }]);
     for (const page of [primary, secondary]) {
       await untilSo('protected', async () =>
         (await headline(page).innerText()).includes('Protected'),
@@ -363,7 +366,6 @@ describe('a pair, as it is seen from outside', () => {
       return expression.replaceAll('$vm', 'lab').replaceAll('$__rate_interval', '10s');
     });
     expect(asked.length).toBeGreaterThan(15);
-    // Of a copy that waits, of a first copy under way, of TLS: none of them here.
     const absent = /memory_left|commit_kept|seed_remaining|certificate_expiry/;
     for (const expression of asked.filter((each) => !absent.test(each))) {
       expect({ expression, isEmpty: (await query(expression)).length === 0 }).toEqual({

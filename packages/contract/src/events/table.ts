@@ -78,6 +78,15 @@ export const EVENTS: EventTable = {
     level: 'info',
     text: ({ reason }) => reason,
   },
+  command: {
+    roles: BOTH,
+    level: ({ phase }) => (phase === 'failed' ? 'warn' : 'info'),
+    text: ({ name, phase, actor, ms = 0, message = '' }) => {
+      if (phase === 'begins') return `command ${name}: begins, by ${actor}`;
+      const after = `after ${formatMs(ms)}`;
+      return `command ${name}: ${phase} ${after}${phase === 'failed' ? `: ${message}` : ''}`;
+    },
+  },
   trouble: {
     roles: BOTH,
     level: 'error',

@@ -8,7 +8,7 @@ import {
 } from 'node:tls';
 import type { TlsCreds } from '@gannet/qmp-driver';
 import { GannetError, type TlsConfig } from '@gannet/contract';
-import { type CertificateExpiry, expiryOf } from './expiry.js';
+import { type CertificateExpiry, expiryOf } from '../certificate-expiry.js';
 
 type End = 'server' | 'client';
 /** File names of QEMU's tls-creds-x509 and tls-creds-psk: QEMU reads the same folder. */

@@ -16,7 +16,7 @@ import {
   textOf,
 } from '@gannet/contract';
 import { RpcConnections } from '../control/rpc-connection.js';
-import { type CertificateExpiry, expiryOf } from '../../tls/expiry.js';
+import { type CertificateExpiry, expiryOf } from '../../certificate-expiry.js';
 import { Metrics } from '../metrics/metrics.js';
 import { type Asset, loadAssets } from './assets.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
@@ -213,11 +213,13 @@ export class Web {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#authenticate(opened));
+    this.#sockets.handleUpgrade(request, socket, head, (opened) =>
+      this.#authenticate(opened, request.socket.remoteAddress),
+    );
   }
 
   /** The first message must be the token. */
-  #authenticate(socket: WebSocket): void {
+  #authenticate(socket: WebSocket, address = 'an address that has gone'): void {
     const late = setTimeout(() => refuse(socket), AUTHENTICATE_MS);
     socket.on('error', () => socket.terminate());
     socket.once('close', () => clearTimeout(late));
@@ -225,7 +227,7 @@ export class Web {
       clearTimeout(late);
       const asked = parse(textOf(data));
       if (!asked || !isToken(asked.params.token, this.token)) return refuse(socket);
-      this.#connections.serve(socket);
+      this.#connections.serve(socket, `the web page, from ${address}`);
       socket.send(JSON.stringify({ id: asked.id, result: {} }));
     });
     socket.on('pong', () => this.#quiet.delete(socket));
@@ -252,7 +254,7 @@ function offered(methods: Readonly<Record<string, ControlMethod>>): Record<strin
   return Object.fromEntries(
     names.map((name): [string, ControlMethod] => [
       name,
-      (_params, progress) => methods[name]?.({}, progress),
+      (_params, progress, actor) => methods[name]?.({}, progress, actor),
     ]),
   );
 }

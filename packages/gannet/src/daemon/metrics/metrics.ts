@@ -12,7 +12,7 @@ import {
   type Status,
   VERDICT_LEVELS,
 } from '@gannet/contract';
-import type { CertificateExpiry } from '../../tls/expiry.js';
+import type { CertificateExpiry } from '../../certificate-expiry.js';
 import { VERSION } from '../../version.js';
 import { METRICS } from './catalogue.js';
 

@@ -9,8 +9,8 @@ interface Tally {
 const NOTHING: Tally = { requests: 0, receivedBytes: 0 };
 
 /**
- * Counts the NBD requests of each disk, and what came over the link for it, of connections that have
- * ended too: a counter never goes back.
+ * Counts the NBD requests of each disk, and what came over the link for it, of connections that
+ * have ended too: a counter never goes back.
  */
 export class RequestTally {
   readonly #names: readonly string[];

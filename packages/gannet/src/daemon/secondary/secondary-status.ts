@@ -24,6 +24,8 @@ export interface SecondarySides {
   readonly replica: Replica;
   readonly vm: VmWatch;
   readonly link: PeerLink | undefined;
+  /** Id of what is under way. */
+  readonly operation: string | undefined;
 }
 
 export function pairView(
@@ -79,6 +81,7 @@ export function secondaryPeerStatus(
     epoch,
     vm: facts.vmState(sides.vm),
     record: sides.record,
+    operation: sides.operation,
     ...(trouble === undefined ? {} : { trouble }),
     link: linkState(sides.replica),
     replica: uuid,

@@ -59,6 +59,16 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await delay(5);
 }
 
+test('a method learns who asks, as the caller says', async () => {
+  const actors: unknown[] = [];
+  await serve({ detach: (_params, _progress, actor) => actors.push(actor) });
+  const anna = await ControlClient.connect(socketPath, 1000, 'anna, with a script');
+  undo.push(() => anna.close());
+  await anna.request('detach');
+  await (await call()).request('detach');
+  expect(actors).toEqual(['anna, with a script', undefined]);
+});
+
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => 'no failure',

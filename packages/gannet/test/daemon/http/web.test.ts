@@ -193,6 +193,14 @@ describe('the WebSocket', () => {
     ]);
   });
 
+  test('says itself who asks: the page, and from where', async () => {
+    const actors: unknown[] = [];
+    const detach: ControlMethod = (_params, _progress, actor) => actors.push(actor);
+    const { port, token } = await serve({}, { detach });
+    await talk(port, [authenticate(token), { id: 2, method: 'detach', actor: 'root' }]);
+    expect(actors).toEqual(['the web page, from 127.0.0.1']);
+  });
+
   test.each([
     ['another token', authenticate('x'.repeat(43))],
     ['no token', { id: 1, method: 'status' }],

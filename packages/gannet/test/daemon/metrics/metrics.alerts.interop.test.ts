@@ -31,10 +31,10 @@ interface Situation {
   readonly fires: readonly string[];
 }
 
-const WAITING = {
+const WAITING: NonNullable<SecondaryStatus['waiting']> = {
   since: new Date(BREAKS_AT_S * 1000).toISOString(),
   ...{ guest: 'runs', isLastCommitKept: true, softSeconds: null, hardSeconds: 36_000 },
-} as const;
+};
 const SURVIVOR = { state: 'retired', linkState: 'lost', mayFailOver: false } as const;
 const FENCE = { kind: 'fence', target: 'primary', succeeded: false, words: 'exit code 1' };
 

@@ -231,7 +231,8 @@ test('the labels of each sample are those of the catalogue, and none is empty', 
   for (const status of [PRIMARY, SECONDARY, { ...PRIMARY, seed: SEED }]) {
     const metrics = metricsOf(status);
     metrics.observe(event(status.role, 'commit', COMMIT));
-    for (const line of (await metrics.text()).split('\n').filter((each) => /^gannet_/.test(each))) {
+    const lines = (await metrics.text()).split('\n');
+    for (const line of lines.filter((each) => each.startsWith('gannet_'))) {
       const [, name = '', inside = ''] = /^([a-z_]+)\{(.*)\}/.exec(line) ?? [];
       const labels = [...inside.matchAll(/([a-z]+)="([^"]*)"/g)];
       expect(labels.map(([, , value]) => value)).not.toContain('');
@@ -318,7 +319,7 @@ describe('what stands beside the code', () => {
     expect(missing).toEqual([]);
   });
 
-  test('each alert says what happened and what to do, and has its section in alerts.md', async () => {
+  test('each alert says what happened and what to do, with its section in alerts.md', async () => {
     const rules = (await read('monitoring/alerts.yml')).split(/^ {6}- alert: /m).slice(1);
     const page = 'https://github.com/gannet-vm/gannet/blob/main/docs/reference/alerts.md';
     for (const rule of rules) {
