@@ -86,6 +86,14 @@ test('npm install --global gives the command, its manual page and completion', a
   expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(
     'complete -F _gannet gannet',
   );
+  // The command is in few files, with the licences of what is in them; the daemons are beside it.
+  const bundle = path.join(prefix, 'lib/node_modules/gannet/bundle');
+  expect((await readdir(bundle)).length).toBeLessThan(30);
+  expect(await readFile(path.join(bundle, 'LICENSES.txt'), 'utf8')).toMatch(/^zod \d/m);
+  const refused = await run(gannet, ['primary', '--config', '/nowhere.yaml']).catch(
+    (error: unknown) => error as { code: number; stderr: string },
+  );
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/nowhere\.yaml/) });
   const modules = path.join(prefix, 'lib/node_modules/gannet/node_modules');
   const size = await mebibytesOf(prefix);
   const packages = await packagesIn(modules);

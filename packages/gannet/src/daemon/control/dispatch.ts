@@ -40,7 +40,7 @@ export function methodsOf(
         const handler = (handlers as AnyHandlers)[name];
         if (!handler) throw notHere(name, who, Object.keys(handlers));
         if (UNLOGGED.has(name)) return handler(params, progress);
-        return operate(name, actor, async () => handler(params, progress));
+        return operate(name, actor, () => Promise.resolve(handler(params, progress)));
       },
     ],
   );
