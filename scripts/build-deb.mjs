@@ -73,6 +73,7 @@ function putOwnFiles(version) {
   put('usr/share/man/man1/gannet.1', read('packages/gannet/man/gannet.1'));
   for (const unit of ['gannet-primary@.service', 'gannet-secondary@.service']) {
     put(`usr/lib/systemd/system/${unit}`, read(`packages/gannet/systemd/${unit}`));
+    put(`usr/lib/systemd/system/${unit}.d/group.conf`, read('packaging/group.conf'));
   }
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
   put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));

@@ -195,7 +195,8 @@ function forbidden(path: string, cause: Error): GannetError {
   return new GannetError(
     'GANNET_CONTROL_UNREACHABLE',
     `this user may not use the daemon's socket ${path}`,
-    'Run the command as the user that runs the daemon, usually root.',
+    'Run the command as the user that runs the daemon, usually root, or as a member of the group ' +
+      'of that socket (docs/how-to/systemd.md).',
     'failed',
     { cause },
   );

@@ -13,7 +13,7 @@ import {
   GannetError,
   MESSAGE_BYTES_MAX,
 } from '@gannet/contract';
-import { ControlServer } from '../../../src/daemon/control/control-server.js';
+import { ControlServer, socketMode } from '../../../src/daemon/control/control-server.js';
 
 let dir: string;
 let socketPath: string;
@@ -86,6 +86,15 @@ describe('the socket', () => {
     expect((await stat(socketPath)).mode & 0o777).toBe(0o600);
     await server.close();
     expect(existsSync(socketPath)).toBe(false);
+  });
+
+  test.each([
+    ['root, with no group of its own', { uid: 0, gid: 0 }, 0o600],
+    ['root, with a group of its own', { uid: 0, gid: 991 }, 0o660],
+    // It may be everybody's.
+    ['another user, with the group of that user', { uid: 1000, gid: 100 }, 0o600],
+  ])('for %s', (_who, ids, mode) => {
+    expect(socketMode(ids)).toBe(mode);
   });
 
   test('leaves the umask as it was', async () => {
