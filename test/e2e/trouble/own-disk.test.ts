@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { FAILOVER_EVIDENCE } from '@gannet/contract';
 import { findGuest, LabPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { rows } from '../rows.js';
 import { SmallDisk } from './small-disk.js';
 import { gannet, withQmp } from './support.js';
 
@@ -39,7 +40,7 @@ async function protectedPair(
   return pair;
 }
 
-it.each(['replication', 'nbd', 'mirror'])(
+it.each(rows(['replication', 'mirror'], ['nbd']))(
   'link %s: the guest is stopped, the secondary takes over, and nothing is lost',
   async (link) => {
     const { primary, primaryDaemon, secondaryDaemon } = await protectedPair(link);
