@@ -59,7 +59,7 @@ function strip() {
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .
     find . -type f | xargs chmod a-x
-    chmod a+x node_modules/gannet/bundle/bin.js`);
+    chmod a+x node_modules/gannet/dist/gannet.js`);
 }
 
 /** @param {string} version */
@@ -95,7 +95,7 @@ function putOwnFiles(version) {
   fs.mkdirSync(path.join(stage, 'etc/gannet'), { recursive: true });
   fs.mkdirSync(path.join(stage, 'usr/bin'));
   fs.symlinkSync(
-    '../lib/gannet/node_modules/gannet/bundle/bin.js',
+    '../lib/gannet/node_modules/gannet/dist/gannet.js',
     path.join(stage, 'usr/bin/gannet'),
   );
   sh(`cd usr/share; gzip -9n man/man1/gannet.1

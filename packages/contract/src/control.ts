@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EXIT_NAMES } from './errors.js';
 
 /**
- * The control socket: WebSocket frames of JSON on a unix socket with mode 0600, or 0660 for a group.
+ * The control socket: WebSocket frames of JSON on a unix socket, mode 0600 or 0660 for a group.
  *
  *     caller → daemon   { id, method, params, actor? }   who asks, in words, for the log
  *     daemon → caller   { id, progress }*  then  { id, result }  or  { id, error }

@@ -402,7 +402,7 @@ describe('sections', () => {
     expect(lacks(next)).toBe(
       `${FILE}:\n  secondary.failover: automatic failover needs a \`fence\` (line 7, column 14)`,
     );
-    expect(lacks(next.with(6, 'secondary: {}'))).toMatch(/^.*:\n  qmp: .* \(line 2, column 1\)$/);
+    expect(lacks(next.with(6, 'secondary: {}'))).toMatch(/:\n {2}qmp: .* \(line 2, column 1\)$/);
     expect(lacks(next.slice(0, 5))).toBe(
       `${FILE}:\n  the configuration has no section \`secondary\``,
     );

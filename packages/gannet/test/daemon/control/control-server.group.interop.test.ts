@@ -1,4 +1,4 @@
-/** Who may use the control socket of a service that has a group (as root: nobody else has two users). */
+/** Who may use the control socket of a service that has a group. As root, to be several users. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, mkdtemp, rm } from 'node:fs/promises';
