@@ -8,6 +8,9 @@ const count = z.number().nonnegative();
 const seedShape = {
   doneBytes: count,
   totalBytes: count,
+  rewrittenBytes: count
+    .optional()
+    .describe('of `totalBytes`: what the guest wrote meanwhile, which is copied again'),
   bytesPerSec: z.number().describe('smoothed; jumps while holes are skipped'),
   secondsLeft: z.number().nullable().describe('null if unknown, and while the link is down'),
   limitBytesPerSec: z.number().describe('0 without a limit'),

@@ -41,7 +41,7 @@ export function showProgress(
     }
     if ('all' in report) {
       const { all } = report;
-      bar.update(all.doneBytes, all.totalBytes, { ...all, note: noteOf(all) });
+      bar.update(all.doneBytes, all.totalBytes, { ...all, notes: notesOf(all) });
     } else if ('doneBytes' in report) bar.update(report.doneBytes, report.totalBytes);
   };
 }
@@ -50,18 +50,24 @@ function isCounted(stage: string): stage is Counted['stage'] {
   return Object.hasOwn(LABELS, stage);
 }
 
-function noteOf({ down, disks, limitBytesPerSec }: SeedsView): string {
+function notesOf({ down, disks, rewrittenBytes = 0 }: SeedsView): string[] {
   const notes: string[] = [];
   if (down) notes.push(`link lost, waiting (${seconds(down.forMs)} s of ${seconds(down.limitMs)})`);
-  if (limitBytesPerSec > 0) notes.push(`limit ${formatBytes(limitBytesPerSec)}/s`);
+  // The copy has grown by that.
+  if (rewrittenBytes > 0) notes.push(`${formatBytes(rewrittenBytes)} written again by the guest`);
   const each = Object.entries(disks);
+  const limits = [...new Set(each.map(([, { limitBytesPerSec }]) => limitBytesPerSec))];
+  const limit = limits.map((bytes) => (bytes > 0 ? `${formatBytes(bytes)}/s` : 'none')).join(', ');
+  if (limits.some((bytes) => bytes > 0)) {
+    notes.push(`limit ${limit}${each.length > 1 ? ' per disk' : ''}`);
+  }
   if (each.length > 1) {
     const share = each.map(
       ([name, view]) => `${name} ${percent(view.doneBytes, view.totalBytes)} %`,
     );
     notes.push(share.join(', '));
   }
-  return notes.join('; ');
+  return notes;
 }
 
 function seconds(ms: number): number {

@@ -2,6 +2,7 @@
 import { formatBytes } from '@gannet/contract/format';
 
 const BAR_CELLS = 30;
+const BAR_CELLS_MIN = 6;
 const LINE_EVERY_MS = 1000;
 
 /** Where to write; a Node.js stream is one. */
@@ -16,8 +17,8 @@ export interface Measured {
   readonly bytesPerSec: number;
   /** Null if unknown. */
   readonly secondsLeft: number | null;
-  /** Shown at the end of the line. */
-  readonly note?: string;
+  /** Shown at the end of the line, as many as there is room for. */
+  readonly notes?: readonly string[];
 }
 
 /** A line that redraws itself on a terminal; elsewhere, a new line each second. */
@@ -42,23 +43,45 @@ export class ProgressBar {
     this.#lastLineMs = now;
     this.#isComplete = isComplete;
     const share = total > 0 ? Math.min(1, done / total) : 1;
-    const { bytesPerSec: rate, secondsLeft: left, note = '' } = measured ?? this.#mean(done, total);
+    const {
+      bytesPerSec: rate,
+      secondsLeft: left,
+      notes = [],
+    } = measured ?? this.#mean(done, total);
     const percent = `${Math.floor(share * 100)}`.padStart(3);
-    const text = [
+    const parts = [
       `${percent} %`,
       `${formatBytes(done)} of ${formatBytes(total)}`,
       `${formatBytes(rate)}/s`,
       left === null ? '- s left' : `${left} s left`,
-      ...(note === '' ? [] : [note]),
-    ].join('  ');
+    ];
     if (isTTY) {
-      const filled = Math.round(share * BAR_CELLS);
-      const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
-      this.output.write(`\r\u001b[K${this.label} ${bar} ${text}`);
+      this.output.write(`\r\u001b[K${this.#inOneRow(share, [...parts, ...notes])}`);
       this.#isOpen = true;
     } else {
-      this.output.write(`${this.label} ${text}\n`);
+      const words = [...parts, ...(notes.length > 0 ? [notes.join('; ')] : [])];
+      this.output.write(`${this.label} ${words.join('  ')}\n`);
     }
+  }
+
+  /**
+   * What is wider than the terminal goes on in its next row, where \r does not get it back. So the
+   * bar makes room first, then the last of the words.
+   */
+  #inOneRow(share: number, parts: readonly string[]): string {
+    const { columns = Infinity } = this.output;
+    // A character in the last column may already begin the next row.
+    const room = columns - 1;
+    const words = parts.join('  ');
+    const cells = Math.min(BAR_CELLS, room - this.label.length - words.length - 2);
+    if (cells >= BAR_CELLS_MIN) {
+      const filled = Math.round(share * cells);
+      return `${this.label} ${'█'.repeat(filled)}${'░'.repeat(cells - filled)} ${words}`;
+    }
+    const fitting = parts
+      .map((_, at) => `${this.label} ${parts.slice(0, parts.length - at).join('  ')}`)
+      .find((text) => text.length <= room);
+    return fitting ?? this.label.slice(0, room);
   }
 
   #mean(done: number, total: number): Measured {

@@ -13,10 +13,12 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-function screen(isTTY?: boolean): Output & { written: string[] } {
+function screen(isTTY?: boolean, columns?: number): Output & { written: string[] } {
   const written: string[] = [];
-  return { written, write: (text: string) => written.push(text), isTTY };
+  return { written, write: (text: string) => written.push(text), isTTY, columns };
 }
+
+const WORDS = ' 25 %  50.0 MiB of 200 MiB  25.0 MiB/s  6 s left';
 
 describe('a progress bar on a terminal', () => {
   test('redraws itself in place, with rate and time left', () => {
@@ -33,6 +35,25 @@ describe('a progress bar on a terminal', () => {
     );
     expect(full).toContain(`\r\u001b[Kcopying ${'█'.repeat(30)} 100 %`);
     expect(output.written).toHaveLength(2);
+  });
+
+  // What goes on in the next row of the terminal could not be redrawn.
+  test.each([
+    [120, `copying ${'█'.repeat(8)}${'░'.repeat(22)} ${WORDS}  no  limit`],
+    [80, `copying ${'█'.repeat(3)}${'░'.repeat(8)} ${WORDS}  no  limit`],
+    [60, `copying ${WORDS}`],
+    [40, 'copying  25 %  50.0 MiB of 200 MiB'],
+    [20, 'copying  25 %'],
+    [8, 'copying'],
+    [5, 'copy'],
+  ])('in %d columns stays in one row', (columns, row) => {
+    const output = screen(true, columns);
+    const bar = new ProgressBar('copying', output);
+    const measured = { bytesPerSec: 25 * MIB, secondsLeft: 6, notes: ['no', 'limit'] };
+    bar.update(50 * MIB, 200 * MIB, measured);
+    const [written = ''] = output.written;
+    expect(written.replace('\r\u001b[K', '').length).toBeLessThan(columns);
+    expect(written).toContain(row.slice(0, columns - 1).trimEnd());
   });
 
   test('leaves the cursor on a fresh line, once', () => {

@@ -29,6 +29,7 @@ export class SeedMeter {
     return {
       doneBytes: sum(({ doneBytes }) => doneBytes),
       totalBytes: sum(({ totalBytes }) => totalBytes),
+      rewrittenBytes: sum(({ rewrittenBytes = 0 }) => rewrittenBytes),
       bytesPerSec: sum(({ bytesPerSec }) => bytesPerSec),
       limitBytesPerSec: sum(({ limitBytesPerSec }) => limitBytesPerSec),
       secondsLeft,
@@ -41,6 +42,8 @@ export class SeedMeter {
 class DiskMeter {
   #atMs: number | undefined;
   #doneBytes = 0;
+  /** Before the guest's writes added to it. */
+  #firstTotalBytes = 0;
   #bytesPerSec = 0;
   /** How much of the time behind us the rate knows of: 0 at first, towards 1. */
   #weight = 0;
@@ -50,12 +53,15 @@ class DiskMeter {
 
   update({ doneBytes, totalBytes, limitBytesPerSec, down }: SeedProgress): SeedView {
     this.#measure(doneBytes);
+    // QEMU says 0 until it has counted.
+    this.#firstTotalBytes ||= totalBytes;
     const bytesPerSec = this.#weight > 0 ? Math.round(this.#bytesPerSec / this.#weight) : 0;
     const leftBytes = Math.max(0, totalBytes - doneBytes);
     const isKnown = down === undefined && totalBytes > 0 && (bytesPerSec > 0 || leftBytes === 0);
     const secondsLeft = isKnown ? Math.ceil(leftBytes / Math.max(1, bytesPerSec)) : null;
     const rest = { secondsLeft, limitBytesPerSec, down: down ?? null };
-    this.view = { doneBytes, totalBytes, bytesPerSec, ...rest };
+    const rewrittenBytes = Math.max(0, totalBytes - this.#firstTotalBytes);
+    this.view = { doneBytes, totalBytes, rewrittenBytes, bytesPerSec, ...rest };
     return this.view;
   }
 
