@@ -44,6 +44,14 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     },
   },
   checkpointer: { packages: [], folders: { '.': [] } },
+  vsmr: {
+    packages: [],
+    folders: {
+      '.': ['wire', 'ram'],
+      wire: ['.'],
+      ram: ['.'],
+    },
+  },
   replicator: {
     packages: ['nbd'],
     folders: {
