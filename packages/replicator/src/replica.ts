@@ -48,6 +48,7 @@ export class Replica implements SessionHost {
   #epoch = 0;
   #closing: Promise<void> | undefined;
 
+  readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
   private constructor(
     readonly vm: string,
     readonly disks: readonly Disk[],

@@ -14,6 +14,7 @@ import {
   type Reporter,
 } from '@gannet/contract';
 import { primaryNetwork } from '../network-view.js';
+import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import * as refusals from '../refusals.js';
@@ -304,7 +305,8 @@ export class PrimaryRole implements Role {
   get #sides(): PrimarySides {
     const seed = this.#protecting?.run.seedView;
     const { record } = this.context.terms;
-    return { vm: this.vm, link: this.#link, record, checkpoints: this.#checkpoints, seed };
+    const about = aboutDaemon(this.config, this.vm.qmp, this.context.page());
+    return { about, vm: this.vm, link: this.#link, record, checkpoints: this.#checkpoints, seed };
   }
 
   /** @returns whether it was not refused */

@@ -87,12 +87,18 @@ export class FailoverController {
   #startMs = 0;
   #done: Done = { epoch: 0, takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
+  #progress: FailoverProgress | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
   constructor(private readonly options: FailoverOptions) {}
 
   get state(): FailoverState {
     return this.#state;
+  }
+
+  /** Of the failover that is under way. */
+  get progress(): FailoverProgress | undefined {
+    return this.#progress;
   }
 
   /**
@@ -171,6 +177,7 @@ export class FailoverController {
   #start(asker: Asker): Promise<FailoverReport> {
     this.#underWay ??= this.#failOver(asker).finally(() => {
       this.#underWay = undefined;
+      this.#progress = undefined;
       this.#forced = new AbortController();
     });
     return this.#underWay;
@@ -350,6 +357,7 @@ export class FailoverController {
   }
 
   #tell(report: FailoverProgress): void {
+    this.#progress = report;
     for (const listener of this.#listeners) listener(report);
   }
 

@@ -24,6 +24,7 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
+import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import { openReplica } from './open-replica.js';
@@ -225,7 +226,17 @@ export class SecondaryRole implements Role {
 
   get #sides(): SecondarySides {
     const { record } = this.context.terms;
-    return { record, replica: this.replica, vm: this.#vm, link: this.#link };
+    const { failover: mode } = this.config.secondary;
+    const about = aboutDaemon(this.config, this.#vm.qmp, this.context.page());
+    const failover = this.#failover.progress;
+    return {
+      about: { ...about, failover: mode },
+      failover,
+      record,
+      replica: this.replica,
+      vm: this.#vm,
+      link: this.#link,
+    };
   }
 
   async #listen(): Promise<void> {
