@@ -22,7 +22,7 @@ export interface ReconnectOptions extends Omit<RetryOptions, 'deadlineMs'> {
 }
 
 /**
- * A client that connects again when its connection is lost, as when QEMU is started anew, and keeps
+ * A client that connects again when its connection is lost, as when QEMU is restarted, and keeps
  * its subscriptions. What happened in between is unknown: events were missed, and it may be another
  * QEMU. So ask for its state in onConnected().
  *

@@ -1,7 +1,7 @@
 import type { Status } from '@gannet/contract';
 import { html, useEffect, useRef, useState, type VNode } from '../vendor/htm.js';
 import { type Action, actionsOf } from '../view/possible-actions.js';
-import { Commands } from './commands.js';
+import { RemedyText } from './remedy-text.js';
 import { type Connection, Refusal } from './connection.js';
 
 type Outcome = { readonly text: string; readonly remedy: string; readonly isGood: boolean };
@@ -77,7 +77,7 @@ function Question(props: { action: Action; connection: Connection; onEnd: () => 
         outcome
           ? html`<div class=${outcome.isGood ? 'outcome good' : 'outcome bad'}>
               <p><span aria-hidden="true">${outcome.isGood ? '✓' : '✕'}</span> ${outcome.text}</p>
-              ${outcome.remedy === '' ? null : html`<p><${Commands} text=${outcome.remedy} /></p>`}
+              <p><${RemedyText} text=${outcome.remedy} /></p>
             </div>`
           : null
       }

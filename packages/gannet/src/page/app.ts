@@ -9,7 +9,7 @@ import { EventLog } from './event-log.js';
 import { Memory } from './memory.js';
 import { Sides } from './sides.js';
 import { Timeline } from './timeline.js';
-import { Verdict } from './verdict.js';
+import { VerdictBox } from './verdict-box.js';
 
 const TIMELINE_MAX = 60;
 
@@ -49,7 +49,7 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
       </p>
     </header>
     <main>
-      <${Verdict} status=${status} events=${events} nowMs=${statusAt} />
+      <${VerdictBox} status=${status} events=${events} nowMs=${statusAt} />
       <${Actions} status=${status} connection=${connection} isLive=${isLive} />
       <${Sides} overview=${overview} isWell=${status.health.level === 'good'} vm=${status.vm} />
       <${Timeline} checkpoints=${checkpoints} />

@@ -9,7 +9,7 @@ export interface Fact {
 }
 
 /** Of a first copy or a failover, in words; `doneBytes` where it can be counted. */
-export interface Progress {
+export interface WorkProgress {
   readonly words: string;
   readonly doneBytes?: number;
   readonly totalBytes?: number;
@@ -17,7 +17,7 @@ export interface Progress {
 
 export interface Glance {
   readonly facts: readonly Fact[];
-  readonly progress: Progress | undefined;
+  readonly progress: WorkProgress | undefined;
 }
 
 /** Both sides by role; either may be this daemon's own. */
@@ -124,10 +124,11 @@ function commandWords(events: readonly DaemonEvent[], nowMs: number): string | u
   const last = events.findLast(({ kind }) => (kind as string) === 'command');
   if (!last) return undefined;
   const { name, phase, actor, at } = last as unknown as Command;
-  return `${name}, ${phase === 'begins' ? 'under way' : phase}, by ${actor}, ${formatMoment(at, nowMs)}`;
+  const how = phase === 'begins' ? 'under way' : phase;
+  return `${name}, ${how}, by ${actor}, ${formatMoment(at, nowMs)}`;
 }
 
-function progressOf(status: Status): Progress | undefined {
+function progressOf(status: Status): WorkProgress | undefined {
   if (status.role === 'secondary' && status.failover) {
     const { stage, ...bytes } = status.failover;
     return { words: `Failover: ${stage}${amount(bytes)}`, ...bytes };
@@ -143,7 +144,7 @@ function progressOf(status: Status): Progress | undefined {
   return { words: `Setting up protection: ${status.stage}` };
 }
 
-function amount({ doneBytes, totalBytes }: Omit<Progress, 'words'>): string {
+function amount({ doneBytes, totalBytes }: Omit<WorkProgress, 'words'>): string {
   if (doneBytes === undefined || totalBytes === undefined) return '';
   return `: ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
 }

@@ -1,7 +1,7 @@
 import type { DaemonEvent, Status } from '@gannet/contract';
-import { glanceOf, type Progress } from '../view/glance.js';
+import { glanceOf, type WorkProgress } from '../view/glance.js';
 import { html, type VNode } from '../vendor/htm.js';
-import { Commands } from './commands.js';
+import { RemedyText } from './remedy-text.js';
 
 /** Levels differ in shape and word, not only in colour. */
 const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, word: string]>> = {
@@ -13,7 +13,7 @@ const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, 
 };
 
 /** The verdict, what to do, and what has to be known to do it. */
-export function Verdict(props: {
+export function VerdictBox(props: {
   status: Status;
   events: readonly DaemonEvent[];
   nowMs: number;
@@ -26,7 +26,7 @@ export function Verdict(props: {
     <span class="mark" aria-hidden="true">${mark}</span>
     <div class="words">
       <h2 id="verdict"><span class="sr">${word}: </span>${headline}</h2>
-      ${remedy === '' ? null : html`<p class="remedy"><${Commands} text=${remedy} /></p>`}
+      ${remedy === '' ? null : html`<p class="remedy"><${RemedyText} text=${remedy} /></p>`}
     </div>
     ${progress ? html`<${Bar} progress=${progress} />` : null}
     <dl class="facts">
@@ -41,7 +41,7 @@ export function Verdict(props: {
   </section>`;
 }
 
-function Bar({ progress }: { progress: Progress }): VNode {
+function Bar({ progress }: { progress: WorkProgress }): VNode {
   const { words, doneBytes, totalBytes = 0 } = progress;
   // Without a value it shows that something is under way.
   const value = doneBytes === undefined ? {} : { max: Math.max(1, totalBytes), value: doneBytes };
