@@ -20,7 +20,7 @@ writeFileSync(
   `const { spawn } = require('node:child_process');
   const inside = ['--pdeathsig', 'KILL', 'chroot', ${JSON.stringify(root)}, '/usr/bin/gannet'];
   const child = spawn('setpriv', [...inside, ...process.argv.slice(2)], { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(name, () => child.kill(name));
   child.on('exit', (code) => process.exit(code ?? 1));`,
 );
 /** @param {string[]} command */
@@ -30,11 +30,11 @@ const inside = (...command) =>
 const step = (text) => console.log(`deb: ${text}`);
 /** @param {number | undefined} pid */
 const startOf = (pid) => {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return fields[19];
 };
-    .replace(/^.*\) /, '')
-    .split(' ')[19];
 
 const pair = await LabPair.create({ guest: await findGuest(), periodMs: 1000, fillMb: 8, bin });
 try {
