@@ -3,7 +3,7 @@ import { isatty } from 'node:tty';
 import winston from 'winston';
 import { stderrStream } from '../stderr-stream.js';
 
-/** What a daemon needs of a logger; winston's have it. Levels: `error`, `warn`, `info`, `debug`. */
+/** What a daemon needs of a logger. Levels: `error`, `warn`, `info`, `debug`. */
 export interface Logger {
   log(level: string, message: string, details: object): unknown;
   error(message: string, details: object): unknown;
