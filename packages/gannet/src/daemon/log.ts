@@ -7,6 +7,7 @@ import { stderrStream } from '../stderr-stream.js';
 export interface Logger {
   log(level: string, message: string, details: object): unknown;
   error(message: string, details: object): unknown;
+  info(message: string, details: object): unknown;
   /** With `details` in each line. */
   child(details: object): Logger;
 }

@@ -112,18 +112,11 @@ function policyWords({ secondary: { state, about } }: Pair): string | undefined 
   return `${about.failover}, ${about.hasFence ? 'with a fence' : 'no fence'}`;
 }
 
-interface Command {
-  readonly at: string;
-  readonly name: string;
-  readonly phase: string;
-  readonly actor: string;
-}
-
 /** Who asked for what, last. */
 function commandWords(events: readonly DaemonEvent[], nowMs: number): string | undefined {
-  const last = events.findLast(({ kind }) => (kind as string) === 'command');
-  if (!last) return undefined;
-  const { name, phase, actor, at } = last as unknown as Command;
+  const last = events.findLast(({ kind }) => kind === 'command');
+  if (last?.kind !== 'command') return undefined;
+  const { name, phase, actor, at } = last;
   const how = phase === 'begins' ? 'under way' : phase;
   return `${name}, ${how}, by ${actor}, ${formatMoment(at, nowMs)}`;
 }

@@ -62,7 +62,7 @@ test('who asked for what, last', () => {
   const events = [
     { ...said, name: 'checkpoint', phase: 'done', actor: 'bert', ms: 3 },
     { ...said, name: 'protect', phase: 'begins', actor: 'anna, with gannet' },
-  ] as unknown as DaemonEvent[];
+  ] as DaemonEvent[];
   const { 'Last command': last } = factsOf(VERDICT_STATUSES.protected, events);
   expect(last).toMatch(/^protect, under way, by anna, with gannet, \d\d:00:00$/);
   expect(factsOf(VERDICT_STATUSES.protected, events.slice(0, 1))['Last command']).toMatch(

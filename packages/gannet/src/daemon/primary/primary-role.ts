@@ -304,9 +304,10 @@ export class PrimaryRole implements Role {
 
   get #sides(): PrimarySides {
     const seed = this.#protecting?.run.seedView;
-    const { record } = this.context.terms;
-    const about = aboutDaemon(this.config, this.vm.qmp, this.context.page());
-    return { about, vm: this.vm, link: this.#link, record, checkpoints: this.#checkpoints, seed };
+    const { terms, history, page } = this.context;
+    const about = aboutDaemon(this.config, this.vm.qmp, page());
+    const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
+    return { ...own, record: terms.record, seed, operation: history.operations.own?.id };
   }
 
   /** @returns whether it was not refused */
@@ -418,6 +419,7 @@ export class PrimaryRole implements Role {
     if (status.isLeaving === true && before?.isLeaving !== true) {
       this.context.history.add('peer', { isLeaving: true });
     }
+    this.context.history.operations.hear(status.operation);
     this.#standing.hear(status);
     this.#checkpoints.committed(status);
     if (status.epoch !== before?.epoch && this.#is('protected')) {

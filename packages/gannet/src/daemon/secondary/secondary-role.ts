@@ -225,17 +225,13 @@ export class SecondaryRole implements Role {
   }
 
   get #sides(): SecondarySides {
-    const { record } = this.context.terms;
+    const { terms, history, page } = this.context;
+    const operation = history.operations.own?.id;
     const { failover: mode } = this.config.secondary;
-    const about = aboutDaemon(this.config, this.#vm.qmp, this.context.page());
-    const failover = this.#failover.progress;
+    const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     return {
-      about: { ...about, failover: mode },
-      failover,
-      record,
-      replica: this.replica,
-      vm: this.#vm,
-      link: this.#link,
+      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ link: this.#link, operation, about, failover: this.#failover.progress },
     };
   }
 
@@ -355,6 +351,7 @@ export class SecondaryRole implements Role {
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     const { checkpoint } = status;
+    this.context.history.operations.hear(status.operation);
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
       this.context.history.add('checkpoint', checkpoint);
     }
