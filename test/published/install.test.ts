@@ -31,6 +31,10 @@ const PACKAGES: Record<string, { readonly with: readonly string[]; readonly says
   'qemu-qmp-client': { with: [], says: /^QEMU \{[^]*status: 'running'[^]*event STOP\nstopped at/ },
   '@gannet/nbd': { with: [], says: /^hello\n$/ },
   '@gannet/checkpointer': { with: [], says: /^commit\nfail over\n$/ },
+  '@gannet/vsmr': {
+    with: [],
+    says: /^devices: 7\ncommit\ncheckpoint 1 pages 1\nhello\nfail over\n$/,
+  },
   '@gannet/replicator': { with: ['@gannet/nbd'], says: /^false\ntrue\n$/ },
   '@gannet/qmp-driver': {
     with: ['qemu-qmp-client'],
@@ -54,7 +58,7 @@ test('publint and "are the types wrong" find nothing', async () => {
   const { stdout } = await run(process.execPath, [check, packed.folder]).catch(
     (error: unknown) => error as { stdout: string },
   );
-  expect(stdout).toBe('7 packages, 0 findings\n');
+  expect(stdout).toBe('8 packages, 0 findings\n');
 });
 
 test('no package is forgotten here', async () => {
