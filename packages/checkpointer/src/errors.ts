@@ -9,7 +9,7 @@ export type CheckpointerErrorCode =
   /** Write-back was stopped. What was not written stays in memory. */
   | 'CHECKPOINT_WRITE_BACK_STOPPED';
 
-const REMEDIES: Readonly<Record<CheckpointerErrorCode, string>> = {
+const ADVICE: Readonly<Record<CheckpointerErrorCode, string>> = {
   CHECKPOINT_NOT_SEALED: 'Call seal() first.',
   CHECKPOINT_ALREADY_SEALED: 'Call commit() or abort() for the sealed epoch first.',
   CHECKPOINT_ENDED: 'Make a new source: there are no checkpoints after a failover.',
@@ -29,6 +29,6 @@ export class CheckpointerError extends Error {
 
   /** What to do about it, for people. */
   get remedy(): string {
-    return REMEDIES[this.code];
+    return ADVICE[this.code];
   }
 }

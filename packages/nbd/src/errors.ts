@@ -23,7 +23,7 @@ export type NbdErrorCode =
   /** The server cannot listen at its address. */
   | 'NBD_LISTEN';
 
-const REMEDIES: Readonly<Record<NbdErrorCode, string>> = {
+const ADVICE: Readonly<Record<NbdErrorCode, string>> = {
   NBD_PROTOCOL: 'Check that the program at the other end speaks NBD, and update it if it is old.',
   NBD_COMMAND: 'Read `wireError`, and the log of the server: the request failed there.',
   NBD_REFUSED: 'Read `reason`: check the name of the export, and who may use it.',
@@ -40,7 +40,7 @@ export abstract class NbdError extends Error {
 
   /** What to do about it, for people. */
   get remedy(): string {
-    return REMEDIES[this.code];
+    return ADVICE[this.code];
   }
 
   constructor(message: string, options?: ErrorOptions) {

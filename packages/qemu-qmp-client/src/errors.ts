@@ -87,7 +87,7 @@ const CHECK_SOCKET = 'Check that the target is the QMP socket of a QEMU, in cont
 const RECONNECT = 'Connect again: `QmpReconnectingClient` does so by itself.';
 const STUCK = 'Check whether the QEMU process hangs, or was stopped; or raise `timeoutMs`.';
 
-const REMEDIES: Readonly<Record<QmpErrorCode, string>> = {
+const ADVICE: Readonly<Record<QmpErrorCode, string>> = {
   QMP_DIAL_FAILED: 'Start QEMU with `-qmp`, and check the path or address and its permissions.',
   QMP_EARLY_CLOSE: CHECK_SOCKET,
   QMP_NEGOTIATION_REFUSED: CHECK_SOCKET,
@@ -121,7 +121,7 @@ export abstract class QmpError extends Error {
 
   /** What to do about it, for people. */
   get remedy(): string {
-    return REMEDIES[this.code];
+    return ADVICE[this.code];
   }
 
   constructor(message: string, options?: { cause?: unknown }) {
