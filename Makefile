@@ -35,7 +35,7 @@ kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KIL
 fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
 	@NODE_NO_WARNINGS=1 node test/robustness/dist/fuzz/main.js
 
-deb: setup ## Build the Debian package, install it in a clean Debian and run it there (as root)
+deb: setup ## Build the Debian package, install and upgrade it in a clean Debian 13 and 12 (as root)
 	@scripts/test-deb.sh "$$(node scripts/build-deb.mjs .cache/deb)"
 
 libvirt: setup ## Protect a domain under Debian's libvirtd, destroy it, take over (as root, downloads 6 MB)

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 
 const root = path.resolve(import.meta.dirname, '..');
+const MAINTAINER = 'Gannet developers <gannet-vm@users.noreply.github.com>';
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
   console.error('usage: node scripts/build-deb.mjs FOLDER');
@@ -59,7 +60,67 @@ function strip() {
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .
     find . -type f | xargs chmod a-x
-    chmod a+x node_modules/gannet/dist/gannet.js`);
+    grep -rlm1 '^#!' --include='*.js' --include='*.mjs' . | while read -r file; do
+      case $(head -c 2 "$file") in '#!') chmod a+x "$file" ;; esac
+    done`);
+}
+
+/** What `git` has of a folder. @param {string} folder */
+const filesOf = (folder) =>
+  execFileSync('git', ['ls-files', folder], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+
+/** The pages, the examples, and a configuration to begin with. */
+function putDocs() {
+  const doc = 'usr/share/doc/gannet';
+  for (const file of ['README.md', 'CHANGELOG.md', 'SECURITY.md', ...filesOf('docs')]) {
+    put(`${doc}/${file}`, fs.readFileSync(path.join(root, file)));
+  }
+  for (const file of filesOf('examples')) {
+    if (/\.(ts|md)$/.test(file)) put(`${doc}/${file}`, read(file));
+  }
+  const [, yaml = ''] = /^```yaml\n([^]*?)^```$/m.exec(read('README.md')) ?? [];
+  if (!yaml.includes('vm: web')) throw new Error('the README has no configuration any more');
+  put(`${doc}/examples/web.yaml`, yaml);
+}
+
+/** In Debian's format (DEP-5): ours, then a paragraph for each module. */
+function copyright() {
+  const modules = path.join(stage, 'usr/lib/gannet/node_modules');
+  const others = "-not -path './gannet/*' -not -path './@gannet/*'";
+  const found = sh(`cd usr/lib/gannet/node_modules; find . -name package.json ${others}`);
+  const paragraphs = [];
+  /** @type {Map<string, string>} */
+  const texts = new Map();
+  for (const file of found.trim().split('\n').sort()) {
+    const manifest = JSON.parse(fs.readFileSync(path.join(modules, file), 'utf8'));
+    const folder = path.dirname(file).replace(/^\.\//, '');
+    // Some modules have others inside that only say of what type their files are.
+    if (manifest.name === undefined || manifest.name === 'qemu-qmp-client') continue;
+    const at = path.join(modules, folder);
+    const licence = fs.readdirSync(at).find((name) => /^licen[cs]e/i.test(name));
+    const text = licence === undefined ? '' : fs.readFileSync(path.join(at, licence), 'utf8');
+    const holder = /^.*copyright.*\d{4}.*$/im.exec(text)?.[0].trim();
+    const { name, author } = manifest;
+    const by = typeof author === 'object' ? author.name : (author ?? `the authors of ${name}`);
+    const short = String(manifest.license ?? 'unknown').replace(/^MIT$/, 'Expat');
+    if (text !== '' && !texts.has(short)) texts.set(short, text.trim());
+    paragraphs.push(
+      `Files: usr/lib/gannet/node_modules/${folder}/*\n` +
+        `Copyright: ${holder?.replace(/^copyright\s*(\(c\))?\s*/i, '') ?? by}\nLicense: ${short}`,
+    );
+  }
+  /** @param {string} text */
+  const indented = (text) => text.replace(/^/gm, ' ').replace(/^\s*$/gm, ' .');
+  const licences = [...texts].map(([short, text]) => `License: ${short}\n${indented(text)}`);
+  const apache = 'License: Apache-2.0\n See /usr/share/common-licenses/Apache-2.0.';
+  return `${[
+    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n' +
+      'Upstream-Name: gannet\nSource: https://github.com/gannet-vm/gannet',
+    'Files: *\nCopyright: 2026 Gannet developers\nLicense: Apache-2.0',
+    ...paragraphs,
+    ...licences.filter((paragraph) => !paragraph.startsWith('License: Apache-2.0\n')),
+    apache,
+  ].join('\n\n')}\n`;
 }
 
 /** @param {string} version */
@@ -78,16 +139,14 @@ function putOwnFiles(version) {
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
   put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));
   put('DEBIAN/conffiles', '/etc/needrestart/conf.d/gannet.conf\n');
+  put('usr/share/lintian/overrides/gannet', read('packaging/debian/lintian-overrides'));
   for (const file of ['alerts.yml', 'dashboard.json']) {
     put(`usr/share/doc/gannet/monitoring/${file}`, read(`monitoring/${file}`));
   }
-  const free = 'License: Apache-2.0\n See /usr/share/common-licenses/Apache-2.0.\n';
-  put(
-    'usr/share/doc/gannet/copyright',
-    `Gannet. The licences of modules are beside them.\n\n${free}`,
-  );
+  put('usr/share/doc/gannet/copyright', copyright());
+  putDocs();
   const date = execFileSync('git', ['log', '-1', '--format=%cD'], { cwd: root, encoding: 'utf8' });
-  const by = ` -- Gannet developers <gannet@localhost>  ${date}`;
+  const by = ` -- ${MAINTAINER}  ${date}`;
   put(
     'usr/share/doc/gannet/changelog.gz',
     `gannet (${version}) unstable; urgency=low\n\n  * Built.\n\n${by}`,
@@ -110,7 +169,10 @@ const size = sh('du -sk --apparent-size .').split('\t', 1).join('');
 const sums = sh('find etc usr -type f | LC_ALL=C sort | xargs -d "\\n" md5sum');
 put('DEBIAN/md5sums', sums);
 const control = read('packaging/debian/control');
-put('DEBIAN/control', control.replace('@VERSION@', version).replace('@SIZE@', size));
+put(
+  'DEBIAN/control',
+  control.replace('@MAINTAINER@', MAINTAINER).replace('@VERSION@', version).replace('@SIZE@', size),
+);
 for (const script of ['postinst', 'prerm', 'postrm']) {
   put(`DEBIAN/${script}`, read(`packaging/debian/${script}`), 0o755);
 }

@@ -1,41 +1,85 @@
 #!/bin/bash
-# Installs the Debian package in a clean Debian (trixie, which has Node.js 20), runs it there and
-# takes it away again. Needs root and the network for the clean Debian, which is kept in .cache;
-# each run has a throw-away layer above it.
+# Checks the Debian package with lintian, then installs it in a clean Debian 13 and a clean Debian
+# 12, runs it there, upgrades it under a protected VM, and takes it away again. Needs root, QEMU and
+# the guest of `make setup`, and the network for the clean Debians, which are kept in .cache; each
+# run has a throw-away layer above them.
+#
+# Debian 13 has Node.js 20. Debian 12 has 18: there the package needs NodeSource's `nodejs`, which
+# is taken from this machine as it is installed here.
+#
+#   scripts/test-deb.sh DEB [trixie|bookworm ...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 deb=$(realpath "$1")
-base=${GANNET_DEB_ROOT:-.cache/deb-root}
+shift
+cache=$(realpath "${GANNET_DEB_ROOTS:-.cache}")
+if [ $# = 0 ]; then set -- trixie bookworm; fi
+fail() { echo "deb: $*" >&2; exit 1; }
+for need in debootstrap lintian dpkg-repack; do
+  command -v $need >/dev/null || fail "needs $need: apt-get install debootstrap lintian dpkg-repack"
+done
 
-if [ ! -e "$base/etc/debian_version" ]; then
-  command -v debootstrap >/dev/null || { echo "needs debootstrap" >&2; exit 1; }
-  rm -rf "$base.part"
-  debootstrap --variant=minbase --include=nodejs,systemd,man-db,zsh,fish,qemu-utils \
-    trixie "$base.part" >/dev/null
-  mv "$base.part" "$base"
-fi
-base=$(realpath "$base")
+lintian --fail-on error --tag-display-limit 0 "$deb" || fail 'lintian found errors'
+echo 'deb: lintian finds no error'
 
-# Inside: mounts and processes of its own, that are gone with it.
+# Inside: mounts that are gone with it.
 inside() {
+  ip link set lo up
   mount -t tmpfs tmpfs /mnt
   mkdir /mnt/upper /mnt/work /mnt/root
   mount -t overlay overlay -o "lowerdir=$base,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
   mount -t proc proc /mnt/root/proc
   mount --bind /dev /mnt/root/dev
+  mount --bind /tmp /mnt/root/tmp
   cp "$deb" /mnt/root/root/gannet.deb
+  if [ -n "$node" ]; then
+    cp "$node" /mnt/root/root/nodejs.deb
+    chroot /mnt/root dpkg --install /root/nodejs.deb >/dev/null
+  fi
   cat >/mnt/root/root/try.sh
-  exec chroot /mnt/root bash /root/try.sh
+  chroot /mnt/root bash /root/try.sh install
+  node scripts/test-deb-upgrade.mjs /mnt/root /root/next.deb
+  chroot /mnt/root bash /root/try.sh remove
 }
-export base deb
 export -f inside
-exec unshare --mount --pid --net --fork --kill-child bash -euc inside <<'TRY'
+
+for suite in "$@"; do
+  base=$cache/deb-root-$suite
+  node=
+  include=systemd,man-db,zsh,fish,qemu-utils,ca-certificates,python3-minimal
+  if [ "$suite" = trixie ]; then include=nodejs,$include; fi
+  if [ ! -e "$base/etc/debian_version" ]; then
+    rm -rf "$base.part"
+    debootstrap --variant=minbase --include=$include "$suite" "$base.part" >/dev/null
+    mv "$base.part" "$base"
+  fi
+  if [ "$suite" = bookworm ]; then
+    node=$cache/nodejs_nodesource.deb
+    if [ ! -e "$node" ]; then
+      dpkg-query --show --showformat '${Version}' nodejs | grep nodesource >/dev/null ||
+        fail "Debian 12 needs Node.js 20 from NodeSource; this machine's is another"
+      part=$(mktemp -d)
+      (cd "$part" && dpkg-repack nodejs >/dev/null 2>&1 && mv nodejs_*.deb "$node")
+      rmdir "$part"
+    fi
+  fi
+  export base deb node
+  echo "deb: Debian $(cat "$base/etc/debian_version"), $suite"
+  unshare --mount --pid --mount-proc --net --fork --kill-child bash -euc inside <<'TRY'
 set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 unset NODE_EXTRA_CA_CERTS
 step() { echo "deb: $*"; }
 trap 'echo "deb: failed: $BASH_COMMAND" >&2' ERR
-step installs, with nothing but what its dependencies name
+if [ "$1" = remove ]; then
+  step purge leaves what may be the only copy of a disk
+  dpkg --purge gannet >/dev/null 2>&1
+  [ -z "$(command -v gannet)" ]
+  [ ! -e /usr/lib/gannet ] && [ -e /var/lib/gannet/web.raw ] && [ -e /etc/gannet/web.yaml ]
+  echo 'deb: all well'
+  exit
+fi
+step "installs with Node.js $(node --version), and nothing but what its dependencies name"
 dpkg --install /root/gannet.deb >/dev/null
 installed=$(dpkg-query --show --showformat '${Installed-Size}' gannet)
 step "$(($(stat -c %s /root/gannet.deb) / 1024)) KiB, installed $installed KiB"
@@ -43,6 +87,16 @@ version=$(dpkg-query --show --showformat '${Version}' gannet)
 
 step "gannet --version says $version"
 [ "$(gannet --version)" = "$version" ]
+step documentation, examples and licences are there, the lab is not
+cd /usr/share/doc/gannet
+zgrep -q 'Gannet' README.md* && [ -e docs/how-to/systemd.md ] && [ -e examples/web.yaml ]
+[ -e examples/embed-replicator.ts ] && grep -q '^Format: .*copyright-format/1.0' copyright
+# 2: the configuration is wrong.
+code=0
+gannet check --config examples/web.yaml >/dev/null 2>&1 || code=$?
+[ $code != 2 ]
+[ -z "$(find /usr/lib/gannet -path '*gannet/lab*')" ]
+cd /
 step /etc/gannet is for root and the group gannet
 [ "$(stat -c '%U:%G %a' /etc/gannet)" = 'root:gannet 750' ]
 step units are sound, and none is enabled
@@ -76,13 +130,17 @@ YAML
 gannet secondary web 2>/root/log &
 daemon=$!
 until [ -S /run/gannet/web.nbd ]; do kill -0 $daemon || { cat /root/log; exit 1; }; sleep 0.1; done
-gannet status web --json | grep '"state":"seeding"' >/dev/null
+# 3: it is not well, for nothing protects it yet.
+status=$(gannet status web --json) && exit 1 || [ $? = 3 ]
+grep '"state":"seeding"' <<<"$status" >/dev/null
 kill $daemon
 wait $daemon
 
-step purge leaves what may be the only copy of a disk
-dpkg --purge gannet >/dev/null 2>&1
-[ -z "$(command -v gannet)" ]
-[ ! -e /usr/lib/gannet ] && [ -e /var/lib/gannet/web.raw ] && [ -e /etc/gannet/web.yaml ]
-echo 'deb: all well'
+step the package after this one, for an upgrade
+dpkg-deb --raw-extract /root/gannet.deb /root/next
+sed -i "s/^Version: .*/Version: $version+next/" /root/next/DEBIAN/control
+sed -i "s/\"version\": \".*\"/\"version\": \"$version+next\"/" \
+  /root/next/usr/lib/gannet/node_modules/gannet/package.json
+dpkg-deb --root-owner-group --build /root/next /root/next.deb >/dev/null
 TRY
+done

@@ -69,3 +69,28 @@ describe('the table of packages in the README', () => {
     expect(named).toEqual(packages.filter((name) => name !== 'lab').sort());
   });
 });
+
+describe('the first screen of the README', () => {
+  const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+  const screen = readme.split('\n').slice(0, 24).join('\n');
+
+  test.each([
+    ['what it is, and for whom', /Fault tolerance for QEMU virtual machines[^]*For people who/],
+    ['the memory that it needs', /memory twice, plus up to 1 GiB/],
+    ['the Node.js and QEMU that it needs', /Node\.js 20\.11 or later[^]*QEMU, 7\.2 or later/],
+    ['that it was never run under KVM', /never run it under KVM/],
+    ['what a failover undoes', /failover undoes[^]*since its last checkpoint: 2 seconds/],
+    ['the exception: a network that is compared', /if the network cards are \[compared\]/],
+    ['that people decide by default', /you do, by default/],
+    ['what it does not do', /It does not[^]*backups[^]*pass-through/],
+  ])('says %s', (_what, words) => {
+    expect(screen).toMatch(words);
+  });
+
+  test('no text promises that nothing is lost', () => {
+    const texts = ['README.md', 'packages/gannet/README.md', 'packaging/debian/control'];
+    for (const text of texts) {
+      expect(readFileSync(path.join(root, text), 'utf8')).not.toMatch(/no (lost write|data loss)/i);
+    }
+  });
+});

@@ -175,6 +175,52 @@ describe.each(Object.entries(PACKAGES))('%s, installed alone', (name, expected) 
   });
 });
 
+describe('an embedder, with gannet in an empty folder', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = path.join(packed.folder, 'embedder');
+    await packed.npm(folder, '--init-type=module', 'gannet', NODE_TYPES);
+    await writeFile(path.join(folder, 'package.json'), '{"type": "module", "private": true}');
+  });
+
+  test('its program compiles, tells misuse apart, and closes what it opened', async () => {
+    await writeFile(path.join(folder, 'entries.ts'), 'export {};\n');
+    const program = await readFile(path.join(ROOT, 'test/published/embedder.txt'), 'utf8');
+    await writeFile(path.join(folder, 'example.ts'), program);
+    await compile(folder);
+    const { stdout } = await run(process.execPath, ['example.js'], { cwd: folder });
+    const lines = stdout.trim().split('\n');
+    const codes = lines.map((line) => line.replace(/:.*/, ''));
+    expect(codes).toEqual([
+      ...['QMP_GREETING_MISSING', 'QMP_INVALID_OPTION', 'NBD_REFUSED', 'REPLICA_OPTIONS'],
+      ...['REPLICA_BASE_IN_USE', 'CHECKPOINT_NOT_SEALED', 'GANNET_CONFIG'],
+      ...['running', 'listening', 'closed'],
+    ]);
+    // The code, the words and what to do.
+    for (const line of lines.slice(0, 7)) expect(line).toMatch(/^[A-Z_]+: .{10,} \| .{10,}\.$/);
+  });
+
+  test('no declaration names the logger', async () => {
+    const modules = path.join(folder, 'node_modules');
+    const found = await run('grep', ['-rlE', 'winston', '--include=*.d.ts', 'gannet/dist'], {
+      cwd: modules,
+    }).catch((error: unknown) => error as { stdout: string });
+    expect(found.stdout).toBe('');
+  });
+
+  test('each package says whose types its declarations need', async () => {
+    for (const name of Object.keys(PACKAGES)) {
+      const at = path.join(folder, 'node_modules', name);
+      const manifest = JSON.parse(await readFile(path.join(at, 'package.json'), 'utf8')) as object;
+      expect({ name, ...manifest }).toMatchObject({
+        peerDependencies: { '@types/node': '>=20' },
+        peerDependenciesMeta: { '@types/node': { optional: true } },
+      });
+      expect(await readFile(path.join(at, 'README.md'), 'utf8')).toContain('`@types/node`');
+    }
+  });
+});
+
 async function mebibytesOf(folder: string): Promise<string> {
   const { stdout } = await run('du', ['-s', '--apparent-size', '--block-size=1', folder]);
   return (Number.parseInt(stdout, 10) / 2 ** 20).toFixed(1);

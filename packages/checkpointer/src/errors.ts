@@ -9,6 +9,13 @@ export type CheckpointerErrorCode =
   /** Write-back was stopped. What was not written stays in memory. */
   | 'CHECKPOINT_WRITE_BACK_STOPPED';
 
+const ADVICE: Readonly<Record<CheckpointerErrorCode, string>> = {
+  CHECKPOINT_NOT_SEALED: 'Call seal() first.',
+  CHECKPOINT_ALREADY_SEALED: 'Call commit() or abort() for the sealed epoch first.',
+  CHECKPOINT_ENDED: 'Make a new source: there are no checkpoints after a failover.',
+  CHECKPOINT_WRITE_BACK_STOPPED: 'Start another WriteBack: what was not written is in memory.',
+};
+
 /** A call that is not allowed in this state. `code` is stable, `message` is for people. */
 export class CheckpointerError extends Error {
   override readonly name = 'CheckpointerError';
@@ -18,5 +25,10 @@ export class CheckpointerError extends Error {
     options?: ErrorOptions,
   ) {
     super(message, options);
+  }
+
+  /** What to do about it, for people. */
+  get remedy(): string {
+    return ADVICE[this.code];
   }
 }

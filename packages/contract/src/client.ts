@@ -122,6 +122,11 @@ export class ControlClient {
     await this.call('watch');
   }
 
+  /** close(), for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     this.socket.close();
   }

@@ -52,10 +52,17 @@ export type GannetErrorCode =
 
 const SYSTEM = /^E[A-Z0-9]+$/;
 
-function remedyOf(code: unknown): string {
+/**
+ * Packages that are used without an operator have remedies for programmers: theirs come from our
+ * table. Everything else brings its own.
+ */
+function remedyOf(code: unknown, own: unknown, isOurs: boolean): string {
+  const hasOwn = typeof own === 'string' && own !== '';
+  if (isOurs && hasOwn) return own;
   if (typeof code === 'string' && Object.hasOwn(REMEDIES, code)) {
     return REMEDIES[code as keyof typeof REMEDIES];
   }
+  if (hasOwn) return own;
   const isSystems = typeof code === 'string' && SYSTEM.test(code);
   return isSystems ? 'Check the file or address in the message: the system refused it.' : A_BUG;
 }
@@ -79,7 +86,7 @@ export function describeError(error: unknown): {
   return {
     code: typeof code === 'string' ? code : 'GANNET_INTERNAL',
     message: typeof message === 'string' ? message : String(error),
-    remedy: typeof remedy === 'string' && remedy !== '' ? remedy : remedyOf(code),
+    remedy: remedyOf(code, remedy, error instanceof GannetError),
     exit: exit !== undefined && Object.hasOwn(EXIT, exit) ? exit : exitOf(code),
   };
 }

@@ -51,7 +51,28 @@ const longText = z.string().transform((text) => text.slice(0, 4096));
 const primaryState = z.enum([...PRIMARY_STATES, 'none']).catch('unknown');
 const secondaryState = z.enum([...SECONDARY_STATES, ...NO_STATES]).catch('unknown');
 
+/** What a daemon says of itself, to be shown only. */
+export const aboutSchema = z.object({
+  version: shortText.describe('of Gannet'),
+  qemu: shortText.optional().describe('version of its QEMU; missing until it is connected'),
+  page: z
+    .string()
+    .regex(/^https?:\/\//)
+    .max(256)
+    .optional()
+    .catch(undefined)
+    .describe('address of its web page, if other hosts can reach it'),
+  failover: z
+    .enum(['manual', 'automatic'])
+    .optional()
+    .catch(undefined)
+    .describe('whether it takes over by itself; of a secondary only'),
+  hasFence: z.boolean(),
+});
+export type About = Readonly<z.output<typeof aboutSchema>>;
+
 const common = {
+  about: aboutSchema.optional().catch(undefined),
   host: shortText.optional(),
   epoch: z.number().int().nonnegative(),
   /** What this daemon knows of its own QEMU. */

@@ -4,14 +4,14 @@
  * it.
  */
 import { z } from 'zod';
-import { checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
+import { aboutSchema, checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
 import {
   GUEST_PLACES,
   VERDICT_LEVELS,
   type VerdictCode,
   VERDICTS,
 } from './verdict/verdict-table.js';
-import { seedsViewSchema } from './reports.js';
+import { failoverProgressSchema, seedsViewSchema } from './reports.js';
 import {
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -44,6 +44,7 @@ const head = {
   vm: z.string(),
   host: z.string().describe('name of the host of this daemon'),
   heartbeatMs: z.number(),
+  about: aboutSchema.optional().describe('this daemon: versions, and how it is set up'),
   record: termRecordSchema.describe('what is in the term file of this side'),
 };
 
@@ -115,6 +116,7 @@ export const secondaryStatusSchema = z.object({
   link: z.string().describe('deprecated: `connected`, `none`, or `linkLoss`'),
   coloExit: z.string().nullable(),
   baseTrouble: z.string().nullable(),
+  failover: failoverProgressSchema.optional().describe('of a failover that is under way'),
   checkpoints: z.number().int(),
   lastCheckpoint: commitSchema.nullable(),
   buffers: z.object({

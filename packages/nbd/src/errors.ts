@@ -23,12 +23,25 @@ export type NbdErrorCode =
   /** The server cannot listen at its address. */
   | 'NBD_LISTEN';
 
+const ADVICE: Readonly<Record<NbdErrorCode, string>> = {
+  NBD_PROTOCOL: 'Check that the program at the other end speaks NBD, and update it if it is old.',
+  NBD_COMMAND: 'Read `wireError`, and the log of the server: the request failed there.',
+  NBD_REFUSED: 'Read `reason`: check the name of the export, and who may use it.',
+  NBD_CONNECTION: 'Check that the other end runs, and the network to it; then connect again.',
+  NBD_LISTEN: 'Stop the program that uses the address, or listen at another.',
+};
+
 /**
  * The base class of everything that this package throws. Test `code`, not the class, where two
  * copies of the package may be loaded.
  */
 export abstract class NbdError extends Error {
   abstract readonly code: NbdErrorCode;
+
+  /** What to do about it, for people. */
+  get remedy(): string {
+    return ADVICE[this.code];
+  }
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

@@ -286,6 +286,11 @@ export class QmpClient<T extends QmpTables = CommonTables> {
     return this.#closing;
   }
 
+  /** close(), for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #request(
     command: string,
     args: object | undefined,

@@ -83,9 +83,46 @@ export type QmpErrorCode =
   | QmpUsageErrorCode
   | QmpOverflowErrorCode;
 
+const CHECK_SOCKET = 'Check that the target is the QMP socket of a QEMU, in control mode.';
+const RECONNECT = 'Connect again: `QmpReconnectingClient` does so by itself.';
+const STUCK = 'Check whether the QEMU process hangs, or was stopped; or raise `timeoutMs`.';
+
+const ADVICE: Readonly<Record<QmpErrorCode, string>> = {
+  QMP_DIAL_FAILED: 'Start QEMU with `-qmp`, and check the path or address and its permissions.',
+  QMP_EARLY_CLOSE: CHECK_SOCKET,
+  QMP_NEGOTIATION_REFUSED: CHECK_SOCKET,
+  QMP_CONNECTION_LOST: `Check whether QEMU still runs. ${RECONNECT}`,
+  QMP_CLOSED: 'Call close() after what it must not cut off.',
+  QMP_NOT_OPEN: RECONNECT,
+  QMP_MALFORMED_JSON: CHECK_SOCKET,
+  QMP_MALFORMED_MESSAGE: CHECK_SOCKET,
+  QMP_LINE_TOO_LONG: 'Raise `maxLineBytes` if QEMU really sends lines of that length.',
+  QMP_GREETING_MISSING: CHECK_SOCKET,
+  QMP_GREETING_INVALID: CHECK_SOCKET,
+  QMP_GREETING_REPEATED: CHECK_SOCKET,
+  QMP_RESPONSE_WITHOUT_ID: 'Report it, with the command: QEMU could not read one of ours.',
+  QMP_UNKNOWN_ID: 'Nothing to do: it answers a client before this one.',
+  QMP_COMMAND_FAILED: 'Read `desc`, the reason that QEMU gives; match on `class` only.',
+  QMP_CONNECT_TIMEOUT: 'Give each client a monitor of its own: `-qmp` can be repeated.',
+  QMP_COMMAND_TIMEOUT: STUCK,
+  QMP_WAIT_TIMEOUT: STUCK,
+  QMP_ABORTED: 'Nothing to do: the signal was yours.',
+  QMP_OOB_NOT_NEGOTIATED: 'Connect with `oob: true`, to a QEMU whose greeting offers it.',
+  QMP_TOO_MANY_COMMANDS: 'Await answers before you execute more.',
+  QMP_UNSERIALIZABLE_ARGUMENTS: 'Pass arguments that JSON.stringify() takes.',
+  QMP_INVALID_OPTION: 'Correct the option that the message names.',
+  QMP_EVENT_OVERFLOW: 'Read the stream faster, raise `limit`, or name the events in `names`.',
+  QMP_EARLY_OVERFLOW: CHECK_SOCKET,
+};
+
 /** Base of all errors here. Compare `code`; messages are for people and may change. */
 export abstract class QmpError extends Error {
   abstract readonly code: QmpErrorCode;
+
+  /** What to do about it, for people. */
+  get remedy(): string {
+    return ADVICE[this.code];
+  }
 
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options);

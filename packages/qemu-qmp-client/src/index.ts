@@ -31,6 +31,7 @@ export { LineSplitter } from './wire/lines.js';
 export type { ReportListenerError } from './listeners.js';
 export { decodeMessage, encodeCommand, type Message, type QmpVersion } from './wire/messages.js';
 export type { ConnectOptions } from './options.js';
+export { QmpReconnectingClient, type ReconnectOptions } from './reconnecting-client.js';
 export { connectWithRetry, type RetryOptions } from './retry.js';
 export type * from './schema/block.js';
 export type * from './schema/blockdev.js';

@@ -7,7 +7,7 @@ import {
 } from './constants.js';
 import type { QmpProtocolError } from './errors.js';
 import { type ReportListenerError, rethrowLater } from './listeners.js';
-import type { QmpTarget } from './targets.js';
+import { checkTarget, type QmpTarget } from './targets.js';
 
 export interface ConnectOptions {
   readonly target: QmpTarget;
@@ -57,7 +57,7 @@ const ID_BYTES = 6;
 export function settingsOf(options: ConnectOptions): Settings {
   const { connectTimeoutMs, commandTimeoutMs, maxLineBytes } = options;
   return {
-    target: options.target,
+    target: checkTarget(options.target),
     connectTimeoutMs: checkTimeoutMs(
       'connectTimeoutMs',
       connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,

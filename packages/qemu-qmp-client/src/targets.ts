@@ -1,7 +1,7 @@
 import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
-import { QmpConnectionError } from './errors.js';
+import { QmpConnectionError, QmpUsageError } from './errors.js';
 
 /** A unix socket: `-qmp unix:/run/vm.qmp,server=on,wait=off`. */
 export interface UnixTarget {
@@ -33,6 +33,34 @@ export interface StreamTarget {
 
 /** Where QEMU's monitor is. */
 export type QmpTarget = UnixTarget | TcpTarget | TlsTarget | StreamTarget;
+
+/** What each kind needs, and of which type. */
+const NEEDS: Readonly<Record<QmpTarget['kind'], Readonly<Record<string, string>>>> = {
+  unix: { path: 'string' },
+  tcp: { host: 'string', port: 'number' },
+  tls: { host: 'string', port: 'number' },
+  stream: { stream: 'object' },
+};
+
+/**
+ * For callers without types: what is no target is told before anything is dialled.
+ * @throws QmpUsageError `QMP_INVALID_OPTION`
+ */
+export function checkTarget(target: QmpTarget): QmpTarget {
+  const given: Partial<Record<string, unknown>> = { ...(target as QmpTarget | undefined) };
+  const { kind } = given;
+  if (typeof kind !== 'string' || !Object.hasOwn(NEEDS, kind)) {
+    const kinds = Object.keys(NEEDS).join(', ');
+    const message = `target.kind must be one of ${kinds}, not ${JSON.stringify(kind)}`;
+    throw new QmpUsageError('QMP_INVALID_OPTION', message);
+  }
+  for (const [key, type] of Object.entries(NEEDS[kind as QmpTarget['kind']])) {
+    if (typeof given[key] === type && given[key] !== null) continue;
+    const message = `a target of kind ${kind} needs \`${key}\` (${type})`;
+    throw new QmpUsageError('QMP_INVALID_OPTION', message);
+  }
+  return target;
+}
 
 /** The target in a few words, for messages. */
 export function describeTarget(target: QmpTarget): string {

@@ -10,8 +10,33 @@ import { event, failed, GREETING, ok } from './support/wire.js';
 const LONG = `"${'x'.repeat(200)}"\r\n`;
 
 describe('connect() fails with', () => {
+  it('the name of what was mistaken for a monitor, and what to do', async () => {
+    const server = new RawServer();
+    server.send('NBDMAGICIHAVEOPT');
+    const error = await rejection(server.connect({ connectTimeoutMs: 0 }));
+    expect(error.message).toMatch(/this is an NBD server/);
+    expect(error.remedy).toMatch(/QMP socket of a QEMU/);
+  });
+
+  // As from JavaScript.
+  it.each([
+    [{ path: '/run/vm.qmp' }, /target\.kind must be one of unix, tcp, tls, stream, not undefined/],
+    [{ kind: 'unx', path: '/run/vm.qmp' }, /target\.kind must be .* not "unx"/],
+    [{ kind: 'toString', path: '/run/vm.qmp' }, /target\.kind must be/],
+    [undefined, /target\.kind must be/],
+    [{ kind: 'unix' }, /a target of kind unix needs `path` \(string\)/],
+    [{ kind: 'tcp', host: 'a', port: '44' }, /a target of kind tcp needs `port` \(number\)/],
+    [{ kind: 'stream', stream: null }, /a target of kind stream needs `stream` \(object\)/],
+  ])('QMP_INVALID_OPTION for the target %j', async (target, message) => {
+    const error = await rejection(QmpClient.connect({ target } as never));
+    expect(error.code).toBe('QMP_INVALID_OPTION');
+    expect(error.message).toMatch(message);
+  });
+
   it.each<[string, string, string]>([
     ['QMP_GREETING_MISSING', 'SSH-2.0-OpenSSH_9.2\r\n', 'QmpProtocolError'],
+    // An NBD server sends no line feed, and waits for its client then.
+    ['QMP_GREETING_MISSING', 'NBDMAGICIHAVEOPT\0\x03', 'QmpProtocolError'],
     ['QMP_GREETING_MISSING', '{"jsonrpc": "2.0"}\r\n', 'QmpProtocolError'],
     ['QMP_GREETING_INVALID', '{"QMP": {"version": 7}}\r\n', 'QmpProtocolError'],
     ['QMP_GREETING_REPEATED', GREETING + GREETING, 'QmpProtocolError'],
@@ -174,4 +199,15 @@ describe('QmpError', () => {
     expect(String(error)).toMatch(/^QmpProtocolError: a line is not JSON/);
     expect(error?.cause).toBeInstanceOf(SyntaxError);
   });
+});
+
+it('closes at the end of its scope', async () => {
+  let seen: QmpClient | undefined;
+  {
+    const { client } = await open();
+    await using scoped = client;
+    seen = scoped;
+    expect(seen.state).toBe('open');
+  }
+  expect(seen.state).toBe('closed');
 });

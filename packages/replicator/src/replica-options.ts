@@ -48,6 +48,8 @@ export type OnFull = (typeof ON_FULL)[number];
 export const ON_FULL = ['slow', 'spill', 'release'] as const;
 
 const DEFAULT_MEMORY = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
+/** Of a disk: its size is a whole number of them. */
+const SECTOR_BYTES = 512;
 const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;
 
 /** The limits with their defaults. */
@@ -80,6 +82,19 @@ export function checkOptions(options: ReplicaOptions): void {
   const names = disks.map(({ name }) => name);
   if (names.length === 0 || new Set(names).size !== names.length) {
     refuse(`disks need names, all different, got [${names.join(', ')}]`, 'Name each disk once.');
+  }
+  for (const { name, base, sizeBytes } of disks) {
+    // Callers without types may have misspelt it.
+    if (typeof (base as unknown) !== 'string' || base === '') {
+      refuse(`disk ${name} has no \`base\``, 'Name an image file or a block device as the base.');
+    }
+    const isWhole = Number.isSafeInteger(sizeBytes) && Number(sizeBytes) % SECTOR_BYTES === 0;
+    if (sizeBytes !== undefined && !(isWhole && sizeBytes > 0)) {
+      refuse(
+        `\`sizeBytes\` of disk ${name} is ${sizeBytes}: it must be a multiple of ${SECTOR_BYTES}`,
+        'Give it the size of the primary disk, in bytes.',
+      );
+    }
   }
   const stateFiles = disks.map(({ base, stateFile = stateFileOf(base) }) => stateFile);
   const files = [...disks.map(({ base }) => base), ...stateFiles, journalPathOf(options)].map(

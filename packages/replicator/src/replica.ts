@@ -47,6 +47,7 @@ export class Replica implements SessionHost {
   #reason = 'waiting for the first copy';
   #epoch = 0;
   #closing: Promise<void> | undefined;
+  readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
   private constructor(
     readonly vm: string,
@@ -91,11 +92,9 @@ export class Replica implements SessionHost {
         this.#failover.batchWritten().catch(report);
       },
     });
-    this.#flushes = new GuestFlushes({
-      journal: this.#failover,
-      hasFailedOver: () => this.#state === 'failed-over',
-      ...{ emit, report },
-    });
+    const hasFailedOver = (): boolean => this.#state === 'failed-over';
+    const flushes = { journal: this.#failover, hasFailedOver, emit, report };
+    this.#flushes = new GuestFlushes(flushes);
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
       if (this.#state === 'protected') emit({ kind: 'link-lost', reason });

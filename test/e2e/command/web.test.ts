@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventSchema, statusSchema } from '@gannet/contract';
 import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { freePort } from '@gannet/test-support/ports.js';
 import { waiting } from '@gannet/test-support/waiting.js';
 
 const run = promisify(execFile);
@@ -193,18 +194,18 @@ describe('a pair, as it is seen from outside', () => {
     return sample && Number(sample.value[1]);
   };
 
-  it('shows what is not protected, and refuses what the command refuses', async () => {
+  it('shows what is not protected, and offers what helps', async () => {
     primary = await open(pair.primaryDaemon);
     await untilSo('the headline', async () =>
       (await headline(primary).innerText()).includes('Not protected'),
     );
     // The token is nowhere to be seen.
     expect(new URL(primary.url()).hash).toBe('');
-    expect(await act(primary, 'Detach')).toMatch(
-      /Refused: lab is unprotected: nothing to detach.*It is not protected now/s,
-    );
-    await primary.keyboard.press('Escape');
-    await dialog(primary).waitFor({ state: 'detached' });
+    // Only what can be done now is offered; the command refuses the rest.
+    expect(await primary.locator('.actions button').allInnerTexts()).toEqual(['Protect …']);
+    await expect(pair.primaryDaemon.client.call('detach', {})).rejects.toMatchObject({
+      message: 'lab is unprotected: nothing to detach',
+    });
     await inspect(primary, 'unprotected');
   });
 
@@ -227,7 +228,9 @@ describe('a pair, as it is seen from outside', () => {
 
   it('shows the protection of both sides, live', async () => {
     secondary = await open(pair.secondaryDaemon);
-    await pair.protect();
+    // As `gannet protect`, from the page.
+    expect(await act(primary, 'Protect')).toContain('Protect: done.');
+    await dialog(primary).getByRole('button', { name: 'Close' }).click();
     await pair.waitForCommits(4);
     // Both sides have the id of the command.
     const operation = String(pair.primaryDaemon.eventsOf('command').at(-1)?.operation);
@@ -404,6 +407,7 @@ describe('a pair, as it is seen from outside', () => {
       .locator('.log')
       .getByText(/failover done: VM running after/)
       .waitFor();
+    expect(await secondary.locator('.actions button').allInnerTexts()).toEqual(['Reprotect …']);
     await inspect(secondary, 'failed-over');
     await untilSo(
       'the metrics',
@@ -418,7 +422,6 @@ describe('a pair, as it is seen from outside', () => {
   it('says when it has no answer from its daemon', async () => {
     await pair.primaryDaemon.kill();
     await primary.getByText(/The daemon does not answer: state of/).waitFor();
-    expect(await primary.getByRole('button', { name: 'Checkpoint now' }).isDisabled()).toBe(true);
     await untilSo('no target', async () => (await valueOf('sum(up)')) === 1);
     const ours = complaints.filter((words) => !/WebSocket connection to .* failed/.test(words));
     expect(ours).toEqual([]);
@@ -439,12 +442,3 @@ it('has alert rules that promtool takes, and whose tests pass', async () => {
   const test = await run('promtool', ['test', 'rules', path.join(rules, 'alerts.test.yml')]);
   expect(test.stdout).toContain('SUCCESS');
 });
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net');
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -60,7 +60,7 @@ export class DaemonRun {
       if (event.kind === 'trouble') this.#expectKnown(event.message);
     });
     const health = new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined });
-    const context: RoleContext = { log: SILENT, history, terms, health };
+    const context: RoleContext = { log: SILENT, history, terms, health, page: () => undefined };
     if (this.name === 'primary') {
       this.#primary = PrimaryRole.start(asPrimary(this.#config), context);
     } else {

@@ -150,6 +150,11 @@ export class Daemon {
     await this.close();
   }
 
+  /** stop(), for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   async close(): Promise<void> {
     this.#health.close();
     clearInterval(this.#minutes);
@@ -163,7 +168,8 @@ export class Daemon {
   get #context(): RoleContext {
     const [log, history, terms] = [this.log, this.#history, this.#terms];
     if (!terms) throw new Error('the term file was not read');
-    return { log, history, terms, health: this.#health, credentials: this.#credentials };
+    const page = (): string | undefined => this.#web?.sharedUrl;
+    return { log, history, terms, health: this.#health, credentials: this.#credentials, page };
   }
 
   async #play(role: Role['name']): Promise<Role> {

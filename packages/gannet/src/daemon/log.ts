@@ -3,7 +3,14 @@ import { isatty } from 'node:tty';
 import winston from 'winston';
 import { stderrStream } from '../stderr-stream.js';
 
-export type Logger = winston.Logger;
+/** What a daemon needs of a logger. Levels: `error`, `warn`, `info`, `debug`. */
+export interface Logger {
+  log(level: string, message: string, details: object): unknown;
+  error(message: string, details: object): unknown;
+  info(message: string, details: object): unknown;
+  /** With `details` in each line. */
+  child(details: object): Logger;
+}
 
 /** Levels as syslog numbers them, which journald filters by (sd-daemon(3), `journalctl -p`). */
 const PRIORITIES: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 };

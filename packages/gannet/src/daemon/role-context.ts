@@ -26,6 +26,8 @@ export interface RoleContext {
   readonly history: History;
   readonly terms: TermStore;
   readonly health: HealthWatch;
+  /** Address of the web page, if other hosts can reach it. */
+  readonly page: () => string | undefined;
   /** Of every address with TLS. */
   readonly credentials?: Credentials | undefined;
 }

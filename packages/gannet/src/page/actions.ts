@@ -1,56 +1,22 @@
 import type { Status } from '@gannet/contract';
 import { html, useEffect, useRef, useState, type VNode } from '../vendor/htm.js';
+import { type Action, actionsOf } from '../view/possible-actions.js';
+import { RemedyText } from './remedy-text.js';
 import { type Connection, Refusal } from './connection.js';
-
-interface Action {
-  readonly method: 'checkpoint' | 'failover' | 'detach';
-  readonly label: string;
-  readonly question: string;
-  readonly consequence: string;
-  readonly isGrave: boolean;
-}
-
-const CHECKPOINT: Action = {
-  method: 'checkpoint',
-  label: 'Checkpoint now',
-  question: 'Make a checkpoint now?',
-  consequence: 'The guest is paused for some milliseconds, as at every checkpoint.',
-  isGrave: false,
-};
-const DETACH: Action = {
-  method: 'detach',
-  label: 'Detach',
-  question: 'End the protection?',
-  consequence:
-    'The guest continues without interruption, and is no longer protected. ' +
-    'The secondary will not take over.',
-  isGrave: true,
-};
-
-function actionsOf({ role, vm }: Status): readonly Action[] {
-  const failover = { method: 'failover', label: 'Fail over', isGrave: true } as const;
-  if (role === 'primary') {
-    const consequence = 'The primary drops its secondary and runs on alone, unprotected.';
-    return [
-      CHECKPOINT,
-      { ...failover, question: 'Run on without the secondary?', consequence },
-      DETACH,
-    ];
-  }
-  const question = `Let this secondary take over ${vm}?`;
-  const consequence =
-    'Its VM continues from the last checkpoint and moves to the local disks. ' +
-    'This is refused without proof that the primary VM has stopped.';
-  return [{ ...failover, question, consequence }];
-}
 
 type Outcome = { readonly text: string; readonly remedy: string; readonly isGood: boolean };
 
-export function Actions(props: { status: Status; connection: Connection; isLive: boolean }): VNode {
+export function Actions(props: {
+  status: Status;
+  connection: Connection;
+  isLive: boolean;
+}): VNode | null {
   const { status, connection, isLive } = props;
   const [asked, setAsked] = useState<Action | undefined>(undefined);
+  const actions = actionsOf(status);
+  if (actions.length === 0 && !asked) return null;
   return html`<section class="actions" aria-label="Actions">
-    ${actionsOf(status).map(
+    ${actions.map(
       (action) =>
         html`<button
           key=${action.method}
@@ -63,11 +29,6 @@ export function Actions(props: { status: Status; connection: Connection; isLive:
           ${action.label} …
         </button>`,
     )}
-    ${
-      status.role === 'secondary'
-        ? html`<p>Checkpoint and detach are on the page of the primary.</p>`
-        : null
-    }
     ${
       asked
         ? html`<${Question}
@@ -106,22 +67,22 @@ function Question(props: { action: Action; connection: Connection; onEnd: () => 
   return html`<dialog
     ref=${dialog}
     aria-labelledby="question"
-    aria-describedby="consequence"
+    aria-describedby="cost"
     onClose=${onEnd}
   >
     <h2 id="question">${action.question}</h2>
-    <p id="consequence">${action.consequence}</p>
+    <p id="cost">${action.cost}</p>
     <div role="alert">
       ${
         outcome
           ? html`<div class=${outcome.isGood ? 'outcome good' : 'outcome bad'}>
               <p><span aria-hidden="true">${outcome.isGood ? '✓' : '✕'}</span> ${outcome.text}</p>
-              ${outcome.remedy === '' ? null : html`<p>${outcome.remedy}</p>`}
+              <p><${RemedyText} text=${outcome.remedy} /></p>
             </div>`
           : null
       }
     </div>
-    ${isUnderWay ? html`<p role="status">In progress …</p>` : null}
+    ${isUnderWay ? html`<p role="status">In progress … It goes on if you close this.</p>` : null}
     <div class="buttons">
       ${
         outcome
@@ -135,7 +96,9 @@ function Question(props: { action: Action; connection: Connection; onEnd: () => 
               ${action.label}
             </button>`
       }
-      <button type="button" autofocus onClick=${close}>${outcome ? 'Close' : 'Cancel'}</button>
+      <button type="button" autofocus onClick=${close}>
+        ${outcome || isUnderWay ? 'Close' : 'Cancel'}
+      </button>
     </div>
   </dialog>`;
 }

@@ -1,6 +1,6 @@
 import type { Status } from '@gannet/contract';
 import { html, useState, type VNode } from '../vendor/htm.js';
-import { formatAge, formatTime } from '@gannet/contract/format';
+import { formatTime } from '@gannet/contract/format';
 import { overviewOf } from '../view/overview.js';
 import { checkpointsOf } from '../view/checkpoints.js';
 import { Actions } from './actions.js';
@@ -9,17 +9,9 @@ import { EventLog } from './event-log.js';
 import { Memory } from './memory.js';
 import { Sides } from './sides.js';
 import { Timeline } from './timeline.js';
+import { VerdictBox } from './verdict-box.js';
 
 const TIMELINE_MAX = 60;
-
-/** Levels differ in shape and word, not only in colour. */
-const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, word: string]>> = {
-  good: ['✓', 'Good'],
-  busy: ['…', 'Busy'],
-  idle: ['○', 'Idle'],
-  warning: ['!', 'Warning'],
-  bad: ['✕', 'Trouble'],
-};
 
 export function App({ view, connection }: { view: View; connection: Connection }): VNode {
   const { link, status } = view;
@@ -57,41 +49,14 @@ function Dashboard(props: { view: View; status: Status; connection: Connection }
       </p>
     </header>
     <main>
-      <${Verdict} status=${status} />
-      <${Sides} overview=${overview} />
+      <${VerdictBox} status=${status} events=${events} nowMs=${statusAt} />
       <${Actions} status=${status} connection=${connection} isLive=${isLive} />
+      <${Sides} overview=${overview} isWell=${status.health.level === 'good'} vm=${status.vm} />
       <${Timeline} checkpoints=${checkpoints} />
       <${Memory} status=${status} overview=${overview} />
       <${EventLog} events=${events} vm=${status.vm} />
     </main>
   </div>`;
-}
-
-function Verdict({ status }: { status: Status }): VNode {
-  const { level, headline, remedy } = status.health;
-  const [mark, word] = MARKS[level];
-  const { lastCheckpoint, peer } = status;
-  const facts: readonly (readonly [string, string])[] = [
-    ['Epoch', String(status.epoch)],
-    ['Heartbeat', peer.silentMs === undefined ? 'none yet' : `${formatAge(peer.silentMs)} ago`],
-    ['Pages of the last checkpoint', lastCheckpoint ? String(lastCheckpoint.committedPages) : '–'],
-  ];
-  return html`<section class=${`verdict ${level}`} aria-labelledby="verdict">
-    <span class="mark" aria-hidden="true">${mark}</span>
-    <div class="words">
-      <h2 id="verdict"><span class="sr">${word}: </span>${headline}</h2>
-      ${remedy === '' ? null : html`<p>${remedy}</p>`}
-    </div>
-    <dl class="facts">
-      ${facts.map(
-        ([name, value]) =>
-          html`<div key=${name}>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
-    </dl>
-  </section>`;
 }
 
 function TokenForm(props: { wasWrong: boolean; onToken: (token: string) => void }): VNode {

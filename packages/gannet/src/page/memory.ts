@@ -1,7 +1,8 @@
 import type { Status } from '@gannet/contract';
 import { html, type VNode } from '../vendor/htm.js';
-import { formatAge, formatBytes, formatPercent } from '@gannet/contract/format';
-import { type Buffers, type Overview, type Seed, spillWords } from '../view/overview.js';
+import { formatBytes } from '@gannet/contract/format';
+import { Table } from './table.js';
+import { type Buffers, type Overview, spillWords } from '../view/overview.js';
 
 const PARTS = [
   ['primary', 'Open epoch, from the primary'],
@@ -9,9 +10,9 @@ const PARTS = [
   ['committed', 'Committed, not yet written to the base'],
 ] as const;
 
-/** Memory and its limits, write-back, and the first copy. */
+/** Memory and its limits, and write-back. */
 export function Memory({ status, overview }: { status: Status; overview: Overview }): VNode {
-  const { buffers, seed, waiting } = overview;
+  const { buffers, waiting } = overview;
   return html`<section class="card memory" aria-labelledby="memory">
     <h2 id="memory">Memory and disks</h2>
     ${
@@ -21,7 +22,6 @@ export function Memory({ status, overview }: { status: Status; overview: Overvie
     }
     ${waiting === undefined ? null : html`<p class="waiting">Memory ${waiting}.</p>`}
     ${status.role === 'secondary' ? html`<${Disks} disks=${status.disks} />` : null}
-    ${seed ? html`<${Copy} seed=${seed} />` : null}
   </section>`;
 }
 
@@ -76,44 +76,19 @@ function Budget({ buffers }: { buffers: Buffers }): VNode {
   </div>`;
 }
 
+const DISK_HEAD = ['Disk', '#Size', '#Write-back backlog', '#Epochs waiting', '#Requests'] as const;
+
 type DiskView = Extract<Status, { role: 'secondary' }>['disks'][number];
 
 function Disks({ disks }: { disks: readonly DiskView[] }): VNode {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Disks">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Disk</th>
-          <th scope="col" class="number">Size</th>
-          <th scope="col" class="number">Write-back backlog</th>
-          <th scope="col" class="number">Epochs waiting</th>
-          <th scope="col" class="number">Requests</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${disks.map(
-          ({ name, sizeBytes, backlogBytes, epochsToWriteBack, requests }) =>
-            html`<tr key=${name}>
-              <th scope="row">${name}</th>
-              <td class="number">${formatBytes(sizeBytes)}</td>
-              <td class="number">${formatBytes(backlogBytes)}</td>
-              <td class="number">${epochsToWriteBack}</td>
-              <td class="number">${requests}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
-}
-
-function Copy({ seed }: { seed: Seed }): VNode {
-  const { doneBytes, totalBytes, bytesPerSec, secondsLeft } = seed;
-  const left = secondsLeft === null ? '' : `, ${formatAge(1000 * secondsLeft)} left`;
-  return html`<div class="copy">
-    <p>
-      <label for="copy">First copy: ${formatPercent(doneBytes, totalBytes)}</label> of
-      ${' '}${formatBytes(totalBytes)}, ${formatBytes(bytesPerSec)}/s${left}
-    </p>
-    <progress id="copy" max=${Math.max(1, totalBytes)} value=${doneBytes}></progress>
+  return html`<div class="disks">
+    <${Table}
+      head=${DISK_HEAD}
+      rows=${disks.map(({ name, sizeBytes, backlogBytes, epochsToWriteBack, requests }) => [
+        name,
+        ...[formatBytes(sizeBytes), formatBytes(backlogBytes)],
+        ...[String(epochsToWriteBack), String(requests)],
+      ])}
+    />
   </div>`;
 }

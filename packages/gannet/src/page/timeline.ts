@@ -3,6 +3,7 @@ import { CAUSE_TEXTS } from '@gannet/contract/events';
 import { html, type VNode } from '../vendor/htm.js';
 import { formatMs, formatTime } from '@gannet/contract/format';
 import type { Checkpoint } from '../view/checkpoints.js';
+import { Table } from './table.js';
 
 const ROWS = 8;
 /** A shape for each cause: it must not need its colour. */
@@ -22,7 +23,7 @@ export function Timeline({ checkpoints }: { checkpoints: readonly Checkpoint[] }
         ? html`<p class="none">None yet.</p>`
         : html`<${Chart} checkpoints=${checkpoints} />`
     }
-    ${latest.length === 0 ? null : html`<${Table} rows=${latest} />`}
+    ${latest.length === 0 ? null : html`<${Table} head=${HEAD} rows=${latest.map(cellsOf)} />`}
   </section>`;
 }
 
@@ -64,37 +65,26 @@ function Chart({ checkpoints }: { checkpoints: readonly Checkpoint[] }): VNode {
   </figure>`;
 }
 
-function Table({ rows }: { rows: readonly Checkpoint[] }): VNode {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Latest checkpoints">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Epoch</th>
-          <th scope="col">Time</th>
-          <th scope="col">Cause</th>
-          <th scope="col" class="number">Paused</th>
-          <th scope="col" class="number">Gate closed</th>
-          <th scope="col" class="number">Committed</th>
-          <th scope="col" class="number">Dropped</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(({ epoch, at, cause, pausedMs, gateClosedMs, committedPages, droppedPages }) => {
-          return html`<tr key=${epoch}>
-            <th scope="row">${epoch}</th>
-            <td>${formatTime(at)}</td>
-            <td>
-              <span aria-hidden="true">${cause === null ? '' : MARKS[cause]}</span> ${cause ?? '–'}
-            </td>
-            <td class="number">${formatMs(pausedMs)}</td>
-            <td class="number">${formatMs(gateClosedMs)}</td>
-            <td class="number">${committedPages}</td>
-            <td class="number">${droppedPages}</td>
-          </tr>`;
-        })}
-      </tbody>
-    </table>
-  </div>`;
+const HEAD = [
+  'Epoch',
+  'Time',
+  'Cause',
+  '#Paused',
+  '#Gate closed',
+  '#Pages committed',
+  '#Pages dropped',
+] as const;
+
+function cellsOf({ epoch, at, cause, ...rest }: Checkpoint): unknown[] {
+  const { pausedMs, gateClosedMs, committedPages, droppedPages } = rest;
+  const mark = html`<span aria-hidden="true">${cause === null ? '' : MARKS[cause]}</span>`;
+  return [
+    epoch,
+    formatTime(at),
+    html`<span>${mark} ${cause ?? '–'}</span>`,
+    ...[formatMs(pausedMs), formatMs(gateClosedMs)],
+    ...[committedPages, droppedPages],
+  ];
 }
 
 function tipOf({ epoch, cause, pausedMs, gateClosedMs }: Checkpoint): string {

@@ -1,4 +1,4 @@
-import type { NetworkView, PeerStatus, QemuState, Status } from '@gannet/contract';
+import type { About, NetworkView, PeerStatus, QemuState, Status } from '@gannet/contract';
 import { formatAge, formatBytes } from '@gannet/contract/format';
 
 /** One of the two sides, as far as this daemon knows. */
@@ -9,6 +9,9 @@ export interface Side {
   readonly state: PeerStatus['state'];
   readonly vm: QemuState | 'unknown';
   readonly trouble: string;
+  readonly about: About | undefined;
+  /** How old all of this is, if its daemon does not answer now. */
+  readonly staleMs: number | undefined;
   /** State of each network card, in words; only for the side of this daemon. */
   readonly network: readonly string[];
 }
@@ -62,25 +65,20 @@ export function overviewOf(status: Status): Overview {
     state: other?.state ?? 'unknown',
     vm: other?.vm ?? 'unknown',
     trouble: other?.trouble ?? '',
+    about: other?.about,
+    staleMs: peer.pulse === 'lost' ? (peer.silentMs ?? 0) : undefined,
     network: [],
   };
   const network = networkWords(status);
   const waiting = waitingWords(status);
   const common = { pulse: peer.pulse, silentMs: peer.silentMs, epoch, waiting };
-  const { host, state } = status;
+  const { host, state, about } = status;
+  const here = { isHere: true, host, state, about, staleMs: undefined, network } as const;
   if (status.role === 'primary') {
     const { primaryVm: vm, primaryVmTrouble, seed } = status;
     return {
       ...common,
-      primary: {
-        role: 'primary',
-        isHere: true,
-        host,
-        state,
-        vm,
-        trouble: primaryVmTrouble ?? '',
-        network,
-      },
+      primary: { ...here, role: 'primary', state, vm, trouble: primaryVmTrouble ?? '' },
       secondary: { ...there, role: 'secondary' },
       link: other?.link ? LINKS[other.link] : 'unknown',
       mayFailOver: other?.mayFailOver,
@@ -93,7 +91,7 @@ export function overviewOf(status: Status): Overview {
   return {
     ...common,
     primary: { ...there, role: 'primary' },
-    secondary: { role: 'secondary', isHere: true, host, state, vm, trouble, network },
+    secondary: { ...here, role: 'secondary', state, vm, trouble },
     link: status.linkLoss ?? LINKS[status.linkState],
     mayFailOver,
     buffers,

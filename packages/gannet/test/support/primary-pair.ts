@@ -134,6 +134,7 @@ primary:
         history,
         terms: this.terms,
         health: new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined }),
+        page: () => undefined,
       },
       vm,
     );

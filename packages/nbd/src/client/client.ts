@@ -204,6 +204,11 @@ export class NbdClient {
     return (await this.#request(nbd.NBD_CMD_BLOCK_STATUS, flags, offset, length)).extents;
   }
 
+  /** disconnect(), for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.disconnect();
+  }
+
   /**
    * Waits for the requests under way, sends NBD_CMD_DISC and closes the connection. A server that
    * does not close its side within `timeoutMs` is not waited for.

@@ -104,6 +104,11 @@ export class NbdServer {
     this.#serve(new StreamSource(stream), { address });
   }
 
+  /** close(), for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /**
    * Stops listening, removes the unix sockets and ends all connections. Requests in flight have
    * `limits.closeMs` to be answered. The ends of sessions pass the admission as always, so they may

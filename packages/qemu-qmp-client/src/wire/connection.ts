@@ -4,6 +4,12 @@ import { LineSplitter } from './lines.js';
 import { decodeMessage, type Message } from './messages.js';
 import { type Write, writerFor } from './writer.js';
 
+/** `{`, with which all that QEMU sends begins. */
+const BRACE = 0x7b;
+const WHITESPACE: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d, 0x20]);
+/** Of what is no QMP, in messages. */
+const SHOWN_BYTES = 40;
+
 /** What comes out of a connection: messages, then exactly one end. */
 export type Inbound =
   | { readonly kind: 'message'; readonly message: Message }
@@ -21,6 +27,8 @@ export class QmpConnection {
   #held: Inbound[] = [];
   #chunks: Uint8Array[] = [];
   #taking = false;
+  /** The first byte was looked at. */
+  #isJson = false;
   #ended = false;
 
   constructor(stream: Duplex, maxLineBytes: number) {
@@ -79,6 +87,7 @@ export class QmpConnection {
 
   #decode(chunk: Uint8Array): void {
     try {
+      this.#expectJson(chunk);
       for (const line of this.#lines.push(chunk)) {
         // A receiver may have ended the connection half-way through a chunk.
         if (this.#ended) return;
@@ -88,6 +97,19 @@ export class QmpConnection {
     } catch (error) {
       this.#end(asQmpError(error));
     }
+  }
+
+  /** Another protocol may never send a line feed: without this, its client waits for one. */
+  #expectJson(chunk: Uint8Array): void {
+    if (this.#isJson) return;
+    const first = chunk.find((byte) => !WHITESPACE.has(byte));
+    if (first === undefined) return;
+    this.#isJson = true;
+    if (first === BRACE) return;
+    const text = Buffer.from(chunk.subarray(0, SHOWN_BYTES)).toString('latin1');
+    const what = text.startsWith('NBDMAGIC') ? 'this is an NBD server: ' : '';
+    const message = `${what}not JSON: ${JSON.stringify(text)}`;
+    throw new QmpProtocolError('QMP_MALFORMED_JSON', message);
   }
 
   #midLine(): string {

@@ -51,6 +51,13 @@ export interface BaseLock {
   release(): Promise<void>;
 }
 
+/** What this process has open: two writers would destroy it, under whatever name. */
+const inUse = new Set<string>();
+
+function identityOf(stats: BigIntStats): string {
+  return stats.isBlockDevice() ? `device ${stats.rdev}` : `file ${stats.dev} ${stats.ino}`;
+}
+
 /** A raw image file or a block device. */
 export class RawBase implements OpenBase {
   #losses = 0;
@@ -62,12 +69,12 @@ export class RawBase implements OpenBase {
     /** A new file is one hole. An image that holds data counts as data throughout. */
     private readonly holes: HoleMap,
     private readonly lock: BaseLock | undefined,
+    private readonly identity: string,
   ) {}
 
   /**
    * @throws BaseImageError REPLICA_BASE_NOT_USABLE if it can't be opened, REPLICA_BASE_SIZE if it
-   * is
-   *   empty
+   *   is empty, REPLICA_BASE_IN_USE if this process has it open already
    */
   static async open(path: string, options: RawBaseOptions = {}): Promise<RawBase> {
     const flags = constants.O_RDWR | (options.createBytes === undefined ? 0 : constants.O_CREAT);
@@ -85,7 +92,8 @@ export class RawBase implements OpenBase {
       if (stats.isFile() && stats.blocks === 0n && (await beginsWithZeros(file))) {
         holes.add(0, sizeBytes);
       }
-      return new RawBase(path, sizeBytes, file, holes, options.lock);
+      const identity = claim(path, stats);
+      return new RawBase(path, sizeBytes, file, holes, options.lock, identity);
     } catch (error) {
       await file.close();
       throw error;
@@ -156,6 +164,7 @@ export class RawBase implements OpenBase {
   }
 
   async close(): Promise<void> {
+    inUse.delete(this.identity);
     await this.file.close();
     await this.lock?.release();
   }
@@ -178,6 +187,20 @@ export class RawBase implements OpenBase {
       { cause: error },
     );
   }
+}
+
+/** @throws BaseImageError REPLICA_BASE_IN_USE */
+function claim(path: string, stats: BigIntStats): string {
+  const identity = identityOf(stats);
+  if (inUse.has(identity)) {
+    throw new BaseImageError(
+      'REPLICA_BASE_IN_USE',
+      `${path}: this process has the image open already, perhaps by another name`,
+      'Name each base once, and close a replica before its bases are opened again.',
+    );
+  }
+  inUse.add(identity);
+  return identity;
 }
 
 /** Some file systems report 0 blocks for any file: an image with a boot sector is no hole. */

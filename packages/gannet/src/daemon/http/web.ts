@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
@@ -11,6 +12,7 @@ import {
   type DaemonEvent,
   GannetError,
   type HttpConfig,
+  isLoopback,
   type MethodName,
   type Status,
   textOf,
@@ -24,7 +26,13 @@ import { isToken, loadToken } from './token.js';
 
 /** What a browser may call. Its parameters are ignored, so nothing is ever forced from there. */
 const READS = ['status', 'events'] as const satisfies readonly MethodName[];
-const ACTIONS = ['checkpoint', 'failover', 'detach'] as const satisfies readonly MethodName[];
+const ACTIONS = [
+  'protect',
+  'reprotect',
+  'checkpoint',
+  'failover',
+  'detach',
+] as const satisfies readonly MethodName[];
 const PAGE_MESSAGE_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 64;
 const AUTHENTICATE_MS = 5000;
@@ -111,9 +119,14 @@ export class Web {
 
   /** URL of the page, without the token. */
   get url(): string {
-    const { address, port } = this.#server.address() as AddressInfo;
-    const host = address.includes(':') ? `[${address}]` : address;
-    return `${this.config.tls ? 'https' : 'http'}://${host}:${port}/`;
+    return this.#urlAt((this.#server.address() as AddressInfo).address);
+  }
+
+  /** URL for other hosts; undefined if they cannot reach this one. */
+  get sharedUrl(): string | undefined {
+    const address = (this.#server.address() as AddressInfo | null)?.address;
+    if (address === undefined || isLoopback(address)) return undefined;
+    return this.#urlAt(this.config.hosts[0] ?? (isEveryAddress(address) ? hostname() : address));
   }
 
   /** URL of the page with the token in its fragment, which browsers never send. */
@@ -141,6 +154,12 @@ export class Web {
       this.token = token;
       for (const socket of this.#sockets.clients) refuse(socket);
     };
+  }
+
+  #urlAt(host: string): string {
+    const { port } = this.#server.address() as AddressInfo;
+    const bracketed = host.includes(':') ? `[${host}]` : host;
+    return `${this.config.tls ? 'https' : 'http'}://${bracketed}:${port}/`;
   }
 
   publish(event: DaemonEvent): void {
@@ -257,6 +276,10 @@ function offered(methods: Readonly<Record<string, ControlMethod>>): Record<strin
       (_params, progress, actor) => methods[name]?.({}, progress, actor),
     ]),
   );
+}
+
+function isEveryAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }
 
 function parse(text: string): z.output<typeof authenticateSchema> | undefined {

@@ -14,6 +14,7 @@ import {
   type Reporter,
 } from '@gannet/contract';
 import { primaryNetwork } from '../network-view.js';
+import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import * as refusals from '../refusals.js';
@@ -303,10 +304,10 @@ export class PrimaryRole implements Role {
 
   get #sides(): PrimarySides {
     const seed = this.#protecting?.run.seedView;
-    const { terms, history } = this.context;
-    const [{ record }, operation] = [terms, history.operations.own?.id];
-    const own = { vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
-    return { ...own, record, seed, operation };
+    const { terms, history, page } = this.context;
+    const about = aboutDaemon(this.config, this.vm.qmp, page());
+    const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
+    return { ...own, record: terms.record, seed, operation: history.operations.own?.id };
   }
 
   /** @returns whether it was not refused */

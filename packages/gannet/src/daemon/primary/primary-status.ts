@@ -1,6 +1,7 @@
 /** What a primary reports: pure functions of what is known. */
 import { hostname } from 'node:os';
 import {
+  type About,
   type PeerStatus,
   type PrimaryConfig,
   type PrimaryStatus,
@@ -14,6 +15,7 @@ import type { PrimaryCheckpoints } from './primary-checkpoints.js';
 import type { PrimaryRoleState } from './primary-state.js';
 
 export interface PrimarySides {
+  readonly about: About;
   readonly vm: VmWatch;
   readonly link: PeerLink;
   readonly record: TermRecord;
@@ -43,7 +45,7 @@ function reasonOf(state: PrimaryRoleState): string | undefined {
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, record, seed, checkpoints }: PrimarySides,
+  { about, vm, link, record, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -51,6 +53,7 @@ export function primaryStatus(
     vm: config.vm,
     host: hostname(),
     heartbeatMs: config.peer.heartbeatMs,
+    about,
     record,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
@@ -70,13 +73,14 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, record, seed, checkpoints, operation }: PrimarySides,
+  { about, vm, link, record, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
   const isBeingFreed = vm.state === 'hung' && state.phase === 'letting-go';
   return {
     host: hostname(),
+    about,
     checkpoint: checkpoints.last,
     seed,
     role: 'primary',

@@ -88,12 +88,18 @@ export class FailoverController {
   #startMs = 0;
   #done: Done = { epoch: 0, takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
+  #progress: FailoverProgress | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
   constructor(private readonly options: FailoverOptions) {}
 
   get state(): FailoverState {
     return this.#state;
+  }
+
+  /** Of the failover that is under way. */
+  get progress(): FailoverProgress | undefined {
+    return this.#progress;
   }
 
   /**
@@ -176,6 +182,7 @@ export class FailoverController {
     const failOver = (): Promise<FailoverReport> => this.#failOver(asker);
     this.#underWay ??= (operations?.join(failOver) ?? failOver()).finally(() => {
       this.#underWay = undefined;
+      this.#progress = undefined;
       this.#forced = new AbortController();
     });
     return this.#underWay;
@@ -355,6 +362,7 @@ export class FailoverController {
   }
 
   #tell(report: FailoverProgress): void {
+    this.#progress = report;
     for (const listener of this.#listeners) listener(report);
   }
 

@@ -24,6 +24,7 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
+import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import { openReplica } from './open-replica.js';
@@ -224,11 +225,13 @@ export class SecondaryRole implements Role {
   }
 
   get #sides(): SecondarySides {
-    const { terms, history } = this.context;
+    const { terms, history, page } = this.context;
     const operation = history.operations.own?.id;
+    const { failover: mode } = this.config.secondary;
+    const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     return {
       ...{ record: terms.record, replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation },
+      ...{ link: this.#link, operation, about, failover: this.#failover.progress },
     };
   }
 

@@ -2,6 +2,8 @@
 import { hostname } from 'node:os';
 import type { Replica } from '@gannet/replicator';
 import {
+  type About,
+  type FailoverProgress,
   type PeerStatus,
   type SecondaryConfig,
   type SecondaryStatus,
@@ -20,6 +22,9 @@ import type { RequestTally } from './request-tally.js';
 import type { SecondaryFacts } from './secondary-facts.js';
 
 export interface SecondarySides {
+  readonly about: About;
+  /** Of a failover that is under way. */
+  readonly failover: FailoverProgress | undefined;
   readonly record: TermRecord;
   readonly replica: Replica;
   readonly vm: VmWatch;
@@ -72,6 +77,7 @@ export function secondaryPeerStatus(
   const trouble = facts.vmTrouble(sides.vm) ?? facts.flushTrouble ?? facts.baseTrouble;
   return {
     host: hostname(),
+    about: sides.about,
     commit: facts.lastCommit,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
     commitAgeMs: facts.commitAgeMs,
@@ -98,13 +104,14 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { replica, vm, link, record } = sides;
+  const { about, failover, replica, vm, link, record } = sides;
   return {
     schema: STATUS_SCHEMA,
     role: 'secondary',
     vm: config.vm,
     host: hostname(),
     heartbeatMs: config.peer.heartbeatMs,
+    about,
     record,
     state: replica.state,
     reason: replica.reason,
@@ -119,6 +126,7 @@ export function secondaryStatus(
     link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),
     coloExit: facts.coloExit ?? null,
     baseTrouble: facts.flushTrouble ?? facts.baseTrouble ?? null,
+    ...(failover === undefined ? {} : { failover }),
     checkpoints: facts.commits,
     lastCheckpoint: facts.lastCommit ?? null,
     buffers: {
