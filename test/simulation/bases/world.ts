@@ -21,7 +21,7 @@ import { StorageHost, useStorageHost } from './storage-host.js';
 const PATIENCE_TURNS = 40_000;
 const COMMIT_TURNS = 60;
 /** Those that a batch holds, the merged one, and those of a flush under way. */
-const EPOCHS_MAX = 8;
+const EPOCHS_MAX = 16;
 /** How long a copy is disturbed, so that it ends. */
 const DISTURBED_TURNS = 500;
 
