@@ -38,7 +38,7 @@ const { values } = parseArgs({
 });
 
 const FIXED_SEEDS = 300;
-const FRESH_SEEDS = 200;
+const FRESH_SEEDS = 100;
 const MUTANT_SEEDS = 400;
 
 type Result = Found<Plan, Outcome>;

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { installDisk } from '../disk.js';
 import { installLoop } from '../event-loop.js';
 import { type Attempt, attempt as attemptRun, type Result as Found, shrink } from '../search.js';
-import { isMutant, MUTANTS, type MutantName } from './mutants.js';
+import { isMutant, type Mutant, MUTANTS, type MutantName } from './mutants.js';
 import { type Outcome, type Plan, planOf, simplerPlans } from './plan.js';
 import { installStorageHost } from './storage-host.js';
 
@@ -37,8 +37,8 @@ const { values } = parseArgs({
   },
 });
 
-const FIXED_SEEDS = 60;
-const FRESH_SEEDS = 40;
+const FIXED_SEEDS = 20;
+const FRESH_SEEDS = 10;
 const MUTANT_SEEDS = 200;
 
 const realNow = performance.now.bind(performance);
@@ -54,7 +54,11 @@ async function loaded(mutant: MutantName | undefined): Promise<Attempt<Plan, Out
   const { World } = await import('./world.js');
   // Most of the errors are expected ones, and none of them needs to say where it came from.
   if (values.seed === undefined) Error.stackTraceLimit = 0;
-  return (plan) => attemptRun(plan, new World(plan));
+  const needed = mutant && (MUTANTS[mutant] as Mutant).plan;
+  return (plan) => {
+    const own = { ...plan, ...needed };
+    return attemptRun(own, new World(own));
+  };
 }
 
 class Tally {

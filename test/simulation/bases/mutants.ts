@@ -2,12 +2,15 @@
 // are mistakes that the code once had.
 
 import type { Edit } from './edits.js';
+import type { Plan } from './plan.js';
 
 export interface Mutant {
   /** What goes wrong then. */
   readonly why: string;
   /** The first seed to try: it was caught by this one, or soon after it. */
   readonly from: number;
+  /** What of a plan it needs: the others would only take longer. */
+  readonly plan?: Partial<Plan>;
   readonly edits: readonly Edit[];
 }
 
@@ -17,10 +20,19 @@ const MERGE = `${REPLICATOR}disk/merge-epochs.js`;
 const JOURNAL = `${REPLICATOR}durability/failover-journal.js`;
 const SEED = `${REPLICATOR}sessions/seed-session.js`;
 
+const SMALL: Partial<Plan> = {
+  isLinkOnly: false,
+  bases: ['raw'],
+  deaths: 0,
+  errors: 0,
+  diskErrors: 0,
+  end: 'settle',
+};
+
 export const MUTANTS = {
   'long-zeros': {
     why: 'a run of zeros is written in one request, however long it is',
-    from: 1,
+    from: 13,
     edits: [
       {
         file: MERGE,
@@ -36,7 +48,8 @@ export const MUTANTS = {
   },
   'long-frames': {
     why: 'a journal has one frame for a run of zeros, however long it is',
-    from: 1,
+    from: 3,
+    plan: { ...SMALL, bases: ['huge'], hugeBytes: 40 * 2 ** 40, isExtended: true, failoverAt: 30 },
     edits: [
       {
         file: JOURNAL,
@@ -45,14 +58,10 @@ export const MUTANTS = {
       },
     ],
   },
-  'first-failure': {
-    why: 'zeroing ends with the first request that fails, while others are under way',
-    from: 1,
-    edits: [{ file: NBD_BASE, find: 'allDone(zeroed)', replace: 'Promise.all(zeroed)' }],
-  },
   'no-losses': {
     why: 'what a storage daemon that died had not flushed counts as written',
     from: 1,
+    plan: { ...SMALL, bases: ['huge'], deaths: 0.003, failoverAt: 100 },
     edits: [
       {
         file: NBD_BASE,
@@ -63,7 +72,7 @@ export const MUTANTS = {
   },
   'lock-ignored': {
     why: 'a base is written though its lock is lost',
-    from: 1,
+    from: 61,
     edits: [
       {
         file: `${REPLICATOR}images/base-image.js`,
@@ -74,7 +83,8 @@ export const MUTANTS = {
   },
   'strangers-begin': {
     why: 'who connects to the export of the copy begins another, though the first is under way',
-    from: 1,
+    from: 5,
+    plan: { ...SMALL, strangers: 0.05, breaks: 0, againAt: undefined },
     edits: [
       {
         file: SEED,
@@ -85,12 +95,13 @@ export const MUTANTS = {
   },
   'no-fence': {
     why: 'a copy that begins takes what is still sent over the connection of the one before',
-    from: 1,
+    from: 24,
+    plan: { ...SMALL, againAt: 40, latencyMs: 4 },
     edits: [{ file: SEED, find: "this.#phase = 'fenced';", replace: '' }],
   },
   forgiving: {
     why: 'a link that broke may connect again as if nothing were missing',
-    from: 1,
+    from: 9,
     edits: [
       {
         file: `${REPLICATOR}sessions/disk-link-state.js`,
@@ -101,12 +112,13 @@ export const MUTANTS = {
   },
   'no-merge': {
     why: 'each flush after a failover leaves an epoch in memory',
-    from: 1,
+    from: 2,
+    plan: { ...SMALL, bases: ['huge'], hangs: 0.9, latencyMs: 0, failoverAt: 60, turns: 3000 },
     edits: [{ file: JOURNAL, find: 'this.#mergeJournaled();\n', replace: '\n' }],
   },
   'late-backlog': {
     why: 'write-back does not hear of what has been journaled',
-    from: 1,
+    from: 7,
     edits: [
       {
         file: JOURNAL,
@@ -117,7 +129,8 @@ export const MUTANTS = {
   },
   'retired-first': {
     why: 'the bases count as the disks before their state files say so',
-    from: 1,
+    from: 8,
+    plan: { ...SMALL, diskErrors: 0.1, failoverAt: 60 },
     edits: [
       {
         file: JOURNAL,
@@ -129,7 +142,8 @@ export const MUTANTS = {
   },
   'journal-closed-early': {
     why: 'a replica that is closed does not wait for what is done to its journal',
-    from: 1,
+    from: 192,
+    plan: { ...SMALL, end: 'close', latencyMs: 4, failoverAt: 60, turns: 200 },
     edits: [
       { file: JOURNAL, find: '        await this.#tail;\n', replace: '' },
       {
@@ -141,7 +155,7 @@ export const MUTANTS = {
   },
   'waiting-forever': {
     why: 'who waits for write-back is not told that the replica is closed',
-    from: 1,
+    from: 15,
     edits: [
       {
         file: JOURNAL,
@@ -152,7 +166,7 @@ export const MUTANTS = {
   },
   'forgets-at-close': {
     why: 'a replica that is closed drops its buffers while reads are answered',
-    from: 1,
+    from: 22,
     edits: [
       {
         file: `${REPLICATOR}replica.js`,

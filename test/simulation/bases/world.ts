@@ -284,7 +284,7 @@ export class World {
     }
     const { state } = this.#replica;
     if (state === 'failed-over') {
-      await this.#until(this.#replica.flush());
+      await this.#until(this.#replica.flush().catch(() => this.#replica.flush()));
       await this.#expectWrittenBack();
       await this.#retire();
     } else if (state === 'protected') await this.#expectWrittenBack();
@@ -339,7 +339,6 @@ export class World {
     await this.#until(this.#writeBack.stop());
     for (const step of steps) {
       await this.#until(step());
-      this.#note('a part of it is closed');
     }
     this.#disk.onWrite = () => undefined;
     const { openHandles } = this.#disk;
