@@ -20,8 +20,8 @@ long: setup ## Run the end-to-end tests that CI has no time for (14 minutes)
 bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js
 
-matrix: setup ## Run the tests with other versions of QEMU too (20 minutes, downloads 80 MB)
-	@node scripts/matrix.mjs
+matrix: setup ## Run the tests with other versions of QEMU too (an hour and a half; SINCE=2026-11-30 resumes)
+	@node scripts/matrix.mjs $(if $(SINCE),--since '$(SINCE)')
 
 faults: setup ## Run the fault matrix on real QEMU, rewrite docs/explanation/reliability.md (as root, an hour; ONLY=RE SEED=N)
 	@node test/faults/dist/main.js $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))

@@ -2,9 +2,10 @@
 # Puts the QEMU of another Debian release, with its libraries, into DIRECTORY. Nothing is installed
 # on the system.
 #
-#   scripts/fetch-qemu.sh RELEASE DIRECTORY
+#   scripts/fetch-qemu.sh [--modules] RELEASE DIRECTORY
 #
-# RELEASE is trixie, trixie-backports or bookworm-backports. DIRECTORY/bin then holds
+# RELEASE is trixie, trixie-backports or bookworm-backports. With --modules it has SPICE, OpenGL and
+# their devices too, for another 250 MB. DIRECTORY/bin then holds
 # qemu-system-x86_64, qemu-img, qemu-io, qemu-nbd and qemu-storage-daemon: small scripts that run
 # the unpacked programs through their own loader, so that they get their own C library, modules and
 # firmware. With DIRECTORY/bin in front of PATH everything uses them.
@@ -20,13 +21,16 @@ PROGRAMS=(qemu-system-x86_64 qemu-img qemu-io qemu-nbd qemu-storage-daemon)
 PACKAGES=(qemu-system-x86 qemu-system-common qemu-utils seabios ipxe-qemu libc6)
 MULTIARCH=x86_64-linux-gnu
 
+MODULES=(qemu-system-modules-spice qemu-system-modules-opengl)
+
 usage() {
-  echo "usage: $0 trixie|trixie-backports|bookworm-backports DIRECTORY" >&2
+  echo "usage: $0 [--modules] trixie|trixie-backports|bookworm-backports DIRECTORY" >&2
   exit 2
 }
 
 say() { echo "$release: $*"; }
 
+[ "${1-}" = --modules ] && { PACKAGES+=("${MODULES[@]}"); shift; }
 [ $# -eq 2 ] || usage
 release=$1
 case $release in
@@ -41,7 +45,7 @@ directory=$(cd "$2" && pwd -P)
 exec 9>"$directory/lock"
 flock 9
 # The scripts in bin hold the directory's name, so a copy elsewhere has to be made again.
-stamp="$release $directory $(sha256sum <"${BASH_SOURCE[0]}" | cut -d' ' -f1)"
+stamp="$release $directory ${PACKAGES[*]} $(sha256sum <"${BASH_SOURCE[0]}" | cut -d' ' -f1)"
 if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
   say "$("$directory/bin/qemu-img" --version | head -n 1), there already in $directory"
   exit 0

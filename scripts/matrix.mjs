@@ -1,22 +1,35 @@
 // Runs the tests in which QEMU takes part with each version of QEMU that Gannet claims to work
-// with, and prints a table.
+// with. Each result is kept in test/matrix/results.json as soon as it is there, and the table in
+// docs/reference/compatibility.md is written from all of them.
 //
-//   node scripts/matrix.mjs [--version NAME]... [SUITE...]
+//   node scripts/matrix.mjs [--version NAME]... [--since DATE] [--page] [SUITE...]
+//
+// A suite that fails, or a release that cannot be fetched, stops nothing else. To go on where a run
+// was broken off, or with what has failed, give it the day of that run: `--since 2026-11-30` leaves
+// out what has passed since then. `--page` runs nothing and writes the table.
 //
 // Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in
 // .cache, the first time. What a version is, is a folder in front of PATH: all programs of the
 // tests, and all that they start, use it. Every version runs every suite: the interop tests of each
 // package, and each file of test/e2e that is not about the tests themselves. A version that is to
-// be refused runs test/matrix/refused instead. Not part of CI: about 40 minutes.
+// be refused runs test/matrix/refused instead. Not part of CI: an hour, half of it for a release.
 import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 
 const SUITE_TIMEOUT_MS = 30 * 60_000;
+const JEST = [
+  ...['--disable-warning=ExperimentalWarning', '--experimental-vm-modules'],
+  'node_modules/jest/bin/jest.js',
+];
 const root = path.resolve(import.meta.dirname, '..');
 const cache = path.join(root, '.cache');
+const RESULTS = path.join(root, 'test/matrix/results.json');
+const PAGE = path.join(root, 'docs/reference/compatibility.md');
+/** The table is between these lines. */
+const MARKS = ['<!-- begin of the matrix -->', '<!-- end of the matrix -->'];
 const run = promisify(execFile);
 
 /**
@@ -29,13 +42,17 @@ const run = promisify(execFile);
  * @property {boolean} [refused] Gannet refuses it
  *
  * @typedef {{name: string, project: string, pattern: string}} Suite
- * @typedef {{failed: number, text: string}} Outcome
+ *
+ * @typedef {object} Outcome
+ * @property {string} date
+ * @property {number} passed
+ * @property {number} failed
+ * @property {string} [note]
  *
  * @typedef {object} Column
- * @property {string} name
  * @property {string} version
  * @property {string} machine
- * @property {Map<string, Outcome>} results
+ * @property {Record<string, Outcome>} suites
  */
 
 /**
@@ -156,30 +173,54 @@ async function strictFolder(directory) {
 async function runSuite({ name, project, pattern }, env, folder) {
   const outputFile = path.join(folder, `${name}.json`);
   const args = ['--selectProjects', project, '--runInBand', '--testPathPatterns', pattern];
-  const jest = ['run', '--silent', 'jest', '--', ...args, '--json', '--outputFile', outputFile];
-  const good = await stream('npm', jest, env);
+  // Not through npm: a run that takes too long is ended by a signal.
+  const jest = [...JEST, ...args, '--json', '--outputFile', outputFile];
+  const good = await stream(process.execPath, jest, env);
   const report = await readFile(outputFile, 'utf8').then(JSON.parse, () => undefined);
   await rm(outputFile, { force: true });
-  if (report === undefined) return { failed: 1, text: 'no report' };
+  const date = today();
+  if (report === undefined) return { date, passed: 0, failed: 1, note: 'no report' };
   const passed = report.numPassedTests;
   const failed = report.numFailedTests + report.numRuntimeErrorTestSuites;
-  if (failed > 0) return { failed, text: `${failed} FAILED of ${failed + passed}` };
-  if (!good || passed === 0) return { failed: 1, text: good ? 'no test ran' : 'ended badly' };
-  return { failed: 0, text: `${passed} passed` };
+  if (failed > 0 || (good && passed > 0)) return { date, passed, failed };
+  return { date, passed, failed: 1, note: good ? 'no test ran' : 'ended badly' };
+}
+
+function today() {
+  return new Date().toISOString().slice(0, 10);
+}
+
+/** @param {Outcome | undefined} outcome */
+function cell(outcome) {
+  if (outcome === undefined) return '';
+  const { date, passed, failed, note } = outcome;
+  const counts = failed > 0 ? `${failed} FAILED of ${failed + passed}` : `${passed} passed`;
+  return `${note ?? counts}, ${date}`;
 }
 
 /**
- * @param {readonly Column[]} columns
+ * @param {Record<string, Column>} columns
  * @param {readonly Suite[]} suites
  */
-function printTable(columns, suites) {
+function table(columns, suites) {
+  const names = VERSIONS.map(({ name }) => name).filter((name) => columns[name] !== undefined);
   const rows = suites
-    .filter(({ name }) => columns.some(({ results }) => results.has(name)))
-    .map(({ name }) => [name, ...columns.map(({ results }) => results.get(name)?.text ?? '-')]);
-  const heads = columns.map(({ name, version, machine }) => `${name}: ${version}, ${machine}, TCG`);
+    .filter(({ name }) => names.some((version) => columns[version]?.suites[name]))
+    .map(({ name }) => [name, ...names.map((version) => cell(columns[version]?.suites[name]))]);
+  const heads = names.map(
+    (name) => `${name}: ${columns[name]?.version}, ${columns[name]?.machine}`,
+  );
   const lines = [['suite', ...heads], ['---', ...heads.map(() => '---')], ...rows];
-  console.log(`\n${new Date().toISOString().slice(0, 10)}\n`);
-  for (const line of lines) console.log(`| ${line.join(' | ')} |`);
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
+}
+
+/** @param {string} rows */
+async function writePage(rows) {
+  const [begin = '', end = ''] = MARKS;
+  const page = await readFile(PAGE, 'utf8');
+  const [before, rest = ''] = page.split(begin);
+  const after = rest.split(end)[1];
+  await writeFile(PAGE, `${before}${begin}\n\n${rows}\n\n${end}${after}`);
 }
 
 /**
@@ -190,19 +231,6 @@ function usage(message) {
   console.error(message);
   process.exit(2);
 }
-
-const known = await allSuites();
-/** @type {string[]} */
-const wantedVersions = [];
-/** @type {string[]} */
-const wantedSuites = [];
-const words = process.argv.slice(2);
-for (let word = words.shift(); word !== undefined; word = words.shift()) {
-  if (word !== '--version') wantedSuites.push(word);
-  else wantedVersions.push(words.shift() ?? '');
-}
-expectKnown('version', wantedVersions, VERSIONS);
-expectKnown('suite', wantedSuites, [...known, REFUSED]);
 
 /**
  * @param {string} what
@@ -223,26 +251,65 @@ function isWanted(list, { name }) {
   return list.length === 0 || list.includes(name);
 }
 
-const folder = await mkdtemp(path.join(tmpdir(), 'gannet-matrix-'));
-/** @type {Column[]} */
-const columns = [];
-let failed = 0;
-for (const version of VERSIONS.filter((one) => isWanted(wantedVersions, one))) {
-  const suites = (version.refused ? [REFUSED] : known).filter(
-    (one) => isWanted(wantedSuites, one) && !version.without?.includes(one.name),
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    version: { type: 'string', multiple: true, default: [] },
+    since: { type: 'string' },
+    page: { type: 'boolean' },
+  },
+});
+const known = await allSuites();
+expectKnown('version', values.version, VERSIONS);
+expectKnown('suite', positionals, [...known, REFUSED]);
+
+/** @type {Record<string, Column>} */
+const columns = JSON.parse(await readFile(RESULTS, 'utf8'));
+
+/**
+ * @param {Version} version
+ * @returns {Suite[]}
+ */
+function due(version) {
+  const { suites = {} } = columns[version.name] ?? {};
+  const hasPassed = (/** @type {Suite} */ { name }) => {
+    const { date = '', failed = 1 } = suites[name] ?? {};
+    return values.since !== undefined && failed === 0 && date >= values.since;
+  };
+  return (version.refused ? [REFUSED] : known).filter(
+    (one) => isWanted(positionals, one) && !version.without?.includes(one.name) && !hasPassed(one),
   );
-  if (suites.length === 0) continue;
-  const prepared = await prepare(version);
-  /** @type {Map<string, Outcome>} */
-  const results = new Map();
-  columns.push({ name: version.name, ...prepared, results });
+}
+
+const folder = await mkdtemp(path.join(tmpdir(), 'gannet-matrix-'));
+let failed = 0;
+
+/** @param {Version} version */
+async function runVersion(version) {
+  const suites = due(version);
+  if (suites.length === 0) return;
+  const { env, ...prepared } = await prepare(version);
+  const column = { ...prepared, suites: columns[version.name]?.suites ?? {} };
+  columns[version.name] = column;
   for (const suite of suites) {
     console.log(`\n=== ${suite.name}, with QEMU ${prepared.version} (${version.name})`);
-    const result = await runSuite(suite, prepared.env, folder);
-    results.set(suite.name, result);
-    failed += result.failed;
+    const outcome = await runSuite(suite, env, folder);
+    console.log(`${suite.name}: ${cell(outcome)}`);
+    column.suites[suite.name] = outcome;
+    failed += outcome.failed;
+    await writeFile(RESULTS, `${JSON.stringify(columns, undefined, 2)}\n`);
   }
 }
+
+const versions = VERSIONS.filter((one) => !values.page && isWanted(values.version, one));
+for (const version of versions) {
+  await runVersion(version).catch((/** @type {unknown} */ error) => {
+    console.error(`${version.name}: ${String(error)}`);
+    failed++;
+  });
+}
 await rm(folder, { recursive: true, force: true });
-printTable(columns, [...known, REFUSED]);
+const rows = table(columns, [...known, REFUSED]);
+await writePage(rows);
+console.log(`\n${rows}`);
 process.exitCode = failed > 0 ? 1 : 0;

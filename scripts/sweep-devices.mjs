@@ -1,14 +1,20 @@
-// Which devices of QEMU a protected VM can have: each one that QEMU lists is tried, and the result
-// is written as docs/reference/devices.md.
+// Which devices of QEMU a protected VM can have: each one that QEMU lists is tried. The results are
+// kept in test/matrix/devices.json, one set for each version of QEMU that was swept, and
+// docs/reference/devices.md is written from them.
 //
-//   node scripts/sweep-devices.mjs [--out FILE] [TYPE…]
+//   node scripts/sweep-devices.mjs [--resume | --page] [TYPE…]
 //
 // A VM with the device is started. From the line that is printed for its secondary, a second VM is
-// started, the two are compared, and the first is migrated to the second. It needs QEMU, and takes
-// about a quarter of an hour. Without types it tries all.
+// started, the two are compared, and the first is migrated to the second. It takes the QEMU that is
+// first in PATH, and about a quarter of an hour. Without types it tries all; with `--resume` those
+// that have no result, or a fault; with `--page` none, it only writes the page. For another
+// release:
+//
+//   scripts/fetch-qemu.sh --modules trixie-backports .cache/qemu-11.1-modules
+//   PATH=$PWD/.cache/qemu-11.1-modules/bin:$PATH node scripts/sweep-devices.mjs
 import { Buffer } from 'node:buffer';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,9 +24,11 @@ import { connectWithRetry } from '../packages/qemu-qmp-client/dist/index.js';
 
 const QEMU = 'qemu-system-x86_64';
 const root = path.resolve(import.meta.dirname, '..');
+const RESULTS = path.join(root, 'test/matrix/devices.json');
+const PAGE = path.join(root, 'docs/reference/devices.md');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: 'string', default: path.join(root, 'docs/reference/devices.md') } },
+  options: { resume: { type: 'boolean' }, page: { type: 'boolean' } },
 });
 
 const folder = mkdtempSync(path.join(tmpdir(), 'sweep-'));
@@ -70,6 +78,14 @@ const NEEDS = [
   [/^virtio-crypto-pci/, ',cryptodev=y0', ['-object', 'cryptodev-backend-builtin,id=y0']],
 ];
 
+/** Without them some releases start no sound device. */
+const SOUND = ['-audiodev', 'none,id=a0'];
+
+/**
+ * @typedef {'same' | 'refused' | 'not started' | 'fault'} Result
+ * @typedef {{ outcome: Result, words?: string }} Row
+ */
+
 /** @type {import('node:child_process').ChildProcess[]} */
 const running = [];
 
@@ -117,7 +133,7 @@ async function start(command, socket) {
 /**
  * @param {string} type
  * @param {string} nbd
- * @returns {Promise<{ outcome: 'same' | 'refused' | 'not started' | 'fault', words: string }>}
+ * @returns {Promise<Row>}
  */
 async function tryType(type, nbd) {
   const [, more = '', objects = []] = NEEDS.find(([types]) => types.test(type)) ?? [];
@@ -126,10 +142,16 @@ async function tryType(type, nbd) {
   const of = (/** @type {string} */ name) => path.join(folder, name);
   const monitor = ['-S', '-qmp', `unix:${of('p')},server=on,wait=off`];
   const args = [...objects, ...(isDisk ? [] : VB0), '-device', `${type},id=x0${more}`];
+  const withSound = [...SOUND, ...args.with(-1, `${args.at(-1)},audiodev=a0`)];
+  /** @param {readonly string[]} own */
+  const startPrimary = (own) => start([QEMU, ...MACHINE, ...monitor, ...own], of('p'));
   /** @type {import('../packages/qemu-qmp-client/dist/index.js').QmpClient} */
   let primary;
   try {
-    primary = await start([QEMU, ...MACHINE, ...monitor, ...args], of('p'));
+    primary = await startPrimary(args).catch((/** @type {Error} */ error) => {
+      if (!/audio/.test(error.message)) throw error;
+      return startPrimary(withSound);
+    });
   } catch (error) {
     return { outcome: 'not started', words: /** @type {Error} */ (error).message };
   }
@@ -172,85 +194,117 @@ async function tryType(type, nbd) {
     if (status !== 'inmigrate') break;
     await sleep(20);
   }
-  return { outcome: 'same', words: '' };
+  return { outcome: 'same' };
 }
 
-writeFileSync(disk, Buffer.alloc(4 << 20));
-writeFileSync(`${disk}.svm`, Buffer.alloc(4 << 20));
-const nbd = path.join(folder, 'nbd');
-run([
-  'qemu-storage-daemon',
-  ...['--blockdev', `driver=file,node-name=n,filename=${disk}.svm`],
-  ...['--nbd-server', `addr.type=unix,addr.path=${nbd},max-connections=0`],
-  ...['--export', 'type=nbd,id=e,node-name=n,name=svm,writable=on'],
-]);
-const help = execFileSync(QEMU, ['-machine', 'pc', '-device', 'help'], { encoding: 'utf8' });
-const version = /version (\S+)/.exec(execFileSync(QEMU, ['--version'], { encoding: 'utf8' }))?.[1];
-const all = [
-  ...new Set([...help.matchAll(/name "([^"]+)"/g)].map(([, name]) => name ?? '')),
-].sort();
-/** @type {[type: string, outcome: string, words: string][]} */
-const rows = [];
-for (const type of positionals.length > 0 ? positionals : all) {
-  const { outcome, words } = await tryType(type, nbd).catch((/** @type {unknown} */ error) => ({
-    outcome: 'fault',
-    words: `${String(error)} ${lastWords}`,
-  }));
-  for (const child of running.splice(1)) await end(child);
-  rows.push([type, outcome, words]);
-  process.stdout.write(`${type}: ${outcome} ${words}\n`);
+/**
+ * Types by version.
+ *
+ * @type {Record<string, Record<string, Row>>}
+ */
+const results = JSON.parse(readFileSync(RESULTS, 'utf8'));
+
+/** @param {string} version */
+async function sweep(version) {
+  writeFileSync(disk, Buffer.alloc(4 << 20));
+  writeFileSync(`${disk}.svm`, Buffer.alloc(4 << 20));
+  const nbd = path.join(folder, 'nbd');
+  run([
+    'qemu-storage-daemon',
+    ...['--blockdev', `driver=file,node-name=n,filename=${disk}.svm`],
+    ...['--nbd-server', `addr.type=unix,addr.path=${nbd},max-connections=0`],
+    ...['--export', 'type=nbd,id=e,node-name=n,name=svm,writable=on'],
+  ]);
+  const help = execFileSync(QEMU, ['-machine', 'pc', '-device', 'help'], { encoding: 'utf8' });
+  const all = [...help.matchAll(/name "([^"]+)"/g)].map(([, name]) => name ?? '').sort();
+  const own = (results[version] ??= {});
+  const isOpen = (/** @type {string} */ type) => (own[type]?.outcome ?? 'fault') === 'fault';
+  const due = values.resume ? all.filter(isOpen) : all;
+  for (const type of new Set(positionals.length > 0 ? positionals : due)) {
+    const row = await tryType(type, nbd).catch((/** @type {unknown} */ error) => ({
+      outcome: /** @type {const} */ ('fault'),
+      words: `${String(error)} ${lastWords}`,
+    }));
+    for (const child of running.splice(1)) await end(child);
+    const words = row.words?.replaceAll(folder, '').trim();
+    own[type] = { outcome: row.outcome, ...(words && { words }) };
+    process.stdout.write(`${type}: ${row.outcome} ${words ?? ''}\n`);
+    const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
+    results[version] = Object.fromEntries(sorted);
+    writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`);
+  }
+  for (const child of running) await end(child);
+  return Object.values(own).filter(({ outcome }) => outcome === 'fault').length;
 }
-for (const child of running) await end(child);
-rmSync(folder, { recursive: true });
 
-const count = (/** @type {string} */ outcome) => rows.filter(([, one]) => one === outcome).length;
-const cells = (/** @type {string} */ text) => text.replaceAll('|', '\\|');
-/** @param {string} outcome */
-const table = (outcome) =>
-  rows
-    .filter(([, one]) => one === outcome)
-    .map(([type, , words]) => `| \`${type}\` | ${cells(words)} |`);
-const faultRows = ['| Device | What happened |', '| --- | --- |', ...table('fault')];
-const faults = count('fault') === 0 ? 'None.' : faultRows.join('\n');
-const page = `# Devices
+/** @type {Record<Result, string>} */
+const OUTCOMES = {
+  same: 'same: the second VM took over the state of the first',
+  refused: 'refused with a finding, before anything is copied',
+  'not started': 'not tried: QEMU did not start with it here',
+  fault: 'fault',
+};
 
-Made by \`node scripts/sweep-devices.mjs\` with QEMU ${version}, machine \`pc\`,
-TCG. Each device that
-QEMU lists was added to a VM. A second VM was started from the line that
-\`gannet check --print-secondary\` derives, the two were compared, and the first was migrated to the
-second.
+function page() {
+  const versions = Object.keys(results);
+  const types = [...new Set(Object.values(results).flatMap((rows) => Object.keys(rows)))].sort();
+  const row = (/** @type {readonly string[]} */ cells) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const head = (/** @type {string} */ first) => [
+    row([first, ...versions]),
+    row(['---', ...versions.map(() => '---')]),
+  ];
+  const count = (/** @type {string} */ version, /** @type {string} */ wanted) =>
+    Object.values(results[version] ?? {}).filter(({ outcome }) => outcome === wanted).length;
+  const counts = Object.entries(OUTCOMES).map(([outcome, words]) =>
+    row([words, ...versions.map((version) => String(count(version, outcome)))]),
+  );
+  const of = (/** @type {string} */ type) => versions.map((version) => results[version]?.[type]);
+  const isTried = (/** @type {Row | undefined} */ one) =>
+    (one?.outcome ?? 'not started') !== 'not started';
+  const tried = types.filter((type) => of(type).some(isTried));
+  const tell = (/** @type {Row | undefined} */ one) => {
+    if (one === undefined) return 'no such device';
+    if (one.outcome === 'same') return 'same';
+    return `${one.outcome}: ${one.words ?? ''}`;
+  };
+  const rows = tried.map((type) => row([`\`${type}\``, ...of(type).map(tell)]));
+  const untried = types.filter((type) => !tried.includes(type));
+  const said = (/** @type {string} */ type) =>
+    of(type).map((one) => one?.words ?? 'no such device');
+  const otherRows = untried
+    .filter((type) => !type.endsWith('-cpu'))
+    .map((type) => row([`\`${type}\``, ...said(type)]));
+  return `# Devices
 
-| Outcome | Devices |
-| --- | ---: |
-| same: the second VM took over the state of the first | ${count('same')} |
-| refused with a finding, before anything is copied | ${count('refused')} |
-| not tried: QEMU did not start with it here | ${count('not started')} |
-| fault | ${count('fault')} |
+Written by \`node scripts/sweep-devices.mjs\`, with the versions of QEMU in the heads of the tables,
+machine \`pc\`, TCG. Each device that QEMU lists was added to a VM. A second VM was started from the
+line that \`gannet check --print-secondary\` derives, the two were compared, and the first was
+migrated to the second.
 
-## Same
+${head('Outcome').join('\n')}
+${counts.join('\n')}
 
-${rows
-  .filter(([, outcome]) => outcome === 'same')
-  .map(([type]) => `\`${type}\``)
-  .join(', ')}
+## Tried
 
-## Refused
-
-| Device | Finding |
-| --- | --- |
-${table('refused').join('\n')}
-
-## Faults
-
-${faults}
+${head('Device').join('\n')}
+${rows.join('\n')}
 
 ## Not tried
 
-These need another machine, a bus or a back end of the host, or cannot be added by a user.
+These need another machine, a bus or a back end of the host, or cannot be added by a user. So it is
+with ${untried.filter((type) => type.endsWith('-cpu')).length} models of processors: QEMU adds only the one that the VM has. The table has what QEMU
+says.
 
-| Device | What QEMU says |
-| --- | --- |
-${table('not started').join('\n')}
+${head('Device').join('\n')}
+${otherRows.join('\n')}
 `;
-writeFileSync(values.out, page);
-process.exitCode = count('fault') === 0 ? 0 : 1;
+}
+
+if (!values.page) {
+  const said = execFileSync(QEMU, ['--version'], { encoding: 'utf8' });
+  const faults = await sweep(/version (\d+\.\d+\.\d+)/.exec(said)?.[1] ?? '?');
+  process.exitCode = faults === 0 ? 0 : 1;
+}
+rmSync(folder, { recursive: true });
+writeFileSync(PAGE, page());

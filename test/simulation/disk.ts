@@ -101,6 +101,8 @@ export class SimulatedDisk implements Pollable {
   #operations: Operation[] = [];
   /** Files and folders that the process has open. */
   openHandles = 0;
+  /** Told the path of what is about to be written. */
+  onWrite: (path: string) => void = () => undefined;
 
   constructor(
     private readonly loop: Pick<EventLoop, 'nowMs'>,
@@ -169,7 +171,7 @@ export class SimulatedDisk implements Pollable {
         inode.isSpill = path.endsWith('.spill');
         this.#rename((names) => names.set(path, inode as Inode));
       } else if (wanted === 'w+') inode.resize(0);
-      return new Handle(this, inode);
+      return new Handle(this, inode, path);
     }, wanted.startsWith('w'));
     this.openHandles++;
     return handle;
@@ -202,8 +204,19 @@ export class SimulatedDisk implements Pollable {
   exists(path: string): Promise<object> {
     return this.perform(() => {
       if (!this.#names.has(path)) throw systemError('ENOENT');
-      return {};
+      return { isBlockDevice: () => false };
     });
+  }
+
+  /** A folder of that name is there from now on. */
+  makeFolder(prefix: string): Promise<string> {
+    return this.perform(() => `${prefix}${this.random.below(1e6)}`, true);
+  }
+
+  /** Another program makes a file; it is empty here, and survives. */
+  createForOther(path: string): void {
+    this.#names.set(path, new Inode());
+    this.#durableNames.set(path, new Inode());
   }
 
   syncNames(): void {
@@ -228,6 +241,7 @@ class Handle {
   constructor(
     private readonly disk: SimulatedDisk,
     private readonly inode: Inode | undefined,
+    private readonly path = '',
   ) {}
 
   read(target: Buffer, at: number, length: number, position: number): Promise<object> {
@@ -240,6 +254,7 @@ class Handle {
   }
 
   write(source: Buffer, at: number, length: number, position: number): Promise<object> {
+    this.disk.onWrite(this.path);
     return this.disk.perform(() => {
       const bytesWritten = length > 0 ? this.disk.shortened(length) : 0;
       const data = Buffer.from(source.subarray(at, at + bytesWritten));
@@ -255,6 +270,7 @@ class Handle {
   }
 
   truncate(length: number): Promise<void> {
+    this.disk.onWrite(this.path);
     return this.disk.perform(() => this.#file.resize(length), true);
   }
 
@@ -264,6 +280,7 @@ class Handle {
 
   sync(): Promise<void> {
     return this.disk.perform(() => {
+      if (!this.#isOpen) throw systemError('EBADF');
       if (this.disk.faults.lazySync) return;
       if (this.inode) this.inode.sync();
       else this.disk.syncNames();
@@ -284,6 +301,7 @@ class Handle {
   }
 
   get #file(): Inode {
+    if (!this.#isOpen) throw systemError('EBADF');
     if (!this.inode) throw systemError('EISDIR');
     return this.inode;
   }
@@ -304,7 +322,7 @@ export function mount(disk: SimulatedDisk): void {
  * else is.
  */
 export function installDisk(): void {
-  const { open, readFile, rename, rm, stat } = fs;
+  const { access, mkdtemp, open, readFile, rename, rm, stat } = fs;
   const on = <T>(
     path: unknown,
     work: (disk: SimulatedDisk, path: string) => Promise<T>,
@@ -338,6 +356,18 @@ export function installDisk(): void {
         path,
         (disk, name) => disk.remove(name),
         () => rm(path),
+      ),
+    access: (path: string) =>
+      on<unknown>(
+        path,
+        (disk, name) => disk.exists(name),
+        () => access(path),
+      ),
+    mkdtemp: (prefix: string) =>
+      on(
+        prefix,
+        (disk, name) => disk.makeFolder(name),
+        () => mkdtemp(prefix),
       ),
     stat: (path: string) =>
       on<unknown>(

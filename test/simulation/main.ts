@@ -8,9 +8,9 @@ import { installLoop } from './event-loop.js';
 import { MUTANTS, type MutantName } from './mutants.js';
 import { type Plan, planOf, simplerPlans } from './plan.js';
 import type { Outcome } from './outcome.js';
+import { attempt as attemptRun, type Result as Found, shrink } from './search.js';
 
 const realNow = performance.now.bind(performance);
-const realImmediate = setImmediate;
 installLoop();
 installDisk();
 // Only now: what it imports must find the simulated ones.
@@ -38,39 +38,12 @@ const { values } = parseArgs({
 });
 
 const FIXED_SEEDS = 300;
-const FRESH_SEEDS = 200;
+const FRESH_SEEDS = 100;
 const MUTANT_SEEDS = 400;
 
-interface Result {
-  readonly plan: Plan;
-  readonly outcome: Outcome | undefined;
-  readonly error: Error | undefined;
-  readonly trace: readonly string[];
-}
+type Result = Found<Plan, Outcome>;
 
-/**
- * An error thrown in a callback of the run, or later by a promise that nobody awaits, is the run's.
- */
-async function attempt(plan: Plan): Promise<Result> {
-  const cluster = new Cluster(plan);
-  let stray: Error | undefined;
-  const onStray = (error: unknown): void => {
-    stray ??= error instanceof Error ? error : new Error(String(error));
-  };
-  process.on('uncaughtException', onStray);
-  process.on('unhandledRejection', onStray);
-  let outcome: Outcome | undefined;
-  let error: Error | undefined;
-  try {
-    outcome = await cluster.run();
-    await new Promise((resolve) => realImmediate(resolve));
-  } catch (thrown) {
-    error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  }
-  process.off('uncaughtException', onStray);
-  process.off('unhandledRejection', onStray);
-  return { plan, outcome, error: error ?? stray, trace: cluster.trace };
-}
+const attempt = (plan: Plan): Promise<Result> => attemptRun(plan, new Cluster(plan));
 
 class Tally {
   runs = 0;
@@ -114,26 +87,11 @@ class Tally {
   }
 }
 
-async function shrink(found: Result): Promise<Result> {
-  let smallest = found;
-  for (let isSmaller = true; isSmaller;) {
-    isSmaller = false;
-    for (const plan of simplerPlans(smallest.plan)) {
-      const result = await attempt(plan);
-      if (!result.error) continue;
-      smallest = result;
-      isSmaller = true;
-      break;
-    }
-  }
-  return smallest;
-}
-
 async function report(found: Result): Promise<void> {
   const { seed, mutant } = found.plan;
   console.log(`seed ${seed} fails: ${found.error?.stack ?? ''}`);
   console.log(`again: pnpm sim --seed ${seed}${mutant ? ` --mutant ${mutant}` : ''} --trace`);
-  const { plan, error, trace } = await shrink(found);
+  const { plan, error, trace } = await shrink(attempt, found, simplerPlans);
   console.log(`shrunk to ${JSON.stringify(plan)}\n  ${error?.message ?? ''}`);
   for (const line of trace.slice(-60)) console.log(line);
 }

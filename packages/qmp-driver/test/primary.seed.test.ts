@@ -150,6 +150,21 @@ describe('seeding fails', () => {
     },
   );
 
+  test('the last that is heard of a copy is that all of it is there', async () => {
+    vm.instant = false;
+    // READY comes right behind an answer that does not know of it.
+    vm.qemu.on('query-block-jobs', () => {
+      setImmediate(() => vm.makeReady('g0-seed'));
+      const job = { type: 'mirror', device: 'g0-seed', 'io-status': 'ok', status: 'running' };
+      return { return: [{ ...job, offset: 512, len: 1024, speed: 0, busy: true, ready: false }] };
+    });
+    const done: string[] = [];
+    await driver.seed([linkOf('mirror')], {
+      onProgress: ({ doneBytes, totalBytes }) => done.push(`${doneBytes} of ${totalBytes}`),
+    });
+    expect(done.at(-1)).toBe('1024 of 1024');
+  });
+
   test("the guest's writes are drained before a copy is cancelled", async () => {
     await driver.seed([linkOf('nbd')]);
     await driver.rollback();

@@ -160,7 +160,11 @@ export class Mirror {
         movedMs = performance.now();
         continue;
       }
-      if ((await this.#hasCaughtUp(info, deadline, options)) && isEnough()) return;
+      if ((await this.#hasCaughtUp(info, deadline, options)) && isEnough()) {
+        // READY may have come after that answer.
+        if (offset < len) onProgress?.({ ...progress, doneBytes: len });
+        return;
+      }
       if (offset !== doneBytes || this.isReady) {
         doneBytes = offset;
         movedMs = performance.now();

@@ -24,11 +24,13 @@ const NOT_GIVEN = new Set([
   'guest-stats',
 ]);
 
-/** Found out by a device that has them, and refused from outside: type and property. */
+/** Set by the device that has them, and refused or wrong from outside: type and property. */
 const NOT_WRITABLE: readonly (readonly [type: RegExp, property: RegExp])[] = [
   [/^(pc-dimm|nvdimm|virtio-mem)/, /^size$/],
   // The machine gives them where they matter.
   [/^virtio-iommu/, /^(len-)?reserved-regions/],
+  // Its virtual functions make it one, but its PCI header says so only if it was given.
+  [/^igb$/, /^multifunction$/],
 ];
 /** A CPU that was plugged has its place for itself; all else comes with -cpu. */
 const CPU = /-cpu$/;

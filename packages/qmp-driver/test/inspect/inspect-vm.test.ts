@@ -90,6 +90,10 @@ const GIVEN: Readonly<Record<string, readonly (readonly [string, string, unknown
     ['memdev', 'link<memory-backend>'],
   ],
   'usb-storage': [['drive', 'str']],
+  igb: [
+    ['multifunction', 'bool', false],
+    ['mac', 'str'],
+  ],
   iothread: [
     ['type', 'string'],
     ['poll-max-ns', 'int'],
@@ -273,6 +277,7 @@ describe('inspectVm', () => {
       '/machine/peripheral/ipmi': { type: 'isa-ipmi-kcs', bmc: '/machine/peripheral/bmc0' },
       '/machine/peripheral/cpu1': { type: 'qemu64-x86_64-cpu', 'core-id': 1, family: 15 },
       '/machine/peripheral/d0': { type: 'nvdimm', size: 1, 'label-size': 0, memdev: '/objects/m' },
+      '/machine/peripheral/nic0': { type: 'igb', multifunction: true, mac: '52:54:00:12:34:56' },
     });
     const { devices } = await inspectVm(qmp);
     const properties = new Map(devices.map(({ id, path, properties: own }) => [id ?? path, own]));
@@ -280,6 +285,8 @@ describe('inspectVm', () => {
     expect(properties.get('ipmi')).toEqual({ bmc: 'bmc0' });
     expect(properties.get('cpu1')).toEqual({ 'core-id': 1 });
     expect(properties.get('d0')).toEqual({ memdev: 'm' });
+    // It says so of itself; given from outside, its header would say so too, and be another one.
+    expect(properties.get('nic0')).toEqual({ mac: '52:54:00:12:34:56' });
     // It has handed its drive on to a disk of its own.
     expect(properties.get('vb0')).toEqual({ drive: 'quorum0' });
   });

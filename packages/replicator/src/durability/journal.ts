@@ -58,6 +58,8 @@ export interface DiskRuns {
 
 /** A failover journal that is being written. See the top of this file for its format. */
 export class Journal {
+  /** What an attempt to create one has left, because it could not be removed either. */
+  static readonly #torn = new Set<string>();
   #end = HEADER_BYTES;
   /** The file is on stable storage up to here. */
   #syncedEnd = HEADER_BYTES;
@@ -76,6 +78,8 @@ export class Journal {
   static async create(file: string, uuid: string): Promise<Journal> {
     let handle: FileHandle | undefined;
     try {
+      if (Journal.#torn.has(file)) await rm(file, { force: true });
+      Journal.#torn.delete(file);
       handle = await open(file, 'wx+', 0o600);
       const header = Buffer.alloc(HEADER_BYTES);
       MAGIC.copy(header);
@@ -86,9 +90,9 @@ export class Journal {
       return new Journal(file, handle);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw occupied(file);
-      // It must be possible to create it again.
-      if (handle) await rm(file, { force: true });
       await handle?.close();
+      // It must be possible to create it again.
+      if (handle) await rm(file, { force: true }).catch(() => Journal.#torn.add(file));
       throw journalError(file, 'created', error);
     }
   }

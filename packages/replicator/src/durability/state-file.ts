@@ -106,7 +106,8 @@ export async function writeStateFile(
     await rename(fresh, file);
     await syncFolder(path.dirname(file));
   } catch (error) {
-    await rm(fresh, { force: true });
+    // What stays there is in nobody's way: the next one has another name.
+    await rm(fresh, { force: true }).catch(() => undefined);
     throw new BaseImageError(
       'REPLICA_BASE_IO',
       `${file} can't be written: ${messageOf(error)}`,

@@ -330,6 +330,6 @@ async function startServing(file: string, format: ImageFormat): Promise<Service>
     }
   } finally {
     // The connection outlives the socket's name, so no file is left behind after a crash.
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
   }
 }

@@ -11,7 +11,12 @@ import {
 import type { PeerLink } from '../peer/peer-link.js';
 
 const POLL_MS = 10;
-const RESTART = 'Restart the secondary: its daemon first, then its QEMU with -incoming.';
+const RESTART_ORDER = 'its daemon first, then its QEMU with -incoming.';
+const RESTART = `Restart the secondary: ${RESTART_ORDER}`;
+/** Only QEMU knows why it could not take the guest over, and it has ended. */
+const READ_IT =
+  "Read why in the last lines of that QEMU's standard error: libvirt keeps them in " +
+  '/var/log/libvirt/qemu, systemd in its journal.';
 /** A restart would end the only copy that runs. */
 const LEAVE_IT =
   'The secondary has taken over: its QEMU is the VM, so do not restart it. Run ' +
@@ -77,17 +82,36 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
   }
 }
 
+/** What is the matter with the other side. */
+export interface PeerTrouble {
+  readonly says: string;
+  /** What to do, in place of what to do about the failure here. */
+  readonly remedy?: string;
+}
+
 /**
  * What the other side says is the matter, by what it says from now on; it is given two heartbeats.
  */
-export async function troubleOf(link: PeerLink, heartbeatMs: number): Promise<string | undefined> {
+export async function troubleOf(
+  link: PeerLink,
+  heartbeatMs: number,
+): Promise<PeerTrouble | undefined> {
   for (const startMs = performance.now(); ;) {
     const { peer, state } = link;
     const passedMs = performance.now() - startMs;
     const hasSpoken = peer !== undefined && peer.silentMs < passedMs - 1;
-    if (state !== 'up' || hasSpoken || passedMs > 2 * heartbeatMs) return peer?.status.trouble;
+    if (state !== 'up' || hasSpoken || passedMs > 2 * heartbeatMs) return troubleIn(peer?.status);
     await sleep(POLL_MS);
   }
+}
+
+function troubleIn(status: PeerStatus | undefined): PeerTrouble | undefined {
+  if (status?.trouble !== undefined) return { says: status.trouble };
+  if (status?.vm !== 'lost') return undefined;
+  return {
+    says: 'its QEMU has ended',
+    remedy: `${READ_IT} Then restart the secondary: ${RESTART_ORDER}`,
+  };
 }
 
 export function interrupted(why: string): GannetError {

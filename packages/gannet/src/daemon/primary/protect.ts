@@ -18,7 +18,7 @@ import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
 import type { SideReport } from '../../inspect/side-report.js';
-import { awaitPeer, troubleOf } from './await-peer.js';
+import { awaitPeer, type PeerTrouble, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 import { stageFailed } from './stage-failure.js';
 
@@ -203,9 +203,9 @@ export class ProtectRun {
   /**
    * Nothing has been changed before the check is done.
    *
-   * @returns what the secondary says is wrong with it, if it does
+   * @returns what is wrong with the secondary, if it says so
    */
-  async #rollBack(): Promise<string | undefined> {
+  async #rollBack(): Promise<PeerTrouble | undefined> {
     if (this.#stage === 'check') return undefined;
     const { driver, tls, link, config, terms } = this.options;
     // Before the guest goes on without it: a replica that is in step by now is outdated.

@@ -1,18 +1,25 @@
 import { describeError, GannetError } from '@gannet/contract';
+import type { PeerTrouble } from './await-peer.js';
 
 /**
  * A stage of `protect` that failed, as the operator is told.
  *
- * @param peerSays what the other side says is the matter with it
+ * @param peer what is the matter with the other side
  */
-export function stageFailed(stage: string, cause: unknown, peerSays?: string): GannetError {
+export function stageFailed(stage: string, cause: unknown, peer?: PeerTrouble): GannetError {
   const { message, remedy } = describeError(cause);
-  const isSaid = peerSays === undefined || message.includes(peerSays);
-  const words = isSaid ? message : `${message}; the secondary says: ${peerSays}`;
+  const isSaid = peer === undefined || message.includes(peer.says);
+  const words = isSaid ? message : `${message}; the secondary says: ${peer.says}`;
   const exit = isTimeout(cause) ? 'timeout' : 'failed';
-  return new GannetError('GANNET_STAGE_FAILED', `stage ${stage}: ${words}`, remedy, exit, {
-    cause,
-  });
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `stage ${stage}: ${words}`,
+    peer?.remedy ?? remedy,
+    exit,
+    {
+      cause,
+    },
+  );
 }
 
 /** Of what was asked, or of the whole stage. */

@@ -18,6 +18,7 @@ const NAMES: Record<Stage, string> = {
 
 /** @param abort what the stage fails with; default: an error of its own */
 function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
+  let vm = 'ready';
   const called: string[] = [];
   let reached: () => void = () => undefined;
   const isThere = new Promise<void>((resolve) => (reached = resolve));
@@ -56,7 +57,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     get status() {
       const word = state === 'protected' ? 'protected' : 'none';
       const said = word === 'none' ? BLANK : { ...terms.record, word };
-      const well = { role: 'secondary', state, epoch: 1, vm: 'ready', link: 'whole' };
+      const well = { role: 'secondary', state, epoch: 1, vm, link: 'whole' };
       return { ...well, trouble, record: said };
     },
     silentMs: 0,
@@ -87,7 +88,8 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     },
     checkpoint: () => Promise.resolve(),
   } as unknown as ProtectOptions;
-  return { run: new ProtectRun(options), called, isThere, terms, options };
+  const loseVm = (): void => void (vm = 'lost');
+  return { run: new ProtectRun(options), called, isThere, terms, options, loseVm };
 }
 
 describe('the memory of both sides', () => {
@@ -166,6 +168,19 @@ describe('a secondary that is lost while it is being protected', () => {
     await run.lose('COLO has ended');
     await expect(running).rejects.toMatchObject({
       message: 'stage colo: COLO has ended; the secondary says: its guest is stopped',
+    });
+  });
+
+  test('whose QEMU has ended is told as that, with where QEMU has said why', async () => {
+    const failed = new Error('the migration to unix:/m failed: Unable to write to socket');
+    const { run, isThere, loseVm, options } = hangingAt('startColo', failed);
+    const running = run.run();
+    await isThere;
+    loseVm();
+    await options.driver.cutLinks(0);
+    await expect(running).rejects.toMatchObject({
+      message: `stage colo: ${failed.message}; the secondary says: its QEMU has ended`,
+      remedy: expect.stringMatching(/standard error.* Then restart the secondary/),
     });
   });
 
