@@ -140,7 +140,7 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    const { replica, lock } = await openReplica(config);
+    const { replica, lock } = await openReplica(config, context.terms.record);
     const role = new SecondaryRole(config, context, replica, lock);
     try {
       await role.#standing.begin(config.secondary.overwrite);
