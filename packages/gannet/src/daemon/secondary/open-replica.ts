@@ -62,7 +62,8 @@ async function refuseForeignJournal(config: SecondaryConfig): Promise<void> {
   throw new GannetError(
     'GANNET_REFUSED',
     `${journal} is there, and none of the bases of ${config.vm} knows it: other bases may need it`,
-    'Recover those with `gannet recover`. If nobody needs it, remove it, or use --overwrite.',
+    'Recover those with `gannet recover`, named by their own configuration. If nobody needs the ' +
+      'journal, remove it, or start this daemon with --overwrite.',
     'refused',
   );
 }

@@ -35,7 +35,7 @@ import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
-import { SEED_AGAIN } from '../arbitration/may-take-over.js';
+import { seedAgain } from '../arbitration/may-take-over.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
@@ -214,7 +214,7 @@ export class SecondaryRole implements Role {
       throw new GannetError(
         'GANNET_REFUSED',
         `${this.config.vm} can't be a primary: the replica is ${state}, its VM ${vmState}`,
-        'Fail over first: `gannet failover`.',
+        `Fail over first: \`gannet failover ${this.config.vm}\`.`,
         'refused',
       );
     }
@@ -311,7 +311,7 @@ export class SecondaryRole implements Role {
 
   #spent(): GannetError {
     const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
-    return new GannetError('GANNET_NOT_READY', message, SEED_AGAIN);
+    return new GannetError('GANNET_NOT_READY', message, seedAgain(this.config.vm));
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -382,7 +382,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
+      throw new GannetError('GANNET_STAGE_FAILED', message, seedAgain(this.config.vm));
     }
     return this.status();
   }
