@@ -174,8 +174,6 @@ export class World {
   #startDaemon(name: HostName): void {
     const host = this.#hosts[name];
     if (!host.isPowered || host.process?.isDead === false) return;
-    // Whoever starts a VM without its daemon has to wait for it.
-    if (this.#time.nowMs < this.#bootedMs[name]) this.#bootedMs[name] = this.#time.nowMs + BOOT_MS;
     const process = new Process(`daemon-${name}`, host.enter);
     host.process = process;
     host.server = undefined;

@@ -16,6 +16,7 @@ import {
   type AutomaticStep,
   automaticStep,
   type Evidence,
+  endedSurvivor,
   evidenceIn,
   type FailoverPolicy,
   mayFence,
@@ -99,12 +100,13 @@ export class FailoverController {
 
   /**
    * The secondary takes over, and moves to its local files. Asking again after a failure continues
-   * with the step that failed; after a success it gives the same report.
+   * with the step that failed; after a success it gives the same report, while QEMU is there.
    *
    * @param force overrules a fence that is running, too; `overrulePeer` a primary that is well
    * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write
    *   back` with its bytes, and `local disks`
-   * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
+   * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced; and
+   *   if QEMU has ended after it took over
    */
   async failOver(
     force: boolean,
@@ -112,7 +114,8 @@ export class FailoverController {
     overrulePeer = false,
   ): Promise<FailoverReport> {
     const isWell = force && this.#mayStillRefuse ? wellPeer(this.options.look()) : undefined;
-    if (isWell && !overrulePeer) throw isWell;
+    const refused = (overrulePeer ? undefined : isWell) ?? endedSurvivor(this.options.look());
+    if (refused) throw refused;
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
     return this.#start('caller').finally(() => {
