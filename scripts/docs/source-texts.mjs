@@ -114,15 +114,30 @@ function alternativesOf(node, hops = 0) {
       ];
     return lefts.flatMap((left) => rights.flatMap((right) => joined(left, right)));
   }
+  if (ts.isArrowFunction(node)) return returnedTexts(node, hops);
   if (ts.isIdentifier(node)) return namedTexts(node, hops + 1);
   if (ts.isCallExpression(node) && ts.isIdentifier(node.expression)) {
     const called = functions.get(node.expression.text);
-    const returns = called ? [...nodesOf(called, ts.isReturnStatement)] : [];
-    return returns.flatMap(({ expression }, at) =>
-      chosen(node, node.getText(), `is ${at}`, alternativesOf(expression, hops + 1)),
-    );
+    if (called) return returnedTexts(called, hops, node);
+    const named = namedTexts(node.expression, hops + 1);
+    return named;
   }
   return [];
+}
+
+/**
+ * What a function returns.
+ *
+ * @param {ts.FunctionDeclaration | ts.ArrowFunction} called
+ * @param {number} hops
+ * @param {ts.Node} by
+ * @returns {Alternative[]}
+ */
+function returnedTexts(called, hops, by = called) {
+  if (called.body && !ts.isBlock(called.body)) return alternativesOf(called.body, hops + 1);
+  return [...nodesOf(called, ts.isReturnStatement)].flatMap(({ expression }, at) =>
+    chosen(by, by.getText(), `is ${at}`, alternativesOf(expression, hops + 1)),
+  );
 }
 
 /**
@@ -229,7 +244,7 @@ function joined(left, right) {
 function templates(node, hops) {
   let texts = [only(node.head.text)];
   for (const { expression, literal } of node.templateSpans) {
-    const found = ts.isIdentifier(expression) ? alternativesOf(expression, hops + 1) : [];
+    const found = insertedTexts(expression, hops + 1);
     const isOne = found.length === 1 || (found.length > 1 && texts.length === 1);
     const inserts = isOne ? found.map((one) => ({ ...one, text: one.text || '…' })) : [only('…')];
     texts = texts.flatMap((text) =>
@@ -238,6 +253,20 @@ function templates(node, hops) {
   }
   // Nothing but what is put in: the names say more than dots.
   return texts.some(({ text }) => /[a-z]/.test(text)) ? texts : [only(namedTemplate(node))];
+}
+
+/**
+ * What a template puts in: a name's texts, or those of a function if it gives sentences.
+ *
+ * @param {ts.Expression} expression
+ * @param {number} hops
+ * @returns {Alternative[]}
+ */
+function insertedTexts(expression, hops) {
+  if (ts.isIdentifier(expression)) return alternativesOf(expression, hops);
+  if (!ts.isCallExpression(expression)) return [];
+  const found = alternativesOf(expression, hops);
+  return found.every(({ text }) => / [a-z]/.test(text)) ? found : [];
 }
 
 /** @param {ts.TemplateExpression} node */

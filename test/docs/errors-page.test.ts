@@ -49,7 +49,7 @@ describe('docs/reference/errors.md', () => {
     });
     test('by a condition that gives both at once', () => {
       expect(remediesOf('no secondary daemon answers on')).toEqual([
-        'Start it: `gannet secondary`.',
+        'Start it: on the secondary host, run `gannet secondary …`.',
       ]);
       expect(remediesOf('is not the secondary: …')).toEqual([
         expect.stringMatching(/^Use one version of Gannet on both hosts/),

@@ -91,7 +91,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     ],
     folders: {
       // bin.ts starts the command; the rest is small enough to belong to nobody.
-      '.': ['cli', 'daemon', 'daemon/peer'],
+      '.': ['cli', 'daemon', 'daemon/peer', 'daemon/terms'],
       vendor: [],
       tls: ['.'],
       view: { folders: [], packages: ['contract'], isForBrowsers: true },

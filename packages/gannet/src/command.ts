@@ -16,5 +16,9 @@ export function main(argv: readonly string[]): Promise<number> {
       const { askPeer } = await import('./daemon/peer/ask-peer.js');
       return askPeer(config);
     },
+    refuseOutdated: async (config) => {
+      const { refuseOutdated } = await import('./daemon/terms/refuse-outdated.js');
+      await refuseOutdated(config);
+    },
   });
 }

@@ -160,6 +160,12 @@ export class SimulatedQemu {
     this.#emit('GUEST_PANICKED', { action: 'run' });
   }
 
+  /** The guest has shut itself down; with -no-shutdown, its QEMU stays. */
+  shutsDown(): void {
+    this.stopped('paused');
+    this.#emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+  }
+
   coloExited(reason: 'request' | 'error'): void {
     this.reason = reason;
     this.#emit('COLO_EXIT', { mode: this.mode, reason });

@@ -69,9 +69,9 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     level: 'error',
     text: ({ own, other }) =>
       `the other daemon has a copy of another VM: its lineage is ${other}, this side's ${own}`,
-    remedy: () =>
+    remedy: (_details, { vm }) =>
       "Check `primary.peer`. If the secondary's copy is not needed any more, restart its daemon " +
-      'with --overwrite.',
+      `with --overwrite, then its QEMU. Then run \`gannet protect ${vm}\` on the primary host.`,
   },
   held: {
     roles: PRIMARY,

@@ -431,7 +431,7 @@ export const VERDICTS = {
     say: (facts) => ({
       headline:
         `The primary says ${facts.primary.state}, ` + `the secondary ${facts.secondary.state}`,
-      remedy: `Compare both: gannet status ${facts.vm} on each host.`,
+      remedy: `Compare both: on each host, run: gannet status ${facts.vm}`,
     }),
   },
 } as const satisfies Record<string, VerdictRule>;

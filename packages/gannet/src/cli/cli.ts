@@ -66,6 +66,7 @@ export function buildProgram(options: Partial<ProgramOptions> = {}): Command {
 const NO_DAEMON: DaemonCode = {
   serve: () => Promise.reject(new Error('this program has no daemon')),
   askPeer: () => Promise.reject(new Error('this program has no daemon')),
+  refuseOutdated: () => Promise.reject(new Error('this program has no daemon')),
 };
 
 function reportError(error: unknown, json: boolean): number {

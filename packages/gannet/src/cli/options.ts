@@ -1,6 +1,6 @@
 /** Options that several commands have, and the parsers of their values. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ConfigChoice, PrimaryConfig } from '@gannet/contract';
+import type { ConfigChoice, PrimaryConfig, SecondaryConfig } from '@gannet/contract';
 import { parseBytes } from '@gannet/contract/bytes';
 import { SILENCE_MS } from '@gannet/contract/errors';
 import { examplesOf } from './help.js';
@@ -27,6 +27,8 @@ export interface Options extends ConfigChoice {
 export interface DaemonCode {
   readonly serve: (options: Options, role: 'primary' | 'secondary') => Promise<void>;
   readonly askPeer: (config: PrimaryConfig) => Promise<unknown>;
+  /** Rejects if a newer copy of the VM is known than that of this host. */
+  readonly refuseOutdated: (config: SecondaryConfig) => Promise<void>;
 }
 
 /** What a command is added to. */

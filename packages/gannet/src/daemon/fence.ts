@@ -110,7 +110,7 @@ export function notFenced(vm: string, words: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
     `the secondary of ${vm} could not be fenced: ${words}`,
-    'Make sure that it does not run, then run `gannet failover --force` here.',
+    `Make sure that it does not run, then run \`gannet failover ${vm} --force\` here.`,
     'refused',
   );
 }
@@ -122,7 +122,7 @@ export function fenceGone(vm: string): GannetError {
     `the secondary of ${vm} was promised that it would be fenced before the guest goes on ` +
       'without it, and the configuration has no fence any more',
     'Put the fence back and reload this daemon. Or make sure that the secondary does not run, ' +
-      'then run `gannet failover --force` here.',
+      `then run \`gannet failover ${vm} --force\` here.`,
     'refused',
   );
 }

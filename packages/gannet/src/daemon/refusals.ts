@@ -10,18 +10,20 @@ export function busy(vm: string, state: string): GannetError {
   return new GannetError(
     'GANNET_BUSY',
     `${vm} is ${state}`,
-    '`gannet status` shows what is in progress.',
+    `\`gannet status ${vm}\` shows what is in progress.`,
     'refused',
   );
 }
 
-export function noCopy(vm: string): GannetError {
-  const remedy = 'Set it with `gannet protect --seed-rate`, or `primary.seedBytesPerSec`.';
+export function noCopy(vm: string, bytesPerSec: number): GannetError {
+  const remedy =
+    `To begin one with this limit, run \`gannet protect ${vm} --seed-rate ${bytesPerSec}\`. ` +
+    'For all copies, set `primary.seedBytesPerSec`.';
   return refusal(`no copy of ${vm} is under way`, remedy);
 }
 
 export function notProtected(vm: string, state: string, what: string): GannetError {
-  const remedy = 'It is not protected now; `gannet protect` would protect it.';
+  const remedy = `It is not protected now; \`gannet protect ${vm}\` would protect it.`;
   return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
 }
 
@@ -31,8 +33,8 @@ export function secondCopy(vm: string): GannetError {
     `the copy of ${vm} on this host is outdated: the secondary has taken over, ` +
       'and the guest here is stopped',
     'The secondary has the VM. End the QEMU here. To protect the VM again, make this host its ' +
-      'new secondary and run `gannet reprotect` on the host that has taken over. ' +
-      'Only if the copy there is lost for good: `gannet failover --force` here.',
+      `new secondary and run \`gannet reprotect ${vm}\` on the host that has taken over. ` +
+      `Only if the copy there is lost for good: \`gannet failover ${vm} --force\` here.`,
   );
 }
 
@@ -54,7 +56,7 @@ export function held(vm: string): GannetError {
   return refusal(
     `the guest of ${vm} is held: its QEMU is new, and the secondary may have taken over`,
     'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
-      'certainly does not, and is not to: `gannet failover --force` here.',
+      `certainly does not, and is not to: \`gannet failover ${vm} --force\` here.`,
   );
 }
 
@@ -94,8 +96,8 @@ export function whyNotProtect(
 function noGuest(vm: string, state: string, reason: string): GannetError {
   return refusal(
     `${vm} can't be protected: it is ${state} (${reason})`,
-    'If it is yielding, run `gannet failover` on the secondary host, or with --force here. ' +
-      'If it has ended, start the VM again. Then protect it.',
+    `If it is yielding, run \`gannet failover ${vm}\` on the secondary host, or with --force ` +
+      'here. If it has ended, start the VM again. Then protect it.',
   );
 }
 
@@ -122,7 +124,7 @@ export function stillProtected(vm: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
     `the secondary of ${vm} is alive and protects it`,
-    'To give up the protection all the same, use `gannet detach`, or add --force.',
+    `To give up the protection all the same, use \`gannet detach ${vm}\`, or add --force.`,
     'refused',
   );
 }

@@ -51,7 +51,8 @@ export async function checkBeforeSeeding(
     throw new BaseImageError(
       'REPLICA_BASE_NEEDS_RECOVERY',
       `${disk.base} and ${record.journal} together hold a VM that had failed over`,
-      'Recover it with `gannet recover`, or use --overwrite if it is no longer needed.',
+      'Recover it with `gannet recover`. If it is no longer needed, start the daemon with ' +
+        '--overwrite.',
     );
   }
 }
@@ -233,7 +234,7 @@ function lastCommitIn({ base }: DiskOptions, { vm, epoch }: StateRecord, what: s
       'was lost, and nobody has taken over: it may be the only copy',
     'If the primary is gone for good, `gannet recover --last-commit` makes this the disk, as ' +
       'after a power failure at that commit. If the primary or its disk is still there, it has ' +
-      'more than this base: use --overwrite.',
+      'more than this base: start the daemon with --overwrite.',
   );
 }
 

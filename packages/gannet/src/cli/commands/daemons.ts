@@ -1,6 +1,6 @@
 /** Commands that run where the VM's files are: the two daemons, and the recovery of bases. */
 import { print, progressOf } from '../call-daemon.js';
-import { about, type Cli, logLevel, type Options, vmCommand } from '../options.js';
+import { about, type Cli, type DaemonCode, logLevel, type Options, vmCommand } from '../options.js';
 
 export function addSecondary(cli: Cli): void {
   const description = 'Run the daemon that holds the disks of the secondary VM';
@@ -21,17 +21,20 @@ export function addRecover(cli: Cli): void {
   const what = 'take the last commit of a VM whose primary is gone for good';
   vmCommand(cli, 'recover', description)
     .option('--last-commit', what, false)
+    .option('--force', 'even if the primary is known to have the newer copy', false)
     .action(
       about(async (options: Options) => {
-        print(options, { recovered: await recover(options) });
+        print(options, { recovered: await recover(options, cli.daemonCode) });
       }),
     );
 }
 
-async function recover(options: Options): Promise<unknown> {
+async function recover(options: Options, daemonCode: DaemonCode): Promise<unknown> {
   const { asSecondary, basesOf, findConfig } = await import('@gannet/contract');
   const { recoverBases } = await import('@gannet/replicator');
-  const bases = basesOf(asSecondary(await findConfig(options)));
+  const config = asSecondary(await findConfig(options));
+  if (options.force !== true) await daemonCode.refuseOutdated(config);
+  const bases = basesOf(config);
   const show = await progressOf(options);
   const seen = { journal: false };
   const onProgress = (doneBytes: number, totalBytes: number): void => {

@@ -20,9 +20,12 @@ export interface Evidence {
 }
 
 /** The remedy for a replica that has diverged. */
-export const SEED_AGAIN =
-  'Restart this daemon, then its QEMU with -incoming. ' +
-  'Then run `gannet protect` on the primary host.';
+export function seedAgain(vm: string): string {
+  return (
+    'Restart this daemon, then its QEMU with -incoming. ' +
+    `Then run \`gannet protect ${vm}\` on the primary host.`
+  );
+}
 
 /** All that a secondary knows of the pair, at one moment. */
 export interface PairView {
@@ -74,7 +77,7 @@ export function unfitness(view: PairView): GannetError | undefined {
   if (replica.state !== 'protected') {
     return refusal(
       `${vm} can't fail over: the replica is ${replica.state} (${replica.reason})`,
-      replica.state === 'diverged' ? SEED_AGAIN : 'Wait until it is protected.',
+      replica.state === 'diverged' ? seedAgain(vm) : 'Wait until it is protected.',
     );
   }
   if (own.word !== 'protected' && own.word !== 'taken-over') {

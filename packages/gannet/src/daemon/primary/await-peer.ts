@@ -18,15 +18,20 @@ const READ_IT =
   "Read why in the last lines of that QEMU's standard error: libvirt keeps them in " +
   '/var/log/libvirt/qemu, systemd in its journal.';
 /** A restart would end the only copy that runs. */
-const LEAVE_IT =
-  'The secondary has taken over: its QEMU is the VM, so do not restart it. Run ' +
-  '`gannet reprotect` on its host, with this one as its new secondary.';
+function leaveIt(vm: string): string {
+  return (
+    'The secondary has taken over: its QEMU runs a VM, so do not restart it. If it is this VM, ' +
+    `run \`gannet reprotect ${vm}\` on its host, with this one as its new secondary. ` +
+    'If not, correct `primary.peer`.'
+  );
+}
 
 const NOT_THE_PEER =
   'Use one version of Gannet on both hosts, let `primary.peer` lead to the daemon of this VM, ' +
   'and see docs/how-to/tls.md for credentials.';
 
 export interface PeerWait {
+  readonly vm: string;
   readonly link: PeerLink;
   readonly address: Address;
   /** The longest that it may be silent. */
@@ -58,14 +63,17 @@ export async function awaitPeer(wait: PeerWait): Promise<void> {
       peer && (isFinal(peer.state) || peer.vm === 'unusable' || peer.vm === 'lost');
     if (isHopeless && isFresh) {
       const says = peer.trouble ?? `the replica is ${peer.state}, its VM ${peer.vm}`;
-      const remedy = hasTakenOver(peer.state) ? LEAVE_IT : RESTART;
+      const remedy = hasTakenOver(peer.state) ? leaveIt(wait.vm) : RESTART;
       throw new GannetError('GANNET_NOT_READY', `waiting for ${what}: ${says}`, remedy);
     }
     if (!peer && performance.now() - startMs > wait.highMs) {
       const where = `${addressText(wait.address)}, the peer link`;
       const [message, remedy] =
         link.refusal === undefined
-          ? [`no secondary daemon answers on ${where}`, 'Start it: `gannet secondary`.']
+          ? [
+              `no secondary daemon answers on ${where}`,
+              `Start it: on the secondary host, run \`gannet secondary ${wait.vm}\`.`,
+            ]
           : [`what answers on ${where}, is not the secondary: ${link.refusal}`, NOT_THE_PEER];
       throw new GannetError('GANNET_NOT_READY', message, remedy);
     }
@@ -114,11 +122,11 @@ function troubleIn(status: PeerStatus | undefined): PeerTrouble | undefined {
   };
 }
 
-export function interrupted(why: string): GannetError {
+export function interrupted(vm: string, why: string): GannetError {
   return new GannetError(
     'GANNET_INTERRUPTED',
     why,
-    'Run `gannet protect` again if you still want it.',
+    `Run \`gannet protect ${vm}\` again if you still want it.`,
   );
 }
 

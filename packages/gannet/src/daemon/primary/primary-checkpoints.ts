@@ -66,13 +66,13 @@ export class PrimaryCheckpoints {
 
   /** Resolves when the checkpoint is done. */
   async make(driver: PrimaryDriver, signal: AbortSignal): Promise<void> {
-    const { primary, peer } = this.options.config();
+    const { vm, primary, peer } = this.options.config();
     const link = this.options.link();
     const before = link.peer?.status.epoch ?? 0;
     this.#log.asked('demand');
     await driver.checkpointNow();
     await awaitPeer({
-      ...{ ...peer, link, address: primary.peer, signal },
+      ...{ ...peer, vm, link, address: primary.peer, signal },
       what: 'the checkpoint',
       isThere: ({ epoch }) => epoch > before,
     });

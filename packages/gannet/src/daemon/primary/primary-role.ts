@@ -182,7 +182,7 @@ export class PrimaryRole implements Role {
     this.#checkpoints.stop();
     if (this.#protecting) {
       const { run, ended } = this.#protecting;
-      run.cancel(interrupted('this daemon is ending'));
+      run.cancel(interrupted(this.config.vm, 'this daemon is ending'));
       await withTimeout(ended, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
     this.#off();
@@ -238,7 +238,7 @@ export class PrimaryRole implements Role {
   /** Changes the speed limit of the copy that is under way. */
   async setSeedRate(bytesPerSec: number): Promise<MethodResult<'seed-rate'>> {
     const isSet = (await this.#protecting?.run.setRate(bytesPerSec)) ?? false;
-    if (!isSet) throw refusals.noCopy(this.config.vm);
+    if (!isSet) throw refusals.noCopy(this.config.vm, bytesPerSec);
     return { bytesPerSec };
   }
 
@@ -256,9 +256,10 @@ export class PrimaryRole implements Role {
    *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
+    const { vm } = this.config;
     if (this.#protecting) {
       // Not protected yet: what has been done is rolled back.
-      this.#protecting.run.cancel(interrupted(`${this.config.vm} was detached`));
+      this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
       await this.#protecting.ended;
       return this.status();
     }

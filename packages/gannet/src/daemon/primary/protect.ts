@@ -194,10 +194,10 @@ export class ProtectRun {
     what: string,
     isThere: (status: PeerStatus) => boolean,
   ): Promise<void> {
-    const { primary, peer } = this.options.config();
+    const { vm, primary, peer } = this.options.config();
     const { link } = this.options;
     const asked = this.#cancel.signal;
-    return awaitPeer({ ...peer, link, address: primary.peer, what, isThere, signal, asked });
+    return awaitPeer({ ...peer, vm, link, address: primary.peer, what, isThere, signal, asked });
   }
 
   /**

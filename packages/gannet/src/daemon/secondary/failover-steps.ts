@@ -17,7 +17,6 @@ import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import type { FailoverSteps } from './failover.js';
-import { SEED_AGAIN } from '../arbitration/may-take-over.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 const CONTINUE_TIMEOUT_MS = 10_000;
@@ -81,7 +80,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     if (replica.state === 'protected') await this.#takeOver();
     const epoch = takeoverEpoch();
     if (epoch !== undefined) return epoch;
-    throw new GannetError('GANNET_STAGE_FAILED', `failover failed: ${replica.reason}`, SEED_AGAIN);
+    throw takeoverFailed(this.target.config().vm, replica.reason);
   }
 
   /** Resolves when the replica has failed over, or has given itself up. */
@@ -155,13 +154,13 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     if (this.target.replica.state === 'failed-over') {
       try {
         await this.#continueGuest();
-        return restated(error, AGAIN);
+        return restated(error, again(this.target.config().vm));
       } catch (cause) {
         this.#trouble(cause);
         return error;
       }
     }
-    return restated(error, `${DO_NOT_CONTINUE} ${AGAIN}`);
+    return restated(error, `${DO_NOT_CONTINUE} ${again(this.target.config().vm)}`);
   }
 
   async #continueGuest(): Promise<void> {
@@ -198,7 +197,7 @@ export class SecondaryFailoverSteps implements FailoverSteps {
     const driver = this.target.driver();
     if (driver) return driver;
     const { vm } = this.target.config();
-    throw new GannetError('GANNET_NOT_READY', `the QEMU of ${vm} is not connected`, AGAIN);
+    throw new GannetError('GANNET_NOT_READY', `the QEMU of ${vm} is not connected`, again(vm));
   }
 
   #trouble(error: unknown): void {
@@ -206,7 +205,20 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 }
 
-const AGAIN = 'Remove the cause, then run `gannet failover` again.';
+/** The primary's copy yields to the claim of this side, which nothing came of. */
+function takeoverFailed(vm: string, reason: string): GannetError {
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `failover failed: ${reason}`,
+    'This copy can never take over now. The disk of the primary host has all that the guest has ' +
+      `written: start its QEMU there, then run \`gannet failover ${vm} --force\` on the primary ` +
+      'host.',
+  );
+}
+
+function again(vm: string): string {
+  return `Remove the cause, then run \`gannet failover ${vm}\` again.`;
+}
 const DO_NOT_CONTINUE =
   'Leave the guest stopped: its disks are in the bases now, and nothing else serves them.';
 

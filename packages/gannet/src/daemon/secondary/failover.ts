@@ -1,10 +1,12 @@
 import {
+  describeError,
   type EvidenceKind,
   FAILOVER_EVIDENCE,
   type FailoverEvidence,
   type FailoverProgress,
   type FailoverReport,
   type Reporter,
+  GannetError,
 } from '@gannet/contract';
 import type { FenceOutcome } from '../fence.js';
 import type { History } from '../history.js';
@@ -287,7 +289,7 @@ export class FailoverController {
     } catch (error) {
       this.#step({ kind: 'step-failed' });
       this.#pause();
-      throw error;
+      throw resumable(this.options.look().vm, error);
     }
     const report = { ...this.#done, evidence: this.#evidence };
     const state = this.#step({ kind: 'step-done', report });
@@ -372,3 +374,11 @@ export class FailoverController {
 }
 
 const OPERATOR: Evidence = { kind: 'operator', words: FAILOVER_EVIDENCE.operator };
+
+/** Whoever has removed the cause has to ask again: nobody carries the rest out by itself. */
+function resumable(vm: string, error: unknown): unknown {
+  const { code, message, remedy, exit } = describeError(error);
+  if (remedy.includes('`gannet ')) return error;
+  const again = `${remedy} Then run \`gannet failover ${vm}\` again.`;
+  return new GannetError(code as GannetError['code'], message, again, exit, { cause: error });
+}

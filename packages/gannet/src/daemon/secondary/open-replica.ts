@@ -1,16 +1,20 @@
 import { lstat } from 'node:fs/promises';
-import { JournalLock, readStateFile, Replica } from '@gannet/replicator';
-import { basesOf, GannetError, type SecondaryConfig } from '@gannet/contract';
+import { JournalLock, readStateFile, Replica, ReplicatorError } from '@gannet/replicator';
+import { basesOf, GannetError, type SecondaryConfig, type TermRecord } from '@gannet/contract';
+import { outdatedLastCommit } from '../arbitration/may-recover.js';
 
 /**
  * Opens the replica of a configuration, and takes its journal's path for as long as it runs.
  *
  * @throws JournalError REPLICA_JOURNAL_IN_USE if another process has the journal
- * @throws GannetError GANNET_REFUSED if a journal is there that other bases may need
+ * @param own what this side said last of its copy
+ * @throws GannetError GANNET_REFUSED if a journal is there that other bases may need, or the bases
+ *   hold a last commit that is outdated
  * @throws ReplicatorError as Replica.open()
  */
 export async function openReplica(
   config: SecondaryConfig,
+  own: TermRecord,
 ): Promise<{ readonly replica: Replica; readonly lock: JournalLock }> {
   const { memory, journal, overwrite } = config.secondary;
   const lock = await JournalLock.take(journal);
@@ -33,7 +37,10 @@ export async function openReplica(
     return { replica, lock };
   } catch (error) {
     await lock.release();
-    throw error;
+    const isLastCommit =
+      error instanceof ReplicatorError && error.code === 'REPLICA_BASE_LAST_COMMIT';
+    if (!isLastCommit || own.word !== 'outdated') throw error;
+    throw outdatedLastCommit(config.vm, own.term, error);
   }
 }
 
@@ -55,7 +62,8 @@ async function refuseForeignJournal(config: SecondaryConfig): Promise<void> {
   throw new GannetError(
     'GANNET_REFUSED',
     `${journal} is there, and none of the bases of ${config.vm} knows it: other bases may need it`,
-    'Recover those with `gannet recover`. If nobody needs it, remove it, or use --overwrite.',
+    'Recover those with `gannet recover`, named by their own configuration. If nobody needs the ' +
+      'journal, remove it, or start this daemon with --overwrite.',
     'refused',
   );
 }

@@ -36,7 +36,7 @@ import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
 import { FailoverController } from './failover.js';
 import { SecondaryFailoverSteps } from './failover-steps.js';
-import { SEED_AGAIN } from '../arbitration/may-take-over.js';
+import { seedAgain } from '../arbitration/may-take-over.js';
 import { SecondaryFacts } from './secondary-facts.js';
 import {
   diskStatus,
@@ -141,7 +141,7 @@ export class SecondaryRole implements Role {
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
   static async start(config: SecondaryConfig, context: RoleContext): Promise<SecondaryRole> {
-    const { replica, lock } = await openReplica(config);
+    const { replica, lock } = await openReplica(config, context.terms.record);
     const role = new SecondaryRole(config, context, replica, lock);
     try {
       await role.#standing.begin(config.secondary.overwrite);
@@ -215,7 +215,7 @@ export class SecondaryRole implements Role {
       throw new GannetError(
         'GANNET_REFUSED',
         `${this.config.vm} can't be a primary: the replica is ${state}, its VM ${vmState}`,
-        'Fail over first: `gannet failover`.',
+        `Fail over first: \`gannet failover ${this.config.vm}\`.`,
         'refused',
       );
     }
@@ -318,7 +318,7 @@ export class SecondaryRole implements Role {
 
   #spent(): GannetError {
     const message = `the replica is ${this.replica.state}: ${this.replica.reason}`;
-    return new GannetError('GANNET_NOT_READY', message, SEED_AGAIN);
+    return new GannetError('GANNET_NOT_READY', message, seedAgain(this.config.vm));
   }
 
   #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
@@ -390,7 +390,7 @@ export class SecondaryRole implements Role {
     }
     if (this.replica.state === 'diverged') {
       const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, SEED_AGAIN);
+      throw new GannetError('GANNET_STAGE_FAILED', message, seedAgain(this.config.vm));
     }
     return this.status();
   }

@@ -15,7 +15,7 @@ import type { VmWatch } from '../vm/vm-watch.js';
 import {
   type FailoverPolicy,
   type PairView,
-  SEED_AGAIN,
+  seedAgain,
   unfitness,
 } from '../arbitration/may-take-over.js';
 import type { RequestTally } from './request-tally.js';
@@ -120,7 +120,7 @@ export function secondaryStatus(
     epoch: replica.epoch,
     secondaryVm: facts.vmState(vm),
     secondaryVmTrouble: facts.vmTrouble(vm) ?? null,
-    ...(replica.state === 'diverged' ? { needs: SEED_AGAIN } : {}),
+    ...(replica.state === 'diverged' ? { needs: seedAgain(config.vm) } : {}),
     linkState: linkState(replica),
     linkLoss: replica.link.loss ?? null,
     link: replica.link.loss ?? (replica.link.isConnected ? 'connected' : 'none'),

@@ -30,7 +30,7 @@ export function stillHung(name: string, patienceMs: number): GannetError {
     'GANNET_TIMEOUT',
     `the QEMU of ${name} did not answer query-status in ${patienceMs} ms, its links cut`,
     'Check what the QEMU process waits for. If it does not recover, end it, then run ' +
-      '`gannet failover` on the secondary host.',
+      `\`gannet failover ${name}\` on the secondary host.`,
     'timeout',
   );
 }

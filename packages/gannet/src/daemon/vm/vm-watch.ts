@@ -276,12 +276,13 @@ function absence(vm: string, state: Exclude<VmState, 'hung'>): GannetError {
     case 'ready':
       return notReady(
         `the QEMU of ${vm} has just closed its QMP connection`,
-        'Try again in a moment; `gannet status` shows whether QEMU has ended.',
+        `Try again in a moment; \`gannet status ${vm}\` shows whether QEMU has ended.`,
       );
     case 'lost':
       return notReady(
         `the QEMU of ${vm} has ended`,
-        'If it was protected, run `gannet failover` on the secondary host; else start it again.',
+        `If it was protected, run \`gannet failover ${vm}\` on the secondary host; else start it ` +
+          'again.',
       );
   }
 }

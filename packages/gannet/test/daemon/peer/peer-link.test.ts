@@ -116,7 +116,7 @@ describe('the end that dials', () => {
     awaitPeer({
       link,
       address: { type: 'unix', path: file },
-      ...{ highMs: 2000, heartbeatMs: 50, what: 'the secondary' },
+      ...{ vm: 'web', highMs: 2000, heartbeatMs: 50, what: 'the secondary' },
       isThere: () => true,
       signal: new AbortController().signal,
     });

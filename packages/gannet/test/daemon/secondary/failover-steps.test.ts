@@ -97,7 +97,7 @@ describe('a move that fails', () => {
     ];
     await expect(move()).rejects.toMatchObject({
       code: 'GANNET_STAGE_FAILED',
-      remedy: expect.stringMatching(/^Leave the guest stopped.*`gannet failover` again\.$/),
+      remedy: expect.stringMatching(/^Leave the guest stopped.*`gannet failover web` again\.$/),
     });
     expect(guest).toMatchObject({ isRunning: false, state: 'retired' });
     await move();
@@ -108,7 +108,7 @@ describe('a move that fails', () => {
   test('while the replica still serves the disks lets the guest run on there', async () => {
     guest.moves = [() => Promise.reject(undone())];
     await expect(move()).rejects.toMatchObject({
-      remedy: 'Remove the cause, then run `gannet failover` again.',
+      remedy: 'Remove the cause, then run `gannet failover web` again.',
     });
     expect(guest).toMatchObject({ isRunning: true, state: 'failed-over' });
     await move();

@@ -258,7 +258,11 @@ describe('one that failed half way', () => {
     ['openNetwork', ALL.slice(0, -1), ['openNetwork']],
   ])('at %s continues there, and repeats nothing', async (step, before, after) => {
     pair.fails.set(step, failure);
-    await expect(pair.forced()).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toMatchObject({
+      message: failure.message,
+      remedy: expect.stringContaining('Then run `gannet failover web` again.'),
+      cause: failure,
+    });
     expect(pair.callsSince).toEqual(before);
     expect(pair.kinds('failover-done')).toEqual([]);
     pair.fails.clear();
@@ -270,7 +274,7 @@ describe('one that failed half way', () => {
 
   test('before the guest ran here needs proof again', async () => {
     pair.fails.set('takeOver', failure);
-    await expect(pair.forced()).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toMatchObject({ cause: failure });
     pair.fails.clear();
     await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
     await pair.forced();
@@ -279,7 +283,7 @@ describe('one that failed half way', () => {
 
   test('without its network still gets to its disks', async () => {
     pair.fails.set('openNetwork', failure);
-    await expect(pair.forced()).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toMatchObject({ cause: failure });
     expect(pair.controller.state).toMatchObject({ phase: 'failed', at: 'opening-network' });
     expect(pair.called).toContain('move');
   });
@@ -340,7 +344,7 @@ describe('one that failed half way', () => {
   test('for an operator goes on by itself only where failover is automatic', async () => {
     pair.fails.set('journal', failure);
     pair.policy = { ...pair.policy, isAutomatic: false };
-    await expect(pair.forced()).rejects.toBe(failure);
+    await expect(pair.forced()).rejects.toMatchObject({ cause: failure });
     pair.fails.clear();
     pair.controller.consider();
     jest.advanceTimersByTime(3_600_000);
