@@ -91,8 +91,12 @@ class Tally {
   #takeovers = 0;
   #fences = 0;
   #commands = 0;
-  #forced = 0;
+  #overrulings = 0;
+  #settled = 0;
   #split = 0;
+  #longestContactMs = 0;
+  #reprotects = 0;
+  #diskErrors = 0;
   readonly #ends = new Map<string, number>();
   readonly #startMs = realNow();
 
@@ -104,8 +108,12 @@ class Tally {
     this.#takeovers += outcome.takeovers;
     this.#fences += outcome.fences;
     this.#commands += outcome.commands;
-    if (outcome.isForced) this.#forced++;
+    this.#overrulings += outcome.overrulings;
+    this.#settled += outcome.settled;
     if (outcome.splitMs > 0) this.#split++;
+    this.#longestContactMs = Math.max(this.#longestContactMs, outcome.longestContactMs);
+    this.#reprotects += outcome.reprotects;
+    this.#diskErrors += outcome.diskErrors;
     this.#ends.set(outcome.end, (this.#ends.get(outcome.end) ?? 0) + 1);
   }
 
@@ -125,9 +133,11 @@ class Tally {
       `who may run: ${this.#runs} seeds in ${seconds.toFixed(1)} s, ` +
         `${this.#callbacks} callbacks, ${(this.#simulatedMs / 3_600_000).toFixed(1)} simulated ` +
         `hours, ${this.#checkpoints} checkpoints, ${this.#takeovers} takeovers, ` +
-        `${this.#fences} fences, ${this.#commands} commands\n` +
-        `  with force: ${this.#forced}, two guests by force: ${this.#split}; ` +
-        `what runs in the end, by whom: ${ends}`,
+        `${this.#fences} fences, ${this.#commands} commands, ${this.#reprotects} protected again, ` +
+        `${this.#diskErrors} disk errors\n` +
+        `  overruled by force: ${this.#overrulings}, known to both then: ${this.#settled}, ` +
+        `two guests in ${this.#split} seeds, at most ${this.#longestContactMs.toFixed(0)} ms in ` +
+        `contact; what runs in the end, by whom: ${ends}`,
     );
   }
 }

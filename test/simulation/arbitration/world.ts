@@ -5,12 +5,12 @@
 import { Random } from '@gannet/test-support/random.js';
 import { Checker, type SeenGuest, Violation } from './checker.js';
 import { Colo } from './colo.js';
-import { DaemonRun } from './daemon-run.js';
+import { DaemonRun, type RoleName } from './daemon-run.js';
 import { type FenceRun, Host } from './host.js';
 import { type HostName, Network } from './network.js';
 import { usePeers } from './peer-socket.js';
 import type { Command, Plan, Step } from './plan.js';
-import { SimulatedQemu, type Written } from './qemu.js';
+import { type DiskFault, SimulatedQemu } from './qemu.js';
 import { useBases } from './replica.js';
 import { Process, Scheduler } from './scheduler.js';
 
@@ -22,8 +22,13 @@ export interface Outcome {
   readonly takeovers: number;
   readonly fences: number;
   readonly commands: number;
-  readonly isForced: boolean;
+  /** How often an operator has overruled something, and how often both sides then knew it. */
+  readonly overrulings: number;
+  readonly settled: number;
   readonly splitMs: number;
+  readonly longestContactMs: number;
+  readonly reprotects: number;
+  readonly diskErrors: number;
   /**
    * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command,
    * one with force; or its disks are on the secondary host, and are recovered there by hand.
@@ -39,6 +44,12 @@ const SETTLE_MS = 45_000;
 const COMMAND_MS = 70_000;
 /** What a side needs to know that its own QEMU is hung or gone, and a bit. */
 const UNFIT_MS = 9000;
+/** What a daemon needs to stop a guest. */
+const STALE_MS = 2000;
+/** What a daemon needs to be connected with its QEMU. */
+const CONNECT_MS = 5000;
+/** What an operator needs to see that a failover is over. */
+const REPROTECT_MS = 3000;
 
 export class World {
   readonly trace: string[] = [];
@@ -52,9 +63,13 @@ export class World {
   readonly #colo: Colo;
   /** When the guest that each QEMU boots is up, once its daemon runs. */
   #bootedMs: Record<HostName, number> = { a: 0, b: 0 };
+  /** Since when its daemon hears all that its QEMU says. */
+  readonly #heedsSinceMs: Record<HostName, number | undefined> = { a: undefined, b: undefined };
+  readonly #staleSinceMs: Record<HostName, number | undefined> = { a: undefined, b: undefined };
   #writes = 0;
-  #disk: Written | undefined;
   #nextPid = 1000;
+  #reprotects = 0;
+  #diskErrors = 0;
   #hasBegun = false;
   #fences = 0;
   #commands = 0;
@@ -73,9 +88,15 @@ export class World {
       other: ({ name }) => hosts[name === 'a' ? 'b' : 'a'],
     });
     useBases(hostOf);
-    this.#colo = new Colo(this.#time, this.#random, this.#data, hosts.b, (what) =>
-      this.#note(what),
-    );
+    this.#colo = new Colo(this.#time, this.#random, this.#data, [hosts.a, hosts.b], {
+      note: (what) => this.#note(what),
+      committed: (primary, written) => {
+        // What the primary's disk lacks, the other side alone has.
+        const isLone = primary.wasProtected && primary.lacksSinceMs !== undefined;
+        if (written && isLone) this.checker.wroteAlone(this.#nameOf(primary), written);
+      },
+      aborts: (qemu) => this.#killQemu(this.#nameOf(qemu), true),
+    });
     for (const host of [hosts.a, hosts.b]) host.onFence = (target) => this.#fence(host, target);
   }
 
@@ -100,8 +121,12 @@ export class World {
       takeovers: this.checker.takeovers,
       fences: this.#fences,
       commands: this.#commands,
-      isForced: this.checker.isForced,
+      overrulings: this.checker.overrulings,
+      settled: this.checker.settled,
       splitMs: this.checker.splitMs,
+      longestContactMs: this.checker.longestContactMs,
+      reprotects: this.#reprotects,
+      diskErrors: this.#diskErrors,
       end,
     };
   }
@@ -124,11 +149,35 @@ export class World {
       guests: [this.#guest('a'), this.#guest('b')],
       areInContact: this.#areInContact(),
     });
+    for (const name of ['a', 'b'] as const) this.#expectNotStale(name);
   }
 
   #guest(name: HostName): SeenGuest {
     const { qemu } = this.#hosts[name];
-    return { host: name, isReachable: this.#isReachable(name), written: qemu?.written };
+    const isStopped = qemu?.isAlive === true && qemu.status === 'paused';
+    return { host: name, isReachable: this.#isReachable(name), isStopped, written: qemu?.written };
+  }
+
+  #nameOf(qemu: SimulatedQemu): HostName {
+    return this.#hosts.a.qemu === qemu ? 'a' : 'b';
+  }
+
+  /** W2: a guest reads its own disk, which lacks a write that it was told is done. */
+  #expectNotStale(name: HostName): void {
+    const { qemu, process } = this.#hosts[name];
+    const isUp = this.#daemons[name]?.isUp === true && process?.isDead === false;
+    const isHalted = process?.haltedAtMs !== undefined || qemu?.doesRespond !== true;
+    if (!isUp || isHalted) this.#heedsSinceMs[name] = undefined;
+    else this.#heedsSinceMs[name] ??= this.#time.nowMs + CONNECT_MS;
+    const { lacksSinceMs = -Infinity } = qemu ?? {};
+    const wasHeeded = (this.#heedsSinceMs[name] ?? Infinity) <= lacksSinceMs;
+    if (!wasHeeded || qemu?.doesRun !== true) this.#staleSinceMs[name] = undefined;
+    else this.#staleSinceMs[name] ??= this.#time.nowMs;
+    const staleMs = this.#time.nowMs - (this.#staleSinceMs[name] ?? Infinity);
+    if (!qemu || staleMs <= STALE_MS) return;
+    // An operator lets it run as it is.
+    if (this.checker.isOverruled) return void (qemu.lacksSinceMs = undefined);
+    throw new Violation('W2', `${name} runs for ${staleMs} ms on a disk that lacks writes`);
   }
 
   /** Its clients reach it, or it reaches a disk. */
@@ -136,12 +185,13 @@ export class World {
     const host = this.#hosts[name];
     const { qemu, replica, process } = host;
     if (!qemu?.doesRun || qemu.mode === 'secondary') return false;
-    if (name === 'a') return this.#time.nowMs >= this.#bootedMs.a;
+    if (host.role === 'primary') return this.#time.nowMs >= this.#bootedMs[name];
     if (replica?.state === 'retired') return true;
     return replica?.state === 'failed-over' && process?.isDead === false;
   }
 
   #areInContact(): boolean {
+    if (this.#hosts.a.role === this.#hosts.b.role) return false;
     const areWell = (['a', 'b'] as const).every((name) => {
       const { process, qemu } = this.#hosts[name];
       const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
@@ -156,17 +206,30 @@ export class World {
       const { qemu } = this.#hosts[name];
       if (!qemu || !this.#isReachable(name) || this.#colo.waits(qemu)) continue;
       if (qemu.mode === 'primary') this.#hasBegun = true;
+      if (qemu.diskFault !== undefined && !this.#writesToBadDisk(qemu)) continue;
       const isAlone = this.#hasBegun && qemu.mode === 'none';
       qemu.written = { number: ++this.#writes, before: qemu.written, isAlone };
-      if (name === 'a') this.#disk = qemu.written;
-      this.checker.wrote(qemu.written);
+      this.#store(name);
+      if (isAlone) this.checker.wroteAlone(name, qemu.written);
     }
+  }
+
+  #writesToBadDisk(qemu: SimulatedQemu): boolean {
+    return qemu.writesToBadDisk(this.#colo.takesWritesOf(qemu));
+  }
+
+  /** What the guest has written is on the disk from which its QEMU would boot. */
+  #store(name: HostName): void {
+    const host = this.#hosts[name];
+    const { qemu, replica, role } = host;
+    const isOnDisk = role === 'primary' || replica?.state === 'retired';
+    if (isOnDisk && qemu && qemu.lacksSinceMs === undefined) host.stored = qemu.written;
   }
 
   #boot(name: HostName, isIncoming: boolean): void {
     const host = this.#hosts[name];
     const process = new Process(`qemu-${name}`, host.enter);
-    const written = isIncoming ? undefined : this.#disk;
+    const written = isIncoming ? undefined : host.stored;
     host.qemu = new SimulatedQemu(this.#nextPid++, process, written, isIncoming, this.#colo);
     this.#bootedMs[name] = this.#time.nowMs + BOOT_MS;
   }
@@ -179,12 +242,21 @@ export class World {
     const process = new Process(`daemon-${name}`, host.enter);
     host.process = process;
     host.server = undefined;
-    const daemon = new DaemonRun(
-      name === 'a' ? 'primary' : 'secondary',
-      this.plan,
-      (what) => this.#note(`${name}: ${what}`),
-      (what) => void this.#fail(new Violation('W6', what)),
-    );
+    const daemon = new DaemonRun(host.role, name, this.plan, {
+      note: (what) => this.#note(`${name}: ${what}`),
+      onBug: (what) => void this.#fail(new Violation('W6', what)),
+      onAlarm: (newest) => this.checker.alarm(newest === host.role ? name : otherOf(name)),
+      onProtected: () => {
+        if (host.qemu) host.qemu.wasProtected = true;
+      },
+      onSurvived: () => {
+        if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
+      },
+      onRole: (role: RoleName) => {
+        host.role = role;
+        this.#reprotects++;
+      },
+    });
     this.#daemons[name] = daemon;
     this.#time.after(process, 0, () => {
       daemon.start().catch((error: unknown) => {
@@ -223,9 +295,12 @@ export class World {
       case 'start-qemu':
         return this.#startQemu(step.host);
       case 'cut-qmp':
+        this.#heedsSinceMs[step.host] = this.#time.nowMs + CONNECT_MS;
         return this.#hosts[step.host].qemu?.hangsUp();
       case 'panic':
-        return this.#hosts.a.qemu?.panics();
+        return this.#hosts[this.#primary()].qemu?.panics();
+      case 'disk-error':
+        return this.#failDisk(step.how, step.forMs);
       case 'suspend-host':
         for (const process of [
           this.#hosts[step.host].process,
@@ -240,7 +315,22 @@ export class World {
         return this.#operate(step.host, step.command);
       case 'new-secondary':
         return this.#newSecondary();
+      case 'reprotect':
+        return this.#reprotect();
     }
+  }
+
+  /** The host whose daemon protects the other's. */
+  #primary(): HostName {
+    return this.#hosts.b.role === 'primary' ? 'b' : 'a';
+  }
+
+  #failDisk(how: DiskFault, forMs: number): void {
+    const { qemu } = this.#hosts[this.#primary()];
+    if (!qemu?.isAlive) return;
+    this.#diskErrors++;
+    qemu.diskFault = how;
+    this.#time.later(forMs, () => (qemu.diskFault = undefined));
   }
 
   #nets(net: 'peer' | 'data' | 'both'): Network[] {
@@ -281,6 +371,7 @@ export class World {
     if (!qemu?.isAlive) return;
     this.#note(`the QEMU of ${name} ends`);
     qemu.unfitSinceMs ??= this.#time.nowMs;
+    if (this.#isReachable(name)) this.#store(name);
     qemu.process.kill();
     this.#colo.ended(qemu, wasSeen);
   }
@@ -289,8 +380,8 @@ export class World {
     const host = this.#hosts[name];
     if (!host.isPowered || host.qemu?.isAlive === true) return;
     // The disks of a secondary that has taken over are started by hand, and are another matter.
-    if (name === 'a') this.#boot('a', false);
-    else if (!host.isGuestsDisk) this.#boot('b', true);
+    if (host.role === 'primary') this.#boot(name, false);
+    else if (!host.isGuestsDisk) this.#boot(name, true);
   }
 
   #powerOff(name: HostName, forMs: number): void {
@@ -306,12 +397,42 @@ export class World {
   }
 
   #newSecondary(): void {
-    const host = this.#hosts.b;
-    if (host.isGuestsDisk || !host.isPowered) return;
-    this.#killQemu('b', true);
-    this.#killDaemon('b', 100);
-    this.#time.later(600, () => this.#startQemu('b'));
-    this.#time.later(4000, () => this.#operate('a', { name: 'protect' }));
+    const primary = this.#primary();
+    const host = this.#hosts[otherOf(primary)];
+    if (host.isGuestsDisk || !host.isPowered || host.role !== 'secondary') return;
+    this.#beginSecondary(host);
+    this.#time.later(4000, () => this.#operate(primary, { name: 'protect' }));
+  }
+
+  /** Nothing of what was there before is left. */
+  #beginSecondary(host: Host): void {
+    const { name } = host;
+    this.#killQemu(name, true);
+    host.role = 'secondary';
+    host.isGuestsDisk = false;
+    host.replica = undefined;
+    host.stored = undefined;
+    this.#killDaemon(name, 100);
+    this.#time.later(600, () => this.#startQemu(name));
+  }
+
+  /** As docs/how-to/after-a-failover.md says; nobody does it while a guest runs on both. */
+  #reprotect(): void {
+    const survivor = (['a', 'b'] as const).find((name) => {
+      const { role, replica } = this.#hosts[name];
+      return role === 'secondary' && replica?.state === 'retired' && this.#isReachable(name);
+    });
+    if (survivor === undefined) return;
+    const [host, other] = [this.#hosts[survivor], this.#hosts[otherOf(survivor)]];
+    if (!other.isPowered || this.#isReachable(other.name)) return;
+    this.#note(`an operator protects ${survivor}`);
+    this.#beginSecondary(other);
+    if (host.process?.isDead !== false) {
+      // Its daemon has ended, and its unit is the primary's now.
+      host.role = 'primary';
+      this.#startDaemon(survivor);
+    }
+    this.#time.later(4000, () => this.#operate(survivor, { name: 'reprotect' }));
   }
 
   #operate(name: HostName, command: Command): void {
@@ -319,15 +440,26 @@ export class World {
     const { process } = this.#hosts[name];
     if (!process || process.isDead || daemon?.isUp !== true) return;
     this.#commands++;
-    if ('force' in command && command.force) this.checker.isForced = true;
-    this.#time.after(process, 0, () => daemon.call(command));
+    if (!('force' in command) || !command.force) {
+      this.#time.after(process, 0, () => daemon.call(command));
+      return;
+    }
+    let isAnswered = false;
+    const forced = { host: name, isPending: () => !isAnswered && !process.isDead };
+    this.checker.force(forced);
+    this.#time.after(process, 0, () => {
+      daemon.call(command, (answer) => {
+        isAnswered = true;
+        if (answer === 'refused') this.checker.refused(forced);
+      });
+    });
   }
 
   /** W4: whoever fences is fit to run. */
   #fence(host: Host, target: string): FenceRun {
     const { qemu, replica } = host;
     this.#fences++;
-    const name = host.name === 'a' ? 'b' : 'a';
+    const name = otherOf(host.name);
     const unfitMs = this.#time.nowMs - (qemu?.unfitSinceMs ?? this.#time.nowMs);
     if (unfitMs > UNFIT_MS && this.#isFaulty) {
       throw this.#fail(
@@ -391,7 +523,9 @@ export class World {
     const isBooted = !this.#hasCopy();
     if (isBooted) {
       // The disk of the primary's host is there.
-      this.#startQemu('a');
+      for (const name of ['a', 'b'] as const) {
+        if (this.#hosts[name].role === 'primary') this.#startQemu(name);
+      }
       await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
       if (this.#runs()) return 'reboot';
     }
@@ -404,11 +538,23 @@ export class World {
       for (const name of ['b', 'a'] as const) {
         for (let attempt = 0; attempt < 2; attempt++) {
           await this.#carryOut(name, command);
-          if (this.#runs()) return end;
+          if (!this.#runs()) continue;
+          // What was overruled becomes known.
+          if (end === 'force') await this.#until(this.#time.nowMs + SETTLE_MS);
+          return end;
         }
       }
     }
-    if (isBooted && this.#hosts.b.isGuestsDisk) return 'recover';
+    const { a, b } = this.#hosts;
+    const broken = [a, b].find(({ role, qemu }) => role === 'primary' && qemu?.hadDiskFault);
+    if (broken) {
+      // As the daemon says: repair the storage, and restart the VM.
+      this.#killQemu(broken.name, true);
+      this.#startQemu(broken.name);
+      await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
+      if (this.#runs()) return 'reboot';
+    }
+    if (isBooted && (a.isGuestsDisk || b.isGuestsDisk)) return 'recover';
     throw new Violation('W5', 'a QEMU is there with a copy that may run, and nobody makes it run');
   }
 
@@ -424,14 +570,19 @@ export class World {
 
   /** Whether a QEMU is there that an operator could make run. */
   #hasCopy(): boolean {
-    const { a, b } = this.#hosts;
-    const isPrimaryThere = a.qemu?.isAlive === true && this.#daemons.a?.isUp === true;
-    const isSecondaryThere =
-      b.qemu?.isAlive === true && b.replica?.state === 'protected' && b.qemu.mode === 'secondary';
-    return isPrimaryThere || isSecondaryThere;
+    return (['a', 'b'] as const).some((name) => {
+      const { role, qemu, replica } = this.#hosts[name];
+      if (qemu?.isAlive !== true) return false;
+      if (role === 'primary') return this.#daemons[name]?.isUp === true;
+      return replica?.state === 'protected' && qemu.mode === 'secondary';
+    });
   }
 
   #note(what: string): void {
     this.trace.push(`${(this.#time.nowMs / 1000).toFixed(3).padStart(8)}  ${what}`);
   }
+}
+
+function otherOf(name: HostName): HostName {
+  return name === 'a' ? 'b' : 'a';
 }
