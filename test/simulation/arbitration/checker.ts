@@ -4,7 +4,7 @@
 // daemon.
 
 import type { HostName } from './network.js';
-import type { Written } from './qemu.js';
+import type { Written } from './vm/qemu.js';
 
 export class Violation extends Error {
   constructor(invariant: string, what: string) {

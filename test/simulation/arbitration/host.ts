@@ -12,8 +12,8 @@ import { type DiskFaults, installDisk, mount, SimulatedDisk } from '../disk.js';
 import type { RoleName } from './daemon-run.js';
 import type { HostName } from './network.js';
 import type { WebSocketServer } from './peer-socket.js';
-import type { SimulatedQemu, Written } from './qemu.js';
-import type { SimulatedReplica } from './replica.js';
+import type { SimulatedQemu, Written } from './vm/qemu.js';
+import type { SimulatedReplica } from './vm/replica.js';
 import { currentProcess, currentScheduler, type Process, type Scheduler } from './scheduler.js';
 
 const NO_FAULTS: DiskFaults = {

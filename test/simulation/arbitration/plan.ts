@@ -3,7 +3,7 @@
 
 import { Random } from '@gannet/test-support/random.js';
 import type { HostName } from './network.js';
-import type { DiskFault } from './qemu.js';
+import type { DiskFault } from './vm/qemu.js';
 
 export type Step =
   /** Packets of one network get lost: of one direction, or of both. */

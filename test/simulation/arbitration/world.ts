@@ -4,14 +4,14 @@
 
 import { Random } from '@gannet/test-support/random.js';
 import { Checker, type SeenGuest, Violation } from './checker.js';
-import { Colo } from './colo.js';
+import { Colo } from './vm/colo.js';
 import { DaemonRun, type RoleName } from './daemon-run.js';
 import { type FenceRun, Host } from './host.js';
 import { type HostName, Network } from './network.js';
 import { usePeers } from './peer-socket.js';
 import type { Command, Plan, Step } from './plan.js';
-import { type DiskFault, SimulatedQemu } from './qemu.js';
-import { useBases } from './replica.js';
+import { type DiskFault, SimulatedQemu } from './vm/qemu.js';
+import { useBases } from './vm/replica.js';
 import { Process, Scheduler } from './scheduler.js';
 
 /** How a run has ended. */

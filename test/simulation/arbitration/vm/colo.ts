@@ -3,10 +3,10 @@
 // each side.
 
 import type { Random } from '@gannet/test-support/random.js';
-import type { Network } from './network.js';
+import type { Network } from '../network.js';
 import type { QemuHandlers, SimulatedQemu, Written } from './qemu.js';
 import type { SimulatedReplica } from './replica.js';
-import type { Scheduler } from './scheduler.js';
+import type { Scheduler } from '../scheduler.js';
 
 /** Of one side: its QEMU, the replica that serves it, whether its host has power. */
 export interface ColoHost {

@@ -3,7 +3,7 @@
 
 import { Duplex } from 'node:stream';
 import { FakeQemu, type FakeReply, type FakeRequest } from 'qemu-qmp-client/testing';
-import { type Process, currentScheduler } from './scheduler.js';
+import { type Process, currentScheduler } from '../scheduler.js';
 
 /** One end of a connection on a host; what is written to it runs in the process of the other. */
 class PipeEnd extends Duplex {
