@@ -40,6 +40,9 @@ const CONTACT_MS = 20_000;
 /** The first beat after the contact, and the stop. */
 const STOP_MS = 8000;
 
+/** What a side says last of a guest is as old as that. */
+const STILL_MS = 2000;
+
 /**
  * Operators have overruled what the hosts know: from the command on, until both sides have been in
  * contact for long enough.
@@ -72,6 +75,7 @@ export class Checker {
   #contactSinceMs: number | undefined;
   #bothSinceMs: number | undefined;
   #lastMs = 0;
+  readonly #stoppedAtMs = new Map<HostName, number>();
   readonly #wasReachable = new Map<HostName, boolean>();
 
   /** A guest has made a write durable; nobody else has it, or will. */
@@ -87,7 +91,8 @@ export class Checker {
   force(command: ForcedCommand): void {
     if (!this.#overruling) this.overrulings++;
     const pendingMs = this.#lastMs;
-    this.#overruling ??= { commands: new Set(), pendingMs, hasEndedSplit: false, alarms: new Set() };
+    const nothing = { hasEndedSplit: false, alarms: new Set<HostName>() };
+    this.#overruling ??= { commands: new Set(), pendingMs, ...nothing };
     this.#overruling.commands.add(command);
   }
 
@@ -100,11 +105,20 @@ export class Checker {
   /** A daemon says that there are two copies, and which one is the newest. */
   alarm(newest: HostName): void {
     this.#overruling?.alarms.add(newest);
+    const other = newest === 'a' ? 'b' : 'a';
+    const stillMs = this.#lastMs - (this.#stoppedAtMs.get(other) ?? Infinity);
+    if (stillMs <= STILL_MS) return;
+    throw new Violation('W6', `an alarm about two copies, and ${other} stands still`);
   }
 
   look({ nowMs, guests, areInContact }: Seen): void {
     const reachable = guests.filter(({ isReachable }) => isReachable);
-    for (const guest of guests) this.#lookAt(guest);
+    for (const guest of guests) {
+      this.#lookAt(guest);
+      const { host, isStopped } = guest;
+      if (!isStopped) this.#stoppedAtMs.delete(host);
+      else if (!this.#stoppedAtMs.has(host)) this.#stoppedAtMs.set(host, nowMs);
+    }
     if (!areInContact) this.#contactSinceMs = undefined;
     else this.#contactSinceMs ??= nowMs;
     if (reachable.length > 1) this.#onTwo(nowMs);

@@ -24,7 +24,7 @@ export type RoleName = 'primary' | 'secondary';
 
 /** What others see of a daemon. */
 export interface DaemonWatcher {
-  note(what: string): void;
+  readonly note: (what: string) => void;
   /** A table of states has no cell for what has happened. */
   onBug(what: string): void;
   /** It says that there are two copies, and which side has the newest. */

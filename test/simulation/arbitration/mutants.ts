@@ -70,6 +70,98 @@ export const MUTANTS = {
       },
     ],
   },
+  'runs-on': {
+    why: 'a guest that has to stop is not stopped',
+    from: 1,
+    edits: [
+      {
+        file: 'vm/guest-guard.js',
+        find: "if (this.#underWay || qmp?.state !== 'open')",
+        replace: 'if (true)',
+      },
+    ],
+  },
+  'no-alarm': {
+    why: 'two copies are no alarm',
+    from: 1,
+    edits: [{ file: 'terms/contact.js', find: "history.add('two-copies', {", replace: 'void ({' }],
+  },
+  'force-given-back': {
+    why: 'the primary always has the newer copy, whatever an operator has forced',
+    from: 1,
+    edits: [
+      {
+        file: 'arbitration/compare.js',
+        find: "const lead = leadOf(own, peer, cell === 'contest');",
+        replace: `const lead = cell === 'term'
+                ? leadOf(own, peer, false)
+                : role === 'primary' ? 1 : -1;`,
+      },
+    ],
+  },
+  'bad-disk-read': {
+    why: 'a primary goes on though its own disk lacks writes',
+    from: 1,
+    edits: [
+      {
+        file: 'primary/guest-fate.js',
+        find: "if (effect === 'read-elsewhere') {",
+        replace: "if (effect !== 'stopped') {",
+      },
+    ],
+  },
+  'hung-fences': {
+    why: 'a primary whose QEMU hangs has its secondary fenced',
+    from: 1,
+    edits: [
+      {
+        file: 'primary/let-go.js',
+        find: 'const found = await liveness();',
+        replace: `await liveness();
+        const found = 'responding';`,
+      },
+    ],
+  },
+  'ended-fences': {
+    why: 'a secondary whose QEMU has ended has the primary fenced',
+    from: 1,
+    edits: [
+      {
+        file: TAKE_OVER,
+        find: "if (ownVm === undefined || ownVm === 'ready')",
+        replace: 'if (true)',
+      },
+    ],
+  },
+  'outdated-fences': {
+    why: 'a secondary whose replica is outdated has the primary fenced',
+    from: 1,
+    edits: [
+      { file: TAKE_OVER, find: "if (replica.state !== 'protected') {", replace: 'if (false) {' },
+      {
+        file: TAKE_OVER,
+        find: "if (own.word !== 'protected' && own.word !== 'taken-over') {",
+        replace: 'if (false) {',
+      },
+    ],
+  },
+  'never-continued': {
+    why: 'a guest that was stopped to be on the safe side is not continued',
+    from: 1,
+    edits: [{ file: 'vm/guest-guard.js', find: 'if (!this.#hasStopped)', replace: 'if (true)' }],
+  },
+  'impossible-step': {
+    why: 'the table of states has no cell for what a held primary meets',
+    from: 1,
+    edits: [
+      {
+        file: 'primary/primary-state.js',
+        find: `'let-go-done': () => UNPROTECTED,
+        'let-go-failed': same,`,
+        replace: "'let-go-done': () => UNPROTECTED,",
+      },
+    ],
+  },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
     from: 1075,

@@ -87,7 +87,14 @@ export class Colo implements QemuHandlers {
       return 'no replica answers';
     }
     const broken = new Set<SimulatedQemu>();
-    this.#pair = { primary: qemu, secondary, replica, secondaryHost, broken, isReplicaLinked: true };
+    this.#pair = {
+      primary: qemu,
+      secondary,
+      replica,
+      secondaryHost,
+      broken,
+      isReplicaLinked: true,
+    };
     qemu.isLinked = true;
     replica.connected();
     const linked = this.#pair;
