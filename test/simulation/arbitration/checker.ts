@@ -18,6 +18,8 @@ export interface SeenGuest {
   readonly isReachable: boolean;
   /** Its QEMU is there, and the guest was stopped. */
   readonly isStopped: boolean;
+  /** It was stopped in the QEMU that was protected, and not in a new one that its daemon holds. */
+  readonly hasGivenUp: boolean;
   readonly written: Written | undefined;
 }
 
@@ -115,8 +117,8 @@ export class Checker {
     const reachable = guests.filter(({ isReachable }) => isReachable);
     for (const guest of guests) {
       this.#lookAt(guest);
-      const { host, isStopped } = guest;
-      if (!isStopped) this.#stoppedAtMs.delete(host);
+      const { host, hasGivenUp } = guest;
+      if (!hasGivenUp) this.#stoppedAtMs.delete(host);
       else if (!this.#stoppedAtMs.has(host)) this.#stoppedAtMs.set(host, nowMs);
     }
     if (!areInContact) this.#contactSinceMs = undefined;

@@ -51,11 +51,11 @@ export class DaemonRun {
 
   constructor(
     private readonly name: RoleName,
-    host: HostName,
+    host: { readonly name: HostName; readonly mayOverwrite: boolean },
     plan: Plan,
     private readonly watcher: DaemonWatcher,
   ) {
-    this.#config = configOf(host, plan);
+    this.#config = configOf(host.name, plan, host.mayOverwrite);
   }
 
   get isUp(): boolean {
@@ -154,7 +154,7 @@ export class DaemonRun {
   }
 }
 
-function configOf(host: HostName, plan: Plan): Config {
+function configOf(host: HostName, plan: Plan, mayOverwrite: boolean): Config {
   const hasFence = host === 'a' ? plan.primaryHasFence : plan.secondaryHasFence;
   const failover = plan.isAutomatic && hasFence ? 'automatic' : 'manual';
   const text = `vm: web
@@ -175,7 +175,7 @@ secondary:
   svm: unix:/sim/svm
   peer: unix:/sim/peer-b
   journal: /sim/journal
-  overwrite: true
+  overwrite: ${mayOverwrite}
   failover: ${failover}
 `;
   return parseConfig(text, 'web.yaml');

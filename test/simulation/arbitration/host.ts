@@ -59,6 +59,8 @@ export class Host {
   isGuestsDisk = false;
   /** What its daemon is started as. */
   role: RoleName;
+  /** As a secondary's daemon is started once, on the disks of an old primary: `--overwrite`. */
+  mayOverwrite = false;
   /** What a QEMU that boots from its disk finds. */
   stored: Written | undefined;
   /** Decides how a fence that is started here ends. */

@@ -102,7 +102,8 @@ export class Machines {
     host.process = process;
     host.server = undefined;
     const watcher = this.options.watcherOf(host);
-    const daemon = new DaemonRun(host.role, name, this.options.plan, watcher);
+    const daemon = new DaemonRun(host.role, host, this.options.plan, watcher);
+    host.mayOverwrite = false;
     this.daemons[name] = daemon;
     this.#time.after(process, 0, () => {
       daemon.start().catch((error: unknown) => {

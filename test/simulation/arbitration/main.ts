@@ -186,9 +186,9 @@ async function search(
 }
 
 /** In a process of its own, since code is loaded once. @returns its last words */
-function mutantRun(name: string, from: number): Promise<string | undefined> {
+function mutantRun(name: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const args = ['--mutant', name, '--from', String(from), '--seeds', String(MUTANT_SEEDS)];
+    const args = ['--mutant', name];
     const child = fork(fileURLToPath(import.meta.url), args, { silent: true });
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
@@ -200,7 +200,7 @@ function mutantRun(name: string, from: number): Promise<string | undefined> {
 
 async function all(attempt: Attempt): Promise<boolean> {
   const caught = Object.entries(MUTANTS).map(
-    async ([name, { why, from }]) => [name, why, await mutantRun(name, from)] as const,
+    async ([name, { why }]) => [name, why, await mutantRun(name)] as const,
   );
   const tally = new Tally();
   const fresh = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
@@ -216,6 +216,12 @@ async function all(attempt: Attempt): Promise<boolean> {
     const shown = [first, second].map(({ outcome, trace }) => JSON.stringify({ outcome, trace }));
     if (shown[0] === shown[1]) continue;
     console.log(`seed ${seed} can't be replayed: something in it does not come from the seed`);
+    isGood = false;
+  }
+  for (const [name, { run: plan }] of Object.entries(MUTANTS)) {
+    const result = await attempt(plan);
+    if (!result.error) continue;
+    console.log(`the run of mutant ${name} fails without it: ${result.error.message}`);
     isGood = false;
   }
   if (tally.isIdle) {
@@ -245,6 +251,11 @@ async function main(): Promise<boolean> {
   }
   if (values.seeds === undefined && mutant === undefined) return all(attempt);
   const tally = new Tally();
+  if (mutant !== undefined && values.seeds === undefined) {
+    const result = await attempt(MUTANTS[mutant].run);
+    if (result.error) await report(attempt, result);
+    return !result.error;
+  }
   const from = Number(values.from ?? 1);
   const found = await search(attempt, from, Number(values.seeds ?? MUTANT_SEEDS), tally);
   tally.print();

@@ -7,7 +7,7 @@ import type { HostName } from './network.js';
 /** What a daemon needs to be connected with its QEMU. */
 const CONNECT_MS = 5000;
 /** What a daemon needs to stop a guest. */
-const STOP_MS = 2000;
+const STOP_MS = 1000;
 
 export class OwnDisks {
   /** Since when the daemon hears all that its QEMU says. */

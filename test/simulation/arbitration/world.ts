@@ -11,7 +11,7 @@ import type { HostName, Network } from './network.js';
 import { OwnDisks } from './own-disks.js';
 import type { Command, Plan, Step } from './plan.js';
 import { Scheduler } from './scheduler.js';
-import type { DiskFault, SimulatedQemu } from './vm/qemu.js';
+import type { DiskFault } from './vm/qemu.js';
 
 /** How a run has ended. */
 export interface Outcome {
@@ -132,10 +132,12 @@ export class World {
 
   #guest(name: HostName): SeenGuest {
     const { qemu } = this.#hosts[name];
+    const isStopped = qemu?.isAlive === true && qemu.status === 'paused';
     return {
       host: name,
       isReachable: this.#machines.isReachable(name),
-      isStopped: qemu?.isAlive === true && qemu.status === 'paused',
+      isStopped,
+      hasGivenUp: isStopped && qemu.wasProtected,
       written: qemu?.written,
     };
   }
@@ -146,16 +148,13 @@ export class World {
       const { qemu } = this.#hosts[name];
       if (!qemu || !this.#machines.isReachable(name) || this.#machines.colo.waits(qemu)) continue;
       if (qemu.mode === 'primary') this.#hasBegun = true;
-      if (qemu.diskFault !== undefined && !this.#writesToBadDisk(qemu)) continue;
+      const hasReplica = this.#machines.colo.takesWritesOf(qemu);
+      if (qemu.diskFault !== undefined && !qemu.writesToBadDisk(hasReplica)) continue;
       const isAlone = this.#hasBegun && qemu.mode === 'none';
       qemu.written = { number: ++this.#writes, before: qemu.written, isAlone };
       this.#machines.store(name);
       if (isAlone) this.checker.wroteAlone(name, qemu.written);
     }
-  }
-
-  #writesToBadDisk(qemu: SimulatedQemu): boolean {
-    return qemu.writesToBadDisk(this.#machines.colo.takesWritesOf(qemu));
   }
 
   #watcherOf(host: Host): DaemonWatcher {
@@ -285,6 +284,7 @@ export class World {
     if (!other.isPowered || this.#machines.isReachable(other.name)) return;
     this.#note(`an operator protects ${survivor}`);
     this.#beginSecondary(other);
+    other.mayOverwrite = true;
     if (host.process?.isDead !== false) {
       // Its daemon has ended, and its unit is the primary's now.
       host.role = 'primary';
