@@ -17,7 +17,27 @@ import { PrimaryRole } from '#daemon/primary/primary-role.js';
 import type { RoleContext } from '#daemon/role-context.js';
 import { SecondaryRole } from '#daemon/secondary/secondary-role.js';
 import { TermStore } from '#daemon/terms/term-store.js';
+import type { HostName } from './network.js';
 import type { Command, Plan } from './plan.js';
+
+export type RoleName = 'primary' | 'secondary';
+
+/** What others see of a daemon. */
+export interface DaemonWatcher {
+  readonly note: (what: string) => void;
+  /** A table of states has no cell for what has happened. */
+  onBug(what: string): void;
+  /** It says that there are two copies, and which side has the newest. */
+  onAlarm(newest: RoleName): void;
+  onProtected(): void;
+  /** Its guest has taken over, and is on its local disks. */
+  onSurvived(): void;
+  /** The survivor is a primary from here on. */
+  onRole(role: RoleName): void;
+}
+
+/** How a command has ended; `refused`: nothing was done. */
+export type Answer = 'done' | 'failed' | 'refused';
 
 const TERM_FILE = '/sim/web.term.json';
 const SILENT = { log: () => undefined } as unknown as Logger;
@@ -25,16 +45,17 @@ const SILENT = { log: () => undefined } as unknown as Logger;
 export class DaemonRun {
   #primary: PrimaryRole | undefined;
   #secondary: SecondaryRole | undefined;
+  #context: RoleContext | undefined;
   #calls = 0;
   readonly #config: Config;
 
   constructor(
-    private readonly name: 'primary' | 'secondary',
+    private readonly name: RoleName,
+    host: { readonly name: HostName; readonly mayOverwrite: boolean },
     plan: Plan,
-    private readonly note: (what: string) => void,
-    private readonly onBug: (what: string) => void,
+    private readonly watcher: DaemonWatcher,
   ) {
-    this.#config = configOf(name, plan);
+    this.#config = configOf(host.name, plan, host.mayOverwrite);
   }
 
   get isUp(): boolean {
@@ -51,16 +72,20 @@ export class DaemonRun {
   }
 
   async start(): Promise<void> {
-    const { note } = this;
+    const { note } = this.watcher;
     const terms = await TermStore.open({ file: TERM_FILE, vm: 'web' });
     terms.on(({ term, word }) => note(`term ${term}, ${word}`));
     const history = new History(SILENT, (event) => {
       const { text } = describeEvent(event);
       if (!isRoutineEvent(event)) note(text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
+      if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
+      if (event.kind === 'protected') this.watcher.onProtected();
+      if (event.kind === 'failover-done') this.watcher.onSurvived();
     });
     const health = new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined });
     const context: RoleContext = { log: SILENT, history, terms, health, page: () => undefined };
+    this.#context = context;
     if (this.name === 'primary') {
       this.#primary = PrimaryRole.start(asPrimary(this.#config), context);
     } else {
@@ -75,29 +100,33 @@ export class DaemonRun {
   }
 
   /** As over the control socket. */
-  call(command: Command): void {
-    const { note } = this;
+  call(command: Command, onAnswer: (answer: Answer) => void = () => undefined): void {
+    const { note } = this.watcher;
     this.#calls++;
     Promise.resolve()
       .then(() => this.#answer(command))
       .then(
-        () => note(`${command.name}: done`),
+        () => {
+          note(`${command.name}: done`);
+          onAnswer('done');
+        },
         (error: unknown) => {
-          const { message } = describeError(error);
+          const { message, exit } = describeError(error);
           note(`${command.name}: ${message}`);
           this.#expectKnown(message);
+          onAnswer(exit === 'refused' ? 'refused' : 'failed');
         },
       )
       .finally(() => this.#calls--);
   }
 
-  /** A table of states that has no cell for what has happened. */
   #expectKnown(message: string): void {
-    if (/ cannot have /.test(message)) this.onBug(message);
+    if (/ cannot have /.test(message)) this.watcher.onBug(message);
   }
 
   #answer(command: Command): unknown {
     const silent = (): void => undefined;
+    if (command.name === 'reprotect') return this.#reprotect();
     if (this.#primary) {
       const { methods } = this.#primary;
       if (command.name === 'protect') return methods.protect({}, silent);
@@ -111,11 +140,23 @@ export class DaemonRun {
     }
     throw new Error('not for this side');
   }
+
+  /** As Daemon does it: the QEMU of the survivor goes from one role to the other. */
+  async #reprotect(): Promise<unknown> {
+    if (this.#secondary && this.#context) {
+      const secondary = this.#secondary;
+      const vm = await secondary.release();
+      this.#secondary = undefined;
+      this.#primary = PrimaryRole.start(asPrimary(this.#config), this.#context, vm);
+      this.watcher.onRole('primary');
+    }
+    return this.#answer({ name: 'protect' });
+  }
 }
 
-function configOf(name: 'primary' | 'secondary', plan: Plan): Config {
-  const hasFence = name === 'primary' ? plan.primaryHasFence : plan.secondaryHasFence;
-  const failover = plan.isAutomatic && name === 'secondary' ? 'automatic' : 'manual';
+function configOf(host: HostName, plan: Plan, mayOverwrite: boolean): Config {
+  const hasFence = host === 'a' ? plan.primaryHasFence : plan.secondaryHasFence;
+  const failover = plan.isAutomatic && hasFence ? 'automatic' : 'manual';
   const text = `vm: web
 qmp: unix:/sim/qmp
 termFile: ${TERM_FILE}
@@ -134,6 +175,7 @@ secondary:
   svm: unix:/sim/svm
   peer: unix:/sim/peer-b
   journal: /sim/journal
+  overwrite: ${mayOverwrite}
   failover: ${failover}
 `;
   return parseConfig(text, 'web.yaml');

@@ -9,11 +9,11 @@ const EDGES: readonly (readonly [importer: RegExp, name: string, module: string]
   [/daemon\/peer\/peer-link\.js$/, 'ws', './peer-socket.js'],
   [/daemon\/peer\/peer-link\.js$/, 'node:http', './peer-socket.js'],
   [/daemon\/peer\/peer-link\.js$/, '../claim-socket.js', './peer-socket.js'],
-  [/daemon\/terms\/term-store\.js$/, '@gannet/nbd', './replica.js'],
-  [/daemon\/secondary\/secondary-role\.js$/, './open-replica.js', './replica.js'],
-  [/daemon\/secondary\/secondary-role\.js$/, '@gannet/nbd', './replica.js'],
-  [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '@gannet/qmp-driver', './drivers.js'],
-  [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '../../inspect/side-report.js', './drivers.js'],
+  [/daemon\/terms\/term-store\.js$/, '@gannet/nbd', './vm/replica.js'],
+  [/daemon\/secondary\/secondary-role\.js$/, './open-replica.js', './vm/replica.js'],
+  [/daemon\/secondary\/secondary-role\.js$/, '@gannet/nbd', './vm/replica.js'],
+  [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '@gannet/qmp-driver', './vm/drivers.js'],
+  [/daemon\/(primary|secondary)\/[a-z-]+\.js$/, '../../inspect/side-report.js', './vm/drivers.js'],
 ];
 const DAEMON = '#daemon/';
 const DAEMON_FOLDER = '../../../../packages/gannet/dist/daemon/';

@@ -9,10 +9,11 @@ import net from 'node:net';
 import { Duplex, PassThrough } from 'node:stream';
 import type { Random } from '@gannet/test-support/random.js';
 import { type DiskFaults, installDisk, mount, SimulatedDisk } from '../disk.js';
+import type { RoleName } from './daemon-run.js';
 import type { HostName } from './network.js';
 import type { WebSocketServer } from './peer-socket.js';
-import type { SimulatedQemu } from './qemu.js';
-import type { SimulatedReplica } from './replica.js';
+import type { SimulatedQemu, Written } from './vm/qemu.js';
+import type { SimulatedReplica } from './vm/replica.js';
 import { currentProcess, currentScheduler, type Process, type Scheduler } from './scheduler.js';
 
 const NO_FAULTS: DiskFaults = {
@@ -56,6 +57,12 @@ export class Host {
   qemu: SimulatedQemu | undefined;
   replica: SimulatedReplica | undefined;
   isGuestsDisk = false;
+  /** What its daemon is started as. */
+  role: RoleName;
+  /** As a secondary's daemon is started once, on the disks of an old primary: `--overwrite`. */
+  mayOverwrite = false;
+  /** What a QEMU that boots from its disk finds. */
+  stored: Written | undefined;
   /** Decides how a fence that is started here ends. */
   onFence: (target: string) => FenceRun = () => {
     throw new Error('no fence is to be expected');
@@ -67,6 +74,7 @@ export class Host {
     random: Random,
   ) {
     this.disk = new HostDisk(time, random);
+    this.role = name === 'a' ? 'primary' : 'secondary';
   }
 
   readonly enter = (): void => enter(this);

@@ -91,8 +91,12 @@ class Tally {
   #takeovers = 0;
   #fences = 0;
   #commands = 0;
-  #forced = 0;
+  #overrulings = 0;
+  #settled = 0;
   #split = 0;
+  #longestContactMs = 0;
+  #reprotects = 0;
+  #diskErrors = 0;
   readonly #ends = new Map<string, number>();
   readonly #startMs = realNow();
 
@@ -104,8 +108,12 @@ class Tally {
     this.#takeovers += outcome.takeovers;
     this.#fences += outcome.fences;
     this.#commands += outcome.commands;
-    if (outcome.isForced) this.#forced++;
+    this.#overrulings += outcome.overrulings;
+    this.#settled += outcome.settled;
     if (outcome.splitMs > 0) this.#split++;
+    this.#longestContactMs = Math.max(this.#longestContactMs, outcome.longestContactMs);
+    this.#reprotects += outcome.reprotects;
+    this.#diskErrors += outcome.diskErrors;
     this.#ends.set(outcome.end, (this.#ends.get(outcome.end) ?? 0) + 1);
   }
 
@@ -125,9 +133,11 @@ class Tally {
       `who may run: ${this.#runs} seeds in ${seconds.toFixed(1)} s, ` +
         `${this.#callbacks} callbacks, ${(this.#simulatedMs / 3_600_000).toFixed(1)} simulated ` +
         `hours, ${this.#checkpoints} checkpoints, ${this.#takeovers} takeovers, ` +
-        `${this.#fences} fences, ${this.#commands} commands\n` +
-        `  with force: ${this.#forced}, two guests by force: ${this.#split}; ` +
-        `what runs in the end, by whom: ${ends}`,
+        `${this.#fences} fences, ${this.#commands} commands, ` +
+        `${this.#reprotects} protected again, ${this.#diskErrors} disk errors\n` +
+        `  overruled by force: ${this.#overrulings}, known to both then: ${this.#settled}, ` +
+        `two guests in ${this.#split} seeds, at most ${this.#longestContactMs.toFixed(0)} ms in ` +
+        `contact; what runs in the end, by whom: ${ends}`,
     );
   }
 }
@@ -176,9 +186,9 @@ async function search(
 }
 
 /** In a process of its own, since code is loaded once. @returns its last words */
-function mutantRun(name: string, from: number): Promise<string | undefined> {
+function mutantRun(name: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const args = ['--mutant', name, '--from', String(from), '--seeds', String(MUTANT_SEEDS)];
+    const args = ['--mutant', name];
     const child = fork(fileURLToPath(import.meta.url), args, { silent: true });
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
@@ -190,7 +200,7 @@ function mutantRun(name: string, from: number): Promise<string | undefined> {
 
 async function all(attempt: Attempt): Promise<boolean> {
   const caught = Object.entries(MUTANTS).map(
-    async ([name, { why, from }]) => [name, why, await mutantRun(name, from)] as const,
+    async ([name, { why }]) => [name, why, await mutantRun(name)] as const,
   );
   const tally = new Tally();
   const fresh = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
@@ -203,8 +213,15 @@ async function all(attempt: Attempt): Promise<boolean> {
   let isGood = !found;
   for (let seed = 1; seed <= REPLAYED_SEEDS; seed++) {
     const [first, second] = [await attempt(planOf(seed)), await attempt(planOf(seed))];
-    if (JSON.stringify(first.outcome) === JSON.stringify(second.outcome)) continue;
+    const shown = [first, second].map(({ outcome, trace }) => JSON.stringify({ outcome, trace }));
+    if (shown[0] === shown[1]) continue;
     console.log(`seed ${seed} can't be replayed: something in it does not come from the seed`);
+    isGood = false;
+  }
+  for (const [name, { run: plan }] of Object.entries(MUTANTS)) {
+    const result = await attempt(plan);
+    if (!result.error) continue;
+    console.log(`the run of mutant ${name} fails without it: ${result.error.message}`);
     isGood = false;
   }
   if (tally.isIdle) {
@@ -234,6 +251,11 @@ async function main(): Promise<boolean> {
   }
   if (values.seeds === undefined && mutant === undefined) return all(attempt);
   const tally = new Tally();
+  if (mutant !== undefined && values.seeds === undefined) {
+    const result = await attempt(MUTANTS[mutant].run);
+    if (result.error) await report(attempt, result);
+    return !result.error;
+  }
   const from = Number(values.from ?? 1);
   const found = await search(attempt, from, Number(values.seeds ?? MUTANT_SEEDS), tally);
   tally.print();

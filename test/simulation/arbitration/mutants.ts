@@ -2,21 +2,52 @@
 // proves nothing.
 
 import type { Edit } from './edges.js';
+import type { Plan, StepAt } from './plan.js';
 
 export interface Mutant {
   /** What goes wrong then. */
   readonly why: string;
-  /** The first seed to try: it was caught by this one, or soon after it. */
-  readonly from: number;
+  /** What shows it. Without the mistake, it is clean. */
+  readonly run: Plan;
   readonly edits: readonly Edit[];
 }
+
+function run(given: Partial<Plan>, ...steps: readonly StepAt[]): Plan {
+  return {
+    ...{ seed: 1, primaryHasFence: true, secondaryHasFence: true, isAutomatic: true },
+    ...{ letsGo: true, isReprotected: false, fenceWorks: 1, troubleMs: 40_000 },
+    ...given,
+    steps,
+  };
+}
+
+const CUT: StepAt = { atMs: 10_000, kind: 'silence', net: 'both', from: 'both' };
+const RESTARTED: readonly StepAt[] = [
+  { atMs: 10_000, kind: 'kill-qemu', host: 'a' },
+  { atMs: 12_000, kind: 'start-qemu', host: 'a' },
+];
+/** The secondary takes over, by the word of the primary's daemon, which does not hear of it. */
+const UNHEARD: readonly StepAt[] = [
+  { atMs: 9900, kind: 'silence', net: 'peer', from: 'b' },
+  ...RESTARTED,
+];
+/** Two guests, by an operator's force, until both sides hear of each other again. */
+const SPLIT = run(
+  { primaryHasFence: false, isAutomatic: false },
+  CUT,
+  {
+    ...{ atMs: 20_000, kind: 'operator', host: 'b' },
+    command: { name: 'failover', force: true, overrulePeer: true },
+  },
+  { atMs: 30_000, kind: 'heal', net: 'both' },
+);
 
 const TAKE_OVER = 'arbitration/may-take-over.js';
 
 export const MUTANTS = {
   'fence-is-proof': {
     why: 'a fence counts as proof without the promise of the primary',
-    from: 406,
+    run: run({ primaryHasFence: false }, CUT),
     edits: [
       {
         file: TAKE_OVER,
@@ -27,12 +58,12 @@ export const MUTANTS = {
   },
   'failed-fence': {
     why: 'the secondary takes a fence that has failed for one that has succeeded',
-    from: 25,
+    run: run({ seed: 3, fenceWorks: 0 }, CUT),
     edits: [{ file: 'secondary/failover.js', find: 'if (succeeded &&', replace: 'if (true &&' }],
   },
   'silence-is-proof': {
     why: 'a primary that is silent is taken for dead',
-    from: 2,
+    run: run({ primaryHasFence: false }, CUT),
     edits: [
       {
         file: TAKE_OVER,
@@ -45,12 +76,12 @@ export const MUTANTS = {
   },
   'no-yield': {
     why: 'a side that hears of a newer copy does nothing',
-    from: 191,
+    run: SPLIT,
     edits: [{ file: 'terms/contact.js', find: "if (standing === 'yield')", replace: 'if (false)' }],
   },
   'no-claim': {
     why: 'the secondary takes over without writing it down first',
-    from: 34,
+    run: run({}, ...UNHEARD, { atMs: 14_000, kind: 'heal', net: 'peer' }),
     edits: [
       {
         file: 'secondary/failover.js',
@@ -61,7 +92,7 @@ export const MUTANTS = {
   },
   'held-fences': {
     why: 'a primary with a new QEMU has its secondary fenced, and runs then',
-    from: 20376,
+    run: run({}, ...UNHEARD),
     edits: [
       {
         file: 'arbitration/may-let-go.js',
@@ -70,9 +101,116 @@ export const MUTANTS = {
       },
     ],
   },
+  'runs-on': {
+    why: 'a guest that has to stop is not stopped',
+    run: SPLIT,
+    edits: [
+      {
+        file: 'vm/guest-guard.js',
+        find: "if (this.#underWay || qmp?.state !== 'open')",
+        replace: 'if (true)',
+      },
+    ],
+  },
+  'no-alarm': {
+    why: 'two copies are no alarm',
+    run: SPLIT,
+    edits: [{ file: 'terms/contact.js', find: "history.add('two-copies', {", replace: 'void ({' }],
+  },
+  'force-given-back': {
+    why: 'the primary always has the newer copy, whatever an operator has forced',
+    run: SPLIT,
+    edits: [
+      {
+        file: 'arbitration/compare.js',
+        find: "const lead = leadOf(own, peer, cell === 'contest');",
+        replace: `const lead = cell === 'term'
+                ? leadOf(own, peer, false)
+                : role === 'primary' ? 1 : -1;`,
+      },
+    ],
+  },
+  'bad-disk-read': {
+    why: 'a primary goes on though its own disk lacks writes',
+    run: run({}, { atMs: 10_000, kind: 'disk-error', how: 'swallows', forMs: 2000 }),
+    edits: [
+      {
+        file: 'primary/guest-fate.js',
+        find: "if (effect === 'read-elsewhere') {",
+        replace: "if (effect !== 'stopped') {",
+      },
+    ],
+  },
+  'hung-fences': {
+    why: 'a primary whose QEMU hangs has its secondary fenced',
+    run: run({ fenceWorks: 0 }, CUT, { atMs: 10_000, kind: 'hang-qemu', host: 'a', how: 'hard' }),
+    edits: [
+      {
+        file: 'primary/let-go.js',
+        find: 'const found = await liveness();',
+        replace: `await liveness();
+        const found = 'responding';`,
+      },
+    ],
+  },
+  'hung-secondary-fences': {
+    why: 'a secondary whose QEMU hangs has the primary fenced',
+    run: run({ seed: 3, fenceWorks: 0 }, CUT, {
+      atMs: 10_000,
+      kind: 'hang-qemu',
+      host: 'b',
+      how: 'hard',
+    }),
+    edits: [
+      {
+        file: TAKE_OVER,
+        find: "if (ownVm === undefined || ownVm === 'ready')",
+        replace: 'if (true)',
+      },
+    ],
+  },
+  'outdated-fences': {
+    why: 'a secondary whose replica is outdated has the primary fenced',
+    run: run(
+      {},
+      { atMs: 9000, kind: 'hang-qemu', host: 'a', how: 'hard' },
+      { atMs: 16_000, kind: 'kill-daemon', host: 'b', forMs: 300 },
+      { atMs: 16_000, kind: 'kill-qemu', host: 'b' },
+      { atMs: 17_000, kind: 'start-qemu', host: 'b' },
+    ),
+    edits: [
+      { file: TAKE_OVER, find: "if (replica.state !== 'protected') {", replace: 'if (false) {' },
+      {
+        file: TAKE_OVER,
+        find: "if (own.word !== 'protected' && own.word !== 'taken-over') {",
+        replace: 'if (false) {',
+      },
+    ],
+  },
+  'never-continued': {
+    why: 'a guest that was stopped to be on the safe side is not continued',
+    run: run({ isAutomatic: false }, ...RESTARTED),
+    edits: [{ file: 'vm/guest-guard.js', find: 'if (!this.#hasStopped)', replace: 'if (true)' }],
+  },
+  'impossible-step': {
+    why: 'the table of states has no cell for what a held primary meets',
+    run: run({ isAutomatic: false }, CUT, ...RESTARTED),
+    edits: [
+      {
+        file: 'primary/primary-state.js',
+        find: `'let-go-done': () => UNPROTECTED,
+        'let-go-failed': same,`,
+        replace: "'let-go-done': () => UNPROTECTED,",
+      },
+    ],
+  },
   'closed-is-ended': {
     why: 'the end of a QMP connection is taken for the end of QEMU',
-    from: 1075,
+    run: run(
+      {},
+      { atMs: 9900, kind: 'silence', net: 'peer', from: 'b' },
+      { atMs: 10_000, kind: 'cut-qmp', host: 'a' },
+    ),
     edits: [
       {
         file: 'vm/vm-watch.js',

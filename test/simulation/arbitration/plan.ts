@@ -3,6 +3,7 @@
 
 import { Random } from '@gannet/test-support/random.js';
 import type { HostName } from './network.js';
+import type { DiskFault } from './vm/qemu.js';
 
 export type Step =
   /** Packets of one network get lost: of one direction, or of both. */
@@ -20,17 +21,22 @@ export type Step =
   | { readonly kind: 'cut-qmp'; readonly host: HostName }
   /** The guest of the primary panics, and may well go on for a while. */
   | { readonly kind: 'panic' }
+  /** The disk of the primary's host takes no writes for a while. */
+  | { readonly kind: 'disk-error'; readonly how: DiskFault; readonly forMs: number }
   /** The clock of a host stands still with it, as during a snapshot. */
   | { readonly kind: 'suspend-host'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'power-off'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'operator'; readonly host: HostName; readonly command: Command }
   /** The secondary's daemon and QEMU are started again, for a new protection. */
-  | { readonly kind: 'new-secondary' };
+  | { readonly kind: 'new-secondary' }
+  /** An operator protects a survivor: the other host becomes its secondary. */
+  | { readonly kind: 'reprotect' };
 
 type Side = HostName | 'both';
 
 export type Command =
   | { readonly name: 'protect' }
+  | { readonly name: 'reprotect' }
   | { readonly name: 'detach'; readonly force: boolean }
   | { readonly name: 'failover'; readonly force: boolean; readonly overrulePeer: boolean };
 
@@ -43,6 +49,8 @@ export interface Plan {
   readonly isAutomatic: boolean;
   /** Whether a lost secondary is let go without being asked. */
   readonly letsGo: boolean;
+  /** An operator protects a survivor as soon as it can be. */
+  readonly isReprotected: boolean;
   /** How often a fence does what it is to do. */
   readonly fenceWorks: number;
   /** How long the faults last. */
@@ -70,6 +78,7 @@ export function planOf(seed: number): Plan {
     const atMs = Math.min(random.pick(moments) + afterMs, BEGIN_MS + troubleMs - 100);
     steps.push({ atMs, ...stepOf(random, mayForce) });
   }
+  if (mayForce && random.chance(0.4)) steps.push(...overruling(random, troubleMs));
   const secondaryHasFence = random.chance(primaryHasFence ? 0.9 : 0.3);
   return {
     seed,
@@ -77,6 +86,7 @@ export function planOf(seed: number): Plan {
     secondaryHasFence,
     isAutomatic: random.chance(0.75) && secondaryHasFence,
     letsGo: random.chance(0.85),
+    isReprotected: random.chance(0.6),
     fenceWorks: random.pick([1, 1, 0.7, 0]),
     troubleMs: troubleMs + BEGIN_MS,
     steps: steps.sort((a, b) => a.atMs - b.atMs),
@@ -104,6 +114,8 @@ function stepOf(random: Random, mayForce: boolean): Step {
     [2, () => ({ kind: 'new-secondary' })],
     [1, () => ({ kind: 'cut-qmp', host })],
     [1, () => ({ kind: 'panic' })],
+    [2, () => ({ kind: 'disk-error', how: random.pick(['swallows', 'stops'] as const), forMs })],
+    [1, () => ({ kind: 'reprotect' })],
   ];
   let roll = random.below(kinds.reduce((sum, [weight]) => sum + weight, 0));
   for (const [weight, make] of kinds) {
@@ -112,6 +124,21 @@ function stepOf(random: Random, mayForce: boolean): Step {
   }
   throw new Error('no step');
 }
+
+/** Both hosts live and are cut off from each other, and an operator lets one side run. */
+function overruling(random: Random, troubleMs: number): StepAt[] {
+  const cutMs = BEGIN_MS + random.below(Math.round(troubleMs / 2));
+  const saidMs = cutMs + random.below(20_000);
+  const host = random.pick(['a', 'b', 'b'] as const);
+  const net = random.pick(['peer', 'both', 'both'] as const);
+  return [
+    { atMs: cutMs, kind: 'silence', net, from: 'both' },
+    { atMs: saidMs, kind: 'operator', host, command: FORCED },
+    { atMs: saidMs + random.below(20_000), kind: 'heal', net: 'both' },
+  ];
+}
+
+const FORCED: Command = { name: 'failover', force: true, overrulePeer: true };
 
 function commandOf(random: Random, mayForce: boolean): Command {
   const name = random.pick(['protect', 'detach', 'failover', 'failover'] as const);

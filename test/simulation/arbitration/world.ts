@@ -4,15 +4,14 @@
 
 import { Random } from '@gannet/test-support/random.js';
 import { Checker, type SeenGuest, Violation } from './checker.js';
-import { Colo } from './colo.js';
-import { DaemonRun } from './daemon-run.js';
-import { type FenceRun, Host } from './host.js';
-import { type HostName, Network } from './network.js';
-import { usePeers } from './peer-socket.js';
+import type { DaemonWatcher } from './daemon-run.js';
+import type { FenceRun, Host } from './host.js';
+import { BOOT_MS, HOST_NAMES, Machines, otherOf } from './machines.js';
+import type { HostName, Network } from './network.js';
+import { OwnDisks } from './own-disks.js';
 import type { Command, Plan, Step } from './plan.js';
-import { SimulatedQemu, type Written } from './qemu.js';
-import { useBases } from './replica.js';
-import { Process, Scheduler } from './scheduler.js';
+import { Scheduler } from './scheduler.js';
+import type { DiskFault } from './vm/qemu.js';
 
 /** How a run has ended. */
 export interface Outcome {
@@ -22,8 +21,13 @@ export interface Outcome {
   readonly takeovers: number;
   readonly fences: number;
   readonly commands: number;
-  readonly isForced: boolean;
+  /** How often an operator has overruled something, and how often both sides then knew it. */
+  readonly overrulings: number;
+  readonly settled: number;
   readonly splitMs: number;
+  readonly longestContactMs: number;
+  readonly reprotects: number;
+  readonly diskErrors: number;
   /**
    * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command,
    * one with force; or its disks are on the secondary host, and are recovered there by hand.
@@ -32,29 +36,25 @@ export interface Outcome {
 }
 
 const WRITE_MS = 250;
-/** A guest that boots writes nothing, and serves nobody. */
-const BOOT_MS = 5000;
 /** A pair without faults has found its way by then. */
 const SETTLE_MS = 45_000;
 const COMMAND_MS = 70_000;
 /** What a side needs to know that its own QEMU is hung or gone, and a bit. */
 const UNFIT_MS = 9000;
+/** What an operator needs to see that a failover is over. */
+const REPROTECT_MS = 3000;
 
 export class World {
   readonly trace: string[] = [];
   readonly checker = new Checker();
   readonly #time = new Scheduler();
   readonly #random: Random;
-  readonly #peer = new Network();
-  readonly #data = new Network();
+  readonly #machines: Machines;
   readonly #hosts: Readonly<Record<HostName, Host>>;
-  readonly #daemons: Record<HostName, DaemonRun | undefined> = { a: undefined, b: undefined };
-  readonly #colo: Colo;
-  /** When the guest that each QEMU boots is up, once its daemon runs. */
-  #bootedMs: Record<HostName, number> = { a: 0, b: 0 };
+  readonly #ownDisks: OwnDisks;
   #writes = 0;
-  #disk: Written | undefined;
-  #nextPid = 1000;
+  #reprotects = 0;
+  #diskErrors = 0;
   #hasBegun = false;
   #fences = 0;
   #commands = 0;
@@ -62,28 +62,27 @@ export class World {
 
   constructor(private readonly plan: Plan) {
     this.#random = new Random(plan.seed);
-    const hosts = {
-      a: new Host('a', this.#time, this.#random),
-      b: new Host('b', this.#time, this.#random),
-    };
-    this.#hosts = hosts;
-    const hostOf = ({ name }: Process): Host => (name.endsWith('-a') ? hosts.a : hosts.b);
-    usePeers({
-      ...{ network: this.#peer, random: this.#random, hostOf },
-      other: ({ name }) => hosts[name === 'a' ? 'b' : 'a'],
+    this.#machines = new Machines({
+      ...{ plan, time: this.#time, random: this.#random },
+      note: (what) => this.#note(what),
+      committed: (primary, written) => {
+        // What the primary's disk lacks, the other side alone has.
+        const isLone = primary.wasProtected && primary.lacksSinceMs !== undefined;
+        if (written && isLone) this.checker.wroteAlone(this.#machines.nameOf(primary), written);
+      },
+      watcherOf: (host) => this.#watcherOf(host),
     });
-    useBases(hostOf);
-    this.#colo = new Colo(this.#time, this.#random, this.#data, hosts.b, (what) =>
-      this.#note(what),
-    );
-    for (const host of [hosts.a, hosts.b]) host.onFence = (target) => this.#fence(host, target);
+    this.#hosts = this.#machines.hosts;
+    this.#ownDisks = new OwnDisks(this.#machines);
+    const { a, b } = this.#hosts;
+    for (const host of [a, b]) host.onFence = (target) => this.#fence(host, target);
   }
 
   async run(): Promise<Outcome> {
-    this.#boot('a', false);
-    this.#boot('b', true);
-    this.#startDaemon('a');
-    this.#startDaemon('b');
+    this.#machines.boot('a', false);
+    this.#machines.boot('b', true);
+    this.#machines.startDaemon('a');
+    this.#machines.startDaemon('b');
     this.#time.later(WRITE_MS, () => this.#write());
     this.#time.later(1500, () => this.#operate('a', { name: 'protect' }));
     for (const { atMs, ...step } of this.plan.steps) {
@@ -96,12 +95,16 @@ export class World {
     return {
       callbacks: this.#time.callbacks,
       simulatedMs: this.#time.nowMs,
-      checkpoints: this.#colo.checkpoints,
+      checkpoints: this.#machines.colo.checkpoints,
       takeovers: this.checker.takeovers,
       fences: this.#fences,
       commands: this.#commands,
-      isForced: this.checker.isForced,
+      overrulings: this.checker.overrulings,
+      settled: this.checker.settled,
       splitMs: this.checker.splitMs,
+      longestContactMs: this.checker.longestContactMs,
+      reprotects: this.#reprotects,
+      diskErrors: this.#diskErrors,
       end,
     };
   }
@@ -122,74 +125,58 @@ export class World {
     this.checker.look({
       nowMs: this.#time.nowMs,
       guests: [this.#guest('a'), this.#guest('b')],
-      areInContact: this.#areInContact(),
+      areInContact: this.#machines.areInContact(),
     });
+    this.#ownDisks.look(this.#time.nowMs, () => this.checker.isOverruled);
   }
 
   #guest(name: HostName): SeenGuest {
     const { qemu } = this.#hosts[name];
-    return { host: name, isReachable: this.#isReachable(name), written: qemu?.written };
-  }
-
-  /** Its clients reach it, or it reaches a disk. */
-  #isReachable(name: HostName): boolean {
-    const host = this.#hosts[name];
-    const { qemu, replica, process } = host;
-    if (!qemu?.doesRun || qemu.mode === 'secondary') return false;
-    if (name === 'a') return this.#time.nowMs >= this.#bootedMs.a;
-    if (replica?.state === 'retired') return true;
-    return replica?.state === 'failed-over' && process?.isDead === false;
-  }
-
-  #areInContact(): boolean {
-    const areWell = (['a', 'b'] as const).every((name) => {
-      const { process, qemu } = this.#hosts[name];
-      const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
-      return this.#daemons[name]?.isUp === true && !isHalted && qemu?.hang === undefined;
-    });
-    return areWell && this.#peer.isWhole;
+    const isStopped = qemu?.isAlive === true && qemu.status === 'paused';
+    return {
+      host: name,
+      isReachable: this.#machines.isReachable(name),
+      isStopped,
+      hasGivenUp: isStopped && qemu.wasProtected,
+      written: qemu?.written,
+    };
   }
 
   #write(): void {
     this.#time.later(WRITE_MS * (0.5 + this.#random.next()), () => this.#write());
-    for (const name of ['a', 'b'] as const) {
+    for (const name of HOST_NAMES) {
       const { qemu } = this.#hosts[name];
-      if (!qemu || !this.#isReachable(name) || this.#colo.waits(qemu)) continue;
+      if (!qemu || !this.#machines.isReachable(name) || this.#machines.colo.waits(qemu)) continue;
       if (qemu.mode === 'primary') this.#hasBegun = true;
+      const hasReplica = this.#machines.colo.takesWritesOf(qemu);
+      if (qemu.diskFault !== undefined && !qemu.writesToBadDisk(hasReplica)) continue;
       const isAlone = this.#hasBegun && qemu.mode === 'none';
       qemu.written = { number: ++this.#writes, before: qemu.written, isAlone };
-      if (name === 'a') this.#disk = qemu.written;
-      this.checker.wrote(qemu.written);
+      this.#machines.store(name);
+      if (isAlone) this.checker.wroteAlone(name, qemu.written);
     }
   }
 
-  #boot(name: HostName, isIncoming: boolean): void {
-    const host = this.#hosts[name];
-    const process = new Process(`qemu-${name}`, host.enter);
-    const written = isIncoming ? undefined : this.#disk;
-    host.qemu = new SimulatedQemu(this.#nextPid++, process, written, isIncoming, this.#colo);
-    this.#bootedMs[name] = this.#time.nowMs + BOOT_MS;
-  }
-
-  #startDaemon(name: HostName): void {
-    const host = this.#hosts[name];
-    if (!host.isPowered || host.process?.isDead === false) return;
-    const process = new Process(`daemon-${name}`, host.enter);
-    host.process = process;
-    host.server = undefined;
-    const daemon = new DaemonRun(
-      name === 'a' ? 'primary' : 'secondary',
-      this.plan,
-      (what) => this.#note(`${name}: ${what}`),
-      (what) => void this.#fail(new Violation('W6', what)),
-    );
-    this.#daemons[name] = daemon;
-    this.#time.after(process, 0, () => {
-      daemon.start().catch((error: unknown) => {
-        this.#note(`${name}: does not start: ${String(error)}`);
-        process.kill();
-      });
-    });
+  #watcherOf(host: Host): DaemonWatcher {
+    const { name } = host;
+    return {
+      note: (what) => this.#note(`${name}: ${what}`),
+      onBug: (what) => void this.#fail(new Violation('W6', what)),
+      onAlarm: (newest) =>
+        this.#keep(() => {
+          this.checker.alarm(newest === host.role ? name : otherOf(name));
+        }),
+      onProtected: () => {
+        if (host.qemu) host.qemu.wasProtected = true;
+      },
+      onSurvived: () => {
+        if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
+      },
+      onRole: (role) => {
+        host.role = role;
+        this.#reprotects++;
+      },
+    };
   }
 
   #happen(step: Step): void {
@@ -205,127 +192,132 @@ export class World {
         for (const network of this.#nets(step.net)) network.heal();
         return;
       case 'reset':
-        return this.#colo.reset();
+        return this.#machines.colo.reset();
       case 'kill-daemon':
-        return this.#killDaemon(step.host, step.forMs);
+        return this.#machines.killDaemon(step.host, step.forMs);
       case 'stop-daemon':
-        return this.#stopDaemon(step.host, step.forMs);
+        return this.#machines.stopDaemon(step.host, step.forMs);
       case 'halt-daemon':
-        return this.#halt(this.#hosts[step.host].process, step.forMs, false);
+        return this.#machines.halt(this.#hosts[step.host].process, step.forMs, false);
       case 'kill-qemu':
-        return this.#killQemu(step.host, true);
+        return this.#machines.killQemu(step.host, true);
       case 'hang-qemu':
         return this.#hosts[step.host].qemu?.hangs(step.how);
       case 'free-qemu':
         return this.#hosts[step.host].qemu?.freed();
       case 'start-qemu':
-        return this.#startQemu(step.host);
+        return this.#machines.startQemu(step.host);
       case 'cut-qmp':
+        this.#ownDisks.notHeard(step.host, this.#time.nowMs);
         return this.#hosts[step.host].qemu?.hangsUp();
       case 'panic':
-        return this.#hosts.a.qemu?.panics();
+        return this.#hosts[this.#primary()].qemu?.panics();
+      case 'disk-error':
+        return this.#failDisk(step.how, step.forMs);
       case 'suspend-host':
         for (const process of [
           this.#hosts[step.host].process,
           this.#hosts[step.host].qemu?.process,
         ]) {
-          this.#halt(process, step.forMs, true);
+          this.#machines.halt(process, step.forMs, true);
         }
         return;
       case 'power-off':
-        return this.#powerOff(step.host, step.forMs);
+        return this.#machines.powerOff(step.host, step.forMs);
       case 'operator':
         return this.#operate(step.host, step.command);
       case 'new-secondary':
         return this.#newSecondary();
+      case 'reprotect':
+        return this.#reprotect();
     }
   }
 
-  #nets(net: 'peer' | 'data' | 'both'): Network[] {
-    if (net === 'both') return [this.#peer, this.#data];
-    return [net === 'peer' ? this.#peer : this.#data];
+  /** The host whose daemon protects the other's. */
+  #primary(): HostName {
+    return this.#hosts.b.role === 'primary' ? 'b' : 'a';
   }
 
-  #killDaemon(name: HostName, forMs: number, wasSeen = true): void {
-    const host = this.#hosts[name];
-    host.process?.kill();
-    host.server = undefined;
-    host.disk.crash(wasSeen ? 'process' : 'power');
-    if (host.replica) this.#colo.replicaEnded(host.replica, wasSeen);
-    this.#time.later(forMs, () => this.#startDaemon(name));
-  }
-
-  #stopDaemon(name: HostName, forMs: number): void {
-    const daemon = this.#daemons[name];
-    const { process } = this.#hosts[name];
-    if (!process || process.isDead || process.haltedAtMs !== undefined) return;
-    this.#time.after(process, 0, () => {
-      void daemon?.stop().finally(() => {
-        this.#time.later(0, () => {
-          if (!process.isDead) this.#killDaemon(name, forMs);
-        });
-      });
-    });
-  }
-
-  #halt(process: Process | undefined, forMs: number, stopsClock: boolean): void {
-    if (!process || process.isDead) return;
-    process.halt(this.#time.nowMs);
-    this.#time.later(forMs, () => this.#time.wake(process, stopsClock));
-  }
-
-  #killQemu(name: HostName, wasSeen: boolean): void {
-    const { qemu } = this.#hosts[name];
+  #failDisk(how: DiskFault, forMs: number): void {
+    const { qemu } = this.#hosts[this.#primary()];
     if (!qemu?.isAlive) return;
-    this.#note(`the QEMU of ${name} ends`);
-    qemu.unfitSinceMs ??= this.#time.nowMs;
-    qemu.process.kill();
-    this.#colo.ended(qemu, wasSeen);
+    this.#diskErrors++;
+    qemu.diskFault = how;
+    this.#time.later(forMs, () => (qemu.diskFault = undefined));
   }
 
-  #startQemu(name: HostName): void {
-    const host = this.#hosts[name];
-    if (!host.isPowered || host.qemu?.isAlive === true) return;
-    // The disks of a secondary that has taken over are started by hand, and are another matter.
-    if (name === 'a') this.#boot('a', false);
-    else if (!host.isGuestsDisk) this.#boot('b', true);
-  }
-
-  #powerOff(name: HostName, forMs: number): void {
-    const host = this.#hosts[name];
-    if (!host.isPowered) return;
-    this.#note(`${name} has no power`);
-    host.isPowered = false;
-    this.#killQemu(name, false);
-    this.#killDaemon(name, forMs + 1000, false);
-    this.#time.later(forMs, () => {
-      host.isPowered = true;
-    });
+  #nets(net: 'peer' | 'data' | 'both'): Network[] {
+    if (net === 'both') return [this.#machines.peer, this.#machines.data];
+    return [net === 'peer' ? this.#machines.peer : this.#machines.data];
   }
 
   #newSecondary(): void {
-    const host = this.#hosts.b;
-    if (host.isGuestsDisk || !host.isPowered) return;
-    this.#killQemu('b', true);
-    this.#killDaemon('b', 100);
-    this.#time.later(600, () => this.#startQemu('b'));
-    this.#time.later(4000, () => this.#operate('a', { name: 'protect' }));
+    const primary = this.#primary();
+    const host = this.#hosts[otherOf(primary)];
+    if (host.isGuestsDisk || !host.isPowered || host.role !== 'secondary') return;
+    this.#beginSecondary(host);
+    this.#time.later(4000, () => this.#operate(primary, { name: 'protect' }));
+  }
+
+  /** Nothing of what was there before is left. */
+  #beginSecondary(host: Host): void {
+    const { name } = host;
+    this.#machines.killQemu(name, true);
+    host.role = 'secondary';
+    host.isGuestsDisk = false;
+    host.replica = undefined;
+    host.stored = undefined;
+    this.#machines.killDaemon(name, 100);
+    this.#time.later(600, () => this.#machines.startQemu(name));
+  }
+
+  /** As docs/how-to/after-a-failover.md says; nobody does it while a guest runs on both. */
+  #reprotect(): void {
+    const survivor = HOST_NAMES.find((name) => {
+      const { role, replica } = this.#hosts[name];
+      return (
+        role === 'secondary' && replica?.state === 'retired' && this.#machines.isReachable(name)
+      );
+    });
+    if (survivor === undefined) return;
+    const [host, other] = [this.#hosts[survivor], this.#hosts[otherOf(survivor)]];
+    if (!other.isPowered || this.#machines.isReachable(other.name)) return;
+    this.#note(`an operator protects ${survivor}`);
+    this.#beginSecondary(other);
+    other.mayOverwrite = true;
+    if (host.process?.isDead !== false) {
+      // Its daemon has ended, and its unit is the primary's now.
+      host.role = 'primary';
+      this.#machines.startDaemon(survivor);
+    }
+    this.#time.later(4000, () => this.#operate(survivor, { name: 'reprotect' }));
   }
 
   #operate(name: HostName, command: Command): void {
-    const daemon = this.#daemons[name];
+    const daemon = this.#machines.daemons[name];
     const { process } = this.#hosts[name];
     if (!process || process.isDead || daemon?.isUp !== true) return;
     this.#commands++;
-    if ('force' in command && command.force) this.checker.isForced = true;
-    this.#time.after(process, 0, () => daemon.call(command));
+    if (!('force' in command) || !command.force) {
+      this.#time.after(process, 0, () => daemon.call(command));
+      return;
+    }
+    let isAnswered = false;
+    const forced = { host: name, isPending: () => !isAnswered && !process.isDead };
+    this.checker.force(forced);
+    this.#time.after(process, 0, () => {
+      daemon.call(command, (answer) => {
+        isAnswered = true;
+        if (answer === 'refused') this.checker.refused(forced);
+      });
+    });
   }
 
   /** W4: whoever fences is fit to run. */
   #fence(host: Host, target: string): FenceRun {
     const { qemu, replica } = host;
     this.#fences++;
-    const name = host.name === 'a' ? 'b' : 'a';
+    const name = otherOf(host.name);
     const unfitMs = this.#time.nowMs - (qemu?.unfitSinceMs ?? this.#time.nowMs);
     if (unfitMs > UNFIT_MS && this.#isFaulty) {
       throw this.#fail(
@@ -340,8 +332,8 @@ export class World {
     const takesMs = (isSlow ? 6000 : 1500) * (0.2 + this.#random.next());
     const hasPower = this.#random.chance(0.3);
     const effect = (): void => {
-      if (hasPower) this.#powerOff(name, 8000);
-      else this.#killQemu(name, true);
+      if (hasPower) this.#machines.powerOff(name, 8000);
+      else this.#machines.killQemu(name, true);
     };
     this.#note(`${host.name} fences ${name}: it will ${works ? 'succeed' : 'fail'}`);
     const isHalfDone = !works && this.#random.chance(0.2);
@@ -356,6 +348,14 @@ export class World {
   /** Thrown where the code under test would catch it: kept for the run. */
   failure: Violation | undefined;
 
+  #keep(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      if (error instanceof Violation) this.#fail(error);
+    }
+  }
+
   #fail(violation: Violation): Violation {
     this.failure ??= violation;
     return violation;
@@ -365,22 +365,22 @@ export class World {
   #heal(): void {
     this.#note('all faults end');
     this.#isFaulty = false;
-    this.#peer.heal();
-    this.#data.heal();
-    for (const name of ['a', 'b'] as const) {
+    this.#machines.peer.heal();
+    this.#machines.data.heal();
+    for (const name of HOST_NAMES) {
       const host = this.#hosts[name];
       host.isPowered = true;
       for (const process of [host.process, host.qemu?.process]) {
         if (process) this.#time.wake(process, false);
       }
       if (host.qemu?.hang !== undefined) host.qemu.freed();
-      this.#startDaemon(name);
+      this.#machines.startDaemon(name);
     }
   }
 
   /** A method: it may become true while something is awaited. */
   #runs(): boolean {
-    return this.#isReachable('a') || this.#isReachable('b');
+    return this.#machines.isReachable('a') || this.#machines.isReachable('b');
   }
 
   /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
@@ -389,7 +389,9 @@ export class World {
     const isBooted = !this.#hasCopy();
     if (isBooted) {
       // The disk of the primary's host is there.
-      this.#startQemu('a');
+      for (const name of HOST_NAMES) {
+        if (this.#hosts[name].role === 'primary') this.#machines.startQemu(name);
+      }
       await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
       if (this.#runs()) return 'reboot';
     }
@@ -402,11 +404,23 @@ export class World {
       for (const name of ['b', 'a'] as const) {
         for (let attempt = 0; attempt < 2; attempt++) {
           await this.#carryOut(name, command);
-          if (this.#runs()) return end;
+          if (!this.#runs()) continue;
+          // What was overruled becomes known.
+          if (end === 'force') await this.#until(this.#time.nowMs + SETTLE_MS);
+          return end;
         }
       }
     }
-    if (isBooted && this.#hosts.b.isGuestsDisk) return 'recover';
+    const { a, b } = this.#hosts;
+    const broken = [a, b].find(({ role, qemu }) => role === 'primary' && qemu?.hadDiskFault);
+    if (broken) {
+      // As the daemon says: repair the storage, and restart the VM.
+      this.#machines.killQemu(broken.name, true);
+      this.#machines.startQemu(broken.name);
+      await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
+      if (this.#runs()) return 'reboot';
+    }
+    if (isBooted && (a.isGuestsDisk || b.isGuestsDisk)) return 'recover';
     throw new Violation('W5', 'a QEMU is there with a copy that may run, and nobody makes it run');
   }
 
@@ -416,17 +430,18 @@ export class World {
     this.#operate(name, command);
     do {
       await this.#until(this.#time.nowMs + 500);
-    } while (this.#daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
+    } while (this.#machines.daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
     await this.#until(this.#time.nowMs + 1500);
   }
 
   /** Whether a QEMU is there that an operator could make run. */
   #hasCopy(): boolean {
-    const { a, b } = this.#hosts;
-    const isPrimaryThere = a.qemu?.isAlive === true && this.#daemons.a?.isUp === true;
-    const isSecondaryThere =
-      b.qemu?.isAlive === true && b.replica?.state === 'protected' && b.qemu.mode === 'secondary';
-    return isPrimaryThere || isSecondaryThere;
+    return HOST_NAMES.some((name) => {
+      const { role, qemu, replica } = this.#hosts[name];
+      if (qemu?.isAlive !== true) return false;
+      if (role === 'primary') return this.#machines.daemons[name]?.isUp === true;
+      return replica?.state === 'protected' && qemu.mode === 'secondary';
+    });
   }
 
   #note(what: string): void {

@@ -8,12 +8,12 @@ import { Daemon } from '#daemon/daemon.js';
 import type { Logger } from '#daemon/log.js';
 import { TermStore } from '#daemon/terms/term-store.js';
 import { Checker, type SeenGuest } from '../arbitration/checker.js';
-import { Colo } from '../arbitration/colo.js';
+import { Colo } from '../arbitration/vm/colo.js';
 import { Host } from '../arbitration/host.js';
 import { type HostName, Network } from '../arbitration/network.js';
 import { usePeers } from '../arbitration/peer-socket.js';
-import { type QemuHandlers, SimulatedQemu, type Written } from '../arbitration/qemu.js';
-import { useBases } from '../arbitration/replica.js';
+import { SimulatedQemu, type Written } from '../arbitration/vm/qemu.js';
+import { useBases } from '../arbitration/vm/replica.js';
 import { Process, Scheduler } from '../arbitration/scheduler.js';
 import { parseCommand } from './command-line.js';
 import { configOf, type Setting, TERM_FILE } from './setting.js';
@@ -52,15 +52,7 @@ export class Stage {
   readonly #roles: Record<HostName, RoleName> = { a: 'primary', b: 'secondary' };
   readonly #daemons: Record<HostName, Daemon | undefined> = { a: undefined, b: undefined };
   readonly #troubles: Partial<Record<HostName, unknown>> = {};
-  #colo!: Colo;
-  /** Whichever host is the secondary's: its QEMU asks, the one there is answers. */
-  readonly #handlers: QemuHandlers = {
-    cutLinks: (qemu) => this.#colo.cutLinks(qemu),
-    loseHeartbeat: (qemu) => this.#colo.loseHeartbeat(qemu),
-    migrate: (qemu) => this.#colo.migrate(qemu),
-    seed: (qemu) => this.#colo.seed(qemu),
-    unlink: (qemu) => this.#colo.unlink(qemu),
-  };
+  readonly #colo: Colo;
   #writes = 0;
   #disk: Written | undefined;
   #hasBegun = false;
@@ -78,7 +70,11 @@ export class Stage {
       other: ({ name }) => hosts[otherHost(name)],
     });
     useBases(hostOf);
-    this.#coloTo('b');
+    this.#colo = new Colo(this.#time, this.#random, this.data, [hosts.a, hosts.b], {
+      note: (what) => this.#note(what),
+      committed: () => undefined,
+      aborts: (qemu) => this.endQemu(hosts.a.qemu === qemu ? 'a' : 'b'),
+    });
     for (const host of [hosts.a, hosts.b]) {
       host.onFence = () => {
         const succeeds = setting.fences?.[host.name] === 'works';
@@ -137,7 +133,7 @@ export class Stage {
     const isIncoming = this.#roles[name] === 'secondary';
     const process = new Process(`qemu-${name}`, host.enter);
     const written = isIncoming ? undefined : this.#disk;
-    host.qemu = new SimulatedQemu(this.#nextPid++, process, written, isIncoming, this.#handlers);
+    host.qemu = new SimulatedQemu(this.#nextPid++, process, written, isIncoming, this.#colo);
   }
 
   endQemu(name: HostName): void {
@@ -228,7 +224,6 @@ export class Stage {
     this.killDaemon(name);
     this.#roles[name] = 'secondary';
     this.#roles[otherHost(name)] = 'primary';
-    this.#coloTo(name);
     await this.startDaemon(name);
     this.startQemu(name);
     await this.pass(1500);
@@ -278,10 +273,12 @@ export class Stage {
 
   #ask(name: HostName, argv: readonly string[]): Promise<Answer> {
     const { name: command, options } = parseCommand(argv);
-    if (options['force'] === true) this.checker.isForced = true;
     const { process } = this.#hosts[name];
     const method = methodsOf(process)?.[METHOD_OF[command] ?? command];
     if (!process || !method) throw new Error(`no daemon of ${name} knows ${command}`);
+    let isAnswered = false;
+    const forced = { host: name, isPending: () => !isAnswered && !process.isDead };
+    if (options['force'] === true) this.checker.force(forced);
     return new Promise((resolve) => {
       this.#time.after(process, 0, () => {
         Promise.resolve()
@@ -289,10 +286,12 @@ export class Stage {
           .then(
             (result) => resolve({ isDone: true, result }),
             (error: unknown) => {
+              this.checker.refused(forced);
               const { message, remedy } = describeError(error);
               resolve({ isDone: false, message, remedy });
             },
-          );
+          )
+          .finally(() => (isAnswered = true));
       });
     });
   }
@@ -339,11 +338,6 @@ export class Stage {
     return { health: isCopied && this.qemu(holder).mode === 'primary' ? 2 : 1, holder };
   }
 
-  #coloTo(name: HostName): void {
-    const host = this.#hosts[name];
-    this.#colo = new Colo(this.#time, this.#random, this.data, host, (what) => this.#note(what));
-  }
-
   #check(): void {
     this.checker.look({
       nowMs: this.#time.nowMs,
@@ -355,7 +349,10 @@ export class Stage {
 
   #guest(name: HostName): SeenGuest {
     const { qemu } = this.#hosts[name];
-    return { host: name, isReachable: this.#isReachable(name), written: qemu?.written };
+    const isStopped = qemu?.isAlive === true && qemu.status === 'paused';
+    const isReachable = this.#isReachable(name);
+    const hasGivenUp = isStopped && qemu.wasProtected;
+    return { host: name, isReachable, isStopped, hasGivenUp, written: qemu?.written };
   }
 
   #isReachable(name: HostName): boolean {
@@ -376,7 +373,7 @@ export class Stage {
       const isAlone = this.#hasBegun && qemu.mode === 'none';
       qemu.written = { number: ++this.#writes, before: qemu.written, isAlone };
       if (this.#roles[name] === 'primary') this.#disk = qemu.written;
-      this.checker.wrote(qemu.written);
+      if (isAlone) this.checker.wroteAlone(name, qemu.written);
     }
   }
 

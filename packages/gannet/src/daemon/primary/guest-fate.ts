@@ -69,11 +69,17 @@ export class GuestFate {
   #resumes = 0;
   /** What was said of disks whose reads fail. */
   readonly #said = new Set<string>();
+  /** The own disk lacks writes that the guest was told are done; whether the secondary has them. */
+  #lacking: { readonly reason: string; readonly hasReplica: boolean } | undefined;
+  #qmp: QmpClient | undefined;
+  /** In a QEMU that is in no COLO. */
+  #isStoppedAgain = false;
 
   constructor(private readonly options: GuestFateOptions) {}
 
   /** Once for each connection. */
   attend(qmp: QmpClient): void {
+    this.#qmp = qmp;
     watchGuest(qmp, (event) => this.#onGuest(qmp, event));
     qmp.onEvent('RESUME', () => {
       const { phase } = this.options.state();
@@ -84,8 +90,10 @@ export class GuestFate {
     });
   }
 
-  /** QEMU has ended. */
+  /** QEMU has ended. The next one does not know what its guest was told. */
   hasEnded(): void {
+    if (this.#lacking?.hasReplica === false) this.#lacking = undefined;
+    this.#isStoppedAgain = false;
     this.options.step({ kind: 'guest-stopped' });
   }
 
@@ -98,6 +106,10 @@ export class GuestFate {
     if (effect === 'read-elsewhere') {
       if (isNews) history.add('disk-failed', { device, reason: message, effect });
       return;
+    }
+    const isRelevant = ['protected', 'protecting', 'letting-go'].includes(phase);
+    if (effect === 'lacks-write' && isRelevant) {
+      this.#lacking ??= { reason: message, hasReplica: phase === 'protected' };
     }
     if (phase === 'protected') this.#yield(message);
     else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
@@ -115,10 +127,44 @@ export class GuestFate {
     if (isStill) this.#yield(`QEMU was found with run state ${status}`);
   }
 
+  /**
+   * A new QEMU on the disk that lacks writes: only the secondary may run, so the guest is stopped
+   * here too, and not held until the secondary has yielded.
+   *
+   * @returns false if nothing is lacking
+   */
+  yieldsAgain(): boolean {
+    const { state, step, history } = this.options;
+    if (this.#lacking?.hasReplica !== true || state().phase !== 'yielding') return false;
+    this.#isStoppedAgain = true;
+    step({ kind: 'guest-runs' });
+    this.#halt();
+    history.add('yielding', { reason: this.#lacking.reason });
+    return true;
+  }
+
+  /** The guest may run: continues it where the end of COLO does not. @throws QmpError */
+  async release(): Promise<void> {
+    if (!this.#isStoppedAgain) return;
+    this.#isStoppedAgain = false;
+    await this.#qmp?.execute('cont');
+  }
+
   /** @throws GannetError GANNET_REFUSED if the guest would go on where it must not */
   expectForce(force: boolean): void {
     const state = this.options.state();
     if (state.phase === 'yielding' && !force) throw yields(this.options.config().vm, state.reason);
+    // An operator takes the disk as it is.
+    if (force) this.#lacking = undefined;
+  }
+
+  /**
+   * COLO continues a guest that was stopped, also on a disk that lacks writes.
+   *
+   * @throws GannetError GANNET_STAGE_FAILED
+   */
+  expectSound(): void {
+    if (this.#lacking) throw ownFailure(this.options.config().vm, this.#lacking.reason);
   }
 
   #onGuest(qmp: QmpClient, event: GuestEvent): void {

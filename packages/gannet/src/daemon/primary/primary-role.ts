@@ -202,6 +202,7 @@ export class PrimaryRole implements Role {
     await this.#attaching?.catch(() => undefined);
     const refusal = refusals.whyNotProtect(this.config.vm, this.#state, this.#shown);
     if (refusal) throw refusal;
+    this.#fate.expectSound();
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
@@ -292,6 +293,7 @@ export class PrimaryRole implements Role {
 
   async #unlink(): Promise<void> {
     if (this.#wasLinked) await this.#driver?.runAlone();
+    await this.#fate.release();
     await this.#tls.drop();
   }
 
@@ -379,6 +381,7 @@ export class PrimaryRole implements Role {
     const isInColo = found === 'protected' || found === 'broken';
     this.#wasLinked = found !== 'idle';
     this.#isBroken = found === 'broken';
+    if (step === 'hold' && this.#fate.yieldsAgain()) return;
     // Before anything ends its COLO: a guest that stands still there can't go on.
     this.#standing.begin(step, isInColo);
     if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');

@@ -23,7 +23,10 @@ export interface ContactOptions {
  * and nothing can be lost: each heartbeat says all of it again.
  */
 export class Contact {
+  /** What was said last, or needed no alarm. */
   #alarm = '';
+  /** The guest of the peer stood still, and nobody has said that it runs again. */
+  #isPeerStill = false;
 
   constructor(private readonly options: ContactOptions) {}
 
@@ -55,12 +58,14 @@ export class Contact {
     const { record: peer } = status;
     const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
     const hasStopped = status.vm === 'lost' || status.state === 'yielding';
-    const isOneGone = role === 'primary' ? isGone() : hasStopped;
-    const isSplit = (standing === 'yield' || standing === 'prevail') && hasTakenOver && !isOneGone;
-    if (standing !== 'foreign' && !isSplit) return;
+    this.#isPeerStill = hasStopped || (this.#isPeerStill && status.state === 'superseded');
+    const isContest = (standing === 'yield' || standing === 'prevail') && hasTakenOver;
+    if (standing !== 'foreign' && !isContest) return;
     const alarm = `${standing} ${peer.term} ${peer.lineage}`;
     if (alarm === this.#alarm) return;
+    // Until the record of the outdated side is written, each beat shows the same.
     this.#alarm = alarm;
+    if (isContest && (role === 'primary' ? isGone() : this.#isPeerStill)) return;
     if (standing === 'foreign') {
       history.add('foreign', { own: own.lineage, other: peer.lineage });
       return;

@@ -157,6 +157,15 @@ describe('a protected guest whose disk fails', () => {
     },
   );
 
+  test('a guest that was stopped so is not protected again before it was restarted', () => {
+    // COLO would continue it, on a disk that lacks what it has written.
+    state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
+    fate.diskFailed(failure('lacks-write'));
+    expect(() => fate.expectSound()).toThrow(/cannot be protected as it is: no space/);
+    fate.hasEnded();
+    expect(() => fate.expectSound()).not.toThrow();
+  });
+
   test.each(['unprotected', 'alone'] as const)('%s: QEMU deals with it', (phase) => {
     state = { phase };
     fate.diskFailed(failure('stopped'));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { COLO, ENDED, Pair, PROTECTED, until } from '../../support/primary-pair.js';
+import { COLO, ENDED, NONE, Pair, PROTECTED, until } from '../../support/primary-pair.js';
 import { record } from '../../support/records.js';
 
 // What it remembers on disk decides: these restart its daemon, and its QEMU.
@@ -79,6 +79,29 @@ describe('a primary whose secondary has taken over', () => {
 });
 
 describe('a new QEMU beside a secondary that was protected', () => {
+  test('on a disk that lacks writes yields again, and runs by force only', async () => {
+    const pair = await Pair.start({ own: PROTECTED, colo: COLO });
+    await pair.connectSecondary();
+    await until(() => pair.state === 'protected');
+    const sector = { 'sector-num': 0, 'sectors-count': 1 };
+    pair.fake?.qemu.emit('QUORUM_REPORT_BAD', { type: 'write', 'node-name': 'node0', ...sector });
+    await until(() => pair.beats.at(-1)?.state === 'yielding');
+
+    // Somebody starts the VM again: the disk may work by now, and lacks the same writes.
+    pair.fake?.qemu.reply('query-colo-status', NONE);
+    pair.isRunning = true;
+    await pair.fake?.qemu.drop();
+    await until(() => !pair.isRunning && pair.kinds('yielding').length === 2);
+    await until(() => pair.beats.at(-1)?.state === 'yielding');
+    expect(pair.terms.record).toMatchObject({ word: 'protected', term: 3 });
+    await expect(pair.role.runOn(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+
+    pair.yields = false;
+    await pair.role.runOn(true);
+    expect(pair.received('cont')).toBe(1);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'operator' });
+  });
+
   test('is held until the secondary has yielded', async () => {
     const pair = await Pair.start({ own: PROTECTED });
     await until(() => !pair.isRunning);

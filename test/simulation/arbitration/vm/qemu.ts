@@ -3,7 +3,7 @@
 
 import { Duplex } from 'node:stream';
 import { FakeQemu, type FakeReply, type FakeRequest } from 'qemu-qmp-client/testing';
-import { type Process, currentScheduler } from './scheduler.js';
+import { type Process, currentScheduler } from '../scheduler.js';
 
 /** One end of a connection on a host; what is written to it runs in the process of the other. */
 class PipeEnd extends Duplex {
@@ -51,7 +51,13 @@ export interface Written {
   readonly isAlone: boolean;
 }
 
-export type RunStatus = 'inmigrate' | 'running' | 'paused' | 'colo';
+export type RunStatus = 'inmigrate' | 'running' | 'paused' | 'colo' | 'io-error';
+
+/**
+ * How its own disk fails: it takes no write, which the guest does not notice while a replica takes
+ * it (a quorum); or QEMU stops the guest at the first write (a mirror, `werror=stop`).
+ */
+export type DiskFault = 'swallows' | 'stops';
 
 /** How a QEMU hangs: on its links, until they are cut, or for good. */
 export type Hang = 'links' | 'hard';
@@ -75,6 +81,13 @@ export class SimulatedQemu {
   /** The replica is linked to its disks. */
   isLinked = false;
   hang: Hang | undefined;
+  diskFault: DiskFault | undefined;
+  /** Its own disk has failed while the guest ran in COLO. */
+  hadDiskFault = false;
+  /** Its daemon has said that it is protected. */
+  wasProtected = false;
+  /** Since when its disk lacks a write that the guest was told is done. */
+  lacksSinceMs: number | undefined;
   /** Since when it is not fit to run a guest. */
   unfitSinceMs: number | undefined;
   readonly startedMs: number;
@@ -101,8 +114,11 @@ export class SimulatedQemu {
 
   /** Whether its guest's programs run at this moment. */
   get doesRun(): boolean {
-    const isStuck = this.hang !== undefined || this.process.haltedAtMs !== undefined;
-    return this.isAlive && this.status === 'running' && !isStuck;
+    return this.doesRespond && this.status === 'running';
+  }
+
+  get doesRespond(): boolean {
+    return this.isAlive && this.hang === undefined && this.process.haltedAtMs === undefined;
   }
 
   /** The guest and its monitor stand still. */
@@ -164,6 +180,29 @@ export class SimulatedQemu {
   shutsDown(): void {
     this.stopped('paused');
     this.#emit('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+  }
+
+  /**
+   * The guest writes, and its own disk takes nothing. Without a replica it is told so, and tries
+   * later.
+   *
+   * @returns whether the write is done
+   */
+  writesToBadDisk(hasReplica: boolean): boolean {
+    if (!hasReplica) return false;
+    this.hadDiskFault = true;
+    if (this.diskFault === 'swallows') {
+      this.lacksSinceMs ??= currentScheduler().nowMs;
+      const sector = { 'sector-num': 0, 'sectors-count': 1 };
+      const error = { error: 'simulated' };
+      this.#emit('QUORUM_REPORT_BAD', { type: 'write', 'node-name': 'own', ...error, ...sector });
+      return true;
+    }
+    this.status = 'io-error';
+    this.#emit('STOP');
+    const fields = { device: '', 'node-name': 'own', nospace: false, reason: 'simulated' };
+    this.#emit('BLOCK_IO_ERROR', { operation: 'write', action: 'stop', ...fields });
+    return false;
   }
 
   coloExited(reason: 'request' | 'error'): void {

@@ -3,10 +3,10 @@
 // each side.
 
 import type { Random } from '@gannet/test-support/random.js';
-import type { Network } from './network.js';
-import type { QemuHandlers, SimulatedQemu } from './qemu.js';
+import type { Network } from '../network.js';
+import type { QemuHandlers, SimulatedQemu, Written } from './qemu.js';
 import type { SimulatedReplica } from './replica.js';
-import type { Scheduler } from './scheduler.js';
+import type { Scheduler } from '../scheduler.js';
 
 /** Of one side: its QEMU, the replica that serves it, whether its host has power. */
 export interface ColoHost {
@@ -16,6 +16,14 @@ export interface ColoHost {
   readonly replica: SimulatedReplica | undefined;
 }
 
+export interface ColoWatcher {
+  note(what: string): void;
+  /** Both sides have this state of the guest, and its secondary would continue from it. */
+  committed(primary: SimulatedQemu, written: Written | undefined): void;
+  /** QEMU has no way from the state of its guest to a checkpoint. */
+  aborts(qemu: SimulatedQemu): void;
+}
+
 const PERIOD_MS = 2000;
 
 /** One protection, from its first copied byte on. */
@@ -23,6 +31,7 @@ interface Pair {
   readonly primary: SimulatedQemu;
   readonly secondary: SimulatedQemu;
   readonly replica: SimulatedReplica;
+  readonly secondaryHost: ColoHost;
   /** The ends that know that the channel is broken. */
   readonly broken: Set<SimulatedQemu>;
   isReplicaLinked: boolean;
@@ -37,8 +46,8 @@ export class Colo implements QemuHandlers {
     private readonly time: Scheduler,
     private readonly random: Random,
     private readonly network: Network,
-    private readonly secondaryHost: ColoHost,
-    private readonly note: (what: string) => void,
+    private readonly hosts: readonly ColoHost[],
+    private readonly watcher: ColoWatcher,
   ) {
     network.on(() => this.#networkChanged());
   }
@@ -67,15 +76,25 @@ export class Colo implements QemuHandlers {
     const pair = this.#pair;
     if (pair?.replica !== replica) return;
     pair.isReplicaLinked = false;
-    this.note('the replica has ended');
+    this.watcher.note('the replica has ended');
     if (wasSeen && this.network.isWhole) this.time.later(1, () => this.#linkFailed(pair));
   }
 
   async seed(qemu: SimulatedQemu): Promise<string | undefined> {
-    const { qemu: secondary, replica } = this.secondaryHost;
-    if (!secondary?.isAlive || !replica || !this.network.isWhole) return 'no replica answers';
-    const pair = { primary: qemu, secondary, replica, broken: new Set<SimulatedQemu>() };
-    this.#pair = { ...pair, isReplicaLinked: true };
+    const secondaryHost = this.hosts.find((host) => host.qemu !== qemu);
+    const { qemu: secondary, replica } = secondaryHost ?? {};
+    if (!secondaryHost || !secondary?.isAlive || !replica || !this.network.isWhole) {
+      return 'no replica answers';
+    }
+    const broken = new Set<SimulatedQemu>();
+    this.#pair = {
+      primary: qemu,
+      secondary,
+      replica,
+      secondaryHost,
+      broken,
+      isReplicaLinked: true,
+    };
     qemu.isLinked = true;
     replica.connected();
     const linked = this.#pair;
@@ -102,7 +121,10 @@ export class Colo implements QemuHandlers {
       pair.secondary.mode = 'secondary';
       pair.secondary.written = qemu.written;
       pair.secondary.resumed();
-      this.note('COLO has begun');
+      // Whoever had stopped it.
+      if (qemu.status !== 'running') qemu.resumed();
+      this.watcher.committed(qemu, qemu.written);
+      this.watcher.note('COLO has begun');
       this.time.later(PERIOD_MS, () => this.#checkpoint(pair));
     });
   }
@@ -148,7 +170,13 @@ export class Colo implements QemuHandlers {
   waits(qemu: SimulatedQemu): boolean {
     const pair = this.#pair;
     if (pair?.primary !== qemu || !pair.isReplicaLinked || pair.broken.has(qemu)) return false;
-    return !this.network.isWhole || !this.secondaryHost.isPowered;
+    return !this.network.isWhole || !pair.secondaryHost.isPowered;
+  }
+
+  /** Whether the replica takes the writes of a primary. */
+  takesWritesOf(qemu: SimulatedQemu): boolean {
+    const pair = this.#pair;
+    return qemu.mode === 'primary' && pair?.primary === qemu && this.#isWhole(pair);
   }
 
   #checkpoint(pair: Pair): void {
@@ -159,6 +187,7 @@ export class Colo implements QemuHandlers {
     };
     // It waits for an answer, as long as it takes.
     if (!this.#canTalk(pair)) return this.time.later(100, () => this.#checkpoint(pair));
+    if (primary.status === 'io-error') return this.watcher.aborts(primary);
     if (primary.status !== 'running') return again();
     primary.stopped('colo');
     const snapshot = primary.written;
@@ -171,6 +200,7 @@ export class Colo implements QemuHandlers {
         secondary.written = snapshot;
         secondary.resumed();
         this.checkpoints++;
+        this.watcher.committed(primary, snapshot);
         this.#resume(pair, again);
       });
     });

@@ -33,8 +33,14 @@ export class PrimaryDriver extends ShippedPrimaryDriver {
     super(...given);
     const [qmp, options] = given;
     this.#qmp = qmp;
-    qmp.onEvent('QUORUM_REPORT_BAD', () => {
-      options?.onLinkFailure?.({ device: 'vb0', node: 'replica', message: 'the link broke' });
+    qmp.onEvent('QUORUM_REPORT_BAD', ({ data: { 'node-name': node } }) => {
+      const message = 'a write failed';
+      if (node === 'replica') options?.onLinkFailure?.({ device: 'vb0', node, message });
+      else options?.onDiskFailure?.({ device: 'vb0', node, effect: 'lacks-write', message });
+    });
+    qmp.onEvent('BLOCK_IO_ERROR', ({ data: { action } }) => {
+      const effect = action === 'stop' ? 'stopped' : 'reported';
+      options?.onDiskFailure?.({ device: 'vb0', node: 'own', effect, message: 'a write failed' });
     });
   }
 

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { ReplicaEvent, ReplicaState } from '@gannet/replicator';
-import { currentProcess, currentScheduler, type Process } from './scheduler.js';
+import { currentProcess, currentScheduler, type Process } from '../scheduler.js';
 
 /** States of the bases of a host that outlive its daemon. */
 export interface BaseHost {
