@@ -179,7 +179,8 @@ describe('an embedder, with gannet in an empty folder', () => {
   let folder: string;
   beforeAll(async () => {
     folder = path.join(packed.folder, 'embedder');
-    await packed.npm(folder, '--init-type=module', 'gannet', NODE_TYPES);
+    const all = Object.keys(PACKAGES);
+    await packed.npm(folder, '--init-type=module', ...all, NODE_TYPES);
     await writeFile(path.join(folder, 'package.json'), '{"type": "module", "private": true}');
   });
 

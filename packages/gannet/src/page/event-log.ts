@@ -1,6 +1,7 @@
 import { type DaemonEvent, describeEvent, type EventLevel } from '@gannet/contract/events';
 import { formatTime } from '@gannet/contract/format';
 import { html, useState, type VNode } from '../vendor/htm.js';
+import { RemedyText } from './remedy-text.js';
 
 const SHOWN_MAX = 100;
 const MARKS: Readonly<Record<EventLevel, readonly [mark: string, word: string]>> = {
@@ -40,7 +41,9 @@ export function EventLog({ events, vm }: { events: readonly DaemonEvent[]; vm: s
             ${text}${
               remedy === ''
                 ? null
-                : html`<span class="remedy"><span aria-hidden="true">→ </span>${remedy}</span>`
+                : html`<span class="remedy"
+                    ><span aria-hidden="true">→ </span><${RemedyText} text=${remedy}
+                  /></span>`
             }
           </span>
         </li>`;
