@@ -228,12 +228,12 @@ describe('the WebSocket', () => {
       params.push(given);
       throw new GannetError('GANNET_REFUSED', 'nothing proves it', 'Make sure.', 'refused');
     };
-    const { port, token } = await serve({}, { failover, protect: () => 'done' });
+    const { port, token } = await serve({}, { failover, 'seed-rate': () => 'done' });
     const forced = { id: 2, method: 'failover', params: { force: true } };
     const { answers } = await talk(port, [
       authenticate(token),
       forced,
-      { id: 3, method: 'protect' },
+      { id: 3, method: 'seed-rate' },
     ]);
     expect(answers[1]).toEqual({
       id: 2,
