@@ -86,6 +86,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Leave the guest stopped: its disks are in the bases now': 'failover-steps.test asks again',
   'Try again in a moment; `gannet status': 'for the moment in which a QMP connection ends',
   'Remove the cause, then run `gannet failover': 'failover-steps.test asks again',
+  'Stop this daemon, run `gannet recover':
+    'the verdict survivor-down says the same of the same state, and a case runs it',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':
     'only a daemon without term files says it; what it prints first is refused there',
