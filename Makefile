@@ -14,7 +14,7 @@ demo: setup ## Protect a VM, kill its host, watch it run on
 test: setup ## Lint, type check and run all tests
 	@node scripts/run-tests.mjs
 
-long: setup ## Run the end-to-end tests that CI has no time for (4 minutes)
+long: setup ## Run the end-to-end tests that CI has no time for (14 minutes)
 	@npm run --silent jest -- --selectProjects e2e-long --runInBand
 
 bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)

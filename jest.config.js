@@ -1,5 +1,6 @@
 // `unit` needs nothing but Node.js, `interop` real NBD clients and QEMU, `e2e` a pair of VMs.
-// `e2e-long` is what CI has no time for (`make long`).
+// `e2e-long` is what CI has no time for (`make long`): files of its own, and all rows of the tables
+// of which CI runs a part (test/e2e/rows.ts).
 // `matrix` is for a QEMU that must be refused: scripts/matrix.mjs fetches it.
 const shared = {
   rootDir: import.meta.dirname,
@@ -43,7 +44,15 @@ export default {
       testMatch: ['<rootDir>/test/e2e/**/*.test.ts'],
       testPathIgnorePatterns: ['\\.long\\.test\\.ts$', '/node_modules/'],
     },
-    { ...shared, displayName: 'e2e-long', testMatch: ['<rootDir>/test/e2e/**/*.long.test.ts'] },
+    {
+      ...shared,
+      displayName: 'e2e-long',
+      globals: { hasTimeForAll: true },
+      testMatch: [
+        '<rootDir>/test/e2e/**/*.long.test.ts',
+        '<rootDir>/test/e2e/**/{lifecycle,links,mutants,own-disk,pair,waiting}.test.ts',
+      ],
+    },
     { ...shared, displayName: 'matrix', testMatch: ['<rootDir>/test/matrix/**/*.test.ts'] },
   ],
 };

@@ -39,6 +39,7 @@ const PACKAGES = [
   { folder: 'nbd' },
   { folder: 'replicator' },
   { folder: 'checkpointer' },
+  { folder: 'vsmr' },
   { folder: 'qmp-driver' },
   { folder: 'contract' },
   { folder: 'gannet' },

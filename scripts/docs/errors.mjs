@@ -129,6 +129,7 @@ const PACKAGES = [
   ['replicator', 'Bases, journal and state files'],
   ['qmp-driver', 'What is done to QEMU'],
   ['checkpointer', 'Checkpoints'],
+  ['vsmr', 'Checkpoints without COLO'],
   ['nbd', 'The NBD connections'],
   ['qemu-qmp-client', 'The QMP connections'],
 ];

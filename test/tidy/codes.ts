@@ -8,6 +8,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
   nbd: 'NBD_',
   replicator: 'REPLICA_',
   checkpointer: 'CHECKPOINT_',
+  vsmr: 'VSMR_',
   'qmp-driver': 'DRIVER_',
   contract: 'GANNET_',
   gannet: 'GANNET_',
@@ -19,7 +20,7 @@ const CLASS_CODES =
 const LITERAL = /'([A-Za-z][\w-]*)'/g;
 /** Variables of the environment look the same. */
 const LOOKS_LIKE_CODE =
-  /['"`]((?:QMP|NBD|REPLICA|CHECKPOINT|DRIVER|GANNET)_(?!\w*(?:DIR|CACHE)['"`])[A-Z\d_]+)['"`]/g;
+  /['"`]((?:QMP|NBD|REPLICA|CHECKPOINT|VSMR|DRIVER|GANNET)_(?!\w*(?:DIR|CACHE)\W)[A-Z\d_]+)['"`]/g;
 
 export interface Code {
   readonly code: string;

@@ -44,6 +44,14 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     },
   },
   checkpointer: { packages: [], folders: { '.': [] } },
+  vsmr: {
+    packages: [],
+    folders: {
+      '.': ['wire', 'ram'],
+      wire: ['.'],
+      ram: ['.'],
+    },
+  },
   replicator: {
     packages: ['nbd'],
     folders: {
@@ -58,12 +66,13 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   'qmp-driver': {
     packages: ['qemu-qmp-client'],
     folders: {
-      '.': ['migration', 'guest', 'disk', 'network', 'inspect'],
+      '.': ['migration', 'guest', 'disk', 'network', 'inspect', 'snapshot'],
       migration: ['.'],
       guest: ['.'],
       disk: ['.'],
       network: ['.', 'disk'],
       inspect: ['.', 'disk', 'network'],
+      snapshot: ['.', 'disk'],
       'command-line': ['.', 'disk', 'network', 'inspect'],
     },
   },
@@ -93,8 +102,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'cli/watch': { folders: ['cli', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/primary', 'daemon/secondary', 'daemon/terms'],
+        ...['daemon/primary', 'daemon/secondary', 'daemon/terms', 'daemon/events'],
       ],
+      'daemon/events': { folders: [], packages: ['contract'] },
       // Decisions without I/O.
       'daemon/arbitration': { folders: [], packages: ['contract'] },
       'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },

@@ -9,6 +9,7 @@
  *   ├── FailoverError    the secondary cannot take over
  *   ├── MoveError        the disks could not be moved to their local files
  *   ├── NetworkError     the filters of a network card could not be added or removed
+ *   ├── SnapshotError    the VM's device state cannot be saved, loaded, or kept apart from its RAM
  *   └── WaitError        a deadline passed, or the caller's AbortSignal fired
  *
  * What the QMP client throws (connection lost, a command refused) is the `cause` of one of these.
@@ -72,6 +73,11 @@ export type NetworkErrorCode =
   | 'DRIVER_NETWORK_REFUSED'
   /** The filters of a network card could not be removed. */
   | 'DRIVER_NETWORK_STUCK';
+export type SnapshotErrorCode =
+  /** The VM's RAM is not in one file that it shares. */
+  | 'DRIVER_RAM_NOT_SHARED'
+  /** QEMU did not save or load the state of its devices. */
+  | 'DRIVER_SNAPSHOT_FAILED';
 export type WaitErrorCode =
   /** QEMU did not answer, or get there, in time. */
   | 'DRIVER_DEADLINE'
@@ -86,6 +92,7 @@ export type DriverErrorCode =
   | FailoverErrorCode
   | MoveErrorCode
   | NetworkErrorCode
+  | SnapshotErrorCode
   | WaitErrorCode;
 
 /** Base of all errors here. Compare `code`; messages are for people and may change. */
@@ -185,6 +192,18 @@ export class MoveError extends DriverError {
 export class NetworkError extends DriverError {
   constructor(
     readonly code: NetworkErrorCode,
+    message: string,
+    remedy: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, remedy, options);
+  }
+}
+
+/** The state of the devices cannot be saved or loaded, or not without the RAM. */
+export class SnapshotError extends DriverError {
+  constructor(
+    readonly code: SnapshotErrorCode,
     message: string,
     remedy: string,
     options?: { cause?: unknown },

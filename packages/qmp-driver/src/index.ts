@@ -16,6 +16,8 @@ export {
   type NetworkErrorCode,
   SeedError,
   type SeedErrorCode,
+  SnapshotError,
+  type SnapshotErrorCode,
   WaitError,
   type WaitErrorCode,
 } from './errors.js';
@@ -51,6 +53,8 @@ export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
 export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
+export { SnapshotVm, type SnapshotVmOptions } from './snapshot/snapshot-vm.js';
+export { type SharedRam, sharedRam } from './snapshot/shared-ram.js';
 export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
 export {
   checkSecondary,

@@ -3,6 +3,7 @@ import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet
 import { QmpClient } from 'qemu-qmp-client';
 import { type Footprint, footprintOf } from '../../faults/soak/footprint.js';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { rows } from '../rows.js';
 
 const CIRCLES = 5;
 const PERIOD_MS = 500;
@@ -97,13 +98,18 @@ describe('the circle', () => {
 });
 
 describe('a primary that loses its secondary runs on alone', () => {
-  const losses: readonly [name: string, lose: (pair: LabPair) => unknown][] = [
-    ['its VM is killed', ({ secondary }) => secondary.kill('SIGKILL')],
-    ['its VM hangs', ({ secondary }) => secondary.sigstop()],
-    ['its daemon is killed', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGKILL')],
-    ['its daemon is asked to end', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGTERM')],
-    ['its daemon hangs', ({ secondaryDaemon }) => secondaryDaemon.stop()],
-  ];
+  type Loss = [name: string, lose: (pair: LabPair) => unknown];
+  const losses = rows<Loss>(
+    [
+      ['its VM hangs', ({ secondary }) => secondary.sigstop()],
+      ['its daemon is killed', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGKILL')],
+      ['its daemon hangs', ({ secondaryDaemon }) => secondaryDaemon.stop()],
+    ],
+    [
+      ['its VM is killed', ({ secondary }) => secondary.kill('SIGKILL')],
+      ['its daemon is asked to end', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGTERM')],
+    ],
+  );
 
   it.each(losses)('%s', async (name, lose) => {
     const running = await protectedPair();
@@ -122,20 +128,23 @@ describe('a primary that loses its secondary runs on alone', () => {
     }
   });
 
-  it.each(['replication', 'nbd', 'mirror'])('and can be protected again (%s)', async (link) => {
-    const running = await protectedPair({ link });
-    await running.secondaryDaemon.kill('SIGKILL');
-    const { primaryDaemon } = running;
-    await until('the primary to be alone', () => primaryDaemon.eventsOf('alone').length > 0);
-    await running.replaceSecondary();
-    await running.reprotect();
-    await running.waitForCommits(3);
-    await running.primary.kill('SIGKILL');
-    await running.failOver();
-    const { digests, isClean } = await running.compare();
-    expect(isClean).toBe(true);
-    expect(digests.filter(({ equal }) => !equal)).toEqual([]);
-  });
+  it.each(rows(['mirror'], ['replication', 'nbd']))(
+    'and can be protected again (%s)',
+    async (link) => {
+      const running = await protectedPair({ link });
+      await running.secondaryDaemon.kill('SIGKILL');
+      const { primaryDaemon } = running;
+      await until('the primary to be alone', () => primaryDaemon.eventsOf('alone').length > 0);
+      await running.replaceSecondary();
+      await running.reprotect();
+      await running.waitForCommits(3);
+      await running.primary.kill('SIGKILL');
+      await running.failOver();
+      const { digests, isClean } = await running.compare();
+      expect(isClean).toBe(true);
+      expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+    },
+  );
 });
 
 describe('detach', () => {

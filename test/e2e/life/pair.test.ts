@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { rows } from '../rows.js';
 import { findGuest, LabPair, type LabPairOptions } from '@gannet/lab';
 
 const CHECKPOINTS = 10;
@@ -13,11 +14,14 @@ describe('a protected pair of real VMs', () => {
     pair = undefined;
   });
 
-  const kinds: readonly (Pick<LabPairOptions, 'disks' | 'link'> & { name: string })[] = [
-    { name: 'one disk, replication filter', disks: 1, link: 'replication' },
-    { name: 'two disks, replication filter', disks: 2, link: 'replication' },
-    { name: 'one disk, plain nbd child', disks: 1, link: 'nbd' },
-  ];
+  type Kind = Pick<LabPairOptions, 'disks' | 'link'> & { name: string };
+  const kinds = rows<Kind>(
+    [{ name: 'two disks, replication filter', disks: 2, link: 'replication' }],
+    [
+      { name: 'one disk, replication filter', disks: 1, link: 'replication' },
+      { name: 'one disk, plain nbd child', disks: 1, link: 'nbd' },
+    ],
+  );
 
   it.each(kinds)('survives kill -9 of the primary: $name', async ({ disks, link, name }) => {
     const seed = Number(process.env['GANNET_SEED'] ?? randomInt(1, 1_000_000));

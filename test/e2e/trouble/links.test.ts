@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { Cut, LabPair } from '@gannet/lab';
 import { executes } from '../../faults/processes.js';
+import { rows } from '../rows.js';
 import { FENCE, PEER, TwoHostPair, type TwoHostPairOptions } from '../../faults/two-host-pair.js';
 
 // The table of docs/explanation/failover.md, run on two hosts with a cable between them.
@@ -52,16 +53,21 @@ async function expectPrimaryWell({ primary }: LabPair): Promise<void> {
 }
 
 describe('the primary runs on, and its secondary never will', () => {
-  const faults: readonly { how: Cut; links: Link[]; known: boolean; link?: string }[] = [
-    { how: 'drop', links: ['nbd'], known: true },
-    { how: 'drop', links: ['nbd'], known: true, link: 'mirror' },
-    { how: 'drop', links: ['migration'], known: true },
-    { how: 'drop', links: ['peer'], known: false },
-    { how: 'drop', links: ['nbd', 'migration', 'peer'], known: false },
-    { how: 'reset', links: ['nbd'], known: true },
-    { how: 'reset', links: ['migration'], known: true },
-    { how: 'reset', links: ['nbd', 'migration', 'peer'], known: false },
-  ];
+  type Fault = { how: Cut; links: Link[]; known: boolean; link?: string };
+  const faults = rows<Fault>(
+    [
+      { how: 'drop', links: ['nbd'], known: true, link: 'mirror' },
+      { how: 'drop', links: ['peer'], known: false },
+      { how: 'drop', links: ['nbd', 'migration', 'peer'], known: false },
+      { how: 'reset', links: ['migration'], known: true },
+    ],
+    [
+      { how: 'drop', links: ['nbd'], known: true },
+      { how: 'drop', links: ['migration'], known: true },
+      { how: 'reset', links: ['nbd'], known: true },
+      { how: 'reset', links: ['nbd', 'migration', 'peer'], known: false },
+    ],
+  );
   const named = faults.map((fault) => ({
     ...fault,
     name: `${fault.links.join(', ')}: ${fault.how}${fault.link ? ` (${fault.link})` : ''}`,

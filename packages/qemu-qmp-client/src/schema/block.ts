@@ -11,6 +11,7 @@ type Common = CommonCommands<
   | 'block-job-dismiss'
   | 'block-job-resume'
   | 'block-job-set-speed'
+  | 'blockdev-create'
   | 'blockdev-del'
   | 'blockdev-mirror'
   | 'job-cancel'
@@ -25,6 +26,8 @@ type Common = CommonCommands<
   | 'query-blockstats'
   | 'query-jobs'
   | 'query-named-block-nodes'
+  | 'snapshot-load'
+  | 'snapshot-save'
   | 'x-blockdev-change'
   | 'x-debug-query-block-graph'
 >;

@@ -21,6 +21,7 @@ type Common = CommonCommands<
   | 'query-cpus-fast'
   | 'query-kvm'
   | 'query-machines'
+  | 'query-memdev'
   | 'query-memory-size-summary'
   | 'query-name'
   | 'query-pci'

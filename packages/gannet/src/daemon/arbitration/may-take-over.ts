@@ -96,6 +96,18 @@ export function unfitness(view: PairView): GannetError | undefined {
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 
+/** The guest has taken over here, and its QEMU has ended since: no failover brings it back. */
+export function endedSurvivor({ vm, replica, ownVm }: PairView): GannetError | undefined {
+  if (!hasTakenOver(replica.state) || ownVm !== 'lost') return undefined;
+  const start = 'start the VM from the local disks of this host';
+  return refusal(
+    `${vm} has taken over on this host, and its QEMU has ended since`,
+    replica.state === 'retired'
+      ? `Nothing is left to do for a failover: ${start}, they are complete.`
+      : `Stop this daemon, run \`gannet recover ${vm}\`, then ${start}.`,
+  );
+}
+
 /** What proves already that the primary's guest does not run, nor has run without this replica. */
 export function evidenceIn(view: PairView): Evidence | undefined {
   const { liveness, status } = view.peer;

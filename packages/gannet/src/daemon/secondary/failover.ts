@@ -14,6 +14,7 @@ import {
   type AutomaticStep,
   automaticStep,
   type Evidence,
+  endedSurvivor,
   evidenceIn,
   type FailoverPolicy,
   mayFence,
@@ -54,7 +55,7 @@ export interface FailoverSteps {
 }
 
 export interface FailoverOptions {
-  readonly history: Pick<History, 'add'>;
+  readonly history: Pick<History, 'add'> & Partial<Pick<History, 'operations'>>;
   readonly steps: FailoverSteps;
   readonly policy: () => FailoverPolicy;
   /** All that is known of the pair now; decisions are made on this value alone. */
@@ -97,12 +98,13 @@ export class FailoverController {
 
   /**
    * The secondary takes over, and moves to its local files. Asking again after a failure continues
-   * with the step that failed; after a success it gives the same report.
+   * with the step that failed; after a success it gives the same report, while QEMU is there.
    *
    * @param force overrules a fence that is running, too; `overrulePeer` a primary that is well
    * @param progress gets the stages `fence` where there is one, `take over`, `journal`, `write
    *   back` with its bytes, and `local disks`
-   * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced
+   * @throws GannetError GANNET_REFUSED without proof that the primary is dead, unless forced; and
+   *   if QEMU has ended after it took over
    */
   async failOver(
     force: boolean,
@@ -110,7 +112,8 @@ export class FailoverController {
     overrulePeer = false,
   ): Promise<FailoverReport> {
     const isWell = force && this.#mayStillRefuse ? wellPeer(this.options.look()) : undefined;
-    if (isWell && !overrulePeer) throw isWell;
+    const refused = (overrulePeer ? undefined : isWell) ?? endedSurvivor(this.options.look());
+    if (refused) throw refused;
     this.#listeners.add(progress);
     if (force) this.#forced.abort();
     return this.#start('caller').finally(() => {
@@ -169,7 +172,9 @@ export class FailoverController {
   }
 
   #start(asker: Asker): Promise<FailoverReport> {
-    this.#underWay ??= this.#failOver(asker).finally(() => {
+    const { operations } = this.options.history;
+    const failOver = (): Promise<FailoverReport> => this.#failOver(asker);
+    this.#underWay ??= (operations?.join(failOver) ?? failOver()).finally(() => {
       this.#underWay = undefined;
       this.#forced = new AbortController();
     });

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { QmpClient } from 'qemu-qmp-client';
+import type { QmpClient, ReturnOf } from 'qemu-qmp-client';
+
+type StatusInfo = ReturnOf<'query-status'>;
 
 export interface GuestGuardOptions {
   readonly qmp: () => QmpClient | undefined;
@@ -12,7 +14,13 @@ export interface GuestGuardOptions {
   readonly onTrouble: (error: unknown) => void;
 }
 
-/** Keeps a guest stopped that may not run, until it is released. */
+/**
+ * Keeps a guest stopped that may not run, until it is released.
+ *
+ * One that is found paused counts as stopped here: an earlier daemon, or this one before its
+ * connection broke, has stopped it, and nobody else comes to continue it. One that was started with
+ * `-S` (`prelaunch`) waits for whoever started it.
+ */
 export class GuestGuard {
   #isOn = false;
   #hasStopped = false;
@@ -47,10 +55,9 @@ export class GuestGuard {
     for (let hasFailed = false; this.#isOn && qmp.state === 'open';) {
       const before = this.#resumes;
       try {
-        if (await this.#stop(qmp)) {
-          this.#hasStopped = true;
-          this.options.onStopped();
-        }
+        const { running, status } = await this.#stop(qmp);
+        if (running || status === 'paused') this.#hasStopped = true;
+        if (running) this.options.onStopped();
         if (this.#resumes === before) return;
       } catch (error) {
         if (!hasFailed) this.options.onTrouble(error);
@@ -71,8 +78,8 @@ export class GuestGuard {
     });
   }
 
-  /** @returns whether it ran. @throws QmpError if QEMU does not answer though its links are cut */
-  async #stop(qmp: QmpClient): Promise<boolean> {
+  /** @returns how it was. @throws QmpError if QEMU does not answer though its links are cut */
+  async #stop(qmp: QmpClient): Promise<StatusInfo> {
     const { cut, patienceMs } = this.options;
     try {
       return await stop(qmp, patienceMs);
@@ -84,8 +91,8 @@ export class GuestGuard {
   }
 }
 
-async function stop(qmp: QmpClient, timeoutMs: number): Promise<boolean> {
-  const { running } = await qmp.execute('query-status', undefined, { timeoutMs });
-  if (running) await qmp.execute('stop', undefined, { timeoutMs });
-  return running;
+async function stop(qmp: QmpClient, timeoutMs: number): Promise<StatusInfo> {
+  const found = await qmp.execute('query-status', undefined, { timeoutMs });
+  if (found.running) await qmp.execute('stop', undefined, { timeoutMs });
+  return found;
 }

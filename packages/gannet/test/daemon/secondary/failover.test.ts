@@ -42,6 +42,23 @@ describe('who asks', () => {
     expect(pair.kinds('failover-begins', 'failover-done')).toHaveLength(2);
   });
 
+  test('after the survivor has ended is told so, and what to start', async () => {
+    await pair.forced();
+    const replica = { ...pair.view.replica, state: 'retired' } as const;
+    pair.view = { ...pair.view, replica, ownVm: 'lost' };
+    for (const force of [false, true]) {
+      await expect(pair.controller.failOver(force, undefined, force)).rejects.toMatchObject({
+        code: 'GANNET_REFUSED',
+        message: expect.stringMatching(/has taken over on this host, and its QEMU has ended/),
+        remedy: expect.stringContaining('start the VM from the local disks'),
+      });
+    }
+    pair.view = { ...pair.view, replica: { ...replica, state: 'failed-over' } };
+    await expect(pair.controller.failOver(false)).rejects.toMatchObject({
+      remedy: expect.stringContaining('run `gannet recover web`'),
+    });
+  });
+
   test('and forces it has to say more if the primary is well', async () => {
     await expect(pair.controller.failOver(true)).rejects.toMatchObject({
       message: expect.stringMatching(/is well: .* it is protected \(term 3, protected\)/),

@@ -50,12 +50,20 @@ describe('a guest that may not run', () => {
     expect(isRunning).toBe(true);
   });
 
-  test('that was stopped before is not continued', async () => {
+  test('is continued though an earlier daemon has stopped it', async () => {
     isRunning = false;
     guard.stopGuest();
     await guard.release();
-    expect(isRunning).toBe(false);
+    expect(isRunning).toBe(true);
     expect(stops).toBe(0);
+  });
+
+  test('that was started with -S is left to whoever started it', async () => {
+    isRunning = false;
+    fake.qemu.on('query-status', () => ({ return: { status: 'prelaunch', running: false } }));
+    guard.stopGuest();
+    await guard.release();
+    expect(isRunning).toBe(false);
   });
 
   test('is stopped when its QEMU, which hung, responds again', async () => {

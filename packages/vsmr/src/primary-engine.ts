@@ -1,0 +1,294 @@
+import { randomBytes } from 'node:crypto';
+import { protocolError, reasonOf, VsmrError } from './errors.js';
+import { hashPages, KEY_BYTES } from './page-hashes.js';
+import { PageSet } from './page-set.js';
+import {
+  followingPhase,
+  PRIMARY_PHASES,
+  type PrimaryEngineInput,
+  type PrimaryEnginePhase,
+} from './phases.js';
+import type { EngineClock, GuestPort, OutputPort, RamPort } from './ports.js';
+import { CheckpointDigest } from './staged-checkpoint.js';
+import type { Link } from './wire/frame-link.js';
+import { type Frame, PROTOCOL_VERSION } from './wire/frames.js';
+
+/** Pages in one frame of hashes, and in its answer. */
+const BATCH_PAGES = 256;
+/** Frames of hashes that are under way without an answer. */
+const BATCHES_UNANSWERED_MAX = 4;
+/** Bytes of device state in one frame. */
+const DEVICE_CHUNK_BYTES = 1024 * 1024;
+
+/** What a PrimaryEngine needs. */
+export interface PrimaryEngineOptions {
+  readonly guest: GuestPort;
+  readonly ram: RamPort;
+  /** Without it, output is not held. */
+  readonly output?: OutputPort;
+  readonly link: Link;
+  readonly clock: EngineClock;
+}
+
+/** When copyRam() has copied enough. */
+export interface CopyOptions {
+  /** A round that had so few pages is the last one. Default 2048. */
+  readonly enoughPages?: number;
+  /** Default 5. */
+  readonly roundsMax?: number;
+}
+
+/** What a checkpoint did. */
+export interface CheckpointReport {
+  readonly number: number;
+  /** How long the primary's guest was paused. */
+  readonly pausedMs: number;
+  /** Pages that either side had changed. */
+  readonly changedPages: number;
+  /** Of these, those that differed, and were sent. */
+  readonly sentPages: number;
+  readonly deviceBytes: number;
+}
+
+/** The secondary gave up what is under way. */
+class AbortedThere extends Error {}
+
+/**
+ * The primary's side: it decides when, pauses its guest, and sends what differs. The checkpoint is
+ * made when the secondary says so; then held output is released, and the guest runs.
+ */
+export class PrimaryEngine {
+  readonly #guest: GuestPort;
+  readonly #ram: RamPort;
+  readonly #output: OutputPort | undefined;
+  readonly #link: Link;
+  readonly #clock: EngineClock;
+  readonly #key = randomBytes(KEY_BYTES);
+  /** Pages that may differ on the two sides, as far as this side knows. */
+  readonly #pending: PageSet;
+  #phase: PrimaryEnginePhase = 'running';
+  #number = 0;
+  #work: Promise<unknown> = Promise.resolve();
+
+  private constructor({ guest, ram, output, link, clock }: PrimaryEngineOptions) {
+    this.#guest = guest;
+    this.#ram = ram;
+    this.#output = output;
+    this.#link = link;
+    this.#clock = clock;
+    this.#pending = new PageSet(ram.pages);
+  }
+
+  /** @throws VsmrError VSMR_LINK_LOST */
+  static async start(options: PrimaryEngineOptions): Promise<PrimaryEngine> {
+    const engine = new PrimaryEngine(options);
+    const { pageBytes, pages } = options.ram;
+    const hello = { kind: 'hello', version: PROTOCOL_VERSION, pageBytes, pages } as const;
+    await options.link.send({ ...hello, key: engine.#key });
+    return engine;
+  }
+
+  get phase(): PrimaryEnginePhase {
+    return this.#phase;
+  }
+
+  /** Of the last checkpoint that the secondary is known to have; 0 before the first. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /**
+   * Copies RAM while the guest runs, in rounds, so that the first checkpoint has little left to do.
+   *
+   * @returns the pages that were sent
+   * @throws VsmrError VSMR_LINK_LOST, VSMR_PROTOCOL, VSMR_ABORTED
+   * @throws VsmrError VSMR_PHASE during a checkpoint, or after the first one
+   */
+  async copyRam({ enoughPages = 2048, roundsMax = 5 }: CopyOptions = {}): Promise<number> {
+    if (this.#number > 0) {
+      const message = 'the secondary has a checkpoint, and runs';
+      throw new VsmrError('VSMR_PHASE', message, 'Copy RAM before the first checkpoint.');
+    }
+    let sentPages = 0;
+    for (let round = 0; round < roundsMax; round++) {
+      this.#enter('copy');
+      const sent = await this.#alone(() => this.#copyRound());
+      sentPages += sent;
+      if (sent <= enoughPages) break;
+    }
+    return sentPages;
+  }
+
+  /**
+   * Makes a checkpoint: the secondary becomes what the primary is now.
+   *
+   * @throws VsmrError VSMR_ABORTED: both sides are as before, and run
+   * @throws VsmrError VSMR_LINK_LOST, VSMR_PROTOCOL: the phase is `cut`, the guest may be paused
+   * @throws VsmrError VSMR_PHASE
+   */
+  async checkpoint(): Promise<CheckpointReport> {
+    this.#enter('prepare');
+    return this.#alone(() => this.#checkpoint());
+  }
+
+  /**
+   * Goes on without the secondary, which must never take over from now on: make sure of that
+   * before. Cuts the link, releases all output and lets the guest run.
+   *
+   * @throws what the ports throw; may be called again
+   */
+  async goAlone(): Promise<void> {
+    this.#link.close();
+    await this.#work;
+    if (this.#phase !== 'alone') this.#enter('leave');
+    await this.#output?.release();
+    await this.#guest.resume();
+  }
+
+  /** One thing at a time, which goAlone() waits for. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = work();
+    this.#work = done.catch(() => undefined);
+    return done;
+  }
+
+  async #copyRound(): Promise<number> {
+    try {
+      await this.#link.send({ kind: 'copy' });
+      const digest = new CheckpointDigest();
+      const { sentPages } = await this.#sendRam(digest);
+      await this.#link.send({ kind: 'end', digest: digest.finish() });
+      await this.#expect('copied');
+      this.#pending.clear();
+      this.#enter('copied');
+      return sentPages;
+    } catch (error) {
+      throw await this.#giveUp(error, 'the copy of RAM');
+    }
+  }
+
+  async #checkpoint(): Promise<CheckpointReport> {
+    const number = this.#number + 1;
+    try {
+      await this.#link.send({ kind: 'prepare', number });
+      const pausedAt = this.#clock.now();
+      await this.#guest.pause();
+      // Whatever saving them changes in RAM is part of the checkpoint: RAM is read afterwards.
+      const devices = await this.#guest.saveDevices();
+      const digest = new CheckpointDigest();
+      const counts = await this.#sendRam(digest);
+      await this.#sendDevices(devices, digest);
+      await this.#link.send({ kind: 'end', digest: digest.finish() });
+      this.#enter('sent');
+      await this.#expect('committed');
+      this.#number = number;
+      this.#pending.clear();
+      this.#enter('committed');
+      await this.#output?.release();
+      await this.#guest.resume();
+      this.#enter('released');
+      const pausedMs = this.#clock.now() - pausedAt;
+      return { number, pausedMs, deviceBytes: devices.length, ...counts };
+    } catch (error) {
+      throw await this.#giveUp(error, `checkpoint ${number}`);
+    }
+  }
+
+  /** Sends the pages that differ, of those that either side has changed. */
+  async #sendRam(digest: CheckpointDigest): Promise<{ changedPages: number; sentPages: number }> {
+    this.#pending.addAll(await this.#ram.refresh());
+    for (;;) {
+      const frame = await this.#receive();
+      if (frame.kind === 'stopped') break;
+      if (frame.kind !== 'dirty') throw unexpected(frame);
+      this.#pending.addAll(frame.pages);
+    }
+    let sentPages = 0;
+    let unanswered = 0;
+    const answer = async (): Promise<void> => {
+      const { pages } = await this.#expect('want');
+      unanswered--;
+      if (pages.length === 0) return;
+      const contents = { pages, data: await this.#ram.read(pages) };
+      digest.addPages(contents);
+      sentPages += pages.length;
+      await this.#link.send({ kind: 'pages', ...contents });
+    };
+    for (const pages of this.#pending.batches(BATCH_PAGES)) {
+      const data = await this.#ram.read(pages);
+      const hashes = hashPages(this.#key, data, this.#ram.pageBytes);
+      await this.#link.send({ kind: 'hashes', pages, hashes });
+      unanswered++;
+      if (unanswered === BATCHES_UNANSWERED_MAX) await answer();
+    }
+    while (unanswered > 0) await answer();
+    return { changedPages: this.#pending.size, sentPages };
+  }
+
+  async #sendDevices(devices: Uint8Array, digest: CheckpointDigest): Promise<void> {
+    for (let at = 0; at < devices.length; at += DEVICE_CHUNK_BYTES) {
+      const data = devices.subarray(at, at + DEVICE_CHUNK_BYTES);
+      digest.addDevices(data);
+      await this.#link.send({ kind: 'devices', data });
+    }
+  }
+
+  /**
+   * After an error: back to `running` if both sides are as before, else the link is cut.
+   *
+   * @returns what to throw
+   */
+  async #giveUp(error: unknown, what: string): Promise<VsmrError> {
+    const isBroken = error instanceof VsmrError && error.code !== 'VSMR_RAM';
+    if (isBroken || this.#phase === 'releasing') return this.#cut(error);
+    const wasPaused = this.#phase !== 'copying';
+    try {
+      if (!(error instanceof AbortedThere)) await this.#cancel();
+      this.#enter('aborted');
+      if (wasPaused) await this.#guest.resume();
+    } catch (cause) {
+      return this.#cut(cause);
+    }
+    const message = `${what} was given up: ${reasonOf(error)}`;
+    const remedy = 'Both sides run as before. Make another checkpoint when the cause is gone.';
+    return new VsmrError('VSMR_ABORTED', message, remedy, { cause: error });
+  }
+
+  #cut(error: unknown): VsmrError {
+    this.#link.close();
+    if ('lost' in PRIMARY_PHASES[this.#phase]) this.#enter('lost');
+    if (error instanceof VsmrError) return error;
+    const message = `the link was cut: ${reasonOf(error)}`;
+    const remedy = 'Go on alone, if the secondary can be kept from taking over.';
+    return new VsmrError('VSMR_LINK_LOST', message, remedy, { cause: error });
+  }
+
+  /** Whatever the secondary has sent before it knew of that comes first. */
+  async #cancel(): Promise<void> {
+    await this.#link.send({ kind: 'cancel' });
+    for (;;) {
+      const { kind } = await this.#link.receive();
+      if (kind === 'aborted') return;
+    }
+  }
+
+  async #expect<Kind extends Frame['kind']>(kind: Kind): Promise<Frame & { kind: Kind }> {
+    const frame = await this.#receive();
+    if (frame.kind !== kind) throw unexpected(frame);
+    return frame as Frame & { kind: Kind };
+  }
+
+  async #receive(): Promise<Frame> {
+    const frame = await this.#link.receive();
+    if (frame.kind === 'aborted') throw new AbortedThere(frame.reason);
+    return frame;
+  }
+
+  #enter(input: PrimaryEngineInput): void {
+    this.#phase = followingPhase(PRIMARY_PHASES, this.#phase, input);
+  }
+}
+
+function unexpected({ kind }: Frame): VsmrError {
+  return protocolError(`the secondary sent ${kind} at the wrong time`);
+}

@@ -1,0 +1,122 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { reasonOf, VsmrError } from '../errors.js';
+import { PageSet } from '../page-set.js';
+import type { RamPort } from '../ports.js';
+import { ShadowScan } from './shadow-scan.js';
+
+const PAGE_BYTES = 4096;
+/** More threads than this do not make the comparison faster: memory is the limit. */
+const THREADS_MAX = 4;
+
+/** Where the RAM of a VM is. */
+export interface FileRamOptions {
+  /**
+   * The file that QEMU has mapped shared: `mem-path` of a memory-backend-file, or
+   * `/proc/PID/fd/N` for a memory-backend-memfd.
+   */
+  readonly path: string;
+  /** Size of the RAM; a whole number of pages of 4 KiB. */
+  readonly bytes: number;
+  /** Threads that compare. Default: as many as there are processors, at most 4. */
+  readonly threads?: number;
+}
+
+/**
+ * RAM in a file that QEMU shares. What has changed is found by comparing the file with a shadow: a
+ * copy of what it was, in this process. That takes as much memory as the RAM has that is not zero,
+ * and threads read all of the file each time.
+ */
+export class FileRam implements RamPort {
+  readonly pageBytes = PAGE_BYTES;
+  readonly pages: number;
+  readonly #file: FileHandle;
+  readonly #scan: ShadowScan;
+  readonly #shadow: Uint8Array;
+
+  private constructor(file: FileHandle, pages: number, threads: number) {
+    this.#file = file;
+    this.pages = pages;
+    const shadow = new SharedArrayBuffer(pages * PAGE_BYTES);
+    this.#shadow = new Uint8Array(shadow);
+    this.#scan = new ShadowScan({ fd: file.fd, shadow, pageBytes: PAGE_BYTES, threads });
+  }
+
+  /** @throws VsmrError VSMR_RAM if there is no such file, or it has another size */
+  static async open({ path, bytes, threads }: FileRamOptions): Promise<FileRam> {
+    const file = await step(`open ${path}`, () => open(path, 'r+'));
+    try {
+      const { size } = await step(`look at ${path}`, () => file.stat());
+      if (size !== bytes || bytes % PAGE_BYTES !== 0) {
+        const message = `${path} has ${size} bytes, not ${bytes} in pages of ${PAGE_BYTES}`;
+        const remedy = 'Give the path and the size of the memory backend that the VM uses.';
+        throw new VsmrError('VSMR_RAM', message, remedy);
+      }
+      const most = Math.min(availableParallelism(), THREADS_MAX);
+      return new FileRam(file, bytes / PAGE_BYTES, threads ?? most);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** @throws VsmrError VSMR_RAM */
+  async refresh(): Promise<PageSet> {
+    const lists = await step('compare RAM', () => this.#scan.run());
+    const changed = new PageSet(this.pages);
+    for (const list of lists) changed.addAll(list);
+    return changed;
+  }
+
+  read(pages: Uint32Array): Promise<Uint8Array> {
+    const data = new Uint8Array(pages.length * PAGE_BYTES);
+    for (const [at, page] of pages.entries()) {
+      const from = page * PAGE_BYTES;
+      data.set(this.#shadow.subarray(from, from + PAGE_BYTES), at * PAGE_BYTES);
+    }
+    return Promise.resolve(data);
+  }
+
+  /** @throws VsmrError VSMR_RAM */
+  async write(pages: Uint32Array, data: Uint8Array): Promise<void> {
+    for (const { at, count } of pageRuns(pages)) {
+      const piece = data.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES);
+      const offset = (pages[at] ?? 0) * PAGE_BYTES;
+      for (let done = 0; done < piece.length;) {
+        const { bytesWritten } = await step('write RAM', () =>
+          this.#file.write(piece, done, piece.length - done, offset + done),
+        );
+        done += bytesWritten;
+      }
+      this.#shadow.set(piece, offset);
+    }
+  }
+
+  /** Ends the threads and closes the file. The file stays. */
+  async close(): Promise<void> {
+    await this.#scan.close();
+    await this.#file.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Where pages follow each other: the first one's place in the list, and how many there are. */
+export function* pageRuns(pages: Uint32Array): Generator<{ at: number; count: number }, void> {
+  for (let at = 0, count: number; at < pages.length; at += count) {
+    count = 1;
+    while (pages[at + count] === (pages[at] ?? 0) + count) count++;
+    yield { at, count };
+  }
+}
+
+async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const remedy = 'See that the file is there, and that this process may read and write it.';
+    throw new VsmrError('VSMR_RAM', `cannot ${what}: ${reasonOf(cause)}`, remedy, { cause });
+  }
+}

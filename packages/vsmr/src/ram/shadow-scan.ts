@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+
+/** What a thread is given when it starts. */
+export interface ScanData {
+  /** Of the file; all threads of a process share its descriptors. */
+  readonly fd: number;
+  /** As long as the file. */
+  readonly shadow: SharedArrayBuffer;
+  readonly pageBytes: number;
+  /** The next piece that nobody has taken yet. */
+  readonly next: SharedArrayBuffer;
+}
+
+/** Options of a ShadowScan. */
+export interface ScanOptions extends Omit<ScanData, 'next'> {
+  readonly threads: number;
+}
+
+/** A thread's answer: pages that have changed, or why it cannot say. */
+export type ScanAnswer = { readonly pages: Uint32Array } | { readonly error: string };
+
+/** Threads that compare a file with its shadow, and bring the shadow up to date. */
+export class ShadowScan {
+  readonly #next = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  readonly #threads: readonly ScanThread[];
+
+  constructor({ threads, ...data }: ScanOptions) {
+    const own = { ...data, next: this.#next };
+    this.#threads = Array.from({ length: threads }, () => new ScanThread(own));
+  }
+
+  /**
+   * One comparison of everything; one at a time.
+   *
+   * @returns lists of pages, in no order
+   */
+  async run(): Promise<Uint32Array[]> {
+    Atomics.store(new Int32Array(this.#next), 0, 0);
+    return Promise.all(this.#threads.map((thread) => thread.scan()));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.end()));
+  }
+}
+
+class ScanThread {
+  readonly #worker: Worker;
+  readonly #ended = new AbortController();
+
+  constructor(data: ScanData) {
+    const file = new URL('./shadow-thread.js', import.meta.url);
+    this.#worker = new Worker(file, { workerData: data });
+    // It keeps no process alive, except while somebody waits for it.
+    this.#worker.unref();
+    this.#worker.on('error', (error) => this.#ended.abort(error));
+    this.#worker.on('exit', () => this.#ended.abort(new Error('a thread that compares has ended')));
+  }
+
+  async scan(): Promise<Uint32Array> {
+    const { signal } = this.#ended;
+    signal.throwIfAborted();
+    this.#worker.ref();
+    try {
+      const answered = once(this.#worker, 'message', { signal });
+      this.#worker.postMessage('go');
+      const [answer] = (await answered) as [ScanAnswer];
+      if ('error' in answer) throw new Error(answer.error);
+      return answer.pages;
+    } finally {
+      this.#worker.unref();
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}

@@ -1,0 +1,126 @@
+import { describe, expect, test } from '@jest/globals';
+import { PrimaryEngine } from '../src/primary-engine.js';
+import { SecondaryEngine, type SecondaryEngineEvent } from '../src/secondary-engine.js';
+import { FrameLink } from '../src/wire/frame-link.js';
+import { encodeFrame, type Frame } from '../src/wire/frames.js';
+import { BytePipe } from './support/byte-pipe.js';
+import { PAGE_BYTES, PAGES, World } from './support/world.js';
+
+const SHAPE = { pageBytes: PAGE_BYTES, pages: PAGES };
+
+async function pair() {
+  const pipe = new BytePipe();
+  const world = new World([], () => undefined);
+  const events: SecondaryEngineEvent[] = [];
+  const secondary = new SecondaryEngine({
+    guest: world.guests.secondary,
+    ram: world.rams.secondary,
+    disks: world.disks,
+    link: new FrameLink(pipe.ends[1], SHAPE),
+    onEvent: (event) => events.push(event),
+  });
+  const primary = await PrimaryEngine.start({
+    guest: world.guests.primary,
+    ram: world.rams.primary,
+    link: new FrameLink(pipe.ends[0], SHAPE),
+    clock: { now: () => world.steps },
+  });
+  return { pipe, world, events, primary, secondary, served: secondary.serve() };
+}
+
+test('pages that either side has changed are compared, and those that differ sent', async () => {
+  const { pipe, world, primary, served, events } = await pair();
+  world.run();
+  await primary.copyRam({ enoughPages: 100 });
+  await primary.checkpoint();
+  // The primary changes one page, the secondary another, and both make one equal.
+  const [p, s] = [world.guests.primary, world.guests.secondary];
+  world.isOver = true;
+  p.ram[5 * PAGE_BYTES] = p.ram[5 * PAGE_BYTES]! ^ 1;
+  s.ram[9 * PAGE_BYTES] = s.ram[9 * PAGE_BYTES]! ^ 1;
+  p.ram[11 * PAGE_BYTES] = s.ram[11 * PAGE_BYTES] = p.ram[11 * PAGE_BYTES]! ^ 1;
+  p.isRunning = s.isRunning = false;
+  const report = await primary.checkpoint();
+  expect(report).toMatchObject({ number: 2, changedPages: 3, sentPages: 2 });
+  expect(Buffer.compare(p.ram, s.ram)).toBe(0);
+  expect(events.map(({ kind }) => kind)).toEqual(['committed', 'committed']);
+  pipe.cut();
+  await served;
+});
+
+describe('refused', () => {
+  test('two checkpoints at once', async () => {
+    const { pipe, primary, served } = await pair();
+    const first = primary.checkpoint();
+    await expect(primary.checkpoint()).rejects.toMatchObject({ code: 'VSMR_PHASE' });
+    await first;
+    await expect(primary.copyRam()).rejects.toMatchObject({ code: 'VSMR_PHASE' });
+    pipe.cut();
+    await served;
+  });
+
+  test('a checkpoint after going alone, and a takeover after nothing', async () => {
+    const { primary, secondary } = await pair();
+    await primary.goAlone();
+    await primary.goAlone();
+    await expect(primary.checkpoint()).rejects.toMatchObject({ code: 'VSMR_PHASE' });
+    await expect(secondary.takeOver()).rejects.toMatchObject({ code: 'VSMR_UNFIT' });
+  });
+
+  const key = Buffer.alloc(32);
+  const wrong: [string, Frame[]][] = [
+    ['another version', [{ kind: 'hello', version: 99, ...SHAPE, key }]],
+    ['RAM of another size', [{ kind: 'hello', version: 1, pageBytes: 32, pages: 1, key }]],
+    ['no greeting', [{ kind: 'copy' }]],
+    [
+      'a checkpoint out of order',
+      [
+        { kind: 'hello', version: 1, ...SHAPE, key },
+        { kind: 'prepare', number: 2 },
+      ],
+    ],
+    [
+      'contents other than what was sent',
+      [
+        { kind: 'hello', version: 1, ...SHAPE, key },
+        { kind: 'prepare', number: 1 },
+        { kind: 'devices', data: Buffer.from('{"counter": 0}') },
+        { kind: 'end', digest: Buffer.alloc(32) },
+      ],
+    ],
+  ];
+
+  test.each(wrong)('by the secondary: %s', async (_, frames) => {
+    const pipe = new BytePipe();
+    const world = new World([], () => undefined);
+    const secondary = new SecondaryEngine({
+      guest: world.guests.secondary,
+      ram: world.rams.secondary,
+      disks: world.disks,
+      link: new FrameLink(pipe.ends[1], SHAPE),
+    });
+    pipe.ends[0].resume();
+    for (const frame of frames) pipe.ends[0].write(encodeFrame(frame));
+    expect(await secondary.serve()).toContain('the primary cannot be understood');
+    expect(secondary.phase).toBe('blank');
+    expect(world.guests.secondary.ram.every((byte) => byte === 0)).toBe(true);
+  });
+});
+
+test('a secondary that cannot go back is unfit, and never takes over', async () => {
+  const { pipe, world, events, primary, secondary, served } = await pair();
+  world.run();
+  await primary.checkpoint();
+  world.run();
+  world.guests.secondary.loadDevices = () => Promise.reject(new Error('no such device'));
+  await expect(primary.checkpoint()).rejects.toMatchObject({ code: 'VSMR_ABORTED' });
+  expect(secondary.phase).toBe('unfit');
+  expect(events.at(-1)).toMatchObject({ kind: 'unfit' });
+  await expect(primary.checkpoint()).rejects.toMatchObject({ code: 'VSMR_LINK_LOST' });
+  expect(primary.phase).toBe('cut');
+  await primary.goAlone();
+  expect(world.guests.primary.isRunning).toBe(true);
+  await expect(secondary.takeOver()).rejects.toMatchObject({ code: 'VSMR_UNFIT' });
+  pipe.cut();
+  await served;
+});

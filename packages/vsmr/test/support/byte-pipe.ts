@@ -1,0 +1,59 @@
+import { Duplex } from 'node:stream';
+
+/** Two ends of a connection in memory. */
+export class BytePipe {
+  readonly ends: readonly [BytePipeEnd, BytePipeEnd];
+  /** Bytes that went either way. */
+  passed = 0;
+
+  /** @param cutAt after so many bytes the connection breaks, in the midst of a frame or not */
+  constructor(private readonly cutAt = Infinity) {
+    const ends: [BytePipeEnd, BytePipeEnd] = [new BytePipeEnd(this), new BytePipeEnd(this)];
+    ends[0].peer = ends[1];
+    ends[1].peer = ends[0];
+    this.ends = ends;
+  }
+
+  cut(): void {
+    for (const end of this.ends) end.destroy();
+  }
+
+  /** How much of a write gets through. */
+  admit(bytes: number): number {
+    const admitted = Math.min(bytes, this.cutAt - this.passed);
+    this.passed += admitted;
+    return admitted;
+  }
+}
+
+class BytePipeEnd extends Duplex {
+  peer: BytePipeEnd | undefined;
+  #goOn: (() => void) | undefined;
+
+  constructor(private readonly cable: BytePipe) {
+    super({ readableHighWaterMark: 256, writableHighWaterMark: 256 });
+    this.on('error', () => undefined);
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const { peer } = this;
+    const admitted = this.cable.admit(chunk.length);
+    if (peer === undefined || peer.destroyed) return done();
+    const wantsMore = peer.push(chunk.subarray(0, admitted));
+    if (admitted < chunk.length) return void setImmediate(() => this.cable.cut());
+    if (wantsMore) done();
+    else peer.#goOn = done;
+  }
+
+  override _read(): void {
+    const goOn = this.#goOn;
+    this.#goOn = undefined;
+    goOn?.();
+  }
+
+  override _destroy(_error: Error | null, done: () => void): void {
+    const { peer } = this;
+    if (peer !== undefined && !peer.destroyed) peer.push(null);
+    done();
+  }
+}
