@@ -167,7 +167,6 @@ export class PrimaryRole implements Role {
       await this.#protecting?.run.setRate(seedBytesPerSec ?? 0);
     }
     this.#standing.promise();
-    // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
 
@@ -257,7 +256,6 @@ export class PrimaryRole implements Role {
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
     if (this.#protecting) {
-      // Not protected yet: what has been done is rolled back.
       this.#protecting.run.cancel(interrupted(`${this.config.vm} was detached`));
       await this.#protecting.ended;
       return this.status();
