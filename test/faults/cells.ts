@@ -170,7 +170,8 @@ const MATRIX: Record<Fault, Record<Target, Row>> = {
     'storage-daemon': everywhere(NO_DAEMON),
     'primary-host': everywhere(NO_DAEMON),
   },
-  drop: cut,
+  // TCP outlasts it where nobody misses an answer: the migration goes on when it is over.
+  drop: { ...cut, svm: { ...cut.svm, migration: BEGUN } },
   reset: cut,
   slow: {
     pvm: row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, DEAD, DEAD, DEAD),

@@ -168,7 +168,6 @@ export class PrimaryRole implements Role {
       await this.#protecting?.run.setRate(seedBytesPerSec ?? 0);
     }
     this.#standing.promise();
-    // The other section is read when it is needed.
     return changedKeys(this.config, config).filter((key) => !key.startsWith('secondary'));
   }
 
@@ -259,7 +258,6 @@ export class PrimaryRole implements Role {
   async detach(force: boolean): Promise<PrimaryStatus> {
     const { vm } = this.config;
     if (this.#protecting) {
-      // Not protected yet: what has been done is rolled back.
       this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
       await this.#protecting.ended;
       return this.status();

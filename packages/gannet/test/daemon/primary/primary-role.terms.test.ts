@@ -123,6 +123,7 @@ describe('a new QEMU beside a secondary that was protected', () => {
     await pair.restartDaemon();
     await until(() => pair.state === 'held');
     await pair.role.runOn(true);
+    // The daemon before it had stopped the guest, and nobody else would continue it.
     expect(pair.received('cont')).toBe(1);
     expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'operator' });
   });
