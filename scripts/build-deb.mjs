@@ -54,11 +54,12 @@ function strip() {
   sh(`cd usr/lib/gannet
     find . -name '*.map' -o -name '*.ts' -o -name '*.cts' -o -name '*.mts' | xargs rm -f
     find . \\( -iname '*.md' -not -iname 'licen*' -o -name '.*' \\) -type f | xargs rm -f
-    rm -rf node_modules/.bin node_modules/gannet/man node_modules/gannet/systemd
+    rm -rf node_modules/.bin
+    cd node_modules/gannet; rm -rf man monitoring systemd; cd ../..
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .
     find . -type f | xargs chmod a-x
-    chmod a+x node_modules/gannet/dist/bin.js`);
+    chmod a+x node_modules/gannet/dist/gannet.js`);
 }
 
 /** @param {string} version */
@@ -72,10 +73,14 @@ function putOwnFiles(version) {
   put('usr/share/man/man1/gannet.1', read('packages/gannet/man/gannet.1'));
   for (const unit of ['gannet-primary@.service', 'gannet-secondary@.service']) {
     put(`usr/lib/systemd/system/${unit}`, read(`packages/gannet/systemd/${unit}`));
+    put(`usr/lib/systemd/system/${unit}.d/group.conf`, read('packaging/group.conf'));
   }
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
   put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));
   put('DEBIAN/conffiles', '/etc/needrestart/conf.d/gannet.conf\n');
+  for (const file of ['alerts.yml', 'dashboard.json']) {
+    put(`usr/share/doc/gannet/monitoring/${file}`, read(`monitoring/${file}`));
+  }
   const free = 'License: Apache-2.0\n See /usr/share/common-licenses/Apache-2.0.\n';
   put(
     'usr/share/doc/gannet/copyright',
@@ -90,7 +95,7 @@ function putOwnFiles(version) {
   fs.mkdirSync(path.join(stage, 'etc/gannet'), { recursive: true });
   fs.mkdirSync(path.join(stage, 'usr/bin'));
   fs.symlinkSync(
-    '../lib/gannet/node_modules/gannet/dist/bin.js',
+    '../lib/gannet/node_modules/gannet/dist/gannet.js',
     path.join(stage, 'usr/bin/gannet'),
   );
   sh(`cd usr/share; gzip -9n man/man1/gannet.1

@@ -81,11 +81,23 @@ test('npm install --global gives the command, its manual page and completion', a
   );
   expect(failed).toMatchObject({ code: 2 });
   expect(failed.stdout).toContain('"code":"GANNET_CONFIG"');
+  for (const file of ['alerts.yml', 'dashboard.json']) {
+    const installed = path.join(prefix, 'lib/node_modules/gannet/monitoring', file);
+    expect(await readFile(installed)).toEqual(await readFile(path.join(ROOT, 'monitoring', file)));
+  }
   const page = await readFile(path.join(prefix, 'share/man/man1/gannet.1'), 'utf8');
   expect(page).toContain('.SS failover');
   expect((await run(gannet, ['completion', 'bash'])).stdout).toContain(
     'complete -F _gannet gannet',
   );
+  // The command is in few files, with the licences of what is in them; the daemons are beside it.
+  const dist = path.join(prefix, 'lib/node_modules/gannet/dist');
+  const licenses = await readFile(path.join(dist, 'gannet-licenses.txt'), 'utf8');
+  expect(licenses).toMatch(/^zod \d.*\n\nMIT License/m);
+  const refused = await run(gannet, ['primary', '--config', '/nowhere.yaml']).catch(
+    (error: unknown) => error as { code: number; stderr: string },
+  );
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/nowhere\.yaml/) });
   const modules = path.join(prefix, 'lib/node_modules/gannet/node_modules');
   const size = await mebibytesOf(prefix);
   const packages = await packagesIn(modules);

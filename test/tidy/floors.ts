@@ -102,8 +102,9 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'cli/watch': { folders: ['cli', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/primary', 'daemon/secondary', 'daemon/terms'],
+        ...['daemon/primary', 'daemon/secondary', 'daemon/terms', 'daemon/events'],
       ],
+      'daemon/events': { folders: [], packages: ['contract'] },
       // Decisions without I/O.
       'daemon/arbitration': { folders: [], packages: ['contract'] },
       'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },

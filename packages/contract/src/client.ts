@@ -35,6 +35,7 @@ export class ControlClient {
     private readonly socket: WebSocket,
     private readonly path: string,
     private readonly silenceMs: number,
+    private readonly actor: string | undefined,
   ) {
     socket.on('message', (data: RawData) => {
       this.#unansweredPings = 0;
@@ -45,10 +46,11 @@ export class ControlClient {
   }
 
   /**
+   * @param actor who asks, in words, for the daemon's log and events
    * @param silenceMs without a sign of life of the daemon for so long, connecting and calls fail
    * @throws GannetError GANNET_CONTROL_UNREACHABLE, GANNET_TIMEOUT
    */
-  static connect(path: string, silenceMs = SILENCE_MS): Promise<ControlClient> {
+  static connect(path: string, silenceMs = SILENCE_MS, actor?: string): Promise<ControlClient> {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(`ws+unix:${path}:/`, { maxPayload: MESSAGE_BYTES_MAX });
       // The kernel connects us to a process that is stopped.
@@ -58,7 +60,7 @@ export class ControlClient {
       }, silenceMs);
       socket.once('open', () => {
         clearTimeout(late);
-        resolve(new ControlClient(socket, path, silenceMs));
+        resolve(new ControlClient(socket, path, silenceMs, actor));
       });
       socket.on('error', (cause) => {
         clearTimeout(late);
@@ -109,7 +111,7 @@ export class ControlClient {
         return;
       }
       this.#pending.set(id, { resolve, reject, progress });
-      this.socket.send(JSON.stringify({ id, method, params }));
+      this.socket.send(JSON.stringify({ id, method, params, actor: this.actor }));
       this.#watchOver();
     });
   }
@@ -193,7 +195,8 @@ function forbidden(path: string, cause: Error): GannetError {
   return new GannetError(
     'GANNET_CONTROL_UNREACHABLE',
     `this user may not use the daemon's socket ${path}`,
-    'Run the command as the user that runs the daemon, usually root.',
+    'Run the command as the user that runs the daemon, usually root, or as a member of the group ' +
+      'of that socket (docs/how-to/systemd.md).',
     'failed',
     { cause },
   );

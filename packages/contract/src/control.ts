@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { EXIT_NAMES } from './errors.js';
 
 /**
- * The control socket: WebSocket frames of JSON on a unix socket with mode 0600.
+ * The control socket: WebSocket frames of JSON on a unix socket, mode 0600 or 0660 for a group.
  *
- *     caller → daemon   { id, method, params }
+ *     caller → daemon   { id, method, params, actor? }   who asks, in words, for the log
  *     daemon → caller   { id, progress }*  then  { id, result }  or  { id, error }
  *     daemon → caller   { event }          to those who called `watch`
  */
@@ -16,6 +16,7 @@ export const requestSchema = z.strictObject({
   id: z.number().int(),
   method: z.string(),
   params: z.record(z.string(), z.unknown()).default({}),
+  actor: z.string().max(200).optional(),
 });
 export type ControlRequest = z.output<typeof requestSchema>;
 
@@ -36,8 +37,16 @@ export type ControlReply = z.output<typeof replySchema>;
 
 /** Takes what a method reports while it works. */
 export type Progress = (report: unknown) => void;
-/** A method as a server calls it: by its name alone, so without types. */
-export type ControlMethod = (params: Record<string, unknown>, progress: Progress) => unknown;
+/**
+ * A method as a server calls it: by its name alone, so without types.
+ *
+ * @param actor who asks, in words
+ */
+export type ControlMethod = (
+  params: Record<string, unknown>,
+  progress: Progress,
+  actor?: string,
+) => unknown;
 
 /** @param data of a frame: ws's RawData, whose types those who use this package need not have */
 export function textOf(data: Buffer | ArrayBuffer | Buffer[]): string {

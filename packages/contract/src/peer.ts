@@ -58,6 +58,8 @@ const common = {
   vm: z.enum(VM_STATES),
   /** What is in its term file. */
   record: termRecordSchema,
+  /** Id of the operation that it has under way, for the log of the other side. */
+  operation: shortText.optional(),
   /** Why its QEMU is unusable; of a secondary, or else what is wrong with a base. */
   trouble: longText.optional(),
 };

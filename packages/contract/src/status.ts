@@ -155,6 +155,9 @@ export const secondaryStatusSchema = z.object({
       epochsToWriteBack: z.number().int(),
       backlogBytes: bytes.describe('committed and not yet in the base'),
       requests: z.number().int().describe('NBD requests so far, of both VMs'),
+      receivedBytes: bytes
+        .optional()
+        .describe("from the primary's QEMU so far: writes and the first copy, with their headers"),
     }),
   ),
   exports: z.array(z.string()),

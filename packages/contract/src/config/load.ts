@@ -77,6 +77,9 @@ async function refuseWritable(file: string): Promise<void> {
   throw configError(message, remedy);
 }
 
+/** Where each configuration was read from, for what turns out to be missing for a role. */
+const sources = new WeakMap<Config, ConfigText>();
+
 /**
  * Checks a configuration that was read already.
  *
@@ -98,6 +101,7 @@ export function parseConfig(text: string, file: string, places: Places = placesO
     throw configError(message, remedy, result.error);
   }
   const config = withPlaces(result.data, source, places);
+  sources.set(config, source);
   const conflicts = conflictsOf(config);
   if (conflicts.length === 0) return config;
   const lines = conflicts.map(({ key, message }) => `  ${key}: ${message}${source.at(key)}`);
@@ -167,16 +171,17 @@ function withToken(
  * @throws GannetError GANNET_CONFIG if a section is missing
  */
 export function asPrimary(config: Config): PrimaryConfig {
-  const card = config.network.find(({ primary }) => !primary);
+  const at = config.network.findIndex(({ primary }) => !primary);
+  const card = config.network[at];
   if (config.primary && card) {
     const message = `network: ${card.netdev} has no section \`primary\``;
     const remedy =
       "Add it, with `mirror` and `compare`: the secondary's sockets as the primary reaches them.";
-    throw configError(message, remedy);
+    throw unfitError(config, message, remedy, `network.${at}`);
   }
   if (config.primary) return config as PrimaryConfig;
   const message = 'the configuration has no section `primary`';
-  throw configError(message, 'Add it, with the keys `nbd`, `migrate` and `peer`.');
+  throw unfitError(config, message, 'Add it, with the keys `nbd`, `migrate` and `peer`.');
 }
 
 /**
@@ -186,22 +191,22 @@ export function asPrimary(config: Config): PrimaryConfig {
  */
 export function asSecondary(config: Config): SecondaryConfig {
   if (!config.secondary) {
-    throw configError(
-      'the configuration has no section `secondary`',
-      'Add it; `secondary: {}` is enough.',
-    );
+    const message = 'the configuration has no section `secondary`';
+    throw unfitError(config, message, 'Add it; `secondary: {}` is enough.');
   }
-  const without = config.disks.find(({ base }) => base === undefined);
+  const at = config.disks.findIndex(({ base }) => base === undefined);
+  const without = config.disks[at];
   if (without) {
     const message = `disks: ${without.name} has no base`;
     const remedy = 'Set its `base`: the image file or block device that holds the replica.';
-    throw configError(message, remedy);
+    throw unfitError(config, message, remedy, `disks.${at}`);
   }
   if (config.secondary.failover === 'automatic' && !config.fence) {
     const remedy =
       'Set `fence.command` to a program that exits with 0 ' +
       'once the other host no longer runs the VM.';
-    throw configError('secondary.failover: automatic failover needs a `fence`', remedy);
+    const message = 'secondary.failover: automatic failover needs a `fence`';
+    throw unfitError(config, message, remedy, 'secondary.failover');
   }
   const { qmp } = config;
   if (qmp.type === 'inet' && !isLoopback(qmp.host)) {
@@ -209,7 +214,7 @@ export function asSecondary(config: Config): SecondaryConfig {
     const remedy =
       'Run this daemon on the host of the secondary VM, ' +
       'and set `qmp` to a unix socket or a loopback address.';
-    throw configError(message, remedy);
+    throw unfitError(config, message, remedy, 'qmp');
   }
   return config as SecondaryConfig;
 }
@@ -226,6 +231,13 @@ export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[
       : undefined;
     return { name, base, format, sizeBytes: size, stateFile };
   });
+}
+
+/** As it stands, it is for the other role: with the file, and the place of the key. */
+function unfitError(config: Config, message: string, remedy: string, key = ''): GannetError {
+  const source = sources.get(config);
+  const place = key === '' ? '' : source?.at(key);
+  return configError(source ? `${source.file}:\n  ${message}${place}` : message, remedy);
 }
 
 function configError(message: string, remedy: string, cause?: unknown): GannetError {

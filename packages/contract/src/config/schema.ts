@@ -182,11 +182,16 @@ const httpSchema = z.strictObject({
 
 export const fileSchema = z.strictObject({
   vm: vmName.meta(key('name of the VM, and of this file without `.yaml`', 'web')),
-  control: socketPath.optional().meta(
-    key("path of the daemon's control socket, created with mode 0600", '/run/gannet/web.sock', {
-      fallback: '`/run/gannet/VM.sock`',
-    }),
-  ),
+  control: socketPath
+    .optional()
+    .meta(
+      key(
+        "path of the daemon's control socket; mode 0600, or 0660 if root runs the daemon with a " +
+          'group of its own, whose members may then use it',
+        '/run/gannet/web.sock',
+        { fallback: '`/run/gannet/VM.sock`', see: 'how-to/systemd.md' },
+      ),
+    ),
   termFile: absolutePath.optional().meta(
     key(
       'file in which the daemon remembers whether its copy of the VM may run, on storage that ' +

@@ -23,7 +23,7 @@ function meaningOf(kind: string): EventMeaning<AnyDetails> | undefined {
   return EVENTS[kind as EventKind] as EventMeaning<AnyDetails>;
 }
 
-const HEAD: readonly string[] = ['at', 'role', 'kind'];
+const HEAD: readonly string[] = ['at', 'role', 'kind', 'operation'];
 
 function detailsOf(event: WireEvent | DaemonEvent): AnyDetails {
   const details = Object.entries(event).filter(([key]) => !HEAD.includes(key));

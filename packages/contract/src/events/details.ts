@@ -70,6 +70,16 @@ export const EVENT_DETAILS = {
   role: z
     .object({ reason })
     .describe('The survivor of a failover became the primary of a new secondary.'),
+  command: z
+    .object({
+      name: z.string(),
+      phase: z.enum(['begins', 'done', 'failed']),
+      actor: z.string().describe('who asked for it, as the caller says'),
+      ms: ms.optional().describe('from its beginning to its end'),
+      code: z.string().optional().describe('of the error, if it failed; see errors.md'),
+      message: z.string().optional().describe('of the error'),
+    })
+    .describe('Somebody asked this daemon to do something: when it begins, and how it ends.'),
   trouble: z
     .object({
       ...problem,
@@ -274,6 +284,11 @@ export const eventSchema = z.looseObject({
   at: z.iso.datetime(),
   role: z.enum(['primary', 'secondary']),
   kind: z.string(),
+  operation: z
+    .string()
+    .optional()
+    .describe('id of what was under way; both daemons have the same id for it'),
+  actor: z.string().optional().describe('who wanted that'),
 });
 /** An event of a daemon of any version. */
 export type WireEvent = Readonly<z.output<typeof eventSchema>>;

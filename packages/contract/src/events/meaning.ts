@@ -46,5 +46,9 @@ export type DaemonEvent<K extends EventKind = EventKind> = {
     readonly at: string;
     readonly role: EventRole;
     readonly kind: P;
+    /** Id of what was under way; both daemons have the same id for it. */
+    readonly operation?: string;
+    /** Who wanted that. */
+    readonly actor?: string;
   } & EventDetails[P];
 }[K];

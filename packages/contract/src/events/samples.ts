@@ -30,6 +30,14 @@ export const SAMPLES: Samples = {
     },
   ],
   role: [{ reason: 'the survivor is the primary now' }],
+  command: [
+    { name: 'protect', phase: 'begins', actor: 'anna, with gannet' },
+    { name: 'protect', phase: 'done', actor: 'anna, with gannet', ms: 41_200 },
+    {
+      ...{ name: 'failover', phase: 'failed', actor: 'the web page, from 192.0.2.7', ms: 3 },
+      ...{ code: 'GANNET_REFUSED', message: 'nothing proves that the primary is dead' },
+    },
+  ],
   trouble: [
     {
       code: 'REPLICA_BASE_IO',

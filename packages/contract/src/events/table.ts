@@ -14,6 +14,7 @@ import {
   otherOf,
   listed,
   plural,
+  inBytes,
   inSeconds,
 } from './words.js';
 import {
@@ -76,6 +77,15 @@ export const EVENTS: EventTable = {
     roles: PRIMARY,
     level: 'info',
     text: ({ reason }) => reason,
+  },
+  command: {
+    roles: BOTH,
+    level: ({ phase }) => (phase === 'failed' ? 'warn' : 'info'),
+    text: ({ name, phase, actor, ms = 0, message = '' }) => {
+      if (phase === 'begins') return `command ${name}: begins, by ${actor}`;
+      const after = `after ${formatMs(ms)}`;
+      return `command ${name}: ${phase} ${after}${phase === 'failed' ? `: ${message}` : ''}`;
+    },
   },
   trouble: {
     roles: BOTH,
@@ -229,6 +239,12 @@ export const EVENTS: EventTable = {
         ? ''
         : `Make sure that the ${target}'s QEMU does not run. ` +
           `Then run \`gannet failover ${vm} --force\` on this host, the ${role}'s.`,
+    metrics: {
+      gannet_fence_runs_total: ({ succeeded }) => ({
+        value: 1,
+        labels: { result: succeeded ? 'succeeded' : 'failed' },
+      }),
+    },
   },
   'taken-back': {
     roles: PRIMARY,
@@ -261,8 +277,8 @@ export const EVENTS: EventTable = {
     metrics: {
       gannet_gate_closed_seconds: ({ gateClosedMs }) => inSeconds(gateClosedMs),
       gannet_checkpoint_duration_seconds: ({ checkpointMs }) => inSeconds(checkpointMs),
-      gannet_committed_pages_total: ({ committedPages }) => ({ value: committedPages }),
-      gannet_dropped_pages_total: ({ droppedPages }) => ({ value: droppedPages }),
+      gannet_committed_bytes_total: ({ committedPages }) => inBytes(committedPages),
+      gannet_dropped_bytes_total: ({ droppedPages }) => inBytes(droppedPages),
     },
   },
   abort: {

@@ -42,3 +42,9 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 export function inSeconds(valueMs: number | null): EventSample | undefined {
   return valueMs === null ? undefined : { value: valueMs / 1000 };
 }
+
+const PAGE_BYTES = 4096;
+
+export function inBytes(pages: number): EventSample {
+  return { value: pages * PAGE_BYTES };
+}

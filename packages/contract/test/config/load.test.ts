@@ -378,6 +378,36 @@ describe('sections', () => {
     expect(() => asSecondary(parsed({ disks }))).toThrow('disks: data has no base');
   });
 
+  test('what a role lacks is named with the file, the line and the column', () => {
+    const text = [
+      'vm: web',
+      'qmp: tls:beta:4444',
+      'tls: { dir: /tls }',
+      'disks:',
+      '  - { name: root, device: vb0, base: /r.raw }',
+      '  - { name: data, device: vb1 }',
+      'secondary: { failover: automatic }',
+    ];
+    const lacks = (lines: readonly string[]): string => {
+      const config = parseConfig(lines.join('\n'), FILE);
+      try {
+        asSecondary(config);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    expect(lacks(text)).toBe(`${FILE}:\n  disks: data has no base (line 6, column 5)`);
+    const next = text.with(5, '');
+    expect(lacks(next)).toBe(
+      `${FILE}:\n  secondary.failover: automatic failover needs a \`fence\` (line 7, column 14)`,
+    );
+    expect(lacks(next.with(6, 'secondary: {}'))).toMatch(/:\n {2}qmp: .* \(line 2, column 1\)$/);
+    expect(lacks(next.slice(0, 5))).toBe(
+      `${FILE}:\n  the configuration has no section \`secondary\``,
+    );
+  });
+
   test('are given as they are when they are there', () => {
     const config = parsed({});
     expect(asPrimary(config)).toBe(config);

@@ -133,7 +133,7 @@ describe('the code of the daemons', () => {
     .map((name) => readFileSync(path.join(source, name), 'utf8'));
   const added = new Set(
     texts.flatMap((text) =>
-      [...text.matchAll(/history\s*\.add\(\s*([^,)]+)/g)].flatMap(([, kind = '']) =>
+      [...text.matchAll(/(?:history|this)\s*\.add\(\s*([^,)]+)/g)].flatMap(([, kind = '']) =>
         [...kind.matchAll(/'([a-z-]+)'/g)].map(([, name = '']) => name),
       ),
     ),

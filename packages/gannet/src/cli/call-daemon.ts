@@ -1,4 +1,5 @@
 /** Calls of a daemon's control socket, and what is printed of them. */
+import { userInfo } from 'node:os';
 import type { MethodName, MethodParams, MethodResult, Reporter } from '@gannet/contract';
 import { SILENCE_MS } from '@gannet/contract/errors';
 import type { Options } from './options.js';
@@ -21,7 +22,7 @@ export async function call<M extends MethodName>(
 ): Promise<MethodResult<M>> {
   const { ControlClient } = await import('@gannet/contract');
   const { control, silenceMs } = await daemonOf(options);
-  const client = await ControlClient.connect(control, silenceMs);
+  const client = await ControlClient.connect(control, silenceMs, actor());
   try {
     const result = await client.call(method, params, progress);
     if (show && !options.json) process.stdout.write(show(result));
@@ -29,6 +30,20 @@ export async function call<M extends MethodName>(
     return result;
   } finally {
     client.close();
+  }
+}
+
+/** Who asks, for the daemon's log: behind sudo, the person. */
+function actor(): string {
+  const { SUDO_USER: behindSudo } = process.env;
+  return `${behindSudo ?? userName()}, with the gannet command`;
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.()}`;
   }
 }
 

@@ -18,6 +18,7 @@ import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
+import type { CertificateExpiry } from '../certificate-expiry.js';
 import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
@@ -26,6 +27,8 @@ import { changedKeys } from './reload.js';
 import type { DaemonMethod, Role, RoleContext } from './role-context.js';
 import { SecondaryRole } from './secondary/secondary-role.js';
 import { TermStore } from './terms/term-store.js';
+
+const MINUTE_MS = 60_000;
 
 /**
  * The daemon of one VM on one host. It begins as primary or secondary; a secondary that has taken
@@ -44,21 +47,26 @@ export class Daemon {
   #terms: TermStore | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
+  readonly #minutes: NodeJS.Timeout;
   /** The survivor's QEMU goes from its secondary role to its primary role. */
   #isHandingOver = false;
   #role: Promise<Role> = new Promise(() => undefined);
   /** Requests that arrive during start-up wait for the role, and fail with its error. */
-  readonly #methods = methodsOf(async () => {
-    const role = await this.#role;
-    const own: MethodHandlers<Exclude<DaemonMethod, 'watch'>> = {
-      status: () => role.status(),
-      events: () => [...this.#history.events],
-      page: () => this.#page(),
-      reprotect: (params, progress) => this.#reprotect(role, params, (report) => progress(report)),
-    };
-    const who = `this daemon, the ${role.name} of ${this.config.vm},`;
-    return { who, handlers: { ...own, ...role.methods } };
-  });
+  readonly #methods = methodsOf(
+    async () => {
+      const role = await this.#role;
+      const own: MethodHandlers<Exclude<DaemonMethod, 'watch'>> = {
+        status: () => role.status(),
+        events: () => [...this.#history.events],
+        page: () => this.#page(),
+        reprotect: (params, progress) =>
+          this.#reprotect(role, params, (report) => progress(report)),
+      };
+      const who = `this daemon, the ${role.name} of ${this.config.vm},`;
+      return { who, handlers: { ...own, ...role.methods } };
+    },
+    (...asked) => this.#history.operate(...asked),
+  );
 
   private readonly log: Logger;
 
@@ -75,6 +83,7 @@ export class Daemon {
       onEvent();
       this.#health.lookSoon();
     });
+    this.#minutes = setInterval(() => this.#history.summarise(), MINUTE_MS);
   }
 
   /** @throws GannetError, ReplicatorError: what is in the way, and what to do */
@@ -143,6 +152,7 @@ export class Daemon {
 
   async close(): Promise<void> {
     this.#health.close();
+    clearInterval(this.#minutes);
     const role = await this.#role.catch(() => undefined);
     await role?.close();
     await this.#web?.close();
@@ -183,7 +193,8 @@ export class Daemon {
     const { Web } = await import('./http/web.js');
     const methods = this.#methods;
     const status = async (): Promise<Status> => (await this.#role).status();
-    this.#web = await Web.listen({ config: http, vm, methods, status });
+    const certificates = (): readonly CertificateExpiry[] => this.#credentials?.expiries ?? [];
+    this.#web = await Web.listen({ config: http, vm, methods, status, certificates });
     this.#history.add('web', { address: this.#web.url });
   }
 

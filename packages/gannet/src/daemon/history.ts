@@ -1,10 +1,13 @@
 import {
   type DaemonEvent,
+  describeError,
   describeEvent,
   type EventDetails,
   type EventKind,
   isRoutineEvent,
 } from '@gannet/contract';
+import { CheckpointSummary } from './events/checkpoint-summary.js';
+import { Operations } from './events/operations.js';
 import type { Logger } from './log.js';
 
 /** The latest events, for `events` and for watchers that come later. */
@@ -23,7 +26,9 @@ type DetailsArgument<K extends EventKind> = object extends EventDetails[K]
 /** The daemon's memory of events; each is logged and passed on as it happens. */
 export class History {
   readonly #events: DaemonEvent[] = [];
+  readonly #summary = new CheckpointSummary();
   #routine = 0;
+  readonly operations = new Operations();
   role: DaemonEvent['role'] = 'primary';
 
   constructor(
@@ -41,13 +46,44 @@ export class History {
 
   /** As add(), for an event of a part of the daemon that has its kind in it. */
   record(news: NewEvent): void {
-    const event = { at: new Date().toISOString(), role: this.role, ...news } as DaemonEvent;
+    const { id, actor } = this.operations.current;
+    const whose = {
+      ...(id === undefined ? {} : { operation: id }),
+      ...(actor === undefined ? {} : { actor }),
+    };
+    const at = new Date().toISOString();
+    const event = { at, role: this.role, ...whose, ...news } as DaemonEvent;
     const { level, text } = describeEvent(event);
-    this.log.log(level, news.kind, { ...news, role: this.role, text });
+    this.log.log(level, news.kind, { ...whose, ...news, role: this.role, text });
+    this.#summary.note(event);
     this.#events.push(event);
     if (isRoutineEvent(event) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutineEvent);
     if (this.#events.length > EVENTS_MAX) this.#forget(() => true);
     this.onEvent(event);
+  }
+
+  /** Carries out what somebody asked for: what happens meanwhile has its id, and the actor. */
+  operate<T>(name: string, actor: string, work: () => Promise<T>): Promise<T> {
+    return this.operations.run(actor, async () => {
+      const startMs = performance.now();
+      const ms = (): number => Math.round(performance.now() - startMs);
+      this.add('command', { name, phase: 'begins', actor });
+      try {
+        const result = await work();
+        this.add('command', { name, phase: 'done', actor, ms: ms() });
+        return result;
+      } catch (error) {
+        const { code, message } = describeError(error);
+        this.add('command', { name, phase: 'failed', actor, ms: ms(), code, message });
+        throw error;
+      }
+    });
+  }
+
+  /** Once a minute: one line of the log about its checkpoints. */
+  summarise(): void {
+    const line = this.#summary.take();
+    if (line) this.log.info('checkpoints', { ...line, role: this.role });
   }
 
   #forget(isMeant: (event: DaemonEvent) => boolean): void {

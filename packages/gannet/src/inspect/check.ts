@@ -79,7 +79,8 @@ async function askOwn(config: Config): Promise<SideReport> {
   try {
     return await askDaemon(config.control);
   } catch (error) {
-    if (!(error instanceof GannetError && error.code === 'GANNET_CONTROL_UNREACHABLE')) throw error;
+    // By its code: the daemon's part of the program may have been compiled apart.
+    if (describeError(error).code !== 'GANNET_CONTROL_UNREACHABLE') throw error;
     return inspectDirectly(config, hostname());
   }
 }

@@ -8,6 +8,7 @@ import {
 } from 'node:tls';
 import type { TlsCreds } from '@gannet/qmp-driver';
 import { GannetError, type TlsConfig } from '@gannet/contract';
+import { type CertificateExpiry, expiryOf } from '../certificate-expiry.js';
 
 type End = 'server' | 'client';
 /** File names of QEMU's tls-creds-x509 and tls-creds-psk: QEMU reads the same folder. */
@@ -127,6 +128,13 @@ export class Credentials {
   /** Name that the other host's certificate must have, if it is configured. */
   get serverName(): string | undefined {
     return this.config.kind === 'x509' ? this.config.serverName : undefined;
+  }
+
+  /** Of the certificates in use; keys do not expire. */
+  get expiries(): readonly CertificateExpiry[] {
+    if (this.config.kind === 'psk') return [];
+    const own = [...this.#ends].map((end) => expiryOf(end, this.#file(`${end}-cert.pem`)));
+    return [expiryOf('ca', this.#file(CA_FILE)), ...own];
   }
 
   /** @throws GannetError GANNET_CONFIG if the credentials cannot be used for that end */

@@ -41,4 +41,46 @@ describe('what is logged', () => {
       text: 'the primary runs alone, without protection: cable',
     });
   });
+
+  test('has the id and the actor of a command, from its beginning to its end', async () => {
+    const logged: Record<string, unknown>[] = [];
+    const write = (_level: string, _kind: string, line: Record<string, unknown>): unknown =>
+      logged.push(line);
+    const history = new History({ log: write } as unknown as winston.Logger, () => undefined);
+    await history.operate('protect', 'anna', async () => {
+      history.add('stage-done', { stage: 'seed' });
+      await Promise.resolve();
+      history.record({ kind: 'commit', ...COMMIT, epoch: 7 });
+    });
+    const refused = history.operate('failover', 'bert', () => Promise.reject(new Error('alive')));
+    await expect(refused).rejects.toThrow('alive');
+    history.add('leaving');
+
+    const shown = history.events.map(({ kind, actor }) => [kind, actor]);
+    expect(shown).toEqual([
+      ...['command', 'stage-done', 'commit', 'command'].map((kind) => [kind, 'anna']),
+      ...['command', 'command'].map((kind) => [kind, 'bert']),
+      ['leaving', undefined],
+    ]);
+    const ids = history.events.map(({ operation }) => operation);
+    expect(new Set(ids.slice(0, 4)).size).toBe(1);
+    expect(ids[4]).not.toBe(ids[0]);
+    expect(ids[6]).toBeUndefined();
+    // The log has the same, with what was asked for and how it ended.
+    expect(logged.map(({ operation }) => operation)).toEqual(ids);
+    expect(logged[0]).toMatchObject({ name: 'protect', text: 'command protect: begins, by anna' });
+    expect(logged[5]).toMatchObject({
+      ...{ phase: 'failed', message: 'alive', actor: 'bert' },
+      text: expect.stringMatching(/^command failover: failed after .*: alive$/),
+    });
+  });
+
+  test('has the id of what the other daemon has under way', () => {
+    const log = createLogger({ role: 'test', level: 'error' });
+    const history = new History(log, () => undefined);
+    history.operations.hear('0badcafe');
+    history.add('state', { from: 'seeding', to: 'protected', reason: 'its first checkpoint' });
+    expect(history.events[0]).toMatchObject({ kind: 'state', operation: '0badcafe' });
+    expect(history.events[0]).not.toHaveProperty('actor');
+  });
 });

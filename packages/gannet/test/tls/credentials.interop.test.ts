@@ -180,6 +180,9 @@ describe('the peer link', () => {
     await cp(path.join(strange, 'host-b'), dir, { recursive: true });
     const credentials = await credentialsOf(dir);
     credentials.check('server');
+    const { expiries } = credentials;
+    expect(expiries.map(({ certificate }) => certificate)).toEqual(['ca', 'server']);
+    for (const { expiresAtMs } of expiries) expect(expiresAtMs).toBeGreaterThan(Date.now());
     const address = await someAddress();
     const far = await listening(address, credentials);
     const near = dialling(address, await credentialsOf(at('host-a')));

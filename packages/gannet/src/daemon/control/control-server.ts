@@ -1,3 +1,4 @@
+import { chmod } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { UnixSocketPath } from '@gannet/nbd';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -15,6 +16,14 @@ const CLAIM: SocketClaim = {
     'Look at it with `gannet status`. To restart it, stop that process first.',
   ],
 };
+
+/**
+ * Who may use the socket: the daemon's user; and a group, if root runs the daemon with one
+ * (systemd's `Group=`). The group that any other user has by default may have more members.
+ */
+export function socketMode({ uid, gid }: { uid: number; gid: number }): number {
+  return uid === 0 && gid !== 0 ? 0o660 : 0o600;
+}
 
 /** Serves a daemon's methods and events on a unix socket. */
 export class ControlServer {
@@ -44,6 +53,10 @@ export class ControlServer {
   ): Promise<ControlServer> {
     const server = new ControlServer(methods);
     server.#path = await claimSocket(server.#http, path, CLAIM);
+    // It was created with the mode 0600, so it never had more users than these.
+    const [uid, gid] = [process.geteuid?.() ?? -1, process.getegid?.() ?? -1];
+    const mode = socketMode({ uid, gid });
+    if (mode !== 0o600) await chmod(path, mode);
     return server;
   }
 

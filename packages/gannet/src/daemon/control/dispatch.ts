@@ -8,6 +8,16 @@ import {
 } from '@gannet/contract';
 
 /** Any handlers, called by name once the parameters have been checked. */
+/** They change nothing, or come with every checkpoint: the log does not need to say who asked. */
+const UNLOGGED: ReadonlySet<MethodName> = new Set([
+  ...(['status', 'events', 'watch', 'page', 'inspect'] as const),
+  ...(['seal', 'commit', 'abort'] as const),
+]);
+const SOMEBODY = 'a program at the control socket';
+
+/** Carries out what an actor asked for, and logs it. */
+export type Operate = <T>(name: string, actor: string, work: () => Promise<T>) => Promise<T>;
+
 type AnyHandlers = Readonly<Partial<Record<MethodName, ControlMethod>>>;
 
 /**
@@ -15,19 +25,22 @@ type AnyHandlers = Readonly<Partial<Record<MethodName, ControlMethod>>>;
  * which change with the role.
  *
  * @param handlersOf waits until there are handlers; its error is the caller's
+ * @param operate for the methods that change something
  */
 export function methodsOf(
   handlersOf: () => Promise<{ readonly who: string; readonly handlers: object }>,
+  operate: Operate = (_name, _actor, work) => work(),
 ): Record<MethodName, ControlMethod> {
   const entries = (Object.keys(METHODS) as MethodName[]).map(
     (name): [MethodName, ControlMethod] => [
       name,
-      async (given, progress) => {
+      async (given, progress, actor = SOMEBODY) => {
         const params = parseParams(name, given);
         const { who, handlers } = await handlersOf();
         const handler = (handlers as AnyHandlers)[name];
-        if (handler) return handler(params, progress);
-        throw notHere(name, who, Object.keys(handlers));
+        if (!handler) throw notHere(name, who, Object.keys(handlers));
+        if (UNLOGGED.has(name)) return handler(params, progress);
+        return operate(name, actor, () => Promise.resolve(handler(params, progress)));
       },
     ],
   );

@@ -18,11 +18,15 @@ export class RpcConnections {
 
   constructor(private readonly methods: Readonly<Record<string, ControlMethod>>) {}
 
-  /** From now on, messages of this socket are requests. */
-  serve(socket: WebSocket): void {
+  /**
+   * From now on, messages of this socket are requests.
+   *
+   * @param actor whose they are; without it, requests say so themselves
+   */
+  serve(socket: WebSocket, actor?: string): void {
     socket.on('error', () => socket.terminate());
     socket.on('close', () => this.#watchers.delete(socket));
-    socket.on('message', (data) => void this.#answer(socket, data));
+    socket.on('message', (data) => void this.#answer(socket, data, actor));
   }
 
   /** Tells all watchers. */
@@ -34,7 +38,7 @@ export class RpcConnections {
     return Object.hasOwn(this.methods, name) ? this.methods[name] : undefined;
   }
 
-  async #answer(socket: WebSocket, data: RawData): Promise<void> {
+  async #answer(socket: WebSocket, data: RawData, actor?: string): Promise<void> {
     let id = -1;
     try {
       const request = parseRequest(textOf(data));
@@ -51,7 +55,7 @@ export class RpcConnections {
         );
       }
       const progress = (value: unknown): void => send(socket, { id, progress: value });
-      const result: unknown = await method(request.params, progress);
+      const result: unknown = await method(request.params, progress, actor ?? request.actor);
       send(socket, { id, result: result ?? null });
     } catch (error) {
       send(socket, { id, error: describeError(error) });

@@ -16,6 +16,7 @@ import {
   textOf,
 } from '@gannet/contract';
 import { RpcConnections } from '../control/rpc-connection.js';
+import { type CertificateExpiry, expiryOf } from '../../certificate-expiry.js';
 import { Metrics } from '../metrics/metrics.js';
 import { type Asset, loadAssets } from './assets.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
@@ -42,6 +43,8 @@ export interface WebOptions {
   readonly vm: string;
   readonly methods: Readonly<Record<string, ControlMethod>>;
   readonly status: () => Promise<Status>;
+  /** Of the links between the hosts. */
+  readonly certificates?: () => readonly CertificateExpiry[];
 }
 
 /**
@@ -60,11 +63,16 @@ export class Web {
     private readonly config: HttpConfig,
     private readonly assets: ReadonlyMap<string, Asset>,
     private token: string,
+    private certificate: Certificate | undefined,
     server: Server,
-    { methods, vm, status }: WebOptions,
+    { methods, vm, status, certificates = () => [] }: WebOptions,
   ) {
     this.#connections = new RpcConnections(offered(methods));
-    this.#metrics = new Metrics(vm, status);
+    const expiries = (): readonly CertificateExpiry[] => {
+      const page = this.certificate ? [expiryOf('page', this.certificate.cert)] : [];
+      return [...certificates(), ...page];
+    };
+    this.#metrics = new Metrics({ vm, status, certificates: expiries });
     this.#server = server;
     server.maxConnections = CONNECTIONS_MAX;
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -79,8 +87,13 @@ export class Web {
   /** @throws GannetError GANNET_CONFIG if the token, certificate or address cannot be used */
   static async listen(options: WebOptions): Promise<Web> {
     const { config } = options;
-    const [assets, token] = await Promise.all([loadAssets(), loadToken(config.tokenFile)]);
-    const web = new Web(config, assets, token, await serverOf(config), options);
+    const [assets, token, certificate] = await Promise.all([
+      loadAssets(),
+      loadToken(config.tokenFile),
+      config.tls && readCertificate(config.tls),
+    ]);
+    const server = certificate ? createTlsServer(certificate) : createServer();
+    const web = new Web(config, assets, token, certificate, server, options);
     try {
       await new Promise<void>((resolve, reject) => {
         web.#server.once('error', reject);
@@ -123,6 +136,7 @@ export class Web {
     return () => {
       const server = this.#server;
       if (certificate && server instanceof TlsServer) server.setSecureContext(certificate);
+      this.certificate = certificate;
       if (token === this.token) return;
       this.token = token;
       for (const socket of this.#sockets.clients) refuse(socket);
@@ -199,11 +213,13 @@ export class Web {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    this.#sockets.handleUpgrade(request, socket, head, (opened) => this.#authenticate(opened));
+    this.#sockets.handleUpgrade(request, socket, head, (opened) =>
+      this.#authenticate(opened, request.socket.remoteAddress),
+    );
   }
 
   /** The first message must be the token. */
-  #authenticate(socket: WebSocket): void {
+  #authenticate(socket: WebSocket, address = 'an address that has gone'): void {
     const late = setTimeout(() => refuse(socket), AUTHENTICATE_MS);
     socket.on('error', () => socket.terminate());
     socket.once('close', () => clearTimeout(late));
@@ -211,7 +227,7 @@ export class Web {
       clearTimeout(late);
       const asked = parse(textOf(data));
       if (!asked || !isToken(asked.params.token, this.token)) return refuse(socket);
-      this.#connections.serve(socket);
+      this.#connections.serve(socket, `the web page, from ${address}`);
       socket.send(JSON.stringify({ id: asked.id, result: {} }));
     });
     socket.on('pong', () => this.#quiet.delete(socket));
@@ -238,7 +254,7 @@ function offered(methods: Readonly<Record<string, ControlMethod>>): Record<strin
   return Object.fromEntries(
     names.map((name): [string, ControlMethod] => [
       name,
-      (_params, progress) => methods[name]?.({}, progress),
+      (_params, progress, actor) => methods[name]?.({}, progress, actor),
     ]),
   );
 }
@@ -255,12 +271,12 @@ function refuse(socket: WebSocket): void {
   socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is wrong');
 }
 
-async function serverOf({ tls }: HttpConfig): Promise<Server> {
-  return tls ? createTlsServer(await readCertificate(tls)) : createServer();
+interface Certificate extends SecureContextOptions {
+  readonly cert: Buffer;
 }
 
 /** @throws GannetError GANNET_CONFIG if no server can use them */
-async function readCertificate(tls: NonNullable<HttpConfig['tls']>): Promise<SecureContextOptions> {
+async function readCertificate(tls: NonNullable<HttpConfig['tls']>): Promise<Certificate> {
   try {
     const [cert, key] = await Promise.all([readFile(tls.cert), readFile(tls.key)]);
     const options = { cert, key, minVersion: 'TLSv1.2' } as const;

@@ -12,9 +12,28 @@ export interface MetricEntry {
   readonly help: string;
 }
 
+/** Of the daemon's process, from prom-client, which exports more of the kind. Label: `vm`. */
+export const PROCESS_METRICS = [
+  {
+    name: 'process_cpu_seconds_total',
+    type: 'counter',
+    help: 'Processor time of the daemon, user and system',
+  },
+  { name: 'process_resident_memory_bytes', type: 'gauge', help: 'Memory of the daemon (RSS)' },
+  { name: 'process_start_time_seconds', type: 'gauge', help: 'When the daemon began' },
+  { name: 'process_open_fds', type: 'gauge', help: 'Open files and sockets of the daemon' },
+  {
+    name: 'nodejs_eventloop_lag_p99_seconds',
+    type: 'gauge',
+    help:
+      'How late the event loop, which serves the disks, was since the scrape before: 99th ' +
+      'percentile, and the 10 ms of its clock',
+  },
+] as const;
+
 export const METRICS = [
-  ['gannet_up', 'gauge', [], 'both', 'Whether the QEMU beside this daemon answers'],
-  ['gannet_info', 'gauge', ['version', 'host'], 'both', 'Always 1; which daemon this is'],
+  ['gannet_qemu_up', 'gauge', [], 'both', 'Whether the QEMU beside this daemon answers'],
+  ['gannet_build_info', 'gauge', ['version', 'host'], 'both', 'Always 1; which daemon this is'],
   ['gannet_state', 'gauge', ['state'], 'both', '1 for the state that this side is in, else 0'],
   ['gannet_protected', 'gauge', [], 'both', '1 if the VM is protected and well, else 0'],
   ['gannet_health', 'gauge', ['level'], 'both', '1 for the level of the verdict, else 0'],
@@ -39,6 +58,13 @@ export const METRICS = [
     [],
     'both',
     'When the last checkpoint was done; absent before the first',
+  ],
+  [
+    'gannet_checkpoint_period_seconds',
+    'gauge',
+    [],
+    'both',
+    'Longest time between two checkpoints; secondary: as the primary said last, absent before',
   ],
   [
     'gannet_checkpoint_duration_seconds',
@@ -68,8 +94,15 @@ export const METRICS = [
     'secondary',
     'How long a commit held up the requests of both VMs',
   ],
-  ['gannet_committed_pages_total', 'counter', [], 'secondary', "Pages of the primary's committed"],
-  ['gannet_dropped_pages_total', 'counter', [], 'secondary', "Pages of the secondary's dropped"],
+  ['gannet_committed_bytes_total', 'counter', [], 'secondary', "Pages of the primary's committed"],
+  ['gannet_dropped_bytes_total', 'counter', [], 'secondary', "Pages of the secondary's dropped"],
+  [
+    'gannet_link_received_bytes_total',
+    'counter',
+    ['disk'],
+    'secondary',
+    "Received from the primary's QEMU for a disk: its writes and the first copy",
+  ],
   [
     'gannet_buffer_bytes',
     'gauge',
@@ -141,7 +174,22 @@ export const METRICS = [
     'gauge',
     ['disk'],
     'primary',
-    'Left of the copy that is under way; 0 without one',
+    'Left of the first copy of a disk; absent while none is under way',
+  ],
+  [
+    'gannet_fence_runs_total',
+    'counter',
+    ['result'],
+    'both',
+    'Runs of the fence command: `succeeded`, `failed`',
+  ],
+  [
+    'gannet_certificate_expiry_timestamp_seconds',
+    'gauge',
+    ['certificate'],
+    'both',
+    'When a certificate in use expires: `ca`, `server`, `client`, or `page` of the web page; ' +
+      'absent without',
   ],
 ].map(([name, type, labels, roles, help]) => ({
   name,

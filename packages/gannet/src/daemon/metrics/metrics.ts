@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import {
   CHECKPOINT_CAUSES,
   DISK_EFFECTS,
@@ -12,6 +12,7 @@ import {
   type Status,
   VERDICT_LEVELS,
 } from '@gannet/contract';
+import type { CertificateExpiry } from '../../certificate-expiry.js';
 import { VERSION } from '../../version.js';
 import { METRICS } from './catalogue.js';
 
@@ -26,6 +27,15 @@ const GATE_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0
 
 type Role = Status['role'];
 
+const FENCE_RESULTS = ['succeeded', 'failed'] as const;
+
+/** What the metrics are made of, besides events. */
+export interface MetricSources {
+  readonly vm: string;
+  readonly status: () => Promise<Status>;
+  readonly certificates: () => readonly CertificateExpiry[];
+}
+
 /** A daemon's metrics: gauges come from its status at each scrape, all others from its events. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -36,10 +46,8 @@ export class Metrics {
   #lastCheckpointAt: number | undefined;
   #epoch = 0;
 
-  constructor(
-    private readonly vm: string,
-    private readonly status: () => Promise<Status>,
-  ) {
+  constructor(private readonly sources: MetricSources) {
+    collectDefaultMetrics({ register: this.#registry, labels: { vm: sources.vm } });
     for (const { name, type, labels, help } of METRICS) {
       const common = { name, help, registers: [this.#registry] };
       const labelNames = ['vm', 'role', ...labels];
@@ -56,10 +64,15 @@ export class Metrics {
 
   /** The answer to one scrape. */
   async text(): Promise<string> {
-    const status = await this.status();
+    const { status: judge, certificates } = this.sources;
+    const status = await judge();
     this.#begin(status.role);
     for (const gauge of this.#gauges.values()) gauge.reset();
     this.#setCommon(status);
+    for (const { certificate, expiresAtMs } of certificates()) {
+      const name = 'gannet_certificate_expiry_timestamp_seconds';
+      this.#set(name, status.role, { certificate }, expiresAtMs / 1000);
+    }
     if (status.role === 'primary') this.#setPrimary(status);
     else this.#setSecondary(status);
     return this.#registry.metrics();
@@ -96,6 +109,7 @@ export class Metrics {
     };
     start('gannet_link_lost_total', 'link', LINKS[role]);
     start('gannet_failover_total', 'reason', REASONS[role]);
+    start('gannet_fence_runs_total', 'result', FENCE_RESULTS);
     this.#histograms.get('gannet_checkpoint_duration_seconds')?.zero(this.#labels(role));
     if (role === 'primary') {
       start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
@@ -103,18 +117,22 @@ export class Metrics {
     } else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])
-        this.#count(`gannet_${what}_pages_total`, role, {}, 0);
+        this.#count(`gannet_${what}_bytes_total`, role, {}, 0);
     }
   }
 
   #setCommon(status: Status): void {
     const { role, state, epoch, host, peer } = status;
     const vmState = role === 'primary' ? status.primaryVm : status.secondaryVm;
-    this.#set('gannet_up', role, {}, vmState === 'ready' ? 1 : 0);
-    this.#set('gannet_info', role, { version: VERSION, host }, 1);
+    this.#set('gannet_qemu_up', role, {}, vmState === 'ready' ? 1 : 0);
+    this.#set('gannet_build_info', role, { version: VERSION, host }, 1);
     this.#set('gannet_epoch', role, {}, epoch);
     for (const each of STATES[role]) {
       this.#set('gannet_state', role, { state: each }, each === state ? 1 : 0);
+    }
+    const periodMs = role === 'primary' ? status.checkpointPeriodMs : peer.status?.periodMs;
+    if (periodMs !== undefined) {
+      this.#set('gannet_checkpoint_period_seconds', role, {}, periodMs / 1000);
     }
     const { level, guest } = status.health;
     this.#set('gannet_protected', role, {}, level === 'good' ? 1 : 0);
@@ -133,11 +151,9 @@ export class Metrics {
   }
 
   #setPrimary({ role, seed }: PrimaryStatus): void {
-    const disks = Object.entries(seed?.disks ?? {});
-    for (const [disk, { doneBytes, totalBytes }] of disks) {
+    for (const [disk, { doneBytes, totalBytes }] of Object.entries(seed?.disks ?? {})) {
       this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
     }
-    if (disks.length === 0) this.#set('gannet_seed_remaining_bytes', role, { disk: '' }, 0);
   }
 
   #setSecondary({ role, buffers, disks, mayFailOver, waiting }: SecondaryStatus): void {
@@ -156,14 +172,15 @@ export class Metrics {
     if (waiting) {
       this.#set('gannet_last_commit_kept', role, {}, waiting.isLastCommitKept ? 1 : 0);
     }
-    for (const { name: disk, backlogBytes, requests } of disks) {
+    for (const { name: disk, backlogBytes, requests, receivedBytes = 0 } of disks) {
       this.#set('gannet_writeback_backlog_bytes', role, { disk }, backlogBytes);
       this.#total('gannet_nbd_requests_total', role, { disk }, requests);
+      this.#total('gannet_link_received_bytes_total', role, { disk }, receivedBytes);
     }
   }
 
   #labels(role: Role, more: Record<string, string> = {}): Record<string, string> {
-    return { vm: this.vm, role, ...more };
+    return { vm: this.sources.vm, role, ...more };
   }
 
   #set(name: string, role: Role, labels: Record<string, string>, value: number): void {

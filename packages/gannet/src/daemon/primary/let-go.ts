@@ -17,7 +17,7 @@ export interface LetGoOptions {
     readonly fence?: FenceConfig | undefined;
     readonly peer: { readonly lowMs: number; readonly highMs: number };
   };
-  readonly history: Pick<History, 'add'>;
+  readonly history: Pick<History, 'add'> & Partial<Pick<History, 'operations'>>;
   readonly terms: TermStore;
   /** What the secondary said last, and whether it is heard. */
   readonly peer: () => {
@@ -82,7 +82,9 @@ export class LetGo {
    *   be asked, GANNET_CONFIG if the term file can't be written; DriverError
    */
   ask(wish: LetGoWish): Promise<void> {
-    this.#underWay ??= this.#carryOut(wish).finally(() => {
+    const { operations } = this.options.history;
+    const carryOut = (): Promise<void> => this.#carryOut(wish);
+    this.#underWay ??= (operations?.join(carryOut) ?? carryOut()).finally(() => {
       this.#underWay = undefined;
       this.#forced = new AbortController();
     });

@@ -303,8 +303,10 @@ export class PrimaryRole implements Role {
 
   get #sides(): PrimarySides {
     const seed = this.#protecting?.run.seedView;
-    const { record } = this.context.terms;
-    return { vm: this.vm, link: this.#link, record, checkpoints: this.#checkpoints, seed };
+    const { terms, history } = this.context;
+    const [{ record }, operation] = [terms, history.operations.own?.id];
+    const own = { vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
+    return { ...own, record, seed, operation };
   }
 
   /** @returns whether it was not refused */
@@ -416,6 +418,7 @@ export class PrimaryRole implements Role {
     if (status.isLeaving === true && before?.isLeaving !== true) {
       this.context.history.add('peer', { isLeaving: true });
     }
+    this.context.history.operations.hear(status.operation);
     this.#standing.hear(status);
     this.#checkpoints.committed(status);
     if (status.epoch !== before?.epoch && this.#is('protected')) {

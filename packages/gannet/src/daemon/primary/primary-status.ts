@@ -19,6 +19,8 @@ export interface PrimarySides {
   readonly record: TermRecord;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
+  /** Id of what is under way. */
+  readonly operation: string | undefined;
 }
 
 /** As commands and the status show it. */
@@ -68,7 +70,7 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { vm, link, record, seed, checkpoints }: PrimarySides,
+  { vm, link, record, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -83,6 +85,7 @@ export function primaryPeerStatus(
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,
+    operation,
     periodMs: config.primary.checkpointPeriodMs,
   };
 }

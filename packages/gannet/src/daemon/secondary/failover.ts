@@ -55,7 +55,7 @@ export interface FailoverSteps {
 }
 
 export interface FailoverOptions {
-  readonly history: Pick<History, 'add'>;
+  readonly history: Pick<History, 'add'> & Partial<Pick<History, 'operations'>>;
   readonly steps: FailoverSteps;
   readonly policy: () => FailoverPolicy;
   /** All that is known of the pair now; decisions are made on this value alone. */
@@ -172,7 +172,9 @@ export class FailoverController {
   }
 
   #start(asker: Asker): Promise<FailoverReport> {
-    this.#underWay ??= this.#failOver(asker).finally(() => {
+    const { operations } = this.options.history;
+    const failOver = (): Promise<FailoverReport> => this.#failOver(asker);
+    this.#underWay ??= (operations?.join(failOver) ?? failOver()).finally(() => {
       this.#underWay = undefined;
       this.#forced = new AbortController();
     });

@@ -1,12 +1,20 @@
 import type { ConnectionInfo, NbdServerEvent } from '@gannet/nbd';
 
+interface Tally {
+  readonly requests: number;
+  /** From the primary's QEMU; the secondary's is on this host. */
+  readonly receivedBytes: number;
+}
+
+const NOTHING: Tally = { requests: 0, receivedBytes: 0 };
+
 /**
- * Counts the NBD requests of each disk, of connections that have ended too: a counter never goes
- * back.
+ * Counts the NBD requests of each disk, and what came over the link for it, of connections that
+ * have ended too: a counter never goes back.
  */
 export class RequestTally {
   readonly #names: readonly string[];
-  readonly #ended = new Map<string, number>();
+  readonly #ended = new Map<string, Tally>();
   readonly #endedPeers = new Set<number>();
 
   constructor(
@@ -22,7 +30,7 @@ export class RequestTally {
     const gone = all.find(({ peer }) => peer.id === event.peer.id);
     const disk = gone && this.#diskOf(gone);
     if (!gone || disk === undefined) return;
-    this.#ended.set(disk, (this.#ended.get(disk) ?? 0) + gone.requests);
+    this.#ended.set(disk, sum(this.#ended.get(disk) ?? NOTHING, gone));
     // It stays among the connections until its socket has closed.
     for (const id of this.#endedPeers) {
       if (!all.some(({ peer }) => peer.id === id)) this.#endedPeers.delete(id);
@@ -30,12 +38,10 @@ export class RequestTally {
     this.#endedPeers.add(gone.peer.id);
   }
 
-  of(disk: string): number {
-    let sum = this.#ended.get(disk) ?? 0;
-    for (const info of this.connections()) {
-      if (!this.#endedPeers.has(info.peer.id) && this.#diskOf(info) === disk) sum += info.requests;
-    }
-    return sum;
+  of(disk: string): Tally {
+    return this.connections()
+      .filter((info) => !this.#endedPeers.has(info.peer.id) && this.#diskOf(info) === disk)
+      .reduce(sum, this.#ended.get(disk) ?? NOTHING);
   }
 
   /** Exports are named `pvm`, `svm` and the like, behind `DISK-` where there are several disks. */
@@ -46,4 +52,12 @@ export class RequestTally {
       (name) => /^-[ps]vm(-|$)/.test(exportName.slice(name.length)) && exportName.startsWith(name),
     );
   }
+}
+
+function sum({ requests, receivedBytes }: Tally, info: ConnectionInfo): Tally {
+  const isLocal = /(^|-)svm$/.test(info.exportName ?? '');
+  return {
+    requests: requests + info.requests,
+    receivedBytes: receivedBytes + (isLocal ? 0 : info.receivedBytes),
+  };
 }

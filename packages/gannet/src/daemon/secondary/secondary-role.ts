@@ -224,8 +224,12 @@ export class SecondaryRole implements Role {
   }
 
   get #sides(): SecondarySides {
-    const { record } = this.context.terms;
-    return { record, replica: this.replica, vm: this.#vm, link: this.#link };
+    const { terms, history } = this.context;
+    const operation = history.operations.own?.id;
+    return {
+      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ link: this.#link, operation },
+    };
   }
 
   async #listen(): Promise<void> {
@@ -344,6 +348,7 @@ export class SecondaryRole implements Role {
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     const { checkpoint } = status;
+    this.context.history.operations.hear(status.operation);
     if (checkpoint && checkpoint.epoch !== before?.checkpoint?.epoch) {
       this.context.history.add('checkpoint', checkpoint);
     }

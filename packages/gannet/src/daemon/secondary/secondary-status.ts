@@ -24,6 +24,8 @@ export interface SecondarySides {
   readonly replica: Replica;
   readonly vm: VmWatch;
   readonly link: PeerLink | undefined;
+  /** Id of what is under way. */
+  readonly operation: string | undefined;
 }
 
 export function pairView(
@@ -79,6 +81,7 @@ export function secondaryPeerStatus(
     epoch,
     vm: facts.vmState(sides.vm),
     record: sides.record,
+    operation: sides.operation,
     ...(trouble === undefined ? {} : { trouble }),
     link: linkState(sides.replica),
     replica: uuid,
@@ -136,12 +139,12 @@ function linkState({ link }: Replica): SecondaryStatus['linkState'] {
   return link.isConnected ? 'whole' : 'none';
 }
 
-export function diskStatus(replica: Replica, requests: RequestTally): SecondaryStatus['disks'] {
+export function diskStatus(replica: Replica, tally: RequestTally): SecondaryStatus['disks'] {
   return replica.disks.map(({ name, sizeBytes, committed, committedBytes }) => ({
     name,
     sizeBytes,
     epochsToWriteBack: committed.length,
     backlogBytes: committedBytes,
-    requests: requests.of(name),
+    ...tally.of(name),
   }));
 }

@@ -13,7 +13,7 @@ import {
   GannetError,
   MESSAGE_BYTES_MAX,
 } from '@gannet/contract';
-import { ControlServer } from '../../../src/daemon/control/control-server.js';
+import { ControlServer, socketMode } from '../../../src/daemon/control/control-server.js';
 
 let dir: string;
 let socketPath: string;
@@ -59,6 +59,16 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await delay(5);
 }
 
+test('a method learns who asks, as the caller says', async () => {
+  const actors: unknown[] = [];
+  await serve({ detach: (_params, _progress, actor) => actors.push(actor) });
+  const anna = await ControlClient.connect(socketPath, 1000, 'anna, with a script');
+  undo.push(() => anna.close());
+  await anna.request('detach');
+  await (await call()).request('detach');
+  expect(actors).toEqual(['anna, with a script', undefined]);
+});
+
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => 'no failure',
@@ -76,6 +86,15 @@ describe('the socket', () => {
     expect((await stat(socketPath)).mode & 0o777).toBe(0o600);
     await server.close();
     expect(existsSync(socketPath)).toBe(false);
+  });
+
+  test.each([
+    ['root, with no group of its own', { uid: 0, gid: 0 }, 0o600],
+    ['root, with a group of its own', { uid: 0, gid: 991 }, 0o660],
+    // It may be everybody's.
+    ['another user, with the group of that user', { uid: 1000, gid: 100 }, 0o600],
+  ])('for %s', (_who, ids, mode) => {
+    expect(socketMode(ids)).toBe(mode);
   });
 
   test('leaves the umask as it was', async () => {

@@ -171,7 +171,7 @@ describe('what is served', () => {
       status: 401,
       headers: { 'www-authenticate': expect.anything() },
     });
-    expect(without.text).not.toContain('gannet_up');
+    expect(without.text).not.toContain('gannet_qemu_up');
     for (const authorization of [`Bearer ${token}x`, `Basic ${token}`, 'Bearer', token]) {
       expect((await get(port, '/metrics', { headers: { authorization } })).status).toBe(401);
     }
@@ -179,7 +179,7 @@ describe('what is served', () => {
     const authorization = `Bearer ${token}`;
     const metrics = await get(port, '/metrics', { headers: { authorization } });
     expect(metrics).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
-    expect(metrics.text).toContain('gannet_up{vm="web",role="secondary"} 1');
+    expect(metrics.text).toContain('gannet_qemu_up{vm="web",role="secondary"} 1');
   });
 });
 
@@ -191,6 +191,14 @@ describe('the WebSocket', () => {
       { id: 1, result: {} },
       { id: 2, result: STATUS },
     ]);
+  });
+
+  test('says itself who asks: the page, and from where', async () => {
+    const actors: unknown[] = [];
+    const detach: ControlMethod = (_params, _progress, actor) => actors.push(actor);
+    const { port, token } = await serve({}, { detach });
+    await talk(port, [authenticate(token), { id: 2, method: 'detach', actor: 'root' }]);
+    expect(actors).toEqual(['the web page, from 127.0.0.1']);
   });
 
   test.each([
@@ -323,6 +331,10 @@ test('TLS: with a certificate and its key, and not without', async () => {
   const { web, port } = await serve({ tls: { cert, key } });
   expect(web.pageUrl).toMatch(/^https:/);
   expect(await get(port, '/', { tls: true })).toMatchObject({ status: 200 });
+  const authorization = `Bearer ${new URL(web.pageUrl).hash.replace('#token=', '')}`;
+  const { text } = await get(port, '/metrics', { tls: true, headers: { authorization } });
+  const expiry = /expiry_timestamp_seconds\{.*certificate="page"\} (\d+)/.exec(text)?.[1];
+  expect(Number(expiry) * 1000).toBeGreaterThan(Date.now());
   await expect(get(port, '/')).rejects.toThrow();
   await writeFile(key, 'no key');
   expect(await readFile(key, 'utf8')).toBe('no key');

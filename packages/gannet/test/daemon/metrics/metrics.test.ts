@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { METRICS } from '../../../src/daemon/metrics/catalogue.js';
+import { METRICS, PROCESS_METRICS } from '../../../src/daemon/metrics/catalogue.js';
 import { Metrics } from '../../../src/daemon/metrics/metrics.js';
 import {
   type DaemonEvent,
@@ -54,11 +54,38 @@ const SECONDARY: SecondaryStatus = judged<Unjudged<SecondaryStatus>>({
     hardSeconds: 240,
   },
   disks: [
-    { name: 'a', sizeBytes: 9, epochsToWriteBack: 1, backlogBytes: 3 * MIB, requests: 40 },
-    { name: 'b', sizeBytes: 9, epochsToWriteBack: 0, backlogBytes: 0, requests: 2 },
+    {
+      name: 'a',
+      sizeBytes: 9,
+      epochsToWriteBack: 1,
+      backlogBytes: 3 * MIB,
+      requests: 40,
+      receivedBytes: 5,
+    },
+    {
+      name: 'b',
+      sizeBytes: 9,
+      epochsToWriteBack: 0,
+      backlogBytes: 0,
+      requests: 2,
+      receivedBytes: 7,
+    },
   ],
-  peer: { pulse: 'up', silentMs: 250 },
+  peer: {
+    pulse: 'up',
+    silentMs: 250,
+    status: {
+      ...{ role: 'primary', state: 'protected', epoch: 3, vm: 'ready', record: BLANK },
+      periodMs: 1500,
+    },
+  },
 });
+const COPIED = {
+  ...{ doneBytes: 10, totalBytes: 30, bytesPerSec: 1, secondsLeft: 20 },
+  ...{ limitBytesPerSec: 0, down: null },
+};
+const SEED = { ...COPIED, disks: { vb0: COPIED } };
+const CERTIFICATES = [{ certificate: 'server', expiresAtMs: Date.UTC(2027, 0, 2) }];
 
 function event<K extends EventKind>(
   role: Status['role'],
@@ -79,6 +106,14 @@ const COMMIT = {
 };
 const REPORT = { epoch: 4, takenOverMs: 1, durableMs: 2, movedMs: 3 };
 
+function metricsOf(...statuses: readonly [Status, ...Status[]]): Metrics {
+  let scrapes = 0;
+  const status = (): Promise<Status> => {
+    return Promise.resolve(statuses[Math.min(scrapes++, statuses.length - 1)] ?? statuses[0]);
+  };
+  return new Metrics({ vm: 'web', status, certificates: () => CERTIFICATES });
+}
+
 /** Samples of the exposition format, by name and labels. */
 async function scrape(metrics: Metrics): Promise<Map<string, number>> {
   const lines = (await metrics.text()).split('\n').filter((line) => /^[a-z]/.test(line));
@@ -92,10 +127,10 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 
 describe('a secondary', () => {
   test('tells of its memory, backlog and fitness', async () => {
-    const samples = await scrape(new Metrics('web', () => Promise.resolve(SECONDARY)));
+    const samples = await scrape(metricsOf(SECONDARY));
     const own = 'vm="web",role="secondary"';
     expect(Object.fromEntries(samples)).toMatchObject({
-      [`gannet_up{${own}}`]: 0,
+      [`gannet_qemu_up{${own}}`]: 0,
       [`gannet_state{${own},state="protected"}`]: 1,
       [`gannet_state{${own},state="diverged"}`]: 0,
       [`gannet_epoch{${own}}`]: 3,
@@ -109,12 +144,17 @@ describe('a secondary', () => {
       [`gannet_peer_silence_seconds{${own}}`]: 0.25,
       [`gannet_failover_total{${own},reason="proof"}`]: 0,
       [`gannet_link_lost_total{${own},link="replica"}`]: 0,
+      // Of the primary, as it said last.
+      [`gannet_checkpoint_period_seconds{${own}}`]: 1.5,
+      [`gannet_link_received_bytes_total{${own},disk="b"}`]: 7,
+      [`gannet_certificate_expiry_timestamp_seconds{${own},certificate="server"}`]: 1798848000,
+      [`gannet_fence_runs_total{${own},result="failed"}`]: 0,
     });
     expect(samples.has(`gannet_last_checkpoint_timestamp_seconds{${own}}`)).toBe(false);
   });
 
   test('counts commits in seconds, once each', async () => {
-    const metrics = new Metrics('web', () => Promise.resolve(SECONDARY));
+    const metrics = metricsOf(SECONDARY);
     metrics.observe(event('secondary', 'commit', COMMIT));
     metrics.observe(event('secondary', 'checkpoint', { ...COMMIT, cause: 'demand', pausedMs: 9 }));
     metrics.observe(event('secondary', 'commit', { ...COMMIT, epoch: 4, checkpointMs: null }));
@@ -127,8 +167,8 @@ describe('a secondary', () => {
       [`gannet_gate_closed_seconds_bucket{le="0.0005",${own}}`]: 2,
       [`gannet_checkpoint_duration_seconds_count{${own}}`]: 1,
       [`gannet_checkpoint_duration_seconds_sum{${own}}`]: 0.012,
-      [`gannet_committed_pages_total{${own}}`]: 140,
-      [`gannet_dropped_pages_total{${own}}`]: 16,
+      [`gannet_committed_bytes_total{${own}}`]: 140 * 4096,
+      [`gannet_dropped_bytes_total{${own}}`]: 16 * 4096,
       [`gannet_last_checkpoint_timestamp_seconds{${own}}`]: 1767225610.5,
     });
   });
@@ -138,9 +178,13 @@ describe('a secondary', () => {
     [FAILOVER_EVIDENCE.fence, 'fence'],
     [FAILOVER_EVIDENCE.operator, 'operator'],
   ])('counts a failover: %s', async (evidence, reason) => {
-    const metrics = new Metrics('web', () => Promise.resolve(SECONDARY));
+    const metrics = metricsOf(SECONDARY);
     metrics.observe(event('secondary', 'failover-done', { ...REPORT, evidence }));
     metrics.observe(event('secondary', 'link-lost', { reason: 'cable' }));
+    const target = 'primary' as const;
+    metrics.observe(
+      event('secondary', 'fence', { target, succeeded: false, words: 'exit code 1' }),
+    );
     metrics.observe(event('secondary', 'peer', { pulse: 'late', silentMs: 1000 }));
     metrics.observe(event('secondary', 'peer', { pulse: 'lost', silentMs: 2000 }));
     const samples = await scrape(metrics);
@@ -148,14 +192,14 @@ describe('a secondary', () => {
     expect(samples.get(`gannet_failover_total{${own},reason="${reason}"}`)).toBe(1);
     expect(samples.get(`gannet_link_lost_total{${own},link="replica"}`)).toBe(1);
     expect(samples.get(`gannet_link_lost_total{${own},link="peer"}`)).toBe(1);
+    expect(samples.get(`gannet_fence_runs_total{${own},result="failed"}`)).toBe(1);
+    expect(samples.get(`gannet_fence_runs_total{${own},result="succeeded"}`)).toBe(0);
   });
 
   test('that becomes a primary starts from zero', async () => {
-    let status: Status = SECONDARY;
-    const metrics = new Metrics('web', () => Promise.resolve(status));
+    const metrics = metricsOf(SECONDARY, PRIMARY);
     metrics.observe(event('secondary', 'commit', COMMIT));
     await metrics.text();
-    status = PRIMARY;
     const text = await metrics.text();
     expect(text).toContain('role="primary"');
     expect(text).not.toContain('role="secondary"');
@@ -164,12 +208,8 @@ describe('a secondary', () => {
 
 describe('a primary', () => {
   test('tells of the copy, of pauses and of their causes', async () => {
-    const seed = {
-      ...{ doneBytes: 10, totalBytes: 30, bytesPerSec: 1, secondsLeft: 20 },
-      ...{ limitBytesPerSec: 0, down: null },
-    };
-    const status = { ...PRIMARY, seed: { ...seed, disks: { vb0: seed } } };
-    const metrics = new Metrics('web', () => Promise.resolve(status));
+    const status = { ...PRIMARY, seed: SEED };
+    const metrics = metricsOf(status);
     const record = { ...COMMIT, cause: 'memory' as const, pausedMs: 30 };
     metrics.observe(event('primary', 'checkpoint', record));
     metrics.observe(
@@ -182,13 +222,38 @@ describe('a primary', () => {
       [`gannet_checkpoints_total{${own},cause="period"}`]: 0,
       [`gannet_checkpoint_duration_seconds_sum{${own}}`]: 0.03,
       [`gannet_failover_total{${own},reason="secondary-lost"}`]: 1,
+      [`gannet_checkpoint_period_seconds{${own}}`]: 2,
     });
   });
 });
 
+test('the labels of each sample are those of the catalogue, and none is empty', async () => {
+  for (const status of [PRIMARY, SECONDARY, { ...PRIMARY, seed: SEED }]) {
+    const metrics = metricsOf(status);
+    metrics.observe(event(status.role, 'commit', COMMIT));
+    const lines = (await metrics.text()).split('\n');
+    for (const line of lines.filter((each) => each.startsWith('gannet_'))) {
+      const [, name = '', inside = ''] = /^([a-z_]+)\{(.*)\}/.exec(line) ?? [];
+      const labels = [...inside.matchAll(/([a-z]+)="([^"]*)"/g)];
+      expect(labels.map(([, , value]) => value)).not.toContain('');
+      const entry = METRICS.find((each) => name.replace(/_(bucket|sum|count)$/, '') === each.name);
+      const own = labels.map(([, label]) => label).filter((label) => label !== 'le');
+      expect({ line, own }).toEqual({ line, own: ['vm', 'role', ...(entry?.labels ?? ['?'])] });
+    }
+  }
+});
+
+test('the process itself is measured: memory, processor, event loop', async () => {
+  const text = await metricsOf(SECONDARY).text();
+  for (const { name, type } of PROCESS_METRICS) {
+    expect(text).toContain(`# TYPE ${name} ${type}`);
+    expect(text).toMatch(new RegExp(`^${name}\\{vm="web"\\} \\d`, 'm'));
+  }
+});
+
 test('each metric is exported by whom the catalogue says, under its name and type', async () => {
-  for (const status of [PRIMARY, SECONDARY]) {
-    const metrics = new Metrics('web', () => Promise.resolve(status));
+  for (const status of [{ ...PRIMARY, seed: SEED }, SECONDARY]) {
+    const metrics = metricsOf(status);
     metrics.observe(event(status.role, 'commit', COMMIT));
     const text = await metrics.text();
     for (const { name, type, roles } of METRICS) {
@@ -221,7 +286,7 @@ test('events count only in metrics of the catalogue, with their labels', () => {
 
 describe('what stands beside the code', () => {
   const read = (file: string): Promise<string> => readFile(path.join(ROOT, file), 'utf8');
-  const names = METRICS.map(({ name }) => name);
+  const names = [...METRICS, ...PROCESS_METRICS].map(({ name }) => name);
   const isExported = (name: string): boolean =>
     names.includes(name.replace(/_(bucket|sum|count)$/, '')) || names.includes(name);
 
@@ -233,6 +298,10 @@ describe('what stands beside the code', () => {
     const text = await read('docs/reference/metrics.md');
     const found = text.split('\n').filter((line) => line.startsWith('| `gannet_'));
     expect(found).toEqual(rows);
+    const others = text.split('\n').filter((line) => /^\| `(process|nodejs)_/.test(line));
+    expect(others).toEqual(
+      PROCESS_METRICS.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${help} |`),
+    );
   });
 
   test.each(['monitoring/dashboard.json', 'monitoring/alerts.yml', 'monitoring/alerts.test.yml'])(
@@ -248,5 +317,19 @@ describe('what stands beside the code', () => {
     const text = await read('monitoring/dashboard.json');
     const missing = names.filter((name) => !text.includes(name));
     expect(missing).toEqual([]);
+  });
+
+  test('each alert says what happened and what to do, with its section in alerts.md', async () => {
+    const rules = (await read('monitoring/alerts.yml')).split(/^ {6}- alert: /m).slice(1);
+    const page = 'https://github.com/gannet-vm/gannet/blob/main/docs/reference/alerts.md';
+    for (const rule of rules) {
+      const name = rule.split('\n', 1)[0] ?? '';
+      const keys = [...rule.matchAll(/^ {10}([a-z_]+): (.+)$/gm)].map(([, key]) => key);
+      expect({ name, keys }).toEqual({ name, keys: ['summary', 'description', 'runbook_url'] });
+      // The anchor that a heading has on the page: its text in lower case.
+      expect(rule).toContain(`runbook_url: ${page}#${name.toLowerCase()}\n`);
+    }
+    const sections = (await read('docs/reference/alerts.md')).match(/^## .+$/gm);
+    expect(sections).toEqual(rules.map((rule) => `## ${rule.split('\n', 1)[0]}`));
   });
 });

@@ -182,23 +182,23 @@ describe('the log of checkpoints', () => {
   });
 });
 
-describe('the tally of NBD requests', () => {
+describe('the tally of NBD requests and bytes', () => {
   const connection = (id: number, exportName: string, requests: number) => ({
     ...{ peer: { id, address: 'unix:' }, state: 'transmission' as const, exportName, requests },
-    ...{ requestsInFlight: 0, receivedBytes: 0, queuedBytes: 0 },
+    ...{ requestsInFlight: 0, receivedBytes: requests * 100, queuedBytes: 0 },
   });
 
   test('goes on where a connection has ended, and never back', () => {
     const live = [connection(1, 'pvm-seed', 10), connection(2, 'svm', 3)];
     const tally = new RequestTally([{ name: 'disk0' }], () => live);
-    expect(tally.of('disk0')).toBe(13);
+    expect(tally.of('disk0')).toEqual({ requests: 13, receivedBytes: 1000 });
     const end = { kind: 'disconnect' } as const;
     tally.note({ kind: 'ended', peer: { id: 1, address: '' }, end });
-    expect(tally.of('disk0')).toBe(13);
+    expect(tally.of('disk0')).toEqual({ requests: 13, receivedBytes: 1000 });
     live.shift();
-    expect(tally.of('disk0')).toBe(13);
+    expect(tally.of('disk0')).toEqual({ requests: 13, receivedBytes: 1000 });
     live.push(connection(3, 'pvm-link', 5));
-    expect(tally.of('disk0')).toBe(18);
+    expect(tally.of('disk0')).toEqual({ requests: 18, receivedBytes: 1500 });
   });
 
   test('tells disks apart whose names begin alike', () => {
@@ -208,6 +208,10 @@ describe('the tally of NBD requests', () => {
       connection(3, 'a-b-svm', 300),
     ];
     const tally = new RequestTally([{ name: 'a' }, { name: 'a-b' }], () => live);
-    expect([tally.of('a'), tally.of('a-b')]).toEqual([1, 320]);
+    expect([tally.of('a'), tally.of('a-b')]).toEqual([
+      { requests: 1, receivedBytes: 100 },
+      // What the secondary VM writes comes over no link.
+      { requests: 320, receivedBytes: 2000 },
+    ]);
   });
 });

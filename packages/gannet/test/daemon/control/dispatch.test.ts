@@ -1,0 +1,25 @@
+import { expect, test } from '@jest/globals';
+import { METHODS, type MethodName } from '@gannet/contract';
+import { methodsOf, type Operate } from '../../../src/daemon/control/dispatch.js';
+
+test('what changes something is an operation of its caller, and nothing else is', async () => {
+  const handlers = Object.fromEntries(Object.keys(METHODS).map((name) => [name, () => 'done']));
+  const operated: string[] = [];
+  const operate: Operate = (name, actor, work) => {
+    operated.push(`${name} by ${actor}`);
+    return work();
+  };
+  const methods = methodsOf(() => Promise.resolve({ who: 'x', handlers }), operate);
+  const none = (): void => undefined;
+  for (const name of Object.keys(methods) as MethodName[]) {
+    const params = name === 'seed-rate' ? { bytesPerSec: 0 } : {};
+    expect(await methods[name](params, none, 'anna')).toBe('done');
+  }
+  const changing = ['protect', 'reprotect', 'seed-rate', 'checkpoint', 'failover', 'detach'];
+  expect(operated).toEqual(changing.map((name) => `${name} by anna`));
+  await methods.protect({}, none);
+  expect(operated.at(-1)).toBe('protect by a program at the control socket');
+  // What is refused for its parameters has not begun.
+  await expect(methods.protect({ rate: 7 }, none)).rejects.toMatchObject({ code: 'GANNET_USAGE' });
+  expect(operated).toHaveLength(7);
+});
