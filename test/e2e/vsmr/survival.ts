@@ -16,8 +16,8 @@ export async function makeCheckpoints(pair: VsmrPair, count: number): Promise<vo
 }
 
 /**
- * Kills the primary between two checkpoints, lets the secondary take over and work, and compares all
- * that its guest remembers with its disks.
+ * Kills the primary between two checkpoints, lets the secondary take over and work, and compares
+ * all that its guest remembers with its disks.
  */
 export async function killAndTakeOver(pair: VsmrPair): Promise<void> {
   const seed = Number(process.env['GANNET_SEED'] ?? randomInt(1, 1_000_000));
