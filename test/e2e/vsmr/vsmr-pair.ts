@@ -1,0 +1,290 @@
+import { randomFillSync } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';
+import {
+  compareDigests,
+  defaultRegions,
+  type DigestComparison,
+  diskNames,
+  findGuest,
+  guestDiskName,
+  type LabMachine,
+  LabVm,
+  primaryCommand,
+  type QemuCommand,
+  secondaryCommand,
+} from '@gannet/lab';
+import { NbdServer } from '@gannet/nbd';
+import { PrimaryDriver, SecondaryDriver, SnapshotVm } from '@gannet/qmp-driver';
+import { Replica } from '@gannet/replicator';
+import {
+  type DisksPort,
+  FileRam,
+  FrameLink,
+  PrimaryEngine,
+  SecondaryEngine,
+  type SecondaryEngineEvent,
+} from '@gannet/vsmr';
+import { QmpClient } from 'qemu-qmp-client';
+
+const MIB = 1024 * 1024;
+const MEMORY_MB = 128;
+const DISK_MB = 64;
+/** Random data on each disk: something to copy. */
+const FILL_MB = 8;
+
+/** What a pair is made of. */
+export interface VsmrPairOptions {
+  readonly disks?: number;
+  readonly type?: 'pc' | 'q35';
+  /** Default: the system's. */
+  readonly qemu?: string;
+}
+
+/** One host's part: a VM, its RAM and its devices. */
+interface Side {
+  readonly vm: LabVm;
+  readonly qmp: QmpClient;
+  readonly guest: SnapshotVm;
+  readonly ram: FileRam;
+}
+
+/** Two real VMs and a replica, held together by the VSMR engine: no COLO, no shim, no daemons. */
+export class VsmrPair {
+  readonly events: SecondaryEngineEvent[] = [];
+  #primary: Side | undefined;
+  #secondary: Side | undefined;
+  #engines: { readonly primary: PrimaryEngine; readonly secondary: SecondaryEngine } | undefined;
+  #served: Promise<string> | undefined;
+  #replica: Replica | undefined;
+  #links: readonly Socket[] = [];
+  readonly #servers: Server[] = [];
+  readonly #source = new ExternalSource();
+  readonly #ends: (() => Promise<unknown>)[] = [];
+  #diverged: string | undefined;
+
+  private constructor(
+    private readonly folder: string,
+    private readonly machine: LabMachine,
+    private readonly options: VsmrPairOptions,
+  ) {}
+
+  /** Boots the primary, copies its disks and its RAM while it runs. */
+  static async create(options: VsmrPairOptions = {}): Promise<VsmrPair> {
+    const folder = await mkdtemp('/dev/shm/gannet-vsmr-');
+    const machine = { guest: await findGuest(), type: options.type ?? 'pc', memoryMb: MEMORY_MB };
+    const pair = new VsmrPair(folder, machine, options);
+    try {
+      await pair.#begin();
+    } catch (error) {
+      await pair.dispose();
+      throw error;
+    }
+    return pair;
+  }
+
+  get primary(): Side {
+    return started(this.#primary);
+  }
+
+  get secondary(): Side {
+    return started(this.#secondary);
+  }
+
+  get engines(): { readonly primary: PrimaryEngine; readonly secondary: SecondaryEngine } {
+    return started(this.#engines);
+  }
+
+  /** Kills the primary, as the end of its host would. */
+  async killPrimary(): Promise<void> {
+    await this.primary.vm.kill('SIGKILL');
+    for (const link of this.#links) link.destroy();
+  }
+
+  /** The guest goes on at the secondary, first from memory, then from its local files. */
+  async takeOver(): Promise<void> {
+    await this.engines.secondary.takeOver();
+    const replica = started(this.#replica);
+    const files = this.#disks().map(({ device, base }, at) => {
+      return { device, id: `local${at}`, file: { driver: 'file', filename: base } } as const;
+    });
+    await new SecondaryDriver(this.secondary.qmp).moveToLocal(files, () => replica.settle());
+  }
+
+  /** What the survivor remembers, against what its disks hold, and then all of it read again. */
+  async compare(): Promise<{ digests: DigestComparison[]; isClean: boolean }> {
+    const { vm } = this.secondary;
+    const { oracle, gone: signal } = vm;
+    await vm.command('stop');
+    const digests = await oracle.waitForDigests(this.regions, { signal });
+    const images = this.#disks().map(({ base }, at) => [guestDiskName(at), base] as const);
+    const comparisons = await compareDigests(digests, Object.fromEntries(images));
+    await vm.command('scan');
+    await oracle.waitForScans(this.regions, { signal });
+    return { digests: comparisons, isClean: oracle.clean };
+  }
+
+  get regions(): number {
+    return defaultRegions(this.#disks().map((_, at) => guestDiskName(at))).length;
+  }
+
+  async dispose(): Promise<void> {
+    for (const link of this.#links) link.destroy();
+    await this.#served;
+    for (const side of [this.#primary, this.#secondary]) {
+      await side?.qmp.close();
+      await side?.ram.close();
+      await side?.vm.dispose();
+    }
+    for (const end of this.#ends.reverse()) await end();
+    for (const server of this.#servers) server.close();
+    await rm(this.folder, { recursive: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #begin(): Promise<void> {
+    const disks = this.#disks();
+    for (const { local } of disks) await makeImage(local);
+    const primary = primaryCommand(
+      this.machine,
+      disks.map(({ local }) => ({ path: local })),
+    );
+    this.#primary = await this.#start('primary', primary);
+    await this.#primary.vm.oracle.waitForStart(this.regions);
+
+    const replica = await this.#openReplica();
+    const exportsOf = (name: string): string => (disks.length > 1 ? `${name}-svm` : 'svm');
+    const views = disks.map(({ name }) => {
+      return { socketPath: this.#path('nbd'), exportName: exportsOf(name) };
+    });
+    const secondary = secondaryCommand(this.machine, views, 'unused');
+    this.#secondary = await this.#start('secondary', withoutIncoming(secondary));
+
+    // The same steps as with COLO; a plain NBD child of the quorum needs none.
+    const driver = new PrimaryDriver(this.#primary.qmp);
+    const links = disks.map(({ name, device }) => {
+      const server = { type: 'unix', path: this.#path('nbd') } as const;
+      const pvm = disks.length > 1 ? `${name}-pvm` : 'pvm';
+      return { device, link: 'nbd', id: device, export: pvm, server } as const;
+    });
+    await driver.seed(links);
+    await driver.attach(links);
+    await this.#connect(replica);
+    await this.engines.primary.copyRam();
+  }
+
+  async #openReplica(): Promise<Replica> {
+    const disks = this.#disks().map(({ name, base }) => {
+      return { name, base, sizeBytes: DISK_MB * MIB };
+    });
+    const replica = await Replica.open({ vm: 'vsmr', disks });
+    const now = (): number => performance.now();
+    new Checkpointer({
+      ...{ source: this.#source, replica, now },
+      onEvent: (event) => {
+        if (event.kind === 'diverged') this.#diverged = event.reason;
+      },
+    }).start();
+    const writeBack = new WriteBack({ target: replica, clock: { now, sleep: (ms) => sleep(ms) } });
+    replica.on(({ kind }) => {
+      if (kind === 'backlog') writeBack.kick();
+    });
+    const server = new NbdServer({ exports: replica.exports, admission: replica.gate });
+    await server.listen({ path: this.#path('nbd') });
+    this.#ends.push(
+      () => replica.close(),
+      () => server.close(),
+      () => writeBack.stop(),
+    );
+    this.#replica = replica;
+    return replica;
+  }
+
+  async #connect(replica: Replica): Promise<void> {
+    const server = createServer().listen(this.#path('link'));
+    this.#servers.push(server);
+    const client = connect(this.#path('link'));
+    const [accepted] = (await once(server, 'connection')) as [Socket];
+    this.#links = [client, accepted];
+    const { primary, secondary } = this;
+    const engine = new SecondaryEngine({
+      ...{ guest: secondary.guest, ram: secondary.ram, disks: this.#disksPort(replica) },
+      link: new FrameLink(accepted, secondary.ram),
+      onEvent: (event) => this.events.push(event),
+    });
+    this.#served = engine.serve();
+    const link = new FrameLink(client, primary.ram);
+    const ports = { guest: primary.guest, ram: primary.ram, link, clock: performance };
+    this.#engines = { primary: await PrimaryEngine.start(ports), secondary: engine };
+  }
+
+  #disksPort(replica: Replica): DisksPort {
+    const check = (): void => {
+      if (this.#diverged !== undefined) throw new Error(this.#diverged);
+    };
+    return {
+      commit: () => {
+        this.#source.seal();
+        this.#source.commit();
+        check();
+      },
+      failOver: async () => {
+        this.#source.failOver();
+        check();
+        await replica.failoverDurable();
+      },
+    };
+  }
+
+  async #start(name: 'primary' | 'secondary', { args }: QemuCommand): Promise<Side> {
+    const file = this.#path(`${name}.ram`);
+    const backend = `memory-backend-file,id=ram0,size=${MEMORY_MB}M,mem-path=${file},share=on`;
+    const vm = await LabVm.start({
+      ...{ name, dir: this.folder, qemu: [this.options.qemu ?? 'qemu-system-x86_64'] },
+      args: [...args, '-object', backend, '-machine', 'memory-backend=ram0'],
+    });
+    const qmp = await QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[1] } });
+    const guest = new SnapshotVm(qmp, { folder: this.folder, id: `${name}-devices` });
+    const ram = await FileRam.open(await guest.prepare());
+    return { vm, qmp, guest, ram };
+  }
+
+  #disks() {
+    return Array.from({ length: this.options.disks ?? 1 }, (_, at) => ({
+      name: `disk${at}`,
+      device: diskNames(at).device,
+      local: this.#path(`primary${at}.raw`),
+      base: this.#path(`base${at}.raw`),
+    }));
+  }
+
+  #path(name: string): string {
+    return path.join(this.folder, name);
+  }
+}
+
+/** It waits for no migration: its devices are loaded as a snapshot. */
+function withoutIncoming({ args }: QemuCommand): QemuCommand {
+  const at = args.indexOf('-incoming');
+  return { args: [...args.slice(0, at), ...args.slice(at + 2), '-S'] };
+}
+
+/** What is not zero is at its end, where no oracle works. */
+async function makeImage(file: string): Promise<void> {
+  const image = await open(file, 'wx');
+  const fill = randomFillSync(Buffer.alloc(FILL_MB * MIB));
+  await image.write(fill, 0, fill.length, (DISK_MB - FILL_MB) * MIB);
+  await image.close();
+}
+
+function started<T>(part: T | undefined): T {
+  if (part === undefined) throw new Error('the pair has not been started');
+  return part;
+}
