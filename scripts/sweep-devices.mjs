@@ -294,7 +294,8 @@ ${rows.join('\n')}
 ## Not tried
 
 These need another machine, a bus or a back end of the host, or cannot be added by a user. The table
-has what QEMU says. ${models} models of processors are left out: QEMU adds only the one that the VM has.
+has what QEMU says. ${models} models of processors are left out: QEMU adds only the one that the VM
+has.
 
 ${head('Device').join('\n')}
 ${otherRows.join('\n')}
