@@ -145,7 +145,8 @@ export const MUTANTS = {
           '        onRetired();',
         replace:
           "this.#setState({ phase: 'retired', journal });\n" +
-          '            onRetired();\n            await recordRetired();\n        }\n        finally {}',
+          '            onRetired();\n            ' +
+          'await recordRetired();\n        }\n        finally {}',
       },
     ],
   },
