@@ -272,6 +272,7 @@ function page() {
   const untried = types.filter((type) => !tried.includes(type));
   const said = (/** @type {string} */ type) =>
     of(type).map((one) => one?.words ?? 'no such device');
+  const models = untried.filter((type) => type.endsWith('-cpu')).length;
   const otherRows = untried
     .filter((type) => !type.endsWith('-cpu'))
     .map((type) => row([`\`${type}\``, ...said(type)]));
@@ -292,9 +293,9 @@ ${rows.join('\n')}
 
 ## Not tried
 
-These need another machine, a bus or a back end of the host, or cannot be added by a user. So it is
-with ${untried.filter((type) => type.endsWith('-cpu')).length} models of processors: QEMU adds only the one that the VM has. The table has what QEMU
-says.
+These need another machine, a bus or a back end of the host, or cannot be added by a user. The table
+has what QEMU says. ${models} models of processors are left out: QEMU adds only the one that the VM
+has.
 
 ${head('Device').join('\n')}
 ${otherRows.join('\n')}

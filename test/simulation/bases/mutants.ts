@@ -134,9 +134,19 @@ export const MUTANTS = {
     edits: [
       {
         file: JOURNAL,
-        find: "await recordRetired();\n        }\n        catch (error) {\n            this.#setState({ phase: 'securing', journal });\n            throw error;\n        }\n        this.#setState({ phase: 'retired', journal });\n        onRetired();",
+        find:
+          'await recordRetired();\n' +
+          '        }\n' +
+          '        catch (error) {\n' +
+          "            this.#setState({ phase: 'securing', journal });\n" +
+          '            throw error;\n' +
+          '        }\n' +
+          "        this.#setState({ phase: 'retired', journal });\n" +
+          '        onRetired();',
         replace:
-          "this.#setState({ phase: 'retired', journal });\n            onRetired();\n            await recordRetired();\n        }\n        finally {}",
+          "this.#setState({ phase: 'retired', journal });\n" +
+          '            onRetired();\n            ' +
+          'await recordRetired();\n        }\n        finally {}',
       },
     ],
   },
@@ -159,7 +169,9 @@ export const MUTANTS = {
     edits: [
       {
         file: JOURNAL,
-        find: "for (const { reject } of this.#waiters.splice(0))\n            reject(this.#refusal('write back'));",
+        find:
+          'for (const { reject } of this.#waiters.splice(0))\n' +
+          "            reject(this.#refusal('write back'));",
         replace: '',
       },
     ],
