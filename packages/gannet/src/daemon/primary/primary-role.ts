@@ -98,15 +98,12 @@ export class PrimaryRole implements Role {
       this.#link.beatNow();
     });
     this.#link = PeerLink.dial(config.primary.peer, {
-      ...config.peer,
-      vm: config.vm,
-      role: 'primary',
+      ...{ ...config.peer, vm: config.vm, role: 'primary', credentials: context.credentials },
       status: () => primaryPeerStatus(this.config, this.#state, this.#sides),
       onLiveness: (liveness, silentMs) => this.#onLiveness(liveness, silentMs),
       onStatus: (status, before) => this.#onPeer(status, before),
       onAsk: () => this.#inspect(),
       onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
-      credentials: context.credentials,
     });
     this.#off = context.terms.on(() => this.#link.beatNow());
     this.#checkpoints = new PrimaryCheckpoints({
