@@ -231,7 +231,7 @@ async function sweep(version) {
     process.stdout.write(`${type}: ${row.outcome} ${words ?? ''}\n`);
     const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
     results[version] = Object.fromEntries(sorted);
-    writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`);
+    writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
   }
   for (const child of running) await end(child);
   return Object.values(own).filter(({ outcome }) => outcome === 'fault').length;

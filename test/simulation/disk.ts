@@ -14,7 +14,10 @@ interface Pending {
   readonly data: Buffer;
 }
 
+let inodes = 0n;
+
 class Inode {
+  readonly number = ++inodes;
   isSpill = false;
   data = Buffer.alloc(0);
   durable = Buffer.alloc(0);
@@ -103,6 +106,8 @@ export class SimulatedDisk implements Pollable {
   openHandles = 0;
   /** Told the path of what is about to be written. */
   onWrite: (path: string) => void = () => undefined;
+  /** How many have ended. What one had open says nothing to the next. */
+  processes = 0n;
 
   constructor(
     private readonly loop: Pick<EventLoop, 'nowMs'>,
@@ -127,6 +132,7 @@ export class SimulatedDisk implements Pollable {
     // What was under way may have been done, or not.
     for (const { effect } of this.#operations.splice(0)) if (this.random.chance(0.5)) effect();
     this.openHandles = 0;
+    if (kind !== 'close') this.processes++;
     if (kind !== 'power') return;
     const kept = this.random.below(this.#namePending.length + 1);
     for (const change of this.#namePending.splice(0).slice(0, kept)) change(this.#durableNames);
@@ -289,8 +295,10 @@ class Handle {
 
   stat(): Promise<object> {
     return this.disk.perform(() => {
-      const size = BigInt(this.#file.data.length);
-      return { size, blocks: 0n, isFile: () => true, isBlockDevice: () => false };
+      const { data, number: ino } = this.#file;
+      const identity = { dev: this.disk.processes, ino };
+      const kind = { isFile: () => true, isBlockDevice: () => false };
+      return { size: BigInt(data.length), blocks: 0n, ...identity, ...kind };
     });
   }
 
