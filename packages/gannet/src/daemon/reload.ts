@@ -2,9 +2,9 @@ import type { PrimaryConfig } from '@gannet/contract';
 
 /** A primary's configuration with what can change while it runs. */
 export function reloadedPrimary(current: PrimaryConfig, next: PrimaryConfig): PrimaryConfig {
-  const { checkpointPeriodMs, onSecondaryLost, seedBytesPerSec } = next.primary;
-  const primary = { ...current.primary, checkpointPeriodMs, onSecondaryLost, seedBytesPerSec };
-  return { ...current, fence: next.fence, primary };
+  const { checkpointPeriodMs, onSecondaryLost, onGuestCrash, seedBytesPerSec } = next.primary;
+  const reloaded = { checkpointPeriodMs, onSecondaryLost, onGuestCrash, seedBytesPerSec };
+  return { ...current, fence: next.fence, primary: { ...current.primary, ...reloaded } };
 }
 
 /** The keys, with dots, whose values differ; a list counts as one value. */
