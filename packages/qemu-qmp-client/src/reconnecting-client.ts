@@ -3,7 +3,7 @@ import { checkTimeoutMs, type QmpClock, systemClock, whenAborted } from './clock
 import { DEFAULT_COMMAND_TIMEOUT_MS } from './constants.js';
 import { QmpAbortError, QmpConnectionError, QmpError, QmpTimeoutError } from './errors.js';
 import { ListenerSet, rethrowLater } from './listeners.js';
-import { connectWithRetry, type RetryOptions } from './retry.js';
+import { connectWithRetry, DEFAULT_RETRY_DELAY_MS, pause, type RetryOptions } from './retry.js';
 import type { QmpEvent } from './schema/events.js';
 import type {
   AnyEventIn,
@@ -131,7 +131,15 @@ export class QmpReconnectingClient<T extends QmpTables = CommonTables> {
     client.on((event) => this.#events.emit(event as QmpEvent));
     client.onEnd((error) => {
       this.#client = undefined;
-      if (error === undefined || this.#end) return;
+      if (this.#end) return;
+      if (error === undefined) {
+        const closed = new QmpConnectionError(
+          'QMP_CLOSED',
+          'its connection was closed by the caller',
+        );
+        this.#finish(closed, undefined);
+        return;
+      }
       this.#lost.emit(error);
       void this.#reconnect();
     });
@@ -139,6 +147,9 @@ export class QmpReconnectingClient<T extends QmpTables = CommonTables> {
 
   async #reconnect(): Promise<void> {
     const { signal } = this.#abort;
+    const { retryDelayMs = DEFAULT_RETRY_DELAY_MS, clock = systemClock } = this.#options;
+    // A connection that is lost by what is asked on it must not be made again at once.
+    await pause(retryDelayMs, clock, signal);
     try {
       const client = await connectWithRetry<T>({ ...this.#options, deadlineMs: 0, signal });
       if (this.#end) return void client.close();

@@ -17,7 +17,7 @@ export interface RetryOptions extends ConnectOptions {
   readonly onAttemptFailed?: ((error: QmpError) => void) | undefined;
 }
 
-const DEFAULT_RETRY_DELAY_MS = 100;
+export const DEFAULT_RETRY_DELAY_MS = 100;
 
 /** What a socket says that is not there yet, or not ready. */
 const TRANSIENT = new Set([
@@ -102,7 +102,7 @@ function isTransient(error: QmpError): boolean {
   );
 }
 
-function pause(delayMs: number, clock: QmpClock, signal: AbortSignal): Promise<void> {
+export function pause(delayMs: number, clock: QmpClock, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const wake = (): void => {
       cancel();

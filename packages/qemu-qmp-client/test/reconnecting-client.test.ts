@@ -118,6 +118,14 @@ test('close() ends it while it waits for QEMU, and what waits with it', async ()
   expect((await rejection(client.execute('query-status'))).code).toBe('QMP_NOT_OPEN');
 });
 
+test('it ends with a connection that was closed by hand', async () => {
+  await startQemu();
+  const client = await connect();
+  await client.client?.close();
+  await client.closed;
+  await expect(client.execute('query-status')).rejects.toMatchObject({ code: 'QMP_NOT_OPEN' });
+});
+
 test('it ends where another attempt is useless: somebody else has the socket now', async () => {
   const { createServer } = await import('node:net');
   const qemu = await startQemu();
