@@ -3,7 +3,9 @@ import { GannetError } from './errors.js';
 import {
   type ControlReply,
   MESSAGE_BYTES_MAX,
+  NO_REQUEST_ID,
   type Progress,
+  type ReplyError,
   replySchema,
   textOf,
 } from './control.js';
@@ -159,6 +161,11 @@ export class ControlClient {
       for (const listener of this.#listeners) listener(reply.event as DaemonEvent);
       return;
     }
+    if (reply.id === NO_REQUEST_ID && 'error' in reply) {
+      // The daemon cannot say which one it did not understand.
+      this.#fail(errorOf(reply.error));
+      return;
+    }
     const pending = this.#pending.get(reply.id);
     if ('progress' in reply) {
       pending?.progress?.(reply.progress);
@@ -166,8 +173,7 @@ export class ControlClient {
     }
     this.#pending.delete(reply.id);
     if ('error' in reply) {
-      const { code, message, remedy, exit } = reply.error;
-      pending?.reject(new GannetError(code as GannetError['code'], message, remedy, exit));
+      pending?.reject(errorOf(reply.error));
     } else {
       pending?.resolve(reply.result);
     }
@@ -184,6 +190,10 @@ export class ControlClient {
     this.#settled();
     this.socket.terminate();
   }
+}
+
+function errorOf({ code, message, remedy, exit }: ReplyError): GannetError {
+  return new GannetError(code as GannetError['code'], message, remedy, exit);
 }
 
 function silent(path: string, silenceMs: number): GannetError {

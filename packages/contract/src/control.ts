@@ -9,6 +9,8 @@ import { EXIT_NAMES } from './errors.js';
  *     daemon → caller   { event }          to those who called `watch`
  */
 export const CONTROL_PROTOCOL = 1;
+/** The id of an answer to what was no request. */
+export const NO_REQUEST_ID = -1;
 /** A longer message is not one of ours. */
 export const MESSAGE_BYTES_MAX = 1024 * 1024;
 
@@ -19,6 +21,8 @@ export const requestSchema = z.strictObject({
   actor: z.string().max(200).optional(),
 });
 export type ControlRequest = z.output<typeof requestSchema>;
+
+export type ReplyError = z.output<typeof errorSchema>;
 
 const errorSchema = z.object({
   code: z.string(),

@@ -1,8 +1,10 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { WebSocketServer } from 'ws';
 import { ControlClient } from '../src/client.js';
 
 const NOBODY = 65_534;
@@ -37,6 +39,25 @@ test("another user's socket: the error says who may use it, not that no daemon r
     });
   } finally {
     await new Promise((resolve) => daemon.close(resolve));
+  }
+});
+
+test('a daemon that does not understand a request, and cannot say which: its words', async () => {
+  const socket = path.join(dir, 'web.sock');
+  const server = createHttpServer();
+  const daemon = new WebSocketServer({ server });
+  const error = { code: 'GANNET_CONTROL_PROTOCOL', message: 'no request', remedy: 'same version' };
+  daemon.on('connection', (caller) =>
+    caller.on('message', () => {
+      caller.send(JSON.stringify({ id: -1, error: { ...error, exit: 'usage' } }));
+    }),
+  );
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  try {
+    const client = await ControlClient.connect(socket);
+    await expect(client.call('status')).rejects.toMatchObject(error);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
   }
 });
 

@@ -7,17 +7,17 @@ import {
   parseParams,
 } from '@gannet/contract';
 
-/** Any handlers, called by name once the parameters have been checked. */
 /** They change nothing, or come with every checkpoint: the log does not need to say who asked. */
 const UNLOGGED: ReadonlySet<MethodName> = new Set([
   ...(['status', 'events', 'watch', 'page', 'inspect'] as const),
-  ...(['seal', 'commit', 'abort'] as const),
+  ...(['checkpoint', 'seal', 'commit', 'abort'] as const),
 ]);
 const SOMEBODY = 'a program at the control socket';
 
 /** Carries out what an actor asked for, and logs it. */
 export type Operate = <T>(name: string, actor: string, work: () => Promise<T>) => Promise<T>;
 
+/** Any handlers, called by name once the parameters have been checked. */
 type AnyHandlers = Readonly<Partial<Record<MethodName, ControlMethod>>>;
 
 /**

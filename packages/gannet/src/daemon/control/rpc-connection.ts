@@ -5,6 +5,7 @@ import {
   type ControlRequest,
   describeError,
   GannetError,
+  NO_REQUEST_ID,
   requestSchema,
   textOf,
 } from '@gannet/contract';
@@ -39,7 +40,7 @@ export class RpcConnections {
   }
 
   async #answer(socket: WebSocket, data: RawData, actor?: string): Promise<void> {
-    let id = -1;
+    let id = NO_REQUEST_ID;
     try {
       const request = parseRequest(textOf(data));
       id = request.id;
