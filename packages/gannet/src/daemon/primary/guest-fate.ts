@@ -143,11 +143,17 @@ export class GuestFate {
     return true;
   }
 
-  /** The guest may run: continues it where the end of COLO does not. @throws QmpError */
+  /**
+   * The secondary is let go, and the end of COLO has continued the guest: stops it again on a disk
+   * that lacks writes. Else the guest may run: continues it where the end of COLO did not.
+   *
+   * @throws QmpError
+   */
   async release(): Promise<void> {
+    if (this.#lacking) return this.options.driver()?.halt();
     if (!this.#isStoppedAgain) return;
-    this.#isStoppedAgain = false;
     await this.#qmp?.execute('cont');
+    this.#isStoppedAgain = false;
   }
 
   /** @throws GannetError GANNET_REFUSED if the guest would go on where it must not */

@@ -166,8 +166,8 @@ export class LetGo {
     await this.#yieldWithin(fence.delayMs);
     if (this.#hasYielded || signal.aborted) return { fence: 'ready', words: '' };
     await this.#expectResponding();
-    const { succeeded, words } = await runFence(fence, run);
-    this.options.history.add('fence', { target: 'secondary', succeeded, words });
+    const { succeeded, words, wasStopped } = await runFence(fence, run);
+    if (!wasStopped) this.options.history.add('fence', { target: 'secondary', succeeded, words });
     return { fence: succeeded ? 'succeeded' : 'failed', words };
   }
 

@@ -272,13 +272,13 @@ export class PrimaryRole implements Role {
     if (this.#is('protecting')) throw refusals.busy(vm, this.#shown);
     if (this.#is('alone')) return this.status();
     if (this.#is('unattached')) throw this.vm.refusal(vm);
+    this.#fate.expectForce(force);
     if (this.#is('superseded')) {
       if (force) this.#expectVm();
       await this.#standing.overrule(force, overrulePeer);
       return this.status();
     }
     const isHeld = this.#is('held');
-    this.#fate.expectForce(force);
     if (!isHeld) this.#expectProtected('let go of');
     if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
     const { failover: reason } = OPERATOR_REASONS;

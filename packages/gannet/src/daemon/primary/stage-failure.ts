@@ -10,11 +10,13 @@ export function stageFailed(stage: string, cause: unknown, peer?: PeerTrouble): 
   const { message, remedy } = describeError(cause);
   const isSaid = peer === undefined || message.includes(peer.says);
   const words = isSaid ? message : `${message}; the secondary says: ${peer.says}`;
-  const exit = isTimeout(cause) ? 'timeout' : 'failed';
+  const hasRunOut = isTimeout(cause);
+  const exit = hasRunOut ? 'timeout' : 'failed';
   return new GannetError(
     'GANNET_STAGE_FAILED',
     `stage ${stage}: ${words}`,
-    peer?.remedy ?? remedy,
+    // That it has ended is a consequence, where time ran out.
+    hasRunOut ? remedy : (peer?.remedy ?? remedy),
     exit,
     {
       cause,

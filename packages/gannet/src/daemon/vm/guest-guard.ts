@@ -45,9 +45,9 @@ export class GuestGuard {
     this.#isOn = false;
     await this.#underWay;
     if (!this.#hasStopped) return;
-    this.#hasStopped = false;
     const { qmp, patienceMs: timeoutMs } = this.options;
     await qmp()?.execute('cont', undefined, { timeoutMs });
+    this.#hasStopped = false;
   }
 
   /** Until it stands still. Nobody else comes back to a QEMU that hangs now, and runs later. */

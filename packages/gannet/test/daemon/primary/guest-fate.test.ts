@@ -157,6 +157,18 @@ describe('a protected guest whose disk fails', () => {
     },
   );
 
+  test('it is stopped again when the end of COLO has continued it', async () => {
+    state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => done.filter((what) => what === 'halt').length === 2);
+    // Letting go has failed, and is tried again.
+    await fate.release();
+    expect(done.filter((what) => what === 'halt')).toHaveLength(3);
+    fate.expectForce(true);
+    await fate.release();
+    expect(done.filter((what) => what === 'halt')).toHaveLength(3);
+  });
+
   test('a guest that was stopped so is not protected again before it was restarted', () => {
     // COLO would continue it, on a disk that lacks what it has written.
     state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
