@@ -14,6 +14,8 @@ export interface FenceOutcome {
   readonly succeeded: boolean;
   /** How it ended, with the end of its output. */
   readonly words: string;
+  /** Its outcome was not needed any more. */
+  readonly wasStopped?: true;
 }
 
 export interface FenceRun {
@@ -83,7 +85,11 @@ export function runFence(fence: FenceConfig, run: FenceRun): Promise<FenceOutcom
   });
 }
 
-const STOPPED: FenceOutcome = { succeeded: false, words: 'stopped: its outcome is not needed' };
+const STOPPED: FenceOutcome = {
+  succeeded: false,
+  words: 'stopped: its outcome is not needed',
+  wasStopped: true,
+};
 
 /** @returns a reader of the end of what the command has written so far */
 function collectOutput(child: FenceProcess): () => string {

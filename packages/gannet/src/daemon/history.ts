@@ -45,8 +45,8 @@ export class History {
   }
 
   /** As add(), for an event of a part of the daemon that has its kind in it. */
-  record(news: NewEvent): void {
-    const { id, actor } = this.operations.current;
+  record(news: NewEvent, operation = this.operations.current): void {
+    const { id, actor } = operation;
     const whose = {
       ...(id === undefined ? {} : { operation: id }),
       ...(actor === undefined ? {} : { actor }),
@@ -64,17 +64,20 @@ export class History {
 
   /** Carries out what somebody asked for: what happens meanwhile has its id, and the actor. */
   operate<T>(name: string, actor: string, work: () => Promise<T>): Promise<T> {
-    return this.operations.run(actor, async () => {
+    return this.operations.run(actor, async (operation) => {
       const startMs = performance.now();
       const ms = (): number => Math.round(performance.now() - startMs);
-      this.add('command', { name, phase: 'begins', actor });
+      // Another may have begun meanwhile: one that cancels this, for example.
+      const say = (news: Omit<EventDetails['command'], 'name' | 'actor'>): void =>
+        this.record({ kind: 'command', name, actor, ...news }, operation);
+      say({ phase: 'begins' });
       try {
         const result = await work();
-        this.add('command', { name, phase: 'done', actor, ms: ms() });
+        say({ phase: 'done', ms: ms() });
         return result;
       } catch (error) {
         const { code, message } = describeError(error);
-        this.add('command', { name, phase: 'failed', actor, ms: ms(), code, message });
+        say({ phase: 'failed', ms: ms(), code, message });
         throw error;
       }
     });

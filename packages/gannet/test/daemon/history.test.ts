@@ -75,6 +75,24 @@ describe('what is logged', () => {
     });
   });
 
+  test('has its own id at its end, though another began meanwhile', async () => {
+    const log = createLogger({ role: 'test', level: 'error' });
+    const history = new History(log, () => undefined);
+    let cancel = (): void => undefined;
+    const protecting = history.operate('protect', 'anna', () => {
+      return new Promise((_, reject) => (cancel = () => reject(new Error('detached'))));
+    });
+    const detaching = history.operate('detach', 'carol', async () => {
+      cancel();
+      await protecting.catch(() => undefined);
+    });
+    await detaching;
+    const [begun, , failed, done] = history.events;
+    expect(failed).toMatchObject({ kind: 'command', name: 'protect', phase: 'failed' });
+    expect(failed?.operation).toBe(begun?.operation);
+    expect(done?.operation).not.toBe(begun?.operation);
+  });
+
   test('has the id of what the other daemon has under way', () => {
     const log = createLogger({ role: 'test', level: 'error' });
     const history = new History(log, () => undefined);

@@ -124,7 +124,8 @@ export function hangingFence(): { run: Pair['fence']; end: (outcome: FenceOutcom
   const run = (signal: AbortSignal): Promise<FenceOutcome> =>
     new Promise((resolve) => {
       end = resolve;
-      signal.addEventListener('abort', () => resolve({ succeeded: false, words: 'stopped' }));
+      const stopped = { succeeded: false, words: 'stopped', wasStopped: true } as const;
+      signal.addEventListener('abort', () => resolve(stopped));
     });
   return { run, end: (outcome) => end(outcome) };
 }

@@ -42,11 +42,11 @@ export class Operations {
   }
 
   /** Everything that happens while `work` runs belongs to a new operation. */
-  async run<T>(actor: string, work: () => Promise<T>): Promise<T> {
+  async run<T>(actor: string, work: (operation: Operation) => Promise<T>): Promise<T> {
     const operation = { id: randomBytes(ID_BYTES).toString('hex'), actor };
     this.#running.push(operation);
     try {
-      return await work();
+      return await work(operation);
     } finally {
       this.#running.splice(this.#running.indexOf(operation), 1);
     }

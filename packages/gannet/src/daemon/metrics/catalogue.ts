@@ -26,8 +26,8 @@ export const PROCESS_METRICS = [
     name: 'nodejs_eventloop_lag_p99_seconds',
     type: 'gauge',
     help:
-      'How late the event loop, which serves the disks, was since the scrape before: 99th ' +
-      'percentile, and the 10 ms of its clock',
+      "99th percentile of the event loop's delay since the last scrape; includes the 10 ms of " +
+      'its timer',
   },
 ] as const;
 

@@ -211,8 +211,8 @@ function takeoverFailed(vm: string, reason: string): GannetError {
     'GANNET_STAGE_FAILED',
     `failover failed: ${reason}`,
     'This copy can never take over now. The disk of the primary host has all that the guest has ' +
-      `written: start its QEMU there, then run \`gannet failover ${vm} --force\` on the primary ` +
-      'host.',
+      'written, unless that disk has failed: start its QEMU there, then run ' +
+      `\`gannet failover ${vm} --force\` on the primary host.`,
   );
 }
 

@@ -222,8 +222,8 @@ export class FailoverController {
     if (meanwhile) return meanwhile;
     // What called for it may have passed.
     if (!this.#wantsFence(asker)) throw notProven(look());
-    const { succeeded, words } = await steps.fence(this.#forced.signal);
-    history.add('fence', { target: 'primary', succeeded, words });
+    const { succeeded, words, wasStopped } = await steps.fence(this.#forced.signal);
+    if (!wasStopped) history.add('fence', { target: 'primary', succeeded, words });
     const since = await this.#known();
     if (succeeded && since?.kind !== 'done') {
       return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };

@@ -98,6 +98,8 @@ describe('who asks', () => {
     expect(one).toBe(other);
     expect(one).toMatchObject({ evidence: FAILOVER_EVIDENCE.operator });
     expect(pair.callsSince).toEqual(ALL);
+    // It has not failed: nobody is to be called for it.
+    expect(pair.kinds('fence')).toEqual([]);
   });
 
   test('with force overrules the fence of the policy, too', async () => {
