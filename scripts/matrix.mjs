@@ -12,7 +12,7 @@
 // .cache, the first time. What a version is, is a folder in front of PATH: all programs of the
 // tests, and all that they start, use it. Every version runs every suite: the interop tests of each
 // package, and each file of test/e2e that is not about the tests themselves. A version that is to
-// be refused runs test/matrix/refused instead. Not part of CI: an hour, half of it for a release.
+// be refused runs test/matrix/refused instead. Not part of CI: an hour and a half.
 import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -92,8 +92,9 @@ export function renderPage() {
   return `# Verdicts
 
 Each daemon judges its VM from what it knows about both sides. \`gannet status\`, \`gannet watch\`,
-the web page, \`health\` in \`gannet status --json\`, the metric \`gannet_protected\` and the alerts
-all have this one verdict. \`gannet status\` exits with 0 if the level is \`good\`, else with 3.
+the web page and \`health\` in \`gannet status --json\` have this one verdict. The metric
+\`gannet_health\` has its level, and \`gannet_protected\` is 1 if that is \`good\`.
+\`gannet status\` exits with 0 if the level is \`good\`, else with 3.
 
 Levels: \`good\` (the VM is protected), \`busy\` and \`idle\` (no trouble, but no protection),
 \`warning\` and \`bad\`. The column *guest* says where the guest runs, as far as the daemon knows.

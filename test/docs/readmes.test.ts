@@ -76,7 +76,7 @@ describe('the first screen of the README', () => {
 
   test.each([
     ['what it is, and for whom', /Fault tolerance for QEMU virtual machines[^]*For people who/],
-    ['the memory that it needs', /memory twice, plus up to 1 GiB/],
+    ['the memory that it needs', /twice the VM's memory, up to 1 GiB of buffers/],
     ['the Node.js and QEMU that it needs', /Node\.js 20\.11 or later[^]*QEMU, 7\.2 or later/],
     ['that it was never run under KVM', /never run it under KVM/],
     ['what a failover undoes', /failover undoes[^]*since its last checkpoint: 2 seconds/],

@@ -17,7 +17,8 @@ const memorySchema = z
       .meta(
         key(
           'when the buffers exceed this, protection ends: first the primary is dropped and ' +
-            'continues unprotected; if that does not free enough, the replica is given up too',
+            'continues unprotected; if that does not free enough, the replica is given up too. ' +
+            'If the primary is lost already, the guest is stopped instead',
           '1 GiB',
           { unit: 'bytes', fallback: '1 GiB' },
         ),
@@ -99,10 +100,12 @@ export const secondarySchema = z.strictObject({
     .enum(['manual', 'automatic'])
     .default('manual')
     .meta(
-      key('`automatic`: take over without an operator once the `fence` has succeeded', 'manual', {
-        reloads: true,
-        see: 'explanation/failover.md',
-      }),
+      key(
+        '`automatic`: take over without an operator when the primary reports that its guest has ' +
+          'stopped, or when the `fence` has succeeded; needs a `fence` on both hosts',
+        'manual',
+        { reloads: true, see: 'explanation/failover.md' },
+      ),
     ),
   source: z
     .enum(['colo', 'external'])
