@@ -185,7 +185,8 @@ it('at the failover: journal, state file and base fail in turn; nothing is lost'
   await expect(pair.failOver()).rejects.toMatchObject({
     code: 'REPLICA_JOURNAL_IO',
     message: expect.stringMatching(/lab.journal can't be created: ENOSPC/),
-    remedy: 'Check the disk and the free space of its folder.',
+    remedy:
+      'Check the disk and the free space of its folder. Then run `gannet failover lab` again.',
   });
   // Its flushes wait, and all that does not: nothing is refused to it.
   const { baseTrouble } = await statusOf('secondary');
@@ -200,7 +201,8 @@ it('at the failover: journal, state file and base fail in turn; nothing is lost'
   await expect(pair.failOver()).rejects.toMatchObject({
     code: 'REPLICA_BASE_IO',
     message: expect.stringMatching(/raw.gannet can't be written: ENOSPC/),
-    remedy: 'Make its folder writable and give it free space.',
+    remedy:
+      'Make its folder writable and give it free space. Then run `gannet failover lab` again.',
   });
   expect(await statusOf('secondary')).toMatchObject({ state: 'failed-over' });
   expect(secondaryDaemon.eventsOf('failover-durable')).toHaveLength(0);
