@@ -133,8 +133,8 @@ describe('the code of the daemons', () => {
     .map((name) => readFileSync(path.join(source, name), 'utf8'));
   const added = new Set(
     texts.flatMap((text) =>
-      [...text.matchAll(/(?:history|this)\s*\.add\(\s*([^,)]+)/g)].flatMap(([, kind = '']) =>
-        [...kind.matchAll(/'([a-z-]+)'/g)].map(([, name = '']) => name),
+      [...text.matchAll(/(?:history|this)\s*\.(?:add\(|record\(\{ kind:)\s*([^,)]+)/g)].flatMap(
+        ([, kind = '']) => [...kind.matchAll(/'([a-z-]+)'/g)].map(([, name = '']) => name),
       ),
     ),
   );
