@@ -57,6 +57,17 @@ export class Machines {
     });
   }
 
+  /**
+   * Its guest runs, and no write of it waits. What its disk swallows while no daemon listens would
+   * never be heard of, which is a known gap (docs/how-to/guest-events.md): so it writes nothing.
+   */
+  mayWrite(name: HostName): boolean {
+    const { qemu, process } = this.hosts[name];
+    if (!qemu || !this.isReachable(name) || this.colo.waits(qemu)) return false;
+    const isHeard = process?.isDead === false && process.haltedAtMs === undefined;
+    return qemu.diskFault !== 'swallows' || isHeard;
+  }
+
   /** Its clients reach it, or it reaches a disk. */
   isReachable(name: HostName): boolean {
     const host = this.hosts[name];

@@ -146,7 +146,7 @@ export class World {
     this.#time.later(WRITE_MS * (0.5 + this.#random.next()), () => this.#write());
     for (const name of HOST_NAMES) {
       const { qemu } = this.#hosts[name];
-      if (!qemu || !this.#machines.isReachable(name) || this.#machines.colo.waits(qemu)) continue;
+      if (!qemu || !this.#machines.mayWrite(name)) continue;
       if (qemu.mode === 'primary') this.#hasBegun = true;
       const hasReplica = this.#machines.colo.takesWritesOf(qemu);
       if (qemu.diskFault !== undefined && !qemu.writesToBadDisk(hasReplica)) continue;
