@@ -12,6 +12,7 @@ import { Commits } from './commits.js';
 import { mount, SimulatedDisk } from './disk.js';
 import { EventLoop, useLoop } from './event-loop.js';
 import { Guest, Violation } from './guest.js';
+import { Waits } from './waits.js';
 import { applyMutant } from './mutants.js';
 import { NbdPeer } from './nbd-peer.js';
 import { SimulatedSocket } from './network.js';
@@ -26,6 +27,7 @@ export class Cluster {
   readonly trace: string[] = [];
   readonly #random: Random;
   readonly #loop: EventLoop;
+  readonly #waits = new Waits(() => this.#turn(), PATIENCE_TURNS);
   readonly #disk: SimulatedDisk;
   readonly #sockets: SimulatedSocket[] = [];
   readonly #primary: Guest;
@@ -103,7 +105,7 @@ export class Cluster {
 
   /** Starts the process, connects the two QEMUs, begins the copy. */
   async #protect(): Promise<void> {
-    this.#replica = await this.#until(
+    this.#replica = await this.#waits.until(
       Replica.open({
         ...{ vm: 'vm', disks: this.#bases, journalPath: '/sim/journal' },
         memory: memoryOf(this.plan),
@@ -130,7 +132,7 @@ export class Cluster {
     );
     this.#areQemusThere = true;
     const target = { kind: 'stream', stream: this.#qmpSocket } as const;
-    const qmp = await this.#until(
+    const qmp = await this.#waits.until(
       QmpClient.connect({ target, idPrefix: 'sim', connectTimeoutMs: 0 }),
     );
     this.#qmp = qmp;
@@ -146,7 +148,7 @@ export class Cluster {
       this.#connect(this.#primary, at, 'pvm', false);
       this.#connect(this.#secondary, at, 'svm', true);
     }
-    await this.#turnsUntil(
+    await this.#waits.untilSo(
       () => [...this.#primary.peers, ...this.#secondary.peers].every((peer) => peer?.isOpen),
       'the exports are open',
     );
@@ -227,7 +229,7 @@ export class Cluster {
     if (this.plan.processDiesAt !== undefined) return this.#crash();
     this.#disk.faults.errors = 0;
     // A failover that is due, or under way, comes to its end.
-    await this.#turnsUntil(() => {
+    await this.#waits.untilSo(() => {
       const isDue = !this.#colo.primaryIsAlive && this.#colo.isInColo && !this.#isOperatorTold;
       const isOver = this.#colo.phase === 'over' || !isDue;
       return isOver && this.#operations === 0 && !this.#colo.failoverRequested;
@@ -235,7 +237,7 @@ export class Cluster {
     this.#primary.isRunning = false;
     this.#colo.pause();
     this.#colo.phase = 'over';
-    await this.#turnsUntil(() => this.#secondary.isIdle, 'the last answers');
+    await this.#waits.untilSo(() => this.#secondary.isIdle, 'the last answers');
     this.#expectState();
     await this.#expectLastCommit();
     if (this.#isUsable) await this.#readEverything();
@@ -270,7 +272,7 @@ export class Cluster {
     for (const [disk] of this.#bases.entries()) {
       for (let offset = 0; offset < DISK_BYTES; offset += 4096) {
         this.#secondary.read({ disk, offset, length: 4096 });
-        await this.#turnsUntil(() => this.#secondary.isIdle, 'a read');
+        await this.#waits.untilSo(() => this.#secondary.isIdle, 'a read');
       }
     }
   }
@@ -278,7 +280,7 @@ export class Cluster {
   /** The move to the local file: the bases alone are the disks. */
   async #settle(): Promise<void> {
     try {
-      await this.#until(this.#replica.settle());
+      await this.#waits.until(this.#replica.settle());
     } catch (error) {
       // A sync that failed once is never trusted again: every later flush fails.
       if (this.plan.diskErrors === 0) throw error;
@@ -302,7 +304,7 @@ export class Cluster {
     Object.assign(this.#disk.faults, { errors: 0, shortWrites: 0 });
     this.#loop.watch(this.#disk);
     const { kept } = this.#commits;
-    const recovered = await this.#until(
+    const recovered = await this.#waits.until(
       recoverBases(this.#bases, { acceptLastCommit: true }).catch(
         (error: unknown) => error as Error,
       ),
@@ -328,8 +330,8 @@ export class Cluster {
   async #close(): Promise<void> {
     this.#secondary.isDoomed = !this.#secondary.durable;
     this.#checkpointer.stop();
-    await this.#until(this.#writeBack.stop());
-    await this.#until(this.#server.close().then(() => this.#replica.close()));
+    await this.#waits.until(this.#writeBack.stop());
+    await this.#waits.until(this.#server.close().then(() => this.#replica.close()));
     const { openHandles } = this.#disk;
     if (openHandles > 0) throw new Violation('close', `it left ${openHandles} files open`);
   }
@@ -340,7 +342,7 @@ export class Cluster {
     const isHere = replica.state === 'protected' || replica.state === 'diverged';
     const { epoch } = replica;
     if (!isHere || epoch === 0 || replica.link.loss === undefined) return;
-    const isKept = await this.#until(
+    const isKept = await this.#waits.until(
       replica.lastCommitKept().then(
         () => true,
         // Outdated since, or some of it was lost.
@@ -422,25 +424,6 @@ export class Cluster {
       } else if (roll < 0.55) this.#primary.act();
       else if (roll < 0.7) this.#secondary.act();
       else if (this.#areQemusThere) this.#colo.step();
-    }
-  }
-
-  async #until<T>(promise: Promise<T>): Promise<T> {
-    let end: { value: T } | { error: unknown } | undefined;
-    promise.then(
-      (value) => (end = { value }),
-      (error: unknown) => (end = { error }),
-    );
-    await this.#turnsUntil(() => end !== undefined, 'an answer');
-    const settled = end as unknown as { value: T } | { error: unknown };
-    if ('error' in settled) throw settled.error;
-    return settled.value;
-  }
-
-  async #turnsUntil(isDone: () => boolean, what: string): Promise<void> {
-    for (let turns = 0; !isDone(); turns++) {
-      if (turns > PATIENCE_TURNS) throw new Violation('progress', `${what}: it never came`);
-      await this.#turn();
     }
   }
 

@@ -8,7 +8,7 @@ import { installLoop } from './event-loop.js';
 import { MUTANTS, type MutantName } from './mutants.js';
 import { type Plan, planOf, simplerPlans } from './plan.js';
 import type { Outcome } from './outcome.js';
-import { attempt as attemptRun, type Result as Found, shrink } from './search.js';
+import { attempt, expectMutant, OPTIONS, Search } from './search.js';
 
 const realNow = performance.now.bind(performance);
 installLoop();
@@ -26,24 +26,21 @@ const USAGE = `Runs the replicator, checkpointer and secondary's driver in a sim
 
 Exits with 1 if an invariant was violated or a mutant was not caught.`;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    from: { type: 'string' },
-    seed: { type: 'string' },
-    mutant: { type: 'string' },
-    trace: { type: 'boolean' },
-    help: { type: 'boolean' },
-  },
-});
+const { values } = parseArgs({ options: OPTIONS });
 
 const FIXED_SEEDS = 300;
 const FRESH_SEEDS = 100;
 const MUTANT_SEEDS = 400;
 
-type Result = Found<Plan, Outcome>;
-
-const attempt = (plan: Plan): Promise<Result> => attemptRun(plan, new Cluster(plan));
+function searchWith(mutant: MutantName | undefined): Search<Plan, Outcome> {
+  return new Search({
+    attempt: (plan) => attempt(plan, new Cluster(plan)),
+    planOf: (seed) => planOf(seed, mutant),
+    simplerPlans,
+    command: mutant === undefined ? 'pnpm sim' : `pnpm sim --mutant ${mutant}`,
+    tallyEvery: 5000,
+  });
+}
 
 class Tally {
   runs = 0;
@@ -87,43 +84,12 @@ class Tally {
   }
 }
 
-async function report(found: Result): Promise<void> {
-  const { seed, mutant } = found.plan;
-  console.log(`seed ${seed} fails: ${found.error?.stack ?? ''}`);
-  console.log(`again: pnpm sim --seed ${seed}${mutant ? ` --mutant ${mutant}` : ''} --trace`);
-  const { plan, error, trace } = await shrink(attempt, found, simplerPlans);
-  console.log(`shrunk to ${JSON.stringify(plan)}\n  ${error?.message ?? ''}`);
-  for (const line of trace.slice(-60)) console.log(line);
-}
-
-/** @returns the first result that fails */
-async function search(
-  from: number,
-  count: number,
-  mutant: MutantName | undefined,
-  tally: Tally,
-): Promise<Result | undefined> {
-  for (let seed = from; seed < from + count; seed++) {
-    const result = await attempt(planOf(seed, mutant));
-    if (result.error) return result;
-    if (result.outcome) tally.add(result.outcome);
-    if (tally.runs % 5000 === 0) tally.print();
-  }
-  return undefined;
-}
-
 async function all(): Promise<boolean> {
   const tally = new Tally();
-  const fresh = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
-  console.log(`seeds 1 to ${FIXED_SEEDS}, and ${FRESH_SEEDS} from ${fresh} on`);
-  const found =
-    (await search(1, FIXED_SEEDS, undefined, tally)) ??
-    (await search(fresh, FRESH_SEEDS, undefined, tally));
-  tally.print();
-  if (found) await report(found);
+  const found = await searchWith(undefined).usual('', FIXED_SEEDS, FRESH_SEEDS, tally);
   let isGood = !found && tally.spills > 0 && tally.holds > 0;
   for (const [mutant, what] of Object.entries(MUTANTS) as [MutantName, string][]) {
-    const caught = await search(1, MUTANT_SEEDS, mutant, new Tally());
+    const caught = await searchWith(mutant).among(1, MUTANT_SEEDS, new Tally());
     const verdict = caught
       ? `caught by seed ${caught.plan.seed}: ${caught.error?.message}`
       : 'GOT AWAY';
@@ -134,24 +100,16 @@ async function all(): Promise<boolean> {
 }
 
 async function main(): Promise<boolean> {
-  if (values.mutant !== undefined && !(values.mutant in MUTANTS)) {
-    console.error(`no mutant ${values.mutant}; there are ${Object.keys(MUTANTS).join(', ')}`);
-    process.exit(2);
-  }
+  expectMutant(values.mutant, MUTANTS);
   const mutant = values.mutant as MutantName | undefined;
-  if (values.seed !== undefined) {
-    const result = await attempt(planOf(Number(values.seed), mutant));
-    console.log(JSON.stringify(result.plan));
-    if (values.trace) for (const line of result.trace) console.log(line);
-    console.log(result.error?.stack ?? JSON.stringify(result.outcome));
-    return !result.error;
-  }
+  const search = searchWith(mutant);
+  if (values.seed !== undefined) return search.repeat(Number(values.seed), values.trace === true);
   if (values.seeds === undefined && mutant === undefined) return all();
   const tally = new Tally();
-  const from = Number(values.from ?? 1);
-  const found = await search(from, Number(values.seeds ?? MUTANT_SEEDS), mutant, tally);
+  const count = Number(values.seeds ?? MUTANT_SEEDS);
+  const found = await search.among(Number(values.from ?? 1), count, tally);
   tally.print();
-  if (found) await report(found);
+  if (found) await search.report(found);
   return !found;
 }
 

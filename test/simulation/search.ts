@@ -1,4 +1,19 @@
-// Runs plans, and looks for the simplest one that fails.
+// Runs plans, looks for the simplest one that fails, and says what it found: what the simulations'
+// command lines have in common.
+
+import { fork } from 'node:child_process';
+
+/** The options of each simulation, for parseArgs(). */
+export const OPTIONS = {
+  seeds: { type: 'string' },
+  from: { type: 'string' },
+  seed: { type: 'string' },
+  mutant: { type: 'string' },
+  trace: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
+const TRACE_LINES = 80;
 
 export interface Result<P, O> {
   readonly plan: P;
@@ -16,7 +31,14 @@ const realImmediate = setImmediate;
  */
 export async function attempt<P, O>(
   plan: P,
-  world: { readonly trace: readonly string[]; run(): Promise<O> },
+  world: {
+    readonly trace: readonly string[];
+    /** What was thrown where the code under test caught it. */
+    readonly failure?: Error | undefined;
+    run(): Promise<O>;
+    /** Nothing of the run goes on. */
+    end?(): void;
+  },
 ): Promise<Result<P, O>> {
   let stray: Error | undefined;
   const onStray = (error: unknown): void => {
@@ -28,17 +50,18 @@ export async function attempt<P, O>(
   let error: Error | undefined;
   try {
     outcome = await world.run();
-    await new Promise((resolve) => realImmediate(resolve));
   } catch (thrown) {
     error = thrown instanceof Error ? thrown : new Error(String(thrown));
   }
+  world.end?.();
+  await new Promise((resolve) => realImmediate(resolve));
   process.off('uncaughtException', onStray);
   process.off('unhandledRejection', onStray);
-  return { plan, outcome, error: error ?? stray, trace: world.trace };
+  return { plan, outcome, error: world.failure ?? error ?? stray, trace: world.trace };
 }
 
 /** Takes things away from a plan as long as it still fails. */
-export async function shrink<P, O>(
+async function shrink<P, O>(
   run: Attempt<P, O>,
   found: Result<P, O>,
   simplerPlans: (plan: P) => P[],
@@ -55,4 +78,97 @@ export async function shrink<P, O>(
     }
   }
   return smallest;
+}
+
+/** Counts what runs have shown. */
+export interface Tally<O> {
+  readonly runs: number;
+  add(outcome: O): void;
+  print(): void;
+}
+
+export interface SearchOptions<P, O> {
+  readonly attempt: Attempt<P, O>;
+  readonly planOf: (seed: number) => P;
+  readonly simplerPlans: (plan: P) => P[];
+  /** The command line that repeats a seed; `--seed` and `--trace` are added. */
+  readonly command: string;
+  readonly tallyEvery?: number;
+}
+
+/** Runs seeds of one simulation, with one mutant or none. */
+export class Search<P extends { readonly seed: number }, O> {
+  constructor(private readonly options: SearchOptions<P, O>) {}
+
+  /** @returns the first result that fails */
+  async among(from: number, count: number, tally: Tally<O>): Promise<Result<P, O> | undefined> {
+    const { attempt: run, planOf, tallyEvery = 1000 } = this.options;
+    for (let seed = from; seed < from + count; seed++) {
+      const result = await run(planOf(seed));
+      if (result.error) return result;
+      if (result.outcome) tally.add(result.outcome);
+      if (tally.runs % tallyEvery === 0) tally.print();
+    }
+    return undefined;
+  }
+
+  /** As among(), with the same seeds each time and then some new ones. */
+  async usual(
+    name: string,
+    fixed: number,
+    fresh: number,
+    tally: Tally<O>,
+  ): Promise<Result<P, O> | undefined> {
+    const from = 1_000_000 + Math.floor(Math.random() * 1_000_000_000);
+    console.log(`${name}seeds 1 to ${fixed}, and ${fresh} from ${from} on`);
+    const found = (await this.among(1, fixed, tally)) ?? (await this.among(from, fresh, tally));
+    tally.print();
+    if (found) await this.report(found);
+    return found;
+  }
+
+  async report(found: Result<P, O>): Promise<void> {
+    const { attempt: run, simplerPlans, command } = this.options;
+    console.log(`seed ${found.plan.seed} fails: ${found.error?.stack ?? ''}`);
+    console.log(`again: ${command} --seed ${found.plan.seed} --trace`);
+    const { plan, error, trace } = await shrink(run, found, simplerPlans);
+    console.log(`shrunk to ${JSON.stringify(plan)}\n  ${error?.message ?? ''}`);
+    for (const line of trace.slice(-TRACE_LINES)) console.log(line);
+  }
+
+  /** @returns whether the seed is good */
+  async repeat(seed: number, hasTrace: boolean): Promise<boolean> {
+    const { attempt: run, planOf } = this.options;
+    const { plan, trace, error, outcome } = await run(planOf(seed));
+    console.log(JSON.stringify(plan));
+    if (hasTrace) for (const line of trace) console.log(line);
+    console.log(error?.stack ?? JSON.stringify(outcome));
+    return !error;
+  }
+}
+
+/**
+ * A mutant in a process of its own, for simulations that load their code once.
+ *
+ * @param script the simulation's main file
+ * @returns what it says first of the seed that fails
+ */
+export function mutantRun(script: string, args: readonly string[]): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const child = fork(script, args, { silent: true });
+    let text = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      // The rest is for people.
+      if (/^seed \d+ fails: .*\n/m.test(text)) child.kill();
+    });
+    child.once('exit', () => resolve(/^seed \d+ fails: .*$/m.exec(text)?.[0]));
+  });
+}
+
+/** Exits with 2 if there is no such mutant. */
+export function expectMutant(name: string | undefined, mutants: object): void {
+  if (name === undefined || Object.hasOwn(mutants, name)) return;
+  console.error(`no mutant ${name}; there are ${Object.keys(mutants).join(', ')}`);
+  process.exit(2);
 }

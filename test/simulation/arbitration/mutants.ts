@@ -223,7 +223,3 @@ export const MUTANTS = {
 } as const satisfies Record<string, Mutant>;
 
 export type MutantName = keyof typeof MUTANTS;
-
-export function isMutant(name: string): name is MutantName {
-  return Object.hasOwn(MUTANTS, name);
-}

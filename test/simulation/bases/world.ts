@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mount, SimulatedDisk } from '../disk.js';
 import { EventLoop, useLoop } from '../event-loop.js';
 import { Violation } from '../guest.js';
+import { Waits } from '../waits.js';
 import { SimulatedSocket } from '../network.js';
 import { BaseFiles } from './base-files.js';
 import { FirstCopy } from './first-copy.js';
@@ -29,6 +30,7 @@ export class World {
   readonly trace: string[] = [];
   readonly #random: Random;
   readonly #loop: EventLoop;
+  readonly #waits = new Waits(() => this.#turn(), PATIENCE_TURNS);
   readonly #disk: SimulatedDisk;
   readonly #host: StorageHost;
   readonly #bases: BaseFiles;
@@ -94,7 +96,7 @@ export class World {
 
   async #open(): Promise<void> {
     this.#bases.make();
-    this.#replica = await this.#until(
+    this.#replica = await this.#waits.until(
       Replica.open({
         ...{ vm: 'vm', disks: this.#bases.all, journalPath: '/sim/journal' },
         ...{ overwrite: true, lockBases: true },
@@ -203,7 +205,7 @@ export class World {
     const { readers } = this.#secondary;
     const isConnected = (): boolean => readers.every((one) => one?.isOpen === true);
     const isOver = (): boolean => this.#replica.state === 'diverged';
-    await this.#turnsUntil(() => isConnected() || isOver(), 'the secondary is connected');
+    await this.#waits.untilSo(() => isConnected() || isOver(), 'the secondary is connected');
     this.#secondary.isRunning = true;
     this.#primary.isRunning = true;
     for (let turn = 0; turn < plan.turns && this.#replica.state !== 'diverged'; turn++) {
@@ -216,7 +218,7 @@ export class World {
   async #checkpoint(): Promise<void> {
     this.#secondary.isRunning = false;
     await this.#pausePrimary();
-    await this.#turnsUntil(() => this.#secondary.isIdle, 'the secondary stops');
+    await this.#waits.untilSo(() => this.#secondary.isIdle, 'the secondary stops');
     if (!this.#commit()) return;
     this.#secondary.isRunning = true;
     this.#primary.isRunning = true;
@@ -224,7 +226,7 @@ export class World {
 
   async #pausePrimary(): Promise<void> {
     this.#primary.isRunning = false;
-    await this.#turnsUntil(() => this.#primary.isIdle, 'the primary stops');
+    await this.#waits.untilSo(() => this.#primary.isIdle, 'the primary stops');
   }
 
   async #failOver(): Promise<void> {
@@ -233,7 +235,7 @@ export class World {
     this.#primary.isRunning = false;
     this.#copy?.cut();
     this.#secondary.isRunning = false;
-    await this.#turnsUntil(() => this.#secondary.isIdle, 'the secondary stops');
+    await this.#waits.untilSo(() => this.#secondary.isIdle, 'the secondary stops');
     const replica = this.#replica;
     if (!replica.mayFailOver) return;
     replica.gate.close();
@@ -277,14 +279,14 @@ export class World {
     this.#disk.faults.errors = 0;
     this.#primary.isRunning = false;
     this.#secondary.isRunning = false;
-    await this.#turnsUntil(() => this.#secondary.isIdle && this.#primary.isIdle, 'all answers');
+    await this.#waits.untilSo(() => this.#secondary.isIdle && this.#primary.isIdle, 'all answers');
     if (this.#isProtected && this.#replica.state !== 'diverged') {
       this.#secondary.readEverything();
-      await this.#turnsUntil(() => this.#secondary.isIdle, 'the last answers');
+      await this.#waits.untilSo(() => this.#secondary.isIdle, 'the last answers');
     }
     const { state } = this.#replica;
     if (state === 'failed-over') {
-      await this.#until(this.#replica.flush().catch(() => this.#replica.flush()));
+      await this.#waits.until(this.#replica.flush().catch(() => this.#replica.flush()));
       await this.#expectWrittenBack();
       await this.#retire();
     } else if (state === 'protected') await this.#expectWrittenBack();
@@ -292,7 +294,9 @@ export class World {
     if (state !== 'failed-over') return;
     this.#bases.expect(this.#secondary.disks);
     // Their state files say so too.
-    const refusal = await this.#until(recoverBases(this.#bases.all).then(() => undefined, asError));
+    const refusal = await this.#waits.until(
+      recoverBases(this.#bases.all).then(() => undefined, asError),
+    );
     if (refusal) throw new Violation('I6 no mistaken base', `retired: ${refusal.message}`);
   }
 
@@ -300,7 +304,7 @@ export class World {
     this.#disk.faults.errors = this.plan.diskErrors;
     for (let attempt = 1; ; attempt++) {
       if (attempt === 5) this.#disk.faults.errors = 0;
-      const error = await this.#until(this.#replica.settle().then(() => undefined, asError));
+      const error = await this.#waits.until(this.#replica.settle().then(() => undefined, asError));
       if (error === undefined) break;
       this.#note(`no move to the local file: ${error.message}`);
       if (attempt > 20) throw error;
@@ -311,7 +315,7 @@ export class World {
   /** Nothing that was committed stays in memory. */
   async #expectWrittenBack(): Promise<void> {
     const isDone = (): boolean => this.#replica.bufferBytes.committed === 0;
-    await this.#turnsUntil(isDone, 'all that was committed is written');
+    await this.#waits.untilSo(isDone, 'all that was committed is written');
   }
 
   /** The process ends in good order, with all that is under way. */
@@ -332,13 +336,13 @@ export class World {
     for (let turns = this.#random.below(12); turns > 0; turns--) await this.#turn();
     const steps = [() => this.#server.close(), () => this.#replica.close()];
     await this.#closeAll(this.plan.isReplicaFirst ? steps.reverse() : steps);
-    await this.#turnsUntil(() => ended === waiting.length, 'who waits for a closed replica');
+    await this.#waits.untilSo(() => ended === waiting.length, 'who waits for a closed replica');
   }
 
   async #closeAll(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
-    await this.#until(this.#writeBack.stop());
+    await this.#waits.until(this.#writeBack.stop());
     for (const step of steps) {
-      await this.#until(step());
+      await this.#waits.until(step());
     }
     this.#disk.onWrite = () => undefined;
     const { openHandles } = this.#disk;
@@ -355,7 +359,7 @@ export class World {
     this.#disk.faults.errors = 0;
     this.#loop.watch(this.#disk);
     this.#loop.watch(this.#host);
-    const recovered = await this.#until(
+    const recovered = await this.#waits.until(
       recoverBases(this.#bases.all, { acceptLastCommit: true }).then(() => undefined, asError),
     );
     if (recovered !== undefined) {
@@ -418,25 +422,6 @@ export class World {
       else if (roll < 0.82) this.#secondary.act();
       else if (roll < 0.97) this.#copy?.act();
       else this.#copy?.strangerActs();
-    }
-  }
-
-  async #until<T>(promise: Promise<T>): Promise<T> {
-    let end: { value: T } | { error: unknown } | undefined;
-    promise.then(
-      (value) => (end = { value }),
-      (error: unknown) => (end = { error }),
-    );
-    await this.#turnsUntil(() => end !== undefined, 'an answer');
-    const settled = end as unknown as { value: T } | { error: unknown };
-    if ('error' in settled) throw settled.error;
-    return settled.value;
-  }
-
-  async #turnsUntil(isDone: () => boolean, what: string): Promise<void> {
-    for (let turns = 0; !isDone(); turns++) {
-      if (turns > PATIENCE_TURNS) throw new Violation('progress', `${what}: it never came`);
-      await this.#turn();
     }
   }
 
