@@ -2,6 +2,13 @@
  * Sizes, durations and times for people. No imports and no Node.js: the web page loads this file.
  */
 
+/** Of memory and of buffers: what checkpoints are counted in. */
+const PAGE_BYTES = 4096;
+
+export function bytesOfPages(pages: number): number {
+  return pages * PAGE_BYTES;
+}
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** Bytes with a unit, such as `1.5 GiB`. */

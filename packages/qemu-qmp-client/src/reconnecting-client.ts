@@ -133,12 +133,8 @@ export class QmpReconnectingClient<T extends QmpTables = CommonTables> {
       this.#client = undefined;
       if (this.#end) return;
       if (error === undefined) {
-        const closed = new QmpConnectionError(
-          'QMP_CLOSED',
-          'its connection was closed by the caller',
-        );
-        this.#finish(closed, undefined);
-        return;
+        const message = 'its connection was closed by the caller';
+        return this.#finish(new QmpConnectionError('QMP_CLOSED', message), undefined);
       }
       this.#lost.emit(error);
       void this.#reconnect();
@@ -147,9 +143,9 @@ export class QmpReconnectingClient<T extends QmpTables = CommonTables> {
 
   async #reconnect(): Promise<void> {
     const { signal } = this.#abort;
-    const { retryDelayMs = DEFAULT_RETRY_DELAY_MS, clock = systemClock } = this.#options;
+    const { retryDelayMs = DEFAULT_RETRY_DELAY_MS } = this.#options;
     // A connection that is lost by what is asked on it must not be made again at once.
-    await pause(retryDelayMs, clock, signal);
+    await pause(retryDelayMs, this.#clock, signal);
     try {
       const client = await connectWithRetry<T>({ ...this.#options, deadlineMs: 0, signal });
       if (this.#end) return void client.close();

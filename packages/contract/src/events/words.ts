@@ -1,5 +1,6 @@
 /** Words and numbers that several kinds of events share. */
 import type { EventOrigin, EventRole, EventSample } from './meaning.js';
+import { bytesOfPages } from '../format.js';
 import { FAILOVER_EVIDENCE, type FailoverEvidence } from '../states.js';
 
 export const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
@@ -43,8 +44,6 @@ export function inSeconds(valueMs: number | null): EventSample | undefined {
   return valueMs === null ? undefined : { value: valueMs / 1000 };
 }
 
-const PAGE_BYTES = 4096;
-
 export function inBytes(pages: number): EventSample {
-  return { value: pages * PAGE_BYTES };
+  return { value: bytesOfPages(pages) };
 }

@@ -1,7 +1,5 @@
 import type { DaemonEvent, EventDetails } from '@gannet/contract';
-import { formatBytes, formatMs } from '@gannet/contract/format';
-
-const PAGE_BYTES = 4096;
+import { bytesOfPages, formatBytes, formatMs } from '@gannet/contract/format';
 
 export interface SummaryLine {
   readonly checkpoints: number;
@@ -31,7 +29,7 @@ export class CheckpointSummary {
 
   /** What there was since the last call; undefined if that is nothing. */
   take(): SummaryLine | undefined {
-    const [checkpoints, bytes] = [this.#checkpoints, this.#pages * PAGE_BYTES];
+    const [checkpoints, bytes] = [this.#checkpoints, bytesOfPages(this.#pages)];
     const pausesMs = this.#pausesMs.sort((a, b) => a - b);
     this.#checkpoints = this.#pages = 0;
     this.#pausesMs = [];

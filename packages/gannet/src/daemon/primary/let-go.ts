@@ -17,7 +17,7 @@ export interface LetGoOptions {
     readonly fence?: FenceConfig | undefined;
     readonly peer: { readonly lowMs: number; readonly highMs: number };
   };
-  readonly history: Pick<History, 'add'> & Partial<Pick<History, 'operations'>>;
+  readonly history: Pick<History, 'add' | 'operations'>;
   readonly terms: TermStore;
   /** What the secondary said last, and whether it is heard. */
   readonly peer: () => {
@@ -83,11 +83,12 @@ export class LetGo {
    */
   ask(wish: LetGoWish): Promise<void> {
     const { operations } = this.options.history;
-    const carryOut = (): Promise<void> => this.#carryOut(wish);
-    this.#underWay ??= (operations?.join(carryOut) ?? carryOut()).finally(() => {
-      this.#underWay = undefined;
-      this.#forced = new AbortController();
-    });
+    this.#underWay ??= operations
+      .join(() => this.#carryOut(wish))
+      .finally(() => {
+        this.#underWay = undefined;
+        this.#forced = new AbortController();
+      });
     if (wish.force) this.#forced.abort();
     return this.#underWay;
   }

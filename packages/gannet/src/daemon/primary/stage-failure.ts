@@ -12,16 +12,11 @@ export function stageFailed(stage: string, cause: unknown, peer?: PeerTrouble): 
   const words = isSaid ? message : `${message}; the secondary says: ${peer.says}`;
   const hasRunOut = isTimeout(cause);
   const exit = hasRunOut ? 'timeout' : 'failed';
-  return new GannetError(
-    'GANNET_STAGE_FAILED',
-    `stage ${stage}: ${words}`,
-    // That it has ended is a consequence, where time ran out.
-    hasRunOut ? remedy : (peer?.remedy ?? remedy),
-    exit,
-    {
-      cause,
-    },
-  );
+  // That its QEMU has ended is a consequence, where time ran out.
+  const advice = hasRunOut ? remedy : (peer?.remedy ?? remedy);
+  return new GannetError('GANNET_STAGE_FAILED', `stage ${stage}: ${words}`, advice, exit, {
+    cause,
+  });
 }
 
 /** Of what was asked, or of the whole stage. */
