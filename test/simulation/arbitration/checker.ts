@@ -156,13 +156,14 @@ export class Checker {
 
   /** Whoever was forced has the copy that counts; the other one does not know yet. */
   #startsOverruled(host: HostName): void {
-    if (this.#holder === host || !this.#isForced(host)) return;
+    if (this.#holder === host || !this.isForced(host)) return;
     this.takeovers++;
     this.#holder = host;
     this.#lone = undefined;
   }
 
-  #isForced(host: HostName): boolean {
+  /** An operator has forced this side to run, and not all of that is known to both yet. */
+  isForced(host: HostName): boolean {
     return [...(this.#overruling?.commands ?? [])].some((command) => command.host === host);
   }
 

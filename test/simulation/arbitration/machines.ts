@@ -139,6 +139,7 @@ export class Machines {
   killDaemon(name: HostName, forMs: number, wasSeen = true): void {
     const host = this.hosts[name];
     host.process?.kill();
+    this.daemons[name] = undefined;
     this.#daemonGoes(name);
     host.server = undefined;
     host.disk.crash(wasSeen ? 'process' : 'power');

@@ -282,6 +282,8 @@ export class World {
     if (survivor === undefined) return;
     const [host, other] = [this.#hosts[survivor], this.#hosts[otherOf(survivor)]];
     if (!other.isPowered || this.#machines.isReachable(other.name)) return;
+    // Who has forced the other copy to run does not overwrite it.
+    if (this.checker.isForced(other.name) && !this.checker.isForced(survivor)) return;
     this.#note(`an operator protects ${survivor}`);
     this.#beginSecondary(other);
     other.mayOverwrite = true;
