@@ -40,6 +40,8 @@ export interface DaemonWatcher {
 export type Answer = 'done' | 'failed' | 'refused';
 
 const TERM_FILE = '/sim/web.term.json';
+/** There are few different ones, and daemons start often. */
+const configs = new Map<string, Config>();
 const SILENT = { log: () => undefined } as unknown as Logger;
 
 export class DaemonRun {
@@ -76,8 +78,7 @@ export class DaemonRun {
     const terms = await TermStore.open({ file: TERM_FILE, vm: 'web' });
     terms.on(({ term, word }) => note(`term ${term}, ${word}`));
     const history = new History(SILENT, (event) => {
-      const { text } = describeEvent(event);
-      if (!isRoutineEvent(event)) note(text);
+      if (!isRoutineEvent(event)) note(describeEvent(event).text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
       if (event.kind === 'protected') this.watcher.onProtected();
@@ -178,5 +179,7 @@ secondary:
   overwrite: ${mayOverwrite}
   failover: ${failover}
 `;
-  return parseConfig(text, 'web.yaml');
+  const known = configs.get(text) ?? parseConfig(text, 'web.yaml');
+  configs.set(text, known);
+  return known;
 }
