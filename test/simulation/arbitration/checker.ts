@@ -55,6 +55,8 @@ interface Overruling {
   pendingMs: number;
   /** Two guests ran while both sides were in contact, and one of them was stopped then. */
   hasEndedSplit: boolean;
+  /** Who ran on then: an alarm has to call its copy the newest. */
+  survivor: HostName | undefined;
   /** The hosts that alarms called the newest. */
   readonly alarms: Set<HostName>;
 }
@@ -93,7 +95,7 @@ export class Checker {
   force(command: ForcedCommand): void {
     if (!this.#overruling) this.overrulings++;
     const pendingMs = this.#lastMs;
-    const nothing = { hasEndedSplit: false, alarms: new Set<HostName>() };
+    const nothing = { hasEndedSplit: false, survivor: undefined, alarms: new Set<HostName>() };
     this.#overruling ??= { commands: new Set(), pendingMs, ...nothing };
     this.#overruling.commands.add(command);
   }
@@ -184,6 +186,7 @@ export class Checker {
     const wasStopped = guests.some(({ isStopped }) => isStopped);
     if (this.#overruling && wasStopped && this.#contactSinceMs !== undefined) {
       this.#overruling.hasEndedSplit = true;
+      this.#overruling.survivor = guests.find(({ isReachable }) => isReachable)?.host;
     }
   }
 
@@ -196,8 +199,9 @@ export class Checker {
     if (overruling.hasEndedSplit && overruling.alarms.size === 0) {
       throw new Violation('W1', 'two guests ran, one of them was stopped, and no alarm said why');
     }
-    if (overruling.hasEndedSplit && host !== undefined && !overruling.alarms.has(host)) {
-      throw new Violation('W1', `${host} runs, and no alarm called its copy the newest`);
+    const { survivor = host } = overruling;
+    if (overruling.hasEndedSplit && survivor !== undefined && !overruling.alarms.has(survivor)) {
+      throw new Violation('W1', `${survivor} ran on, and no alarm called its copy the newest`);
     }
     if (host === undefined) {
       if (forced.size > 1) this.#holder = this.#lone = undefined;
