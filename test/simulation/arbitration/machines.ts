@@ -88,6 +88,16 @@ export class Machines {
     return areWell && this.peer.isWhole;
   }
 
+  /** Whether a QEMU is there that an operator could make run. */
+  hasCopy(): boolean {
+    return HOST_NAMES.some((name) => {
+      const { role, qemu, replica } = this.hosts[name];
+      if (qemu?.isAlive !== true) return false;
+      if (role === 'primary') return this.daemons[name]?.isUp === true;
+      return replica?.state === 'protected' && qemu.mode === 'secondary' && qemu.hasProtected;
+    });
+  }
+
   /** What the guest has written is on the disk from which its QEMU would boot. */
   store(name: HostName): void {
     const host = this.hosts[name];

@@ -168,6 +168,8 @@ export class World {
         }),
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
+        const { qemu: secondary } = this.#hosts[otherOf(name)];
+        if (secondary) secondary.hasProtected = true;
       },
       onSurvived: () => {
         if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
@@ -388,7 +390,7 @@ export class World {
   /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
   async #find(): Promise<Outcome['end']> {
     if (this.#runs()) return 'itself';
-    const isBooted = !this.#hasCopy();
+    const isBooted = !this.#machines.hasCopy();
     if (isBooted) {
       // The disk of the primary's host is there.
       for (const name of HOST_NAMES) {
@@ -434,16 +436,6 @@ export class World {
       await this.#until(this.#time.nowMs + 500);
     } while (this.#machines.daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
     await this.#until(this.#time.nowMs + 1500);
-  }
-
-  /** Whether a QEMU is there that an operator could make run. */
-  #hasCopy(): boolean {
-    return HOST_NAMES.some((name) => {
-      const { role, qemu, replica } = this.#hosts[name];
-      if (qemu?.isAlive !== true) return false;
-      if (role === 'primary') return this.#machines.daemons[name]?.isUp === true;
-      return replica?.state === 'protected' && qemu.mode === 'secondary';
-    });
   }
 
   #note(what: string): void {
