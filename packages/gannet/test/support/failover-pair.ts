@@ -1,6 +1,6 @@
 import { FailoverController } from '../../src/daemon/secondary/failover.js';
 import type { FailoverReport, PeerStatus } from '@gannet/contract';
-import { takenOver } from '../../src/daemon/arbitration/records.js';
+import { succeeding, takenOver } from '../../src/daemon/arbitration/records.js';
 import type { FailoverPolicy, PairView } from '../../src/daemon/arbitration/may-take-over.js';
 import type { FenceOutcome } from '../../src/daemon/fence.js';
 import { record } from './records.js';
@@ -52,7 +52,7 @@ export class Pair {
         await this.#carryOut('claim');
         const { own } = this.view;
         if (own.word === 'taken-over') return;
-        this.view = { ...this.view, own: { ...takenOver(own, kind), at: '' } };
+        this.view = { ...this.view, own: succeeding(own, takenOver(own, kind), '') };
       },
       free: async () => {
         await this.#carryOut('free');
