@@ -18,7 +18,10 @@ export interface SeenGuest {
   readonly isReachable: boolean;
   /** Its QEMU is there, and the guest was stopped. */
   readonly isStopped: boolean;
-  /** It was stopped in the QEMU that was protected, and not in a new one that its daemon holds. */
+  /**
+   * It was stopped in the QEMU that was protected, and not in a new one that its daemon holds; and
+   * its daemon can know it.
+   */
   readonly hasGivenUp: boolean;
   readonly written: Written | undefined;
 }

@@ -30,6 +30,8 @@ export interface DaemonWatcher {
   /** It says that there are two copies, and which side has the newest. */
   onAlarm(newest: RoleName): void;
   onProtected(): void;
+  /** Its guest is stopped, so that the secondary takes over. */
+  onGivenUp(): void;
   /** Its guest has taken over, and is on its local disks. */
   onSurvived(): void;
   /** The survivor is a primary from here on. */
@@ -82,6 +84,7 @@ export class DaemonRun {
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
       if (event.kind === 'protected') this.watcher.onProtected();
+      if (event.kind === 'yielding') this.watcher.onGivenUp();
       if (event.kind === 'failover-done') this.watcher.onSurvived();
     });
     const health = new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined });

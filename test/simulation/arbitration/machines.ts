@@ -80,12 +80,14 @@ export class Machines {
 
   areInContact(): boolean {
     if (this.hosts.a.role === this.hosts.b.role) return false;
-    const areWell = (['a', 'b'] as const).every((name) => {
-      const { process, qemu } = this.hosts[name];
-      const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
-      return this.daemons[name]?.isUp === true && !isHalted && qemu?.hang === undefined;
-    });
-    return areWell && this.peer.isWhole;
+    return HOST_NAMES.every((name) => this.isWell(name)) && this.peer.isWhole;
+  }
+
+  /** Its daemon runs, and its QEMU would answer, if there is one. */
+  isWell(name: HostName): boolean {
+    const { process, qemu } = this.hosts[name];
+    const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
+    return this.daemons[name]?.isUp === true && !isHalted && qemu?.hang === undefined;
   }
 
   /** Whether a QEMU is there that an operator could make run. */

@@ -137,7 +137,7 @@ export class World {
       host: name,
       isReachable: this.#machines.isReachable(name),
       isStopped,
-      hasGivenUp: isStopped && qemu.wasProtected,
+      hasGivenUp: isStopped && qemu.wasProtected && this.#machines.isWell(name),
       written: qemu?.written,
     };
   }
@@ -171,6 +171,7 @@ export class World {
         const { qemu: secondary } = this.#hosts[otherOf(name)];
         if (secondary) secondary.hasProtected = true;
       },
+      onGivenUp: () => this.#ownDisks.gaveUp(name, this.#time.nowMs),
       onSurvived: () => {
         if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
       },
@@ -309,6 +310,7 @@ export class World {
     let isAnswered = false;
     const forced = { host: name, isPending: () => !isAnswered && !process.isDead };
     this.checker.force(forced);
+    this.#ownDisks.forced(name);
     this.#time.after(process, 0, () => {
       daemon.call(command, (answer) => {
         isAnswered = true;
