@@ -199,6 +199,7 @@ test('what was under way for long is not read', async () => {
     { type: 'unix', path: file },
     {
       ...optionsOf('secondary', { refused: [] }),
+      highMs: 1200,
       onStatus: (status) => heard.push(status.epoch),
     },
   );
@@ -225,14 +226,14 @@ test('what was under way for long is not read', async () => {
     { type: 'unix', path: cable },
     {
       ...optionsOf('primary', { refused: [] }),
-      status: () => ({ ...STATUS.primary, epoch }) as PeerStatus,
+      status: () => ({ ...STATUS.primary, epoch }),
     },
   );
   undo.push(() => primary.close());
   await until(() => heard.includes(1));
   held = [];
   epoch = 2;
-  await until(() => secondary.state === 'late' && (held?.length ?? 0) > 0);
+  await until(() => secondary.state === 'lost' && (held?.length ?? 0) > 0);
   expect(primary.state).toBe('up');
   epoch = 3;
   const late = held;
