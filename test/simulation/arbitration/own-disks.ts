@@ -40,6 +40,12 @@ export class OwnDisks {
     this.#givenUpMs.delete(name);
   }
 
+  /** That was carried out: what the guest writes from here on is on it. */
+  wasForced(name: HostName): void {
+    const { qemu } = this.machines.hosts[name];
+    if (qemu) qemu.lacksSinceMs = undefined;
+  }
+
   /** @param isOverruled whether an operator lets guests run as they are */
   look(nowMs: number, isOverruled: () => boolean): void {
     for (const name of HOST_NAMES) this.#lookAt(name, nowMs, isOverruled);

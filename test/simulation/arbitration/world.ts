@@ -315,6 +315,7 @@ export class World {
       daemon.call(command, (answer) => {
         isAnswered = true;
         if (answer === 'refused') this.checker.refused(forced);
+        if (answer === 'done') this.#ownDisks.wasForced(name);
       });
     });
   }
