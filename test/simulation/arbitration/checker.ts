@@ -18,6 +18,8 @@ export interface SeenGuest {
   readonly isReachable: boolean;
   /** Its QEMU is there, and the guest was stopped. */
   readonly isStopped: boolean;
+  /** Its daemon has stopped it because it failed, and not because of what it heard. */
+  readonly hasFailed: boolean;
   /**
    * It was stopped in the QEMU that was protected, and not in a new one that its daemon holds; and
    * its daemon can know it.
@@ -186,7 +188,7 @@ export class Checker {
   #onOne(guests: readonly SeenGuest[]): void {
     if (this.#bothSinceMs === undefined) return;
     this.#bothSinceMs = undefined;
-    const wasStopped = guests.some(({ isStopped }) => isStopped);
+    const wasStopped = guests.some(({ isStopped, hasFailed }) => isStopped && !hasFailed);
     if (this.#overruling && wasStopped && this.#contactSinceMs !== undefined) {
       this.#overruling.hasEndedSplit = true;
       this.#overruling.survivor = guests.find(({ isReachable }) => isReachable)?.host;

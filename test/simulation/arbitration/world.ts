@@ -136,7 +136,7 @@ export class World {
     return {
       host: name,
       isReachable: this.#machines.isReachable(name),
-      isStopped,
+      ...{ isStopped, hasFailed: qemu?.hasFailed === true },
       hasGivenUp: isStopped && qemu.wasProtected && this.#machines.isWell(name),
       written: qemu?.written,
     };
@@ -171,7 +171,10 @@ export class World {
         const { qemu: secondary } = this.#hosts[otherOf(name)];
         if (secondary) secondary.hasProtected = true;
       },
-      onGivenUp: () => this.#ownDisks.gaveUp(name, this.#time.nowMs),
+      onGivenUp: () => {
+        if (host.qemu) host.qemu.hasFailed = true;
+        this.#ownDisks.gaveUp(name, this.#time.nowMs);
+      },
       onSurvived: () => {
         if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
       },
