@@ -196,7 +196,7 @@ export class PrimaryEngine {
 
   /** Sends the pages that differ, of those that either side has changed. */
   async #sendRam(digest: CheckpointDigest): Promise<{ changedPages: number; sentPages: number }> {
-    this.#pending.addAll(await this.#ram.refresh());
+    this.#pending.addAll(await this.#ram.refresh(this.#phase !== 'copying'));
     for (;;) {
       const frame = await this.#receive();
       if (frame.kind === 'stopped') break;

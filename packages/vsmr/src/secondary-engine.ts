@@ -186,7 +186,7 @@ export class SecondaryEngine {
   /** Says what may differ, as far as this side knows. */
   async #begin(): Promise<void> {
     this.#staged = new StagedCheckpoint();
-    this.#pending.addAll(await this.#ram.refresh());
+    this.#pending.addAll(await this.#ram.refresh(true));
     for (const pages of this.#pending.batches(DIRTY_PAGES)) {
       await this.#link.send({ kind: 'dirty', pages });
     }
