@@ -21,7 +21,6 @@ export class FakeKernel implements KernelFolders {
 
   private constructor(
     readonly folder: string,
-    private readonly ramPath: string,
     private readonly pages: number,
   ) {
     this.proc = path.join(folder, 'proc');
@@ -30,7 +29,7 @@ export class FakeKernel implements KernelFolders {
 
   static async create(ramPath: string, pages: number): Promise<FakeKernel> {
     const folder = await mkdtemp(path.join(tmpdir(), 'gannet-kernel-'));
-    const kernel = new FakeKernel(folder, ramPath, pages);
+    const kernel = new FakeKernel(folder, pages);
     const { dev, ino } = await stat(ramPath);
     const device = `${hex((dev >> 8) & 0xfff)}:${hex((dev & 0xff) | ((dev >> 12) & ~0xff))}`;
     // Two mappings, as if QEMU had mapped the file in parts, and others' between them.
