@@ -1,9 +1,9 @@
-// Checks the three models with spin: the protocols must hold, every mutant and every known hole must
-// give a counterexample, every witness must be reached. README.md explains what that means.
+// Checks the three models with spin: the protocols must hold, every mutant and every known hole
+// must give a counterexample, every witness must be reached. README.md explains what that means.
 //
 //   node model/check.mjs [--json FILE] [--trace NAME] [--deep] [NAME...]
 //
-// --deep adds larger bounds of the second and third model, and takes minutes more. Needs spin and gcc. Exits
+// --deep adds larger bounds of the other two, and takes minutes more. Needs spin and gcc. Exits
 // with 1 when anything is other than expected, with 2 when asked for a name that does not exist.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -110,7 +110,8 @@ inline refresh(side) {
 /* A step fails, or not. */
 #define orFail(label) if :: failures < FAILS -> failures++; goto label :: true fi
 
-#define SEND(to, kind, a, b, lost) if :: !isCut && nfull(to) -> to!kind(a, b) :: isCut -> goto lost fi
+#define SEND(to, kind, a, b, lost) \
+  if :: !isCut && nfull(to) -> to!kind(a, b) :: isCut -> goto lost fi
 
 proctype Primary() {
   byte page, device, mask;

@@ -109,7 +109,7 @@ describe('refused', () => {
     await expect(CompareNotices.connect({ ...options, path: file })).rejects.toMatchObject(refused);
   });
 
-  test('a checkpoint that is not answered, one of a lost connection, and the next one', async () => {
+  test('a checkpoint without an answer, one of a lost connection, and the next', async () => {
     const { compare, notices } = await connected(true, 200);
     compare.answers = false;
     await expect(notices.checkpointed()).rejects.toMatchObject(stuck);

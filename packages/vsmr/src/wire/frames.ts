@@ -11,8 +11,8 @@
  *     hashes      of pages that either changed
  *                                                 want       those that differ, one answer each
  *     pages       contents of these
- *     devices+    state of processors and devices: its size, and parts that differ from the state at
- *                 the last checkpoint, each with its offset
+ *     devices+    state of processors and devices: its size, and parts that differ from that of the
+ *                 last checkpoint, each with its offset
  *     end         digest of all pages and devices
  *     (or cancel)                                 committed  or aborted, or copied after a copy
  */

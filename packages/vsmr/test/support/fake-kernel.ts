@@ -104,5 +104,6 @@ const hex = (value: number): string => value.toString(16).padStart(2, '0');
 
 function line(page: number, pages: number, file: string, name: string, filePage = 0): string {
   const [start, end] = [page * 4096, (page + pages) * 4096].map(hex);
-  return `${start}-${end} rw-s ${(filePage * 4096).toString(16).padStart(8, '0')} ${file}   ${name}\n`;
+  const offset = hex(filePage * 4096).padStart(8, '0');
+  return `${start}-${end} rw-s ${offset} ${file}   ${name}\n`;
 }
