@@ -108,7 +108,7 @@ async function worthOfBase(scene: Scene): Promise<Outcome> {
 
 function judge({ code, output }: Recovery): Outcome {
   if (code === 0) return 'recovered';
-  if (/holds no consistent disk|REPLICA_BASE_LAST_COMMIT/.test(output)) return 'primary-disk';
+  if (/holds no consistent disk|REPLICA_BASE_LAST_COMMIT|this host is outdated/.test(output)) return 'primary-disk';
   throw new LabError(`gannet recover ended with ${code}: ${output}`);
 }
 
