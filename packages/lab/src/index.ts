@@ -55,3 +55,4 @@ export { HOST_ADDRESSES, TwoHosts, type Cut, type HostLink } from './hosts/two-h
 export { ClientNetwork, type TrafficReport } from './hosts/client-network.js';
 export { DiskFaults, type DiskFault } from './hosts/disk-faults.js';
 export { diskBelow, SlowHost, type BlockDevice, type DiskLimits } from './hosts/slow-host.js';
+export { SmallDisk } from './hosts/small-disk.js';
