@@ -62,7 +62,7 @@ export class SecondaryStanding {
     if (this.#isWithoutTerm && this.#runsAlone && status.state !== 'protecting') this.#yield();
   }
 
-  /** QEMU began COLO by itself, without a daemon of the primary: no comparison finds it outdated. */
+  /** QEMU began COLO without a daemon of the primary: no comparison of terms finds it outdated. */
   get #isWithoutTerm(): boolean {
     const { terms, replica } = this.options;
     return terms.record.word === 'none' && replica.isWaiting;

@@ -15,7 +15,9 @@ class Scene {
   answered = 0;
   #listener: (event: ReplicaEvent) => void = () => undefined;
   readonly replica = {
-    answerHeld: () => void this.answered++,
+    answerHeld: () => {
+      this.answered++;
+    },
     areWritesHeld: false,
     epoch: 3,
     isLastCommitKept: false,
