@@ -72,6 +72,11 @@ export class GuestConsole {
     }
   }
 
+  /** What the guest has said already that begins with GUEST and `what`. */
+  heard(what: string): string | undefined {
+    return this.#lines.map(({ text }) => text).findLast((text) => text.startsWith(`GUEST ${what}`));
+  }
+
   #take(text: string): void {
     const atMs = performance.now();
     const parts = (this.#rest + text).split('\n');
