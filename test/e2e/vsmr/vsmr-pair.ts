@@ -144,6 +144,11 @@ export class VsmrPair {
     for (const link of this.#links) link.destroy();
   }
 
+  /** Resolves when the replica has noticed that the primary is gone. */
+  async linkLost(): Promise<void> {
+    while (started(this.#replica).link.loss === undefined) await sleep(1);
+  }
+
   /** The guest goes on at the secondary, first from memory, then from its local files. */
   async takeOver(): Promise<void> {
     await this.engines.secondary.takeOver();
@@ -208,7 +213,16 @@ export class VsmrPair {
     this.#secondary = await this.#start('secondary', withoutIncoming(secondary));
 
     // The same steps as with COLO; a plain NBD child of the quorum needs none.
-    const driver = new PrimaryDriver(this.#primary.qmp);
+    const failures: string[] = [];
+    const driver = new PrimaryDriver(this.#primary.qmp, {
+      onLinkFailure: ({ message }) => failures.push(message),
+    });
+    const { guest } = this.#primary;
+    const pause = guest.pause.bind(guest);
+    guest.pause = async () => {
+      await pause();
+      if (failures.length > 0) throw new Error(failures.join());
+    };
     const links = disks.map(({ name, device }) => {
       const server = { type: 'unix', path: this.#path('nbd') } as const;
       const pvm = disks.length > 1 ? `${name}-pvm` : 'pvm';
@@ -299,7 +313,8 @@ export class VsmrPair {
       commit: async () => {
         await this.#walled?.committed();
         this.#source.seal();
-        this.#source.commit();
+        // Its pause() fails if a link of its disks has.
+        this.#source.commit({ primaryStoodWhole: true });
         check();
       },
       failOver: async () => {
