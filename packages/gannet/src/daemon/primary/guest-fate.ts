@@ -69,7 +69,7 @@ type Lacks = TermRecord['lacks'];
  * disk fails, it panics, it is shut down, it falls asleep.
  */
 export class GuestFate {
-  #isHalting = false;
+  #halting: Promise<void> | undefined;
   /** How often the guest was continued. */
   #resumes = 0;
   /** What was said of disks whose reads fail. */
@@ -167,6 +167,14 @@ export class GuestFate {
   }
 
   /**
+   * Resolves when the guest is not being stopped any more: a stop that comes after the end of COLO
+   * would be for good.
+   */
+  async halted(): Promise<void> {
+    await this.#halting;
+  }
+
+  /**
    * The secondary is let go, and the end of COLO has continued the guest: stops it again on a disk
    * that lacks writes. Else the guest may run: continues it where the end of COLO did not.
    *
@@ -245,9 +253,7 @@ export class GuestFate {
   }
 
   #halt(): void {
-    if (this.#isHalting) return;
-    this.#isHalting = true;
-    void this.#keepHalting().finally(() => (this.#isHalting = false));
+    this.#halting ??= this.#keepHalting().finally(() => (this.#halting = undefined));
   }
 
   async #keepHalting(): Promise<void> {

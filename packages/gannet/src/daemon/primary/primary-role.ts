@@ -287,6 +287,7 @@ export class PrimaryRole implements Role {
   }
 
   async #unlink(): Promise<void> {
+    await this.#fate.halted();
     if (this.#wasLinked) await this.#driver?.runAlone();
     await this.#fate.release();
     await this.#tls.drop();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DiskFailure, PrimaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
@@ -139,6 +139,23 @@ describe('a protected guest whose disk fails', () => {
     fate.diskFailed(failure('lacks-write'));
     fate.hasEnded();
     expect(state).toEqual(YIELDED);
+  });
+
+  test('an operator who overrules that waits for the stop that is under way', async () => {
+    let end = (): void => undefined;
+    const halting = new Promise<void>((resolve) => (end = resolve));
+    const halts = jest.spyOn(driver, 'halt').mockReturnValue(halting);
+    fate.diskFailed(failure('lacks-write'));
+    fate.expectForce(true);
+    state = { phase: 'letting-go', to: 'alone', reason: 'force', loss: undefined };
+    const halted = fate.halted().then(() => done.push('halted'));
+    await qmp.execute('query-status');
+    expect(done).not.toContain('halted');
+    end();
+    await halted;
+    expect(halts).toHaveBeenCalledTimes(1);
+    expect(state.phase).toBe('letting-go');
+    halts.mockRestore();
   });
 
   test('it goes on here by force only', () => {
