@@ -1,7 +1,7 @@
 /** What a side writes into its record, and when: pure functions from one record to the next. */
 import type { CopyWord, EvidenceKind, TermRecord } from '@gannet/contract';
 
-/** A record that is about to be written. Without `lacks`, what the own disk lacks stays as it is. */
+/** A record that is about to be written. Without `lacks`, what its disk lacks stays as it is. */
 export type NextRecord = Omit<TermRecord, 'at' | 'lacks'> & Partial<Pick<TermRecord, 'lacks'>>;
 
 /** Of a side that has no term file. */

@@ -44,7 +44,7 @@ export interface FailoverSteps {
    *   can't be written
    */
   claim(evidence: EvidenceKind): Promise<void>;
-  /** Asks the own QEMU, and cuts its links to the primary if it hangs. @returns whether it answers */
+  /** Asks the own QEMU, and cuts its links if it hangs. @returns whether it answers */
   free(): Promise<boolean>;
   /** Resolves when the guest runs here, on the replica. @returns the epoch it continues from */
   takeOver(): Promise<number>;
