@@ -6,8 +6,8 @@
 //
 // A suite that fails, or a release that cannot be fetched, stops nothing else. To go on where a run
 // was broken off, or with what has failed, give it the day of that run: `--since 2026-11-30` leaves
-// out what has passed since then. `--page` runs nothing and writes the table; `--reports` too, after
-// it has taken the column of the system's QEMU from the reports of `make test` (.cache/reports).
+// out what has passed since then. `--page` runs nothing and writes the table; `--reports` too, with
+// the column of the system's QEMU from the reports of `make test` (.cache/reports).
 //
 // Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in
 // .cache, the first time. What a version is, is a folder in front of PATH: all programs of the
