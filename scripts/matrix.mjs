@@ -2,11 +2,12 @@
 // with. Each result is kept in test/matrix/results.json as soon as it is there, and the table in
 // docs/reference/compatibility.md is written from all of them.
 //
-//   node scripts/matrix.mjs [--version NAME]... [--since DATE] [--page] [SUITE...]
+//   node scripts/matrix.mjs [--version NAME]... [--since DATE] [--page] [--reports DIR] [SUITE...]
 //
 // A suite that fails, or a release that cannot be fetched, stops nothing else. To go on where a run
 // was broken off, or with what has failed, give it the day of that run: `--since 2026-11-30` leaves
-// out what has passed since then. `--page` runs nothing and writes the table.
+// out what has passed since then. `--page` runs nothing and writes the table; `--reports` too, with
+// the column of the system's QEMU from the reports of `make test` (.cache/reports).
 //
 // Versions other than the system's come from Debian's archive (scripts/fetch-qemu.sh): 550 MB in
 // .cache, the first time. What a version is, is a folder in front of PATH: all programs of the
@@ -186,6 +187,39 @@ async function runSuite({ name, project, pattern }, env, folder) {
   return { date, passed, failed: 1, note: good ? 'no test ran' : 'ended badly' };
 }
 
+/**
+ * The system's QEMU, as `make test` has seen it.
+ *
+ * @param {string} directory
+ */
+async function takeReports(directory) {
+  /** @type {Version} */
+  const system = { name: 'system' };
+  const { version, machine } = await prepare(system);
+  /** @type {Record<string, Outcome>} */
+  const outcomes = {};
+  for (const project of ['interop', 'e2e']) {
+    const report = JSON.parse(await readFile(path.join(directory, `${project}.json`), 'utf8'));
+    const date = new Date(report.startTime).toISOString().slice(0, 10);
+    for (const { name: file, assertionResults, status } of report.testResults) {
+      const suite = known.find(
+        (one) => one.project === project && new RegExp(one.pattern).test(file),
+      );
+      if (suite === undefined) continue;
+      const outcome = (outcomes[suite.name] ??= { date, passed: 0, failed: 0 });
+      const count = (/** @type {string} */ wanted) =>
+        assertionResults.filter((/** @type {{status: string}} */ one) => one.status === wanted)
+          .length;
+      outcome.passed += count('passed');
+      // A file that does not even load has no tests to count.
+      outcome.failed += Math.max(count('failed'), status === 'failed' ? 1 : 0);
+    }
+  }
+  for (const [suite, outcome] of Object.entries(outcomes)) {
+    await keep(system.name, { version, machine }, suite, outcome);
+  }
+}
+
 function today() {
   return new Date().toISOString().slice(0, 10);
 }
@@ -204,9 +238,10 @@ function cell(outcome) {
  */
 function table(columns, suites) {
   const names = VERSIONS.map(({ name }) => name).filter((name) => columns[name] !== undefined);
-  const rows = suites
-    .filter(({ name }) => names.some((version) => columns[version]?.suites[name]))
-    .map(({ name }) => [name, ...names.map((version) => cell(columns[version]?.suites[name]))]);
+  const rows = suites.map(({ name }) => [
+    name,
+    ...names.map((version) => cell(columns[version]?.suites[name])),
+  ]);
   const heads = names.map(
     (name) => `${name}: ${columns[name]?.version}, ${columns[name]?.machine}`,
   );
@@ -257,6 +292,7 @@ const { values, positionals } = parseArgs({
     version: { type: 'string', multiple: true, default: [] },
     since: { type: 'string' },
     page: { type: 'boolean' },
+    reports: { type: 'string' },
   },
 });
 const known = await allSuites();
@@ -313,7 +349,9 @@ async function runVersion(version) {
   }
 }
 
-const versions = VERSIONS.filter((one) => !values.page && isWanted(values.version, one));
+if (values.reports !== undefined) await takeReports(values.reports);
+const runsNothing = values.page === true || values.reports !== undefined;
+const versions = VERSIONS.filter((one) => !runsNothing && isWanted(values.version, one));
 for (const version of versions) {
   await runVersion(version).catch((/** @type {unknown} */ error) => {
     console.error(`${version.name}: ${String(error)}`);

@@ -6,8 +6,7 @@
 // does, as a failure, a suite that ran no test, ended badly without naming a failed test, or could
 // not be run because the type check failed: the others run what it has compiled.
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 const SUITE_TIMEOUT_MS = 40 * 60_000;
@@ -123,7 +122,9 @@ if (unheard.length > 0) {
   process.exit(2);
 }
 
-const directory = await mkdtemp(path.join(tmpdir(), 'gannet-tests-'));
+const directory = path.join(root, '.cache/reports');
+await rm(directory, { recursive: true, force: true });
+await mkdir(directory, { recursive: true });
 /** @type {string[]} */
 const rows = [];
 let passed = 0;
@@ -142,7 +143,6 @@ for (const suite of SUITES) {
   passed += result.passed;
   failed += result.failed;
 }
-await rm(directory, { recursive: true, force: true });
 
 console.log(`\n${row('suite', ['passed', 'failed', 'skipped', 'seconds'])}\n${rows.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);

@@ -18,7 +18,7 @@ import { waiting } from '@gannet/test-support/waiting.js';
 import { parseDiskCalls, staleReads } from './disk-calls.js';
 
 const { untilSo } = waiting({ patienceMs: 60_000 });
-/** For strace to attach, and for requests under way at the stop. */
+/** For strace to attach, for requests under way at the stop, and for a checkpoint. */
 const SETTLE_MS = 500;
 const CALLS = 'trace=pread64,preadv,pwrite64,pwritev';
 
@@ -80,15 +80,18 @@ async function measure(pair: LabPair, small: SmallDisk): Promise<Trial> {
     await untilSo('the daemon to yield', () => {
       return pair.primaryDaemon.eventsOf('yielding').length > 0;
     });
-    // The last STOP is its own, or that of a checkpoint that was never completed.
+    // Longer than a checkpoint: one that ends would continue the guest.
+    let isStill = false;
     await untilSo('the guest to stand still', async () => {
-      const { status } = await qmp.execute('query-status');
-      return status !== 'running' && status !== 'colo';
+      const wasStill = isStill;
+      isStill = !(await qmp.execute('query-status')).running;
+      await sleep(SETTLE_MS);
+      return wasStill && isStill;
     });
     if (failedMs === 0) throw new Error('QEMU reported no error');
-    const runsOnMs = stoppedMs - failedMs;
+    // A checkpoint may have stopped it before: one that was never completed.
+    const runsOnMs = Math.max(0, stoppedMs - failedMs);
     if (!strace) return { runsOnMs, commits };
-    await sleep(SETTLE_MS);
     const fds = await descriptorsIn(pid, small.dir);
     await end(strace);
     const calls = parseDiskCalls(await readFile(file, 'utf8')).filter(({ fd }) => fds.has(fd));
