@@ -164,3 +164,8 @@ export function isDown(vm: string | undefined): boolean {
 /** Both lists have the same members: the contract's, and the replicator's. */
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 true satisfies Same<SecondaryState, ReplicaState>;
+
+/** Protected, and nothing is wrong. A daemon of an earlier version gives no verdict: false. */
+export function isWell({ health }: { readonly health?: { readonly level: string } }): boolean {
+  return health?.level === 'good';
+}
