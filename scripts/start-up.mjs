@@ -41,9 +41,17 @@ const commands = [
     [`--version  ${file}`, file, '--version'],
     [`status     ${file}`, file, 'status', '-c', config],
   ]),
-].map(([name, ...args]) => ({ name, args, cpuMs: [], wallMs: [] }));
+].map(([name, ...args]) => ({
+  ...{ name, args },
+  cpuMs: /** @type {number[]} */ ([]),
+  wallMs: /** @type {number[]} */ ([]),
+}));
 
-/** Bash has the processor time of a child. */
+/**
+ * Bash has the processor time of a child.
+ *
+ * @param {string[]} args
+ */
 function timed(args) {
   const script = 'TIMEFORMAT="%3R %3U %3S"; time node "$@" >/dev/null 2>&1; exit 0';
   const out = execFileSync('bash', ['-c', `exec 2>&1; ${script}`, 'bash', ...args]);
@@ -53,13 +61,14 @@ function timed(args) {
     .map((text) => 1000 * Number(text));
 }
 
-const middle = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+/** @param {number[]} values */
+const middle = (values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 try {
   await sleep(3000);
   for (let round = 0; round < Number(rounds); round++) {
     for (const { args, cpuMs, wallMs } of commands) {
-      const [wall, user, system] = timed(args);
+      const [wall = NaN, user = NaN, system = NaN] = timed(args);
       wallMs.push(wall);
       cpuMs.push(user + system);
     }

@@ -247,7 +247,7 @@ export const VERDICTS = {
       headline: `Unprotected: the VM runs alone on ${onPrimary(facts)}`,
       remedy:
         `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
-        `on ${onPrimary(facts)}, run: gannet reprotect ${facts.vm}`,
+        `on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
     }),
   },
   diverged: {

@@ -75,7 +75,7 @@ test('an edit that went wrong does not prevent a failover', async () => {
   expect(await findDaemon({ vm: 'web' }, places)).toEqual({ vm: 'web', control });
 });
 
-test('the file of another VM, and one that others may write, are refused all the same', async () => {
+test('the file of another VM, and one that others may write, are still refused', async () => {
   await writeFile(path.join(dir, 'db.yaml'), 'vm: web\n');
   await expect(findDaemon({ vm: 'db' }, places)).rejects.toMatchObject({ code: 'GANNET_CONFIG' });
   await configure('web');
