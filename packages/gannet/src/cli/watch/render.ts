@@ -177,7 +177,8 @@ function last(status: Status): string {
 }
 
 function side({ host, state, vm, isHere, trouble }: Side): string {
-  const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
+  if (host === '' && state === 'unknown') return 'not heard yet';
+  const where = host === '' ? 'host unknown' : `${host}${isHere ? ' (here)' : ''}`;
   return `${where}: ${state}, QEMU ${QEMU_TEXTS[vm]}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
