@@ -140,6 +140,13 @@ export type CopyWord = (typeof COPY_WORDS)[number];
 export const EVIDENCE_KINDS = ['word', 'fence', 'arbiter', 'operator'] as const;
 export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
+export const EVIDENCE_TEXTS: Readonly<Record<EvidenceKind, string>> = {
+  word: "the other daemon's word",
+  fence: 'the fence',
+  arbiter: 'the arbiter',
+  operator: 'an operator',
+};
+
 /** Why an operator's command made a primary continue alone, in the words of events. */
 export const OPERATOR_REASONS = {
   detach: 'an operator detached the secondary',

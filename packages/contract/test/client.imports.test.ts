@@ -1,4 +1,4 @@
-/** What a command needs to ask a daemon loads fast: no schemas, no parser, no other package of ours. */
+/** What a command needs to ask a daemon loads fast: no schemas, no parser, no other package. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from '@jest/globals';
