@@ -1,9 +1,9 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long matrix faults soak kills fuzz bench deb libvirt clean
+.PHONY: help setup demo test long matrix faults soak kills fuzz bench services services-failover deb libvirt clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing, compile, build the guest
 	@scripts/setup.sh
@@ -19,6 +19,12 @@ long: setup ## Run the end-to-end tests that CI has no time for (14 minutes)
 
 bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js
+
+services: setup ## Measure six real services, rewrite docs/explanation/services.md (as root, an hour; SERVICES=B9 ROUNDS=N)
+	@node bench/dist/main.js $(or $(SERVICES),B9 B9B) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+services-failover: setup ## Kill the host of each service under load, let the service check its data (as root; KILLS=N)
+	@node bench/dist/services-failover.js --kills $${KILLS:-10}
 
 matrix: setup ## Run the tests with other versions of QEMU too (an hour and a half; SINCE=2026-11-30 resumes)
 	@node scripts/matrix.mjs $(if $(SINCE),--since '$(SINCE)')

@@ -1,9 +1,9 @@
-// Checks the two models with spin: the protocols must hold, every mutant and every known hole must
-// give a counterexample, every witness must be reached. README.md explains what that means.
+// Checks the three models with spin: the protocols must hold, every mutant and every known hole
+// must give a counterexample, every witness must be reached. README.md explains what that means.
 //
 //   node model/check.mjs [--json FILE] [--trace NAME] [--deep] [NAME...]
 //
-// --deep adds larger bounds of the second model, and takes minutes more. Needs spin and gcc. Exits
+// --deep adds larger bounds of the other two, and takes minutes more. Needs spin and gcc. Exits
 // with 1 when anything is other than expected, with 2 when asked for a name that does not exist.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -19,6 +19,7 @@ const TIMEOUT_MS = 600_000;
 const SOURCES = {
   colo: { main: 'colo.pml', parts: ['replicator.pml', 'environment.pml'] },
   arbitration: { main: 'arbitration.pml', parts: ['sides.pml'] },
+  vsmr: { main: 'vsmr.pml', parts: [] },
 };
 
 /**
@@ -139,6 +140,29 @@ const ARBITRATION = [
 ];
 
 /** @type {Case[]} */
+const VSMR = [
+  holds('two phases: failure, crash', 'FAILS=1', 'CRASHES=1'),
+  holds('two phases: two failures', 'FAILS=2'),
+  holds('two phases: cut, crash', 'CUTS=1', 'CRASHES=1'),
+  holds('two phases: three checkpoints', 'CHECKPOINTS=3', 'TURNS=2'),
+  mutant('RAM_AFTER_DEVICE'),
+  mutant('PAGE_LEFT_OUT'),
+  mutant('COMMIT_BEFORE_APPLY', 'FAILS=1'),
+  mutant('OUTPUT_EARLY'),
+  mutant('STALE_DEVICE'),
+  mutant('OWN_DEVICE'),
+  mutant('RAM_BEFORE_SAVE'),
+  mutant('APPLIED_EARLY', 'CRASHES=1'),
+  mutant('TORN_APPLIED', 'CRASHES=1'),
+  mutant('NO_UNDO', 'FAILS=1'),
+  mutant('FORGETS_PENDING', 'FAILS=1'),
+  witness('LAST', 'CRASHES=1'),
+  witness('FINISHED_ALONE', 'CRASHES=1'),
+  witness('UNDONE', 'FAILS=1'),
+  witness('UNFIT', 'FAILS=2'),
+];
+
+/** @type {Case[]} */
 const DEEP = [
   holds('deep: force, partition, crash', 'FORCES=1', 'CUTS=1', 'CRASHES=1'),
   holds('deep: force, partition, death', 'FORCES=1', 'CUTS=1', 'DEATHS=1'),
@@ -146,6 +170,9 @@ const DEEP = [
   holds('deep: two fences a side', 'FENCES=2', 'CUTS=1', 'DEATHS=1'),
   holds('deep: all faults', 'CUTS=1', 'DEATHS=1', 'CRASHES=1'),
 ];
+
+/** @type {Case[]} */
+const VSMR_DEEP = [holds('deep: two failures, crash', 'FAILS=2', 'CRASHES=1')];
 
 /**
  * @param {Variant} variant
@@ -256,9 +283,10 @@ if (isDeep) words.splice(words.indexOf('--deep'), 1);
 /** @type {(model: keyof typeof SOURCES) => (item: Case) => Variant} */
 const of = (model) => (item) => ({ ...item, model });
 const VARIANTS = [
-  ...(isDeep ? DEEP.map(of('arbitration')) : []),
+  ...(isDeep ? [...DEEP.map(of('arbitration')), ...VSMR_DEEP.map(of('vsmr'))] : []),
   ...COLO.map(of('colo')),
   ...ARBITRATION.map(of('arbitration')),
+  ...VSMR.map(of('vsmr')),
 ];
 /** @param {string} option */
 const take = (option) => {

@@ -284,20 +284,32 @@ function due(version) {
 const folder = await mkdtemp(path.join(tmpdir(), 'gannet-matrix-'));
 let failed = 0;
 
+/**
+ * Keeps the outcome of a suite. Another run may have added to the file: it is read again.
+ *
+ * @param {string} name
+ * @param {Omit<Column, 'suites'>} prepared
+ * @param {string} suite
+ * @param {Outcome} outcome
+ */
+async function keep(name, { version, machine }, suite, outcome) {
+  Object.assign(columns, JSON.parse(await readFile(RESULTS, 'utf8')));
+  const { suites = {} } = columns[name] ?? {};
+  columns[name] = { version, machine, suites: { ...suites, [suite]: outcome } };
+  await writeFile(RESULTS, `${JSON.stringify(columns, undefined, 2)}\n`);
+}
+
 /** @param {Version} version */
 async function runVersion(version) {
   const suites = due(version);
   if (suites.length === 0) return;
   const { env, ...prepared } = await prepare(version);
-  const column = { ...prepared, suites: columns[version.name]?.suites ?? {} };
-  columns[version.name] = column;
   for (const suite of suites) {
     console.log(`\n=== ${suite.name}, with QEMU ${prepared.version} (${version.name})`);
     const outcome = await runSuite(suite, env, folder);
     console.log(`${suite.name}: ${cell(outcome)}`);
-    column.suites[suite.name] = outcome;
     failed += outcome.failed;
-    await writeFile(RESULTS, `${JSON.stringify(columns, undefined, 2)}\n`);
+    await keep(version.name, prepared, suite.name, outcome);
   }
 }
 

@@ -1,19 +1,17 @@
 /** B8: a real guest that loads its disk as much as it can. */
-import { cpus } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   findGuest,
   type LabGuest,
-  type LabMachine,
   LabPair,
   LabVm,
   type OracleLog,
   primaryCommand,
 } from '@gannet/lab';
-import { PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
-import { QmpClient } from 'qemu-qmp-client';
+import { startColo } from './harness/colo-vm.js';
 import { takeTurns, type Comparison, type Contender, type Trial } from './harness/comparison.js';
+import { pin, raisePriority } from './harness/pin.js';
 import { BenchError, type Scope } from './harness/scope.js';
 
 const MIB = 1024 * 1024;
@@ -85,8 +83,7 @@ async function gannet(scope: Scope, guest: LabGuest, windowMs: number): Promise<
   await pair.startPrimaryDaemon();
   await pin(scope, 'primary', pair.primary.pid, pair.primaryDaemon.pid);
   await pin(scope, 'secondary', pair.secondary.pid, pair.secondaryDaemon.pid);
-  // As gannet-secondary@.service has it.
-  await scope.run(['renice', '--priority', '-10', '--pid', `${pair.secondaryDaemon.pid}`]);
+  await raisePriority(scope, pair.secondaryDaemon.pid);
   await pair.protect();
   await pair.waitForCommits(2);
   const before = pair.commits.length;
@@ -100,105 +97,36 @@ async function gannet(scope: Scope, guest: LabGuest, windowMs: number): Promise<
   return value;
 }
 
-/** What belongs to a host runs on the processor of that host. */
-async function pin(
-  scope: Scope,
-  host: 'primary' | 'secondary',
-  ...pids: readonly (number | undefined)[]
-): Promise<void> {
-  if (cpus().length < 2) throw new BenchError('two hosts need two processors');
-  for (const pid of pids) {
-    if (pid === undefined) throw new BenchError(`a process of the ${host} has ended`);
-    const core = host === 'primary' ? '0' : '1';
-    await scope.run(['taskset', '--all-tasks', '--pid', '--cpu-list', core, `${pid}`]);
-  }
-}
-
 /** The same VMs; the secondary's disk is as QEMU's documentation has it. */
 async function colo(scope: Scope, guest: LabGuest, windowMs: number): Promise<number> {
   const folder = await scope.folder();
-  const memory = await scope.folder('memory');
-  const machine: LabMachine = { guest };
+  const sizeBytes = DISK_MB * MIB;
   const file = (name: string): string => path.join(folder, name);
   for (const name of ['primary.raw', 'secondary.raw']) {
-    await scope.run(['truncate', '--size', `${DISK_MB * MIB}`, file(name)]);
+    await scope.run(['truncate', '--size', `${sizeBytes}`, file(name)]);
   }
-  for (const name of ['active.qcow2', 'hidden.qcow2']) {
-    const image = path.join(memory, name);
-    await scope.run(['qemu-img', 'create', '-q', '-f', 'qcow2', image, `${DISK_MB * MIB}`]);
-  }
-  const start = async (name: string, args: readonly string[]): Promise<LabVm> => {
-    const { preload } = primaryCommand(machine, []);
-    const vm = await LabVm.start({
-      ...{ name, dir: folder, args },
-      ...(preload === undefined ? {} : { preload }),
-    });
-    scope.defer(() => vm.dispose());
-    return vm;
-  };
-  const command = primaryCommand(machine, [{ path: file('primary.raw') }]).args;
-  const primary = await start('colo-pvm', command);
+  const command = primaryCommand({ guest }, [{ path: file('primary.raw') }]);
+  const primary = await LabVm.start({ name: 'colo-pvm', dir: folder, ...command });
+  scope.defer(() => primary.dispose());
   await primary.oracle.waitForStart(REGIONS, { signal: primary.gone });
   await primary.oracle.waitForWrites(100, { signal: primary.gone });
-  const secondary = await start('colo-svm', [
-    ...withoutBlockdevs(command),
-    ...coloDrives(file('secondary.raw'), memory),
-    ...['-incoming', `unix:${file('incoming.sock')}`],
-  ]);
-  await pin(scope, 'primary', primary.pid);
-  await pin(scope, 'secondary', secondary.pid);
-  const [pvm, svm] = await Promise.all(
-    [primary, secondary].map((vm) =>
-      QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[1] } }),
-    ),
-  );
-  if (!pvm || !svm) throw new BenchError('no QMP');
-  const nbd = file('nbd.sock');
-  await svm.executeRaw('nbd-server-start', { addr: { type: 'unix', data: { path: nbd } } });
-  await svm.executeRaw('nbd-server-add', { device: 'parent0', writable: true });
-  await new SecondaryDriver(svm).prepare();
-  const driver = new PrimaryDriver(pvm);
-  const server = { type: 'unix', path: nbd } as const;
-  const disks = [
-    { device: 'vb0', link: 'replication', server, export: 'parent0', id: 'bench0' } as const,
-  ];
-  await driver.seed(disks);
-  await driver.attach(disks);
-  const uri = `unix:${file('incoming.sock')}`;
-  await driver.startColo({ uri, periodMs: PERIOD_MS, timeoutMs: 60_000 });
-  await driver.finishSeed();
-  let checkpoints = 0;
-  svm.onEvent('RESUME', () => checkpoints++);
+  const secondary = await startColo({
+    ...{ scope, folder, primary, command, sizeBytes, periodMs: PERIOD_MS },
+    ...{ overlays: await scope.folder('memory'), disk: file('secondary.raw') },
+    onStarted: async (vm) => {
+      await pin(scope, 'primary', primary.pid);
+      await pin(scope, 'secondary', vm.pid);
+    },
+  });
   await sleep(PERIOD_MS);
   const value = await throughput(primary.oracle, windowMs);
-  if (checkpoints === 0) throw new BenchError('no checkpoint in all that time');
-  if (!primary.oracle.clean || secondary.oracle.sawBad) {
+  if (secondary.checkpoints() === 0) throw new BenchError('no checkpoint in all that time');
+  if (!primary.oracle.clean || secondary.vm.oracle.sawBad) {
     throw new BenchError('the guest read what it had not written');
   }
-  await Promise.all([pvm.close(), svm.close()]);
   await primary.dispose();
-  await secondary.dispose();
+  await secondary.close();
   return value;
-}
-
-function withoutBlockdevs(args: readonly string[]): string[] {
-  return args.filter((arg, at) => arg !== '-blockdev' && args[at - 1] !== '-blockdev');
-}
-
-/** The top one has the name that the device asks for. */
-function coloDrives(disk: string, memory: string): string[] {
-  const overlay = (prefix: string, name: string): string =>
-    `${prefix}driver=qcow2,${prefix}file.filename=${path.join(memory, name)}`;
-  return [
-    '-drive',
-    `if=none,id=parent0,driver=raw,file.filename=${disk}`,
-    '-drive',
-    'if=none,id=childs0,driver=replication,mode=secondary,top-id=quorum0,' +
-      `${overlay('file.', 'active.qcow2')},${overlay('file.backing.', 'hidden.qcow2')},` +
-      'file.backing.backing=parent0',
-    '-drive',
-    'if=none,id=quorum0,driver=quorum,read-pattern=fifo,vote-threshold=1,children.0=childs0',
-  ];
 }
 
 interface Mark {

@@ -10,6 +10,7 @@ import { B5 } from './b5-write-back.js';
 import { B6 } from './b6-memory.js';
 import { B7 } from './b7-processor.js';
 import { B8 } from './b8-guest.js';
+import { B9, B9B } from './b9-services.js';
 import { B10 } from './b10-links.js';
 import { hostFacts } from './harness/host.js';
 import { render } from './report/report.js';
@@ -19,10 +20,10 @@ import { table } from './report/table.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B5, B6, B7, B8, B10];
+const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B5, B6, B7, B8, B9, B9B, B10];
 const USAGE = `pnpm bench [NAME...] [OPTION...]
 
-  NAME        B1 to B8, B10; all of them by default
+  NAME        B1 to B10, B9B; all but B9 and B9B by default
   --rounds N  measurements of each contender at each point; 5 by default
   --quick     one short round as a smoke test; keeps no result
   --only P    only points whose name matches this regular expression; keeps no result
@@ -73,7 +74,9 @@ async function main(): Promise<number> {
 }
 
 async function measure({ names, rounds, quick, only, json }: Options): Promise<number> {
-  const chosen = COMPARISONS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const chosen = COMPARISONS.filter(({ name, isOnRequest = false }) =>
+    names.length === 0 ? !isOnRequest : names.includes(name),
+  );
   const isKept = !quick && only === undefined;
   const scopes = new Set<Scope>();
   const leaving = new AbortController();

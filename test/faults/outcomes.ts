@@ -106,9 +106,12 @@ async function worthOfBase(scene: Scene): Promise<Outcome> {
   return judge(await scene.recover());
 }
 
+/** What the base holds is no disk, may not be the newest, or is known not to be. */
+const REFUSED = /holds no consistent disk|REPLICA_BASE_LAST_COMMIT|this host is outdated/;
+
 function judge({ code, output }: Recovery): Outcome {
   if (code === 0) return 'recovered';
-  if (/holds no consistent disk|REPLICA_BASE_LAST_COMMIT/.test(output)) return 'primary-disk';
+  if (REFUSED.test(output)) return 'primary-disk';
   throw new LabError(`gannet recover ended with ${code}: ${output}`);
 }
 

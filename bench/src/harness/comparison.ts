@@ -20,6 +20,8 @@ export interface Comparison {
   readonly about: string;
   /** With five rounds on two cores. */
   readonly estimateSeconds: number;
+  /** Too long to be one of those that run by default. */
+  readonly isOnRequest?: boolean;
   run(context: Context): Promise<Outcome>;
 }
 

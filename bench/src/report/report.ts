@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chart } from './chart.js';
 import type { HostFacts } from '../harness/host.js';
-import type { Result } from '../harness/result.js';
+import type { Point, Result } from '../harness/result.js';
 import { markdownTable } from './table.js';
 import { standings } from './targets.js';
 import { BenchError } from '../harness/scope.js';
@@ -11,33 +11,49 @@ import { BenchError } from '../harness/scope.js';
 const BEGIN = '<!-- bench: generated from here -->';
 const END = '<!-- bench: generated to here -->';
 
-/** @throws BenchError when the page has no place for it */
+/** The six services have a page of their own. */
+const PAGES: readonly { readonly file: string; readonly holds: (benchmark: string) => boolean }[] =
+  [
+    { file: 'performance.md', holds: (name) => !name.startsWith('B9') },
+    { file: 'services.md', holds: (name) => name.startsWith('B9') },
+  ];
+
+/** @throws BenchError when a page has no place for its results */
 export async function render(results: readonly Result[], docs: string): Promise<void> {
-  const page = path.join(docs, 'performance.md');
-  const text = await readFile(page, 'utf8');
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin === -1 || end < begin) {
-    throw new BenchError(`${page} has lost the lines ${BEGIN} and ${END}: put them back`);
-  }
   const charts = path.join(docs, 'charts');
   await mkdir(charts, { recursive: true });
   for (const result of results) {
-    await writeFile(path.join(charts, chartOf(result)), chart(result));
+    const { points } = result;
+    const charted = isOfServices(result) ? { ...result, points: points.filter(isRate) } : result;
+    await writeFile(path.join(charts, chartOf(result)), chart(charted));
   }
-  const [before, after] = [text.slice(0, begin + BEGIN.length), text.slice(end)];
-  await writeFile(page, `${before}\n\n${generated(results)}\n\n${after}`);
+  for (const { file, holds } of PAGES) {
+    const shown = results.filter(({ name }) => holds(name));
+    if (shown.length > 0) await fill(path.join(docs, file), generated(shown, holds));
+  }
 }
 
-function generated(results: readonly Result[]): string {
-  if (results.length === 0) return 'No results yet: `make bench` puts them here.';
-  return [reach(results), ...results.map(section), machines(results)].join('\n\n');
+async function fill(page: string, text: string): Promise<void> {
+  const old = await readFile(page, 'utf8');
+  const [begin, end] = [old.indexOf(BEGIN), old.indexOf(END)];
+  if (begin === -1 || end < begin) {
+    throw new BenchError(`${page} has lost the lines ${BEGIN} and ${END}: put them back`);
+  }
+  const [before, after] = [old.slice(0, begin + BEGIN.length), old.slice(end)];
+  await writeFile(page, `${before}\n\n${text}\n\n${after}`);
 }
 
-function reach(results: readonly Result[]): string {
-  const rows = standings(results).map(
-    ({ what, must, aim, measured, verdict }) =>
-      `| ${what} | ${must} | ${aim} | ${measured} | ${verdict} |`,
-  );
+function generated(results: readonly Result[], holds: (benchmark: string) => boolean): string {
+  return [reach(results, holds), ...results.map(section), machines(results)].join('\n\n');
+}
+
+function reach(results: readonly Result[], holds: (benchmark: string) => boolean): string {
+  const rows = standings(results)
+    .filter(({ benchmark }) => holds(benchmark))
+    .map(
+      ({ what, must, aim, measured, verdict }) =>
+        `| ${what} | ${must} | ${aim} | ${measured} | ${verdict} |`,
+    );
   return [
     '## Targets',
     '',
@@ -50,6 +66,30 @@ function reach(results: readonly Result[]): string {
   ].join('\n');
 }
 
+function isOfServices({ name }: Result): boolean {
+  return name.startsWith('B9');
+}
+
+/** The name of a point that stands beside a rate begins with that point's name and a colon. */
+function isRate({ name }: Point): boolean {
+  return !name.includes(': ');
+}
+
+/** Rates, and then what each service used. */
+function tables(result: Result): string {
+  if (!isOfServices(result)) return markdownTable(result);
+  const rates = result.points.filter(isRate);
+  return [
+    markdownTable({ ...result, points: rates }),
+    'What each service used meanwhile, on each host; the pauses are all of all rounds:',
+    markdownTable({ ...result, baseline: undefined, points: result.points.filter(notRate) }),
+  ].join('\n\n');
+}
+
+function notRate(point: Point): boolean {
+  return !isRate(point);
+}
+
 function section(result: Result): string {
   const { name, title, about, contenders, notes, rounds, measuredAt } = result;
   return [
@@ -60,7 +100,7 @@ function section(result: Result): string {
     `Median (least-most) of ${rounds} rounds${
       result.baseline === undefined ? '' : `, and times ${result.baseline}`
     }; measured on ${measuredAt.slice(0, 10)}.`,
-    markdownTable(result),
+    tables(result),
     ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
   ].join('\n\n');
 }

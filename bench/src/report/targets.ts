@@ -5,9 +5,11 @@ import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
 import { ARRIVAL, SORTED, WHOLE } from '../b5-write-back.js';
 import { IDLE, METADATA } from '../b6-memory.js';
 import { ALONE, OURS, THROUGHPUT } from '../b8-guest.js';
+import { isDiskBound, PAUSE, SERVICES } from '../b9-services.js';
 import { entryOf, isCounted, ratioOf, type Result } from '../harness/result.js';
 
 export interface Standing {
+  readonly benchmark: string;
   readonly what: string;
   readonly must: string;
   readonly aim: string;
@@ -82,7 +84,50 @@ export const TARGETS: readonly Target[] = [
     ...{ must: 0.9, aim: 0.95, better: 'higher', unit: 'x' },
     find: (result) => ratioAt(result, THROUGHPUT, OURS, ALONE, THROUGHPUT),
   },
+  services('B9', 'Gannet / native, each service', [NATIVE], 0.96, 0.98),
+  {
+    ...{ benchmark: 'B9', what: 'mean overhead' },
+    ...{ must: 3, aim: 1, better: 'lower', unit: ' %' },
+    find: (result) => {
+      const ratios = boundServices(result).flatMap((name) =>
+        ratioAt(result, name, OURS, NATIVE, name),
+      );
+      if (ratios.length === 0) return [];
+      const mean = ratios.reduce((sum, { value }) => sum + value, 0) / ratios.length;
+      return [{ value: 100 * (1 - mean), where: `${ratios.length} services` }];
+    },
+  },
+  services('B9', 'Gannet / COLO same disk, each service', [COLO_DISK], 2.6, 3.5),
+  services('B9', 'Gannet / COLO RAM disk, each service', [COLO_RAM], 1.0, 1.1),
+  {
+    ...{ benchmark: 'B9', what: 'pause of a checkpoint, Gannet / COLO RAM disk, each service' },
+    ...{ must: 1, aim: 0.7, better: 'lower', unit: 'x' },
+    find: (result) =>
+      SERVICES.flatMap(({ name }) => ratioAt(result, `${name}: ${PAUSE}`, OURS, COLO_RAM, name)),
+  },
+  services('B9B', 'Gannet / the better COLO, each service', [COLO_DISK, COLO_RAM], 4, 7),
 ];
+
+/** Throughput of each service; where both disks are slow, of those that wait for the disk. */
+function services(
+  benchmark: string,
+  what: string,
+  rivals: readonly string[],
+  must: number,
+  aim: number,
+): Target {
+  return {
+    ...{ benchmark, what, must, aim, better: 'higher', unit: 'x' },
+    find: (result) =>
+      (benchmark === 'B9' ? boundServices(result) : SERVICES.map(({ name }) => name)).flatMap(
+        (name) => rivals.flatMap((rival) => ratioAt(result, name, OURS, rival, name)),
+      ),
+  };
+}
+
+function boundServices({ notes }: Result): string[] {
+  return SERVICES.map(({ name }) => name).filter((name) => isDiskBound(notes, name));
+}
 
 /** Every link of Gannet at every workload that `isMeant`. */
 function path(
@@ -130,7 +175,12 @@ export function standings(results: readonly Result[]): Standing[] {
   return TARGETS.map((target) => {
     const { benchmark, unit, must, aim, better } = target;
     const show = (value: number): string => `${Number(value.toPrecision(3))}${unit}`;
-    const head = { what: `${benchmark} ${target.what}`, must: show(must), aim: show(aim) };
+    const head = {
+      benchmark,
+      what: `${benchmark} ${target.what}`,
+      must: show(must),
+      aim: show(aim),
+    };
     const result = results.find(({ name }) => name === benchmark);
     const findings = result ? target.find(result) : [];
     const isWorse = (a: Finding, b: Finding): boolean =>

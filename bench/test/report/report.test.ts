@@ -72,3 +72,41 @@ test('a chart is well-formed, escapes text, and shows who failed', () => {
   expect(svg).toContain('prefers-color-scheme: dark');
   expect(svg.match(/<text/g)?.length).toBe(svg.match(/<\/text>/g)?.length);
 });
+
+function servicesResult(notes: string[]): Result {
+  const rate = (name: string, ours: number): Result['points'][number] => ({
+    ...{ name, unit: '1/s', better: 'higher' },
+    entries: [entry('native', 100), entry('COLO, same disk', 20), entry('Gannet', ours)],
+  });
+  return {
+    ...serverResult(entry(GANNET, 1)),
+    ...{ name: 'B9', title: 'Services', baseline: 'native', notes },
+    contenders: ['native', 'COLO, same disk', 'Gannet'].map((name) => ({ name, setup: 'so' })),
+    points: [rate('Redis', 99), rate('SQLite', 50), rate('Redis: pause of a checkpoint', 7)],
+  };
+}
+
+test('a service that does not wait for the disk counts for no claim', () => {
+  const native = (notes: string[]): unknown =>
+    standings([servicesResult(notes)]).find(({ what }) => what.startsWith('B9 Gannet / native'));
+  expect(native([])).toMatchObject({ measured: '0.5x (SQLite)', verdict: 'missed' });
+  const notes = ['SQLite is limited by the emulated processor'];
+  expect(native(notes)).toMatchObject({ measured: '0.99x (Redis)', verdict: 'aim met' });
+});
+
+test('services have their own page, and a chart of their operations alone', async () => {
+  const docs = await mkdtemp(path.join(tmpdir(), 'gannet-report-'));
+  const marks = '<!-- bench: generated from here -->\n<!-- bench: generated to here -->\n';
+  for (const page of ['performance.md', 'services.md']) {
+    await writeFile(path.join(docs, page), marks);
+  }
+  await render([servicesResult([])], docs);
+  expect(await readFile(path.join(docs, 'performance.md'), 'utf8')).toBe(marks);
+  const page = await readFile(path.join(docs, 'services.md'), 'utf8');
+  expect(page).toContain('| Redis [1/s] | 100 (100-100) | 20.0 (20.0-20.0), 0.20x |');
+  expect(page).toContain('| Redis: pause of a checkpoint [1/s] |');
+  const svg = await readFile(path.join(docs, 'charts', 'b9.svg'), 'utf8');
+  expect(svg).toContain('SQLite');
+  expect(svg).not.toContain('pause');
+  await rm(docs, { recursive: true });
+});

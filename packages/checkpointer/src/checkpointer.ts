@@ -32,8 +32,10 @@ export interface CheckpointerOptions {
  *
  *     signal     link is up   link lost before   link lost cleanly    in doubt
  *                             the last STOP      since the last STOP
- *     commit     commit       outdated           commit provisionally commit; ends the doubt
+ *     commit     commit       outdated (*)       commit provisionally commit; ends the doubt
  *     failover   fail over    fail over          fail over            diverge
+ *
+ *     (*) provisionally, if the source says that the primary stood still with all its writes here
  *
  * A replica that is outdated has diverged, and what it has committed is of no use either. If the
  * replica refuses a step (it has diverged already, or was never protected), it is diverged.
@@ -43,7 +45,8 @@ export interface CheckpointerOptions {
  * the closing epoch is complete and must count. If the link breaks at that moment while the primary
  * lives, the secondary sees the same, and a write may be missing that QEMU has swallowed. But then
  * the primary continues to another checkpoint. So a provisional commit is valid for a failover, and
- * another commit after it is a divergence.
+ * another commit after it is a divergence. COLO's primary says nothing, so the link has to show it;
+ * an engine whose primary has said before that it stood still passes that on.
  *
  * @example
  * const source = new ExternalSource();
@@ -61,6 +64,7 @@ export class Checkpointer {
   #stoppedAt: number | undefined;
   /** The link was up at the last STOP, and nothing was committed since: one provisional commit. */
   #wasWholeAtStop = false;
+  #wasProvisional = false;
   #doubt: string | undefined;
   #hasEnded = false;
 
@@ -96,7 +100,7 @@ export class Checkpointer {
         this.#replica.secondaryRuns(signal.isStopped !== true);
         return;
       case 'commit':
-        this.#commit();
+        this.#commit(signal.primaryStoodWhole === true);
         break;
       case 'abort':
         this.#onEvent({ kind: 'abort', gateClosedMs: this.#gateClosedMs() });
@@ -115,10 +119,11 @@ export class Checkpointer {
     this.#replica.gate.open();
   }
 
-  #commit(): void {
+  #commit(primaryStoodWhole: boolean): void {
     const { loss, lossWasClean, isConnected } = this.#replica.link;
     const isProvisional = loss !== undefined;
-    if (isProvisional && (!this.#wasWholeAtStop || !lossWasClean)) {
+    const isWhole = primaryStoodWhole || (this.#wasWholeAtStop && lossWasClean);
+    if (isProvisional && (!isWhole || this.#wasProvisional)) {
       this.#outdate(`a checkpoint followed although writes may be missing: ${loss}`);
       return;
     }
@@ -129,6 +134,7 @@ export class Checkpointer {
     const summary = this.#attempt(() => this.#replica.commit());
     if (!summary) return;
     this.#wasWholeAtStop = false;
+    this.#wasProvisional = isProvisional;
     this.#doubt = undefined;
     const times = { gateClosedMs: this.#gateClosedMs(), checkpointMs: this.#checkpointMs() };
     this.#onEvent({ kind: 'commit', provisional: isProvisional, ...times, ...summary });

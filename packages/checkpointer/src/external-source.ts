@@ -1,6 +1,15 @@
 import { CheckpointerError } from './errors.js';
 import type { CheckpointSignal, CheckpointSource } from './ports.js';
 
+/** What a caller knows of a commit. */
+export interface CommitKnowledge {
+  /**
+   * The primary has said that it had stopped, and that all its writes before had been answered.
+   * Then the commit counts, even if its link has broken since.
+   */
+  readonly primaryStoodWhole?: boolean;
+}
+
 /**
  * Checkpoints by call, for active-active systems other than COLO: seal, then commit or abort; or
  * fail over. When the caller seals, both sides must be stopped, or at least no write may be under
@@ -8,6 +17,7 @@ import type { CheckpointSignal, CheckpointSource } from './ports.js';
  */
 export class ExternalSource implements CheckpointSource {
   #listener: ((signal: CheckpointSignal) => void) | undefined;
+  #hasStopped = false;
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
   /** One listener at a time. */
@@ -18,9 +28,21 @@ export class ExternalSource implements CheckpointSource {
     };
   }
 
-  /** `sealed` between seal() and commit() or abort(); `ended` after a failover. */
+  /** `sealed` between seal() and commit() or abort(); `ended` after failOver() or end(). */
   get state(): 'open' | 'sealed' | 'ended' {
     return this.#state;
+  }
+
+  /**
+   * The secondary is about to stop, and waits for answers to its requests. Who does not say it
+   * before seals with it.
+   *
+   * @throws CheckpointerError CHECKPOINT_ALREADY_SEALED, CHECKPOINT_ENDED
+   */
+  stopped(): void {
+    this.#expect('open');
+    this.#hasStopped = true;
+    this.#listener?.({ kind: 'stop' });
   }
 
   /**
@@ -30,8 +52,9 @@ export class ExternalSource implements CheckpointSource {
    */
   seal(): void {
     this.#expect('open');
+    if (!this.#hasStopped) this.stopped();
+    this.#hasStopped = false;
     this.#state = 'sealed';
-    this.#listener?.({ kind: 'stop' });
     this.#listener?.({ kind: 'seal' });
   }
 
@@ -40,10 +63,10 @@ export class ExternalSource implements CheckpointSource {
    *
    * @throws CheckpointerError CHECKPOINT_NOT_SEALED, CHECKPOINT_ENDED
    */
-  commit(): void {
+  commit({ primaryStoodWhole = false }: CommitKnowledge = {}): void {
     this.#expect('sealed');
     this.#state = 'open';
-    this.#listener?.({ kind: 'commit' });
+    this.#listener?.({ kind: 'commit', primaryStoodWhole });
   }
 
   /**
@@ -70,10 +93,17 @@ export class ExternalSource implements CheckpointSource {
     this.#listener?.({ kind: 'failover' });
   }
 
+  /** No more will come: the replica can't be used any more. Harmless when repeated. */
+  end(reason: string): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#listener?.({ kind: 'lost', reason });
+  }
+
   #expect(state: 'open' | 'sealed'): void {
     if (this.#state === state) return;
     if (this.#state === 'ended') {
-      throw new CheckpointerError('CHECKPOINT_ENDED', 'this source has already failed over');
+      throw new CheckpointerError('CHECKPOINT_ENDED', 'this source has failed over, or has ended');
     }
     throw state === 'sealed'
       ? new CheckpointerError('CHECKPOINT_NOT_SEALED', 'seal the epoch first')

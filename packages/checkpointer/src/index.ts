@@ -6,6 +6,6 @@ export {
   type ColoModes,
 } from './colo-source.js';
 export * from './errors.js';
-export { ExternalSource } from './external-source.js';
+export { type CommitKnowledge, ExternalSource } from './external-source.js';
 export type * from './ports.js';
 export { WriteBack, type WriteBackEvent, type WriteBackOptions } from './write-back.js';

@@ -12,8 +12,11 @@ export type CheckpointSignal =
    * secondary has stopped since that event.
    */
   | { readonly kind: 'seal'; readonly isStopped?: boolean }
-  /** It was a checkpoint. */
-  | { readonly kind: 'commit' }
+  /**
+   * It was a checkpoint. `primaryStoodWhole`: the primary itself has said that it had stopped, and
+   * that all its writes before had been answered here. Then it does not matter when its link broke.
+   */
+  | { readonly kind: 'commit'; readonly primaryStoodWhole?: boolean }
   /** It was not a checkpoint. */
   | { readonly kind: 'abort' }
   /** It may have been a checkpoint; that cannot be known. The next certain commit settles it. */

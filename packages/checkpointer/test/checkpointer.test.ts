@@ -25,8 +25,12 @@ class Scene implements CheckpointSource {
     return () => (this.#listener = undefined);
   }
 
-  say(...kinds: CheckpointSignal['kind'][]): this {
+  say(...kinds: (CheckpointSignal['kind'] | 'whole commit')[]): this {
     for (const kind of kinds) {
+      if (kind === 'whole commit') {
+        this.#listener?.({ kind: 'commit', primaryStoodWhole: true });
+        continue;
+      }
       const needsReason = kind === 'doubt' || kind === 'lost';
       this.#listener?.(needsReason ? { kind, reason: 'why' } : { kind });
     }
@@ -139,6 +143,21 @@ describe('Checkpointer', () => {
     expect(scene.say('seal', 'commit').did).toEqual(['outdate']);
   });
 
+  test.each([
+    ['before it stopped', SITUATIONS['lost before this stop']],
+    ['with an unfinished request', SITUATIONS['lost, unclean, since this stop']],
+  ])('commits what a primary has left that stood still whole, its link lost %s', (_when, lost) => {
+    const scene = lost().say('whole commit');
+    expect(scene.did).toEqual(['commit']);
+    expect(scene.events[0]).toMatchObject({ kind: 'commit', provisional: true });
+    expect(scene.say('stop', 'seal', 'failover').did).toEqual(['commit', 'failOver']);
+  });
+
+  test('I5 no silent divergence: one commit with a lost link, whatever the source says', () => {
+    const scene = SITUATIONS['lost, clean, since this stop']().say('whole commit');
+    expect(scene.say('stop', 'seal', 'whole commit').did).toEqual(['commit', 'outdate']);
+  });
+
   test.each(['failover', 'lost'] as const)('after %s nothing follows', (end) => {
     const scene = new Scene().say('seal', 'commit', 'stop', 'seal', end);
     const before = [...scene.replica.calls];
@@ -190,6 +209,33 @@ describe('ExternalSource', () => {
     expect(heard).toEqual('stop seal commit stop seal abort stop seal failover'.split(' '));
   });
 
+  test('the secondary may have stopped before the seal, which does not say it again', () => {
+    const { source, heard } = external();
+    source.stopped();
+    source.seal();
+    source.commit();
+    source.seal();
+    source.abort();
+    source.stopped();
+    source.failOver();
+    expect(heard).toEqual('stop seal commit stop seal abort stop seal failover'.split(' '));
+  });
+
+  test('passes on that the primary stood still whole', () => {
+    const { source, signals } = external();
+    source.seal();
+    source.commit({ primaryStoodWhole: true });
+    expect(signals.at(-1)).toEqual({ kind: 'commit', primaryStoodWhole: true });
+  });
+
+  test('what ends says why, once', () => {
+    const { source, signals } = external();
+    source.end('why');
+    source.end('why again');
+    expect(signals).toEqual([{ kind: 'lost', reason: 'why' }]);
+    expect(source.state).toBe('ended');
+  });
+
   test('fails over from a sealed epoch too, without sealing twice', () => {
     const { source, heard } = external();
     source.seal();
@@ -206,10 +252,16 @@ describe('ExternalSource', () => {
       'CHECKPOINT_ALREADY_SEALED',
       'the epoch is already sealed: commit or abort it',
     ],
-    ['seal', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
-    ['commit', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
-    ['abort', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
-    ['failOver', ['failOver'], 'CHECKPOINT_ENDED', 'this source has already failed over'],
+    [
+      'stopped',
+      ['seal'],
+      'CHECKPOINT_ALREADY_SEALED',
+      'the epoch is already sealed: commit or abort it',
+    ],
+    ['seal', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over, or has ended'],
+    ['commit', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over, or has ended'],
+    ['abort', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over, or has ended'],
+    ['failOver', ['failOver'], 'CHECKPOINT_ENDED', 'this source has failed over, or has ended'],
   ] as const)('%s after %j is a mistake', (step, before, code, message) => {
     const { source, heard } = external();
     for (const one of before) source[one]();
@@ -226,11 +278,15 @@ describe('ExternalSource', () => {
   });
 });
 
-function external(): { source: ExternalSource; heard: string[]; unsubscribe: () => void } {
+function external() {
   const source = new ExternalSource();
   const heard: string[] = [];
-  const unsubscribe = source.subscribe(({ kind }) => heard.push(kind));
-  return { source, heard, unsubscribe };
+  const signals: CheckpointSignal[] = [];
+  const unsubscribe = source.subscribe((signal) => {
+    heard.push(signal.kind);
+    signals.push(signal);
+  });
+  return { source, heard, signals, unsubscribe };
 }
 
 describe('a listener that throws', () => {

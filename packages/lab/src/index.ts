@@ -54,4 +54,11 @@ export { LabPair, type LabPairOptions } from './pair.js';
 export { HOST_ADDRESSES, TwoHosts, type Cut, type HostLink } from './hosts/two-hosts.js';
 export { ClientNetwork, type TrafficReport } from './hosts/client-network.js';
 export { DiskFaults, type DiskFault } from './hosts/disk-faults.js';
-export { diskBelow, SlowHost, type BlockDevice, type DiskLimits } from './hosts/slow-host.js';
+export {
+  diskBelow,
+  SlowHost,
+  type BlockDevice,
+  type DiskLimits,
+  type DiskUsage,
+} from './hosts/slow-host.js';
+export { SmallDisk } from './hosts/small-disk.js';

@@ -44,6 +44,14 @@ export type { DiskLink, LinkKind, ServerAddress } from './disk/disk-link.js';
 export { type SeedProgress } from './disk/seed-options.js';
 export type { LocalDisk, LocalFormat, MoveOutcome } from './disk/move-to-local.js';
 export type { ComparedCard } from './network/compared-card.js';
+export {
+  BufferedOutput,
+  ComparedOutput,
+  type ComparedOutputOptions,
+  type HeldOutput,
+  type HeldOutputOptions,
+  WalledCards,
+} from './network/held-output.js';
 export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
 export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';
 export { inspectVm } from './inspect/inspect-vm.js';

@@ -195,8 +195,7 @@ export class Replica implements SessionHost {
   }
 
   /**
-   * A checkpoint (or COLO's start): P becomes committed, S is dropped, on all disks. Call it with
-   * the gate closed.
+   * A checkpoint (or COLO's start), with the gate closed: P is committed, S dropped, on all disks.
    *
    * @throws ReplicaStateError REPLICA_STATE
    */
@@ -231,11 +230,14 @@ export class Replica implements SessionHost {
     return result;
   }
 
-  /**
-   * The secondary VM has stopped, or resumed. One that stops waits for answers to all its writes.
-   */
+  /** The secondary VM has stopped, or resumed. One that stops waits for all of its answers. */
   secondaryRuns(isRunning: boolean): void {
     this.#buffers.secondaryRuns(isRunning);
+  }
+
+  /** Answers the writes that are held so far, and holds later ones. */
+  answerHeld(): void {
+    this.#buffers.answerHeld();
   }
 
   /**
@@ -314,10 +316,7 @@ export class Replica implements SessionHost {
     return this.#writer.nextBatch();
   }
 
-  /**
-   * After failover, with the guest running: puts what is in memory now into the bases, so that
-   * settle() has less to do while the guest is stopped.
-   */
+  /** After failover: writes all that is in memory now, so that settle() has less to do. */
   async catchUp(): Promise<void> {
     this.#expect('failed-over', 'catch up');
     await this.flush();

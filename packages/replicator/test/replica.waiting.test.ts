@@ -105,6 +105,19 @@ describe('I7 bounded memory: the primary is lost', () => {
     await again;
   });
 
+  test('while it stops, what waits is answered, and what comes then waits', async () => {
+    const vm = await written(two);
+    lose(vm);
+    const held = fill(vm);
+    vm.replica.answerHeld();
+    await held;
+    const next = vm.write('svm', 'more', 0, 'b');
+    expect(await Promise.race([next.then(() => 'answered'), Promise.resolve('held')])).toBe('held');
+    expect(vm.events.filter(({ kind }) => kind === 'writes-held')).toHaveLength(1);
+    vm.replica.answerHeld();
+    await next;
+  });
+
   test('P is dropped once memory is short, and can be committed no more', async () => {
     const vm = await written(two);
     await vm.write('pvm', 'P'.repeat(65536), 0, 'a');

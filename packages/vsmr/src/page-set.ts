@@ -31,6 +31,11 @@ export class PageSet {
     for (const page of pages) this.add(page);
   }
 
+  /** A bit for each page, 32 in a word, the lowest first. */
+  get words(): Readonly<Uint32Array> {
+    return this.#words;
+  }
+
   clear(): void {
     this.#words.fill(0);
     this.#size = 0;

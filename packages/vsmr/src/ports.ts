@@ -30,8 +30,10 @@ export interface RamPort {
    * The pages that something other than write() has changed since the last call. The first call
    * compares with zeroes. While the guest runs, a page that changes during the call is reported by
    * this call or by the next one.
+   *
+   * @param isPaused whether the guest stands still: then less has to be looked at
    */
-  refresh(): Promise<PageSet>;
+  refresh(isPaused: boolean): Promise<PageSet>;
   /** Contents of these pages at the last refresh() or write(), one after another. */
   read(pages: Uint32Array): Promise<Uint8Array>;
   /** Replaces these pages. The guest must be paused. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { protocolError, reasonOf, VsmrError } from './errors.js';
 import { hashPages, KEY_BYTES } from './page-hashes.js';
+import { devicesDifference } from './devices-difference.js';
 import { PageSet } from './page-set.js';
 import {
   followingPhase,
@@ -17,8 +18,6 @@ import { type Frame, PROTOCOL_VERSION } from './wire/frames.js';
 const BATCH_PAGES = 256;
 /** Frames of hashes that are under way without an answer. */
 const BATCHES_UNANSWERED_MAX = 4;
-/** Bytes of device state in one frame. */
-const DEVICE_CHUNK_BYTES = 1024 * 1024;
 
 /** What a PrimaryEngine needs. */
 export interface PrimaryEngineOptions {
@@ -68,6 +67,8 @@ export class PrimaryEngine {
   readonly #pending: PageSet;
   #phase: PrimaryEnginePhase = 'running';
   #number = 0;
+  /** The state of the devices at the last checkpoint. */
+  #devices: Uint8Array = new Uint8Array();
   #work: Promise<unknown> = Promise.resolve();
 
   private constructor({ guest, ram, output, link, clock }: PrimaryEngineOptions) {
@@ -182,6 +183,7 @@ export class PrimaryEngine {
       this.#enter('sent');
       await this.#expect('committed');
       this.#number = number;
+      this.#devices = devices;
       this.#pending.clear();
       this.#enter('committed');
       await this.#output?.release();
@@ -196,7 +198,7 @@ export class PrimaryEngine {
 
   /** Sends the pages that differ, of those that either side has changed. */
   async #sendRam(digest: CheckpointDigest): Promise<{ changedPages: number; sentPages: number }> {
-    this.#pending.addAll(await this.#ram.refresh());
+    this.#pending.addAll(await this.#ram.refresh(this.#phase !== 'copying'));
     for (;;) {
       const frame = await this.#receive();
       if (frame.kind === 'stopped') break;
@@ -226,10 +228,9 @@ export class PrimaryEngine {
   }
 
   async #sendDevices(devices: Uint8Array, digest: CheckpointDigest): Promise<void> {
-    for (let at = 0; at < devices.length; at += DEVICE_CHUNK_BYTES) {
-      const data = devices.subarray(at, at + DEVICE_CHUNK_BYTES);
-      digest.addDevices(data);
-      await this.#link.send({ kind: 'devices', data });
+    digest.addDevices(devices);
+    for (const part of devicesDifference(this.#devices, devices)) {
+      await this.#link.send({ kind: 'devices', ...part });
     }
   }
 

@@ -46,6 +46,8 @@ export class SecondaryEngine {
   #key: Uint8Array = new Uint8Array();
   #phase: SecondaryEnginePhase = 'blank';
   #number = 0;
+  /** The state of the devices at the last checkpoint. */
+  #devices: Uint8Array | undefined;
   /** Its devices when it was paused, for a checkpoint that fails. */
   #ownDevices: Uint8Array | undefined;
   #staged = new StagedCheckpoint();
@@ -185,8 +187,8 @@ export class SecondaryEngine {
 
   /** Says what may differ, as far as this side knows. */
   async #begin(): Promise<void> {
-    this.#staged = new StagedCheckpoint();
-    this.#pending.addAll(await this.#ram.refresh());
+    this.#staged = new StagedCheckpoint(this.#devices);
+    this.#pending.addAll(await this.#ram.refresh(true));
     for (const pages of this.#pending.batches(DIRTY_PAGES)) {
       await this.#link.send({ kind: 'dirty', pages });
     }
@@ -207,7 +209,7 @@ export class SecondaryEngine {
         this.#staged.addWrittenPages(frame);
         return this.#ram.write(frame.pages, frame.data);
       case 'devices':
-        return this.#staged.addDevices(frame.data);
+        return this.#staged.addDevices(frame);
       case 'end':
         return this.#end(frame.digest);
       default:
@@ -243,6 +245,7 @@ export class SecondaryEngine {
     }
     this.#enter('applied');
     this.#number++;
+    this.#devices = devices;
     this.#pending.clear();
     this.#staged = new StagedCheckpoint();
     const pages = contents.reduce((sum, each) => sum + each.pages.length, 0);

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import type { DevicesPart } from './wire/frames.js';
 
 /** Some pages and what they contain. */
 export interface PageContents {
@@ -6,7 +7,7 @@ export interface PageContents {
   readonly data: Uint8Array;
 }
 
-/** Covers all pages and device state of a checkpoint, in the order in which they were sent. */
+/** Covers the pages of a checkpoint in the order in which they were sent, and all device state. */
 export class CheckpointDigest {
   readonly #hash: Hash = createHash('sha256');
 
@@ -28,7 +29,13 @@ export class CheckpointDigest {
 export class StagedCheckpoint {
   readonly #digest = new CheckpointDigest();
   readonly #contents: PageContents[] = [];
-  readonly #devices: Uint8Array[] = [];
+  readonly #lastDevices: Uint8Array;
+  #devices: Uint8Array | undefined;
+
+  /** @param lastDevices the state of the devices at the last checkpoint */
+  constructor(lastDevices: Uint8Array = new Uint8Array()) {
+    this.#lastDevices = lastDevices;
+  }
 
   addPages(contents: PageContents): void {
     this.addWrittenPages(contents);
@@ -40,9 +47,12 @@ export class StagedCheckpoint {
     this.#digest.addPages(contents);
   }
 
-  addDevices(data: Uint8Array): void {
-    this.#digest.addDevices(data);
-    this.#devices.push(data);
+  addDevices({ bytes, offset, data }: DevicesPart): void {
+    if (this.#devices?.length !== bytes) {
+      this.#devices = new Uint8Array(bytes);
+      this.#devices.set(this.#lastDevices.subarray(0, bytes));
+    }
+    this.#devices.set(data, offset);
   }
 
   get contents(): readonly PageContents[] {
@@ -50,11 +60,12 @@ export class StagedCheckpoint {
   }
 
   get devices(): Uint8Array {
-    return Buffer.concat(this.#devices);
+    return this.#devices ?? new Uint8Array();
   }
 
-  /** Whether this is what the primary has sent. To be called once. */
+  /** Whether this is what the primary has. To be called once. */
   matches(digest: Uint8Array): boolean {
+    if (this.#devices !== undefined) this.#digest.addDevices(this.#devices);
     return Buffer.compare(this.#digest.finish(), digest) === 0;
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { PrimaryEngine } from '../src/primary-engine.js';
 import { SecondaryEngine, type SecondaryEngineEvent } from '../src/secondary-engine.js';
 import { FrameLink } from '../src/wire/frame-link.js';
-import { encodeFrame, type Frame } from '../src/wire/frames.js';
+import { encodeFrame, type Frame, PROTOCOL_VERSION } from '../src/wire/frames.js';
 import { BytePipe } from './support/byte-pipe.js';
 import { PAGE_BYTES, PAGES, World } from './support/world.js';
 
@@ -48,6 +48,38 @@ test('pages that either side has changed are compared, and those that differ sen
   await served;
 });
 
+test('of the devices only what differs is sent, and not from a checkpoint given up', async () => {
+  const { pipe, world, primary, served } = await pair();
+  const { primary: p, secondary: s } = world.guests;
+  const state = Buffer.alloc(4000, 1);
+  const loaded: Uint8Array[] = [];
+  p.saveDevices = () => Promise.resolve(Buffer.from(state));
+  s.loadDevices = (devices) => Promise.resolve(void loaded.push(devices));
+  const sentFor = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = pipe.passed;
+    await work();
+    return pipe.passed - before;
+  };
+  const checkpoint = (): Promise<unknown> => primary.checkpoint();
+  await checkpoint();
+  world.isOver = true;
+  const least = await sentFor(checkpoint);
+  state[700] = 2;
+  expect(await sentFor(checkpoint)).toBe(least + 512);
+  state[3999] = 3;
+  // Its own state, to go back, is loaded all the same.
+  s.saveDevices = () => Promise.resolve(Buffer.of(9));
+  s.loadDevices = ({ length }) => {
+    return length === 1 ? Promise.resolve() : Promise.reject(new Error('not this time'));
+  };
+  await expect(checkpoint()).rejects.toMatchObject({ code: 'VSMR_ABORTED' });
+  s.loadDevices = (devices) => Promise.resolve(void loaded.push(devices));
+  expect(await sentFor(checkpoint)).toBe(least + (4000 % 512));
+  expect(Buffer.compare(loaded.at(-1)!, state)).toBe(0);
+  pipe.cut();
+  await served;
+});
+
 describe('refused', () => {
   test('two checkpoints at once', async () => {
     const { pipe, primary, served } = await pair();
@@ -70,21 +102,24 @@ describe('refused', () => {
   const key = Buffer.alloc(32);
   const wrong: [string, Frame[]][] = [
     ['another version', [{ kind: 'hello', version: 99, ...SHAPE, key }]],
-    ['RAM of another size', [{ kind: 'hello', version: 1, pageBytes: 32, pages: 1, key }]],
+    [
+      'RAM of another size',
+      [{ kind: 'hello', version: PROTOCOL_VERSION, pageBytes: 32, pages: 1, key }],
+    ],
     ['no greeting', [{ kind: 'copy' }]],
     [
       'a checkpoint out of order',
       [
-        { kind: 'hello', version: 1, ...SHAPE, key },
+        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key },
         { kind: 'prepare', number: 2 },
       ],
     ],
     [
       'contents other than what was sent',
       [
-        { kind: 'hello', version: 1, ...SHAPE, key },
+        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key },
         { kind: 'prepare', number: 1 },
-        { kind: 'devices', data: Buffer.from('{"counter": 0}') },
+        { kind: 'devices', bytes: 14, offset: 0, data: Buffer.from('{"counter": 0}') },
         { kind: 'end', digest: Buffer.alloc(32) },
       ],
     ],

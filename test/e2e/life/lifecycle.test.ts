@@ -38,6 +38,19 @@ async function expectPrimaryWell({ primary }: LabPair): Promise<void> {
   expect(primary.oracle.clean).toBe(true);
 }
 
+/** The guest read what it had written, and both sides wrote the same before the end. */
+async function expectSurvivorWhole(running: LabPair): Promise<void> {
+  const { digests, isClean } = await running.compare();
+  expect(isClean).toBe(true);
+  expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+}
+
+async function expectKillSurvived(running: LabPair): Promise<void> {
+  await running.primary.kill('SIGKILL');
+  await running.failOver();
+  await expectSurvivorWhole(running);
+}
+
 /** Node names and edges of the primary's block graph. */
 async function graphOf({ primary }: LabPair): Promise<unknown> {
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: primary.qmpPaths[0] } });
@@ -68,9 +81,7 @@ describe('the circle', () => {
       await running.startSecondary();
       await running.reprotect();
     }
-    const { digests, isClean } = await running.compare();
-    expect(isClean).toBe(true);
-    expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+    await expectSurvivorWhole(running);
     // Each survivor is one circle older than the one before: none of this may grow.
     expect(footprints).toHaveLength(CIRCLES - 1);
     const [first, ...later] = footprints;
@@ -89,11 +100,7 @@ describe('the circle', () => {
     await running.startSecondary();
     await running.reprotect();
     await running.waitForCommits(3);
-    await running.primary.kill('SIGKILL');
-    await running.failOver();
-    const { digests, isClean } = await running.compare();
-    expect(isClean).toBe(true);
-    expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+    await expectKillSurvived(running);
   });
 });
 
@@ -138,11 +145,7 @@ describe('a primary that loses its secondary runs on alone', () => {
       await running.replaceSecondary();
       await running.reprotect();
       await running.waitForCommits(3);
-      await running.primary.kill('SIGKILL');
-      await running.failOver();
-      const { digests, isClean } = await running.compare();
-      expect(isClean).toBe(true);
-      expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+      await expectKillSurvived(running);
     },
   );
 });
@@ -202,9 +205,7 @@ describe('never both', () => {
       { target: 'primary', succeeded: true },
     ]);
     expect(running.primary.running).toBe(false);
-    const { digests, isClean } = await running.compare();
-    expect(isClean).toBe(true);
-    expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+    await expectSurvivorWhole(running);
   });
 
   it('a fence that fails keeps the secondary waiting', async () => {

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import { findGuest, LabPair } from '@gannet/lab';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { freePort } from '@gannet/test-support/ports.js';
 
 const STRANGERS = path.resolve(import.meta.dirname, 'strangers.mjs');
 const { until } = waiting({ patienceMs: 40_000 });
@@ -28,16 +28,6 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
 });
 afterAll(() => rm(certificates, { recursive: true, force: true }));
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function makePair(
   tlsOf: (host: string) => Json,

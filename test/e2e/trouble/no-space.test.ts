@@ -2,10 +2,9 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { NbdClient } from '@gannet/nbd';
-import { findGuest, LabPair, type LabVm } from '@gannet/lab';
+import { findGuest, LabPair, type LabVm, SmallDisk } from '@gannet/lab';
 import { QmpClient } from 'qemu-qmp-client';
 import { waiting } from '@gannet/test-support/waiting.js';
-import { SmallDisk } from './small-disk.js';
 
 // Bases on a file system of their own, which runs full.
 

@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { FAILOVER_EVIDENCE } from '@gannet/contract';
-import { findGuest, LabPair } from '@gannet/lab';
+import { findGuest, LabPair, SmallDisk } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
 import { rows } from '../rows.js';
-import { SmallDisk } from './small-disk.js';
 import { gannet, withQmp } from './support.js';
 
 // The primary's own disk fails while the VM is protected: its image is on a file system that runs

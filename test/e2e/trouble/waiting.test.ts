@@ -6,7 +6,7 @@ import { waiting } from '@gannet/test-support/waiting.js';
 import { rows } from '../rows.js';
 import { gannet, type Json, MIB, PEER, until, withQmp } from './support.js';
 
-/** As long as a guest without KVM takes for 32 MiB. */
+/** As long as a guest without KVM takes for 16 MiB. */
 const { until: untilFull } = waiting({ patienceMs: 300_000 });
 
 let pair: LabPair;
@@ -18,7 +18,7 @@ async function alone(): Promise<void> {
     guest: await findGuest(),
     disks: 2,
     periodMs: 1000,
-    secondary: { memory: { soft: 16 * MIB, hard: 32 * MIB } },
+    secondary: { memory: { soft: 8 * MIB, hard: 16 * MIB } },
     config: () => ({ peer: PEER }),
   });
   await pair.bootPrimary();

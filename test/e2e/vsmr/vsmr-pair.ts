@@ -6,11 +6,13 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';
 import {
+  type ClientNetwork,
   compareDigests,
   defaultRegions,
   type DigestComparison,
   diskNames,
   findGuest,
+  findNetworkGuest,
   guestDiskName,
   type LabMachine,
   LabVm,
@@ -19,7 +21,15 @@ import {
   secondaryCommand,
 } from '@gannet/lab';
 import { NbdServer } from '@gannet/nbd';
-import { PrimaryDriver, SecondaryDriver, SnapshotVm } from '@gannet/qmp-driver';
+import {
+  BufferedOutput,
+  ComparedOutput,
+  type HeldOutput,
+  PrimaryDriver,
+  SecondaryDriver,
+  SnapshotVm,
+  WalledCards,
+} from '@gannet/qmp-driver';
 import { Replica } from '@gannet/replicator';
 import {
   type DisksPort,
@@ -43,6 +53,8 @@ export interface VsmrPairOptions {
   readonly type?: 'pc' | 'q35';
   /** Default: the system's. */
   readonly qemu?: string;
+  /** A network card, and what becomes of the packets of the primary's guest. */
+  readonly network?: { readonly wire: ClientNetwork; readonly way: 'compared' | 'buffered' };
 }
 
 /** One host's part: a VM, its RAM and its devices. */
@@ -62,10 +74,13 @@ export class VsmrPair {
   #served: Promise<string> | undefined;
   #replica: Replica | undefined;
   #links: readonly Socket[] = [];
+  #output: HeldOutput | undefined;
+  #walled: WalledCards | undefined;
   readonly #servers: Server[] = [];
   readonly #source = new ExternalSource();
   readonly #ends: (() => Promise<unknown>)[] = [];
   #diverged: string | undefined;
+  #onDiffer: () => void = () => undefined;
 
   private constructor(
     private readonly folder: string,
@@ -76,7 +91,10 @@ export class VsmrPair {
   /** Boots the primary, copies its disks and its RAM while it runs. */
   static async create(options: VsmrPairOptions = {}): Promise<VsmrPair> {
     const folder = await mkdtemp('/dev/shm/gannet-vsmr-');
-    const machine = { guest: await findGuest(), type: options.type ?? 'pc', memoryMb: MEMORY_MB };
+    const guest = await (options.network ? findNetworkGuest() : findGuest());
+    // The service has to get a turn beside the oracles.
+    const thinkUs = options.network ? 20_000 : 0;
+    const machine = { guest, type: options.type ?? 'pc', memoryMb: MEMORY_MB, thinkUs } as const;
     const pair = new VsmrPair(folder, machine, options);
     try {
       await pair.#begin();
@@ -99,15 +117,42 @@ export class VsmrPair {
     return started(this.#engines);
   }
 
+  /**
+   * The first two checkpoints: from the second on the secondary has all packets that matter.
+   * Without a network, one.
+   */
+  async protect(): Promise<void> {
+    await this.engines.primary.checkpoint();
+    if (this.#output === undefined) return;
+    await this.#output.join();
+    await this.engines.primary.checkpoint();
+  }
+
+  /** Resolves when no checkpoint is under way. */
+  async idle(): Promise<void> {
+    while (this.engines.primary.phase !== 'running') await sleep(1);
+  }
+
+  /** Resolves when the guests' packets differ next. */
+  async differ(): Promise<void> {
+    await new Promise<void>((resolve) => (this.#onDiffer = resolve));
+  }
+
   /** Kills the primary, as the end of its host would. */
   async killPrimary(): Promise<void> {
     await this.primary.vm.kill('SIGKILL');
     for (const link of this.#links) link.destroy();
   }
 
+  /** Resolves when the replica has noticed that the primary is gone. */
+  async linkLost(): Promise<void> {
+    while (started(this.#replica).link.loss === undefined) await sleep(1);
+  }
+
   /** The guest goes on at the secondary, first from memory, then from its local files. */
   async takeOver(): Promise<void> {
     await this.engines.secondary.takeOver();
+    await this.#walled?.open();
     const replica = started(this.#replica);
     const files = this.#disks().map(({ device, base }, at) => {
       return { device, id: `local${at}`, file: { driver: 'file', filename: base } } as const;
@@ -153,7 +198,7 @@ export class VsmrPair {
     const disks = this.#disks();
     for (const { local } of disks) await makeImage(local);
     const primary = primaryCommand(
-      this.machine,
+      this.#machine(0),
       disks.map(({ local }) => ({ path: local })),
     );
     this.#primary = await this.#start('primary', primary);
@@ -164,11 +209,20 @@ export class VsmrPair {
     const views = disks.map(({ name }) => {
       return { socketPath: this.#path('nbd'), exportName: exportsOf(name) };
     });
-    const secondary = secondaryCommand(this.machine, views, 'unused');
+    const secondary = secondaryCommand(this.#machine(1), views, 'unused');
     this.#secondary = await this.#start('secondary', withoutIncoming(secondary));
 
     // The same steps as with COLO; a plain NBD child of the quorum needs none.
-    const driver = new PrimaryDriver(this.#primary.qmp);
+    const failures: string[] = [];
+    const driver = new PrimaryDriver(this.#primary.qmp, {
+      onLinkFailure: ({ message }) => failures.push(message),
+    });
+    const { guest } = this.#primary;
+    const pause = guest.pause.bind(guest);
+    guest.pause = async () => {
+      await pause();
+      if (failures.length > 0) throw new Error(failures.join());
+    };
     const links = disks.map(({ name, device }) => {
       const server = { type: 'unix', path: this.#path('nbd') } as const;
       const pvm = disks.length > 1 ? `${name}-pvm` : 'pvm';
@@ -214,6 +268,7 @@ export class VsmrPair {
     const [accepted] = (await once(server, 'connection')) as [Socket];
     this.#links = [client, accepted];
     const { primary, secondary } = this;
+    await this.#holdOutput();
     const engine = new SecondaryEngine({
       ...{ guest: secondary.guest, ram: secondary.ram, disks: this.#disksPort(replica) },
       link: new FrameLink(accepted, secondary.ram),
@@ -221,8 +276,33 @@ export class VsmrPair {
     });
     this.#served = engine.serve();
     const link = new FrameLink(client, primary.ram);
-    const ports = { guest: primary.guest, ram: primary.ram, link, clock: performance };
+    const output = this.#output;
+    const ports = {
+      ...{ guest: primary.guest, ram: primary.ram, link, clock: performance },
+      ...(output && { output }),
+    };
     this.#engines = { primary: await PrimaryEngine.start(ports), secondary: engine };
+  }
+
+  async #holdOutput(): Promise<void> {
+    const { network } = this.options;
+    if (!network) return;
+    const { way } = network;
+    const card = {
+      netdev: 'net0',
+      mirror: { type: 'unix', path: this.#path('mirror') },
+      compare: { type: 'unix', path: this.#path('compare') },
+      noticesPath: this.#path('notices'),
+    } as const;
+    const cards = [card];
+    const onDiffer = (): void => this.#onDiffer();
+    this.#walled = new WalledCards(this.secondary.qmp, way, { cards });
+    this.#output =
+      way === 'compared'
+        ? new ComparedOutput(this.primary.qmp, { cards, onDiffer })
+        : new BufferedOutput(this.primary.qmp, { cards });
+    await this.#walled.prepare();
+    await this.#output.connect();
   }
 
   #disksPort(replica: Replica): DisksPort {
@@ -230,9 +310,11 @@ export class VsmrPair {
       if (this.#diverged !== undefined) throw new Error(this.#diverged);
     };
     return {
-      commit: () => {
+      commit: async () => {
+        await this.#walled?.committed();
         this.#source.seal();
-        this.#source.commit();
+        // Its pause() fails if a link of its disks has.
+        this.#source.commit({ primaryStoodWhole: true });
         check();
       },
       failOver: async () => {
@@ -244,10 +326,11 @@ export class VsmrPair {
   }
 
   async #start(name: 'primary' | 'secondary', { args }: QemuCommand): Promise<Side> {
+    const { qemu = 'qemu-system-x86_64' } = this.options;
     const file = this.#path(`${name}.ram`);
     const backend = `memory-backend-file,id=ram0,size=${MEMORY_MB}M,mem-path=${file},share=on`;
     const vm = await LabVm.start({
-      ...{ name, dir: this.folder, qemu: [this.options.qemu ?? 'qemu-system-x86_64'] },
+      ...{ name, dir: this.folder, qemu: this.options.network?.wire.inside(qemu) ?? [qemu] },
       args: [...args, '-object', backend, '-machine', 'memory-backend=ram0'],
     });
     const qmp = await QmpClient.connect({ target: { kind: 'unix', path: vm.qmpPaths[1] } });
@@ -263,6 +346,13 @@ export class VsmrPair {
       local: this.#path(`primary${at}.raw`),
       base: this.#path(`base${at}.raw`),
     }));
+  }
+
+  /** With its network card, if there is a network. */
+  #machine(index: number): LabMachine {
+    const wire = this.options.network?.wire;
+    if (!wire) return this.machine;
+    return { ...this.machine, card: { tap: wire.tap(index), address: wire.guestAddress } };
   }
 
   #path(name: string): string {

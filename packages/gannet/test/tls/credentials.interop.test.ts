@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { chmod, copyFile, cp, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { type Address, type InetAddress, type TlsConfig, tlsSchema } from '@gann
 import { BLANK } from '../../src/daemon/arbitration/records.js';
 import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
 import { LabDaemon, LabVm } from '@gannet/lab';
+import { freePort } from '@gannet/test-support/ports.js';
 import { PeerLink, type PeerLinkOptions } from '../../src/daemon/peer/peer-link.js';
 import { Credentials } from '../../src/tls/credentials.js';
 
@@ -37,16 +38,6 @@ const at = (...names: string[]): string => path.join(root, ...names);
 const tlsOf = (dir: string, more: object = {}): TlsConfig => tlsSchema.parse({ dir, ...more });
 const credentialsOf = (dir: string, more: object = {}): Promise<Credentials> =>
   Credentials.read(tlsOf(dir, more));
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function until(what: string, isSo: () => boolean): Promise<void> {
   for (const startMs = performance.now(); !isSo(); await sleep(10)) {

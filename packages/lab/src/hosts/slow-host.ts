@@ -17,6 +17,14 @@ export interface DiskLimits {
   readonly bytesPerSec: number;
 }
 
+/** What the processes of a host have done with the disk so far. */
+export interface DiskUsage {
+  readonly reads: number;
+  readonly writes: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
 export interface BlockDevice {
   readonly name: string;
   /** `MAJOR:MINOR` of the whole disk. */
@@ -101,6 +109,27 @@ export class SlowHost {
       await writeFile(file('iops'), `${this.device} ${iops}`);
       await writeFile(file('bps'), `${this.device} ${bytesPerSec}`);
     }
+  }
+
+  /** Counted where the limits are: what a limit does not see is not in it. */
+  async usage(): Promise<DiskUsage> {
+    const text = (name: string): Promise<string> => readFile(path.join(this.group, name), 'utf8');
+    if (!this.isV1) {
+      const stat = await text('io.stat');
+      const line = stat.split('\n').find((each) => each.startsWith(`${this.device} `)) ?? '';
+      const of = (key: string): number => Number(new RegExp(` ${key}=(\\d+)`).exec(line)?.[1] ?? 0);
+      const [reads, writes] = [of('rios'), of('wios')];
+      return { reads, writes, bytesRead: of('rbytes'), bytesWritten: of('wbytes') };
+    }
+    const [served, bytes] = await Promise.all(
+      ['io_serviced', 'io_service_bytes'].map((what) => text(`blkio.throttle.${what}`)),
+    );
+    const of = (all = '', kind: string): number =>
+      Number(new RegExp(`^${this.device} ${kind} (\\d+)$`, 'm').exec(all)?.[1] ?? 0);
+    return {
+      ...{ reads: of(served, 'Read'), writes: of(served, 'Write') },
+      ...{ bytesRead: of(bytes, 'Read'), bytesWritten: of(bytes, 'Write') },
+    };
   }
 
   /** Call it after all of its processes have ended. */

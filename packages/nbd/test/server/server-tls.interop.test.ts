@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions, TlsOptions, TLSSocket } from 'node:tls';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
+import { freePort } from '@gannet/test-support/ports.js';
 import { MemoryExport, NbdClient, NbdServer } from '../../src/index.js';
 import type { NbdServerEvent, NbdServerTls } from '../../src/index.js';
 import * as bytes from '../support/bytes.js';
@@ -271,10 +272,3 @@ describe('unencrypted bytes', () => {
       await expect(attempt).rejects.toMatchObject({ code: 'NBD_REFUSED', reason: 'unsupported' });
     }));
 });
-
-async function freePort(): Promise<number> {
-  const server = new NbdServer({ exports: [] });
-  const address = await server.listen({ host: HOST, port: 0 });
-  await server.close();
-  return 'port' in address ? address.port : 0;
-}

@@ -48,6 +48,11 @@ export interface ComparedCard {
    * Default 1000.
    */
   readonly compareTimeoutMs?: number | undefined;
+  /**
+   * A unix socket at which the primary's QEMU is to say that outputs differ, and to hear of
+   * checkpoints: for an engine other than COLO. Default: it tells COLO.
+   */
+  readonly noticesPath?: string | undefined;
 }
 
 export interface NetworkContext {
@@ -65,6 +70,7 @@ export function objectsOf({ netdev }: ComparedCard) {
     ...{ wall: name('wall'), arrive: name('arrive'), leave: name('leave') },
     rewriter: name('rewriter'),
     ...{ mirror: name('mirror'), release: name('release'), capture: name('capture') },
+    ...{ buffer: name('buffer') },
     ...{ compare: name('compare'), thread: name('compare-thread'), probe: name('probe') },
   };
 }
@@ -75,6 +81,7 @@ export function chardevsOf({ netdev }: ComparedCard) {
   return {
     ...{ nowhere: name('nowhere'), arriving: name('arriving'), leaving: name('leaving') },
     ...{ mirrored: name('mirrored'), secondary: name('secondary') },
+    ...{ notices: name('notices') },
     ...{ captured: name('captured'), capturedEnd: name('captured-end') },
     ...{ released: name('released'), releasedEnd: name('released-end') },
   };

@@ -15,6 +15,7 @@ import {
   addObject,
   chardevsOf,
   connecting,
+  listening,
   type NetworkContext,
   type ComparedCard,
   objectsOf,
@@ -79,6 +80,11 @@ async function connectOne(context: NetworkContext, card: ComparedCard): Promise<
     await addChardev(context, card, server, loopback(name, true));
     await addChardev(context, card, client, loopback(name, false));
   }
+  const { noticesPath } = card;
+  if (noticesPath !== undefined) {
+    const backend = listening({ type: 'unix', path: noticesPath });
+    await addChardev(context, card, chardev.notices, backend);
+  }
   const timeoutMs = card.compareTimeoutMs ?? COMPARE_TIMEOUT_MS;
   await addObject(context, card, 'iothread', object.thread, {});
   await addObject(context, card, 'colo-compare', object.compare, {
@@ -88,6 +94,7 @@ async function connectOne(context: NetworkContext, card: ComparedCard): Promise<
     iothread: object.thread,
     compare_timeout: timeoutMs,
     expired_scan_cycle: Math.ceil(timeoutMs / SCANS_PER_TIMEOUT),
+    ...(noticesPath !== undefined && { notify_dev: chardev.notices }),
     ...HEADERS,
   });
 }
@@ -167,7 +174,7 @@ export async function leaveNetwork(
       // The guest's packets go straight out; then colo-compare lets go of what it holds.
       [capture, compare, thread, mirror, release],
       [
-        ...[chardev.mirrored, chardev.secondary],
+        ...[chardev.mirrored, chardev.secondary, chardev.notices],
         ...[chardev.capturedEnd, chardev.captured, chardev.releasedEnd, chardev.released],
       ],
     ).catch((error: unknown) => errors.push(error));

@@ -14,7 +14,8 @@ import { sharedRam, type SharedRam } from './shared-ram.js';
 
 /** Of the image. The state is beside it, so this is no limit of the state. */
 const IMAGE_BYTES = 64 * 1024 * 1024;
-const POLL_MS = 2;
+/** While a job of an earlier process ends. */
+const LEFTOVER_PAUSE_MS = 20;
 const TAG = 'devices';
 
 /** Options of a SnapshotVm. */
@@ -31,41 +32,45 @@ export interface SnapshotVmOptions {
 
 /** Pauses a VM, saves and loads the state of its devices. See prepare(). */
 export class SnapshotVm {
-  readonly #qmp: QmpClient;
   readonly #id: string;
   readonly #image: string;
+  readonly #jobs: Readonly<Record<'create' | 'save' | 'load', string>>;
   readonly #commandTimeoutMs: number;
   readonly #stepTimeoutMs: number;
   /** An image that is empty. */
   #empty: Uint8Array | undefined;
 
-  constructor(qmp: QmpClient, options: SnapshotVmOptions) {
+  constructor(
+    private readonly qmp: QmpClient,
+    options: SnapshotVmOptions,
+  ) {
     const { folder, id = 'gannet-devices', commandTimeoutMs, stepTimeoutMs } = options;
-    this.#qmp = qmp;
     this.#id = id;
     this.#image = path.join(folder, `${id}.qcow2`);
+    this.#jobs = { create: `${id}-create`, save: `${id}-save`, load: `${id}-load` };
     this.#commandTimeoutMs = commandTimeoutMs ?? 10_000;
     this.#stepTimeoutMs = stepTimeoutMs ?? 30_000;
   }
 
   /**
-   * Checks that RAM is shared, and tells QEMU to leave it out of snapshots and migrations. Harmless
-   * when repeated.
+   * Checks that RAM is shared, and tells QEMU to leave it out of snapshots and migrations. Removes
+   * what an earlier process has left. Harmless when repeated.
    *
    * @returns where RAM is
    * @throws SnapshotError
    */
   async prepare(): Promise<SharedRam> {
     const deadline = this.#deadline('preparing snapshots');
-    const ram = await sharedRam(this.#qmp, deadline.options(this.#commandTimeoutMs));
+    const ram = await sharedRam(this.qmp, deadline.options(this.#commandTimeoutMs));
     const capabilities = [{ capability: 'x-ignore-shared', state: true }] as const;
     await this.#execute('leave out RAM', () =>
-      this.#qmp.execute(
+      this.qmp.execute(
         'migrate-set-capabilities',
         { capabilities },
         deadline.options(this.#commandTimeoutMs),
       ),
     );
+    await this.#clean(deadline);
     this.#empty ??= await this.#makeEmpty(deadline);
     return ram;
   }
@@ -73,13 +78,13 @@ export class SnapshotVm {
   /** Stops the guest, when its disks have drained and are flushed. */
   async pause(): Promise<void> {
     const options = this.#deadline('pausing').options(this.#stepTimeoutMs);
-    await this.#execute('pause', () => this.#qmp.execute('stop', {}, options));
+    await this.#execute('pause', () => this.qmp.execute('stop', {}, options));
   }
 
   /** Lets the guest run. */
   async resume(): Promise<void> {
     const options = this.#deadline('resuming').options(this.#stepTimeoutMs);
-    await this.#execute('resume', () => this.#qmp.execute('cont', {}, options));
+    await this.#execute('resume', () => this.qmp.execute('cont', {}, options));
   }
 
   /**
@@ -89,7 +94,7 @@ export class SnapshotVm {
    */
   async saveDevices(): Promise<Uint8Array> {
     const deadline = this.#deadline('saving the state of the devices');
-    await this.#with(await this.#emptyImage(), deadline, () => this.#job('save', deadline));
+    await this.#job('save', await this.#emptyImage(), deadline);
     return readFile(this.#image);
   }
 
@@ -101,7 +106,7 @@ export class SnapshotVm {
    */
   async loadDevices(state: Uint8Array): Promise<void> {
     const deadline = this.#deadline('loading the state of the devices');
-    await this.#with(state, deadline, () => this.#job('load', deadline));
+    await this.#job('load', state, deadline);
   }
 
   /** Removes the image. */
@@ -114,74 +119,121 @@ export class SnapshotVm {
     return this.#empty ?? new Uint8Array();
   }
 
+  /** Jobs and a node of an earlier process. Its jobs end by themselves. */
+  async #clean(deadline: Deadline): Promise<void> {
+    const { qmp } = this;
+    for (;;) {
+      const options = deadline.options(this.#commandTimeoutMs);
+      const jobs = await this.#execute('list jobs', () => qmp.execute('query-jobs', {}, options));
+      const ours = jobs.filter(({ id }) => Object.values(this.#jobs).includes(id));
+      for (const { id } of ours.filter(({ status }) => status === 'concluded')) {
+        await this.#execute(`end ${id}`, () => qmp.execute('job-dismiss', { id }, options));
+      }
+      if (ours.every(({ status }) => status === 'concluded')) break;
+      await deadline.pause(LEFTOVER_PAUSE_MS);
+    }
+    await this.#deleteImageNode(deadline);
+  }
+
   /** Lets QEMU make an empty image, so that its format is QEMU's business alone. */
   async #makeEmpty(deadline: Deadline): Promise<Uint8Array> {
-    const { commandTimeoutMs } = this.#timeouts;
-    await this.#io(() => writeFile(this.#image, ''));
-    const job = `${this.#id}-create`;
+    const options = deadline.options(this.#commandTimeoutMs);
     const file = `${this.#id}-file`;
-    const context = { qmp: this.#qmp, deadline, commandTimeoutMs };
+    const context = this.#context(deadline);
+    await this.#io(() => writeFile(this.#image, ''));
     await addNode(context, file, { driver: 'file', 'node-name': file, filename: this.#image });
     try {
-      await this.#run(job, deadline, () =>
-        this.#qmp.execute(
-          'blockdev-create',
-          { 'job-id': job, options: { driver: 'qcow2', file, size: IMAGE_BYTES } },
-          deadline.options(commandTimeoutMs),
-        ),
+      const job = this.#jobs.create;
+      const image = { driver: 'qcow2', file, size: IMAGE_BYTES } as const;
+      const ended = this.#ended(job, deadline);
+      await this.#execute(`start ${job}`, () =>
+        this.qmp.execute('blockdev-create', { 'job-id': job, options: image }, options),
       );
+      await ended;
+      await this.#outcome(job, deadline);
     } finally {
       await deleteNode(context, file);
     }
     return readFile(this.#image);
   }
 
-  /** QEMU closes the image afterwards: only then all of it is in the file. */
-  async #with(image: Uint8Array, deadline: Deadline, work: () => Promise<void>): Promise<void> {
+  /**
+   * QEMU has the image open only meanwhile: only when it has closed it, all of it is in the file.
+   * The guest stands still, so commands do not wait for each other's answers: QEMU takes them in
+   * order.
+   */
+  async #job(what: 'save' | 'load', image: Uint8Array, deadline: Deadline): Promise<void> {
     await this.#io(() => writeFile(this.#image, image));
-    const context = { qmp: this.#qmp, deadline, ...this.#timeouts };
-    // One that an earlier process has left.
-    await deleteNode(context, this.#id);
-    await addNode(context, this.#id, {
-      driver: 'qcow2',
-      'node-name': this.#id,
-      file: { driver: 'file', filename: this.#image },
-    });
-    try {
-      await work();
-    } finally {
-      await deleteNode(context, this.#id);
-    }
-  }
-
-  #job(what: 'save' | 'load', deadline: Deadline): Promise<void> {
-    const job = `${this.#id}-${what}`;
-    const args = { 'job-id': job, tag: TAG, vmstate: this.#id, devices: [this.#id] };
+    const id = this.#jobs[what];
+    const args = { 'job-id': id, tag: TAG, vmstate: this.#id, devices: [this.#id] };
     const options = deadline.options(this.#commandTimeoutMs);
-    return this.#run(job, deadline, () =>
+    const ended = this.#ended(id, deadline);
+    const opened = this.#open(deadline);
+    const started = this.#execute(`start ${id}`, () =>
       what === 'save'
-        ? this.#qmp.execute('snapshot-save', args, options)
-        : this.#qmp.execute('snapshot-load', args, options),
+        ? this.qmp.execute('snapshot-save', args, options)
+        : this.qmp.execute('snapshot-load', args, options),
     );
+    started.catch(() => undefined);
+    try {
+      await opened;
+      await started;
+      await ended;
+      const outcome = this.#outcome(id, deadline);
+      outcome.catch(() => undefined);
+      await this.#close(deadline);
+      await outcome;
+    } catch (error) {
+      await this.#clean(deadline);
+      throw error;
+    }
   }
 
-  /** Starts a job, waits for its end, and dismisses it: its error is seen nowhere else. */
-  async #run(id: string, deadline: Deadline, start: () => Promise<unknown>): Promise<void> {
-    await this.#execute(`start ${id}`, start);
-    for (;;) {
-      const options = deadline.options(this.#commandTimeoutMs);
-      const jobs = await this.#execute(`watch ${id}`, () =>
-        this.#qmp.execute('query-jobs', {}, options),
-      );
-      const job = jobs.find((one: JobInfo) => one.id === id);
-      if (job === undefined) throw this.#failed(id, 'the job is gone');
-      if (job.status === 'concluded') {
-        await this.#execute(`end ${id}`, () => this.#qmp.execute('job-dismiss', { id }, options));
-        if (job.error !== undefined) throw this.#failed(id, job.error);
-        return;
-      }
-      await deadline.pause(POLL_MS);
-    }
+  /** @throws LinkError `DRIVER_ADD_FAILED` */
+  #open(deadline: Deadline): Promise<void> {
+    const file = { driver: 'file', filename: this.#image } as const;
+    const options = { driver: 'qcow2', 'node-name': this.#id, file } as const;
+    return addNode(this.#context(deadline), this.#id, options);
+  }
+
+  /** Asks for the graph only if QEMU refuses. */
+  async #close(deadline: Deadline): Promise<void> {
+    const options = deadline.options(this.#commandTimeoutMs);
+    await this.qmp
+      .execute('blockdev-del', { 'node-name': this.#id }, options)
+      .catch(() => this.#deleteImageNode(deadline));
+  }
+
+  async #deleteImageNode(deadline: Deadline): Promise<void> {
+    await deleteNode(this.#context(deadline), this.#id);
+  }
+
+  /** To be called before the job is started. Says nothing about its outcome. */
+  #ended(id: string, deadline: Deadline): Promise<void> {
+    const ended = this.qmp.waitForEvent(
+      (event) =>
+        event.event === 'JOB_STATUS_CHANGE' &&
+        event.data.id === id &&
+        event.data.status === 'concluded',
+      deadline.options(this.#stepTimeoutMs),
+    );
+    const done = this.#execute(`wait for ${id}`, () => ended).then(() => undefined);
+    done.catch(() => undefined);
+    return done;
+  }
+
+  /** Takes the error of a job that has ended, which is seen nowhere else, and dismisses it. */
+  async #outcome(id: string, deadline: Deadline): Promise<void> {
+    const options = deadline.options(this.#commandTimeoutMs);
+    const [jobs] = await this.#execute(`end ${id}`, () =>
+      Promise.all([
+        this.qmp.execute('query-jobs', {}, options),
+        this.qmp.execute('job-dismiss', { id }, options),
+      ]),
+    );
+    const job = jobs.find((one: JobInfo) => one.id === id);
+    if (job === undefined) throw this.#failed(id, 'the job is gone');
+    if (job.error !== undefined) throw this.#failed(id, job.error);
   }
 
   #execute<T>(what: string, run: () => Promise<T>): Promise<T> {
@@ -202,8 +254,8 @@ export class SnapshotVm {
     return new SnapshotError('DRIVER_SNAPSHOT_FAILED', message, remedy, { cause });
   }
 
-  get #timeouts(): { commandTimeoutMs: number } {
-    return { commandTimeoutMs: this.#commandTimeoutMs };
+  #context(deadline: Deadline) {
+    return { qmp: this.qmp, deadline, commandTimeoutMs: this.#commandTimeoutMs };
   }
 
   #deadline(what: string): Deadline {

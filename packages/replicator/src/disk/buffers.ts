@@ -115,6 +115,11 @@ export class ReplicaBuffers {
 
   answerAll(): void {
     this.#areWritesHeld = false;
+    this.answerHeld();
+  }
+
+  /** Answers what waits so far. If writes are held, later ones still are. */
+  answerHeld(): void {
     this.#budget.release();
   }
 

@@ -1,13 +1,17 @@
+import { writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { reasonOf, VsmrError } from '../errors.js';
 import { PageSet } from '../page-set.js';
 import type { RamPort } from '../ports.js';
+import { DirtyBits, type KernelFolders } from './dirty-bits.js';
 import { ShadowScan } from './shadow-scan.js';
 
 const PAGE_BYTES = 4096;
 /** More threads than this do not make the comparison faster: memory is the limit. */
 const THREADS_MAX = 4;
+/** So often everything is compared, whatever the kernel says. */
+const SCANS_PER_AUDIT = 64;
 
 /** Where the RAM of a VM is. */
 export interface FileRamOptions {
@@ -20,6 +24,12 @@ export interface FileRamOptions {
   readonly bytes: number;
   /** Threads that compare. Default: as many as there are processors, at most 4. */
   readonly threads?: number;
+  /**
+   * QEMU's process, if it alone writes to the file: no vhost-user back end has it mapped. Then the
+   * kernel's soft-dirty bits say which pages have to be compared, if it keeps them reliably: not
+   * with swap space, nor on hugetlbfs. Default: all pages are compared.
+   */
+  readonly pid?: number;
 }
 
 /**
@@ -33,9 +43,12 @@ export class FileRam implements RamPort {
   readonly #file: FileHandle;
   readonly #scan: ShadowScan;
   readonly #shadow: Uint8Array;
+  #bits: DirtyBits | undefined;
+  #scans = 0;
 
-  private constructor(file: FileHandle, pages: number, threads: number) {
+  private constructor(file: FileHandle, pages: number, threads: number, bits?: DirtyBits) {
     this.#file = file;
+    this.#bits = bits;
     this.pages = pages;
     const shadow = new SharedArrayBuffer(pages * PAGE_BYTES);
     this.#shadow = new Uint8Array(shadow);
@@ -43,29 +56,55 @@ export class FileRam implements RamPort {
   }
 
   /** @throws VsmrError VSMR_RAM if there is no such file, or it has another size */
-  static async open({ path, bytes, threads }: FileRamOptions): Promise<FileRam> {
+  static async open(options: FileRamOptions & KernelFolders): Promise<FileRam> {
+    const { path, bytes, threads, pid, ...folders } = options;
     const file = await step(`open ${path}`, () => open(path, 'r+'));
     try {
-      const { size } = await step(`look at ${path}`, () => file.stat());
+      const { size, dev, ino } = await step(`look at ${path}`, () => file.stat());
       if (size !== bytes || bytes % PAGE_BYTES !== 0) {
         const message = `${path} has ${size} bytes, not ${bytes} in pages of ${PAGE_BYTES}`;
         const remedy = 'Give the path and the size of the memory backend that the VM uses.';
         throw new VsmrError('VSMR_RAM', message, remedy);
       }
       const most = Math.min(availableParallelism(), THREADS_MAX);
-      return new FileRam(file, bytes / PAGE_BYTES, threads ?? most);
+      const pages = bytes / PAGE_BYTES;
+      const identity = { path, dev, ino };
+      const map = { ...folders, file: identity, pageBytes: PAGE_BYTES, pages };
+      const bits = pid === undefined ? undefined : await DirtyBits.open({ ...map, pid });
+      return new FileRam(file, pages, threads ?? most, bits);
     } catch (error) {
       await file.close();
       throw error;
     }
   }
 
+  /** Whether the kernel's soft-dirty bits are used. */
+  get hasDirtyBits(): boolean {
+    return this.#bits !== undefined;
+  }
+
   /** @throws VsmrError VSMR_RAM */
-  async refresh(): Promise<PageSet> {
-    const lists = await step('compare RAM', () => this.#scan.run());
+  async refresh(isPaused = false): Promise<PageSet> {
+    const written = await this.#written(isPaused);
+    const isAudit = this.#scans++ % SCANS_PER_AUDIT === 0;
+    const lists = await step('compare RAM', () => this.#scan.run(isAudit ? undefined : written));
     const changed = new PageSet(this.pages);
     for (const list of lists) changed.addAll(list);
+    // One that the kernel has kept silent about: it is not asked any more.
+    if (written !== undefined && [...changed].some((page) => !written.has(page))) {
+      this.#bits = undefined;
+    }
     return changed;
+  }
+
+  /** Without an answer everything is compared. */
+  async #written(isPaused: boolean): Promise<PageSet | undefined> {
+    try {
+      return await this.#bits?.take(isPaused);
+    } catch {
+      this.#bits = undefined;
+      return undefined;
+    }
   }
 
   read(pages: Uint32Array): Promise<Uint8Array> {
@@ -78,15 +117,17 @@ export class FileRam implements RamPort {
   }
 
   /** @throws VsmrError VSMR_RAM */
-  async write(pages: Uint32Array, data: Uint8Array): Promise<void> {
+  write(pages: Uint32Array, data: Uint8Array): Promise<void> {
+    return step('write RAM', () => Promise.resolve(this.#writeNow(pages, data)));
+  }
+
+  /** The file is memory: to hand each write to another thread would take longer. */
+  #writeNow(pages: Uint32Array, data: Uint8Array): void {
     for (const { at, count } of pageRuns(pages)) {
       const piece = data.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES);
       const offset = (pages[at] ?? 0) * PAGE_BYTES;
       for (let done = 0; done < piece.length;) {
-        const { bytesWritten } = await step('write RAM', () =>
-          this.#file.write(piece, done, piece.length - done, offset + done),
-        );
-        done += bytesWritten;
+        done += writeSync(this.#file.fd, piece, done, piece.length - done, offset + done);
       }
       this.#shadow.set(piece, offset);
     }

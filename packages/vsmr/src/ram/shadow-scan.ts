@@ -1,5 +1,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import type { PageSet } from '../page-set.js';
+
+const BITS = 32;
+const ALL = 0xffff_ffff;
 
 /** What a thread is given when it starts. */
 export interface ScanData {
@@ -10,10 +14,12 @@ export interface ScanData {
   readonly pageBytes: number;
   /** The next piece that nobody has taken yet. */
   readonly next: SharedArrayBuffer;
+  /** The words of a PageSet: pages that are to be compared. */
+  readonly wanted: SharedArrayBuffer;
 }
 
 /** Options of a ShadowScan. */
-export interface ScanOptions extends Omit<ScanData, 'next'> {
+export interface ScanOptions extends Omit<ScanData, 'next' | 'wanted'> {
   readonly threads: number;
 }
 
@@ -23,19 +29,25 @@ export type ScanAnswer = { readonly pages: Uint32Array } | { readonly error: str
 /** Threads that compare a file with its shadow, and bring the shadow up to date. */
 export class ShadowScan {
   readonly #next = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  readonly #wanted: Uint32Array<SharedArrayBuffer>;
   readonly #threads: readonly ScanThread[];
 
   constructor({ threads, ...data }: ScanOptions) {
-    const own = { ...data, next: this.#next };
+    const words = Math.ceil(data.shadow.byteLength / data.pageBytes / BITS);
+    this.#wanted = new Uint32Array(new SharedArrayBuffer(words * Uint32Array.BYTES_PER_ELEMENT));
+    const own = { ...data, next: this.#next, wanted: this.#wanted.buffer };
     this.#threads = Array.from({ length: threads }, () => new ScanThread(own));
   }
 
   /**
-   * One comparison of everything; one at a time.
+   * One comparison; one at a time.
    *
+   * @param wanted the pages that are compared; all by default
    * @returns lists of pages, in no order
    */
-  async run(): Promise<Uint32Array[]> {
+  async run(wanted?: PageSet): Promise<Uint32Array[]> {
+    if (wanted === undefined) this.#wanted.fill(ALL);
+    else this.#wanted.set(wanted.words);
     Atomics.store(new Int32Array(this.#next), 0, 0);
     return Promise.all(this.#threads.map((thread) => thread.scan()));
   }

@@ -3,15 +3,18 @@ import { readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { ScanAnswer, ScanData } from './shadow-scan.js';
 
-const PIECE_BYTES = 4 * 1024 * 1024;
-/** Pieces that differ are compared in blocks of this size, and blocks that differ by page. */
-const BLOCK_BYTES = 64 * 1024;
+/** What a thread takes at once. So much stays in the processor's cache until it is compared. */
+const PIECE_PAGES = 64;
+/** A piece that differs is compared in blocks of so many pages, and a block that differs by page. */
+const BLOCK_PAGES = 8;
 
 const data = workerData as ScanData;
 const { fd, pageBytes } = data;
 const shadow = Buffer.from(data.shadow);
+const pages = shadow.length / pageBytes;
 const next = new Int32Array(data.next);
-const piece = Buffer.alloc(PIECE_BYTES);
+const wanted = new Uint32Array(data.wanted);
+const piece = Buffer.alloc(PIECE_PAGES * pageBytes);
 
 parentPort?.on('message', () => parentPort?.postMessage(scan()));
 
@@ -19,12 +22,12 @@ function scan(): ScanAnswer {
   const changed: number[] = [];
   try {
     for (;;) {
-      const offset = Atomics.add(next, 0, 1) * PIECE_BYTES;
-      if (offset >= shadow.length) return { pages: Uint32Array.from(changed) };
-      const bytes = readPiece(offset);
-      if (!differs(offset, 0, bytes)) continue;
-      for (let block = 0; block < bytes; block += BLOCK_BYTES) {
-        if (differs(offset, block, BLOCK_BYTES)) scanBlock(offset, block, bytes, changed);
+      const first = Atomics.add(next, 0, 1) * PIECE_PAGES;
+      if (first >= pages) return { pages: Uint32Array.from(changed) };
+      const end = Math.min(first + PIECE_PAGES, pages);
+      for (let from = first, to: number; from < end; from = to) {
+        to = endOfRun(from, end);
+        if (isWanted(from)) scanRun(from, to - from, changed);
       }
     }
   } catch (error) {
@@ -32,27 +35,46 @@ function scan(): ScanAnswer {
   }
 }
 
-function scanBlock(offset: number, block: number, bytes: number, changed: number[]): void {
-  const end = Math.min(block + BLOCK_BYTES, bytes);
-  for (let at = block; at < end; at += pageBytes) {
-    if (!differs(offset, at, pageBytes)) continue;
-    piece.copy(shadow, offset + at, at, at + pageBytes);
-    changed.push((offset + at) / pageBytes);
+function isWanted(page: number): boolean {
+  return (((wanted[page >>> 5] ?? 0) >>> (page & 31)) & 1) === 1;
+}
+
+/** Where the pages end that are all wanted, or all not. */
+function endOfRun(from: number, end: number): number {
+  const isRunWanted = isWanted(from);
+  let to = from + 1;
+  while (to < end && isWanted(to) === isRunWanted) to++;
+  return to;
+}
+
+function scanRun(first: number, count: number, changed: number[]): void {
+  read(first, count);
+  if (!differs(first, 0, count)) return;
+  for (let block = 0; block < count; block += BLOCK_PAGES) {
+    const end = Math.min(block + BLOCK_PAGES, count);
+    if (!differs(first, block, end)) continue;
+    for (let page = block; page < end; page++) {
+      if (!differs(first, page, page + 1)) continue;
+      const at = page * pageBytes;
+      piece.copy(shadow, first * pageBytes + at, at, at + pageBytes);
+      changed.push(first + page);
+    }
   }
 }
 
-/** @returns how many bytes the piece has; the last one may be short */
-function readPiece(offset: number): number {
-  const length = Math.min(PIECE_BYTES, shadow.length - offset);
+/** Reads pages to the beginning of the piece. */
+function read(first: number, count: number): void {
+  const length = count * pageBytes;
   for (let done = 0; done < length;) {
-    const got = readSync(fd, piece, done, length - done, offset + done);
+    const got = readSync(fd, piece, done, length - done, first * pageBytes + done);
     if (got === 0) throw new Error('the file of RAM has become shorter');
     done += got;
   }
-  return length;
 }
 
-function differs(offset: number, at: number, bytes: number): boolean {
-  const end = Math.min(at + bytes, shadow.length - offset);
-  return piece.compare(shadow, offset + at, offset + end, at, end) !== 0;
+/** Whether pages of the piece, counted from `first`, are not as they were. */
+function differs(first: number, from: number, to: number): boolean {
+  const offset = first * pageBytes;
+  const [start, end] = [from * pageBytes, to * pageBytes];
+  return piece.compare(shadow, offset + start, offset + end, start, end) !== 0;
 }

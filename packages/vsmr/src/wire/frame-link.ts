@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { protocolError, reasonOf, VsmrError } from '../errors.js';
 import { decodeFrame, encodeFrame, type Frame, FRAME_BYTES_MAX, type RamShape } from './frames.js';
@@ -34,6 +35,8 @@ export class FrameLink implements Link {
   #sentBytes = 0;
 
   constructor(stream: Duplex, ram: RamShape) {
+    // Both sides wait for each other's small frames.
+    if (stream instanceof Socket) stream.setNoDelay(true);
     this.#stream = stream;
     this.#ram = ram;
     this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;

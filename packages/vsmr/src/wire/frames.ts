@@ -11,17 +11,28 @@
  *     hashes      of pages that either changed
  *                                                 want       those that differ, one answer each
  *     pages       contents of these
- *     devices*    state of processors and devices
+ *     devices+    state of processors and devices: its size, and parts that differ from that of the
+ *                 last checkpoint, each with its offset
  *     end         digest of all pages and devices
  *     (or cancel)                                 committed  or aborted, or copied after a copy
  */
 import { protocolError } from '../errors.js';
 import { HASH_BYTES, KEY_BYTES } from '../page-hashes.js';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 /** The most that a frame holds after its length. */
 export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 const DIGEST_BYTES = 32;
+/** Of the state of processors and devices. */
+const DEVICES_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** A part of the state of processors and devices. */
+export interface DevicesPart {
+  /** Of the whole state. */
+  readonly bytes: number;
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
 
 /** One message of either side. */
 export type Frame =
@@ -37,7 +48,7 @@ export type Frame =
   | { readonly kind: 'dirty' | 'want'; readonly pages: Uint32Array }
   | { readonly kind: 'hashes'; readonly pages: Uint32Array; readonly hashes: Uint8Array }
   | { readonly kind: 'pages'; readonly pages: Uint32Array; readonly data: Uint8Array }
-  | { readonly kind: 'devices'; readonly data: Uint8Array }
+  | ({ readonly kind: 'devices' } & DevicesPart)
   | { readonly kind: 'end'; readonly digest: Uint8Array }
   | { readonly kind: 'aborted'; readonly reason: string };
 
@@ -75,7 +86,7 @@ function fieldsOf(frame: Frame): Uint8Array[] {
     case 'pages':
       return [pageList(frame.pages), frame.data];
     case 'devices':
-      return [frame.data];
+      return [numbers(frame.bytes, frame.offset), frame.data];
     case 'end':
       return [frame.digest];
     case 'aborted':
@@ -126,8 +137,13 @@ function frameOf(kind: Frame['kind'] | undefined, fields: Fields, pageBytes: num
       const pages = fields.pages();
       return { kind, pages, data: fields.bytes(pages.length * pageBytes) };
     }
-    case 'devices':
-      return { kind, data: fields.rest() };
+    case 'devices': {
+      const [bytes, offset, data] = [fields.number(), fields.number(), fields.rest()];
+      if (bytes <= DEVICES_BYTES_MAX && offset + data.length <= bytes) {
+        return { kind, bytes, offset, data };
+      }
+      throw protocolError('a frame is beyond the end of the state of the devices');
+    }
     case 'end':
       return { kind, digest: fields.bytes(DIGEST_BYTES) };
     case 'aborted':

@@ -28,13 +28,14 @@ test('a slow receiver makes the sender wait', async () => {
   let sent = 0;
   const data = Buffer.alloc(200);
   const sending = (async () => {
-    for (; sent < 50; sent++) await from!.send({ kind: 'devices', data });
+    for (; sent < 50; sent++)
+      await from!.send({ kind: 'devices', bytes: data.length, offset: 0, data });
   })();
   await new Promise((resolve) => setImmediate(resolve));
   expect(sent).toBeLessThan(10);
   for (let received = 0; received < 50; received++) await to!.receive();
   await sending;
-  expect(from!.sentBytes).toBe(50 * 205);
+  expect(from!.sentBytes).toBe(50 * 213);
   pipe.cut();
 });
 
@@ -43,7 +44,12 @@ describe('a connection that has ended', () => {
     const pipe = new BytePipe();
     const [link] = pipe.ends.map((end) => new FrameLink(end, RAM));
     const receiving = link!.receive();
-    const sending = link!.send({ kind: 'devices', data: Buffer.alloc(5000) });
+    const sending = link!.send({
+      kind: 'devices',
+      bytes: 5000,
+      offset: 0,
+      data: Buffer.alloc(5000),
+    });
     pipe.cut();
     const lost = { code: 'VSMR_LINK_LOST' };
     await expect(receiving).rejects.toMatchObject(lost);

@@ -23,7 +23,10 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
   fc.record({ kind: fc.constantFrom('dirty', 'want'), pages }),
   withPages(16).map(([list, hashes]) => ({ kind: 'hashes', pages: list, hashes })),
   withPages(8).map(([list, data]) => ({ kind: 'pages', pages: list, data })),
-  fc.record({ kind: fc.constant('devices' as const), data: fc.uint8Array() }),
+  fc.tuple(fc.uint8Array(), fc.nat(100), fc.nat(100)).map(([data, offset, more]) => ({
+    kind: 'devices' as const,
+    ...{ bytes: offset + data.length + more, offset, data },
+  })),
   fc.record({ kind: fc.constant('end' as const), digest: bytes(32) }),
   fc.record({ kind: fc.constant('aborted' as const), reason: fc.string({ unit: 'grapheme' }) }),
 );

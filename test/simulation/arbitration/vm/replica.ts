@@ -110,6 +110,10 @@ export class SimulatedReplica {
     // Nothing waits for memory here.
   }
 
+  answerHeld(): void {
+    // Nothing waits for memory here.
+  }
+
   leave(): void {
     // Nothing is claimed of the bases here.
   }

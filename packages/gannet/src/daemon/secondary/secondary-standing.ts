@@ -59,6 +59,13 @@ export class SecondaryStanding {
     this.#runsAlone = status.record.word === 'alone' && status.vm === 'ready';
     this.#contact.hear(status);
     this.#join();
+    if (this.#isWithoutTerm && this.#runsAlone && status.state !== 'protecting') this.#yield();
+  }
+
+  /** QEMU began COLO without a daemon of the primary: no comparison of terms finds it outdated. */
+  get #isWithoutTerm(): boolean {
+    const { terms, replica } = this.options;
+    return terms.record.word === 'none' && replica.isWaiting;
   }
 
   #onState(): void {

@@ -7,10 +7,13 @@ import { memoryLeft, type MemorySample, withSample } from './memory-left.js';
 
 const SAMPLE_MS = 1000;
 const STOP_TIMEOUT_MS = 10_000;
+/** Bounds what a guest writes between the command and its end: once its queue in that time. */
+const ANSWER_MS = 100;
 
 /** The part of a replica that is of interest here. */
 export type WaitingReplica = Pick<
   Replica,
+  | 'answerHeld'
   | 'areWritesHeld'
   | 'bufferBytes'
   | 'epoch'
@@ -111,11 +114,17 @@ export class WaitingCopy {
     if (replica.areWritesHeld) void this.#stopGuest();
   }
 
-  /** Its writes are answered when it stops: it waits as a paused VM, not for a disk that hangs. */
+  /**
+   * Its writes are answered when it stops: it waits as a paused VM, not for a disk that hangs.
+   * QEMU 10.0 and later send STOP after the last answer (7.2 before it), and respond to nothing
+   * until then.
+   */
   async #stopGuest(): Promise<void> {
+    const { replica } = this.options;
     const qmp = this.options.qmp();
     if (!qmp || this.#isStopping || this.#isGuestStopped) return;
     this.#isStopping = true;
+    const answering = setInterval(() => replica.answerHeld(), ANSWER_MS);
     try {
       await qmp.execute('stop', undefined, { timeoutMs: STOP_TIMEOUT_MS });
       this.#isGuestStopped = true;
@@ -123,6 +132,7 @@ export class WaitingCopy {
       if (!this.#hasFailed) reportTrouble(this.options.history, error);
       this.#hasFailed = true;
     } finally {
+      clearInterval(answering);
       this.#isStopping = false;
     }
   }

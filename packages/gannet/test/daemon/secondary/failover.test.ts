@@ -234,6 +234,16 @@ describe('by itself', () => {
     expect(pair.callsSince).toEqual(ALL);
   });
 
+  test('what it hears once its daemon has ended makes it wait for nothing', async () => {
+    pair.controller.close();
+    const timers = jest.getTimerCount();
+    // The connections of the primary are closed last, and that looks like a loss.
+    pair.hearsNothing(1000);
+    await settle();
+    expect(jest.getTimerCount()).toBe(timers);
+    expect(pair.called).toEqual([]);
+  });
+
   test('it ends with its daemon, and stops its fence', async () => {
     pair.fence = hangingFence().run;
     pair.hears({ vm: 'hung' });

@@ -43,13 +43,16 @@ afterEach(async () => {
   await fake.close();
 });
 
-function begin(own: TermRecord, state = 'retired'): void {
+function begin(own: TermRecord, state = 'retired', isWaiting = false): void {
   const note = (what: string) => (): void => void given.push(what);
   terms = termsInMemory(own);
   standing = new SecondaryStanding({
     terms,
     history: { add: (kind: string, details?: object) => void events.push({ kind, ...details }) },
-    replica: { state, on: () => undefined, outdate: note('outdate'), diverge: note('diverge') },
+    replica: {
+      ...{ state, isWaiting, on: () => undefined },
+      ...{ outdate: note('outdate'), diverge: note('diverge') },
+    },
     vm: { qmp, state: 'ready' },
     patienceMs: 50,
     cut: () => {
@@ -152,5 +155,25 @@ describe('a copy that has not taken over', () => {
     expect(given[0]).toBe(what);
     await until(() => terms.record.word === 'outdated');
     expect(isRunning).toBe(true);
+  });
+});
+
+// QEMU enters COLO by itself if the primary's daemon ends in stage `colo`.
+describe('a copy that never joined a term, and whose primary is lost', () => {
+  test.each([
+    ['an operator has heard of no primary that runs', 'alone', 'lost', []],
+    ['its primary is being protected', 'protecting', 'ready', []],
+    ['its primary runs without it: its last commit is worthless', 'alone', 'ready', ['outdate']],
+    ['the same, by a daemon that found no COLO', 'unprotected', 'ready', ['outdate']],
+  ] as const)('%s', (_what, state, vm, what) => {
+    begin(record('none', 2), 'protected', true);
+    hear(record('alone', 3), { state, vm });
+    expect(given).toEqual(what);
+  });
+
+  test('nothing follows while its link is whole', () => {
+    begin(record('none', 2), 'protected');
+    hear(record('alone', 3));
+    expect(given).toEqual([]);
   });
 });

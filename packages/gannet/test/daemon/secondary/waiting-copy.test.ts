@@ -11,8 +11,13 @@ class Scene {
   readonly copy: WaitingCopy;
   answer: () => Promise<unknown> = () => Promise.resolve({});
   bytes = 100;
+  /** How often what is held was answered. */
+  answered = 0;
   #listener: (event: ReplicaEvent) => void = () => undefined;
   readonly replica = {
+    answerHeld: () => {
+      this.answered++;
+    },
     areWritesHeld: false,
     epoch: 3,
     isLastCommitKept: false,
@@ -91,6 +96,26 @@ describe('WaitingCopy', () => {
     expect(scene.commands).toEqual(['stop', 'stop', 'stop', 'stop']);
     expect(scene.told).toMatchObject([['trouble', { message: 'no answer' }]]);
     expect(scene.copy.view).toMatchObject({ guest: 'stopped', hardSeconds: 0 });
+    scene.copy.close();
+  });
+
+  test('while it stops, what it has under way is answered: QEMU 10 waits for that', async () => {
+    const scene = new Scene().lose();
+    scene.answer = () =>
+      new Promise((resolve) => {
+        const timer = setInterval(() => {
+          // As many rounds as its queue is long.
+          if (scene.answered < 3) return;
+          clearInterval(timer);
+          resolve({});
+        }, 10);
+      });
+    scene.hold();
+    expect(scene.answered).toBe(0);
+    await jest.advanceTimersByTimeAsync(9000);
+    expect(scene.commands).toEqual(['stop']);
+    expect(scene.answered).toBe(3);
+    expect(scene.told).toEqual([]);
     scene.copy.close();
   });
 

@@ -1,0 +1,93 @@
+# Each service: start, load COUNT SEED (a fixed amount of work), stop, check. All that they write is
+# on /data; each write is on the disk when the client has its answer.
+PG=/usr/lib/postgresql/15/bin
+as() {
+  local user=$1
+  shift
+  setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
+}
+# Until a command succeeds, or two minutes have passed.
+until_so() {
+  for _ in $(seq 600); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.2
+  done
+  return 1
+}
+
+start_postgresql() {
+  # Otherwise the first transactions read the table from a slow disk.
+  cat /data/pgsql/base/*/* >/dev/null
+  mkdir -p /run/postgresql
+  chown postgres /run/postgresql
+  as postgres $PG/pg_ctl -w -t 120 -D /data/pgsql -l /run/postgresql/log start
+}
+load_postgresql() {
+  as postgres $PG/pgbench -h /run/postgresql -n -c 8 -M prepared --random-seed="$2" \
+    -t $((($1 + 7) / 8)) bench
+}
+stop_postgresql() { as postgres $PG/pg_ctl -w -m fast -D /data/pgsql stop; }
+# Each transaction adds one amount to an account, a teller and a branch, and to the history.
+check_postgresql() {
+  as postgres psql -h /run/postgresql -X -A -t -v ON_ERROR_STOP=1 bench <<'SQL' | tee /dev/stderr | grep -qx t
+SELECT (SELECT sum(abalance) FROM pgbench_accounts) = sum(delta)
+  AND (SELECT sum(tbalance) FROM pgbench_tellers) = sum(delta)
+  AND (SELECT sum(bbalance) FROM pgbench_branches) = sum(delta) FROM pgbench_history;
+SQL
+  as postgres $PG/pg_amcheck -h /run/postgresql --install-missing --heapallindexed bench
+}
+
+start_mariadb() {
+  mkdir -p /run/mysqld
+  chown mysql /run/mysqld
+  as mysql /usr/sbin/mariadbd --defaults-file=/data/my.cnf >/run/mysqld/log 2>&1 &
+  until_so mysqladmin --socket=/run/mysqld/sock -u root ping
+}
+sysbench_of() {
+  sysbench --db-driver=mysql --mysql-socket=/run/mysqld/sock --mysql-user=root \
+    --mysql-db=bench --tables=1 --table-size=20000 "$@"
+}
+load_mariadb() {
+  sysbench_of --threads=8 --events="$1" --time=0 --rand-seed="$2" oltp_write_only run
+}
+stop_mariadb() { mysqladmin --socket=/run/mysqld/sock -u root shutdown; }
+check_mariadb() { mysqlcheck --socket=/run/mysqld/sock -u root --extended bench; }
+
+start_redis() {
+  mkdir -p /run/redis
+  chown redis /run/redis
+  as redis /usr/bin/redis-server /data/redis.conf >/run/redis/log 2>&1 &
+  until_so eval 'redis-cli -s /run/redis/sock ping | grep -q PONG'
+}
+# Chooses its keys by itself: it takes no seed.
+load_redis() { redis-benchmark -s /run/redis/sock -t set -c 8 -d 512 -r 20000 -n "$1" --csv; }
+stop_redis() { redis-cli -s /run/redis/sock shutdown nosave; }
+check_redis() { redis-check-aof /data/redis/appendonlydir/*.manifest; }
+
+start_rocksdb() { true; }
+load_rocksdb() {
+  db_bench --db=/data/rocksdb --benchmarks=overwrite --use_existing_db=1 --sync=1 --num=20000 \
+    --writes="$1" --threads=1 --value_size=512 --compression_type=none --seed="$2"
+}
+stop_rocksdb() { true; }
+check_rocksdb() { ldb --db=/data/rocksdb checkconsistency && ldb --db=/data/rocksdb scan >/dev/null; }
+
+start_tokyo() { true; }
+load_tokyo() { /bench/tokyo load /data/tokyo/db.tch "$1" "$2"; }
+stop_tokyo() { true; }
+check_tokyo() { /bench/tokyo check /data/tokyo/db.tch; }
+
+start_sqlite() { true; }
+load_sqlite() {
+  local at
+  RANDOM=$2
+  {
+    echo 'PRAGMA synchronous=FULL;'
+    for ((at = 0; at < $1; at++)); do
+      echo "INSERT INTO t(k, v) VALUES($((RANDOM * 3)), '$RANDOM$RANDOM' || hex(zeroblob(40)));"
+    done
+  } >/tmp/sql
+  sqlite3 -bail /data/sqlite/db </tmp/sql
+}
+stop_sqlite() { true; }
+check_sqlite() { sqlite3 -bail /data/sqlite/db 'PRAGMA integrity_check' | tee /dev/stderr | grep -qx ok; }
