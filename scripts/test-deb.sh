@@ -65,7 +65,9 @@ for suite in "$@"; do
   base=$cache/deb-root-$suite
   node=
   include=systemd,man-db,zsh,fish,qemu-utils,ca-certificates,python3-minimal
+  # qemu-storage-daemon is in qemu-utils in Debian 13, in qemu-system-common in Debian 12.
   if [ "$suite" = trixie ]; then include=nodejs,$include; fi
+  if [ "$suite" = bookworm ]; then include=qemu-system-common,$include; fi
   if [ ! -e "$base/etc/debian_version" ]; then
     rm -rf "$base.part"
     debootstrap --variant=minbase --include=$include "$suite" "$base.part" >/dev/null
