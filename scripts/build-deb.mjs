@@ -56,6 +56,7 @@ function strip() {
     find . -name '*.map' -o -name '*.ts' -o -name '*.cts' -o -name '*.mts' | xargs rm -f
     find . \\( -iname '*.md' -not -iname 'licen*' -o -name '.*' \\) -type f | xargs rm -f
     rm -rf node_modules/.bin
+    find node_modules -depth -type d -name test -exec rm -rf {} +
     cd node_modules/gannet; rm -rf man monitoring systemd; cd ../..
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .

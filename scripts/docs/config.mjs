@@ -135,7 +135,9 @@ export function renderPage() {
 One YAML file describes a VM, \`/etc/gannet/VM.yaml\`, on each of its hosts; it may be the same
 file. A key that is not here is refused, and so is a value that is not what its row says: the error
 names both. \`gannet\` reads the file again with each command; a daemon reads it when it starts, and
-the keys marked *SIGHUP* when it gets that signal, too.
+the keys marked *SIGHUP* when it gets that signal, too. Commands that ask a daemon need \`vm\` and
+\`control\` only: if these two are written plainly, a mistake elsewhere in the file does not
+prevent a failover.
 
 - **host**: whose daemon reads the key. A survivor of a failover becomes a primary, and reads that
   section then.

@@ -48,14 +48,44 @@ const COLUMNS = [
   ['retired, QEMU has ended', { state: 'retired', qemu: 'lost', mayFailOver: false }],
 ];
 
-/** @param {object} primary @param {object} secondary */
-function codeOf(primary, secondary) {
+/** Cases of verdicts that the grid does not have: facts that differ from a protected VM's. */
+const OTHER_CASES = [
+  { secondary: { state: 'retired', isOutdated: true } },
+  {
+    primary: { qemu: 'lost' },
+    secondary: { state: 'failed-over', baseTrouble: 'disk0: no space left on device' },
+  },
+  {
+    primary: { qemu: 'lost' },
+    secondary: { knowledge: 'never', state: 'unknown', mayFailOver: false },
+    pulse: 'unknown',
+  },
+  { here: 'secondary', primary: { knowledge: 'fresh' }, secondary: { link: 'none' } },
+  { secondary: { knowledge: 'stale', ageMs: 1800 }, pulse: 'late' },
+  {
+    secondary: { knowledge: 'never', state: 'unknown', host: '', link: 'none' },
+    pulse: 'unknown',
+  },
+  { secondary: { baseTrouble: 'disk0: no space left on device' } },
+  { secondary: { mayFailOver: false, trouble: 'its last commit is not complete' } },
+  {
+    secondary: { knowledge: 'never', state: 'unknown', host: '', link: 'none' },
+    pulse: 'none',
+  },
+];
+
+/**
+ * @param {object} primary
+ * @param {object} secondary
+ * @param {object} [more]
+ */
+function verdictOf(primary, secondary, more) {
   const p = { ...PRIMARY, ...primary };
   const isSilent = p.knowledge === 'stale';
   const here = isSilent ? 'secondary' : 'primary';
   const s = { ...SECONDARY, knowledge: isSilent ? 'here' : 'fresh', ...secondary };
   const facts = { vm: 'VM', here, pulse: isSilent ? 'lost' : 'up', primary: p, secondary: s };
-  return verdictOfFacts(facts);
+  return verdictOfFacts({ ...facts, ...more });
 }
 
 function rows() {
@@ -68,23 +98,26 @@ function grid() {
   const head = `| primary \\ secondary | ${COLUMNS.map(([name]) => name).join(' | ')} |`;
   const rule = `| --- |${' --- |'.repeat(COLUMNS.length)}`;
   const body = ROWS.map(([name, primary]) => {
-    const cells = COLUMNS.map(([, secondary]) => `\`${codeOf(primary, secondary).code}\``);
+    const cells = COLUMNS.map(([, secondary]) => `\`${verdictOf(primary, secondary).code}\``);
     return `| ${name} | ${cells.join(' | ')} |`;
   });
   return [head, rule, ...body].join('\n');
 }
 
-/** A typical case of each verdict in the grid, in the words that people read. */
+/** A case of each verdict, in the words that people read. */
 function texts() {
-  /** @type {Map<string, { headline: string, remedy: string }>} */
-  const seen = new Map();
-  for (const [, primary] of ROWS)
-    for (const [, secondary] of COLUMNS) {
-      const verdict = codeOf(primary, secondary);
-      if (!seen.has(verdict.code)) seen.set(verdict.code, verdict);
-    }
-  return [...seen]
-    .map(([code, { headline, remedy }]) => `| \`${code}\` | ${headline} | ${remedy} |`)
+  const verdicts = [
+    ...ROWS.flatMap(([, primary]) => COLUMNS.map(([, secondary]) => verdictOf(primary, secondary))),
+    ...OTHER_CASES.map(({ primary = {}, secondary, ...more }) =>
+      verdictOf(primary, secondary, more),
+    ),
+  ];
+  return Object.keys(VERDICTS)
+    .map((code) => {
+      const verdict = verdicts.find((one) => one.code === code);
+      if (!verdict) throw new Error(`no case of ${code}`);
+      return `| \`${code}\` | ${verdict.headline} | ${verdict.remedy} |`;
+    })
     .join('\n');
 }
 

@@ -99,7 +99,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       inspect: ['.', 'tls', 'view'],
       cli: ['.', 'cli/commands', 'cli/watch', 'inspect', 'view'],
       'cli/commands': ['.', 'cli', 'cli/watch', 'inspect', 'view'],
-      'cli/watch': { folders: ['cli', 'view'], packages: ['contract'] },
+      'cli/watch': { folders: ['.', 'cli', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
         ...['daemon/primary', 'daemon/secondary', 'daemon/terms', 'daemon/events'],

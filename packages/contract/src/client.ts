@@ -1,12 +1,11 @@
 import { type RawData, WebSocket } from 'ws';
 import { GannetError } from './errors.js';
 import {
-  type ControlReply,
   MESSAGE_BYTES_MAX,
   NO_REQUEST_ID,
   type Progress,
   type ReplyError,
-  replySchema,
+  replyOf,
   textOf,
 } from './control.js';
 import { SILENCE_MS } from './errors.js';
@@ -150,10 +149,8 @@ export class ControlClient {
   }
 
   #receive(text: string): void {
-    let reply: ControlReply;
-    try {
-      reply = replySchema.parse(JSON.parse(text));
-    } catch {
+    const reply = replyOf(text);
+    if (reply === undefined) {
       this.socket.terminate();
       return;
     }

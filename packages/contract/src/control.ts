@@ -1,5 +1,4 @@
-import { z } from 'zod';
-import { EXIT_NAMES } from './errors.js';
+import { EXIT, type ExitName } from './errors.js';
 
 /**
  * The control socket: WebSocket frames of JSON on a unix socket, mode 0600 or 0660 for a group.
@@ -7,6 +6,8 @@ import { EXIT_NAMES } from './errors.js';
  *     caller → daemon   { id, method, params, actor? }   who asks, in words, for the log
  *     daemon → caller   { id, progress }*  then  { id, result }  or  { id, error }
  *     daemon → caller   { event }          to those who called `watch`
+ *
+ * No zod here: a command that asks a daemon must start fast. methods.ts has the requests.
  */
 export const CONTROL_PROTOCOL = 1;
 /** The id of an answer to what was no request. */
@@ -14,30 +15,43 @@ export const NO_REQUEST_ID = -1;
 /** A longer message is not one of ours. */
 export const MESSAGE_BYTES_MAX = 1024 * 1024;
 
-export const requestSchema = z.strictObject({
-  id: z.number().int(),
-  method: z.string(),
-  params: z.record(z.string(), z.unknown()).default({}),
-  actor: z.string().max(200).optional(),
-});
-export type ControlRequest = z.output<typeof requestSchema>;
+/** Why a request failed, with all that a GannetError has. */
+export interface ReplyError {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+  readonly exit: ExitName;
+}
 
-export type ReplyError = z.output<typeof errorSchema>;
+/** What a daemon sends. */
+export type ControlReply =
+  | { readonly id: number; readonly progress: unknown }
+  | { readonly id: number; readonly error: ReplyError }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly event: unknown };
 
-const errorSchema = z.object({
-  code: z.string(),
-  message: z.string(),
-  remedy: z.string(),
-  exit: z.enum(EXIT_NAMES),
-});
+/** What a frame says. Undefined if it is no reply. */
+export function replyOf(text: string): ControlReply | undefined {
+  let reply: Record<string, unknown>;
+  try {
+    reply = Object(JSON.parse(text)) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  const keys = Object.keys(reply).sort().join();
+  if (keys === 'event') return { event: reply['event'] };
+  const { id } = reply;
+  if (!Number.isInteger(id)) return undefined;
+  if (keys === 'error,id')
+    return isReplyError(reply['error']) ? (reply as ControlReply) : undefined;
+  return keys === 'id,result' || keys === 'id,progress' ? (reply as ControlReply) : undefined;
+}
 
-export const replySchema = z.union([
-  z.object({ id: z.number().int(), progress: z.unknown() }).strict(),
-  z.object({ id: z.number().int(), error: errorSchema }).strict(),
-  z.object({ id: z.number().int(), result: z.unknown() }).strict(),
-  z.object({ event: z.unknown() }).strict(),
-]);
-export type ControlReply = z.output<typeof replySchema>;
+function isReplyError(value: unknown): value is ReplyError {
+  const { code, message, remedy, exit } = Object(value) as Record<string, unknown>;
+  const isText = [code, message, remedy].every((text) => typeof text === 'string');
+  return isText && typeof exit === 'string' && Object.hasOwn(EXIT, exit);
+}
 
 /** Takes what a method reports while it works. */
 export type Progress = (report: unknown) => void;

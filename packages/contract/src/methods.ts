@@ -11,6 +11,15 @@ import { failoverProgressSchema, failoverReportSchema, protectProgressSchema } f
 import type { OneOf } from './one-of.js';
 import { primaryStatusSchema, secondaryStatusSchema, statusSchema } from './status.js';
 
+/** A call of a method. */
+export const requestSchema = z.strictObject({
+  id: z.number().int(),
+  method: z.string(),
+  params: z.record(z.string(), z.unknown()).default({}),
+  actor: z.string().max(200).optional().describe('who asks, in words'),
+});
+export type ControlRequest = z.output<typeof requestSchema>;
+
 const BOTH = ['primary', 'secondary'] as const;
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;

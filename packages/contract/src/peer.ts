@@ -68,6 +68,7 @@ export const aboutSchema = z.object({
     .catch(undefined)
     .describe('whether it takes over by itself; of a secondary only'),
   hasFence: z.boolean(),
+  fence: shortText.optional().catch(undefined).describe('program of its fence command'),
 });
 export type About = Readonly<z.output<typeof aboutSchema>>;
 

@@ -140,6 +140,13 @@ export type CopyWord = (typeof COPY_WORDS)[number];
 export const EVIDENCE_KINDS = ['word', 'fence', 'arbiter', 'operator'] as const;
 export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
+export const EVIDENCE_TEXTS: Readonly<Record<EvidenceKind, string>> = {
+  word: "the other daemon's word",
+  fence: 'the fence',
+  arbiter: 'the arbiter',
+  operator: 'an operator',
+};
+
 /** Why an operator's command made a primary continue alone, in the words of events. */
 export const OPERATOR_REASONS = {
   detach: 'an operator detached the secondary',
@@ -164,3 +171,8 @@ export function isDown(vm: string | undefined): boolean {
 /** Both lists have the same members: the contract's, and the replicator's. */
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 true satisfies Same<SecondaryState, ReplicaState>;
+
+/** Protected, and nothing is wrong. A daemon of an earlier version gives no verdict: false. */
+export function isWell({ health }: { readonly health?: { readonly level: string } }): boolean {
+  return health?.level === 'good';
+}

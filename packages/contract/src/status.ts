@@ -177,8 +177,3 @@ export const statusSchema = z.discriminatedUnion('role', [
   secondaryStatusSchema,
 ]);
 export type Status = z.output<typeof statusSchema>;
-
-/** Protected, and nothing is wrong. A daemon of an earlier version gives no verdict: false. */
-export function isWell({ health }: Partial<Pick<Status, 'health'>>): boolean {
-  return health?.level === 'good';
-}

@@ -24,12 +24,6 @@ const { metafile } = await build({
   minifyWhitespace: true,
   metafile: true,
   absWorkingDir: root,
-  // Modules of CommonJS ask for those of Node.js.
-  banner: {
-    js:
-      "import { createRequire } from 'node:module';" +
-      'const require = createRequire(import.meta.url);',
-  },
   plugins: [
     {
       name: 'what stays out',
@@ -44,6 +38,23 @@ const { metafile } = await build({
     },
   ],
 });
+
+// Modules of CommonJS ask for those of Node.js, all through one function in one of the files.
+const requiring = Object.keys(metafile.outputs).filter((file) => {
+  const text = readFileSync(path.join(root, file), 'utf8');
+  if (!text.includes('typeof require')) return false;
+  const lines = text.split('\n');
+  const at = lines[0].startsWith('#!') ? 1 : 0;
+  lines.splice(
+    at,
+    0,
+    "import { createRequire } from 'node:module';" +
+      'const require = createRequire(import.meta.url);',
+  );
+  writeFileSync(path.join(root, file), lines.join('\n'));
+  return true;
+});
+if (requiring.length !== 1) throw new Error(`require() in ${requiring.join(' and ')}`);
 
 /** Of the packages that are in it now, which their licences want. */
 const packages = new Set(

@@ -48,7 +48,7 @@ export const EVENT_CASES: readonly RemedyCase[] = [
       await stage.run('a', ['detach', 'web']);
       return eventAt(stage, 'a', 'alone');
     },
-    outside: ['Start a new secondary', restart],
+    outside: ["Restart the secondary's daemon and QEMU", restart],
     aim: 'protects',
   },
   {

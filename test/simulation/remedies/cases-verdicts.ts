@@ -79,6 +79,17 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
     aim: 'protects',
   },
   {
+    name: 'unprotected, and no secondary was ever heard',
+    print: async (stage) => {
+      stage.startQemu('a');
+      await stage.startDaemon('a');
+      await stage.pass(1000);
+      return verdictAt(stage, 'a', 'unprotected');
+    },
+    outside: ["Start the secondary's daemon and QEMU", restart],
+    aim: 'protects',
+  },
+  {
     name: 'survivor',
     print: async (stage) => {
       await survived(stage);

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { looks } from './key-metadata.js';
+import { SOCKET_PATH_BYTES_MAX } from './paths.js';
 
 /** Where something listens: a unix socket, or a TCP port with or without TLS. */
 export type Address = { readonly type: 'unix'; readonly path: string } | InetAddress;
@@ -13,9 +14,6 @@ export interface InetAddress {
   /** Present if connections use TLS. */
   readonly tls?: true;
 }
-
-/** Longest path that fits a socket address on Linux. */
-const SOCKET_PATH_BYTES_MAX = 107;
 
 /** An absolute path that fits a socket address. */
 export const socketPath = z

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskOptions } from '@gannet/replicator';
 import { type Address, isLoopback, socketPath } from './address.js';
@@ -7,11 +7,7 @@ import { ConfigText, plainMessage } from './findings.js';
 import { type ConfigFile, configSchema } from './schema.js';
 import { GannetError } from '../errors.js';
 import type { NetworkCard } from './network-card.js';
-import { type Places, placesOf } from './paths.js';
-
-const OTHERS_MAY_WRITE = 0o002;
-const GROUP_MAY_WRITE = 0o020;
-const STICKY = 0o1000;
+import { type Places, placesOf, refuseWritable } from './paths.js';
 
 /** Section `http`, with its defaults filled in. */
 export type HttpConfig = Omit<NonNullable<ConfigFile['http']>, 'tokenFile'> & {
@@ -54,27 +50,6 @@ export async function loadConfig(file: string, places?: Places): Promise<Config>
     throw configError(message, remedy, cause);
   }
   return parseConfig(text, file, places);
-}
-
-/** Who can write a configuration has its commands run, and its files replaced, by the daemon. */
-async function refuseWritable(file: string): Promise<void> {
-  const { mode, gid } = await stat(file);
-  const folder = path.dirname(path.resolve(file));
-  const { mode: folderMode } = await stat(folder);
-  const [what, who] =
-    (mode & OTHERS_MAY_WRITE) !== 0
-      ? [file, 'every user of this host']
-      : (mode & GROUP_MAY_WRITE) !== 0 && gid !== 0
-        ? [file, `the group ${gid}`]
-        : (folderMode & (OTHERS_MAY_WRITE | STICKY)) === OTHERS_MAY_WRITE
-          ? [folder, 'every user of this host']
-          : [];
-  if (what === undefined) return;
-  const message =
-    `${file}: ${who} may write ${what === file ? 'it' : `the folder ${what}`}, ` +
-    'and so have the daemon run any command';
-  const remedy = `Run \`chmod go-w ${what}\`, and look at the file: it may have been changed.`;
-  throw configError(message, remedy);
 }
 
 /** Where each configuration was read from, for what turns out to be missing for a role. */

@@ -1,6 +1,13 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { GannetError } from '../errors.js';
+
+/** Longest path that fits a socket address on Linux. */
+export const SOCKET_PATH_BYTES_MAX = 107;
+
+const OTHERS_MAY_WRITE = 0o002;
+const GROUP_MAY_WRITE = 0o020;
+const STICKY = 0o1000;
 
 /** The folders for the files of all VMs of this host. A configuration may name other paths. */
 export interface Places {
@@ -48,4 +55,29 @@ export async function makePlaces(
       throw new GannetError('GANNET_CONFIG', message, remedy, 'failed', { cause });
     }
   }
+}
+
+/**
+ * Who can write a configuration has its commands run, and its files replaced, by the daemon.
+ *
+ * @throws GannetError GANNET_CONFIG if others may write it
+ */
+export async function refuseWritable(file: string): Promise<void> {
+  const { mode, gid } = await stat(file);
+  const folder = path.dirname(path.resolve(file));
+  const { mode: folderMode } = await stat(folder);
+  const [what, who] =
+    (mode & OTHERS_MAY_WRITE) !== 0
+      ? [file, 'every user of this host']
+      : (mode & GROUP_MAY_WRITE) !== 0 && gid !== 0
+        ? [file, `the group ${gid}`]
+        : (folderMode & (OTHERS_MAY_WRITE | STICKY)) === OTHERS_MAY_WRITE
+          ? [folder, 'every user of this host']
+          : [];
+  if (what === undefined) return;
+  const message =
+    `${file}: ${who} may write ${what === file ? 'it' : `the folder ${what}`}, ` +
+    'and so have the daemon run any command';
+  const remedy = `Run \`chmod go-w ${what}\`, and look at the file: it may have been changed.`;
+  throw new GannetError('GANNET_CONFIG', message, remedy, 'usage');
 }

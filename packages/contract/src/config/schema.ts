@@ -25,7 +25,7 @@ const disk = z.strictObject({
   device: z
     .string()
     .min(1)
-    .meta(key('id of the QEMU device (-device …,id=) that uses the disk', 'vb0')),
+    .meta(key('id of the QEMU device (-device ...,id=) that uses the disk', 'vb0')),
   base: absolutePath
     .optional()
     .meta(

@@ -288,7 +288,10 @@ export const eventSchema = z.looseObject({
     .string()
     .optional()
     .describe('id of what was under way; both daemons have the same id for it'),
-  actor: z.string().optional().describe('who wanted that'),
+  actor: z
+    .string()
+    .optional()
+    .describe('who wanted that: the daemon, if it was no consequence of the command'),
 });
 /** An event of a daemon of any version. */
 export type WireEvent = Readonly<z.output<typeof eventSchema>>;

@@ -1,13 +1,13 @@
 /** What the events mean that are about the VM, and whose copy of it may run; see table.ts. */
 import type { VerdictLevel } from '../verdict/verdict-table.js';
 import type { EventLevel, EventRole, EventTable } from './meaning.js';
-import type { CopyWord } from '../states.js';
+import { type CopyWord, EVIDENCE_TEXTS } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
 const BOTH = ['primary', 'secondary'] as const;
 
 const COPY_TEXTS: Readonly<Record<CopyWord, string>> = {
-  none: 'nothing here can run',
+  none: 'this host has no copy that can run',
   protected: 'both copies are in step',
   leaving: "the secondary's copy is outdated; the primary is not alone yet",
   alone: "the primary's copy is the newest",
@@ -28,11 +28,13 @@ const LEVELS: Readonly<Record<VerdictLevel, EventLevel>> = {
   bad: 'error',
 };
 
+/** The commands of a verdict's remedy, which has no marks around them. */
+const COMMAND = /\b(run|then): (gannet \S+ \S+?(?: --\S+?)*)(?=[.;]?(?:\s|$))/g;
+
 /** A command at the end of a verdict's remedy has no full stop, so that it can be copied. */
 function sentence(remedy: string): string {
-  return remedy === '' || remedy.endsWith('.')
-    ? remedy
-    : `${remedy.replace(/run: (gannet .+)$/, 'run `$1`')}.`;
+  const marked = remedy.replace(COMMAND, '$1 `$2`');
+  return marked === '' || marked.endsWith('.') ? marked : `${marked}.`;
 }
 
 type Kind = 'verdict' | 'term' | 'two-copies' | 'foreign' | 'held' | 'second-copy-stopped';
@@ -49,7 +51,11 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     level: ({ word }) => (word === 'outdated' || word === 'taken-over' ? 'warn' : 'info'),
     text: ({ term, word, isForced, evidence }) =>
       `term ${term}: ${COPY_TEXTS[word]}` +
-      (isForced ? ', by --force' : evidence === null ? '' : ` (evidence: ${evidence})`),
+      (isForced
+        ? ', by --force'
+        : evidence === null
+          ? ''
+          : ` (evidence: ${EVIDENCE_TEXTS[evidence]})`),
   },
   'two-copies': {
     roles: BOTH,

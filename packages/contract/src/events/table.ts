@@ -10,6 +10,7 @@ import {
   EVIDENCE_LABELS,
   PULSE_LEVELS,
   takeOver,
+  protectAgain,
   reprotect,
   otherOf,
   listed,
@@ -154,8 +155,7 @@ export const EVENTS: EventTable = {
     roles: PRIMARY,
     level: 'warn',
     text: ({ reason }) => `the VM is not protected: ${reason}`,
-    remedy: (_details, { vm }) =>
-      `Restart the secondary's daemon and QEMU, then run \`gannet protect ${vm}\` on this host.`,
+    remedy: (_details, origin) => protectAgain(origin),
   },
   'stage-done': {
     roles: PRIMARY,
@@ -185,7 +185,7 @@ export const EVENTS: EventTable = {
     text: ({ reason }) => `the primary runs alone, without protection: ${reason}`,
     remedy: ({ secondaryKnows }, origin) => {
       const unsure = 'The secondary did not confirm this: make sure that it never takes over. ';
-      return `${secondaryKnows ? '' : unsure}${reprotect(origin)}`;
+      return `${secondaryKnows ? '' : unsure}${protectAgain(origin)}`;
     },
     metrics: {
       gannet_failover_total: ({ reason }) => {

@@ -28,6 +28,11 @@ export function reprotect({ vm }: EventOrigin): string {
   return `Start a new secondary, then run \`gannet reprotect ${vm}\` on this host.`;
 }
 
+/** On the primary host, whose secondary is of no use any more. */
+export function protectAgain({ vm }: EventOrigin): string {
+  return `Restart the secondary's daemon and QEMU, then run \`gannet protect ${vm}\` on this host.`;
+}
+
 export function otherOf(role: EventRole): EventRole {
   return role === 'primary' ? 'secondary' : 'primary';
 }

@@ -126,7 +126,7 @@ export const VERDICTS = {
     meaning: "The secondary has taken over, and the primary's guest was stopped for that.",
     when: ({ primary }) => primary.state === 'superseded',
     say: (facts) => ({
-      headline: `This copy is stopped: the secondary on ${onSecondary(facts)} has taken over`,
+      headline: `The copy on ${onPrimary(facts)} is stopped: ${onSecondary(facts)} has taken over`,
       remedy: `End the QEMU on ${onPrimary(facts)}. Keep the secondary.`,
     }),
   },
@@ -247,7 +247,7 @@ export const VERDICTS = {
       headline: `Unprotected: the VM runs alone on ${onPrimary(facts)}`,
       remedy:
         `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
-        `on ${onPrimary(facts)}, run: gannet reprotect ${facts.vm}`,
+        `on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
     }),
   },
   diverged: {
@@ -321,6 +321,7 @@ export const VERDICTS = {
     say: (facts) => ({
       headline: 'Not protected',
       remedy:
+        (facts.secondary.knowledge === 'never' ? "Start the secondary's daemon and QEMU. " : '') +
         `On ${onPrimary(facts)}, run: gannet check ${facts.vm}; ` +
         `then: gannet protect ${facts.vm}`,
     }),

@@ -10,7 +10,7 @@ import { formatTable } from './terminal.js';
 export interface Shown<M extends MethodName> {
   readonly progress?: Reporter<M>;
   /** Formats the result for people; with --json it is printed as JSON. */
-  readonly show?: ((result: MethodResult<M>) => string) | undefined;
+  readonly show?: ((result: MethodResult<M>) => string | Promise<string>) | undefined;
 }
 
 /** Calls a method of the VM's daemon and prints the result. */
@@ -20,12 +20,12 @@ export async function call<M extends MethodName>(
   params: MethodParams<M>,
   { progress, show }: Shown<M> = {},
 ): Promise<MethodResult<M>> {
-  const { ControlClient } = await import('@gannet/contract');
+  const { ControlClient } = await import('@gannet/contract/client');
   const { control, silenceMs } = await daemonOf(options);
   const client = await ControlClient.connect(control, silenceMs, actor());
   try {
     const result = await client.call(method, params, progress);
-    if (show && !options.json) process.stdout.write(show(result));
+    if (show && !options.json) process.stdout.write(await show(result));
     else print(options, result);
     return result;
   } finally {
@@ -51,8 +51,8 @@ function userName(): string {
 export async function daemonOf(
   options: Options,
 ): Promise<{ vm: string; control: string; silenceMs: number }> {
-  const { findConfig } = await import('@gannet/contract');
-  const { vm, control } = await findConfig(options);
+  const { findDaemon } = await import('@gannet/contract/find');
+  const { vm, control } = await findDaemon(options);
   return { vm, control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
 }
 

@@ -2,7 +2,7 @@
  * The command: parses arguments and reports errors. Only what --help needs is imported here; each
  * command imports its own code when it runs, so that it starts fast.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import { describeError, EXIT, GannetError } from '@gannet/contract/errors';
 import { VERSION } from '../version.js';
 import { addPrimary, addRecover, addSecondary } from './commands/daemons.js';
@@ -53,10 +53,17 @@ export interface ProgramOptions extends Omit<Cli, 'program'> {
 export function buildProgram(options: Partial<ProgramOptions> = {}): Command {
   const { json = false, endWith = () => undefined, daemonCode = NO_DAEMON } = options;
   const program = new Command('gannet')
-    .description('Fault tolerance for QEMU virtual machines without the storage tax.')
+    .description(
+      'Fault tolerance for QEMU virtual machines: when a host dies, the VM goes on at another one.',
+    )
     .version(VERSION)
     .exitOverride()
     .configureOutput(json ? { writeErr: () => undefined } : {})
+    // A flag that is not given is off: its help need not say so.
+    .configureHelp({
+      optionDescription: (option) =>
+        option.defaultValue === false ? option.description : new Help().optionDescription(option),
+    })
     .showHelpAfterError('(run it with --help to see its options)')
     .addHelpText('after', EPILOGUE);
   for (const add of COMMANDS) add({ program, daemonCode, endWith });

@@ -5,9 +5,11 @@ import {
   type EventDetails,
   type EventKind,
   isRoutineEvent,
+  type MethodName,
 } from '@gannet/contract';
 import { CheckpointSummary } from './events/checkpoint-summary.js';
-import { Operations } from './events/operations.js';
+import { isConsequence } from './events/consequences.js';
+import { ITSELF, Operations } from './events/operations.js';
 import type { Logger } from './log.js';
 
 /** The latest events, for `events` and for watchers that come later. */
@@ -46,7 +48,8 @@ export class History {
 
   /** As add(), for an event of a part of the daemon that has its kind in it. */
   record(news: NewEvent, operation = this.operations.current): void {
-    const { id, actor } = operation;
+    const { id, name } = operation;
+    const actor = isConsequence(news.kind, name) ? operation.actor : ITSELF;
     const whose = {
       ...(id === undefined ? {} : { operation: id }),
       ...(actor === undefined ? {} : { actor }),
@@ -62,25 +65,32 @@ export class History {
     this.onEvent(event);
   }
 
-  /** Carries out what somebody asked for: what happens meanwhile has its id, and the actor. */
-  operate<T>(name: string, actor: string, work: () => Promise<T>): Promise<T> {
-    return this.operations.run(actor, async (operation) => {
-      const startMs = performance.now();
-      const ms = (): number => Math.round(performance.now() - startMs);
-      // Another may have begun meanwhile: one that cancels this, for example.
-      const say = (news: Omit<EventDetails['command'], 'name' | 'actor'>): void =>
-        this.record({ kind: 'command', name, actor, ...news }, operation);
-      say({ phase: 'begins' });
-      try {
-        const result = await work();
-        say({ phase: 'done', ms: ms() });
-        return result;
-      } catch (error) {
-        const { code, message } = describeError(error);
-        say({ phase: 'failed', ms: ms(), code, message });
-        throw error;
-      }
-    });
+  /**
+   * Carries out what somebody asked for. What happens meanwhile has its id, and its consequences
+   * have the actor.
+   */
+  operate<T>(name: MethodName, actor: string, work: () => Promise<T>): Promise<T> {
+    return this.operations.run(
+      actor,
+      async (operation) => {
+        const startMs = performance.now();
+        const ms = (): number => Math.round(performance.now() - startMs);
+        // Another may have begun meanwhile: one that cancels this, for example.
+        const say = (news: Omit<EventDetails['command'], 'name' | 'actor'>): void =>
+          this.record({ kind: 'command', name, actor, ...news }, operation);
+        say({ phase: 'begins' });
+        try {
+          const result = await work();
+          say({ phase: 'done', ms: ms() });
+          return result;
+        } catch (error) {
+          const { code, message } = describeError(error);
+          say({ phase: 'failed', ms: ms(), code, message });
+          throw error;
+        }
+      },
+      name,
+    );
   }
 
   /** Once a minute: one line of the log about its checkpoints. */

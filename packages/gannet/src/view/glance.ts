@@ -24,6 +24,7 @@ export interface Glance {
 interface Pair {
   readonly primaryHost: string;
   readonly primaryState: PeerStatus['state'];
+  readonly primaryAbout: About | undefined;
   readonly secondaryHost: string;
   readonly secondary: {
     readonly state: PeerStatus['state'];
@@ -39,8 +40,9 @@ export function glanceOf(status: Status, events: readonly DaemonEvent[], nowMs: 
     { name: 'Guest', value: guestWords(status, pair) },
     { name: 'So since', value: formatMoment(status.health.since, nowMs) },
     { name: 'A takeover now undoes', value: undoneWords(pair) },
-    { name: 'Memory lasts', value: memoryWords(status) },
+    { name: 'Memory', value: memoryWords(status) },
     { name: 'Failover', value: policyWords(pair) },
+    { name: 'Fence', value: fenceWords(pair) },
     { name: 'Last command', value: commandWords(events, nowMs) },
   ];
   return {
@@ -57,12 +59,14 @@ function pairOf(status: Status): Pair {
     const { state, mayFailOver, commitAgeMs, about } = status;
     const secondary = { state, mayFailOver, commitAgeMs, about };
     const primaryState = there?.state ?? 'unknown';
-    return { primaryHost: otherHost, primaryState, secondaryHost: host, secondary };
+    const primaryAbout = there?.about;
+    return { primaryHost: otherHost, primaryState, primaryAbout, secondaryHost: host, secondary };
   }
   const age = there?.commitAgeMs;
   return {
     primaryHost: host,
     primaryState: status.state,
+    primaryAbout: status.about,
     secondaryHost: otherHost,
     secondary: {
       state: there?.state ?? 'unknown',
@@ -104,12 +108,30 @@ function memoryWords(status: Status): string | undefined {
   if (!waiting) return undefined;
   const { guest, hardSeconds } = waiting;
   if (guest === 'stopped') return 'full: guest stopped';
-  return hardSeconds === null ? 'at the present rate' : `about ${formatAge(1000 * hardSeconds)}`;
+  return hardSeconds === null
+    ? 'does not fill up at the present rate'
+    : `full in about ${formatAge(1000 * hardSeconds)}`;
 }
 
 function policyWords({ secondary: { state, about } }: Pair): string | undefined {
   if (about?.failover === undefined || hasTakenOver(state)) return undefined;
-  return `${about.failover}, ${about.hasFence ? 'with a fence' : 'no fence'}`;
+  return about.failover;
+}
+
+/** Which fence each host would use on the other. An earlier version does not name it. */
+function fenceWords({
+  primaryHost,
+  primaryAbout,
+  secondaryHost,
+  secondary,
+}: Pair): string | undefined {
+  if (hasTakenOver(secondary.state)) return undefined;
+  const ofHost = (host: string, about: About | undefined): string[] => {
+    if (!about) return [];
+    return [`${host}: ${about.fence ?? (about.hasFence ? 'configured' : 'none')}`];
+  };
+  const all = [...ofHost(primaryHost, primaryAbout), ...ofHost(secondaryHost, secondary.about)];
+  return all.length === 0 ? undefined : all.join(', ');
 }
 
 /** Who asked for what, last. */

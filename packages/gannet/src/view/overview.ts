@@ -121,7 +121,7 @@ export function waitingWords(status: Status): string | undefined {
     guest === 'stopped'
       ? 'full: the guest is stopped until a failover'
       : hardSeconds === null
-        ? 'lasts, at the present rate'
+        ? 'does not fill up at the present rate'
         : `lasts for about ${formatAge(1000 * hardSeconds)}, then the guest is stopped`;
   const kept = isLastCommitKept ? 'in the base images' : 'not yet in the base images';
   return `${left}; the last commit is ${kept}`;

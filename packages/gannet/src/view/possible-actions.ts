@@ -20,9 +20,8 @@ function onPrimary(status: PrimaryStatus): readonly Action[] {
   if (status.primaryVm !== 'ready') return [];
   switch (status.state) {
     case 'unprotected':
-      return [protect(status)];
     case 'alone':
-      return [{ ...protect(status), method: 'reprotect', label: 'Reprotect' }];
+      return [protect(status)];
     case 'protecting':
       return [CANCEL];
     case 'protected':

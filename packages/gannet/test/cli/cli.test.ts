@@ -124,7 +124,7 @@ describe('help and usage', () => {
 describe('a configuration that is wrong', () => {
   test('is a usage error that names file, key and what it wants', async () => {
     await configure({ qmp: '10.0.0.7:4444' });
-    const { code, stdout, stderr } = await gannet('status', '-c', config);
+    const { code, stdout, stderr } = await gannet('check', '-c', config);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toBe(
       `gannet: ${config}:\n` +

@@ -75,6 +75,29 @@ describe('what is logged', () => {
     });
   });
 
+  test('has the daemon as its actor if it is no consequence of the command', async () => {
+    const log = createLogger({ role: 'test', level: 'error' });
+    const history = new History(log, () => undefined);
+    const happen = (): Promise<void> => {
+      history.add('peer', { pulse: 'late', silentMs: 600 });
+      history.record({ kind: 'commit', ...COMMIT, epoch: 7 });
+      history.add('write-back', { epochs: [7], writes: 1, bytes: 4096, ms: 1 });
+      history.add('alone', { reason: 'asked', secondaryKnows: true });
+      return Promise.resolve();
+    };
+    const actorsOf = async (name: 'detach' | 'checkpoint' | 'failover'): Promise<unknown[]> => {
+      const before = history.events.length;
+      await history.operate(name, 'anna', happen);
+      const [begins, ...rest] = history.events.slice(before);
+      for (const { operation } of rest) expect(operation).toBe(begins?.operation);
+      return rest.slice(0, -1).map(({ actor }) => actor);
+    };
+    const itself = 'this daemon';
+    expect(await actorsOf('detach')).toEqual([itself, itself, itself, 'anna']);
+    expect(await actorsOf('checkpoint')).toEqual([itself, 'anna', itself, 'anna']);
+    expect(await actorsOf('failover')).toEqual([itself, 'anna', 'anna', 'anna']);
+  });
+
   test('has its own id at its end, though another began meanwhile', async () => {
     const log = createLogger({ role: 'test', level: 'error' });
     const history = new History(log, () => undefined);

@@ -11,7 +11,10 @@ import { record } from './records.js';
 import { BUFFERS, judged, MIB, PRIMARY, SECONDARY } from './statuses.js';
 
 const ABOUT: About = { version: '0.1.0', qemu: '7.2.22', hasFence: true };
-const SPARE: About = { ...ABOUT, failover: 'automatic', page: 'https://beta.example:9470/' };
+const SPARE: About = {
+  ...{ ...ABOUT, fence: 'fence-alpha', failover: 'automatic' },
+  page: 'https://beta.example:9470/',
+};
 const DISK = '/var/lib/gannet/web-disk0.raw: write at byte 1236992 failed: no space left on device';
 const GIB = 1024 * MIB;
 

@@ -17,17 +17,23 @@ test('a protected VM: where, since when, what a takeover undoes, and who decides
     'So since': expect.stringMatching(/^2026-01-01 \d\d:\d\d:\d\d$/),
     // The age at its last heartbeat, and how old that is.
     'A takeover now undoes': 'the last 1.4 s',
-    Failover: 'automatic, with a fence',
+    Failover: 'automatic',
+    // The daemon on alpha does not name it.
+    Fence: 'alpha: configured, beta: fence-alpha',
   });
 });
 
 test('a copy that waits for a failover: how long its memory lasts', () => {
   const waits = VERDICT_STATUSES['down-take-over'];
-  expect(factsOf(waits)).toMatchObject({ Guest: 'does not run', 'Memory lasts': 'about 4 min' });
+  expect(factsOf(waits)).toMatchObject({ Guest: 'does not run', Memory: 'full in about 4 min' });
   const status = waits as Extract<Status, { role: 'secondary' }>;
   const full = { ...status.waiting, guest: 'stopped' } as NonNullable<typeof status.waiting>;
   expect(factsOf({ ...status, waiting: full })).toMatchObject({
-    'Memory lasts': 'full: guest stopped',
+    Memory: 'full: guest stopped',
+  });
+  const slow = { ...status.waiting, hardSeconds: null } as NonNullable<typeof status.waiting>;
+  expect(factsOf({ ...status, waiting: slow })).toMatchObject({
+    Memory: 'does not fill up at the present rate',
   });
 });
 

@@ -11,7 +11,7 @@ const OFFERED: Readonly<Record<VerdictCode, readonly string[]>> = {
   protected: ['Checkpoint now', 'Detach'],
   protecting: ['Cancel the protection'],
   unprotected: ['Protect'],
-  alone: ['Reprotect'],
+  alone: ['Protect'],
   survivor: ['Reprotect'],
   ...{ 'down-take-over': ['Fail over'], 'link-lost': ['Fail over'], unfit: ['Fail over'] },
   ...{ 'not-connected': ['Fail over'], 'peer-silent': ['Fail over'] },

@@ -67,7 +67,7 @@ async function protect(options: Options, method: 'protect' | 'reprotect'): Promi
 }
 
 /** Shows the status that a command leads to. Loaded when needed: most commands need less. */
-async function statusOf(): Promise<{ show: (result: Status) => string }> {
+async function statusOf(): Promise<{ show: (result: Status) => Promise<string> }> {
   const { showStatus: show } = await import('../watch/show-status.js');
   return { show };
 }

@@ -2,6 +2,7 @@
 import type { MethodResult } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { EVENT_LEVELS, type EventLevel } from '@gannet/contract/events';
+import { isWell } from '@gannet/contract/states';
 import { InvalidArgumentError, Option } from 'commander';
 import { isEventKind, parseMoment } from '../watch/event-filter.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
@@ -27,7 +28,6 @@ export function addStatus(cli: Cli): void {
     about(async (options: Options) => {
       const { showStatus } = await import('../watch/show-status.js');
       const show = options.json ? undefined : showStatus;
-      const { isWell } = await import('@gannet/contract');
       if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
   );

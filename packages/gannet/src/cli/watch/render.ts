@@ -10,7 +10,7 @@ import {
   formatPercent,
   formatTime,
 } from '@gannet/contract/format';
-import { QEMU_TEXTS } from '@gannet/contract/states';
+import { EVIDENCE_TEXTS, hasTakenOver, QEMU_TEXTS } from '@gannet/contract/states';
 import { type Buffers, overviewOf, type Seed, type Side, spillWords } from '../../view/overview.js';
 import { type Checkpoint, checkpointsOf } from '../../view/checkpoints.js';
 import { wrap } from '../terminal.js';
@@ -106,8 +106,10 @@ export function renderFold(
   columns = Infinity,
 ): string[] {
   const [from, to] = [first, last].map((event) => ('epoch' in event ? event.epoch : undefined));
-  const which = from === undefined || to === undefined ? '' : `, epochs ${from} to ${to}`;
-  const text = `until ${formatTime(last.at)}: ${events} events of checkpoints${which}`;
+  const epochs = from === to ? `epoch ${from}` : `epochs ${from} to ${to}`;
+  const which = from === undefined || to === undefined ? '' : `, ${epochs}`;
+  const count = events === 1 ? '1 event' : `${events} events`;
+  const text = `until ${formatTime(last.at)}: ${count} of checkpoints${which}`;
   const line = `${formatMoment(first.at, nowMs)} .  ${text}`;
   return wrap(plain(line), columns, EVENT_TEXT_AT);
 }
@@ -129,8 +131,8 @@ function body(status: Status, style: Style): string[] {
   const { primary, secondary, link, pulse, silentMs, mayFailOver, buffers, waiting, seed } =
     overviewOf(status);
   const heartbeat = silentMs === undefined ? 'none yet' : `${pulse}, ${formatAge(silentMs)} ago`;
-  const isFit =
-    mayFailOver === undefined ? '' : mayFailOver ? ', fit to take over' : ', not fit to take over';
+  const fit = mayFailOver === true ? ', fit to take over' : ', not fit to take over';
+  const isFit = mayFailOver === undefined || hasTakenOver(secondary.state) ? '' : fit;
   const lines = [
     row('primary', side(primary)),
     row('secondary', `${side(secondary)}${isFit}`),
@@ -158,7 +160,11 @@ function body(status: Status, style: Style): string[] {
 /** What both sides have on their disks. */
 function terms({ record, peer }: Status): string {
   const say = ({ term, word, isForced, evidence }: TermRecord): string => {
-    const why = isForced ? ', forced' : evidence === null ? '' : `, evidence: ${evidence}`;
+    const why = isForced
+      ? ', forced'
+      : evidence === null
+        ? ''
+        : `, evidence: ${EVIDENCE_TEXTS[evidence]}`;
     return `${term} ${word}${why}`;
   };
   return `${say(record)}; the other side: ${peer.status ? say(peer.status.record) : 'unknown'}`;
@@ -176,9 +182,18 @@ function last(status: Status): string {
   return `: ${pause}, ${gate}, ${committedPages} pages committed, ${droppedPages} dropped`;
 }
 
+/** States whose word alone does not say what the side does. */
+const STATE_TEXTS: Partial<Record<Side['state'], string>> = {
+  seeding: 'no complete copy yet (seeding)',
+  'failed-over': 'has taken over (failed-over)',
+  retired: 'has taken over (retired)',
+};
+
 function side({ host, state, vm, isHere, trouble }: Side): string {
-  const where = host === '' ? 'unknown yet' : `${host}${isHere ? ' (here)' : ''}`;
-  return `${where}: ${state}, QEMU ${QEMU_TEXTS[vm]}${trouble === '' ? '' : ` - ${trouble}`}`;
+  if (host === '' && state === 'unknown') return 'not heard yet';
+  const where = host === '' ? 'host unknown' : `${host}${isHere ? ' (here)' : ''}`;
+  const what = `${STATE_TEXTS[state] ?? state}, QEMU ${QEMU_TEXTS[vm]}`;
+  return `${where}: ${what}${trouble === '' ? '' : ` - ${trouble}`}`;
 }
 
 const used = ({ primary, secondary, committed }: Buffers): number =>

@@ -15,7 +15,7 @@ const UNLOGGED: ReadonlySet<MethodName> = new Set([
 const SOMEBODY = 'a program at the control socket';
 
 /** Carries out what an actor asked for, and logs it. */
-export type Operate = <T>(name: string, actor: string, work: () => Promise<T>) => Promise<T>;
+export type Operate = <T>(name: MethodName, actor: string, work: () => Promise<T>) => Promise<T>;
 
 /** Any handlers, called by name once the parameters have been checked. */
 type AnyHandlers = Readonly<Partial<Record<MethodName, ControlMethod>>>;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { MethodName } from '@gannet/contract';
 
 /** Something that a daemon was asked to do, or does by itself, from its beginning to its end. */
 export interface Operation {
@@ -6,10 +7,12 @@ export interface Operation {
   readonly id: string;
   /** Who wanted it, in words. */
   readonly actor: string;
+  /** What was asked for; missing for what a daemon does by itself. */
+  readonly name?: MethodName | undefined;
 }
 
 /** What a daemon does by itself, as the configuration says. */
-const ITSELF = 'this daemon';
+export const ITSELF = 'this daemon';
 const ID_BYTES = 4;
 /** The other daemon repeats the id of what it does with each heartbeat. */
 const HEARD_MS = 10_000;
@@ -42,8 +45,12 @@ export class Operations {
   }
 
   /** Everything that happens while `work` runs belongs to a new operation. */
-  async run<T>(actor: string, work: (operation: Operation) => Promise<T>): Promise<T> {
-    const operation = { id: randomBytes(ID_BYTES).toString('hex'), actor };
+  async run<T>(
+    actor: string,
+    work: (operation: Operation) => Promise<T>,
+    name?: MethodName,
+  ): Promise<T> {
+    const operation = { id: randomBytes(ID_BYTES).toString('hex'), actor, name };
     this.#running.push(operation);
     try {
       return await work(operation);

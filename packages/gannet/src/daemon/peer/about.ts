@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { About, Config } from '@gannet/contract';
 import type { QmpClient } from 'qemu-qmp-client';
 import { VERSION } from '../../version.js';
@@ -8,8 +9,16 @@ export function aboutDaemon(
   qmp: QmpClient | undefined,
   page: string | undefined,
 ): About {
-  const hasFence = fence !== undefined;
+  const program = fence?.command[0];
+  // Its arguments may be secret.
+  const fencing = program === undefined ? {} : { fence: path.basename(program).slice(0, 64) };
   const { major, minor, micro } = qmp?.version ?? {};
   const qemu = major === undefined ? undefined : `${major}.${minor}.${micro}`;
-  return { version: VERSION, hasFence, ...(qemu && { qemu }), ...(page && { page }) };
+  return {
+    version: VERSION,
+    hasFence: fence !== undefined,
+    ...fencing,
+    ...(qemu && { qemu }),
+    ...(page && { page }),
+  };
 }
