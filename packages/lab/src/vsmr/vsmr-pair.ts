@@ -196,7 +196,7 @@ export class VsmrPair {
     }
     for (const end of this.#ends.reverse()) await end();
     for (const server of this.#servers) server.close();
-    await rm(this.folder, { recursive: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
