@@ -12,7 +12,7 @@ import { B7 } from './b7-processor.js';
 import { B8 } from './b8-guest.js';
 import { B9, B9B } from './b9-services.js';
 import { B10 } from './b10-links.js';
-import { B11, B11B } from './b11-checkpoints.js';
+import { B11, B11B } from './checkpoints/b11-checkpoints.js';
 import { hostFacts } from './harness/host.js';
 import { render } from './report/report.js';
 import type { Result } from './harness/result.js';

@@ -1,26 +1,25 @@
 /** B11: how long a checkpoint pauses the primary's guest, and what it sends, beside COLO's. */
-import { rename } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findGuest, LabPair, VsmrPair } from '@gannet/lab';
-import { QmpClient } from 'qemu-qmp-client';
 import {
   type Comparison,
   type Contender,
   type Reading,
   takeTurns,
   type Trial,
-} from './harness/comparison.js';
-import { BenchError, type Scope } from './harness/scope.js';
-import { quantile } from './harness/stats.js';
+} from '../harness/comparison.js';
+import { BenchError, type Scope } from '../harness/scope.js';
+import { quantile } from '../harness/stats.js';
+import { ByteCounter } from './byte-counter.js';
+import { PauseWatch } from './pause-watch.js';
 
 const PERIOD_MS = 300;
 const CHECKPOINTS = 20;
 const QUICK_CHECKPOINTS = 3;
 /** After the first one, which copies what is left of RAM. */
 const WARM_UP = 3;
-/** An idle guest's oracles make a request a second each. */
-const LOADS = { idle: 1_000_000, busy: 0 };
+/** An idle guest's oracles make ten requests a second each. */
+const LOADS = { idle: 100_000, busy: 0 };
 
 export const COLO = 'COLO';
 export const VSMR = 'Gannet, engine vsmr';
@@ -50,10 +49,10 @@ function comparison(name: string, memoryMb: number, estimateSeconds: number): Co
     title: `Checkpoints with and without COLO, ${memoryMb} MiB`,
     isOnRequest: true,
     about:
-      "The end-to-end tests' guest under TCG, both hosts on this machine, connected by unix sockets. " +
+      "The end-to-end tests' guest under TCG, both hosts on this machine, over unix sockets. " +
       'From STOP to RESUME by the clock of the primary’s QEMU, over ' +
       `${CHECKPOINTS} checkpoints ${PERIOD_MS} ms apart, so that p99 is about the longest. Busy: ` +
-      'four oracles write, read and flush a disk without pause; idle: one request a second each. ' +
+      'four oracles write, read and flush a disk without pause; idle: ten requests a second each. ' +
       'Bytes are what both directions carry between the hosts for RAM and devices, without disks.',
     estimateSeconds,
     async run(context) {
@@ -158,71 +157,4 @@ function incomingOf(pair: LabPair): string {
   const socket = primary?.migrate?.replace(/^unix:/, '');
   if (socket === undefined) throw new BenchError('the migration goes nowhere');
   return socket;
-}
-
-/** Pauses of a guest, by the events of its QEMU. */
-class PauseWatch {
-  readonly #pausesMs: number[] = [];
-  #stoppedMs: number | undefined;
-
-  private constructor(private readonly qmp: QmpClient) {
-    qmp.onEvent('STOP', ({ timestamp }) => (this.#stoppedMs = msOf(timestamp)));
-    qmp.onEvent('RESUME', ({ timestamp }) => {
-      if (this.#stoppedMs !== undefined) this.#pausesMs.push(msOf(timestamp) - this.#stoppedMs);
-      this.#stoppedMs = undefined;
-    });
-  }
-
-  static async start(path: string): Promise<PauseWatch> {
-    return new PauseWatch(await QmpClient.connect({ target: { kind: 'unix', path } }));
-  }
-
-  /** @throws BenchError if there were fewer */
-  taken(count: number): number[] {
-    if (this.#pausesMs.length >= count - 1) return this.#pausesMs.slice(0, count);
-    throw new BenchError(`only ${this.#pausesMs.length} of ${count} pauses`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.qmp.close();
-  }
-}
-
-function msOf({ seconds, microseconds }: { seconds: number; microseconds: number }): number {
-  return seconds * 1000 + microseconds / 1000;
-}
-
-/** Takes the place of a listening unix socket, and counts what passes. */
-class ByteCounter {
-  bytes = 0;
-  readonly #sockets: Socket[] = [];
-
-  private constructor(private readonly server: Server) {}
-
-  static async between(path: string): Promise<ByteCounter> {
-    const behind = `${path}-behind`;
-    await rename(path, behind);
-    const server = createServer();
-    const counter = new ByteCounter(server);
-    server.on('connection', (from) => counter.#join(from, connect(behind)));
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    return counter;
-  }
-
-  close(): void {
-    this.server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  #join(one: Socket, other: Socket): void {
-    this.#sockets.push(one, other);
-    for (const [from, to] of [
-      [one, other],
-      [other, one],
-    ] as const) {
-      from.on('data', (chunk) => (this.bytes += chunk.length));
-      from.on('error', () => to.destroy());
-      from.pipe(to);
-    }
-  }
 }
