@@ -1,4 +1,5 @@
 /** B11: how long a checkpoint pauses the primary's guest, and what it sends, beside COLO's. */
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findGuest, LabPair, VsmrPair } from '@gannet/lab';
 import {
@@ -52,7 +53,7 @@ function comparison(name: string, memoryMb: number, estimateSeconds: number): Co
       "The end-to-end tests' guest under TCG, both hosts on this machine, over unix sockets. " +
       'From STOP to RESUME by the clock of the primary’s QEMU, over ' +
       `${CHECKPOINTS} checkpoints ${PERIOD_MS} ms apart, so that p99 is about the longest. Busy: ` +
-      'four oracles write, read and flush a disk without pause; idle: ten requests a second each. ' +
+      'four oracles write, read and flush a disk without pause; idle: ten a second. ' +
       'Bytes are what both directions carry between the hosts for RAM and devices, without disks.',
     estimateSeconds,
     async run(context) {
@@ -96,8 +97,9 @@ function comparison(name: string, memoryMb: number, estimateSeconds: number): Co
           },
         ];
       });
+      const load = `Load average when it began: ${(loadavg()[0] ?? 0).toFixed(1)}.`;
       const points = await takeTurns(context, contenders, trials, 0);
-      return { contenders, baseline: COLO, points, notes: [] };
+      return { contenders, baseline: COLO, points, notes: [load] };
     },
   };
 }
