@@ -12,6 +12,7 @@ import { B7 } from './b7-processor.js';
 import { B8 } from './b8-guest.js';
 import { B9, B9B } from './b9-services.js';
 import { B10 } from './b10-links.js';
+import { B11, B11B } from './checkpoints/b11-checkpoints.js';
 import { hostFacts } from './harness/host.js';
 import { render } from './report/report.js';
 import type { Result } from './harness/result.js';
@@ -20,10 +21,24 @@ import { table } from './report/table.js';
 
 const ROOT = path.resolve(import.meta.dirname, '..', '..');
 const RESULTS = path.join(ROOT, 'bench', 'results');
-const COMPARISONS: readonly Comparison[] = [B1, B2, B3, B4, B5, B6, B7, B8, B9, B9B, B10];
+const COMPARISONS: readonly Comparison[] = [
+  B1,
+  B2,
+  B3,
+  B4,
+  B5,
+  B6,
+  B7,
+  B8,
+  B9,
+  B9B,
+  B10,
+  B11,
+  B11B,
+];
 const USAGE = `pnpm bench [NAME...] [OPTION...]
 
-  NAME        B1 to B10, B9B; all but B9 and B9B by default
+  NAME        B1 to B11, B9B, B11B; all but B9, B9B, B11 and B11B by default
   --rounds N  measurements of each contender at each point; 5 by default
   --quick     one short round as a smoke test; keeps no result
   --only P    only points whose name matches this regular expression; keeps no result

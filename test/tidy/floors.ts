@@ -124,11 +124,15 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     },
   },
   lab: {
-    packages: ['qemu-qmp-client', 'qmp-driver', 'contract', 'gannet'],
+    packages: [
+      ...['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'vsmr', 'qmp-driver'],
+      ...['contract', 'gannet'],
+    ],
     folders: {
-      '.': ['guest', 'hosts'],
+      '.': ['guest', 'hosts', 'vsmr'],
       guest: ['.'],
       hosts: ['.', 'guest'],
+      vsmr: ['.', 'guest', 'hosts'],
       demo: ['.', 'guest', 'hosts'],
     },
   },

@@ -62,3 +62,4 @@ export {
   type DiskUsage,
 } from './hosts/slow-host.js';
 export { SmallDisk } from './hosts/small-disk.js';
+export { VsmrPair, type VsmrPairOptions } from './vsmr/vsmr-pair.js';

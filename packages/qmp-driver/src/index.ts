@@ -62,7 +62,7 @@ export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
 export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
 export { SnapshotVm, type SnapshotVmOptions } from './snapshot/snapshot-vm.js';
-export { type SharedRam, sharedRam } from './snapshot/shared-ram.js';
+export { type SharedRam, sharedRam, type SharedRamOptions } from './snapshot/shared-ram.js';
 export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
 export {
   checkSecondary,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import { killAndTakeOver, makeCheckpoints } from './survival.js';
-import { VsmrPair } from './vsmr-pair.js';
+import { VsmrPair } from '@gannet/lab';
 
 const CHECKPOINTS = 4;
 

@@ -1,7 +1,6 @@
 import { expect } from '@jest/globals';
-import { ClientNetwork, type TrafficReport } from '@gannet/lab';
+import { ClientNetwork, type TrafficReport, VsmrPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
-import { VsmrPair } from './vsmr-pair.js';
 
 const { untilSo } = waiting({ patienceMs: 60_000 });
 export const CONNECTIONS = 12;

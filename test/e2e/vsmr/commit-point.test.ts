@@ -1,7 +1,7 @@
 /** A primary that dies after the commit point: its last checkpoint counts. */
 import { afterEach, expect, test } from '@jest/globals';
 import { expectSurvival, makeCheckpoints } from './survival.js';
-import { VsmrPair } from './vsmr-pair.js';
+import { VsmrPair } from '@gannet/lab';
 
 let pair: VsmrPair | undefined;
 afterEach(async () => {

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
-import type { VsmrPair } from './vsmr-pair.js';
+import type { VsmrPair } from '@gannet/lab';
 
 /** Milliseconds after the last checkpoint, within which the primary is killed. */
 const KILL_WITHIN_MS = 300;

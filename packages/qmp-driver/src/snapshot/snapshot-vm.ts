@@ -24,6 +24,8 @@ export interface SnapshotVmOptions {
   readonly folder: string;
   /** Stem of the names of node, jobs and image; unique per VM. Default `gannet-devices`. */
   readonly id?: string;
+  /** QEMU's process, for RAM that is in no file system (memory-backend-memfd). */
+  readonly pid?: number | undefined;
   /** For one QMP command. Default 10 s. */
   readonly commandTimeoutMs?: number;
   /** For one step: pausing, saving, loading. Default 30 s. */
@@ -33,6 +35,7 @@ export interface SnapshotVmOptions {
 /** Pauses a VM, saves and loads the state of its devices. See prepare(). */
 export class SnapshotVm {
   readonly #id: string;
+  readonly #pid: number | undefined;
   readonly #image: string;
   readonly #jobs: Readonly<Record<'create' | 'save' | 'load', string>>;
   readonly #commandTimeoutMs: number;
@@ -46,6 +49,7 @@ export class SnapshotVm {
   ) {
     const { folder, id = 'gannet-devices', commandTimeoutMs, stepTimeoutMs } = options;
     this.#id = id;
+    this.#pid = options.pid;
     this.#image = path.join(folder, `${id}.qcow2`);
     this.#jobs = { create: `${id}-create`, save: `${id}-save`, load: `${id}-load` };
     this.#commandTimeoutMs = commandTimeoutMs ?? 10_000;
@@ -61,7 +65,8 @@ export class SnapshotVm {
    */
   async prepare(): Promise<SharedRam> {
     const deadline = this.#deadline('preparing snapshots');
-    const ram = await sharedRam(this.qmp, deadline.options(this.#commandTimeoutMs));
+    const { timeoutMs } = deadline.options(this.#commandTimeoutMs);
+    const ram = await sharedRam(this.qmp, { timeoutMs, pid: this.#pid });
     const capabilities = [{ capability: 'x-ignore-shared', state: true }] as const;
     await this.#execute('leave out RAM', () =>
       this.qmp.execute(

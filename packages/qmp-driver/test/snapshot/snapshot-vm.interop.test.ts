@@ -10,6 +10,8 @@ const RAM_BYTES = 64 << 20;
 const SHARED = 'memory-backend-file,id=ram0,size=64M,share=on,mem-path=';
 
 let qemu: RealQemu;
+/** Of the VM that was started last. */
+let lastPid: number | undefined;
 beforeEach(async () => {
   qemu = await RealQemu.create();
 });
@@ -17,11 +19,12 @@ afterEach(() => qemu.close());
 
 async function start(name: string, ...args: readonly string[]): Promise<QmpClient> {
   const socket = qemu.path(`${name}.qmp`);
-  qemu.run(
+  const { pid } = qemu.run(
     ...['qemu-system-x86_64', '-S', '-nodefaults', '-display', 'none', '-accel', 'tcg'],
     ...['-qmp', `unix:${socket},server=on,wait=off`, '-device', 'virtio-rng-pci'],
     ...args,
   );
+  lastPid = pid;
   return qemu.monitor({ kind: 'unix', path: socket });
 }
 
@@ -67,6 +70,17 @@ test('what one VM saves, another loads; RAM is in neither', async () => {
     expect(await client.execute('query-jobs')).toEqual([]);
     expect(await client.execute('query-named-block-nodes')).toEqual([]);
   }
+});
+
+test('RAM in a memfd is found through the process', async () => {
+  const backend = ['-object', 'memory-backend-memfd,id=ram0,size=64M', '-m', '64'];
+  const client = await start('vm', ...backend, '-machine', 'q35,memory-backend=ram0');
+  await expect(sharedRam(client)).rejects.toMatchObject({ code: 'DRIVER_RAM_NOT_SHARED' });
+  const { path, bytes } = await sharedRam(client, { pid: lastPid });
+  expect(bytes).toBe(RAM_BYTES);
+  const file = await open(path, 'r+');
+  expect((await file.stat()).size).toBe(RAM_BYTES);
+  await file.close();
 });
 
 describe('refused', () => {

@@ -5,7 +5,7 @@ import type { ScanAnswer, ScanData } from './shadow-scan.js';
 
 /** What a thread takes at once. So much stays in the processor's cache until it is compared. */
 const PIECE_PAGES = 64;
-/** A piece that differs is compared in blocks of so many pages, and a block that differs by page. */
+/** A piece that differs is compared in blocks of so many pages, a block that differs by page. */
 const BLOCK_PAGES = 8;
 
 const data = workerData as ScanData;

@@ -1,4 +1,8 @@
 import { Duplex } from 'node:stream';
+import type { Random } from '@gannet/test-support/random.js';
+
+/** Of the event loop, at most. */
+const LATE_TURNS = 8;
 
 /** Two ends of a connection in memory. */
 export class BytePipe {
@@ -6,8 +10,14 @@ export class BytePipe {
   /** Bytes that went either way. */
   passed = 0;
 
-  /** @param cutAt after so many bytes the connection breaks, in the midst of a frame or not */
-  constructor(private readonly cutAt = Infinity) {
+  /**
+   * @param cutAt after so many bytes the connection breaks, in the midst of a frame or not
+   * @param random how late bytes come, and in which pieces. Default: at once
+   */
+  constructor(
+    private readonly cutAt = Infinity,
+    readonly random?: Random,
+  ) {
     const ends: [BytePipeEnd, BytePipeEnd] = [new BytePipeEnd(this), new BytePipeEnd(this)];
     ends[0].peer = ends[1];
     ends[1].peer = ends[0];
@@ -36,6 +46,24 @@ class BytePipeEnd extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const { random } = this.cable;
+    if (random === undefined) return this.#deliver(chunk, done);
+    const length = 1 + random.below(chunk.length);
+    const rest = chunk.subarray(length);
+    const deliver = (): void =>
+      this.#deliver(chunk.subarray(0, length), () => {
+        if (rest.length > 0) this._write(rest, 'utf8', done);
+        else done();
+      });
+    let turns = random.below(LATE_TURNS);
+    const wait = (): void => {
+      if (turns-- > 0) setImmediate(wait);
+      else deliver();
+    };
+    wait();
+  }
+
+  #deliver(chunk: Buffer, done: () => void): void {
     const { peer } = this;
     const admitted = this.cable.admit(chunk.length);
     if (peer === undefined || peer.destroyed) return done();

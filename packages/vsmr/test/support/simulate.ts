@@ -1,6 +1,7 @@
 import { FrameLink } from '../../src/wire/frame-link.js';
 import type { PrimaryEngine } from '../../src/primary-engine.js';
 import type { SecondaryEngine } from '../../src/secondary-engine.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { BytePipe } from './byte-pipe.js';
 import { type Accident, PAGE_BYTES, PAGES, World } from './world.js';
 
@@ -14,6 +15,11 @@ export interface Engines {
 export interface Plan {
   readonly accidents?: readonly Accident[];
   readonly cutAtByte?: number;
+  /**
+   * Steps take any time, bytes come late and in pieces, and the guests run meanwhile, as these
+   * numbers have it. Default: steps take no time, and the guests run between them.
+   */
+  readonly random?: Random;
 }
 
 export interface Outcome {
@@ -29,6 +35,9 @@ export interface Outcome {
 }
 
 const CHECKPOINTS = 3;
+/** Of the event loop, at most: what a step takes, and what is between two ticks of a guest. */
+const STEP_TURNS = 4;
+const TICK_TURNS = 30;
 
 /**
  * Copies RAM, makes three checkpoints, and lets one thing go wrong on the way. Then the side that
@@ -36,8 +45,11 @@ const CHECKPOINTS = 3;
  * of the last checkpoint and its own work since then, or as of a checkpoint that followed.
  */
 export async function simulate(engines: Engines, plan: Plan): Promise<Outcome> {
-  const pipe = new BytePipe(plan.cutAtByte);
-  const world = new World(plan.accidents ?? [], () => pipe.cut());
+  const { random } = plan;
+  const pace = random && ((most: number) => turns(random.below(most)));
+  const pipe = new BytePipe(plan.cutAtByte, random);
+  const world = new World(plan.accidents ?? [], () => pipe.cut(), pace && (() => pace(STEP_TURNS)));
+  const guestsRun = random && pace && keepRunning(world, random, () => pace(TICK_TURNS));
   const shape = { pageBytes: PAGE_BYTES, pages: PAGES };
   const secondary = new engines.SecondaryEngine({
     guest: world.guests.secondary,
@@ -81,12 +93,25 @@ export async function simulate(engines: Engines, plan: Plan): Promise<Outcome> {
     }
   }
   world.isOver = true;
+  await guestsRun;
   const end = await theEnd(world, secondary, primary);
   pipe.cut();
   const linkEnd = await served;
   const isEarly = world.happened < (plan.accidents?.length ?? 0);
   const hasHappened = plan.cutAtByte === undefined ? !isEarly : plan.cutAtByte <= pipe.passed;
   return { faults: world.faults, hasHappened, end, checkpoints: secondary.number, linkEnd };
+}
+
+async function keepRunning(world: World, random: Random, wait: () => Promise<void>): Promise<void> {
+  await wait();
+  while (!world.isOver) {
+    world.tick(random.pick(['primary', 'secondary']));
+    await wait();
+  }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function theEnd(

@@ -204,12 +204,14 @@ export class World {
   constructor(
     private readonly accidents: readonly Accident[],
     private readonly cutLink: () => void,
+    /** How long a step takes. Default: no turn of the event loop. */
+    private readonly pace: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   /** A port is used. */
   async step(side: Side, label: string): Promise<void> {
     this.#live(side, label);
-    await Promise.resolve();
+    await this.pace();
     if (this.isOver) return;
     this.steps++;
     const accident = this.accidents.find(({ at }) => at === this.steps);
@@ -232,6 +234,11 @@ export class World {
     for (const guest of [this.guests.primary, this.guests.secondary]) {
       if (guest.isRunning && !this.isDead(guest.side)) for (let i = 0; i < 3; i++) guest.tick();
     }
+  }
+
+  /** One of the guests runs for a moment, if it runs. */
+  tick(side: Side): void {
+    if (this.guests[side].isRunning && !this.isDead(side)) this.guests[side].tick();
   }
 
   ticked(side: Side): void {

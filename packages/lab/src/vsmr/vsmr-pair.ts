@@ -5,21 +5,6 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpointer, ExternalSource, WriteBack } from '@gannet/checkpointer';
-import {
-  type ClientNetwork,
-  compareDigests,
-  defaultRegions,
-  type DigestComparison,
-  diskNames,
-  findGuest,
-  findNetworkGuest,
-  guestDiskName,
-  type LabMachine,
-  LabVm,
-  primaryCommand,
-  type QemuCommand,
-  secondaryCommand,
-} from '@gannet/lab';
 import { NbdServer } from '@gannet/nbd';
 import {
   BufferedOutput,
@@ -40,9 +25,23 @@ import {
   type SecondaryEngineEvent,
 } from '@gannet/vsmr';
 import { QmpClient } from 'qemu-qmp-client';
+import { findGuest, findNetworkGuest } from '../guest/guest.js';
+import { compareDigests, type DigestComparison } from '../guest/oracle.js';
+import {
+  diskNames,
+  type LabMachine,
+  primaryCommand,
+  type QemuCommand,
+  secondaryCommand,
+} from '../guest/qemu-command.js';
+import { defaultRegions, guestDiskName } from '../guest/regions.js';
+import { LabVm } from '../guest/vm.js';
+import type { ClientNetwork } from '../hosts/client-network.js';
 
 const MIB = 1024 * 1024;
 const MEMORY_MB = 128;
+/** The service of a guest with a network has to get a turn beside the oracles. */
+const THINK_US = 20_000;
 const DISK_MB = 64;
 /** Random data on each disk: something to copy. */
 const FILL_MB = 8;
@@ -51,6 +50,10 @@ const FILL_MB = 8;
 export interface VsmrPairOptions {
   readonly disks?: number;
   readonly type?: 'pc' | 'q35';
+  /** Default 128. */
+  readonly memoryMb?: number;
+  /** Pause of each oracle after each request. Default: 0, with a network 20 ms. */
+  readonly thinkUs?: number;
   /** Default: the system's. */
   readonly qemu?: string;
   /** A network card, and what becomes of the packets of the primary's guest. */
@@ -74,6 +77,7 @@ export class VsmrPair {
   #served: Promise<string> | undefined;
   #replica: Replica | undefined;
   #links: readonly Socket[] = [];
+  #frames: readonly FrameLink[] = [];
   #output: HeldOutput | undefined;
   #walled: WalledCards | undefined;
   readonly #servers: Server[] = [];
@@ -92,9 +96,9 @@ export class VsmrPair {
   static async create(options: VsmrPairOptions = {}): Promise<VsmrPair> {
     const folder = await mkdtemp('/dev/shm/gannet-vsmr-');
     const guest = await (options.network ? findNetworkGuest() : findGuest());
-    // The service has to get a turn beside the oracles.
-    const thinkUs = options.network ? 20_000 : 0;
-    const machine = { guest, type: options.type ?? 'pc', memoryMb: MEMORY_MB, thinkUs } as const;
+    const { type = 'pc', memoryMb = MEMORY_MB } = options;
+    const { thinkUs = options.network ? THINK_US : 0 } = options;
+    const machine = { guest, type, memoryMb, thinkUs };
     const pair = new VsmrPair(folder, machine, options);
     try {
       await pair.#begin();
@@ -126,6 +130,11 @@ export class VsmrPair {
     if (this.#output === undefined) return;
     await this.#output.join();
     await this.engines.primary.checkpoint();
+  }
+
+  /** Of both directions of the engines' connection so far. */
+  get sentBytes(): number {
+    return this.#frames.reduce((sum, { sentBytes }) => sum + sentBytes, 0);
   }
 
   /** Resolves when no checkpoint is under way. */
@@ -187,7 +196,7 @@ export class VsmrPair {
     }
     for (const end of this.#ends.reverse()) await end();
     for (const server of this.#servers) server.close();
-    await rm(this.folder, { recursive: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -269,13 +278,17 @@ export class VsmrPair {
     this.#links = [client, accepted];
     const { primary, secondary } = this;
     await this.#holdOutput();
+    const [link, there] = [
+      new FrameLink(client, primary.ram),
+      new FrameLink(accepted, secondary.ram),
+    ];
+    this.#frames = [link, there];
     const engine = new SecondaryEngine({
       ...{ guest: secondary.guest, ram: secondary.ram, disks: this.#disksPort(replica) },
-      link: new FrameLink(accepted, secondary.ram),
+      link: there,
       onEvent: (event) => this.events.push(event),
     });
     this.#served = engine.serve();
-    const link = new FrameLink(client, primary.ram);
     const output = this.#output;
     const ports = {
       ...{ guest: primary.guest, ram: primary.ram, link, clock: performance },
@@ -328,7 +341,7 @@ export class VsmrPair {
   async #start(name: 'primary' | 'secondary', { args }: QemuCommand): Promise<Side> {
     const { qemu = 'qemu-system-x86_64' } = this.options;
     const file = this.#path(`${name}.ram`);
-    const backend = `memory-backend-file,id=ram0,size=${MEMORY_MB}M,mem-path=${file},share=on`;
+    const backend = `memory-backend-file,id=ram0,size=${this.#memoryMb}M,mem-path=${file},share=on`;
     const vm = await LabVm.start({
       ...{ name, dir: this.folder, qemu: this.options.network?.wire.inside(qemu) ?? [qemu] },
       args: [...args, '-object', backend, '-machine', 'memory-backend=ram0'],
@@ -346,6 +359,10 @@ export class VsmrPair {
       local: this.#path(`primary${at}.raw`),
       base: this.#path(`base${at}.raw`),
     }));
+  }
+
+  get #memoryMb(): number {
+    return this.machine.memoryMb ?? MEMORY_MB;
   }
 
   /** With its network card, if there is a network. */
