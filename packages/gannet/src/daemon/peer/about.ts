@@ -4,12 +4,12 @@ import { VERSION } from '../../version.js';
 
 /** What a daemon says of itself, to people on both hosts. */
 export function aboutDaemon(
-  { fence }: Pick<Config, 'fence'>,
+  { fence, engine }: Pick<Config, 'fence' | 'engine'>,
   qmp: QmpClient | undefined,
   page: string | undefined,
 ): About {
   const hasFence = fence !== undefined;
   const { major, minor, micro } = qmp?.version ?? {};
   const qemu = major === undefined ? undefined : `${major}.${minor}.${micro}`;
-  return { version: VERSION, hasFence, ...(qemu && { qemu }), ...(page && { page }) };
+  return { version: VERSION, engine, hasFence, ...(qemu && { qemu }), ...(page && { page }) };
 }
