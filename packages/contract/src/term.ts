@@ -26,6 +26,19 @@ export const termRecordSchema = z.object({
       'the primary has promised for this term not to go on alone before the secondary has ' +
         'yielded or was fenced',
     ),
+  lacks: z
+    .object({
+      reason: z
+        .string()
+        .transform((text) => text.slice(0, 1024))
+        .describe('what has failed'),
+      hasReplica: z.boolean().describe('whether the secondary has them'),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      "the primary's own disk lacks writes that its guest was told are done: it may not run on it",
+    ),
   at: z.iso.datetime().describe('when it was written; for people'),
 });
 /** What one side says of its copy, as it is on its disk. */

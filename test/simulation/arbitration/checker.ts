@@ -18,7 +18,12 @@ export interface SeenGuest {
   readonly isReachable: boolean;
   /** Its QEMU is there, and the guest was stopped. */
   readonly isStopped: boolean;
-  /** It was stopped in the QEMU that was protected, and not in a new one that its daemon holds. */
+  /** Its daemon has stopped it because it failed, and not because of what it heard. */
+  readonly hasFailed: boolean;
+  /**
+   * It was stopped in the QEMU that was protected, and not in a new one that its daemon holds; and
+   * its daemon can know it.
+   */
   readonly hasGivenUp: boolean;
   readonly written: Written | undefined;
 }
@@ -55,6 +60,8 @@ interface Overruling {
   pendingMs: number;
   /** Two guests ran while both sides were in contact, and one of them was stopped then. */
   hasEndedSplit: boolean;
+  /** Who ran on then: an alarm has to call its copy the newest. */
+  survivor: HostName | undefined;
   /** The hosts that alarms called the newest. */
   readonly alarms: Set<HostName>;
 }
@@ -93,7 +100,7 @@ export class Checker {
   force(command: ForcedCommand): void {
     if (!this.#overruling) this.overrulings++;
     const pendingMs = this.#lastMs;
-    const nothing = { hasEndedSplit: false, alarms: new Set<HostName>() };
+    const nothing = { hasEndedSplit: false, survivor: undefined, alarms: new Set<HostName>() };
     this.#overruling ??= { commands: new Set(), pendingMs, ...nothing };
     this.#overruling.commands.add(command);
   }
@@ -156,13 +163,14 @@ export class Checker {
 
   /** Whoever was forced has the copy that counts; the other one does not know yet. */
   #startsOverruled(host: HostName): void {
-    if (this.#holder === host || !this.#isForced(host)) return;
+    if (this.#holder === host || !this.isForced(host)) return;
     this.takeovers++;
     this.#holder = host;
     this.#lone = undefined;
   }
 
-  #isForced(host: HostName): boolean {
+  /** An operator has forced this side to run, and not all of that is known to both yet. */
+  isForced(host: HostName): boolean {
     return [...(this.#overruling?.commands ?? [])].some((command) => command.host === host);
   }
 
@@ -180,9 +188,10 @@ export class Checker {
   #onOne(guests: readonly SeenGuest[]): void {
     if (this.#bothSinceMs === undefined) return;
     this.#bothSinceMs = undefined;
-    const wasStopped = guests.some(({ isStopped }) => isStopped);
+    const wasStopped = guests.some(({ isStopped, hasFailed }) => isStopped && !hasFailed);
     if (this.#overruling && wasStopped && this.#contactSinceMs !== undefined) {
       this.#overruling.hasEndedSplit = true;
+      this.#overruling.survivor = guests.find(({ isReachable }) => isReachable)?.host;
     }
   }
 
@@ -195,8 +204,9 @@ export class Checker {
     if (overruling.hasEndedSplit && overruling.alarms.size === 0) {
       throw new Violation('W1', 'two guests ran, one of them was stopped, and no alarm said why');
     }
-    if (overruling.hasEndedSplit && host !== undefined && !overruling.alarms.has(host)) {
-      throw new Violation('W1', `${host} runs, and no alarm called its copy the newest`);
+    const { survivor = host } = overruling;
+    if (overruling.hasEndedSplit && survivor !== undefined && !overruling.alarms.has(survivor)) {
+      throw new Violation('W1', `${survivor} ran on, and no alarm called its copy the newest`);
     }
     if (host === undefined) {
       if (forced.size > 1) this.#holder = this.#lone = undefined;

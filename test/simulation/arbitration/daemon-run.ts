@@ -30,6 +30,8 @@ export interface DaemonWatcher {
   /** It says that there are two copies, and which side has the newest. */
   onAlarm(newest: RoleName): void;
   onProtected(): void;
+  /** Its guest is stopped, so that the secondary takes over. */
+  onGivenUp(): void;
   /** Its guest has taken over, and is on its local disks. */
   onSurvived(): void;
   /** The survivor is a primary from here on. */
@@ -40,6 +42,8 @@ export interface DaemonWatcher {
 export type Answer = 'done' | 'failed' | 'refused';
 
 const TERM_FILE = '/sim/web.term.json';
+/** There are few different ones, and daemons start often. */
+const configs = new Map<string, Config>();
 const SILENT = { log: () => undefined } as unknown as Logger;
 
 export class DaemonRun {
@@ -76,11 +80,11 @@ export class DaemonRun {
     const terms = await TermStore.open({ file: TERM_FILE, vm: 'web' });
     terms.on(({ term, word }) => note(`term ${term}, ${word}`));
     const history = new History(SILENT, (event) => {
-      const { text } = describeEvent(event);
-      if (!isRoutineEvent(event)) note(text);
+      if (!isRoutineEvent(event)) note(describeEvent(event).text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
       if (event.kind === 'protected') this.watcher.onProtected();
+      if (event.kind === 'yielding') this.watcher.onGivenUp();
       if (event.kind === 'failover-done') this.watcher.onSurvived();
     });
     const health = new HealthWatch({ look: () => Promise.resolve(), onChange: () => undefined });
@@ -178,5 +182,7 @@ secondary:
   overwrite: ${mayOverwrite}
   failover: ${failover}
 `;
-  return parseConfig(text, 'web.yaml');
+  const known = configs.get(text) ?? parseConfig(text, 'web.yaml');
+  configs.set(text, known);
+  return known;
 }

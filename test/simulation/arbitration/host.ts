@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
+import os from 'node:os';
 import { Duplex, PassThrough } from 'node:stream';
 import type { Random } from '@gannet/test-support/random.js';
 import { type DiskFaults, installDisk, mount, SimulatedDisk } from '../disk.js';
@@ -194,6 +195,7 @@ export function installHosts(): void {
       return true;
     },
   });
+  Object.assign(os, { hostname: () => `host-${current?.name ?? 'none'}` });
   Object.assign(net, { connect });
   Object.assign(childProcess, { spawn });
   syncBuiltinESMExports();

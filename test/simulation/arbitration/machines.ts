@@ -80,12 +80,24 @@ export class Machines {
 
   areInContact(): boolean {
     if (this.hosts.a.role === this.hosts.b.role) return false;
-    const areWell = (['a', 'b'] as const).every((name) => {
-      const { process, qemu } = this.hosts[name];
-      const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
-      return this.daemons[name]?.isUp === true && !isHalted && qemu?.hang === undefined;
+    return HOST_NAMES.every((name) => this.isWell(name)) && this.peer.isWhole;
+  }
+
+  /** Its daemon runs, and its QEMU would answer, if there is one. */
+  isWell(name: HostName): boolean {
+    const { process, qemu } = this.hosts[name];
+    const isHalted = process?.haltedAtMs !== undefined || qemu?.process.haltedAtMs !== undefined;
+    return this.daemons[name]?.isUp === true && !isHalted && qemu?.hang === undefined;
+  }
+
+  /** Whether a QEMU is there that an operator could make run. */
+  hasCopy(): boolean {
+    return HOST_NAMES.some((name) => {
+      const { role, qemu, replica } = this.hosts[name];
+      if (qemu?.isAlive !== true) return false;
+      if (role === 'primary') return this.daemons[name]?.isUp === true;
+      return replica?.state === 'protected' && qemu.mode === 'secondary' && qemu.hasProtected;
     });
-    return areWell && this.peer.isWhole;
   }
 
   /** What the guest has written is on the disk from which its QEMU would boot. */
@@ -139,6 +151,7 @@ export class Machines {
   killDaemon(name: HostName, forMs: number, wasSeen = true): void {
     const host = this.hosts[name];
     host.process?.kill();
+    this.daemons[name] = undefined;
     this.#daemonGoes(name);
     host.server = undefined;
     host.disk.crash(wasSeen ? 'process' : 'power');

@@ -141,6 +141,25 @@ export const MUTANTS = {
       },
     ],
   },
+  'lacks-forgotten': {
+    why: 'what the own disk lacks is forgotten when the daemon is started again',
+    run: run(
+      { isAutomatic: false },
+      { atMs: 9900, kind: 'silence', net: 'peer', from: 'both' },
+      { atMs: 10_000, kind: 'disk-error', how: 'swallows', forMs: 2000 },
+      { atMs: 12_000, kind: 'kill-daemon', host: 'a', forMs: 300 },
+      { atMs: 12_000, kind: 'kill-qemu', host: 'a' },
+      { atMs: 13_000, kind: 'start-qemu', host: 'a' },
+      { atMs: 16_000, kind: 'heal', net: 'peer' },
+    ),
+    edits: [
+      {
+        file: 'terms/term-store.js',
+        find: 'this.#record = record;\n    }\n    /**',
+        replace: 'this.#record = { ...record, lacks: null };\n    }\n    /**',
+      },
+    ],
+  },
   'hung-fences': {
     why: 'a primary whose QEMU hangs has its secondary fenced',
     run: run({ fenceWorks: 0 }, CUT, { atMs: 10_000, kind: 'hang-qemu', host: 'a', how: 'hard' }),

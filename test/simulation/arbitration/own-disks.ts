@@ -1,4 +1,5 @@
-// W2 of a primary whose own disk fails: its guest stops before it reads what its disk lacks.
+// W2 of a primary whose own disk fails: its guest stops before it reads what its disk lacks, and no
+// later one runs on it while the secondary has that.
 
 import { Violation } from './checker.js';
 import { HOST_NAMES, type Machines } from './machines.js';
@@ -8,6 +9,8 @@ import type { HostName } from './network.js';
 const CONNECT_MS = 5000;
 /** What a daemon needs to stop a guest. */
 const STOP_MS = 1000;
+/** What a daemon needs to write down what it has said. */
+const WRITE_DOWN_MS = 200;
 
 export class OwnDisks {
   /** Since when the daemon hears all that its QEMU says. */
@@ -15,11 +18,32 @@ export class OwnDisks {
   /** Since when the guest has run on a disk that lacks writes, and its daemon knows it. */
   readonly #staleSinceMs = new Map<HostName, number>();
 
-  constructor(private readonly machines: Pick<Machines, 'hosts' | 'daemons'>) {}
+  /** Whose daemon has said that the secondary is to take over from its disk, and when. */
+  readonly #givenUpMs = new Map<HostName, number>();
+
+  constructor(private readonly machines: Pick<Machines, 'hosts' | 'daemons' | 'isReachable'>) {}
 
   /** What QEMU says now is lost: its monitor has hung up. */
   notHeard(name: HostName, nowMs: number): void {
     this.#heardSinceMs.set(name, nowMs + CONNECT_MS);
+  }
+
+  /** A daemon has said that its guest is stopped, so that the secondary takes over. */
+  gaveUp(name: HostName, nowMs: number): void {
+    if (this.machines.hosts[name].qemu?.lacksSinceMs !== undefined) {
+      this.#givenUpMs.set(name, nowMs);
+    }
+  }
+
+  /** An operator takes the disk as it is. */
+  forced(name: HostName): void {
+    this.#givenUpMs.delete(name);
+  }
+
+  /** That was carried out: what the guest writes from here on is on it. */
+  wasForced(name: HostName): void {
+    const { qemu } = this.machines.hosts[name];
+    if (qemu) qemu.lacksSinceMs = undefined;
   }
 
   /** @param isOverruled whether an operator lets guests run as they are */
@@ -29,6 +53,7 @@ export class OwnDisks {
 
   #lookAt(name: HostName, nowMs: number, isOverruled: () => boolean): void {
     const { qemu } = this.machines.hosts[name];
+    this.#lookAtGivenUp(name, nowMs);
     if (!this.#isHeard(name)) this.#heardSinceMs.delete(name);
     else if (!this.#heardSinceMs.has(name)) this.notHeard(name, nowMs);
     const { lacksSinceMs } = qemu ?? {};
@@ -41,6 +66,17 @@ export class OwnDisks {
     if (nowMs - sinceMs <= STOP_MS) return;
     if (isOverruled()) return void (qemu.lacksSinceMs = undefined);
     throw new Violation('W2', `${name} runs on a disk that lacks writes since ${sinceMs} ms`);
+  }
+
+  #lookAtGivenUp(name: HostName, nowMs: number): void {
+    const sinceMs = this.#givenUpMs.get(name);
+    if (sinceMs === undefined) return;
+    const { qemu, process, role } = this.machines.hosts[name];
+    const hasDied = process?.isDead !== false && nowMs - sinceMs < WRITE_DOWN_MS;
+    // As a secondary, its disk is overwritten.
+    if (hasDied || role === 'secondary') return void this.#givenUpMs.delete(name);
+    if (qemu?.lacksSinceMs !== undefined || !this.machines.isReachable(name)) return;
+    throw new Violation('W2', `${name} runs again on a disk that lacks what the secondary has`);
   }
 
   #isHeard(name: HostName): boolean {

@@ -9,6 +9,8 @@ const realSetImmediate = globalThis.setImmediate;
 const realNow = performance.now.bind(performance);
 /** What Date.now() is at the beginning of each run. */
 const EPOCH_MS = 1_700_000_000_000;
+/** How many callbacks run between two polls for I/O. */
+const TURNS = 100;
 
 interface Entry {
   atMs: number;
@@ -17,6 +19,11 @@ interface Entry {
   /** Timers that are overdue run before anything else that has come meanwhile (libuv). */
   readonly isTimer: boolean;
   run: (() => void) | undefined;
+}
+
+interface DueEntry {
+  readonly owner: Process;
+  readonly run: () => void;
 }
 
 /** A program on one of the simulated hosts. */
@@ -96,31 +103,57 @@ export class Scheduler {
 
   /** Runs all that is due until `untilMs`; `afterEach` after each callback. */
   async run(untilMs: number, afterEach: () => void): Promise<void> {
+    while (await this.#turns(untilMs, afterEach));
+    this.nowMs = Math.max(this.nowMs, untilMs);
+  }
+
+  /**
+   * Some callbacks, each with all that nextTick and promises make of it: Node runs all of that
+   * before the next immediate. They are asked for together, as Node polls for I/O after them.
+   *
+   * @returns whether there may be more
+   */
+  #turns(untilMs: number, afterEach: () => void): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      let count = 0;
+      let isOver = false;
+      const turn = (): void => {
+        if (isOver) return;
+        isOver = true;
+        try {
+          running = this.surroundings;
+          if (count++ > 0) afterEach();
+          const entry = count < TURNS ? this.#next(untilMs) : undefined;
+          if (!entry) return resolve(count === TURNS);
+          this.#enter(entry);
+          isOver = false;
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      for (let index = 0; index < TURNS; index++) realSetImmediate(turn);
+    });
+  }
+
+  /** What is due until `untilMs` and can run. */
+  #next(untilMs: number): DueEntry | undefined {
     for (;;) {
       const entry = this.#heap[0];
-      if (!entry || entry.atMs > untilMs) break;
+      if (!entry || entry.atMs > untilMs) return undefined;
       this.#pop();
       const { owner, run } = entry;
       this.nowMs = Math.max(this.nowMs, entry.atMs);
       if (!run || owner.isDead) continue;
-      if (owner.haltedAtMs !== undefined) {
-        owner.late.push(entry);
-        continue;
-      }
-      await this.as(owner, run);
-      afterEach();
+      if (owner.haltedAtMs === undefined) return { owner, run };
+      owner.late.push(entry);
     }
-    this.nowMs = Math.max(this.nowMs, untilMs);
   }
 
-  /** One callback, and all that nextTick and promises make of it. */
-  async as(owner: Process, run: () => void): Promise<void> {
+  #enter({ owner, run }: DueEntry): void {
     this.callbacks++;
     running = owner;
     owner.enter();
     run();
-    await new Promise<void>((resolve) => realSetImmediate(resolve));
-    running = this.surroundings;
   }
 
   #push(entry: Entry): void {

@@ -136,8 +136,8 @@ export class World {
     return {
       host: name,
       isReachable: this.#machines.isReachable(name),
-      isStopped,
-      hasGivenUp: isStopped && qemu.wasProtected,
+      ...{ isStopped, hasFailed: qemu?.hasFailed === true },
+      hasGivenUp: isStopped && qemu.wasProtected && this.#machines.isWell(name),
       written: qemu?.written,
     };
   }
@@ -168,6 +168,12 @@ export class World {
         }),
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
+        const { qemu: secondary } = this.#hosts[otherOf(name)];
+        if (secondary) secondary.hasProtected = true;
+      },
+      onGivenUp: () => {
+        if (host.qemu) host.qemu.hasFailed = true;
+        this.#ownDisks.gaveUp(name, this.#time.nowMs);
       },
       onSurvived: () => {
         if (this.plan.isReprotected) this.#time.later(REPROTECT_MS, () => this.#reprotect());
@@ -282,6 +288,8 @@ export class World {
     if (survivor === undefined) return;
     const [host, other] = [this.#hosts[survivor], this.#hosts[otherOf(survivor)]];
     if (!other.isPowered || this.#machines.isReachable(other.name)) return;
+    // Who has forced the other copy to run does not overwrite it.
+    if (this.checker.isForced(other.name) && !this.checker.isForced(survivor)) return;
     this.#note(`an operator protects ${survivor}`);
     this.#beginSecondary(other);
     other.mayOverwrite = true;
@@ -305,10 +313,12 @@ export class World {
     let isAnswered = false;
     const forced = { host: name, isPending: () => !isAnswered && !process.isDead };
     this.checker.force(forced);
+    this.#ownDisks.forced(name);
     this.#time.after(process, 0, () => {
       daemon.call(command, (answer) => {
         isAnswered = true;
         if (answer === 'refused') this.checker.refused(forced);
+        if (answer === 'done') this.#ownDisks.wasForced(name);
       });
     });
   }
@@ -386,7 +396,7 @@ export class World {
   /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
   async #find(): Promise<Outcome['end']> {
     if (this.#runs()) return 'itself';
-    const isBooted = !this.#hasCopy();
+    const isBooted = !this.#machines.hasCopy();
     if (isBooted) {
       // The disk of the primary's host is there.
       for (const name of HOST_NAMES) {
@@ -432,16 +442,6 @@ export class World {
       await this.#until(this.#time.nowMs + 500);
     } while (this.#machines.daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
     await this.#until(this.#time.nowMs + 1500);
-  }
-
-  /** Whether a QEMU is there that an operator could make run. */
-  #hasCopy(): boolean {
-    return HOST_NAMES.some((name) => {
-      const { role, qemu, replica } = this.#hosts[name];
-      if (qemu?.isAlive !== true) return false;
-      if (role === 'primary') return this.#machines.daemons[name]?.isUp === true;
-      return replica?.state === 'protected' && qemu.mode === 'secondary';
-    });
   }
 
   #note(what: string): void {

@@ -352,7 +352,8 @@ export class Stage {
     const isStopped = qemu?.isAlive === true && qemu.status === 'paused';
     const isReachable = this.#isReachable(name);
     const hasGivenUp = isStopped && qemu.wasProtected;
-    return { host: name, isReachable, isStopped, hasGivenUp, written: qemu?.written };
+    const seen = { isReachable, isStopped, hasFailed: qemu?.hasFailed === true, hasGivenUp };
+    return { host: name, ...seen, written: qemu?.written };
   }
 
   #isReachable(name: HostName): boolean {

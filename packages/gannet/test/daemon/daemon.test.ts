@@ -6,8 +6,11 @@ import { Writable } from 'node:stream';
 import { expect, jest, test } from '@jest/globals';
 import winston from 'winston';
 import { ControlClient, loadConfig, parseConfig } from '@gannet/contract';
+import { NbdServer } from '@gannet/nbd';
+import { Replica } from '@gannet/replicator';
 import { Daemon } from '../../src/daemon/daemon.js';
 import { PrimaryRole } from '../../src/daemon/primary/primary-role.js';
+import { SecondaryFacts } from '../../src/daemon/secondary/secondary-facts.js';
 import { SecondaryRole } from '../../src/daemon/secondary/secondary-role.js';
 import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
 
@@ -140,6 +143,40 @@ test('two reprotects at once: one takes the VM over, the other is told so', asyn
   jest.restoreAllMocks();
   await daemon.close();
   await first;
+  if (secondary instanceof SecondaryRole) await secondary.close();
+  await rm(dir, { recursive: true });
+});
+
+test('a survivor is handed over, whatever of the secondary does not close', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
+  const at = (name: string): string => path.join(dir, name);
+  const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
+  const primary = { nbd: 'unix:/r/nbd', migrate: 'unix:/r/mig', peer: 'unix:/r/peer' };
+  const peer = { heartbeatMs: 20, lowMs: 50, highMs: 100 };
+  const given = {
+    vm: 'web',
+    qmp: `unix:${at('qmp')}`,
+    disks: [disk],
+    primary,
+    secondary: {},
+    peer,
+  };
+  const places = { configDir: dir, runDir: dir, stateDir: dir };
+  const config = parseConfig(JSON.stringify(given), 'web.yaml', places);
+  const log = winston.createLogger({ silent: true });
+  const daemon = await Daemon.start(config, 'secondary', log);
+  jest.spyOn(SecondaryFacts.prototype, 'vmState').mockReturnValue('ready');
+  jest.spyOn(Replica.prototype, 'state', 'get').mockReturnValue('retired');
+  jest.spyOn(NbdServer.prototype, 'close').mockReturnValue(new Promise(() => undefined));
+  const releases = jest.spyOn(SecondaryRole.prototype, 'release');
+  const client = await ControlClient.connect(at('web.sock'));
+  // It is a primary, which has no QEMU here.
+  await expect(client.call('reprotect')).rejects.toMatchObject({ code: 'GANNET_NOT_READY' });
+  expect(await client.call('status')).toMatchObject({ role: 'primary' });
+  client.close();
+  const [secondary] = releases.mock.contexts;
+  jest.restoreAllMocks();
+  await daemon.close();
   if (secondary instanceof SecondaryRole) await secondary.close();
   await rm(dir, { recursive: true });
 });

@@ -1,6 +1,6 @@
 import { FailoverController } from '../../src/daemon/secondary/failover.js';
 import type { FailoverReport, PeerStatus } from '@gannet/contract';
-import { takenOver } from '../../src/daemon/arbitration/records.js';
+import { succeeding, takenOver } from '../../src/daemon/arbitration/records.js';
 import type { FailoverPolicy, PairView } from '../../src/daemon/arbitration/may-take-over.js';
 import type { FenceOutcome } from '../../src/daemon/fence.js';
 import { record } from './records.js';
@@ -18,6 +18,8 @@ export class Pair {
   readonly called: string[] = [];
   readonly fails = new Map<Step, Error>();
   fence: (signal: AbortSignal) => Promise<FenceOutcome> = () => Promise.resolve(OFF);
+  /** The own QEMU, which may hang though nobody has noticed yet. */
+  doesAnswer = true;
   isFreed = true;
   free: () => Promise<boolean> = () => Promise.resolve(this.isFreed);
   /** Of the replica, which counts on after the takeover. */
@@ -52,9 +54,10 @@ export class Pair {
         await this.#carryOut('claim');
         const { own } = this.view;
         if (own.word === 'taken-over') return;
-        this.view = { ...this.view, own: { ...takenOver(own, kind), at: '' } };
+        this.view = { ...this.view, own: succeeding(own, takenOver(own, kind), '') };
       },
       free: async () => {
+        if (this.doesAnswer && this.view.ownVm === 'ready') return true;
         await this.#carryOut('free');
         const isFreed = await this.free();
         if (isFreed) this.view = { ...this.view, ownVm: 'ready' };

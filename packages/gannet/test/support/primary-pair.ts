@@ -16,7 +16,7 @@ import { History } from '../../src/daemon/history.js';
 import type { Logger } from '../../src/daemon/log.js';
 import { PeerLink } from '../../src/daemon/peer/peer-link.js';
 import { compare } from '../../src/daemon/arbitration/compare.js';
-import { BLANK, outdatedBy } from '../../src/daemon/arbitration/records.js';
+import { BLANK, outdatedBy, succeeding } from '../../src/daemon/arbitration/records.js';
 import { TermStore } from '../../src/daemon/terms/term-store.js';
 import { record } from './records.js';
 import { VmWatch } from '../../src/daemon/vm/vm-watch.js';
@@ -189,7 +189,7 @@ primary:
           this.beats.push(status);
           const { record: said } = this.status;
           if (!this.yields || compare('secondary', said, status.record) !== 'yield') return;
-          const next = { ...outdatedBy(said, status.record), at: BLANK.at };
+          const next = succeeding(said, outdatedBy(said, status.record), BLANK.at);
           this.status = { ...this.status, state: 'diverged', record: next };
           this.secondary?.beatNow();
         },

@@ -1,5 +1,5 @@
 import type { CopyWord, TermRecord } from '@gannet/contract';
-import { BLANK, type NextRecord } from '../../src/daemon/arbitration/records.js';
+import { BLANK, type NextRecord, succeeding } from '../../src/daemon/arbitration/records.js';
 import type { TermStore } from '../../src/daemon/terms/term-store.js';
 
 /** A record of the VM that these tests are about. */
@@ -15,7 +15,7 @@ export function termsInMemory(first: TermRecord): TermStore {
     update: async (change: (own: TermRecord) => NextRecord | undefined): Promise<TermRecord> => {
       await Promise.resolve();
       const next = change(terms.record);
-      if (next) terms.record = { ...next, at: BLANK.at };
+      if (next) terms.record = succeeding(terms.record, next, BLANK.at);
       return terms.record;
     },
   };

@@ -86,6 +86,10 @@ export class SimulatedQemu {
   hadDiskFault = false;
   /** Its daemon has said that it is protected. */
   wasProtected = false;
+  /** Its daemon has said that the guest can't go on here. */
+  hasFailed = false;
+  /** Of a secondary: the primary's daemon has said that it is protected by it. */
+  hasProtected = false;
   /** Since when its disk lacks a write that the guest was told is done. */
   lacksSinceMs: number | undefined;
   /** Since when it is not fit to run a guest. */

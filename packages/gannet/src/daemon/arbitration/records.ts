@@ -1,16 +1,26 @@
 /** What a side writes into its record, and when: pure functions from one record to the next. */
-import type { EvidenceKind, TermRecord } from '@gannet/contract';
+import type { CopyWord, EvidenceKind, TermRecord } from '@gannet/contract';
 
-/** A record that is about to be written. */
-export type NextRecord = Omit<TermRecord, 'at'>;
+/** A record that is about to be written. Without `lacks`, what the own disk lacks stays as it is. */
+export type NextRecord = Omit<TermRecord, 'at' | 'lacks'> & Partial<Pick<TermRecord, 'lacks'>>;
 
 /** Of a side that has no term file. */
 export const BLANK: TermRecord = {
   ...{ lineage: null, term: 0, word: 'none', isForced: false, evidence: null, mustProve: false },
+  lacks: null,
   at: new Date(0).toISOString(),
 };
 
 const PLAIN = { isForced: false, evidence: null, mustProve: false } as const;
+
+/** What a primary says of its copy, as long as that may run. */
+const PRIMARY_WORDS: ReadonlySet<CopyWord> = new Set(['protected', 'leaving', 'alone']);
+
+/** What is written: a copy that may run lacks what it lacked, until something says otherwise. */
+export function succeeding(own: TermRecord, next: NextRecord, at: string): TermRecord {
+  const lacks = PRIMARY_WORDS.has(next.word) ? own.lacks : null;
+  return { lacks, ...next, at };
+}
 
 /** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
 export function isOneVm(own: TermRecord, peer: TermRecord): boolean {

@@ -52,6 +52,8 @@ const AWAY_MS = 2000;
 /** Until the answer. The peer asks its QEMU, which has 10 s. */
 const ANSWER_MS = 15_000;
 const CHECKS_PER_LIMIT = 10;
+/** What is older than `lowMs` is not read; a busy process is not that exact. */
+const OLD_MS_MIN = 1000;
 
 const CLAIM: SocketClaim = {
   key: 'secondary.peer',
@@ -297,17 +299,40 @@ export class PeerLink {
   }
 
   /**
+   * Whoever was not heard for long may say first what it has said long ago: it was under way, or
+   * this process was halted. It speaks for a QEMU, and is acted upon, so nothing old may count. A
+   * new connection says what is. One that is only silent stays: it may carry what goes the other
+   * way.
+   *
+   * @returns whether what has come is not to be read
+   */
+  #watchAge(socket: WebSocket): () => boolean {
+    const limitMs = Math.max(OLD_MS_MIN, this.options.lowMs);
+    let heardMs = performance.now();
+    let isOld = false;
+    return () => {
+      const nowMs = performance.now();
+      isOld ||= nowMs - heardMs > limitMs;
+      heardMs = nowMs;
+      if (isOld) socket.terminate();
+      return isOld;
+    };
+  }
+
+  /**
    * The newest connection becomes the link: the peer may have reconnected before this end noticed
    * that the older one broke.
    */
   #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
+    const isOld = this.#watchAge(socket);
     socket.on('error', () => socket.terminate());
     socket.once('close', () => {
       if (this.#socket === socket) this.#questions.cancel('the peer link broke');
     });
     socket.on('message', (data: Buffer) => {
       const message = decode(data);
+      if (message && isOld()) return;
       if (message?.type === 'hello') {
         isPeer = this.#greet(socket, message, from);
         if (isPeer) onPeer();

@@ -6,9 +6,11 @@ import {
   watchGuest,
 } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import type { GannetError } from '@gannet/contract';
+import type { GannetError, TermRecord } from '@gannet/contract';
+import type { Found } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
 import { ownFailure, yields } from '../refusals.js';
+import type { TermStore } from '../terms/term-store.js';
 import type { PrimaryRoleEvent, PrimaryRoleState } from './primary-state.js';
 
 /**
@@ -43,6 +45,7 @@ const RETRY_MS = 200;
 
 export interface GuestFateOptions {
   readonly history: Pick<History, 'add'>;
+  readonly terms: Pick<TermStore, 'record' | 'update'>;
   readonly config: () => {
     readonly vm: string;
     readonly primary: { readonly onGuestCrash: CrashPolicy };
@@ -59,18 +62,20 @@ export interface GuestFateOptions {
   readonly onTrouble: (error: unknown) => void;
 }
 
+type Lacks = TermRecord['lacks'];
+
 /**
  * What becomes of a protected guest that can't go on here, or is not to go on anywhere: its own
  * disk fails, it panics, it is shut down, it falls asleep.
  */
 export class GuestFate {
-  #isHalting = false;
+  #halting: Promise<void> | undefined;
   /** How often the guest was continued. */
   #resumes = 0;
   /** What was said of disks whose reads fail. */
   readonly #said = new Set<string>();
-  /** The own disk lacks writes that the guest was told are done; whether the secondary has them. */
-  #lacking: { readonly reason: string; readonly hasReplica: boolean } | undefined;
+  /** What the term file is about to say of the own disk. */
+  #unwritten: { readonly lacks: Lacks } | undefined;
   #qmp: QmpClient | undefined;
   /** In a QEMU that is in no COLO. */
   #isStoppedAgain = false;
@@ -92,7 +97,7 @@ export class GuestFate {
 
   /** QEMU has ended. The next one does not know what its guest was told. */
   hasEnded(): void {
-    if (this.#lacking?.hasReplica === false) this.#lacking = undefined;
+    if (this.#lacks?.hasReplica === false) this.#remember(null);
     this.#isStoppedAgain = false;
     this.options.step({ kind: 'guest-stopped' });
   }
@@ -108,39 +113,65 @@ export class GuestFate {
       return;
     }
     const isRelevant = ['protected', 'protecting', 'letting-go'].includes(phase);
-    if (effect === 'lacks-write' && isRelevant) {
-      this.#lacking ??= { reason: message, hasReplica: phase === 'protected' };
-    }
+    const isLacking = effect === 'lacks-write' && isRelevant && this.#lacks === null;
     if (phase === 'protected') this.#yield(message);
     else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
+    if (isLacking) this.#remember({ reason: message, hasReplica: phase === 'protected' });
     if (isNews) history.add('disk-failed', { device, reason: message, effect });
   }
 
   /**
-   * COLO runs, or waits for a failover, in a QEMU that this daemon has just found. A guest that
-   * stands still there was stopped by the daemon before this one, or can't go on.
+   * A QEMU that this daemon has just found, before anybody hears of it: why its guest must not run,
+   * though the secondary's may.
+   *
+   * In COLO, a guest that stands still was stopped by the daemon before this one, or can't go on.
+   * Elsewhere, a guest may run on a disk that lacks what nobody has, if it was started again: it
+   * does not know what the one before it was told.
+   *
+   * @returns undefined if it may run, or waits for others
+   * @throws QmpError
    */
-  async found(qmp: QmpClient, isColoBroken: boolean): Promise<void> {
+  async failureIn(qmp: QmpClient, found: Found): Promise<string | undefined> {
+    const { word } = this.options.terms.record;
+    const lacks = this.#lacks;
+    if (lacks?.hasReplica === true) return lacks.reason;
+    const isInColo = found === 'protected' || found === 'broken';
+    if (!isInColo && !lacks) return undefined;
     const { status } = await qmp.execute('query-status');
+    if (!isInColo) {
+      if (status !== 'paused') this.#remember(null);
+      return undefined;
+    }
+    // Whoever has begun to let the secondary go can't ask it to take over.
+    if (word !== 'protected' && word !== 'none') return undefined;
     // While COLO runs, an operator may have paused it, until the next checkpoint.
-    const isStill = STANDSTILL.has(status) || (isColoBroken && status === 'paused');
-    if (isStill) this.#yield(`QEMU was found with run state ${status}`);
+    const isStill = STANDSTILL.has(status) || (found === 'broken' && status === 'paused');
+    return isStill ? `QEMU was found with run state ${status}` : undefined;
   }
 
   /**
-   * A new QEMU on the disk that lacks writes: only the secondary may run, so the guest is stopped
-   * here too, and not held until the secondary has yielded.
+   * The guest that was found is stopped, and not held until the secondary has yielded.
    *
-   * @returns false if nothing is lacking
+   * @param found whether it is in the QEMU that was protected
+   * @returns whether it yields now; there may be a reason for more than that
    */
-  yieldsAgain(): boolean {
+  yieldsAs(found: Found, reason: string): boolean {
     const { state, step, history } = this.options;
-    if (this.#lacking?.hasReplica !== true || state().phase !== 'yielding') return false;
-    this.#isStoppedAgain = true;
+    step({ kind: 'guest-failed', reason });
+    if (state().phase !== 'yielding') return false;
+    this.#isStoppedAgain = found === 'idle' || found === 'ended';
     step({ kind: 'guest-runs' });
     this.#halt();
-    history.add('yielding', { reason: this.#lacking.reason });
+    history.add('yielding', { reason });
     return true;
+  }
+
+  /**
+   * Resolves when the guest is not being stopped any more: a stop that comes after the end of COLO
+   * would be for good.
+   */
+  async halted(): Promise<void> {
+    await this.#halting;
   }
 
   /**
@@ -150,7 +181,7 @@ export class GuestFate {
    * @throws QmpError
    */
   async release(): Promise<void> {
-    if (this.#lacking) return this.options.driver()?.halt();
+    if (this.#lacks) return this.options.driver()?.halt();
     if (!this.#isStoppedAgain) return;
     await this.#qmp?.execute('cont');
     this.#isStoppedAgain = false;
@@ -161,7 +192,7 @@ export class GuestFate {
     const state = this.options.state();
     if (state.phase === 'yielding' && !force) throw yields(this.options.config().vm, state.reason);
     // An operator takes the disk as it is.
-    if (force) this.#lacking = undefined;
+    if (force && this.#lacks) this.#remember(null);
   }
 
   /**
@@ -170,7 +201,25 @@ export class GuestFate {
    * @throws GannetError GANNET_STAGE_FAILED
    */
   expectSound(): void {
-    if (this.#lacking) throw ownFailure(this.options.config().vm, this.#lacking.reason);
+    if (this.#lacks) throw ownFailure(this.options.config().vm, this.#lacks.reason);
+  }
+
+  /** The own disk lacks writes that the guest was told are done; whether the secondary has them. */
+  get #lacks(): Lacks {
+    return (this.#unwritten ?? this.options.terms.record).lacks;
+  }
+
+  /** What can't be written counts until this daemon ends. */
+  #remember(lacks: Lacks): void {
+    const { terms, onTrouble } = this.options;
+    const unwritten = { lacks };
+    this.#unwritten = unwritten;
+    terms
+      .update((own) => ({ ...own, lacks }))
+      .then(() => {
+        if (this.#unwritten === unwritten) this.#unwritten = undefined;
+      })
+      .catch(onTrouble);
   }
 
   #onGuest(qmp: QmpClient, event: GuestEvent): void {
@@ -204,9 +253,7 @@ export class GuestFate {
   }
 
   #halt(): void {
-    if (this.#isHalting) return;
-    this.#isHalting = true;
-    void this.#keepHalting().finally(() => (this.#isHalting = false));
+    this.#halting ??= this.#keepHalting().finally(() => (this.#halting = undefined));
   }
 
   async #keepHalting(): Promise<void> {

@@ -127,7 +127,7 @@ export class PrimaryRole implements Role {
       onTrouble: (error) => this.#trouble(error),
     });
     this.#fate = new GuestFate({
-      ...{ history: context.history, config: () => this.config },
+      ...{ history: context.history, terms: context.terms, config: () => this.config },
       ...{ driver: () => this.#driver, state: () => this.#state },
       step: (event) => void this.#step(event),
       cancelProtect: (error) => this.#protecting?.run.cancel(error),
@@ -289,6 +289,7 @@ export class PrimaryRole implements Role {
   }
 
   async #unlink(): Promise<void> {
+    await this.#fate.halted();
     if (this.#wasLinked) await this.#driver?.runAlone();
     await this.#fate.release();
     await this.#tls.drop();
@@ -376,6 +377,7 @@ export class PrimaryRole implements Role {
     });
     const known = { word: terms.record.word, engine: this.config.engine };
     const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, known);
+    const failure = await this.#fate.failureIn(qmp, found);
     // Something has begun meanwhile, and what was found may not be so any more.
     if (this.#protecting || !this.#standing.isIdle) return this.#attach(qmp);
     this.#driver = driver;
@@ -383,11 +385,9 @@ export class PrimaryRole implements Role {
     const isInColo = found === 'protected' || found === 'broken';
     this.#wasLinked = found !== 'idle';
     this.#isBroken = found === 'broken';
-    if (step === 'hold' && this.#fate.yieldsAgain()) return;
-    // Before anything ends its COLO: a guest that stands still there can't go on.
-    this.#standing.begin(step, isInColo);
-    if (isInColo && this.#is('protected')) await this.#fate.found(qmp, found === 'broken');
-    this.#standing.proceed(step, found);
+    const isYielding = failure !== undefined && this.#fate.yieldsAs(found, failure);
+    if (!isYielding) this.#standing.begin(step, isInColo);
+    this.#standing.proceed(isYielding ? 'adopt' : step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
     const reason = 'another QEMU is at the QMP socket';
     if (isAnother && step === 'run') history.add('unprotected', { reason });

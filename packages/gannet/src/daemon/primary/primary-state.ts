@@ -137,7 +137,12 @@ const LOSS = {
 const same = (_event: PrimaryRoleEvent, state: PrimaryRoleState): PrimaryRoleState => state;
 
 export const PRIMARY_TABLE: { readonly [P in PrimaryPhase]: Next<P> } = {
-  unattached: { ...FOUND, ...COPIED },
+  unattached: {
+    ...FOUND,
+    ...COPIED,
+    // It had failed already, before this daemon came.
+    'guest-failed': ({ reason }) => ({ phase: 'yielding', reason, isStopped: false }),
+  },
   unprotected: {
     ...FOUND,
     ...COPIED,

@@ -44,7 +44,7 @@ export interface FailoverSteps {
    *   can't be written
    */
   claim(evidence: EvidenceKind): Promise<void>;
-  /** Cuts the links of the own QEMU to the primary. @returns whether it answers then */
+  /** Asks the own QEMU, and cuts its links to the primary if it hangs. @returns whether it answers */
   free(): Promise<boolean>;
   /** Resolves when the guest runs here, on the replica. @returns the epoch it continues from */
   takeOver(): Promise<number>;
@@ -218,8 +218,11 @@ export class FailoverController {
     if (!this.#wantsFence(asker)) throw notProven(look());
     this.#tell({ stage: 'fence' });
     await this.#fenceDelay();
+    // One that was halted as long as this daemon was may hang, and nobody has noticed yet.
+    const doesAnswer = look().ownVm !== 'ready' || (await steps.free());
     const meanwhile = await this.#known();
     if (meanwhile) return meanwhile;
+    if (!doesAnswer) throw unfitness({ ...look(), ownVm: 'hung' }) ?? notProven(look());
     // What called for it may have passed.
     if (!this.#wantsFence(asker)) throw notProven(look());
     const { succeeded, words, wasStopped } = await steps.fence(this.#forced.signal);

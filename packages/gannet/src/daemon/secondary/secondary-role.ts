@@ -48,6 +48,7 @@ import {
 } from './secondary-status.js';
 import { SecondaryStanding } from './secondary-standing.js';
 import { type TakeoverEngine, takeoverEngineOf } from './takeover-engine.js';
+import { withTimeout } from '../with-timeout.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { WaitingCopy } from './waiting-copy.js';
 
@@ -208,7 +209,8 @@ export class SecondaryRole implements Role {
   }
 
   /**
-   * Gives the QEMU that has taken over to who will be its primary role.
+   * Gives the QEMU that has taken over to who will be its primary role. What does not close in
+   * `highMs` is left: it touches neither that QEMU nor its disks any more.
    *
    * @throws GannetError GANNET_REFUSED while this is still a secondary
    */
@@ -224,7 +226,8 @@ export class SecondaryRole implements Role {
       );
     }
     this.#isReleased = true;
-    await this.close();
+    const end = withTimeout(this.close(), this.config.peer.highMs, 'the secondary to close');
+    await end.catch((error: unknown) => this.#trouble(error));
     return this.#vm;
   }
 

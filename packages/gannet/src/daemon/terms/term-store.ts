@@ -9,7 +9,7 @@ import {
   type TermRecord,
   termRecordSchema,
 } from '@gannet/contract';
-import { BLANK, type NextRecord } from '../arbitration/records.js';
+import { BLANK, type NextRecord, succeeding } from '../arbitration/records.js';
 
 export interface TermStoreOptions {
   readonly file: string;
@@ -78,7 +78,7 @@ export class TermStore {
   update(change: (record: TermRecord) => NextRecord | undefined): Promise<TermRecord> {
     const turn = this.#last.then(async () => {
       const next = change(this.#record);
-      if (next) await this.#write({ ...next, at: new Date().toISOString() });
+      if (next) await this.#write(succeeding(this.#record, next, new Date().toISOString()));
       return this.#record;
     });
     this.#last = turn.catch(() => undefined);

@@ -17,7 +17,11 @@ describe('a term', () => {
   });
 
   test('rises when the primary leaves, and not again when it may go on', () => {
-    const left = { ...records.leaving(record('protected', 4)), at: '' };
+    const left = records.succeeding(
+      record('protected', 4),
+      records.leaving(record('protected', 4)),
+      '',
+    );
     expect(left).toMatchObject({ term: 5, word: 'leaving' });
     expect(records.alone(left, 'fence')).toMatchObject({
       term: 5,
@@ -28,10 +32,30 @@ describe('a term', () => {
     expect(records.alone(record('protected', 4), 'word')).toMatchObject({ term: 5 });
   });
 
+  test('does not change what the own disk lacks, as long as that copy may run', () => {
+    const lacks = { reason: 'no space', hasReplica: true };
+    const own = record('protected', 4, { lacks });
+    const { leaving, alone, promised, outdatedBy, overruled, emptied, takenOver } = records;
+    const next = (made: records.NextRecord | undefined): unknown =>
+      made && records.succeeding(own, made, '').lacks;
+    expect([leaving(own), alone(own, 'fence'), promised(own)].map(next)).toEqual([
+      ...[lacks, lacks, lacks],
+    ]);
+    expect(next({ ...own, lacks: null })).toBeNull();
+    const ends = [outdatedBy(own, own), emptied(own, false), takenOver(own, 'word')];
+    expect(ends.map(next)).toEqual([null, null, null]);
+    const outdated = records.succeeding(own, outdatedBy(own, own), '');
+    expect(records.succeeding(outdated, overruled(outdated, own), '').lacks).toBeNull();
+  });
+
   test('that is to be proven stays so while the primary leaves, and ends with it', () => {
-    const own = { ...records.inStep(record('alone', 4), true), at: '' };
+    const own = records.succeeding(
+      record('alone', 4),
+      records.inStep(record('alone', 4), true),
+      '',
+    );
     expect(own).toMatchObject({ mustProve: true });
-    const left = { ...records.leaving(own), at: '' };
+    const left = records.succeeding(own, records.leaving(own), '');
     expect(left).toMatchObject({ mustProve: true });
     expect(records.alone(left, 'fence')).toMatchObject({ mustProve: false });
   });

@@ -191,6 +191,58 @@ describe('the end that dials', () => {
   });
 });
 
+test('what was under way for long is not read', async () => {
+  const { createServer, connect } = await import('node:net');
+  let epoch = 1;
+  const heard: number[] = [];
+  const secondary = await PeerLink.listen(
+    { type: 'unix', path: file },
+    {
+      ...optionsOf('secondary', { refused: [] }),
+      highMs: 1200,
+      onStatus: (status) => heard.push(status.epoch),
+    },
+  );
+  undo.push(() => secondary.close());
+  // What the primary says is kept, and arrives later; what it hears passes.
+  let held: (() => void)[] | undefined;
+  const cable = path.join(dir, 'cable.sock');
+  const forwarder = createServer((near) => {
+    const far = connect(file);
+    near.on('data', (data) => {
+      const pass = (): void => void far.write(data);
+      if (held) held.push(pass);
+      else pass();
+    });
+    far.on('data', (data) => near.write(data));
+    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+      from.on('error', () => undefined);
+      from.on('close', () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => forwarder.listen(cable, resolve));
+  undo.push(() => forwarder.close());
+  const primary = PeerLink.dial(
+    { type: 'unix', path: cable },
+    {
+      ...optionsOf('primary', { refused: [] }),
+      status: () => ({ ...STATUS.primary, epoch }),
+    },
+  );
+  undo.push(() => primary.close());
+  await until(() => heard.includes(1));
+  held = [];
+  epoch = 2;
+  await until(() => secondary.state === 'lost' && (held?.length ?? 0) > 0);
+  expect(primary.state).toBe('up');
+  epoch = 3;
+  const late = held;
+  held = undefined;
+  for (const pass of late) pass();
+  await until(() => heard.includes(3));
+  expect(heard).not.toContain(2);
+});
+
 describe('a question', () => {
   test('to a peer that is away fails long before an answer would be late', async () => {
     await expect(dialling().link.ask()).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DiskFailure, PrimaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
@@ -8,6 +8,8 @@ import {
   nextPrimaryState,
   type PrimaryRoleState,
 } from '../../../src/daemon/primary/primary-state.js';
+import type { TermStore } from '../../../src/daemon/terms/term-store.js';
+import { record, termsInMemory } from '../../support/records.js';
 
 // A guest's fate, beside a QEMU that is a script and a driver that writes down what it does.
 
@@ -17,8 +19,17 @@ let state: PrimaryRoleState;
 let done: string[];
 let policy: CrashPolicy;
 let fate: GuestFate;
+let terms: TermStore;
 /** The driver's next halts fail. */
 let failingHalts: number;
+
+const driver = {
+  halt: () => {
+    done.push('halt');
+    return failingHalts-- > 0 ? Promise.reject(new Error('busy')) : Promise.resolve();
+  },
+  runAlone: () => Promise.resolve(void done.push('run alone')),
+};
 
 beforeEach(async () => {
   qemu = new FakeQemu().reply('query-status', { status: 'running', running: true });
@@ -28,14 +39,15 @@ beforeEach(async () => {
   done = [];
   policy = 'fail-over';
   failingHalts = 0;
-  const driver = {
-    halt: () => {
-      done.push('halt');
-      return failingHalts-- > 0 ? Promise.reject(new Error('busy')) : Promise.resolve();
-    },
-    runAlone: () => Promise.resolve(void done.push('run alone')),
-  } as unknown as PrimaryDriver;
-  fate = new GuestFate({
+  terms = termsInMemory(record('protected', 3));
+  fate = begun();
+});
+afterEach(() => qmp.close());
+
+/** As the next daemon has it: it knows no more than what is on the disk. */
+function begun(): GuestFate {
+  const begun = new GuestFate({
+    terms,
     history: { add: (...[kind]) => void done.push(`event ${kind}`) },
     config: () => ({ vm: 'web', primary: { onGuestCrash: policy } }),
     state: () => state,
@@ -43,15 +55,15 @@ beforeEach(async () => {
       const next = nextPrimaryState(state, event);
       if (next !== 'refused') state = next;
     },
-    driver: () => driver,
+    driver: () => driver as unknown as PrimaryDriver,
     cancelProtect: ({ message }) => void done.push(`cancel: ${message}`),
     idle: () => Promise.resolve(void done.push('idle')),
     outdate: () => Promise.resolve(void done.push('outdate')),
     onTrouble: (error) => void done.push(`trouble: ${(error as Error).message}`),
   });
-  fate.attend(qmp);
-});
-afterEach(() => qmp.close());
+  begun.attend(qmp);
+  return begun;
+}
 
 function failure(effect: DiskFailure['effect']): DiskFailure {
   return { device: 'vb0', node: 'disk0', effect, message: 'no space' };
@@ -129,6 +141,23 @@ describe('a protected guest whose disk fails', () => {
     expect(state).toEqual(YIELDED);
   });
 
+  test('an operator who overrules that waits for the stop that is under way', async () => {
+    let end = (): void => undefined;
+    const halting = new Promise<void>((resolve) => (end = resolve));
+    const halts = jest.spyOn(driver, 'halt').mockReturnValue(halting);
+    fate.diskFailed(failure('lacks-write'));
+    fate.expectForce(true);
+    state = { phase: 'letting-go', to: 'alone', reason: 'force', loss: undefined };
+    const halted = fate.halted().then(() => done.push('halted'));
+    await qmp.execute('query-status');
+    expect(done).not.toContain('halted');
+    end();
+    await halted;
+    expect(halts).toHaveBeenCalledTimes(1);
+    expect(state.phase).toBe('letting-go');
+    halts.mockRestore();
+  });
+
   test('it goes on here by force only', () => {
     expect(() => fate.expectForce(false)).not.toThrow();
     fate.diskFailed(failure('lacks-write'));
@@ -178,6 +207,58 @@ describe('a protected guest whose disk fails', () => {
     expect(() => fate.expectSound()).not.toThrow();
   });
 
+  test('the next daemon knows what only the secondary has', async () => {
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => terms.record.lacks !== null);
+    expect(terms.record).toMatchObject({ word: 'protected', term: 3 });
+    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true });
+
+    // In the same QEMU, whose guest somebody has continued meanwhile.
+    fate = begun();
+    expect(await fate.failureIn(qmp, 'protected')).toBe('no space');
+    // In a new one.
+    expect(await fate.failureIn(qmp, 'idle')).toBe('no space');
+    state = { phase: 'unattached' };
+    expect(fate.yieldsAs('idle', 'no space')).toBe(true);
+    expect(state).toMatchObject({ phase: 'yielding', reason: 'no space' });
+
+    fate.expectForce(true);
+    await until(() => terms.record.lacks === null);
+    fate = begun();
+    expect(await fate.failureIn(qmp, 'idle')).toBeUndefined();
+  });
+
+  test.each(['paused', 'running'] as const)(
+    'the next daemon knows what nobody has: %s',
+    async (status) => {
+      state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
+      fate.diskFailed(failure('lacks-write'));
+      await until(() => terms.record.lacks !== null);
+
+      fate = begun();
+      qemu.reply('query-status', { status, running: status === 'running' });
+      expect(await fate.failureIn(qmp, 'ended')).toBeUndefined();
+      // One that runs was started again.
+      const expectSound = (): void => fate.expectSound();
+      if (status === 'paused')
+        expect(expectSound).toThrow(/cannot be protected as it is: no space/);
+      else expect(expectSound).not.toThrow();
+    },
+  );
+
+  test('what its term file does not take counts all the same', async () => {
+    terms.update = () => Promise.reject(new Error('no space there either'));
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => done.includes('trouble: no space there either'));
+    expect(await fate.failureIn(qmp, 'idle')).toBe('no space');
+  });
+
+  test('one that is superseded meanwhile does not yield', () => {
+    state = { phase: 'superseded' };
+    expect(fate.yieldsAs('idle', 'no space')).toBe(false);
+    expect(done).toEqual([]);
+  });
+
   test.each(['unprotected', 'alone'] as const)('%s: QEMU deals with it', (phase) => {
     state = { phase };
     fate.diskFailed(failure('stopped'));
@@ -188,19 +269,22 @@ describe('a protected guest whose disk fails', () => {
 
 describe('a QEMU that is found in COLO', () => {
   test.each([
-    ['running', false, 'protected'],
-    ['running', true, 'protected'],
-    ['colo', false, 'protected'],
-    ['paused', false, 'protected'],
-    ['paused', true, 'yielding'],
-    ['io-error', false, 'yielding'],
-    ['guest-panicked', false, 'yielding'],
-    ['internal-error', true, 'yielding'],
-    ['watchdog', true, 'yielding'],
-  ] as const)('%s, COLO broken: %s: %s', async (status, isBroken, phase) => {
+    ['running', 'protected', false],
+    ['running', 'broken', false],
+    ['colo', 'protected', false],
+    ['paused', 'protected', false],
+    ['paused', 'broken', true],
+    ['io-error', 'protected', true],
+    ['guest-panicked', 'protected', true],
+    ['internal-error', 'broken', true],
+    ['watchdog', 'broken', true],
+  ] as const)('%s, COLO %s: yields: %s', async (status, found, doesYield) => {
     qemu.reply('query-status', { status, running: status === 'running' });
-    await fate.found(qmp, isBroken);
-    expect(state.phase).toBe(phase);
+    const reason = await fate.failureIn(qmp, found);
+    expect(reason).toBe(doesYield ? `QEMU was found with run state ${status}` : undefined);
+    // The secondary is being let go, or was never in step: nobody takes over.
+    terms = termsInMemory(record('leaving', 4));
+    expect(await begun().failureIn(qmp, found)).toBeUndefined();
   });
 });
 

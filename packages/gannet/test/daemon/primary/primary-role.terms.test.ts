@@ -102,6 +102,32 @@ describe('a new QEMU beside a secondary that was protected', () => {
     expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, evidence: 'operator' });
   });
 
+  test.each([
+    ['a new QEMU', NONE],
+    ['a guest in COLO that was not stopped yet', COLO],
+  ])('on a disk that lacks writes yields for the next daemon, too: %s', async (_what, found) => {
+    const pair = await Pair.start({ own: PROTECTED, colo: COLO });
+    await until(() => pair.state === 'protected');
+    const sector = { 'sector-num': 0, 'sectors-count': 1 };
+    pair.fake?.qemu.emit('QUORUM_REPORT_BAD', { type: 'write', 'node-name': 'node0', ...sector });
+    await until(() => pair.state === 'yielding' && pair.terms.record.lacks !== null);
+
+    pair.fake?.qemu.reply('query-colo-status', found);
+    pair.isRunning = true;
+    await pair.restartDaemon();
+    await pair.connectSecondary();
+    await until(() => pair.beats.at(-1)?.state === 'yielding');
+    await until(() => !pair.isRunning);
+    expect(pair.terms.record).toMatchObject({ word: 'protected', term: 3 });
+    expect(pair.status.record).toMatchObject({ word: 'protected', term: 3 });
+    await expect(pair.role.runOn(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+
+    pair.fake?.qemu.reply('query-colo-status', ENDED);
+    pair.yields = false;
+    await pair.role.runOn(true);
+    expect(pair.terms.record).toMatchObject({ word: 'alone', term: 4, lacks: null });
+  });
+
   test('is held until the secondary has yielded', async () => {
     const pair = await Pair.start({ own: PROTECTED });
     await until(() => !pair.isRunning);

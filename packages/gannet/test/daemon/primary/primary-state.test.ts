@@ -97,7 +97,9 @@ const yielding = (stopped: string, runs: string): Row =>
   );
 
 const EXPECTED: () => Record<string, Row> = () => ({
-  unattached: row(...found, 'refused', ...bugs, '-', '-', 'refused', ...over, ...alive),
+  unattached: row(
+    ...[...found, 'refused', ...bugs, '-', '-', 'refused', ...over, 'yielding', '-', '-', '-'],
+  ),
   unprotected: row(
     ...[...found, 'protecting, was unprotected', ...bugs, '-', '-', 'refused', ...over, ...alive],
   ),

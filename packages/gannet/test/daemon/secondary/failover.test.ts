@@ -158,6 +158,18 @@ describe('who could not run does not fence', () => {
     });
   });
 
+  test('its own VM hangs, which this daemon did not notice: it was halted, too', async () => {
+    pair.doesAnswer = false;
+    pair.isFreed = false;
+    pair.hears({ vm: 'hung' });
+    await settle();
+    expect(pair.callsSince).toEqual(['free']);
+    expect(pair.kinds('fence')).toEqual([]);
+    expect(pair.kinds('trouble')).toMatchObject([
+      { message: expect.stringContaining('the secondary VM is hung') },
+    ]);
+  });
+
   test('its own VM hung on its links, and is freed', async () => {
     pair.view = { ...pair.view, ownVm: 'hung' };
     pair.hearsNothing(3_600_000);
