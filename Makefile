@@ -9,7 +9,7 @@ setup: ## Install what is missing, compile, build the guest
 	@scripts/setup.sh
 
 demo: setup ## Protect a VM, kill its host, watch it run on
-	@node packages/lab/dist/demo/main.js
+	@node packages/lab/dist/demo/main.js $(if $(ENGINE),--engine $(ENGINE))
 
 test: setup ## Lint, type check and run all tests
 	@node scripts/run-tests.mjs

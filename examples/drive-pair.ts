@@ -46,7 +46,7 @@ const disk = { ...link, server: { type: 'unix', path: nbdPath } } as const;
 await secondary.prepare();
 await primary.seed([disk]);
 await primary.attach([disk]);
-await primary.startColo({ uri: `unix:${incoming}`, periodMs: 1000, timeoutMs: 60_000 });
+await primary.start({ uri: `unix:${incoming}`, periodMs: 1000, timeoutMs: 60_000 });
 await primary.finishSeed();
 console.log('protected');
 

@@ -44,7 +44,8 @@ describe('docs/reference/errors.md', () => {
 
     test('by one condition: a QEMU that has ended is not one that hangs', () => {
       expect(remediesOf("can't fail over: the secondary VM has ended")).toEqual([
-        'Start the secondary again: its daemon first, then its QEMU with -incoming.',
+        'Start the secondary again: its daemon first, then its QEMU with -incoming, ' +
+          'or -S for vsmr.',
       ]);
     });
     test('by a condition that gives both at once', () => {

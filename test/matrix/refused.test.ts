@@ -80,7 +80,7 @@ describe('a QEMU that cannot enter COLO', () => {
     const driver = new PrimaryDriver(client);
     await driver.seed(links);
     await driver.attach(links);
-    const starting = driver.startColo({ uri: primary.migrate, periodMs: 1000, timeoutMs: 60_000 });
+    const starting = driver.start({ uri: primary.migrate, periodMs: 1000, timeoutMs: 60_000 });
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
     expect((await client.execute('query-status')).status).toBe('postmigrate');
   });

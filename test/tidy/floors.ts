@@ -67,7 +67,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     packages: ['qemu-qmp-client'],
     folders: {
       '.': ['migration', 'guest', 'disk', 'network', 'inspect', 'snapshot'],
-      migration: ['.'],
+      migration: ['.', 'guest', 'network'],
       guest: ['.'],
       disk: ['.'],
       network: ['.', 'disk'],
@@ -87,7 +87,8 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   },
   gannet: {
     packages: [
-      ...['qemu-qmp-client', 'nbd', 'checkpointer', 'replicator', 'qmp-driver', 'contract'],
+      ...['qemu-qmp-client', 'nbd', 'checkpointer', 'vsmr', 'replicator', 'qmp-driver'],
+      'contract',
     ],
     folders: {
       // bin.ts starts the command; the rest is small enough to belong to nobody.
@@ -113,13 +114,15 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
       'daemon/peer': ['.', 'tls', 'daemon', 'daemon/terms'],
       'daemon/vm': ['.', 'tls', 'daemon'],
+      // The engine without COLO: ports of @gannet/vsmr on QEMU, files and sockets.
+      'daemon/vsmr': ['.', 'tls', 'daemon'],
       'daemon/primary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/arbitration', 'daemon/terms'],
+        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr'],
       ],
       'daemon/secondary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/arbitration', 'daemon/terms'],
+        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr'],
       ],
     },
   },

@@ -65,7 +65,7 @@ export async function startColo(options: ColoOptions): Promise<ColoSecondary> {
   ];
   await driver.seed(disks);
   await driver.attach(disks);
-  await driver.startColo({ uri: incoming, periodMs, timeoutMs: 120_000 });
+  await driver.start({ uri: incoming, periodMs, timeoutMs: 120_000 });
   await driver.finishSeed();
   let checkpoints = 0;
   svm.onEvent('RESUME', () => checkpoints++);

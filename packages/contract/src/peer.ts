@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { OneOf } from './one-of.js';
 import {
   CHECKPOINT_CAUSES,
+  ENGINES,
   NO_STATES,
   PRIMARY_STATES,
   REPLICA_LINKS,
@@ -69,6 +70,11 @@ export const aboutSchema = z.object({
     .describe('whether it takes over by itself; of a secondary only'),
   hasFence: z.boolean(),
   fence: shortText.optional().catch(undefined).describe('program of its fence command'),
+  engine: z
+    .enum(ENGINES)
+    .optional()
+    .catch(undefined)
+    .describe('what makes checkpoints; missing in a daemon that knows `colo` only'),
 });
 export type About = Readonly<z.output<typeof aboutSchema>>;
 

@@ -1,6 +1,6 @@
 /** What long operations report while they run and when they end. */
 import { z } from 'zod';
-import { FAILOVER_EVIDENCE, FAILOVER_STAGES, PROTECT_STAGES } from './states.js';
+import { ENGINES, FAILOVER_EVIDENCE, FAILOVER_STAGES, PROTECT_STAGES } from './states.js';
 
 const count = z.number().nonnegative();
 
@@ -39,7 +39,7 @@ export const protectProgressSchema = z.union([
     ...seedShape,
     all: seedsViewSchema,
   }),
-  z.object({ stage: z.literal('colo'), ...bytesDone }).describe("the guest's memory"),
+  z.object({ stage: z.enum(ENGINES), ...bytesDone }).describe("the guest's memory"),
   z.object({ stage: z.enum(PROTECT_STAGES) }),
 ]);
 export type ProtectProgress = Readonly<z.output<typeof protectProgressSchema>>;

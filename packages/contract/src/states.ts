@@ -4,6 +4,10 @@
  */
 import type { ReplicaState } from '@gannet/replicator';
 
+/** What makes checkpoints: QEMU's COLO, or Gannet itself, with snapshots of QEMU. */
+export const ENGINES = ['colo', 'vsmr'] as const;
+export type Engine = (typeof ENGINES)[number];
+
 /** What the primary's daemon says about the protection. */
 export const PRIMARY_STATES = [
   /** QEMU is there and cannot be asked. */
@@ -82,12 +86,15 @@ export const DISK_EFFECT_TEXTS: Readonly<Record<DiskEffect, string>> = {
 export const CHECKPOINT_CAUSES = ['period', 'demand', 'memory', 'output'] as const;
 export type CheckpointCause = (typeof CHECKPOINT_CAUSES)[number];
 
-/** The stages of `protect` and `reprotect`, in order. `network` only with cards in `network`. */
+/**
+ * The stages of `protect` and `reprotect`, in order. In `colo` or `vsmr`, as the engine is, the
+ * guest's memory goes over. `network` only with cards in `network`.
+ */
 export const PROTECT_STAGES = [
   'check',
   'seed',
   'attach',
-  'colo',
+  ...ENGINES,
   'first checkpoint',
   'finish',
   'network',

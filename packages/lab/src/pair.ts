@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
-import { randomFillSync } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +10,7 @@ import type { TwoHosts } from './hosts/two-hosts.js';
 import { LabDaemon, type LabDaemonOptions } from './lab-daemon.js';
 import { LabError } from './errors.js';
 import type { LabGuest } from './guest/guest.js';
+import { makeImage } from './guest/disk-image.js';
 import { compareDigests, type DigestComparison } from './guest/oracle.js';
 import {
   diskNames,
@@ -35,6 +35,8 @@ export interface LabPairOptions {
   /** Random data at the end of each disk, in MiB, so that there is something to copy. */
   readonly fillMb?: number;
   readonly link?: string;
+  /** Default: COLO. */
+  readonly engine?: 'vsmr' | undefined;
   /** How the primary's disks begin. Default: raw, under a quorum. */
   readonly local?: Pick<LabDisk, 'format' | 'quorum'> | undefined;
   /** Folder for the primary's disks. Default: that of the pair. */
@@ -88,7 +90,8 @@ export class LabPair {
 
   /** Creates the primary's disks; starts nothing. */
   static async create(options: LabPairOptions): Promise<LabPair> {
-    const dir = await mkdtemp(path.join(tmpdir(), 'gannet-pair-'));
+    const root = options.engine === 'vsmr' ? '/dev/shm' : tmpdir();
+    const dir = await mkdtemp(path.join(root, 'gannet-pair-'));
     const names = Array.from({ length: options.disks ?? 1 }, (_, disk) => guestDiskName(disk));
     const { guest, iothreads = false, thinkUs = 0 } = options;
     const regions = defaultRegions(names);
@@ -208,12 +211,13 @@ export class LabPair {
    * The configuration of a daemon. A secondary's also says how it is protected after a failover.
    */
   configOf(role: 'primary' | 'secondary'): LabDaemonOptions['config'] {
-    const { control, nbd, peer, svm } = this.#paths();
+    const { control, nbd, peer, incoming, svm } = this.#paths();
     const next = this.#paths(this.#generation + 1);
     const own = role === 'primary' ? { name: this.primary.name, at: this.#paths() } : undefined;
     const towards = own?.at ?? next;
+    const { engine } = this.options;
     return {
-      vm: VM,
+      ...{ vm: VM, engine },
       control: own ? this.#path(`primary${this.#generation}.ctl`) : control,
       // Of the host, whichever role it has: after a failover, the secondary's is the primary's.
       termFile: this.#path(`host${this.#generation + (own ? 0 : 1)}.term.json`),
@@ -224,7 +228,7 @@ export class LabPair {
       }),
       peer: PEER,
       primary: {
-        link: this.options.link ?? 'replication',
+        link: this.options.link ?? (engine === 'vsmr' ? 'nbd' : 'replication'),
         nbd: `unix:${towards.nbd}`,
         migrate: `unix:${towards.incoming}`,
         peer: `unix:${towards.peer}`,
@@ -236,6 +240,7 @@ export class LabPair {
         : {
             secondary: {
               ...{ nbd: `unix:${nbd}`, peer: `unix:${peer}` },
+              ...(engine === 'vsmr' && { migrate: `unix:${incoming}` }),
               // Each host has its own; the survivor before has locked that of the first.
               ...(this.#generation > 0 && {
                 journal: this.#path(`lab${this.#generation}.journal`),
@@ -379,9 +384,11 @@ export class LabPair {
   #wired(index: number, command: (machine: LabMachine) => QemuCommand) {
     const { network, hosts, qemu = 'qemu-system-x86_64' } = this.options;
     const inside = hosts?.inside(index % 2 === 0 ? 0 : 1, qemu);
-    if (!network) return { ...command(this.machine), qemu: inside ?? [qemu] };
+    const ram = this.options.engine === 'vsmr' ? this.#path(`vm${index}.ram`) : undefined;
+    const machine = { ...this.machine, ram };
+    if (!network) return { ...command(machine), qemu: inside ?? [qemu] };
     const card = { tap: network.tap(index), address: network.guestAddress };
-    return { ...command({ ...this.machine, card }), qemu: network.inside(qemu) };
+    return { ...command({ ...machine, card }), qemu: network.inside(qemu) };
   }
 
   #card(towards: { readonly packets: string }): Record<string, unknown> {
@@ -424,24 +431,6 @@ export class LabPair {
   #path(name: string): string {
     return path.join(this.dir, name);
   }
-}
-
-async function makeImage(file: string, options: LabPairOptions): Promise<void> {
-  const { diskMb = 64, fillMb = 0, local: { format = 'raw' } = {} } = options;
-  const raw = format === 'raw' ? file : `${file}.raw`;
-  const image = await open(raw, 'wx', 0o600);
-  try {
-    await image.truncate(diskMb * MIB);
-    const chunk = Buffer.allocUnsafe(MIB);
-    for (let mb = 0; mb < fillMb; mb++) {
-      await image.write(randomFillSync(chunk), 0, MIB, (diskMb - fillMb + mb) * MIB);
-    }
-  } finally {
-    await image.close();
-  }
-  if (raw === file) return;
-  await run('qemu-img', ['convert', '-f', 'raw', '-O', format, raw, file]);
-  await rm(raw);
 }
 
 function expectStarted<T>(part: T | undefined, what: string): T {

@@ -53,14 +53,22 @@ export {
   WalledCards,
 } from './network/held-output.js';
 export { probeNbdServer, type ProbeOptions } from './disk/nbd-probe.js';
-export { type Finding, FINDING_CODES, type FindingCode, type Severity } from './inspect/finding.js';
+export {
+  type Finding,
+  finding,
+  FINDING_CODES,
+  type FindingCode,
+  type Severity,
+} from './inspect/finding.js';
 export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { shortSocketPath } from './command-line/socket-path.js';
 export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
-export type { PrimaryOptions, SeedOptions, StartColoOptions } from './primary-options.js';
+export type { PrimaryOptions, SeedOptions } from './primary-options.js';
+export type { CheckpointEngine, EngineKind, StartOptions } from './checkpoint-engine.js';
+export type { PeerConnections } from './yank.js';
 export { SnapshotVm, type SnapshotVmOptions } from './snapshot/snapshot-vm.js';
 export { type SharedRam, sharedRam, type SharedRamOptions } from './snapshot/shared-ram.js';
 export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './secondary.js';
@@ -68,7 +76,9 @@ export {
   checkSecondary,
   compareMemory,
   comparePair,
+  sharedRamRemedy,
   type DiskPair,
+  type PairPurpose,
   shimFinding,
 } from './inspect/compare-vms.js';
 export {

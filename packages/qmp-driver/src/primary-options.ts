@@ -1,6 +1,6 @@
 /** What a PrimaryDriver takes, and what it reports. */
+import type { CheckpointEngine } from './checkpoint-engine.js';
 import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
-import type { MigrationTls } from './migration/migration-tls.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 
@@ -15,6 +15,8 @@ export interface PrimaryOptions {
   readonly pollMs?: number;
   /** Ask the NBD server for its greeting before QEMU connects; see nbd-probe.ts. On by default. */
   readonly probePeer?: boolean;
+  /** Makes the checkpoints. Default: COLO, with `network`. */
+  readonly engine?: CheckpointEngine | undefined;
   /** Network cards whose packets are compared with the secondary's. */
   readonly network?: readonly ComparedCard[];
   /**
@@ -28,7 +30,7 @@ export interface PrimaryOptions {
 }
 
 /** What is not given. */
-export const DEFAULTS: Required<PrimaryOptions> = {
+export const DEFAULTS: Required<Omit<PrimaryOptions, 'engine'>> = {
   commandTimeoutMs: 10_000,
   stepTimeoutMs: 30_000,
   stallTimeoutMs: 60_000,
@@ -51,19 +53,4 @@ export interface SeedOptions {
    */
   readonly linkStallMs?: number;
   readonly signal?: AbortSignal;
-}
-
-/** Options of PrimaryDriver.startColo(). */
-export interface StartColoOptions {
-  /** Where the secondary waits: `unix:PATH`, `tcp:HOST:PORT`. */
-  readonly uri: string;
-  /** Of objects that exist. Default: none, the guest's memory is sent in the clear. */
-  readonly tls?: MigrationTls | undefined;
-  /** Milliseconds between two checkpoints. */
-  readonly periodMs: number;
-  /** From the command to COLO: as long as it takes to send the guest's memory. */
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
-  /** Of the guest's memory: what is on the secondary, and all. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }

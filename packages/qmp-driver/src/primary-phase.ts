@@ -23,7 +23,7 @@ export type PrimaryStep =
   | 'seed'
   | 'attach'
   | 'adopt'
-  | 'startColo'
+  | 'start'
   | 'finishSeed'
   | 'leave'
   /** A method has done its work. */
@@ -39,7 +39,7 @@ const STEPS: Readonly<
   seeding: { seeded: 'seeded', leave: 'leaving' },
   seeded: { attach: 'seeded', attached: 'linked', leave: 'leaving' },
   linked: {
-    ...{ attach: 'linked', attached: 'linked', startColo: 'linked', finishSeed: 'linked' },
+    ...{ attach: 'linked', attached: 'linked', start: 'linked', finishSeed: 'linked' },
     leave: 'leaving',
   },
   leaving: { leave: 'leaving', left: 'idle' },

@@ -1,8 +1,8 @@
 /**
- * The primary's side: seed, attach, COLO, and away again.
+ * The primary's side: seed, attach, start the engine, and away again.
  *
- *   seed ──► attach ──► startColo ──► finishSeed        each step after the one before it
- *     └────────┴────────────┴─────────────┴──► rollback or runAlone, at any time
+ *   seed ──► attach ──► start ──► finishSeed        each step after the one before it
+ *     └────────┴──────────┴───────────┴──► rollback or runAlone, at any time
  *
  * From READY on, no write may be on the primary's disk alone. What carries it to the replica:
  *
@@ -19,61 +19,39 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
-import { ColoCapabilities } from './migration/colo-capabilities.js';
+import type { CheckpointEngine, StartOptions } from './checkpoint-engine.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
 import { type FoundDisk, findDisks } from './find-disks.js';
 import { checkLinks, type DiskLink, namesOf, nbdNodesOf } from './disk/disk-link.js';
 import { cancelCopies, LinkedDisk } from './disk/linked-disk.js';
-import {
-  checkGuest,
-  checkpointNow,
-  leaveColo,
-  type MigrationContext,
-  migrateIntoColo,
-  setCheckpointDelay,
-} from './migration.js';
 import { blockJobs } from './disk/leftovers.js';
 import { checkDisk, type LinkFailure, watchDisks } from './disk/disk-watch.js';
-import { clearMigrationTls, setMigrationTls } from './migration/migration-tls.js';
+import { ColoEngine } from './migration/colo-engine.js';
 import { Mirror } from './disk/mirror.js';
-import { chardevNames, type ComparedCard } from './network/compared-card.js';
 import { inspect } from './inspect/preflight.js';
-import {
-  connectNetwork,
-  joinedNetwork,
-  joinNetwork,
-  leaveNetwork,
-  probeNetwork,
-} from './network/primary-network.js';
-import {
-  DEFAULTS,
-  type PrimaryOptions,
-  type SeedOptions,
-  type StartColoOptions,
-} from './primary-options.js';
+import { DEFAULTS, type PrimaryOptions, type SeedOptions } from './primary-options.js';
 import { phaseAfter, type PrimaryDriverPhase, type PrimaryStep } from './primary-phase.js';
 import type { Reconnection } from './disk/seed-options.js';
-import { haltGuest } from './guest/halt-guest.js';
 import { type PeerConnections, yankAll } from './yank.js';
 
 /**
- * The primary's QEMU: seed(), attach(), startColo(), finishSeed(), each after the one before it;
- * runAlone() or rollback() at any time.
+ * The primary's QEMU: seed(), attach(), start(), finishSeed(), each after the one before it;
+ * runAlone() or rollback() at any time. Checkpoints are the engine's business.
  */
 export class PrimaryDriver {
   readonly #qmp: QmpClient;
-  readonly #options: Required<PrimaryOptions>;
-  readonly #capabilities = new ColoCapabilities();
+  readonly #options: typeof DEFAULTS;
+  readonly #engine: CheckpointEngine;
   #linked: LinkedDisk[] = [];
   #unsubscribe: () => void = () => undefined;
   #phase: PrimaryDriverPhase = 'idle';
-  #compared: readonly ComparedCard[] = [];
 
   constructor(qmp: QmpClient, options: PrimaryOptions = {}) {
     this.#qmp = qmp;
     this.#options = { ...DEFAULTS, ...options };
+    this.#engine = options.engine ?? new ColoEngine(qmp, this.#options);
   }
 
   /** The disks that were given to seed() or adopt(), until runAlone() or rollback(). */
@@ -83,7 +61,7 @@ export class PrimaryDriver {
 
   /** Network cards (-netdev) whose packets are held until both guests have sent the same. */
   get comparedCards(): readonly string[] {
-    return this.#compared.map(({ netdev }) => netdev);
+    return this.#engine.comparedCards;
   }
 
   /**
@@ -95,8 +73,9 @@ export class PrimaryDriver {
    */
   async preflight(disks: readonly DiskLink[]): Promise<Finding[]> {
     checkLinks(disks);
-    await probeNetwork(this.#migration('looking at the network cards'), this.#options.network);
-    return inspect(this.#qmp, disks, { timeoutMs: this.#options.commandTimeoutMs });
+    const findings = await this.#engine.preflight();
+    const { commandTimeoutMs: timeoutMs } = this.#options;
+    return [...findings, ...(await inspect(this.#qmp, disks, { timeoutMs }, this.#engine.kind))];
   }
 
   /**
@@ -207,9 +186,9 @@ export class PrimaryDriver {
   }
 
   /**
-   * Starts COLO. Resolves when the primary's migration status is `colo`. The secondary has seen all
-   * packets of the network cards from the next checkpoint on. On failure the disks stay linked: try
-   * again, or call rollback().
+   * Sends the guest's memory and starts checkpoints, with COLO as long as no other engine is given.
+   * The secondary has seen all packets of the network cards from the next checkpoint on. On failure
+   * the disks stay linked: try again, or call rollback().
    * @throws ColoError `DRIVER_COLO_UNSUPPORTED` with QEMU's error-desc
    * @throws ColoError `DRIVER_COLO_REFUSED` with QEMU's error-desc
    * @throws ColoError `DRIVER_COLO_NOT_ENTERED` with QEMU's error-desc
@@ -218,25 +197,17 @@ export class PrimaryDriver {
    * @throws NetworkError
    * @throws WaitError
    */
-  async startColo(options: StartColoOptions): Promise<void> {
-    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
+  async start(options: StartOptions): Promise<void> {
     // Without them the secondary would run on stale disks.
-    this.#step('startColo');
+    this.#step('start');
     this.#checkMirrors();
-    const context = this.#migration(`entering COLO at ${uri}`, { timeoutMs, signal });
-    await this.#capabilities.enable(context);
-    if (tls) await setMigrationTls(context, tls);
-    await setCheckpointDelay(context, periodMs);
-    await connectNetwork(context, this.#options.network);
-    await migrateIntoColo(context, uri, () => this.#checkMirrors(), onProgress);
-    await joinNetwork(context, this.#options.network);
-    this.#compared = this.#options.network;
+    await this.#engine.start(options, () => this.#checkMirrors());
     this.#checkMirrors();
   }
 
   /**
-   * Call it once COLO runs: ends the mirrors that the links replace and deletes their nodes.
-   * Calling it again is harmless.
+   * Call it once checkpoints are made: ends the mirrors that the links replace and deletes their
+   * nodes. Calling it again is harmless.
    * @throws SeedError `DRIVER_SEED_LOST`: writes are missing on the replica
    * @throws LinkError `DRIVER_REMOVE_FAILED`
    * @throws WaitError
@@ -249,20 +220,20 @@ export class PrimaryDriver {
   }
 
   /**
-   * Starts a checkpoint at once. Resolves when QEMU has taken the command, not when it is done.
+   * Starts a checkpoint at once. Resolves when it has been ordered, not when it is done.
    * @throws ColoError `DRIVER_NOT_IN_COLO`
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
-  async checkpointNow(): Promise<void> {
-    await checkpointNow(this.#migration('asking for a checkpoint'));
+  checkpointNow(): Promise<void> {
+    return this.#engine.checkpointNow();
   }
 
   /**
-   * Sets the time between checkpoints. In COLO this also starts a checkpoint.
+   * Sets the time between checkpoints. This may also start a checkpoint.
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
-  async setPeriod(periodMs: number): Promise<void> {
-    await setCheckpointDelay(this.#migration('setting the period'), periodMs);
+  setPeriod(periodMs: number): Promise<void> {
+    return this.#engine.setPeriod(periodMs);
   }
 
   /**
@@ -276,10 +247,8 @@ export class PrimaryDriver {
     checkLinks(disks);
     const found = await findDisks(this.#qmp, disks, this.#commandOptions());
     const jobs = await blockJobs(this.#qmp, this.#commandOptions());
-    const context = this.#migration('looking at the network cards');
-    const compared = await joinedNetwork(context, this.#options.network);
+    await this.#engine.adopt();
     this.#step('adopt');
-    this.#compared = compared;
     this.#watch();
     for (const one of found) {
       const { mirror } = this.#link(one);
@@ -290,8 +259,8 @@ export class PrimaryDriver {
 
   /**
    * For a secondary that is dead or hangs: cuts the connections, so that no write of the guest
-   * waits for it, takes the replicas out of the graph, and ends COLO. The guest runs on. Calling it
-   * again is harmless. Does as much as it can before it throws the first error.
+   * waits for it, takes the replicas out of the graph, and ends checkpoints. The guest runs on.
+   * Calling it again is harmless. Does as much as it can before it throws the first error.
    * @throws LinkError `DRIVER_REMOVE_FAILED`
    * @throws NetworkError
    * @throws ColoError `DRIVER_COMMAND_FAILED`
@@ -320,6 +289,7 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   async cutLinks(timeoutMs: number): Promise<void> {
+    this.#engine.cut();
     await yankAll(this.#qmp, this.#connections(), timeoutMs);
   }
 
@@ -328,11 +298,11 @@ export class PrimaryDriver {
    * @throws ColoError `DRIVER_COMMAND_FAILED`
    */
   halt(): Promise<void> {
-    return haltGuest(this.#migration('stopping the guest'));
+    return this.#engine.halt();
   }
 
   /**
-   * Undoes seed() and attach(), and COLO if it was reached: the graph is as it was before.
+   * Undoes seed() and attach(), and start() if it was reached: the graph is as it was before.
    * Errors as of runAlone().
    */
   async rollback(): Promise<void> {
@@ -351,14 +321,7 @@ export class PrimaryDriver {
     for (const linked of this.#linked) {
       await attempt(() => linked.detach(this.#blockdev(`${what}: ${linked.disk.device}`)));
     }
-    const context = this.#migration(what);
-    await attempt(async () => {
-      await leaveNetwork(context, this.#options.network);
-      this.#compared = [];
-    });
-    await attempt(() => leaveColo(context));
-    await attempt(() => this.#capabilities.disable(context));
-    for (const run of [clearMigrationTls, checkGuest]) await attempt(() => run(context));
+    await attempt(() => this.#engine.leave(what));
     if (errors.length > 0) throw errors[0];
     this.#forget();
   }
@@ -398,13 +361,14 @@ export class PrimaryDriver {
   }
 
   #connections(): PeerConnections {
-    const chardevs = chardevNames(this.#options.network);
-    return { nodes: this.disks.flatMap(nbdNodesOf), chardevs, migration: true };
+    return { nodes: this.disks.flatMap(nbdNodesOf), ...this.#engine.connections };
   }
 
   #reportFailure(failure: LinkFailure): void {
     // A link that we cut ourselves has not failed.
-    if (this.#phase !== 'leaving') this.#options.onLinkFailure(failure);
+    if (this.#phase === 'leaving') return;
+    this.#engine.linkFailed(failure.message);
+    this.#options.onLinkFailure(failure);
   }
 
   #checkMirrors(): void {
@@ -422,16 +386,6 @@ export class PrimaryDriver {
     const { stepTimeoutMs: timeoutMs, commandTimeoutMs } = this.#options;
     const deadline = new Deadline(what, { timeoutMs, signal });
     return { qmp: this.#qmp, deadline, commandTimeoutMs };
-  }
-
-  #migration(
-    what: string,
-    wait: { timeoutMs: number; signal?: AbortSignal | undefined } = {
-      timeoutMs: this.#options.stepTimeoutMs,
-    },
-  ): MigrationContext {
-    const { commandTimeoutMs, pollMs } = this.#options;
-    return { qmp: this.#qmp, deadline: new Deadline(what, wait), commandTimeoutMs, pollMs };
   }
 
   #commandOptions(): { timeoutMs: number } {

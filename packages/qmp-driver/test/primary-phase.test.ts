@@ -7,7 +7,7 @@ const EARLY = 'DRIVER_NOT_SEEDED';
 const GONE = 'DRIVER_ABORTED';
 
 /** Of each phase: what follows each step, or the code that it is refused with. */
-const STEPS = 'seed seeded attach attached adopt startColo finishSeed leave left'.split(' ');
+const STEPS = 'seed seeded attach attached adopt start finishSeed leave left'.split(' ');
 const TABLE: Readonly<Record<PrimaryDriverPhase, readonly string[]>> = {
   idle: ['seeding', GONE, EARLY, GONE, 'linked', EARLY, 'idle', 'leaving', GONE],
   seeding: [BUSY, 'seeded', EARLY, GONE, BUSY, EARLY, EARLY, 'leaving', GONE],

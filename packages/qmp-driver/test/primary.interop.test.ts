@@ -236,7 +236,7 @@ describe('seed, attach, roll back', () => {
     await driver.seed([linkTo(path, 'replication')]);
     await driver.attach([linkTo(path, 'replication')]);
     const uri = `unix:${qemu.path('nobody.sock')}`;
-    const starting = driver.startColo({ uri, periodMs: 1000, timeoutMs: 5000 });
+    const starting = driver.start({ uri, periodMs: 1000, timeoutMs: 5000 });
     await expect(starting).rejects.toThrow('No such file or directory');
     await driver.rollback();
     expect((await findDisk(qmp, 'vb0')).quorum?.children).toHaveLength(1);
@@ -308,11 +308,11 @@ describe('the secondary', () => {
     const own = { kind: 'x509', dir: qemu.path('host-a') } as const;
     await putTlsCreds(qmp, own, 10_000);
     const to = { uri, periodMs: 1000, timeoutMs: 10_000 };
-    const starting = driver.startColo({ ...to, tls: { creds: TLS_CREDS_IDS.client } });
+    const starting = driver.start({ ...to, tls: { creds: TLS_CREDS_IDS.client } });
     await expect(starting).rejects.toMatchObject({ name: 'ColoError' });
     expect((await waiting.execute('query-status')).status).toBe('inmigrate');
     const named = { creds: TLS_CREDS_IDS.client, hostname: 'host-c' };
-    const misled = driver.startColo({ ...to, tls: named });
+    const misled = driver.start({ ...to, tls: named });
     await expect(misled).rejects.toThrow(/host-c|does not match/);
     await driver.rollback();
     const parameters = await qmp.execute('query-migrate-parameters');

@@ -43,7 +43,7 @@ describe('the way in', () => {
       file: { driver: 'nbd', 'node-name': 'g0-nbd', export: 'pvm' },
     });
     expect([...vm.jobs.keys()]).toEqual(['g0-seed']);
-    await driver.startColo(COLO);
+    await driver.start(COLO);
     expect(vm.xColo).toBe(true);
     expect(vm.periodMs).toBe(500);
     await driver.finishSeed();
@@ -66,7 +66,7 @@ describe('the way in', () => {
     expect(commands.indexOf('x-blockdev-change')).toBeLessThan(
       commands.indexOf('block-job-cancel'),
     );
-    await driver.startColo(COLO);
+    await driver.start(COLO);
     await driver.finishSeed();
   });
 
@@ -190,7 +190,7 @@ describe('attaching fails', () => {
 
 describe('entering COLO fails', () => {
   test('nothing is attached', async () => {
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_NOT_SEEDED' });
+    await expect(driver.start(COLO)).rejects.toMatchObject({ code: 'DRIVER_NOT_SEEDED' });
     expect(vm.sent('migrate')).toEqual([]);
   });
 
@@ -202,13 +202,13 @@ describe('entering COLO fails', () => {
   test('no such capability', async () => {
     await attached();
     vm.qemu.on('migrate-set-capabilities', () => refuse('Invalid parameter x-colo'));
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_UNSUPPORTED' });
+    await expect(driver.start(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_UNSUPPORTED' });
   });
 
   test('the migration is refused', async () => {
     await attached();
     vm.qemu.on('migrate', () => refuse('There is a migration process in progress'));
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_REFUSED' });
+    await expect(driver.start(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_REFUSED' });
     expect(vm.sent('migrate_cancel')).toEqual([]);
   });
 
@@ -216,7 +216,7 @@ describe('entering COLO fails', () => {
     await attached();
     vm.migrateTo = 'failed';
     vm.errorDesc = "Failed to connect to '/nowhere/mig.sock': No such file or directory";
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({
+    await expect(driver.start(COLO)).rejects.toMatchObject({
       code: 'DRIVER_COLO_NOT_ENTERED',
       message: `the migration to ${COLO.uri} failed: ${vm.errorDesc}`,
     });
@@ -226,7 +226,7 @@ describe('entering COLO fails', () => {
     await attached();
     vm.migrateTo = 'completed';
     vm.status = 'postmigrate';
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
+    await expect(driver.start(COLO)).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
     await expect(driver.rollback()).rejects.toMatchObject({ code: 'DRIVER_GUEST_STOPPED' });
     expect([...vm.nodes.keys()]).toEqual(ORIGINAL);
     expect(vm.sent('cont')).toEqual([]);
@@ -235,7 +235,7 @@ describe('entering COLO fails', () => {
   test('it takes too long, and is cut', async () => {
     await attached();
     vm.migrateTo = 'active';
-    const starting = driver.startColo({ ...COLO, timeoutMs: 50 });
+    const starting = driver.start({ ...COLO, timeoutMs: 50 });
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_DEADLINE' });
     expect(vm.migration).toBe('failed');
   });
@@ -244,7 +244,7 @@ describe('entering COLO fails', () => {
     await attached();
     vm.migrateTo = 'active';
     const controller = new AbortController();
-    const starting = driver.startColo({ ...COLO, signal: controller.signal });
+    const starting = driver.start({ ...COLO, signal: controller.signal });
     await vm.qemu.nextRequest('query-migrate');
     controller.abort();
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
@@ -259,7 +259,7 @@ describe('entering COLO fails', () => {
       const ram = { transferred: 9, total: 100, remaining: 100 - 40 * looks };
       return { return: looks++ < 2 ? { status: 'active', ram } : { status: 'colo' } };
     });
-    await driver.startColo({ ...COLO, onProgress: (...bytes) => told.push(bytes) });
+    await driver.start({ ...COLO, onProgress: (...bytes) => told.push(bytes) });
     expect(told).toEqual([
       [0, 100],
       [40, 100],
@@ -282,14 +282,14 @@ describe('entering COLO fails', () => {
   test("goes through a release's new statuses on its way", async () => {
     await attached();
     goThrough('setup', 'active', 'device', 'colo');
-    await driver.startColo(COLO);
+    await driver.start(COLO);
   });
 
   test('one that is failing has not failed yet: its reason comes with the end', async () => {
     await attached();
     vm.errorDesc = 'Broken pipe';
     goThrough('setup', 'failing', 'failing', 'failed');
-    await expect(driver.startColo(COLO)).rejects.toMatchObject({
+    await expect(driver.start(COLO)).rejects.toMatchObject({
       code: 'DRIVER_COLO_NOT_ENTERED',
       message: `the migration to ${COLO.uri} failed: Broken pipe`,
     });
@@ -298,7 +298,7 @@ describe('entering COLO fails', () => {
   test('a rollback waits for the end of one that is failing', async () => {
     await attached();
     goThrough('failing', 'failing', 'failing', 'failed');
-    await expect(driver.startColo(COLO)).rejects.toThrow();
+    await expect(driver.start(COLO)).rejects.toThrow();
     goThrough('failing', 'failing', 'failed');
     await qmp.execute('migrate', { uri: COLO.uri });
     await driver.rollback();
@@ -312,7 +312,7 @@ describe('entering COLO fails', () => {
       controller.abort();
       return { return: { status: 'device' } };
     });
-    const starting = driver.startColo({ ...COLO, signal: controller.signal });
+    const starting = driver.start({ ...COLO, signal: controller.signal });
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_ABORTED' });
     vm.qemu.on('query-migrate', () => ({ return: { status: vm.migration } }));
     await driver.rollback();
@@ -323,7 +323,7 @@ describe('entering COLO fails', () => {
   test('the mirror is lost on the way', async () => {
     await attached();
     vm.migrateTo = 'active';
-    const starting = driver.startColo(COLO);
+    const starting = driver.start(COLO);
     await vm.qemu.nextRequest('query-migrate');
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
     await expect(starting).rejects.toMatchObject({ code: 'DRIVER_SEED_LOST' });
@@ -332,7 +332,7 @@ describe('entering COLO fails', () => {
 
   test('finishSeed tells of a mirror that was lost', async () => {
     await attached();
-    await driver.startColo(COLO);
+    await driver.start(COLO);
     vm.endJob('g0-seed', 'BLOCK_JOB_COMPLETED', 'Input/output error');
     await expect(driver.finishSeed()).rejects.toMatchObject({ code: 'DRIVER_SEED_LOST' });
   });

@@ -35,6 +35,7 @@ interface NamedPlaces {
         readonly nbd: Address;
         readonly svm: string;
         readonly peer?: Address | undefined;
+        readonly migrate?: string | undefined;
         readonly journal: string;
       }
     | undefined;
@@ -109,11 +110,13 @@ function primaryUses({ primary }: NamedPlaces): Use[] {
 
 function secondaryUses({ secondary, network }: NamedPlaces): Use[] {
   if (!secondary) return [];
-  const { nbd, svm, peer, journal } = secondary;
+  const { nbd, svm, peer, migrate, journal } = secondary;
+  const incoming = migrate === undefined ? undefined : migrationAddress(migrate);
   return [
     addressUse('secondary.nbd', nbd),
     ...(nbd.type === 'unix' && nbd.path === svm ? [] : [fileUse('secondary.svm', svm)]),
     ...(peer ? [addressUse('secondary.peer', peer)] : []),
+    ...(incoming ? [addressUse('secondary.migrate', incoming)] : []),
     fileUse('secondary.journal', journal),
     fileUse('the lock of secondary.journal', `${journal}.lock`),
     ...network.flatMap(({ netdev, secondary: ends }) =>

@@ -4,7 +4,7 @@ import type { DiskOptions } from '@gannet/replicator';
 import { type Address, isLoopback, socketPath } from './address.js';
 import { conflictsOf } from './conflicts.js';
 import { ConfigText, plainMessage } from './findings.js';
-import { type ConfigFile, configSchema } from './schema.js';
+import { type ConfigFile, configSchema, defaultLink } from './schema.js';
 import { GannetError } from '../errors.js';
 import type { NetworkCard } from './network-card.js';
 import { type Places, placesOf, refuseWritable } from './paths.js';
@@ -19,12 +19,17 @@ type SecondarySection = Omit<NonNullable<ConfigFile['secondary']>, 'nbd' | 'svm'
   readonly svm: string;
   readonly journal: string;
 };
-/** A configuration file in which every path that it leaves out has its default. */
-export type Config = Omit<ConfigFile, 'control' | 'termFile' | 'secondary' | 'network' | 'http'> & {
+type PrimarySection = Omit<NonNullable<ConfigFile['primary']>, 'link'> & {
+  readonly link: NonNullable<NonNullable<ConfigFile['primary']>['link']>;
+};
+type Completed = 'control' | 'termFile' | 'primary' | 'secondary' | 'network' | 'http';
+/** A configuration file in which everything that it leaves out has its default. */
+export type Config = Omit<ConfigFile, Completed> & {
   readonly control: string;
   readonly termFile: string;
   readonly network: readonly NetworkCard[];
   readonly http?: HttpConfig | undefined;
+  readonly primary?: PrimarySection | undefined;
   readonly secondary?: SecondarySection | undefined;
 };
 /** A configuration that a primary's daemon can use. */
@@ -103,9 +108,13 @@ function withPlaces(given: ConfigFile, source: ConfigText, { runDir, stateDir }:
       };
     return { ...card, secondary: { mirror: listen('mirror'), compare: listen('compare') } };
   });
-  const { secondary } = given;
+  const { secondary, engine } = given;
+  const primary = given.primary && {
+    ...given.primary,
+    link: given.primary.link ?? defaultLink(engine),
+  };
   const http = given.http && withToken(given.http, path.join(runDir, `${given.vm}.token`), source);
-  if (!secondary) return { ...given, control, termFile, network, http, secondary };
+  if (!secondary) return { ...given, control, termFile, network, http, primary, secondary };
   const listen = (key: string, suffix: string): Address => {
     return { type: 'unix', path: socket(`secondary.${key}`, suffix) };
   };
@@ -114,8 +123,10 @@ function withPlaces(given: ConfigFile, source: ConfigText, { runDir, stateDir }:
   const svm = named.type === 'unix' ? named.path : socket('secondary.svm', 'nbd');
   const journal = secondary.journal ?? path.join(stateDir, `${given.vm}.journal`);
   const peer = secondary.peer ?? (secondary.source === 'colo' ? listen('peer', 'peer') : undefined);
-  const section = { ...secondary, nbd, svm, peer, journal };
-  return { ...given, control, termFile, network, http, secondary: section };
+  const isOurs = engine === 'vsmr' && secondary.migrate === undefined;
+  const migrate = isOurs ? `unix:${socket('secondary.migrate', 'migrate')}` : secondary.migrate;
+  const section = { ...secondary, nbd, svm, peer, migrate, journal };
+  return { ...given, control, termFile, network, http, primary, secondary: section };
 }
 
 /** Two daemons of a VM on one host have two control sockets, and must not share a term file. */

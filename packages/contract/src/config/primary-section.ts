@@ -7,13 +7,16 @@ import { bytes } from './values.js';
 export const primarySchema = z.strictObject({
   link: z
     .enum(['replication', 'nbd', 'mirror'])
-    .default('replication')
+    .optional()
     .meta(
       key(
         "how QEMU sends the guest's writes: through its replication filter, through a plain NBD " +
           'child of the quorum, or with a mirror job, which needs no quorum',
         'replication',
-        { see: 'how-to/vm-by-hand.md' },
+        {
+          fallback: '`replication`; with `engine: vsmr`, which cannot use that filter, `nbd`',
+          see: 'how-to/vm-by-hand.md',
+        },
       ),
     ),
   nbd: address.meta(
@@ -24,8 +27,9 @@ export const primarySchema = z.strictObject({
   ),
   migrate: migrateUri.meta(
     key(
-      "where the secondary's QEMU waits (`-incoming`, or `secondary.migrate`), as the primary " +
-        'host reaches it',
+      "where the secondary waits for the guest's memory, as the primary host reaches it: its " +
+        'QEMU (`-incoming`, or `secondary.migrate`); with `engine: vsmr` its daemon, at ' +
+        '`secondary.migrate`',
       'unix:/run/gannet/web.mig',
     ),
   ),

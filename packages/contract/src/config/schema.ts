@@ -5,6 +5,7 @@ import { key, looks, section } from './key-metadata.js';
 import { networkCard } from './network-card.js';
 import { primarySchema } from './primary-section.js';
 import { secondarySchema } from './secondary-section.js';
+import { type Engine, ENGINES } from '../states.js';
 import { addressIssues, tlsSchema } from './tls.js';
 import { absolutePath, bytes, diskName, vmName } from './values.js';
 
@@ -205,6 +206,17 @@ export const fileSchema = z.strictObject({
       },
     ),
   ),
+  engine: z
+    .enum(ENGINES)
+    .default('colo')
+    .meta(
+      key(
+        "what makes checkpoints, the same in both configurations. `colo`: QEMU's COLO; `vsmr`: " +
+          'Gannet itself, on any QEMU since 6.0 whose memory is in a shared file',
+        'colo',
+        { see: 'explanation/vsmr.md' },
+      ),
+    ),
   qmp: address.meta(
     key(
       "QMP socket of this host's QEMU, for Gannet alone: QEMU serves one client at a time",
@@ -257,9 +269,45 @@ export const fileSchema = z.strictObject({
     .meta(section('the daemon on the secondary host; `{}` is enough')),
 });
 
+type LinkKind = 'replication' | 'nbd' | 'mirror';
+
+interface Engined {
+  readonly engine: Engine;
+  readonly network: readonly unknown[];
+  readonly primary?: { readonly link?: LinkKind | undefined } | undefined;
+  readonly secondary?: { readonly source: 'colo' | 'external' } | undefined;
+}
+
+/** What `engine: vsmr` cannot do, by the keys that ask for it. */
+export function engineIssues(config: Engined): { path: string[]; message: string }[] {
+  const { engine, network, primary, secondary } = config;
+  if (engine === 'colo') return [];
+  const issues: { path: string[]; message: string }[] = [];
+  if (network.length > 0) {
+    const message =
+      '`engine: vsmr` does not compare packets yet; remove this section, or use `engine: colo`';
+    issues.push({ path: ['network'], message });
+  }
+  if (primary?.link === 'replication') {
+    const message =
+      "QEMU's replication filter works with COLO only; with `engine: vsmr` use nbd or mirror";
+    issues.push({ path: ['primary', 'link'], message });
+  }
+  if (secondary?.source === 'external') {
+    const message = '`external` makes checkpoints itself: use it without `engine: vsmr`';
+    issues.push({ path: ['secondary', 'source'], message });
+  }
+  return issues;
+}
+
+/** How the primary's QEMU sends writes, where the configuration does not say it. */
+export function defaultLink(engine: Engine): LinkKind {
+  return engine === 'vsmr' ? 'nbd' : 'replication';
+}
+
 /** The schema of a file, including rules that concern several keys. */
 export const configSchema = fileSchema.superRefine((config, context) => {
-  for (const { path, message } of addressIssues(config)) {
+  for (const { path, message } of [...addressIssues(config), ...engineIssues(config)]) {
     context.addIssue({ code: 'custom', path, message });
   }
 });

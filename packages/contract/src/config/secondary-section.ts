@@ -86,16 +86,19 @@ export const secondarySchema = z.strictObject({
         { fallback: '`unix:/run/gannet/VM.peer`' },
       ),
     ),
-  migrate: migrateUri
-    .optional()
-    .meta(
-      key(
-        "where this host's QEMU is told to wait for the guest's memory, if it was started with " +
-          '`-incoming defer`; needed for TLS',
-        'tls:0.0.0.0:10811',
-        { fallback: 'QEMU waits where its own `-incoming` says', see: 'how-to/tls.md' },
-      ),
+  migrate: migrateUri.optional().meta(
+    key(
+      "where this host's QEMU is told to wait for the guest's memory, if it was started with " +
+        '`-incoming defer`; needed for TLS. With `engine: vsmr`: where this daemon waits for it',
+      'tls:0.0.0.0:10811',
+      {
+        fallback:
+          'QEMU waits where its own `-incoming` says; with `engine: vsmr`, ' +
+          '`unix:/run/gannet/VM.migrate`',
+        see: 'how-to/tls.md',
+      },
     ),
+  ),
   failover: z
     .enum(['manual', 'automatic'])
     .default('manual')
@@ -112,8 +115,8 @@ export const secondarySchema = z.strictObject({
     .default('colo')
     .meta(
       key(
-        'who makes checkpoints: QEMU (`colo`), or a program that calls `seal`, `commit` and ' +
-          '`abort` on the control socket (`external`)',
+        'who makes checkpoints: the `engine` (`colo`, whichever it is), or a program that calls ' +
+          '`seal`, `commit` and `abort` on the control socket (`external`)',
         'colo',
       ),
     ),

@@ -315,7 +315,8 @@ export const EVENTS: EventTable = {
     level: 'error',
     text: ({ reason }) => `the replica has diverged and cannot take over: ${reason}`,
     remedy: (_details, { vm }) =>
-      "On this host, restart the secondary's daemon, then its QEMU with -incoming. " +
+      "On this host, restart the secondary's daemon, then its QEMU with -incoming, " +
+      'or -S for vsmr. ' +
       `Then run \`gannet protect ${vm}\` on the primary host.`,
   },
   'link-lost': {

@@ -245,9 +245,7 @@ export const VERDICTS = {
     when: ({ primary }) => isHeard(primary) && primary.state === 'alone',
     say: (facts) => ({
       headline: `Unprotected: the VM runs alone on ${onPrimary(facts)}`,
-      remedy:
-        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
-        `on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
+      remedy: startedAgain(facts),
     }),
   },
   diverged: {
@@ -256,10 +254,8 @@ export const VERDICTS = {
     meaning: 'The replica has diverged: it is of no use to anybody and must be copied again.',
     when: ({ secondary }) => secondary.state === 'diverged',
     say: (facts) => {
-      const { primary, secondary, vm } = facts;
-      const again =
-        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
-        `on ${onPrimary(facts)}, run: gannet protect ${vm}`;
+      const { primary, secondary } = facts;
+      const again = startedAgain(facts);
       const keep = `Keep the disks on ${onPrimary(facts)}: only they are complete.`;
       return {
         headline: `The replica on ${onSecondary(facts)} has diverged${colon(secondary.reason)}`,
@@ -280,9 +276,7 @@ export const VERDICTS = {
           : facts.secondary.qemu === 'hung'
             ? 'does not respond'
             : `cannot be used${colon(facts.secondary.trouble)}`),
-      remedy:
-        `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming; then, ` +
-        `on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
+      remedy: startedAgain(facts),
     }),
   },
   protecting: {
@@ -438,6 +432,11 @@ export const VERDICTS = {
 } as const satisfies Record<string, VerdictRule>;
 
 export type VerdictCode = keyof typeof VERDICTS;
+
+/** What makes a secondary out of one that is of no use any more. */
+const startedAgain = (facts: PairFacts): string =>
+  `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming, ` +
+  `or -S for vsmr; then, on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`;
 
 const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
 /** The side that is not this daemon's, and how old what it said is. */

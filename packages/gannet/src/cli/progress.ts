@@ -15,6 +15,7 @@ type Counted = Extract<ProgressReport, { readonly doneBytes: number }>;
 const LABELS: Readonly<Record<Counted['stage'], string>> = {
   seed: '  copying',
   colo: '  memory',
+  vsmr: '  memory',
   'write back': '  writing',
   replay: '  replaying',
 };

@@ -16,6 +16,7 @@ import {
   type Config,
   ControlClient,
   describeError,
+  type Engine,
   GannetError,
   type MethodParams,
   migrationOf,
@@ -33,6 +34,7 @@ import {
 } from './host-findings.js';
 import { crosswiseFindings } from './other-vms.js';
 import { addressText, linksOf } from './disk-links.js';
+import { memoryFileFindings, memoryFileOf } from './memory-file.js';
 import { inspectDirectly, type SideReport } from './side-report.js';
 
 /** A finding of this package or of the driver. */
@@ -56,7 +58,11 @@ export interface CheckResult {
 export async function check(config: Config, askPeer: AskPeer): Promise<CheckResult> {
   const own = await askOwn(config);
   if (own.role === 'secondary') {
-    return { findings: [...judgeSecondary(own), ...timingFindings(config)], secondary: own };
+    const { engine } = config;
+    return {
+      findings: [...judgeSecondary(own, engine), ...timingFindings(config)],
+      secondary: own,
+    };
   }
   let secondary: SideReport | undefined;
   const findings: AnyFinding[] = timingFindings(config);
@@ -105,9 +111,11 @@ export function judgePair(
 ): AnyFinding[] {
   const links = linksOf(asPrimary(config));
   const findings: AnyFinding[] = [...troubleFindings(primary)];
-  const isProtected = primary.report?.migration === 'colo';
+  const { engine } = config;
+  const isProtected =
+    engine === 'colo' ? primary.report?.migration === 'colo' : primary.state === 'protected';
   if (!isProtected) findings.push(...reachFindings(primary.host, 'primary'));
-  findings.push(...routeFindings(primary.host, 'primary'), ...shimFindings(primary));
+  findings.push(...routeFindings(primary.host, 'primary'), ...shimFindings(primary, engine));
   const pairs = primary.disks.flatMap(({ name }, index): DiskPair[] => {
     const link = links[index];
     const other = secondary?.disks.find((disk) => disk.name === name);
@@ -116,20 +124,21 @@ export function judgePair(
     return [{ link, secondary: { device, export: exported, sizeBytes } }];
   });
   if (primary.report !== undefined) {
-    findings.push(...comparePair(primary.report, secondary?.report, pairs));
+    const purpose = engine === 'colo' ? {} : { engine, isProtected };
+    findings.push(...comparePair(primary.report, secondary?.report, pairs, purpose));
   }
   if (secondary === undefined) return findings;
-  findings.push(...namesFindings(primary, secondary));
+  findings.push(...namesFindings(primary, secondary), ...memoryFileFindings(primary, secondary));
   findings.push(...crosswiseFindings(primary, secondary, config.fence?.timeoutMs));
-  findings.push(...secondaryHostFindings(secondary, primary, isProtected));
+  findings.push(...secondaryHostFindings(secondary, primary, isProtected, engine));
   return findings;
 }
 
-function judgeSecondary(secondary: SideReport): AnyFinding[] {
+function judgeSecondary(secondary: SideReport, engine: Engine): AnyFinding[] {
   const disks = secondary.disks.map(({ device, export: name }) => ({ device, export: name }));
   return [
-    ...secondaryHostFindings(secondary, secondary, secondary.state === 'protected'),
-    ...(secondary.report === undefined ? [] : checkSecondary(secondary.report, disks)),
+    ...secondaryHostFindings(secondary, secondary, secondary.state === 'protected', engine),
+    ...(secondary.report === undefined ? [] : checkSecondary(secondary.report, disks, engine)),
   ];
 }
 
@@ -137,13 +146,14 @@ function secondaryHostFindings(
   secondary: SideReport,
   guest: SideReport,
   isProtected: boolean,
+  engine: Engine,
 ): AnyFinding[] {
   const routes = routeFindings(secondary.host, 'secondary');
   if (isProtected) return routes;
   return [
     ...routes,
     ...troubleFindings(secondary),
-    ...shimFindings(secondary),
+    ...shimFindings(secondary, engine),
     ...reachFindings(secondary.host, 'secondary'),
     ...memoryFindings(secondary.host, guest.report),
     ...baseFindings(secondary.host, secondary.vm, secondary.isServing),
@@ -158,7 +168,9 @@ function troubleFindings({ role, trouble, qmp }: SideReport): HostFinding[] {
   return [hostFinding('error', 'qmp-unreachable', message, remedy)];
 }
 
-function shimFindings({ role, report, host }: SideReport): Finding[] {
+/** Only COLO needs it. */
+function shimFindings({ role, report, host }: SideReport, engine: Engine): Finding[] {
+  if (engine !== 'colo') return [];
   if (report?.accelerator !== 'tcg' || host.shim === true) return [];
   return [shimFinding(role, host.shim === false ? 'error' : 'warning')];
 }
@@ -169,6 +181,12 @@ function namesFindings(primary: SideReport, secondary: SideReport): HostFinding[
     const message = `\`vm\` is ${primary.vm} on the primary, but ${secondary.vm} on the secondary`;
     const remedy = 'Set `vm` to the same name in both configurations, or correct primary.peer.';
     findings.push(hostFinding('error', 'vm-differs', message, remedy));
+  }
+  const [own, other] = [primary.engine ?? 'colo', secondary.engine ?? 'colo'];
+  if (own !== other) {
+    const message = `\`engine\` is ${own} on the primary, but ${other} on the secondary`;
+    const remedy = 'Set `engine` to the same in both configurations, and restart the daemons.';
+    findings.push(hostFinding('error', 'engine-differs', message, remedy));
   }
   if (primary.hostname === secondary.hostname) {
     const message = `both sides run on the host ${primary.hostname}`;
@@ -206,7 +224,6 @@ export function printSecondary(
   { primary, secondary }: CheckResult,
   { incoming, backends = {} }: PrintOptions,
 ): SecondaryCommand {
-  const { migrate } = asPrimary(config).primary;
   if (primary?.report === undefined || secondary?.nbd === undefined) {
     const message =
       "the secondary's command line is derived from the primary VM and the secondary's daemon, " +
@@ -220,17 +237,27 @@ export function printSecondary(
   });
   const { qmp } = secondary;
   const isUnix = qmp.type === 'unix';
+  const file = memoryFileOf(primary);
+  const isOneHost = primary.hostname === secondary.hostname;
   const socketFolder = isUnix ? path.dirname(qmp.path) : '/run/gannet';
   return secondaryCommandLine(primary.report, {
     server: secondary.nbd,
     disks,
     // With TLS, QEMU is told where to wait by its daemon.
-    incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate),
+    ...waitsWith(config, incoming),
+    memoryFile: isOneHost && file !== undefined ? `${file}.secondary` : undefined,
     qmp: isUnix ? [qmp.path, ...secondMonitor(qmp.path)].map(unixText) : [addressText(qmp)],
     socketFolder,
     backends,
     network: config.network.map(({ netdev }) => netdev),
   });
+}
+
+/** Without COLO, QEMU waits for its daemon alone. With TLS, it is told where to wait by it. */
+function waitsWith(config: Config, incoming: string | undefined): { incoming?: string } {
+  if (config.engine === 'vsmr') return {};
+  const { migrate } = asPrimary(config).primary;
+  return { incoming: incoming ?? (migrationOf(migrate).hasTls ? 'defer' : migrate) };
 }
 
 /** For tools and people; none where the folder is too deep for a socket. */

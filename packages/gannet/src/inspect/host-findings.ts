@@ -22,6 +22,7 @@ const WHY = {
   'qmp-unreachable': 'Without QMP, Gannet can neither read nor control the VM.',
   'peer-unreachable': 'The other side could not be checked.',
   'disks-differ': 'A disk that only one side knows is not replicated.',
+  'engine-differs': 'The two daemons could not make a checkpoint together.',
   'vm-differs': 'The two daemons are configured for different VMs.',
   'fence-slow': 'The primary fences first and must be done before the secondary begins.',
   'fence-crosswise':

@@ -7,6 +7,7 @@ import {
   asSecondary,
   type Config,
   describeError,
+  type Engine,
   type PrimaryConfig,
   type SecondaryConfig,
 } from '@gannet/contract';
@@ -23,6 +24,8 @@ const QUERY_TIMEOUT_MS = 10_000;
 export interface SideReport {
   readonly role: 'primary' | 'secondary';
   readonly vm: string;
+  /** What makes checkpoints; missing in a report of a daemon that knows `colo` only. */
+  readonly engine?: Engine;
   /** Whether it comes from a running daemon. */
   readonly isServing: boolean;
   /** State of the replica or of the primary's daemon; `none` without a daemon. */
@@ -123,7 +126,7 @@ function sideOf(
   config: Config,
   role: SideReport['role'],
   host: HostFacts,
-): Pick<SideReport, 'role' | 'vm' | 'host' | 'disks' | 'qmp' | 'nbd' | 'fencesAfterMs'> {
+): Pick<SideReport, 'role' | 'vm' | 'engine' | 'host' | 'disks' | 'qmp' | 'nbd' | 'fencesAfterMs'> {
   const sizes = new Map(host.bases.map(({ name, sizeBytes }) => [name, sizeBytes]));
   const disks = config.disks.map(({ name, device }) => {
     const sizeBytes = sizes.get(name);
@@ -137,5 +140,14 @@ function sideOf(
   const svm = role === 'secondary' ? config.secondary?.svm : undefined;
   const nbd = svm === undefined ? {} : { nbd: { type: 'unix', path: svm } as const };
   const fences = { fencesAfterMs: fencesAfterMs(config) };
-  return { role, vm: config.vm, host, disks, qmp: config.qmp, ...fences, ...nbd };
+  return {
+    role,
+    vm: config.vm,
+    engine: config.engine,
+    host,
+    disks,
+    qmp: config.qmp,
+    ...fences,
+    ...nbd,
+  };
 }

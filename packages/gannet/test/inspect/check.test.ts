@@ -222,6 +222,7 @@ describe('both sides', () => {
   it('names, hosts, and QEMUs that cannot be asked', () => {
     const secondary = side('secondary', {
       vm: 'db',
+      engine: 'vsmr',
       hostname: 'primary',
       disks: [{ name: 'data', device: 'vb0', export: 'svm' }],
     });
@@ -229,6 +230,7 @@ describe('both sides', () => {
     expect(codes(judgePair(CONFIG, primary, secondary)).sort()).toEqual([
       'error disks-differ',
       'error disks-differ',
+      'error engine-differs',
       'error qmp-unreachable',
       'error vm-differs',
       'info same-host',

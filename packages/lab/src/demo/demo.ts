@@ -12,7 +12,9 @@ export interface DemoOptions {
   readonly checkpoints: number;
   readonly period: number;
   readonly disks: number;
-  readonly link: string;
+  /** Default: that of the engine. */
+  readonly link?: string;
+  readonly engine: 'colo' | 'vsmr';
   /** Kills at the same moment as the run that printed this seed. */
   readonly seed?: number;
 }
@@ -21,7 +23,11 @@ const DISK_MB = 256;
 const FILL_MB = 128;
 const LOAD_AFTER_FAILOVER_MS = 5000;
 /** Labels of the stages that count bytes. */
-const BARS: Readonly<Record<string, string>> = { seed: '   copying', colo: '   memory ' };
+const BARS: Readonly<Record<string, string>> = {
+  seed: '   copying',
+  colo: '   memory ',
+  vsmr: '   memory ',
+};
 /** How long to wait for the steps of an interrupted demonstration to end, in ms. */
 const DISMANTLE_MS = 5000;
 
@@ -61,7 +67,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       disks: options.disks,
       diskMb: DISK_MB,
       fillMb: FILL_MB,
-      link: options.link,
+      ...(options.link === undefined ? {} : { link: options.link }),
+      engine: options.engine === 'vsmr' ? 'vsmr' : undefined,
       periodMs: options.period,
       onEvent: (event) => tell(event, say),
     });
@@ -117,7 +124,8 @@ async function show(
       `on ${options.disks === 1 ? 'one disk' : `${options.disks} disks`}`,
   );
 
-  say('2. Protect it while it runs: copy its disk, then start COLO.');
+  const start = options.engine === 'colo' ? 'start COLO' : 'start checkpoints without COLO';
+  say(`2. Protect it while it runs: copy its disk, then ${start}.`);
   signal.throwIfAborted();
   await pair.startSecondary();
   signal.throwIfAborted();

@@ -20,9 +20,15 @@ const program = new Command('demo')
   .option('--period <ms>', 'time between checkpoints', positive, 1000)
   .option('--disks <n>', 'disks of the VM', positive, 1)
   .addOption(
-    new Option('--link <kind>', "how the primary's writes reach the replica")
-      .choices(['replication', 'nbd'])
-      .default('replication'),
+    new Option('--link <kind>', "how the primary's writes reach the replica").choices([
+      'replication',
+      'nbd',
+    ]),
+  )
+  .addOption(
+    new Option('--engine <name>', 'what makes checkpoints')
+      .choices(['colo', 'vsmr'])
+      .default('colo'),
   )
   .option('--seed <n>', 'kill at the same moment as the run that printed this seed', positive)
   .addHelpText(
@@ -30,6 +36,7 @@ const program = new Command('demo')
     `
 Examples:
   make demo                                                takes a minute
+  make demo ENGINE=vsmr                                    without COLO
   node packages/lab/dist/demo/main.js --disks 2 --seed 7   two disks, killed at the same moment`,
   );
 

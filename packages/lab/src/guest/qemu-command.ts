@@ -25,6 +25,8 @@ export interface LabMachine {
   readonly kernelArgs?: readonly string[] | undefined;
   /** An I/O thread for each disk. Default false. */
   readonly iothreads?: boolean;
+  /** A file for its memory, as checkpoints without COLO need it. They need no shim. */
+  readonly ram?: string | undefined;
   /** A network card, and a guest that uses it (findNetworkGuest). */
   readonly card?: { readonly tap: string; readonly address: string } | undefined;
 }
@@ -85,7 +87,7 @@ export function primaryCommand(machine: LabMachine, disks: readonly LabDisk[]): 
 
 /**
  * A secondary: the same machine, with exports of a running replicator as disks, waiting for the
- * migration at `incoming`, as -incoming takes it.
+ * migration at `incoming`, as -incoming takes it; with `ram` it waits for its daemon.
  */
 export function secondaryCommand(
   machine: LabMachine,
@@ -103,7 +105,8 @@ export function secondaryCommand(
     ];
     return ['-blockdev', options.join(','), ...quorumArgs(machine, index, svm)];
   });
-  return command(machine, disks.length, [...args, '-incoming', incoming]);
+  const waits = machine.ram === undefined ? ['-incoming', incoming] : ['-S'];
+  return command(machine, disks.length, [...args, ...waits]);
 }
 
 function quorumArgs(machine: LabMachine, index: number, child: string): string[] {
@@ -137,9 +140,10 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     ...kernelArgs,
     ...(machine.card ? [`rdinit=/network-init gannet.address=${machine.card.address}`] : []),
   ];
+  const memory = machine.ram === undefined ? '' : ',memory-backend=ram0';
   const args = [
     // qemu64 is the same CPU on every host.
-    ...['-machine', `${type},accel=${accel}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
+    ...['-machine', `${type},accel=${accel}${memory}`, '-cpu', 'qemu64', '-m', `${memoryMb}`],
     // One processor, but with room for a second: with maxcpus=1, TCG drops `lock` prefixes and
     // fences, although virtio's other side runs in another thread, and rarely a notification is
     // lost.
@@ -147,9 +151,16 @@ function command(machine: LabMachine, disks: number, diskArgs: readonly string[]
     ...['-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append.join(' ')],
     ...diskArgs,
     ...cardArgs(machine),
+    ...ramArgs(machine.ram, memoryMb),
     ...extraArgs,
   ];
-  return accel === 'tcg' ? { args, preload: guest.shim } : { args };
+  return accel === 'tcg' && machine.ram === undefined ? { args, preload: guest.shim } : { args };
+}
+
+function ramArgs(file: string | undefined, memoryMb: number): string[] {
+  if (file === undefined) return [];
+  const options = `id=ram0,size=${memoryMb}M,mem-path=${escapeComma(file)},share=on`;
+  return ['-object', `memory-backend-file,${options}`];
 }
 
 function cardArgs({ card }: LabMachine): string[] {

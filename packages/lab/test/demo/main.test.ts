@@ -17,6 +17,7 @@ describe('the demonstration’s command line', () => {
     [['--checkpoints', '0'], 'Write a whole number of at least 1.'],
     [['--period', '1.5'], 'Write a whole number of at least 1.'],
     [['--link', 'rbd'], 'Allowed choices are replication, nbd'],
+    [['--engine', 'xen'], 'Allowed choices are colo, vsmr'],
     [['now'], 'too many arguments'],
   ])('%j is a usage error', async (args, message) => {
     const { code, stdout, stderr } = await demo(...args);

@@ -15,11 +15,16 @@ const DERIVED: Readonly<Record<string, readonly string[]>> = {
 
 export function objectArguments(
   { objects, memory, devices }: VmReport,
+  { memoryFile }: { readonly memoryFile?: string | undefined },
   findings: Finding[],
 ): string[] {
   const used = new Set(devices.flatMap(({ properties }) => Object.values(properties)));
   return objects.flatMap(({ id, type, properties }) => {
-    if (BACKENDS.test(type)) return backendArguments(id, type, properties, findings);
+    if (BACKENDS.test(type)) {
+      const hasFile = properties['mem-path'] !== undefined && memoryFile !== undefined;
+      const own = hasFile ? { ...properties, 'mem-path': memoryFile } : properties;
+      return backendArguments(id, type, own, findings);
+    }
     const copied = DERIVED[type];
     if (copied === undefined) {
       const message = `the object ${id} (${type}) cannot be derived`;

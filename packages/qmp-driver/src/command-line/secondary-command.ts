@@ -20,8 +20,13 @@ export interface SecondaryCommandOptions {
   readonly server: ServerAddress;
   /** The protected disks: the primary's device, and the export that the secondary uses. */
   readonly disks: readonly { readonly device: string; readonly export: string }[];
-  /** Where to wait for the primary: `unix:/path` or `tcp:host:port`. */
-  readonly incoming: string;
+  /**
+   * Where to wait for the primary: `unix:/path` or `tcp:host:port`. Without, it waits with -S, for
+   * an engine that is not COLO.
+   */
+  readonly incoming?: string | undefined;
+  /** Of the file of its memory, in place of the primary's, which is on the same host. */
+  readonly memoryFile?: string | undefined;
   /** QMP sockets, `unix:/path`, `host:port` or `[::1]:port`: ours, then others. */
   readonly qmp: readonly string[];
   /** Where other sockets, such as consoles, go. */
@@ -67,14 +72,14 @@ export function secondaryCommandLine(
     ...machineArguments(report, flash.options, findings),
     ...cpuArguments(report, findings),
     ...memoryArguments(report, findings),
-    ...objectArguments(report, findings),
+    ...objectArguments(report, options, findings),
     ...monitorArguments(options.qmp),
     ...chardevArguments(report, options, findings),
     ...audioArguments(report, options, findings),
     ...netdevArguments(report.netdevs, netdevs, options, findings),
     ...drives.args,
     ...deviceArguments(report.devices, { drives: drives.names, netdevs }, findings),
-    ...['-incoming', options.incoming],
+    ...(options.incoming === undefined ? ['-S'] : ['-incoming', options.incoming]),
   ];
   const message =
     'options that leave no trace in QMP were not copied: -smbios, -fw_cfg, -rtc, -acpitable';

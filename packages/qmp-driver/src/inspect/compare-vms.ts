@@ -2,6 +2,7 @@
 import { compareDevices } from './compare-devices.js';
 import { finding, type Finding } from './finding.js';
 import type { DiskLink } from '../disk/disk-link.js';
+import type { EngineKind } from '../checkpoint-engine.js';
 import { chooseOrReport, coloFindings, preflight, versionFindings } from './preflight.js';
 import { abortsOnQ35 } from '../qemu-quirks.js';
 import type { VmReport } from './vm-report.js';
@@ -20,32 +21,43 @@ export interface DiskPair {
   };
 }
 
+/** What a pair is to be compared for. */
+export interface PairPurpose {
+  /** Default: COLO. */
+  readonly engine?: EngineKind;
+  /** Checkpoints are made. Of COLO, the primary's report tells. */
+  readonly isProtected?: boolean;
+}
+
 /**
  * Compares both sides, and each with what it has to be. Findings of the primary alone come first.
- * Once COLO runs, what can only be seen before is left out.
+ * Once checkpoints are made, what can only be seen before is left out.
  */
 export function comparePair(
   primary: VmReport,
   secondary: VmReport | undefined,
   disks: readonly DiskPair[],
+  { engine = 'colo', isProtected = primary.migration === 'colo' }: PairPurpose = {},
 ): Finding[] {
-  const isProtected = primary.migration === 'colo';
   const findings = isProtected
-    ? [alreadyProtected(primary)]
+    ? [alreadyProtected(primary, engine)]
     : preflight(
         primary,
         disks.map(({ link }) => link),
+        engine,
       );
-  findings.push(...tcgFindings(primary), ...monitorFindings(primary, 'primary'));
+  findings.push(...engineFindings(primary, 'primary', engine));
+  findings.push(...monitorFindings(primary, 'primary'));
   if (secondary === undefined) {
     findings.push(...sizeFindings(primary, undefined, disks));
     return isProtected ? findings : [...findings, secondaryAbsent()];
   }
-  if (!isProtected) findings.push(...aloneFindings(secondary));
+  if (!isProtected) findings.push(...aloneFindings(secondary, engine));
   return [
     ...findings,
+    ...(engine === 'vsmr' ? ramFindings(secondary, 'secondary') : []),
     ...monitorFindings(secondary, 'secondary'),
-    ...versionPair(primary, secondary),
+    ...versionPair(primary, secondary, engine),
     ...machinePair(primary, secondary),
     ...compareDevices(primary.devices, secondary.devices),
     ...sizeFindings(primary, secondary, disks),
@@ -59,18 +71,22 @@ export function comparePair(
 export function checkSecondary(
   secondary: VmReport,
   disks: readonly { readonly device: string; readonly export: string }[],
+  engine: EngineKind = 'colo',
 ): Finding[] {
   return [
-    ...aloneFindings(secondary),
-    ...versionFindings(secondary, "the secondary's QEMU"),
-    ...tcgFindings(secondary),
+    ...aloneFindings(secondary, engine),
+    ...(engine === 'colo' ? versionFindings(secondary, "the secondary's QEMU") : []),
+    ...engineFindings(secondary, 'secondary', engine),
     ...monitorFindings(secondary, 'secondary'),
     ...disks.flatMap((disk) => replicaFindings(secondary, disk.device, disk.export)),
   ];
 }
 
-function alreadyProtected({ colo }: VmReport): Finding {
-  const message = `COLO runs: the primary's mode is ${colo.mode}`;
+function alreadyProtected({ colo }: VmReport, engine: EngineKind): Finding {
+  const message =
+    engine === 'colo'
+      ? `COLO runs: the primary's mode is ${colo.mode}`
+      : 'the VM is protected: checkpoints are made';
   return finding('info', 'already-protected', message, 'See `gannet status`.');
 }
 
@@ -82,7 +98,13 @@ function secondaryAbsent(): Finding {
 }
 
 /** Of a secondary that has not taken anything over yet. */
-function aloneFindings(secondary: VmReport): Finding[] {
+function aloneFindings(secondary: VmReport, engine: EngineKind): Finding[] {
+  if (engine === 'vsmr') {
+    if (secondary.status === 'prelaunch') return [];
+    const message = `the secondary does not wait with -S for a primary: it is ${secondary.status}`;
+    const remedy = 'Start it again, with -S and without -incoming; its daemon before it.';
+    return [finding('error', 'secondary-not-fresh', message, remedy)];
+  }
   const findings = coloFindings(secondary).map((one) => {
     return { ...one, message: one.message.replace('this QEMU', "the secondary's QEMU") };
   });
@@ -92,6 +114,37 @@ function aloneFindings(secondary: VmReport): Finding[] {
     findings.push(finding('error', 'secondary-not-incoming', message, remedy));
   }
   return findings;
+}
+
+function engineFindings(vm: VmReport, whose: string, engine: EngineKind): Finding[] {
+  return engine === 'vsmr' ? ramFindings(vm, whose) : tcgFindings(vm);
+}
+
+/** All RAM has to be in one file that QEMU shares. */
+function ramFindings({ objects, memory }: VmReport, whose: string): Finding[] {
+  const backends = objects.filter(({ type }) => type.startsWith('memory-backend-'));
+  const [backend] = backends;
+  const { share, 'mem-path': file } = backend?.properties ?? {};
+  const isShared = share === true && typeof file === 'string' && file !== '';
+  if (backends.length === 1 && isShared && memory.backend === backend?.id) return [];
+  const what =
+    backends.length > 1
+      ? `has ${backends.length} memory backends`
+      : backend === undefined || memory.backend === undefined
+        ? 'has its memory for itself'
+        : `has its memory in ${backend.id} (${backend.type}), which is not a shared file`;
+  const message = `the ${whose} VM ${what}`;
+  return [finding('error', 'ram-not-shared', message, sharedRamRemedy(memory.sizeBytes))];
+}
+
+/** The words that a VM lacks whose memory is not a shared file. */
+export function sharedRamRemedy(sizeBytes?: number): string {
+  const size = sizeBytes === undefined ? 'SIZE' : `${sizeBytes}B`;
+  return (
+    'Start QEMU with ' +
+    `\`-object memory-backend-file,id=ram0,size=${size},mem-path=/dev/shm/NAME.ram,share=on\` ` +
+    'and `memory-backend=ram0` in its -machine; each VM with a file of its own.'
+  );
 }
 
 function tcgFindings({ accelerator, machine, cpu, version }: VmReport): Finding[] {
@@ -135,8 +188,8 @@ function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
  * patches, which neither the schema nor the machine type says: here the number, with the package's,
  * is all that there is to compare.
  */
-function versionPair(primary: VmReport, secondary: VmReport): Finding[] {
-  const broken = versionFindings(secondary, "the secondary's QEMU");
+function versionPair(primary: VmReport, secondary: VmReport, engine: EngineKind): Finding[] {
+  const broken = engine === 'colo' ? versionFindings(secondary, "the secondary's QEMU") : [];
   const [a, b] = [primary.version, secondary.version];
   const [left, right] = [versionText(primary), versionText(secondary)];
   if (left === right) return broken;

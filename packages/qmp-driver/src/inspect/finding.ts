@@ -23,10 +23,13 @@ const WHY = {
   'tcg-one-cpu':
     'With a single CPU TCG leaves out barriers, and requests to a virtio disk may hang.',
   'tcg-without-shim': 'Under TCG COLO deadlocks, or loses dirty pages, without the shim.',
+  'ram-not-shared': 'This engine reads and writes the memory of the guest as a file.',
+  'ram-shared-twice': 'Two guests in one memory destroy each other.',
   'no-second-monitor': 'A QMP socket serves one client: ours keeps everybody else out.',
   // The pair
   'secondary-absent': 'The two sides could not be compared.',
   'secondary-not-incoming': "The primary's state can only be loaded by a QEMU that waits for it.",
+  'secondary-not-fresh': "The primary's state replaces that of a QEMU that has never run a guest.",
   'version-differs': 'The state of devices may not be understood, or be understood differently.',
   'machine-differs': "The primary's state does not fit into another machine.",
   'accelerator-differs': 'CPU state and timing differ between accelerators.',

@@ -5,6 +5,7 @@ import { finding, type Finding, type FindingCode } from './finding.js';
 import { chooseDisk, type QueryOptions } from '../disk/graph.js';
 import { readFacts } from './inspect-vm.js';
 import { type DiskLink, namesOf, nbdNodesOf } from '../disk/disk-link.js';
+import type { EngineKind } from '../checkpoint-engine.js';
 import { MIGRATION_OVER } from '../migration.js';
 import { coloBrokenIn } from '../qemu-quirks.js';
 import type { DiskReport, VmFacts } from './vm-report.js';
@@ -17,13 +18,21 @@ export async function inspect(
   qmp: QmpClient,
   disks: readonly DiskLink[],
   options: QueryOptions,
+  engine?: EngineKind,
 ): Promise<Finding[]> {
-  return preflight(await readFacts(qmp, options), disks);
+  return preflight(await readFacts(qmp, options), disks, engine);
 }
 
 /** What stands in the way of protecting these disks of the VM. */
-export function preflight(vm: VmFacts, disks: readonly DiskLink[]): Finding[] {
-  const findings = [...versionFindings(vm, 'QEMU'), ...oobFindings(vm), ...coloFindings(vm)];
+export function preflight(
+  vm: VmFacts,
+  disks: readonly DiskLink[],
+  engine: EngineKind = 'colo',
+): Finding[] {
+  const findings =
+    engine === 'colo'
+      ? [...versionFindings(vm, 'QEMU'), ...oobFindings(vm), ...coloFindings(vm)]
+      : oobFindings(vm);
   if (vm.status !== 'running') {
     const message = `the guest does not run: QEMU's status is ${vm.status}`;
     const remedy = 'Start the guest with cont before it is protected.';
@@ -57,7 +66,9 @@ function migrationFindings({ blockedReasons }: VmFacts): Finding[] {
 export function coloFindings({ coloCapable }: VmFacts): Finding[] {
   if (coloCapable) return [];
   const message = 'this QEMU is not COLO capable: it has no migration capability x-colo';
-  const remedy = "Use a QEMU built with --enable-replication, such as Debian's.";
+  const remedy =
+    "Use a QEMU built with --enable-replication, such as Debian's, or `engine: vsmr` on both " +
+    'hosts.';
   return [finding('error', 'colo-not-built', message, remedy)];
 }
 

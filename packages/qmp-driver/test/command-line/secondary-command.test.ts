@@ -30,6 +30,20 @@ function derive(over: Partial<VmReport> = {}, options: Partial<SecondaryCommandO
 
 const { cpu, machine } = primaryReport();
 
+test('without COLO it waits with -S, its memory in a file of its own', () => {
+  const { memory } = primaryReport();
+  const properties = { size: 1 << 30, share: true, 'mem-path': '/dev/shm/web.ram' };
+  const backend = { id: 'ram0', type: 'memory-backend-file', properties };
+  const vm = { objects: [backend], memory: { ...memory, backend: 'ram0' } };
+  const own = derive(vm, { incoming: undefined, memoryFile: '/dev/shm/web.ram.secondary' });
+  expect(own.command.slice(-1)).toEqual(['-S']);
+  expect(own.command).not.toContain('-incoming');
+  const [object = ''] = own.values('-object');
+  expect(object).toContain('mem-path=/dev/shm/web.ram.secondary');
+  expect(object).toContain('share=on');
+  expect(derive(vm, { incoming: undefined }).values('-object')[0]).toMatch(/web\.ram(,|$)/);
+});
+
 describe('the whole line', () => {
   test('of a plain VM', () => {
     const { command, found, findings } = derive({ name: 'web, "1"', uuid: 'u-u-i-d' });

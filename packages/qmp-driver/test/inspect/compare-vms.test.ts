@@ -435,11 +435,12 @@ describe('comparePair', () => {
 test('every code of a pair has a case', () => {
   const here = new Set(CASES.flatMap(({ finds }) => finds.map((text) => text.split(' ')[1])));
   here.add('tcg-without-shim');
-  // secondary-command.test.ts, preflight.test.ts
+  // secondary-command.test.ts, preflight.test.ts, compare-vms.engine.test.ts
   const elsewhere: readonly FindingCode[] = [
     ...(['device-not-derived', 'property-not-derived', 'object-not-derived'] as const),
     ...(['drive-not-covered', 'netdev-not-derived', 'network-doubled'] as const),
     ...(['migration-blocked', 'disk-read-only'] as const),
+    ...(['ram-not-shared', 'ram-shared-twice', 'secondary-not-fresh'] as const),
     ...(['numa-not-derived', 'audiodev-changed', 'socket-path-too-long'] as const),
     ...(['chardev-changed', 'host-file-needed', 'options-unseen'] as const),
   ];

@@ -15,7 +15,7 @@ afterEach(() => qmp.close());
 async function enterColo(): Promise<void> {
   await driver.seed([linkOf('mirror')]);
   await driver.attach([linkOf('mirror')]);
-  await driver.startColo(COLO);
+  await driver.start(COLO);
 }
 
 const DEFAULT = { 'return-path': false, multifd: false, 'x-colo': false };
@@ -49,7 +49,7 @@ describe.each([
     vm.migrateTo = 'failed';
     await expect(enterColo()).rejects.toMatchObject({ code: 'DRIVER_COLO_NOT_ENTERED' });
     vm.migrateTo = 'colo';
-    await driver.startColo(COLO);
+    await driver.start(COLO);
     await driver.rollback();
     expect(vm.capabilities).toEqual(row.before);
   });

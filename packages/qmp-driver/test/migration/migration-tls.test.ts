@@ -18,7 +18,7 @@ describe('a primary', () => {
   async function enter(creds = 'gannet-tls'): Promise<void> {
     await driver.seed([linkOf('mirror')]);
     await driver.attach([linkOf('mirror')]);
-    await driver.startColo({ ...COLO, uri: URI, tls: { creds, hostname: 'host-b' } });
+    await driver.start({ ...COLO, uri: URI, tls: { creds, hostname: 'host-b' } });
   }
 
   test('sends the memory with TLS, and checks the name in the certificate', async () => {

@@ -53,6 +53,6 @@ export function linkOf(link: LinkKind, more: Partial<DiskLink> = {}): DiskLink {
 export async function protect(driver: PrimaryDriver, disk: DiskLink): Promise<void> {
   await driver.seed([disk]);
   await driver.attach([disk]);
-  await driver.startColo(COLO);
+  await driver.start(COLO);
   await driver.finishSeed();
 }

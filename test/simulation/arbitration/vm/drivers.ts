@@ -56,7 +56,7 @@ export class PrimaryDriver extends ShippedPrimaryDriver {
     return Promise.resolve();
   }
 
-  override async startColo({ signal }: Waiting): Promise<void> {
+  override async start({ signal }: Waiting): Promise<void> {
     await this.#qmp.execute('migrate', { uri: 'sim' }, { timeoutMs: TIMEOUT_MS });
     for (;;) {
       const answer = await this.#qmp.execute('query-migrate', {}, { timeoutMs: TIMEOUT_MS });

@@ -22,7 +22,7 @@ export interface Evidence {
 /** The remedy for a replica that has diverged. */
 export function seedAgain(vm: string): string {
   return (
-    'Restart this daemon, then its QEMU with -incoming. ' +
+    'Restart this daemon, then its QEMU with -incoming, or -S for vsmr. ' +
     `Then run \`gannet protect ${vm}\` on the primary host.`
   );
 }
@@ -95,7 +95,8 @@ export function unfitness(view: PairView): GannetError | undefined {
   const remedy =
     ownVm === 'hung'
       ? 'Check what the QEMU process waits for, then try again.'
-      : 'Start the secondary again: its daemon first, then its QEMU with -incoming.';
+      : 'Start the secondary again: its daemon first, then its QEMU with -incoming, ' +
+        'or -S for vsmr.';
   return refusal(`${vm} can't fail over: the secondary VM ${what}`, remedy);
 }
 

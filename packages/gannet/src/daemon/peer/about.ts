@@ -5,7 +5,7 @@ import { VERSION } from '../../version.js';
 
 /** What a daemon says of itself, to people on both hosts. */
 export function aboutDaemon(
-  { fence }: Pick<Config, 'fence'>,
+  { fence, engine }: Pick<Config, 'fence' | 'engine'>,
   qmp: QmpClient | undefined,
   page: string | undefined,
 ): About {
@@ -16,6 +16,7 @@ export function aboutDaemon(
   const qemu = major === undefined ? undefined : `${major}.${minor}.${micro}`;
   return {
     version: VERSION,
+    engine,
     hasFence: fence !== undefined,
     ...fencing,
     ...(qemu && { qemu }),

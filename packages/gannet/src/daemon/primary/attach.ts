@@ -1,6 +1,6 @@
 import { type DiskLink, linkedInQemu, type PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { type CopyWord, GannetError } from '@gannet/contract';
+import { type CopyWord, type Engine, GannetError } from '@gannet/contract';
 import { type AttachStep, type Found, ON_ATTACH } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
@@ -16,7 +16,7 @@ export interface Attached {
  * protection that has ended by itself. Elsewhere leftovers are rolled back, or each write of the
  * guest would keep waiting for a copy that nobody watches.
  *
- * @param word what this side said last of its copy
+ * @param known what this side said last of its copy, and what makes its checkpoints
  * @throws DriverError, QmpError: QEMU could not be asked, and it is not known what it does
  */
 export async function adoptOrRollBack(
@@ -24,11 +24,11 @@ export async function adoptOrRollBack(
   driver: PrimaryDriver,
   links: readonly DiskLink[],
   history: Pick<History, 'add'>,
-  word: CopyWord,
+  { word, engine }: { readonly word: CopyWord; readonly engine: Engine },
 ): Promise<Attached> {
-  const found = await look(qmp);
-  const step = ON_ATTACH[word][found];
   const linked = await linkedInQemu(qmp, links);
+  const found = engine === 'colo' ? await look(qmp) : lookAtLinks(linked.length > 0);
+  const step = ON_ATTACH[word][found];
   const disks = linked.map(({ disk }) => disk);
   if (found === 'protected' || found === 'broken') {
     // One whose link is gone is watched all the same: that it has none is a loss.
@@ -52,6 +52,11 @@ async function look(qmp: QmpClient): Promise<Found> {
   const status = await qmp.execute('query-colo-status');
   if (status.mode === 'primary') return status.reason === 'error' ? 'broken' : 'protected';
   return status['last-mode'] === 'primary' ? 'ended' : 'idle';
+}
+
+/** An engine of this process has ended with the process before: nothing makes checkpoints now. */
+function lookAtLinks(isLinked: boolean): Found {
+  return isLinked ? 'ended' : 'idle';
 }
 
 /** How the configuration differs from what is protected. */

@@ -11,7 +11,7 @@ import {
 import type { PeerLink } from '../peer/peer-link.js';
 
 const POLL_MS = 10;
-const RESTART_ORDER = 'its daemon first, then its QEMU with -incoming.';
+const RESTART_ORDER = 'its daemon first, then its QEMU with -incoming, or -S for vsmr.';
 const RESTART = `Restart the secondary: ${RESTART_ORDER}`;
 /** Only QEMU knows why it could not take the guest over, and it has ended. */
 const READ_IT =

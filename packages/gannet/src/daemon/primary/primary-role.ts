@@ -24,6 +24,7 @@ import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '..
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { primaryEngineOf } from '../vsmr/primary-vsmr.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
@@ -36,6 +37,7 @@ import {
   type PrimaryRoleState,
 } from './primary-state.js';
 import {
+  notePeer,
   primaryPeerStatus,
   type PrimarySides,
   primaryStatus,
@@ -76,7 +78,7 @@ export class PrimaryRole implements Role {
   #attaching: Promise<void> | undefined;
   #protecting: { readonly run: ProtectRun; readonly ended: Promise<void> } | undefined;
   readonly #off: () => void;
-  /** COLO runs, ran or is about to run in this QEMU. */
+  /** COLO or links are, were or are about to be in this QEMU. */
   #wasLinked = false;
   /** What the secondary says of itself does not bring COLO or a link back. */
   #isBroken = false;
@@ -189,7 +191,7 @@ export class PrimaryRole implements Role {
   }
 
   /**
-   * Copies the disks, starts COLO and waits for its first commit; on failure rolls back.
+   * Copies the disks, starts checkpoints, waits for the first commit; on failure rolls back.
    *
    * @throws GannetError GANNET_STAGE_FAILED that names the stage, the cause and what to do
    */
@@ -364,12 +366,17 @@ export class PrimaryRole implements Role {
     // What was done to the QEMU before this one has failed, and rolls itself back.
     await this.#idle();
     const driver = new PrimaryDriver(qmp, {
+      engine: primaryEngineOf(qmp, this.config, {
+        credentials: this.context.credentials,
+        onLost: (reason) => this.#break(reason),
+        onTrouble: (error) => this.#trouble(error),
+      }),
       onLinkFailure: ({ message }) => this.#lose(message),
       onDiskFailure: (failure) => this.#fate.diskFailed(failure),
       network: cardsOf(this.config, 'primary'),
     });
-    const { word } = terms.record;
-    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, word);
+    const known = { word: terms.record.word, engine: this.config.engine };
+    const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, known);
     const failure = await this.#fate.failureIn(qmp, found);
     // Something has begun meanwhile, and what was found may not be so any more.
     if (this.#protecting || !this.#standing.isIdle) return this.#attach(qmp);
@@ -411,13 +418,7 @@ export class PrimaryRole implements Role {
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
-    if (status.vm !== before?.vm || status.state !== before.state || status.link !== before.link) {
-      const { vm, state, link } = status;
-      this.context.history.add('peer', { vm, state, link });
-    }
-    if (status.isLeaving === true && before?.isLeaving !== true) {
-      this.context.history.add('peer', { isLeaving: true });
-    }
+    notePeer(this.context.history, status, before);
     this.context.history.operations.hear(status.operation);
     this.#standing.hear(status);
     this.#checkpoints.committed(status);

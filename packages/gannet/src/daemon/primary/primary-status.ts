@@ -9,6 +9,7 @@ import {
   STATUS_SCHEMA,
   type TermRecord,
 } from '@gannet/contract';
+import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import type { PrimaryCheckpoints } from './primary-checkpoints.js';
@@ -40,6 +41,21 @@ function saidState(state: PrimaryRoleState, vm: VmWatch): PrimaryStatus['state']
 
 function reasonOf(state: PrimaryRoleState): string | undefined {
   return state.phase === 'yielding' || state.phase === 'ended' ? state.reason : undefined;
+}
+
+/** What is new of what the secondary says. */
+export function notePeer(
+  history: Pick<History, 'add'>,
+  status: PeerStatus,
+  before: PeerStatus | undefined,
+): void {
+  const { vm, state, link } = status;
+  if (vm !== before?.vm || state !== before.state || link !== before.link) {
+    history.add('peer', { vm, state, link });
+  }
+  if (status.isLeaving === true && before?.isLeaving !== true) {
+    history.add('peer', { isLeaving: true });
+  }
 }
 
 export function primaryStatus(

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { compareMemory, type DiskLink, type Finding, type PrimaryDriver } from '@gannet/qmp-driver';
 import {
   describeError,
+  type Engine,
   type ProtectStage,
   type Reporter,
   GannetError,
@@ -17,6 +18,7 @@ import { secondCopy } from '../refusals.js';
 import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
+import { memoryFileFindings } from '../../inspect/memory-file.js';
 import type { SideReport } from '../../inspect/side-report.js';
 import { awaitPeer, type PeerTrouble, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
@@ -43,7 +45,7 @@ export interface ProtectOptions {
 /** In these a lost secondary takes nothing with it that is not there again when it comes back. */
 const PATIENT: ReadonlySet<string> = new Set(['check', 'seed']);
 
-/** One protect(): copies the disks, starts COLO and waits for its first commit, or rolls back. */
+/** One protect(): copies the disks, starts checkpoints, waits for the first; or rolls back. */
 export class ProtectRun {
   readonly #cancel = new AbortController();
   #seed: SeedStage | undefined;
@@ -106,15 +108,12 @@ export class ProtectRun {
     });
     await this.#run('attach', stageTimeoutMs, () => driver.attach(links));
     let periodMs = config().primary.checkpointPeriodMs;
-    await this.#run('colo', seedTimeoutMs, (signal) => {
+    const { engine } = config();
+    await this.#run(engine, seedTimeoutMs, (signal) => {
       periodMs = config().primary.checkpointPeriodMs;
-      const colo = {
-        ...outgoingOf(config()),
-        periodMs,
-        timeoutMs: seedTimeoutMs,
-        ...memoryTo(progress),
-      };
-      return driver.startColo({ ...colo, signal });
+      const memory = memoryTo(progress, engine);
+      const times = { periodMs, timeoutMs: seedTimeoutMs };
+      return driver.start({ ...outgoingOf(config()), ...times, ...memory, signal });
     });
     await this.#run('first checkpoint', stageTimeoutMs, (signal) =>
       this.#awaitPeer(signal, 'the first checkpoint', (peer) => this.#isInStep(peer)),
@@ -174,8 +173,17 @@ export class ProtectRun {
     await expectLinkable(this.options.driver, this.options.links);
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
+    this.#expectSameEngine();
     await this.#expectSameMemory();
     await this.#openTerm();
+  }
+
+  /** A daemon that does not say it has COLO. */
+  #expectSameEngine(): void {
+    const { link, config } = this.options;
+    const { engine } = config();
+    const other = link.peer?.status.about?.engine ?? 'colo';
+    if (other !== engine) throw otherEngine(engine, other);
   }
 
   /**
@@ -185,8 +193,10 @@ export class ProtectRun {
   async #expectSameMemory(): Promise<void> {
     const reports = await this.options.askBoth().catch(() => undefined);
     if (!reports) return;
-    const [{ report: primary }, { report: secondary }] = reports as [SideReport, SideReport];
-    if (primary && secondary) expectNoError(compareMemory(primary, secondary));
+    const [own, other] = reports as [SideReport, SideReport];
+    if (!own.report || !other.report) return;
+    const one = memoryFileFindings(own, other);
+    expectNoError([...compareMemory(own.report, other.report), ...one]);
   }
 
   #awaitPeer(
@@ -224,6 +234,14 @@ export class ProtectRun {
   #trouble(error: unknown, details?: TroubleDetails): void {
     reportTrouble(this.options.history, error, details);
   }
+}
+
+function otherEngine(own: Engine, other: Engine): GannetError {
+  return new GannetError(
+    'GANNET_NOT_READY',
+    `\`engine\` is ${own} here, and ${other} on the secondary`,
+    'Set `engine` to the same in both configurations, and restart the daemon that you change.',
+  );
 }
 
 function foreignReplica(own: string | null, other: string | null): GannetError {

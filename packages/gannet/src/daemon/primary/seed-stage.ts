@@ -1,5 +1,5 @@
-import type { DiskLink, PrimaryDriver, StartColoOptions } from '@gannet/qmp-driver';
-import { type PrimaryConfig, type Reporter, type SeedsView } from '@gannet/contract';
+import type { DiskLink, PrimaryDriver, StartOptions } from '@gannet/qmp-driver';
+import { type Engine, type PrimaryConfig, type Reporter, type SeedsView } from '@gannet/contract';
 import type { History } from '../history.js';
 import { SeedMeter } from './seed-meter.js';
 
@@ -61,8 +61,9 @@ export class SeedStage {
 /** Of the guest's memory, which goes over after the disks. */
 export function memoryTo(
   progress: SeedStageOptions['progress'],
-): Pick<StartColoOptions, 'onProgress'> {
+  stage: Engine,
+): Pick<StartOptions, 'onProgress'> {
   return {
-    onProgress: (doneBytes, totalBytes) => progress({ stage: 'colo', doneBytes, totalBytes }),
+    onProgress: (doneBytes, totalBytes) => progress({ stage, doneBytes, totalBytes }),
   };
 }

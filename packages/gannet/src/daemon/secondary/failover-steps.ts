@@ -17,6 +17,7 @@ import { livenessOf } from '../vm/qemu-liveness.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import { withTimeout } from '../with-timeout.js';
 import type { FailoverSteps } from './failover.js';
+import type { TakeoverEngine } from './takeover-engine.js';
 
 const FAILOVER_TIMEOUT_MS = 60_000;
 const CONTINUE_TIMEOUT_MS = 10_000;
@@ -34,12 +35,15 @@ export interface FailoverTarget {
   readonly config: () => SecondaryConfig;
   /** Of the QEMU that is connected; none where checkpoints come by call. */
   readonly driver: () => SecondaryDriver | undefined;
+  readonly engine: () => TakeoverEngine | undefined;
 }
 
 /** The steps of a failover on a real replica and its QEMU. Each remembers what it has done. */
 export class SecondaryFailoverSteps implements FailoverSteps {
   #isNetworkOpen = false;
   #isMoved = false;
+  /** The replica may have failed over, and the guest not run yet. */
+  #isTakingOver = false;
   /** A move stopped the guest, and it has not been continued since. */
   #isGuestStopped = false;
 
@@ -69,15 +73,16 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   async free(): Promise<boolean> {
-    const { vm, driver, config } = this.target;
+    const { vm, engine, config } = this.target;
     const { lowMs } = config().peer;
-    const cut = async (): Promise<void> => driver()?.cutLinks(lowMs);
+    const cut = async (): Promise<void> => engine()?.cutLinks(lowMs);
     return (await livenessOf({ qmp: vm.qmp, patienceMs: lowMs, cut })) === 'responding';
   }
 
   async takeOver(): Promise<number> {
     const { replica, takeoverEpoch } = this.target;
-    if (replica.state === 'protected') await this.#takeOver();
+    if (replica.state === 'protected' || this.#isTakingOver) await this.#takeOver();
+    this.#isTakingOver = false;
     const epoch = takeoverEpoch();
     if (epoch !== undefined) return epoch;
     throw takeoverFailed(this.target.config().vm, replica.reason);
@@ -87,11 +92,12 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   async #takeOver(): Promise<void> {
     const { replica, config, source } = this.target;
     const settled = leavesProtected(replica);
+    this.#isTakingOver = true;
     // It is stopped for this, and waits for all answers.
     replica.secondaryRuns(false);
     try {
       if (config().secondary.source === 'external') source.failOver();
-      else await this.#driver.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
+      else await this.#engine.failOver({ timeoutMs: FAILOVER_TIMEOUT_MS });
       await withTimeout(settled.promise, FAILOVER_TIMEOUT_MS, 'the secondary VM to resume');
     } finally {
       settled.stop();
@@ -194,8 +200,15 @@ export class SecondaryFailoverSteps implements FailoverSteps {
   }
 
   get #driver(): SecondaryDriver {
-    const driver = this.target.driver();
-    if (driver) return driver;
+    return this.#expect(this.target.driver());
+  }
+
+  get #engine(): TakeoverEngine {
+    return this.#expect(this.target.engine());
+  }
+
+  #expect<T>(part: T | undefined): T {
+    if (part !== undefined) return part;
     const { vm } = this.target.config();
     throw new GannetError('GANNET_NOT_READY', `the QEMU of ${vm} is not connected`, again(vm));
   }
@@ -229,6 +242,7 @@ function restated(error: MoveError, remedy: string): GannetError {
 /** Settles when the replica has failed over, or has given itself up. */
 function leavesProtected(replica: Replica): { promise: Promise<void>; stop: () => void } {
   let stop = (): void => undefined;
+  if (replica.state !== 'protected') return { promise: Promise.resolve(), stop };
   const promise = new Promise<void>((resolve) => {
     stop = replica.on((event) => {
       if (event.kind === 'state' && event.to !== 'protected') resolve();

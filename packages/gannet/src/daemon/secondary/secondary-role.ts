@@ -2,18 +2,17 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Checkpointer,
-  CheckpointerError,
   type CheckpointEvent,
-  ColoSource,
+  type CheckpointSource,
   ExternalSource,
   WriteBack,
   type WriteBackEvent,
 } from '@gannet/checkpointer';
 import { NbdServer, type NbdServerTls } from '@gannet/nbd';
-import { QmpColoMonitor, SecondaryDriver } from '@gannet/qmp-driver';
+import { SecondaryDriver } from '@gannet/qmp-driver';
 import type { JournalLock, Replica, ReplicaEvent } from '@gannet/replicator';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, secondaryLinksOf } from '../../inspect/disk-links.js';
+import { cardsOf } from '../../inspect/disk-links.js';
 import { inspectSecondary, type SideReport } from '../../inspect/side-report.js';
 import {
   asSecondary,
@@ -24,6 +23,7 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
+import { checkpointByCall } from './by-call.js';
 import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
@@ -47,6 +47,7 @@ import {
   secondaryStatus,
 } from './secondary-status.js';
 import { SecondaryStanding } from './secondary-standing.js';
+import { type TakeoverEngine, takeoverEngineOf } from './takeover-engine.js';
 import { withTimeout } from '../with-timeout.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { WaitingCopy } from './waiting-copy.js';
@@ -77,6 +78,7 @@ export class SecondaryRole implements Role {
   readonly #standing: SecondaryStanding;
   #link: PeerLink | undefined;
   #driver: SecondaryDriver | undefined;
+  #engine: TakeoverEngine | undefined;
   #checkpointer: Checkpointer | undefined;
   readonly #facts = new SecondaryFacts();
   #isReleased = false;
@@ -98,6 +100,7 @@ export class SecondaryRole implements Role {
         source: this.#external,
         config: () => this.config,
         driver: () => this.#driver,
+        engine: () => this.#engine,
       }),
       policy: () => failoverPolicy(this.config, this.#link),
       look: () => pairView(this.config, this.#facts, this.#sides),
@@ -105,7 +108,7 @@ export class SecondaryRole implements Role {
     this.#standing = new SecondaryStanding({
       ...{ terms: context.terms, history: context.history, replica, vm: this.#vm },
       patienceMs: config.peer.lowMs,
-      cut: async () => this.#driver?.cutLinks(config.peer.lowMs),
+      cut: async () => this.#engine?.cutLinks(config.peer.lowMs),
       look: () => pairView(this.config, this.#facts, this.#sides),
       onTrouble: (error) => this.#trouble(error),
     });
@@ -193,6 +196,7 @@ export class SecondaryRole implements Role {
   async close(): Promise<void> {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
+    await this.#engine?.close();
     this.#waiting.close();
     this.#failover.close();
     this.#rejected.close();
@@ -278,14 +282,7 @@ export class SecondaryRole implements Role {
   }
 
   async #attach(qmp: QmpClient): Promise<void> {
-    const monitor = new QmpColoMonitor(qmp);
-    const off = monitor.subscribe((event) => {
-      if (event.kind !== 'colo-exit') return;
-      this.#facts.coloExit = event.reason;
-      this.context.history.add('colo-exit', { reason: event.reason });
-      this.#failover.consider();
-    });
-    this.#subscriptions.push(off);
+    const before = this.#engine;
     const network = cardsOf(this.config, 'secondary');
     this.#driver = new SecondaryDriver(qmp, { network, onRanWithoutColo: this.#unusable });
     this.#facts.readiness = 'awaited';
@@ -297,8 +294,13 @@ export class SecondaryRole implements Role {
         qmp.onEnd(() => {
           if (this.#isUntouched) this.#checkpointer?.stop();
         });
-        this.#checkpointer = this.#checkpointerOn(new ColoSource(monitor));
-        await this.#driver.prepare(secondaryLinksOf(this.config, this.context.credentials));
+      }
+      const engine = this.#engineOn(qmp, this.#driver);
+      this.#engine = engine;
+      if (this.replica.state === 'seeding') {
+        this.#checkpointer = this.#checkpointerOn(engine.source);
+        await before?.close();
+        await engine.prepare();
       } else if (!hasTakenOver(this.replica.state)) throw this.#spent();
       this.#facts.readiness = 'ready';
       this.#link?.beatNow();
@@ -324,7 +326,21 @@ export class SecondaryRole implements Role {
     return new GannetError('GANNET_NOT_READY', message, seedAgain(this.config.vm));
   }
 
-  #checkpointerOn(source: ColoSource | ExternalSource): Checkpointer {
+  #engineOn(qmp: QmpClient, driver: SecondaryDriver): TakeoverEngine {
+    const { credentials, history } = this.context;
+    return takeoverEngineOf(qmp, driver, {
+      ...{ config: this.config, credentials, replica: this.replica },
+      onEnd: (reason) => {
+        this.#facts.coloExit = reason;
+        if (this.config.engine === 'colo') history.add('colo-exit', { reason });
+        this.#failover.consider();
+      },
+      onTrouble: (error) => this.#trouble(error),
+      onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
+    });
+  }
+
+  #checkpointerOn(source: CheckpointSource): Checkpointer {
     const checkpointer = new Checkpointer({
       source,
       replica: this.replica,
@@ -376,25 +392,7 @@ export class SecondaryRole implements Role {
   }
 
   #byCall(step: (source: ExternalSource) => void): SecondaryStatus {
-    if (this.config.secondary.source !== 'external') {
-      throw new GannetError(
-        'GANNET_REFUSED',
-        'checkpoints of this VM come from COLO',
-        'Set `secondary.source: external` to drive them by call.',
-        'refused',
-      );
-    }
-    try {
-      step(this.#external);
-    } catch (cause) {
-      if (!(cause instanceof CheckpointerError)) throw cause;
-      const remedy = 'The order is seal, then commit or abort; nothing follows a failover.';
-      throw new GannetError('GANNET_REFUSED', cause.message, remedy, 'refused', { cause });
-    }
-    if (this.replica.state === 'diverged') {
-      const message = `the replica of ${this.config.vm} has diverged: ${this.replica.reason}`;
-      throw new GannetError('GANNET_STAGE_FAILED', message, seedAgain(this.config.vm));
-    }
+    checkpointByCall(this.config, this.#external, this.replica, step);
     return this.status();
   }
 

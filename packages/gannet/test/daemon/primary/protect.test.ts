@@ -8,11 +8,11 @@ import { termsInMemory } from '../../support/records.js';
 
 // A protection whose stages hang on a secondary that is gone, until its links are cut.
 
-type Stage = 'seed' | 'attach' | 'startColo' | 'finishSeed';
+type Stage = 'seed' | 'attach' | 'start' | 'finishSeed';
 const NAMES: Record<Stage, string> = {
   seed: 'seed',
   attach: 'attach',
-  startColo: 'colo',
+  start: 'colo',
   finishSeed: 'finish',
 };
 
@@ -35,7 +35,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     preflight: () => Promise.resolve([]),
     seed: step('seed'),
     attach: step('attach'),
-    startColo: step('startColo'),
+    start: step('start'),
     finishSeed: step('finishSeed'),
     cutSeeds: () => {
       called.push('cutSeeds');
@@ -143,7 +143,7 @@ describe('the memory of both sides', () => {
 });
 
 describe('a secondary that is lost while it is being protected', () => {
-  test.each<Stage>(['attach', 'startColo', 'finishSeed'])(
+  test.each<Stage>(['attach', 'start', 'finishSeed'])(
     'ends the protection, and frees the guest: %s',
     async (stage) => {
       const { run, called, isThere, terms } = hangingAt(stage);
@@ -162,7 +162,7 @@ describe('a secondary that is lost while it is being protected', () => {
 
   test('is told with why it was lost and with what it says itself, not as an abort', async () => {
     const aborted = new WaitError('DRIVER_ABORTED', 'entering COLO was aborted', 'Start again.');
-    const { run, isThere } = hangingAt('startColo', aborted, 'its guest is stopped');
+    const { run, isThere } = hangingAt('start', aborted, 'its guest is stopped');
     const running = run.run();
     await isThere;
     await run.lose('COLO has ended');
@@ -173,7 +173,7 @@ describe('a secondary that is lost while it is being protected', () => {
 
   test('whose QEMU has ended is told as that, with where QEMU has said why', async () => {
     const failed = new Error('the migration to unix:/m failed: Unable to write to socket');
-    const { run, isThere, loseVm, options } = hangingAt('startColo', failed);
+    const { run, isThere, loseVm, options } = hangingAt('start', failed);
     const running = run.run();
     await isThere;
     loseVm();
@@ -210,7 +210,7 @@ describe('a period that a reload changes while the VM is being protected', () =>
       preflight: () => Promise.resolve([]),
       seed: () => step('seed'),
       attach: () => step('attach'),
-      startColo: async (colo: { periodMs: number }) => {
+      start: async (colo: { periodMs: number }) => {
         qemuHas = colo.periodMs;
         await step('colo');
       },

@@ -70,6 +70,7 @@ class Guest {
       source: new ExternalSource(),
       config: () => ({ vm: 'web', disks, network: [] }) as unknown as SecondaryConfig,
       driver: () => this.#driver as SecondaryDriver,
+      engine: () => undefined,
     });
   }
 }

@@ -1,0 +1,128 @@
+/** COLO, which QEMU brings along: the memory goes with a migration that never completes. */
+import type { QmpClient } from 'qemu-qmp-client';
+import type { CheckpointEngine, StartOptions } from '../checkpoint-engine.js';
+import { Deadline } from '../deadline.js';
+import { haltGuest } from '../guest/halt-guest.js';
+import {
+  checkGuest,
+  checkpointNow,
+  leaveColo,
+  type MigrationContext,
+  migrateIntoColo,
+  setCheckpointDelay,
+} from '../migration.js';
+import { chardevNames, type ComparedCard } from '../network/compared-card.js';
+import {
+  connectNetwork,
+  joinedNetwork,
+  joinNetwork,
+  leaveNetwork,
+  probeNetwork,
+} from '../network/primary-network.js';
+import type { PeerConnections } from '../yank.js';
+import { ColoCapabilities } from './colo-capabilities.js';
+import { clearMigrationTls, setMigrationTls } from './migration-tls.js';
+
+/** How long its steps may take, and what it compares. */
+export interface ColoEngineOptions {
+  readonly network: readonly ComparedCard[];
+  readonly commandTimeoutMs: number;
+  readonly stepTimeoutMs: number;
+  readonly pollMs: number;
+}
+
+/** The primary's side of COLO. */
+export class ColoEngine implements CheckpointEngine {
+  readonly kind = 'colo';
+  readonly #qmp: QmpClient;
+  readonly #options: ColoEngineOptions;
+  readonly #capabilities = new ColoCapabilities();
+  #compared: readonly ComparedCard[] = [];
+
+  constructor(qmp: QmpClient, options: ColoEngineOptions) {
+    this.#qmp = qmp;
+    this.#options = options;
+  }
+
+  get comparedCards(): readonly string[] {
+    return this.#compared.map(({ netdev }) => netdev);
+  }
+
+  get connections(): Omit<PeerConnections, 'nodes'> {
+    return { chardevs: chardevNames(this.#options.network), migration: true };
+  }
+
+  async preflight(): Promise<[]> {
+    await probeNetwork(this.#context('looking at the network cards'), this.#options.network);
+    return [];
+  }
+
+  /** Resolves when the primary's migration status is `colo`. */
+  async start(options: StartOptions, health: () => void): Promise<void> {
+    const { uri, tls, periodMs, timeoutMs, signal, onProgress } = options;
+    const { network } = this.#options;
+    const context = this.#context(`entering COLO at ${uri}`, { timeoutMs, signal });
+    await this.#capabilities.enable(context);
+    if (tls) await setMigrationTls(context, tls);
+    await setCheckpointDelay(context, periodMs);
+    await connectNetwork(context, network);
+    await migrateIntoColo(context, uri, health, onProgress);
+    await joinNetwork(context, network);
+    this.#compared = network;
+  }
+
+  async adopt(): Promise<void> {
+    const context = this.#context('looking at the network cards');
+    this.#compared = await joinedNetwork(context, this.#options.network);
+  }
+
+  checkpointNow(): Promise<void> {
+    return checkpointNow(this.#context('asking for a checkpoint'));
+  }
+
+  /** In COLO this also starts a checkpoint. */
+  setPeriod(periodMs: number): Promise<void> {
+    return setCheckpointDelay(this.#context('setting the period'), periodMs);
+  }
+
+  /** QEMU goes on making checkpoints: the replica knows that its link has failed. */
+  linkFailed(): void {
+    return undefined;
+  }
+
+  /** All its connections are QEMU's. */
+  cut(): void {
+    return undefined;
+  }
+
+  halt(): Promise<void> {
+    return haltGuest(this.#context('stopping the guest'));
+  }
+
+  async leave(what: string): Promise<void> {
+    const context = this.#context(what);
+    const errors: unknown[] = [];
+    const steps = [
+      async () => {
+        await leaveNetwork(context, this.#options.network);
+        this.#compared = [];
+      },
+      () => leaveColo(context),
+      () => this.#capabilities.disable(context),
+      () => clearMigrationTls(context),
+      () => checkGuest(context),
+    ];
+    for (const step of steps) await step().catch((error: unknown) => errors.push(error));
+    if (errors.length > 0) throw errors[0];
+  }
+
+  #context(
+    what: string,
+    wait: { timeoutMs: number; signal?: AbortSignal | undefined } = {
+      timeoutMs: this.#options.stepTimeoutMs,
+    },
+  ): MigrationContext {
+    const { commandTimeoutMs, pollMs } = this.#options;
+    return { qmp: this.#qmp, deadline: new Deadline(what, wait), commandTimeoutMs, pollMs };
+  }
+}

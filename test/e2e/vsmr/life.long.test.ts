@@ -1,0 +1,86 @@
+/** What a pair with `engine: vsmr` does in its life; as with COLO, but for what its engine does. */
+import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet/lab';
+import { waiting } from '@gannet/test-support/waiting.js';
+import { afterEach, describe, expect, test } from '@jest/globals';
+
+const PATIENCE_MS = 60_000;
+const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
+
+let pair: LabPair | undefined;
+afterEach(async () => {
+  await pair?.dispose();
+  pair = undefined;
+});
+
+async function protectedPair(options: Partial<LabPairOptions> = {}): Promise<LabPair> {
+  pair = await LabPair.create({
+    ...{ guest: await findGuest(), engine: 'vsmr', periodMs: 500 },
+    ...{ qemu: process.env['GANNET_QEMU'], ...options },
+  });
+  await pair.bootPrimary();
+  await pair.startSecondary();
+  await pair.startPrimaryDaemon();
+  await pair.protect();
+  await pair.waitForCommits(3);
+  return pair;
+}
+
+async function stateOf(daemon: LabDaemon): Promise<string> {
+  return (await daemon.client.call('status')).state;
+}
+
+/** The primary's guest runs, whatever became of its protection. */
+async function expectPrimaryWell({ primary }: LabPair): Promise<void> {
+  await primary.oracle.waitForWrites(200, { signal: primary.gone });
+  expect(primary.oracle.clean).toBe(true);
+}
+
+/** The survivor's guest remembers what is on its disks. */
+async function expectNothingLost(running: LabPair): Promise<void> {
+  const { digests, isClean } = await running.compare();
+  expect(isClean).toBe(true);
+  expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+  expect(digests).toHaveLength(running.regionCount);
+}
+
+describe('the primary goes on without its secondary', () => {
+  test.each<[string, (running: LabPair) => Promise<unknown>]>([
+    ['its QEMU is killed', ({ secondary }) => secondary.kill('SIGKILL')],
+    ['its daemon is killed', ({ secondaryDaemon }) => secondaryDaemon.kill('SIGKILL')],
+    ['its daemon hangs', ({ secondaryDaemon }) => Promise.resolve(secondaryDaemon.stop())],
+  ])('%s', async (_what, lose) => {
+    const running = await protectedPair();
+    await lose(running);
+    const { primaryDaemon } = running;
+    await until('alone', async () => (await stateOf(primaryDaemon)) === 'alone');
+    await expectPrimaryWell(running);
+    // And is protected again, by a new one.
+    await running.replaceSecondary();
+    await running.protect();
+    await running.waitForCommits(2);
+    await expectPrimaryWell(running);
+  });
+});
+
+test('detach: the guest runs on, and the replica never takes over', async () => {
+  const running = await protectedPair();
+  await running.primaryDaemon.client.call('detach', {});
+  expect(await stateOf(running.primaryDaemon)).toBe('unprotected');
+  await expectPrimaryWell(running);
+  await expect(running.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+});
+
+test('the daemon of the primary is killed: the next one ends the protection', async () => {
+  const running = await protectedPair();
+  await running.primaryDaemon.kill('SIGKILL');
+  await running.startPrimaryDaemon();
+  const { primaryDaemon } = running;
+  await until('unprotected', async () => (await stateOf(primaryDaemon)) === 'unprotected');
+  await expectPrimaryWell(running);
+  await expect(running.failOver(true)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+  await running.replaceSecondary();
+  await running.protect();
+  await running.primary.kill('SIGKILL');
+  await running.failOver();
+  await expectNothingLost(running);
+});
