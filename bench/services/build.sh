@@ -95,7 +95,8 @@ gcc -std=gnu11 -O2 -Wall -Wextra -static -pthread -I"$headers" -o "$out/root/ben
 say 'filling the databases (two minutes)'
 mkdir "$work/data"
 cp "$sources/services.sh" "$sources/prepare.sh" "$out/root/bench/"
-inside "$out/root" '. /bench/services.sh; . /bench/prepare.sh' "$work/data" >"$out/prepare.log" 2>&1 ||
+inside "$out/root" '. /bench/services.sh; . /bench/prepare.sh' "$work/data" \
+  >"$out/prepare.log" 2>&1 ||
   fail "a database could not be filled: see $out/prepare.log"
 
 say 'making the images'
@@ -117,7 +118,8 @@ for module in "${MODULES[@]}"; do
   esac
   echo "$module" >>"$work/initrd/modules/order"
 done
-(cd "$work/initrd" && find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1) >"$out/initrd.gz.new"
+(cd "$work/initrd" && find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1) \
+  >"$out/initrd.gz.new"
 for file in root.img data.img initrd.gz; do mv "$out/$file.new" "$out/$file"; done
 echo "$stamp" >"$out/stamp"
 say "ready in $out"

@@ -29,7 +29,7 @@ load_postgresql() {
 stop_postgresql() { as postgres $PG/pg_ctl -w -m fast -D /data/pgsql stop; }
 # Each transaction adds one amount to an account, a teller and a branch, and to the history.
 check_postgresql() {
-  as postgres psql -h /run/postgresql -X -A -t -v ON_ERROR_STOP=1 bench <<'SQL' | tee /dev/stderr | grep -qx t
+  as postgres psql -h /run/postgresql -X -A -t bench <<'SQL' | tee /dev/stderr | grep -qx t
 SELECT (SELECT sum(abalance) FROM pgbench_accounts) = sum(delta)
   AND (SELECT sum(tbalance) FROM pgbench_tellers) = sum(delta)
   AND (SELECT sum(bbalance) FROM pgbench_branches) = sum(delta) FROM pgbench_history;
@@ -70,7 +70,9 @@ load_rocksdb() {
     --writes="$1" --threads=1 --value_size=512 --compression_type=none --seed="$2"
 }
 stop_rocksdb() { true; }
-check_rocksdb() { ldb --db=/data/rocksdb checkconsistency && ldb --db=/data/rocksdb scan >/dev/null; }
+check_rocksdb() {
+  ldb --db=/data/rocksdb checkconsistency && ldb --db=/data/rocksdb scan >/dev/null
+}
 
 start_tokyo() { true; }
 load_tokyo() { /bench/tokyo load /data/tokyo/db.tch "$1" "$2"; }
@@ -90,4 +92,6 @@ load_sqlite() {
   sqlite3 -bail /data/sqlite/db </tmp/sql
 }
 stop_sqlite() { true; }
-check_sqlite() { sqlite3 -bail /data/sqlite/db 'PRAGMA integrity_check' | tee /dev/stderr | grep -qx ok; }
+check_sqlite() {
+  sqlite3 -bail /data/sqlite/db 'PRAGMA integrity_check' | tee /dev/stderr | grep -qx ok
+}

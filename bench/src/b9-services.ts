@@ -90,9 +90,9 @@ export const B9B = comparison({
   name: 'B9B',
   title: "Six services, only the secondary's disk slow",
   about:
-    "As B9, but only the disk of the secondary's host has 200 IOPS and 60 MiB/s; the primary's is " +
-    'not limited. Who does not wait for the slow disk is given more to do, so that its load lasts ' +
-    `through several checkpoints. ${PROCEDURE}`,
+    "As B9, but only the disk of the secondary's host has 200 IOPS and 60 MiB/s; the primary's " +
+    'is not limited. Who does not wait for the slow disk is given more to do, so that its load ' +
+    `lasts through several checkpoints. ${PROCEDURE}`,
   estimateSeconds: 1600,
   limits: { primary: undefined, secondary: SLOW },
 });

@@ -50,10 +50,11 @@ async function killOnce(
   const tookMs = performance.now() - killedMs;
   const end = await survivor.done(`LOAD ${id}`);
   await survivor.command(`check ${id}`);
-  const wentOnMs = end.atMs - killedMs;
-  return `killed after ${afterMs} ms, failed over in ${tookMs.toFixed(0)} ms, the load went on for ${(
-    wentOnMs / 1000
-  ).toFixed(1)} s, checked`;
+  const wentOn = ((end.atMs - killedMs) / 1000).toFixed(1);
+  return (
+    `killed after ${afterMs} ms, failed over in ${tookMs.toFixed(0)} ms, ` +
+    `the load went on for ${wentOn} s, checked`
+  );
 }
 
 /** Xorshift: the moments of the kills follow from the seed. No service takes more than 31 bits. */

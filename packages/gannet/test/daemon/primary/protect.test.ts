@@ -73,6 +73,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
     bytesPerSec: undefined,
     config: () =>
       ({
+        engine: 'colo',
         primary: {
           stageTimeoutMs: 3_600_000,
           seedTimeoutMs: 3_600_000,
@@ -95,7 +96,11 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
 describe('the memory of both sides', () => {
   const MIB = 2 ** 20;
   const side = (sizeBytes: number, ramBlocks: Record<string, number>) => ({
-    report: { memory: { sizeBytes }, ramBlocks: { 'pc.ram': sizeBytes, ...ramBlocks } },
+    report: {
+      objects: [],
+      memory: { sizeBytes },
+      ramBlocks: { 'pc.ram': sizeBytes, ...ramBlocks },
+    },
   });
 
   test.each([
@@ -224,11 +229,11 @@ describe('a period that a reload changes while the VM is being protected', () =>
       ...options,
       driver: driver as unknown as PrimaryDriver,
       config: () => {
-        const { primary, peer } = options.config();
+        const { engine, primary, peer } = options.config();
         const network = [{ netdev: 'net0' }];
         return {
           primary: { ...primary, checkpointPeriodMs: periodMs },
-          ...{ peer, network },
+          ...{ engine, peer, network },
         } as unknown as PrimaryConfig;
       },
       onStage: (stage) => {
