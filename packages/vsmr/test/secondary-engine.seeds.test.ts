@@ -12,7 +12,7 @@ import { type Engines, type Outcome, type Plan, simulate } from './support/simul
 import type { Accident } from './support/world.js';
 
 const ENGINES: Engines = { PrimaryEngine, SecondaryEngine };
-const SEEDS = 300;
+const SEEDS = 100;
 /** Enough for each mutant. */
 const MUTANT_SEEDS = 300;
 const STEPS = 110;

@@ -43,6 +43,26 @@ async function expectNothingLost(running: LabPair): Promise<void> {
   expect(digests).toHaveLength(running.regionCount);
 }
 
+describe('the circle', () => {
+  test.each([
+    { link: 'nbd', disks: 2 },
+    { link: 'mirror', disks: 1 },
+  ])('link $link: kill, fail over, protect the survivor again, twice', async (options) => {
+    const running = await protectedPair(options);
+    for (let circle = 1; circle <= 2; circle++) {
+      await running.primary.kill('SIGKILL');
+      await running.failOver();
+      await running.secondary.oracle.waitForWrites(100, { signal: running.secondary.gone });
+      if (circle === 2) break;
+      await running.advance();
+      await running.startSecondary();
+      await running.reprotect();
+      await running.waitForCommits(3);
+    }
+    await expectNothingLost(running);
+  });
+});
+
 describe('the primary goes on without its secondary', () => {
   test.each<[string, (running: LabPair) => Promise<unknown>]>([
     ['its QEMU is killed', ({ secondary }) => secondary.kill('SIGKILL')],

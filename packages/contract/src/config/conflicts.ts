@@ -85,13 +85,21 @@ function commonUses({ control, qmp, http }: NamedPlaces): Use[] {
   ];
 }
 
+/**
+ * Whether a base is a device. It outlives a reboot, and files beside it do not; a file in /dev/shm
+ * goes together with what is beside it.
+ */
+export function isDevice(base: string): boolean {
+  return base.startsWith('/dev/') && !base.startsWith('/dev/shm/');
+}
+
 function diskUses({ disks }: NamedPlaces): Use[] {
   const states = new Map<string, Use>();
   const bases = disks.flatMap(({ name, base }) => {
     if (base === undefined) return [];
     const state = fileUse(`disks: the state file of ${name}`, stateFileOf(base));
     // That of a device is elsewhere. Two disks with one base need no second message.
-    if (!base.startsWith('/dev/') && !states.has(base)) states.set(base, state);
+    if (!isDevice(base) && !states.has(base)) states.set(base, state);
     return [fileUse(`disks: the base of ${name}`, base)];
   });
   return [...bases, ...states.values()];

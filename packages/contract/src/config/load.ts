@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskOptions } from '@gannet/replicator';
 import { type Address, isLoopback, socketPath } from './address.js';
-import { conflictsOf } from './conflicts.js';
+import { conflictsOf, isDevice } from './conflicts.js';
 import { ConfigText, plainMessage } from './findings.js';
 import { type ConfigFile, configSchema, defaultLink } from './schema.js';
 import { GannetError } from '../errors.js';
@@ -206,15 +206,13 @@ export function asSecondary(config: Config): SecondaryConfig {
 }
 
 /**
- * The disks as the replicator's options. The state file of a base in /dev is put beside the
- * journal, because files in /dev do not survive a reboot.
+ * The disks as the replicator's options. The state file of a device is put beside the journal,
+ * because files in /dev do not survive a reboot.
  */
 export function basesOf({ vm, disks, secondary }: SecondaryConfig): DiskOptions[] {
   const folder = path.dirname(secondary.journal);
   return disks.map(({ name, base = '', format, size }) => {
-    const stateFile = base.startsWith('/dev/')
-      ? path.join(folder, `${vm}-${name}.gannet`)
-      : undefined;
+    const stateFile = isDevice(base) ? path.join(folder, `${vm}-${name}.gannet`) : undefined;
     return { name, base, format, sizeBytes: size, stateFile };
   });
 }

@@ -83,6 +83,14 @@ describe('a configuration is refused in which one place has two purposes', () =>
       'secondary.journal: /images/a.raw.gannet is also disks: the state file of a',
     ],
     [
+      'journal = the state file of a base in memory',
+      {
+        disks: [disk('a', { base: '/dev/shm/a.raw' })],
+        secondary: { journal: '/dev/shm/a.raw.gannet' },
+      },
+      'secondary.journal: /dev/shm/a.raw.gannet is also disks: the state file of a',
+    ],
+    [
       'two disks, one base',
       { secondary: {}, disks: [disk('a'), disk('b', { base: '/images/a.raw' })] },
       'disks: the base of b: /images/a.raw is also disks: the base of a',

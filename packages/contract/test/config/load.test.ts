@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import {
   asPrimary,
   asSecondary,
+  basesOf,
   type Config,
   loadConfig,
   parseConfig,
@@ -147,6 +148,17 @@ describe('a configuration', () => {
     expect(asSecondary(parsed({ tls: TLS, qmp: 'tls:127.0.0.1:4444' })).qmp).toMatchObject({
       tls: true,
     });
+  });
+
+  test.each([
+    ['a file', '/images/root.raw', undefined],
+    ['a device', '/dev/vg/root', '/state/web-root.gannet'],
+    // Two of one VM on one host are two bases.
+    ['a file in memory', '/dev/shm/root.raw', undefined],
+  ])('with %s as base puts the state file where it lasts as long', (_what, base, stateFile) => {
+    const at = secondary({ journal: '/state/web.journal' });
+    const config = asSecondary(parsed({ disks: [disk({ base })], secondary: at }));
+    expect(basesOf(config)).toMatchObject([{ base, stateFile }]);
   });
 
   test('that names no sockets and no journal has them in the usual places', () => {

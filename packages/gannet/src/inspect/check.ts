@@ -128,7 +128,9 @@ export function judgePair(
     findings.push(...comparePair(primary.report, secondary?.report, pairs, purpose));
   }
   if (secondary === undefined) return findings;
-  findings.push(...namesFindings(primary, secondary), ...memoryFileFindings(primary, secondary));
+  findings.push(...namesFindings(primary, secondary));
+  // With COLO, QEMU copies the memory: nobody reads such a file.
+  if (engine === 'vsmr') findings.push(...memoryFileFindings(primary, secondary));
   findings.push(...crosswiseFindings(primary, secondary, config.fence?.timeoutMs));
   findings.push(...secondaryHostFindings(secondary, primary, isProtected, engine));
   return findings;

@@ -41,6 +41,9 @@ export class SmallDisk {
     const page = Buffer.alloc(4096, 0x5a);
     try {
       while ((await statfs(this.dir)).bfree > 0) await file.write(page);
+    } catch (error) {
+      // Somebody else has taken the rest.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
     } finally {
       await file.close();
     }

@@ -79,6 +79,8 @@ export class GuestFate {
   #qmp: QmpClient | undefined;
   /** In a QEMU that is in no COLO. */
   #isStoppedAgain = false;
+  /** An operator takes the disk as it is, right now. */
+  #isAccepted = false;
 
   constructor(private readonly options: GuestFateOptions) {}
 
@@ -97,7 +99,7 @@ export class GuestFate {
 
   /** QEMU has ended. The next one does not know what its guest was told. */
   hasEnded(): void {
-    if (this.#lacks?.hasReplica === false) this.#remember(null);
+    if (this.#lacks?.hasReplica === false) void this.#remember(null);
     this.#isStoppedAgain = false;
     this.options.step({ kind: 'guest-stopped' });
   }
@@ -112,11 +114,13 @@ export class GuestFate {
       if (isNews) history.add('disk-failed', { device, reason: message, effect });
       return;
     }
-    const isRelevant = ['protected', 'protecting', 'letting-go'].includes(phase);
+    const isRelevant = ['protected', 'protecting', 'yielding', 'letting-go'].includes(phase);
     const isLacking = effect === 'lacks-write' && isRelevant && this.#lacks === null;
     if (phase === 'protected') this.#yield(message);
     else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
-    if (isLacking) this.#remember({ reason: message, hasReplica: phase === 'protected' });
+    // While the guest is being stopped, too, the replica gets what is flushed.
+    const hasReplica = phase === 'protected' || phase === 'yielding';
+    if (isLacking) void this.#remember({ reason: message, hasReplica });
     if (isNews) history.add('disk-failed', { device, reason: message, effect });
   }
 
@@ -139,7 +143,7 @@ export class GuestFate {
     if (!isInColo && !lacks) return undefined;
     const { status } = await qmp.execute('query-status');
     if (!isInColo) {
-      if (status !== 'paused') this.#remember(null);
+      if (status === 'running' || status === 'prelaunch') void this.#remember(null);
       return undefined;
     }
     // Whoever has begun to let the secondary go can't ask it to take over.
@@ -181,7 +185,7 @@ export class GuestFate {
    * @throws QmpError
    */
   async release(): Promise<void> {
-    if (this.#lacks) return this.options.driver()?.halt();
+    if (this.#lacks && !this.#isAccepted) return this.options.driver()?.halt();
     if (!this.#isStoppedAgain) return;
     await this.#qmp?.execute('cont');
     this.#isStoppedAgain = false;
@@ -191,8 +195,19 @@ export class GuestFate {
   expectForce(force: boolean): void {
     const state = this.options.state();
     if (state.phase === 'yielding' && !force) throw yields(this.options.config().vm, state.reason);
-    // An operator takes the disk as it is.
-    if (force && this.#lacks) this.#remember(null);
+  }
+
+  /** With force, an operator takes the disk as it is; for good only if `work` succeeds. */
+  async accepting<T>(force: boolean, work: () => Promise<T>): Promise<T> {
+    if (!force || !this.#lacks) return work();
+    this.#isAccepted = true;
+    try {
+      const result = await work();
+      await this.#remember(null);
+      return result;
+    } finally {
+      this.#isAccepted = false;
+    }
   }
 
   /**
@@ -210,16 +225,16 @@ export class GuestFate {
   }
 
   /** What can't be written counts until this daemon ends. */
-  #remember(lacks: Lacks): void {
+  async #remember(lacks: Lacks): Promise<void> {
     const { terms, onTrouble } = this.options;
     const unwritten = { lacks };
     this.#unwritten = unwritten;
-    terms
-      .update((own) => ({ ...own, lacks }))
-      .then(() => {
-        if (this.#unwritten === unwritten) this.#unwritten = undefined;
-      })
-      .catch(onTrouble);
+    try {
+      await terms.update((own) => ({ ...own, lacks }));
+      if (this.#unwritten === unwritten) this.#unwritten = undefined;
+    } catch (error) {
+      onTrouble(error);
+    }
   }
 
   #onGuest(qmp: QmpClient, event: GuestEvent): void {

@@ -263,8 +263,8 @@ export class PrimaryRole implements Role {
     }
     this.#fate.expectForce(force);
     this.#expectProtected('detach');
-    const { detach: reason } = OPERATOR_REASONS;
-    await this.#standing.letGo({ to: 'unprotected', reason, force, mustTell: true });
+    const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+    await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     return this.status();
   }
 
@@ -277,14 +277,14 @@ export class PrimaryRole implements Role {
     this.#fate.expectForce(force);
     if (this.#is('superseded')) {
       if (force) this.#expectVm();
-      await this.#standing.overrule(force, overrulePeer);
+      await this.#fate.accepting(force, () => this.#standing.overrule(force, overrulePeer));
       return this.status();
     }
     const isHeld = this.#is('held');
     if (!isHeld) this.#expectProtected('let go of');
     if (!force && isProtectedBy(this.#link)) throw refusals.stillProtected(vm);
-    const { failover: reason } = OPERATOR_REASONS;
-    await this.#standing.letGo({ to: 'alone', reason, force, mustTell: false, isHeld });
+    const how = { reason: OPERATOR_REASONS.failover, force, mustTell: false, isHeld };
+    await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'alone', ...how }));
     return this.status();
   }
 

@@ -195,7 +195,7 @@ export class ProtectRun {
     if (!reports) return;
     const [own, other] = reports as [SideReport, SideReport];
     if (!own.report || !other.report) return;
-    const one = memoryFileFindings(own, other);
+    const one = this.options.config().engine === 'vsmr' ? memoryFileFindings(own, other) : [];
     expectNoError([...compareMemory(own.report, other.report), ...one]);
   }
 

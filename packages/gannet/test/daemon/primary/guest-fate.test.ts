@@ -158,6 +158,14 @@ describe('a protected guest whose disk fails', () => {
     halts.mockRestore();
   });
 
+  test('a write that is flushed while a guest that crashed is being stopped counts', async () => {
+    await hear(...PANIC);
+    expect(state.phase).toBe('yielding');
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => terms.record.lacks !== null);
+    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true });
+  });
+
   test('it goes on here by force only', () => {
     expect(() => fate.expectForce(false)).not.toThrow();
     fate.diskFailed(failure('lacks-write'));
@@ -193,9 +201,14 @@ describe('a protected guest whose disk fails', () => {
     // Letting go has failed, and is tried again.
     await fate.release();
     expect(done.filter((what) => what === 'halt')).toHaveLength(3);
-    fate.expectForce(true);
+    // A failed try of an operator's force accepts nothing.
+    const failed = fate.accepting(true, () => Promise.reject(new Error('QEMU hangs')));
+    await expect(failed).rejects.toThrow('QEMU hangs');
     await fate.release();
-    expect(done.filter((what) => what === 'halt')).toHaveLength(3);
+    expect(done.filter((what) => what === 'halt')).toHaveLength(4);
+    await fate.accepting(true, () => fate.release());
+    await fate.release();
+    expect(done.filter((what) => what === 'halt')).toHaveLength(4);
   });
 
   test('a guest that was stopped so is not protected again before it was restarted', () => {
@@ -222,13 +235,15 @@ describe('a protected guest whose disk fails', () => {
     expect(fate.yieldsAs('idle', 'no space')).toBe(true);
     expect(state).toMatchObject({ phase: 'yielding', reason: 'no space' });
 
-    fate.expectForce(true);
-    await until(() => terms.record.lacks === null);
+    await fate.accepting(false, () => Promise.resolve());
+    expect(terms.record.lacks).not.toBeNull();
+    await fate.accepting(true, () => Promise.resolve());
+    expect(terms.record.lacks).toBeNull();
     fate = begun();
     expect(await fate.failureIn(qmp, 'idle')).toBeUndefined();
   });
 
-  test.each(['paused', 'running'] as const)(
+  test.each(['paused', 'io-error', 'running'] as const)(
     'the next daemon knows what nobody has: %s',
     async (status) => {
       state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
@@ -240,9 +255,8 @@ describe('a protected guest whose disk fails', () => {
       expect(await fate.failureIn(qmp, 'ended')).toBeUndefined();
       // One that runs was started again.
       const expectSound = (): void => fate.expectSound();
-      if (status === 'paused')
-        expect(expectSound).toThrow(/cannot be protected as it is: no space/);
-      else expect(expectSound).not.toThrow();
+      if (status === 'running') expect(expectSound).not.toThrow();
+      else expect(expectSound).toThrow(/cannot be protected as it is: no space/);
     },
   );
 

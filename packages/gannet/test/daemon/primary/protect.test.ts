@@ -145,6 +145,20 @@ describe('the memory of both sides', () => {
     await expect(running).rejects.toThrow('stage seed');
     expect(called[0]).toBe('seed');
   });
+
+  test('is no concern of COLO if it is in one file: QEMU copies it', async () => {
+    const { options, isThere } = hangingAt('seed');
+    const properties = { 'mem-path': '/dev/hugepages', share: true };
+    const objects = [{ id: 'ram0', type: 'memory-backend-file', properties }];
+    const memory = { sizeBytes: 64 * MIB, backend: 'ram0' };
+    const one = { hostname: 'localhost', report: { objects, memory, ramBlocks: {} } };
+    const askBoth = (): Promise<never> => Promise.resolve([one, one] as never);
+    const run = new ProtectRun({ ...options, askBoth });
+    const running = run.run();
+    await Promise.race([isThere, running]);
+    await options.driver.cutLinks(0);
+    await expect(running).rejects.toThrow('stage seed');
+  });
 });
 
 describe('a secondary that is lost while it is being protected', () => {
