@@ -54,8 +54,8 @@ function comparison(name: string, memoryMb: number, estimateSeconds: number): Co
       'From STOP to RESUME by the clock of the primary’s QEMU, over ' +
       `${CHECKPOINTS} checkpoints ${PERIOD_MS} ms apart, so that p99 is about the longest. Busy: ` +
       'four oracles write, read and flush a disk without pause; idle: ten a second. ' +
-      'Bytes are what both directions carry between the hosts for RAM and devices, without disks. ' +
-      'The disks of the pair without COLO are in memory, those of COLO on a disk.',
+      'Bytes are what both directions carry between the hosts for RAM and devices, without ' +
+      'disks. The disks of the pair without COLO are in memory, those of COLO on a disk.',
     estimateSeconds,
     async run(context) {
       const contenders: Contender<Measure>[] = [

@@ -212,8 +212,8 @@ export const fileSchema = z.strictObject({
     .meta(
       key(
         "what makes checkpoints, the same in both configurations. `colo`: QEMU's COLO; `vsmr`: " +
-          'Gannet itself, on any QEMU since 6.0 whose memory is in a shared file; a first version, ' +
-          'not to be relied on yet',
+          'Gannet itself, on any QEMU since 6.0 whose memory is in a shared file; a first ' +
+          'version, not to be relied on yet',
         'colo',
         { see: 'explanation/vsmr.md' },
       ),
