@@ -1,7 +1,9 @@
 /** B9: six services in the guest of a real pair. */
 import type { DiskLimits, DiskUsage } from '@gannet/lab';
-import { QmpClient } from 'qemu-qmp-client';
+import { COLO_DISK, COLO_RAM, NATIVE } from './b1-path.js';
+import { OURS } from './b8-guest.js';
 import { takeTurns, type Comparison, type Contender, type Reading } from './harness/comparison.js';
+import { PauseWatch } from './harness/pause-watch.js';
 import type { Side } from './harness/pin.js';
 import { processorUs } from './harness/processor.js';
 import type { Point } from './harness/result.js';
@@ -21,10 +23,6 @@ import {
 } from './services/vms.js';
 
 const MIB = 1024 * 1024;
-export const NATIVE = 'native';
-export const COLO_DISK = 'COLO, same disk';
-export const COLO_RAM = 'COLO, RAM disk';
-export const GANNET = 'Gannet';
 
 /**
  * `operations` take a VM alone three to six seconds on a slow disk, `manyOperations` as long on a
@@ -42,12 +40,12 @@ type Service = (typeof SERVICES)[number];
 
 /** What is measured beside the operations, as the second half of a point's name. */
 export const PAUSE = 'pause of a checkpoint';
-export const PRIMARY_IOPS = "primary's disk";
-export const SECONDARY_IOPS = "secondary's disk";
-export const PRIMARY_MIB = "written on the primary's disk";
-export const SECONDARY_MIB = "written on the secondary's disk";
-export const PRIMARY_CPU = "processor of the primary's VM";
-export const SECONDARY_CPU = "processor of the secondary's VM and daemon";
+const PRIMARY_IOPS = "primary's disk";
+const SECONDARY_IOPS = "secondary's disk";
+const PRIMARY_MIB = "written on the primary's disk";
+const SECONDARY_MIB = "written on the secondary's disk";
+const PRIMARY_CPU = "processor of the primary's VM";
+const SECONDARY_CPU = "processor of the secondary's VM and daemon";
 
 /** Above it, the VM's only processor is what it waits for. */
 const BUSY_PERCENT = 80;
@@ -133,7 +131,7 @@ function comparison({ limits, ...head }: Setting): Comparison {
           true,
         ),
         contender(
-          GANNET,
+          OURS,
           '`gannet primary`, `gannet secondary` with the priority of its service, `gannet ' +
             'protect`; replication link',
           gannet('replication'),
@@ -215,35 +213,31 @@ async function measureService(
   const { id, name } = service;
   const operations = quick ? Math.ceil(service[work] / 8) : service[work];
   const { console, primary } = started;
-  const pauses = await Pauses.of(primary.qmpPaths[0]);
-  try {
-    console.send(`load ${id} ${operations} ${seed}`);
-    const begin = await console.said(`BEGIN ${id}`);
-    const before = await usageOf(started, side);
-    const end = await console.done(`LOAD ${id}`);
-    const after = await usageOf(started, side);
-    const seconds = (end.atMs - begin.atMs) / 1000;
-    const rate = (key: keyof Usage): number => (after[key] - before[key]) / seconds;
-    const beside = (what: string, unit: string, value: number): Reading => ({
-      ...{ point: `${name}: ${what}`, unit, better: 'lower', value },
-    });
-    return [
-      { point: name, unit: '1/s', better: 'higher', value: operations / seconds },
-      ...pauses.within(begin.atMs, end.atMs).map((ms) => beside(PAUSE, 'ms', ms)),
-      beside(PRIMARY_IOPS, 'IOPS', rate('primaryIos')),
-      beside(PRIMARY_MIB, 'MiB/s', rate('primaryBytes') / MIB),
-      beside(PRIMARY_CPU, '%', rate('primaryUs') / 10_000),
-      ...(side
-        ? [
-            beside(SECONDARY_IOPS, 'IOPS', rate('secondaryIos')),
-            beside(SECONDARY_MIB, 'MiB/s', rate('secondaryBytes') / MIB),
-            beside(SECONDARY_CPU, '%', rate('secondaryUs') / 10_000),
-          ]
-        : []),
-    ];
-  } finally {
-    await pauses.close();
-  }
+  await using pauses = await PauseWatch.start(primary.qmpPaths[0]);
+  console.send(`load ${id} ${operations} ${seed}`);
+  const begin = await console.said(`BEGIN ${id}`);
+  const before = await usageOf(started, side);
+  const end = await console.done(`LOAD ${id}`);
+  const after = await usageOf(started, side);
+  const seconds = (end.atMs - begin.atMs) / 1000;
+  const rate = (key: keyof Usage): number => (after[key] - before[key]) / seconds;
+  const beside = (what: string, unit: string, value: number): Reading => ({
+    ...{ point: `${name}: ${what}`, unit, better: 'lower', value },
+  });
+  return [
+    { point: name, unit: '1/s', better: 'higher', value: operations / seconds },
+    ...pauses.within(begin.atMs, end.atMs).map((ms) => beside(PAUSE, 'ms', ms)),
+    beside(PRIMARY_IOPS, 'IOPS', rate('primaryIos')),
+    beside(PRIMARY_MIB, 'MiB/s', rate('primaryBytes') / MIB),
+    beside(PRIMARY_CPU, '%', rate('primaryUs') / 10_000),
+    ...(side
+      ? [
+          beside(SECONDARY_IOPS, 'IOPS', rate('secondaryIos')),
+          beside(SECONDARY_MIB, 'MiB/s', rate('secondaryBytes') / MIB),
+          beside(SECONDARY_CPU, '%', rate('secondaryUs') / 10_000),
+        ]
+      : []),
+  ];
 }
 
 interface Usage {
@@ -268,36 +262,4 @@ async function usageOf(
     ...{ secondaryIos: ios(others), secondaryBytes: others.bytesWritten },
     secondaryUs: used.reduce((sum, us) => sum + us, 0),
   };
-}
-
-/** For how long QEMU stopped the guest, by its events STOP and RESUME. */
-class Pauses {
-  readonly #all: { readonly atMs: number; readonly ms: number }[] = [];
-
-  private constructor(private readonly qmp: QmpClient) {
-    let stoppedAtMs: number | undefined;
-    qmp.onEvent('STOP', () => {
-      stoppedAtMs = performance.now();
-    });
-    qmp.onEvent('RESUME', () => {
-      if (stoppedAtMs === undefined) return;
-      this.#all.push({ atMs: stoppedAtMs, ms: performance.now() - stoppedAtMs });
-      stoppedAtMs = undefined;
-    });
-  }
-
-  static async of(socket: string): Promise<Pauses> {
-    const qmp = await QmpClient.connect({ target: { kind: 'unix', path: socket } });
-    return new Pauses(qmp);
-  }
-
-  /** Of those that began in this time, in ms. */
-  within(fromMs: number, toMs: number): number[] {
-    const chosen = this.#all.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
-    return chosen.map(({ ms }) => ms);
-  }
-
-  async close(): Promise<void> {
-    await this.qmp.close();
-  }
 }

@@ -9,10 +9,10 @@ import {
   takeTurns,
   type Trial,
 } from '../harness/comparison.js';
+import { PauseWatch } from '../harness/pause-watch.js';
 import { BenchError, type Scope } from '../harness/scope.js';
 import { quantile } from '../harness/stats.js';
 import { ByteCounter } from './byte-counter.js';
-import { PauseWatch } from './pause-watch.js';
 
 const PERIOD_MS = 300;
 const CHECKPOINTS = 20;

@@ -3,6 +3,7 @@ import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet
 import { QmpClient } from 'qemu-qmp-client';
 import { type Footprint, footprintOf } from '../../faults/soak/footprint.js';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { expectPrimaryWell, expectSurvivorWhole } from '../guests.js';
 import { rows } from '../rows.js';
 
 const CIRCLES = 5;
@@ -31,18 +32,6 @@ const { untilSo: until } = waiting({ patienceMs: PATIENCE_MS });
 
 async function statusOf(daemon: LabDaemon): Promise<Json> {
   return await daemon.client.call('status');
-}
-
-async function expectPrimaryWell({ primary }: LabPair): Promise<void> {
-  await primary.oracle.waitForWrites(200, { signal: primary.gone });
-  expect(primary.oracle.clean).toBe(true);
-}
-
-/** The guest read what it had written, and both sides wrote the same before the end. */
-async function expectSurvivorWhole(running: LabPair): Promise<void> {
-  const { digests, isClean } = await running.compare();
-  expect(isClean).toBe(true);
-  expect(digests.filter(({ equal }) => !equal)).toEqual([]);
 }
 
 async function expectKillSurvived(running: LabPair): Promise<void> {

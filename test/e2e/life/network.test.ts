@@ -14,6 +14,7 @@ import {
 import { QmpClient } from 'qemu-qmp-client';
 import { makeCertificates } from '@gannet/test-support/certificates.js';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { talked } from '../guests.js';
 
 const CONNECTIONS = 12;
 /** The default of `network[].compareTimeoutMs`. */
@@ -49,19 +50,6 @@ async function makePair(config: LabPairOptions['config'] = () => ({})): Promise<
   await pair.startSecondary();
   await pair.startPrimaryDaemon();
   return pair;
-}
-
-/** Every connection has had `more` answers since now, or has failed. */
-async function talked(more: number): Promise<TrafficReport[]> {
-  const before = (await network.report()).map(({ lines }) => lines);
-  let last: TrafficReport[] = [];
-  await untilSo(`${more} answers on each connection`, async () => {
-    last = await network.report();
-    return last.every(
-      ({ lines, failure }, at) => failure !== undefined || lines >= (before[at] ?? 0) + more,
-    );
-  });
-  return last;
 }
 
 const failuresOf = (reports: readonly TrafficReport[]): unknown[] =>
@@ -115,25 +103,25 @@ describe('a client outside', () => {
   it('keeps its connections through failover, reprotect and detach; no byte is lost', async () => {
     pair = await makePair();
     network.open(CONNECTIONS);
-    await talked(20);
+    await talked(network, 20);
     expect(await wayOut(pair.primaryDaemon)).toEqual(card('direct'));
     await pair.protect();
     expect(await wayOut(pair.primaryDaemon)).toEqual(card('compared'));
     expect(await wayOut(pair.secondaryDaemon)).toEqual(card('walled'));
     await untilDemanded(pair);
-    await talked(20);
+    await talked(network, 20);
 
     // These are known to the secondary from their packets alone: no checkpoint comes after their
     // beginning.
     network.open(CONNECTIONS);
     await untilSo('all connections', async () => (await network.report()).length > CONNECTIONS);
-    await talked(20);
+    await talked(network, 20);
     // The period is an hour: but for the first, with which COLO begins, none is that one's.
     expect(causesOf(pair).lastIndexOf('period')).toBe(0);
     await pair.primary.kill('SIGKILL');
     await pair.failOver();
     expect(await wayOut(pair.secondaryDaemon)).toEqual(card('open'));
-    const first = await talked(20);
+    const first = await talked(network, 20);
     const survivors = first.length - failuresOf(first).length;
     process.stdout.write(
       `TCP connections that survived the failover: ${survivors} of ${first.length}\n`,
@@ -146,13 +134,13 @@ describe('a client outside', () => {
     await pair.advance();
     await pair.startSecondary();
     await pair.reprotect();
-    expect(failuresOf(await talked(20))).toEqual([]);
+    expect(failuresOf(await talked(network, 20))).toEqual([]);
     await untilOutputDiffers(pair);
-    expect(failuresOf(await talked(20))).toEqual([]);
+    expect(failuresOf(await talked(network, 20))).toEqual([]);
     expect(pair.secondaryDaemon.eventsOf('diverged')).toEqual([]);
     await pair.primaryDaemon.client.call('detach');
     expect(await wayOut(pair.primaryDaemon)).toEqual(card('direct'));
-    expect(failuresOf(await talked(20))).toEqual([]);
+    expect(failuresOf(await talked(network, 20))).toEqual([]);
     expect(await leftIn(pair.primary.qmpPaths[0])).toEqual(['gannet-rewriter-net0']);
     expect(pair.primary.oracle.clean).toBe(true);
   });
@@ -171,13 +159,13 @@ describe('a client outside', () => {
         network: [{ netdev: 'net0', primary: sockets, secondary: sockets }],
       }));
       network.open(CONNECTIONS);
-      await talked(20);
+      await talked(network, 20);
       await pair.protect();
       expect(await wayOut(pair.primaryDaemon)).toEqual(card('compared'));
-      await talked(20);
+      await talked(network, 20);
       await pair.primary.kill('SIGKILL');
       await pair.failOver();
-      expect(failuresOf(await talked(20))).toEqual([]);
+      expect(failuresOf(await talked(network, 20))).toEqual([]);
       expect(await leftIn(pair.secondary.qmpPaths[0])).toEqual(['gannet-rewriter-net0']);
     } finally {
       await rm(certificates, { recursive: true, force: true });

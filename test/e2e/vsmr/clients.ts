@@ -1,22 +1,10 @@
 import { expect } from '@jest/globals';
-import { ClientNetwork, type TrafficReport, VsmrPair } from '@gannet/lab';
+import { ClientNetwork, VsmrPair } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { talked } from '../guests.js';
 
 const { untilSo } = waiting({ patienceMs: 60_000 });
 export const CONNECTIONS = 12;
-
-/** Every connection has had `more` answers since now, or has failed. */
-export async function talked(network: ClientNetwork, more: number): Promise<TrafficReport[]> {
-  const before = (await network.report()).map(({ lines }) => lines);
-  let last: TrafficReport[] = [];
-  await untilSo(`${more} answers on each connection`, async () => {
-    last = await network.report();
-    return last.every(
-      ({ lines, failure }, at) => failure !== undefined || lines >= (before[at] ?? 0) + more,
-    );
-  });
-  return last;
-}
 
 /** Opens connections, and waits until all that there are have begun. */
 export async function open(network: ClientNetwork, all: number): Promise<void> {

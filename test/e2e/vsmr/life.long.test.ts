@@ -1,6 +1,7 @@
 /** What a pair with `engine: vsmr` does in its life; as with COLO, but for what its engine does. */
 import { findGuest, type LabDaemon, LabPair, type LabPairOptions } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
+import { expectPrimaryWell, expectSurvivorWhole } from '../guests.js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 
 const PATIENCE_MS = 60_000;
@@ -29,20 +30,6 @@ async function stateOf(daemon: LabDaemon): Promise<string> {
   return (await daemon.client.call('status')).state;
 }
 
-/** The primary's guest runs, whatever became of its protection. */
-async function expectPrimaryWell({ primary }: LabPair): Promise<void> {
-  await primary.oracle.waitForWrites(200, { signal: primary.gone });
-  expect(primary.oracle.clean).toBe(true);
-}
-
-/** The survivor's guest remembers what is on its disks. */
-async function expectNothingLost(running: LabPair): Promise<void> {
-  const { digests, isClean } = await running.compare();
-  expect(isClean).toBe(true);
-  expect(digests.filter(({ equal }) => !equal)).toEqual([]);
-  expect(digests).toHaveLength(running.regionCount);
-}
-
 describe('the circle', () => {
   test.each([
     { link: 'nbd', disks: 2 },
@@ -59,7 +46,7 @@ describe('the circle', () => {
       await running.reprotect();
       await running.waitForCommits(3);
     }
-    await expectNothingLost(running);
+    await expectSurvivorWhole(running);
   });
 });
 
@@ -102,5 +89,5 @@ test('the daemon of the primary is killed: the next one ends the protection', as
   await running.protect();
   await running.primary.kill('SIGKILL');
   await running.failOver();
-  await expectNothingLost(running);
+  await expectSurvivorWhole(running);
 });

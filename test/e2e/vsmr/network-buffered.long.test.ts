@@ -1,7 +1,8 @@
 /** The same without colo-compare: output waits for the next checkpoint. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { checkpoints, CONNECTIONS, inNetwork, open, survive, talked } from './clients.js';
+import { checkpoints, CONNECTIONS, inNetwork, open, survive } from './clients.js';
+import { talked } from '../guests.js';
 
 test('24 connections survive when output waits for checkpoints', async () => {
   await inNetwork('buffered', async (pair, network) => {

@@ -1,7 +1,8 @@
 /** Clients of a VM under the VSMR engine, on unmodified QEMU: what they see of a failover. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { checkpoints, CONNECTIONS, inNetwork, open, survive, talked } from './clients.js';
+import { checkpoints, CONNECTIONS, inNetwork, open, survive } from './clients.js';
+import { talked } from '../guests.js';
 
 test('24 connections survive, 12 of them younger than the last checkpoint', async () => {
   await inNetwork('compared', async (pair, network) => {
