@@ -171,12 +171,13 @@ async function renderAll(): Promise<void> {
 
 function list(rounds: number): void {
   let sum = 0;
-  for (const { name, title, estimateSeconds } of COMPARISONS) {
+  for (const { name, title, estimateSeconds, isOnRequest = false } of COMPARISONS) {
     const seconds = (estimateSeconds * rounds) / 5;
-    sum += seconds;
-    console.log(`${name}  ${`${Math.round(seconds)} s`.padStart(6)}  ${title}`);
+    if (!isOnRequest) sum += seconds;
+    const when = isOnRequest ? ', on request' : '';
+    console.log(`${name.padEnd(4)}  ${`${Math.round(seconds)} s`.padStart(6)}  ${title}${when}`);
   }
-  console.log(`    ${`${Math.round(sum)} s`.padStart(6)}  in all, with ${rounds} rounds`);
+  console.log(`      ${`${Math.round(sum)} s`.padStart(6)}  in all, with ${rounds} rounds`);
 }
 
 /** Overwrites one line on a terminal; elsewhere prints a line every few seconds. */
