@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SERVICES } from './b9-services.js';
+import { SERVICES } from './services/b9-services.js';
 import { BenchError, Scope } from './harness/scope.js';
 import { GuestConsole } from './services/console.js';
 import { serviceImages, type ServiceImages } from './services/images.js';
@@ -13,8 +13,10 @@ import { bootServices, gannet, PERIOD_MS, waitForCheckpoints } from './services/
 
 type Service = (typeof SERVICES)[number];
 
-/** The load has to go on for some seconds after the failover. */
-const LATEST_KILL_MS = 2 * PERIOD_MS;
+/** Any moment between two checkpoints. */
+const LATEST_KILL_MS = PERIOD_MS;
+/** Of `manyOperations`: the load has to go on for some seconds after the failover. */
+const LOAD_SHARE = 2;
 
 const { values } = parseArgs({
   options: {
@@ -34,13 +36,13 @@ async function killOnce(
   const side = await gannet('replication')(started);
   if (!side?.failOver) throw new BenchError('this contender has no failover');
   await waitForCheckpoints(side, 2);
-  started.console.send(`load ${id} ${manyOperations} ${seed}`);
+  started.console.send(`prove ${id} ${LOAD_SHARE * manyOperations} ${seed}`);
   await started.console.said(`BEGIN ${id}`);
   // The secondary takes part in it after the next checkpoint.
   await waitForCheckpoints(side, 1);
   const afterMs = seed % LATEST_KILL_MS;
   await sleep(afterMs);
-  const ended = started.console.heard(`LOAD ${id}`);
+  const ended = started.console.heard(`PROVE ${id}`);
   if (ended !== undefined) throw new BenchError(`the load ended before the kill: ${ended}`);
   const survivor = new GuestConsole(side.vm);
   scope.defer(() => survivor.close());
@@ -48,7 +50,7 @@ async function killOnce(
   const killedMs = performance.now();
   await side.failOver();
   const tookMs = performance.now() - killedMs;
-  const end = await survivor.done(`LOAD ${id}`);
+  const end = await survivor.done(`PROVE ${id}`);
   await survivor.command(`check ${id}`);
   const wentOn = ((end.atMs - killedMs) / 1000).toFixed(1);
   return (

@@ -1,14 +1,14 @@
 /** B9: six services in the guest of a real pair. */
 import type { DiskLimits, DiskUsage } from '@gannet/lab';
-import { COLO_DISK, COLO_RAM, NATIVE } from './b1-path.js';
-import { OURS } from './b8-guest.js';
-import { takeTurns, type Comparison, type Contender, type Reading } from './harness/comparison.js';
-import { PauseWatch } from './harness/pause-watch.js';
-import type { Side } from './harness/pin.js';
-import { processorUs } from './harness/processor.js';
-import type { Point } from './harness/result.js';
-import { Scope } from './harness/scope.js';
-import { serviceImages, type ServiceImages } from './services/images.js';
+import { COLO_DISK, COLO_RAM, NATIVE } from '../b1-path.js';
+import { OURS } from '../b8-guest.js';
+import { takeTurns, type Comparison, type Contender, type Reading } from '../harness/comparison.js';
+import { PauseWatch } from '../harness/pause-watch.js';
+import type { Side } from '../harness/pin.js';
+import { processorUs } from '../harness/processor.js';
+import type { Point } from '../harness/result.js';
+import { Scope } from '../harness/scope.js';
+import { serviceImages, type ServiceImages } from './images.js';
 import {
   alone,
   bootServices,
@@ -20,7 +20,7 @@ import {
   type SecondarySide,
   type StartedVm,
   waitForCheckpoints,
-} from './services/vms.js';
+} from './vms.js';
 
 const MIB = 1024 * 1024;
 
