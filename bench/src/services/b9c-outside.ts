@@ -7,6 +7,7 @@ import { PauseWatch } from '../harness/pause-watch.js';
 import type { Side } from '../harness/pin.js';
 import { BenchError, Scope } from '../harness/scope.js';
 import { serviceImages, type ServiceImages } from './images.js';
+import { outsideClient } from './outside-client.js';
 import {
   alone,
   bootServices,
@@ -141,16 +142,14 @@ async function measure(
   }
 }
 
-/** The client is that of the guest's Debian, run from its root. */
 async function request(
   { scope }: StartedVm,
   network: ClientNetwork,
-  { root }: ServiceImages,
+  images: ServiceImages,
   requests: number,
 ): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
-  const target = ['-h', network.guestAddress, '-p', '6379', '-c', `${CLIENTS}`];
-  const work = ['-t', 'set', '-d', '512', '-r', '20000', '-n', `${requests}`, '--csv'];
-  const client = network.outside('chroot', root, 'redis-benchmark', ...target, ...work);
+  const work = ['-t', 'set', '-c', `${CLIENTS}`, '-d', '512', '-r', '20000', '-n', `${requests}`];
+  const client = outsideClient(network, images, 'redis-benchmark', ...work, '--csv');
   const text = await scope.run(client, { timeoutMs: PATIENCE_MS });
   // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95…","p99…","max…"
   const fields = /^"SET",(.*)$/m.exec(text)?.[1]?.replaceAll('"', '').split(',').map(Number);
