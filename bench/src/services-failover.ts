@@ -77,16 +77,16 @@ const killOutside: Kill = async (scope, images, seed) => {
   await waitForCheckpoints(side, 1);
   const { requests, clients, counter } = OUTSIDE;
   const work = ['-t', 'incr', '-c', `${clients}`, '-n', `${requests}`, '--csv'];
-  let isDone = false;
+  const load = { isDone: false };
   const counting = scope
     .run(outsideClient(network, images, 'redis-benchmark', ...work), { timeoutMs: 120_000 })
-    .finally(() => (isDone = true));
+    .finally(() => (load.isDone = true));
   counting.catch(() => undefined);
   const count = async (): Promise<number> =>
     Number(await scope.run(outsideClient(network, images, 'redis-cli', 'get', counter)));
   const afterMs = seed % LATEST_KILL_MS;
   await sleep(afterMs);
-  if (isDone) throw new BenchError('the load ended before the kill');
+  if (load.isDone) throw new BenchError('the load ended before the kill');
   const before = await count();
   await started.primary.kill('SIGKILL');
   const killedMs = performance.now();

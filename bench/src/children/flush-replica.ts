@@ -90,7 +90,7 @@ async function serve({ base, journal, sizeBytes, reportsAt }: FlushSettings): Pr
   }
   await writeBack.stop();
   await replica.close();
-  process.disconnect?.();
+  process.disconnect();
 }
 
 process.on('disconnect', () => process.exit());

@@ -3,8 +3,8 @@
  * dirties pages on request. For each commit it reports how long its gate was closed, and how long a
  * round trip on that socket took.
  */
-import { setImmediate as turn } from 'node:timers/promises';
-import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { Checkpointer, type CheckpointEvent, ColoSource, WriteBack } from '@gannet/checkpointer';
 import { NbdServer, type PeerInfo } from '@gannet/nbd';
 import { QmpColoMonitor } from '@gannet/qmp-driver';
 import { Replica } from '@gannet/replicator';
@@ -15,6 +15,8 @@ export interface GateSettings {
   readonly qmpPath: string;
   readonly base: string;
   readonly sizeBytes: number;
+  /** Otherwise what is committed is dropped. */
+  readonly isWrittenBack: boolean;
 }
 
 /** To the child. */
@@ -41,7 +43,7 @@ const SLICE_PAGES = 256;
 const MEMORY = { softBytes: 14 * 2 ** 30, hardBytes: 15 * 2 ** 30 };
 
 async function serve(settings: GateSettings): Promise<void> {
-  const { nbdPath, qmpPath, base, sizeBytes } = settings;
+  const { nbdPath, qmpPath, base, sizeBytes, isWrittenBack } = settings;
   const replica = await Replica.open({
     vm: 'bench',
     disks: [{ name: 'disk', base, sizeBytes }],
@@ -61,6 +63,13 @@ async function serve(settings: GateSettings): Promise<void> {
   await server.listen({ path: nbdPath });
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: qmpPath } });
   const monitor = new QmpColoMonitor(qmp);
+  const writeBack = new WriteBack({
+    target: replica,
+    clock: {
+      now: () => performance.now(),
+      sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+    },
+  });
   let commitMs = 0;
   new Checkpointer({
     source: new ColoSource(monitor),
@@ -81,9 +90,9 @@ async function serve(settings: GateSettings): Promise<void> {
     now: () => performance.now(),
     onEvent: (event) => {
       tell(answerTo(event, commitMs));
-      // Nothing is written back: what counts here is the gate, and the base would be half of the
-      // memory.
-      setImmediate(() => replica.nextBatch()?.finish());
+      // In memory, a base would be half of it.
+      if (isWrittenBack) writeBack.kick();
+      else setImmediate(() => replica.nextBatch()?.finish());
     },
   }).start();
   process.on('message', (request: GateRequest) => {

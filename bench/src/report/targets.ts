@@ -1,7 +1,7 @@
 /** The targets, and how far each is met. */
 import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from '../b1-path.js';
 import { GANNET, NBDKIT } from '../b3-server.js';
-import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
+import { DIRTY_AMOUNTS, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
 import { ARRIVAL, SORTED, WHOLE } from '../b5-write-back.js';
 import { IDLE, METADATA } from '../b6-memory.js';
 import { ALONE, OURS, THROUGHPUT } from '../b8-guest.js';
@@ -59,11 +59,11 @@ export const TARGETS: readonly Target[] = [
     ...{ benchmark: 'B4', what: 'gate-closed p99 beyond the QMP round trip' },
     ...{ must: 1, aim: 0.2, better: 'lower', unit: ' ms' },
     find: (result) =>
-      DIRTY_PAGES.flatMap((pages) => {
-        const gate = entryOf(result, p99Point(pages), GATE);
-        const trip = entryOf(result, p99Point(pages), ROUND_TRIP);
+      DIRTY_AMOUNTS.flatMap((amount) => {
+        const gate = entryOf(result, p99Point(amount), GATE);
+        const trip = entryOf(result, p99Point(amount), ROUND_TRIP);
         if (!isCounted(gate) || !isCounted(trip)) return [];
-        return [{ value: Math.max(0, gate.median - trip.median), where: `${pages} pages` }];
+        return [{ value: Math.max(0, gate.median - trip.median), where: amount }];
       }),
   },
   {

@@ -15,6 +15,15 @@ const EVENTS = [
   'colo_receive_message',
   'colo_flush_ram_cache_begin',
   'colo_flush_ram_cache_end',
+  // What the drain of the primary's disks waits for: requests of the guest, flushes of the file
+  // (in the thread pool), and what goes to the secondary.
+  'virtio_blk_handle_write',
+  'virtio_blk_handle_read',
+  'virtio_blk_req_complete',
+  'thread_pool_submit',
+  'thread_pool_complete',
+  'nbd_send_request',
+  'nbd_receive_simple_reply',
 ] as const;
 
 export interface TraceLine {
@@ -43,12 +52,14 @@ const MARKS = [
   mark('the secondary loads devices, resumes', 'secondary', sent('vmstate-loaded')),
   mark('the primary hears of it, resumes', 'primary', 'vm_state_notify running 1'),
 ];
-/** The guest of the primary stands still from the third phase on. */
-const FIRST_OF_PAUSE = 2;
+/** The guest of the primary stands still from the third phase on, which is its drain. */
+export const DRAIN = 2;
 
 export const PHASES: readonly string[] = MARKS.map(({ phase }) => phase);
 
 export interface TracedCheckpoint {
+  /** When the primary stopped, as in the traces. */
+  readonly stoppedAtMs: number;
   /** Of each of PHASES. */
   readonly phasesMs: readonly number[];
   /** From the primary's STOP to its RESUME. */
@@ -99,7 +110,9 @@ export function checkpointsOf(
       phasesMs.push(found.atMs - lastMs);
       lastMs = found.atMs;
     }
-    const pauseMs = phasesMs.slice(FIRST_OF_PAUSE).reduce((sum, ms) => sum + ms, 0);
-    return [{ phasesMs, pauseMs }];
+    const [asked = NaN, told = NaN] = phasesMs;
+    const stoppedAtMs = request.atMs + asked + told;
+    const pauseMs = phasesMs.slice(DRAIN).reduce((sum, ms) => sum + ms, 0);
+    return [{ stoppedAtMs, phasesMs, pauseMs }];
   });
 }

@@ -37,6 +37,7 @@ test('a pause is cut at the marks of both sides; a checkpoint without an end is 
   expect(only?.phasesMs.map(Math.round)).toEqual([4, 2, 20, 1, 3, 2, 4, 4, 1]);
   expect(only?.phasesMs).toHaveLength(PHASES.length);
   expect(only?.pauseMs).toBeCloseTo(35);
+  expect(only?.stoppedAtMs).toBeCloseTo(1796058287106);
 });
 
 test('lines of others are no trace', () => {
