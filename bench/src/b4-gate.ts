@@ -20,6 +20,9 @@ const STOPPED_MS = 4;
 export const GATE = 'gate closed';
 export const ROUND_TRIP = 'QMP round trip';
 const COMMIT = 'commit alone';
+const READ = 'read of the base';
+/** At the end of a slow base; in the page cache, since it has just been written. */
+const DATA_BYTES = 16 * MIB;
 
 interface Amount {
   readonly pages: number;
@@ -94,6 +97,11 @@ export const B4: Comparison = {
       },
       { name: ROUND_TRIP, setup: 'query-colo-status, asked and answered', subject: 0 },
       { name: COMMIT, setup: "the replica's commit(), without the question", subject: 0 },
+      {
+        name: READ,
+        setup: "4 KiB for the secondary's guest that the page cache has, with a slow base",
+        subject: 0,
+      },
     ];
     return { contenders, baseline: undefined, points: collector.points(), notes: [] };
   },
@@ -116,15 +124,14 @@ async function measure(
     for (const amount of amounts) {
       const { pages, checkpointsPerRound } = amount;
       const what = amountName(setting, amount);
-      const samples = new Map<string, number[]>(
-        [GATE, ROUND_TRIP, COMMIT].map((name) => [name, []]),
-      );
+      const samples = new Map<string, number[]>(measuredIn(setting).map((name) => [name, []]));
       for (let count = 0; count < perRound(checkpointsPerRound); count++) {
         progress.step(what);
-        const { gateClosedMs, roundTripMs, commitMs } = await bench.checkpoint(pages);
+        const { gateClosedMs, roundTripMs, commitMs, readMs } = await bench.checkpoint(pages);
         samples.get(GATE)?.push(gateClosedMs);
         samples.get(ROUND_TRIP)?.push(roundTripMs);
         samples.get(COMMIT)?.push(commitMs);
+        samples.get(READ)?.push(readMs);
       }
       if (round === 0) continue;
       for (const [name, values] of samples) {
@@ -140,7 +147,7 @@ async function measure(
   }
   for (const amount of amounts) {
     const what = amountName(setting, amount);
-    for (const name of [GATE, ROUND_TRIP, COMMIT]) {
+    for (const name of measuredIn(setting)) {
       const sorted = (all.get(`${name}/${what}`) ?? []).sort((a, b) => a - b);
       const value = quantile(sorted, 0.99);
       collector.add(name, { ...how, point: p99Point(what), value });
@@ -148,10 +155,16 @@ async function measure(
   }
 }
 
+/** Without data in it, a base is not read. */
+function measuredIn({ disk }: Setting): string[] {
+  return [GATE, ROUND_TRIP, COMMIT, ...(disk ? [READ] : [])];
+}
+
 interface Checkpoint {
   readonly gateClosedMs: number;
   readonly commitMs: number;
   readonly roundTripMs: number;
+  readonly readMs: number;
 }
 
 class GateBench {
@@ -182,8 +195,13 @@ class GateBench {
       ...{ nbdPath: endpoint.path, qmpPath: qemu.path, sizeBytes: SIZE_BYTES },
       base: path.join(disk ? await scope.folder() : folder, 'base.raw'),
       isWrittenBack: disk !== undefined,
+      ...{ dataAt: SIZE_BYTES - DATA_BYTES, dataBytes: DATA_BYTES },
     };
     const program = path.join(import.meta.dirname, 'children', 'gate-replica.js');
+    if (disk) {
+      const to = [`of=${settings.base}`, 'bs=1M', `seek=${settings.dataAt / MIB}`];
+      await scope.run(['dd', 'if=/dev/urandom', ...to, `count=${DATA_BYTES / MIB}`]);
+    }
     const host = disk ? (await slowHost(scope, disk)).enter() : [];
     const replica = scope.start([...host, process.execPath, program, JSON.stringify(settings)]);
     await replica.ready(() => answers(endpoint));
@@ -205,12 +223,14 @@ class GateBench {
     this.qemu.qemu.emit('STOP');
     await sleep(STOPPED_MS);
     this.qemu.qemu.emit('RESUME');
+    const read = await this.#ask({ kind: 'read' });
     const commit = await committed;
-    if (commit.kind !== 'commit' || trip.kind !== 'round-trip')
+    if (commit.kind !== 'commit' || trip.kind !== 'round-trip' || read.kind !== 'read') {
       throw new BenchError('out of order');
+    }
     if (commit.pages < pages) throw new BenchError(`${commit.pages} pages, expected ${pages}`);
     const { gateClosedMs, commitMs } = commit;
-    return { gateClosedMs, commitMs, roundTripMs: trip.ms };
+    return { gateClosedMs, commitMs, roundTripMs: trip.ms, readMs: read.ms };
   }
 
   /** fio connects twice: until it writes, it may leave again. */

@@ -17,18 +17,23 @@ export interface GateSettings {
   readonly sizeBytes: number;
   /** Otherwise what is committed is dropped. */
   readonly isWrittenBack: boolean;
+  /** What the base holds from the beginning; nobody writes there. */
+  readonly dataAt: number;
+  readonly dataBytes: number;
 }
 
 /** To the child. */
 export type GateRequest =
   | { readonly kind: 'status' }
   | { readonly kind: 'dirty'; readonly pages: number }
+  | { readonly kind: 'read' }
   | { readonly kind: 'round-trip' };
 
 /** From the child; `commit` comes unasked. */
 export type GateAnswer =
   | { readonly kind: 'status'; readonly isConnected: boolean; readonly state: string }
   | { readonly kind: 'dirty' }
+  | { readonly kind: 'read'; readonly ms: number }
   | { readonly kind: 'round-trip'; readonly ms: number }
   | {
       readonly kind: 'commit';
@@ -48,6 +53,7 @@ async function serve(settings: GateSettings): Promise<void> {
     vm: 'bench',
     disks: [{ name: 'disk', base, sizeBytes }],
     memory: MEMORY,
+    overwrite: isWrittenBack,
   });
   const exports = replica.exports.map((each) => ({
     ...each,
@@ -101,6 +107,8 @@ async function serve(settings: GateSettings): Promise<void> {
       tell({ kind: 'status', isConnected: link.isConnected, state });
     } else if (request.kind === 'dirty') {
       void dirty(replica, request.pages).then(() => tell({ kind: 'dirty' }));
+    } else if (request.kind === 'read') {
+      void readBase(replica, settings).then((ms) => tell({ kind: 'read', ms }));
     } else {
       const begunMs = performance.now();
       monitor.queryColoStatus(() => {
@@ -120,6 +128,17 @@ async function dirty({ disks }: Replica, pages: number): Promise<void> {
     for (let at = done; at < end; at++) disk.primary.write(at * PAGE_BYTES, page);
     await turn();
   }
+}
+
+/** As the secondary's guest: a page of the base. @returns milliseconds */
+async function readBase(
+  { disks: [disk] }: Replica,
+  { dataAt, dataBytes }: GateSettings,
+): Promise<number> {
+  const page = Math.floor((Math.random() * dataBytes) / PAGE_BYTES);
+  const begunMs = performance.now();
+  await disk?.read(disk.secondary, dataAt + page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+  return performance.now() - begunMs;
 }
 
 function answerTo(event: CheckpointEvent, commitMs: number): GateAnswer {
