@@ -1,6 +1,6 @@
 /** What RAM was when it was last looked at: memory that the threads of a process share. */
 
-/** Some versions of Node.js have no array of more than 4 GiB, others copy to a wrong place in it. */
+/** Some versions of Node.js have no array above 4 GiB, others copy to a wrong place in it. */
 const SLICE_BYTES = 1024 ** 3;
 
 /** Which shadow, and where it is. */
