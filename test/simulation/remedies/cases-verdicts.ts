@@ -133,6 +133,28 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
     aim: 'runs',
   },
   {
+    name: 'stands-still: its disk failed before it was protected',
+    print: async (stage) => {
+      await stage.start();
+      const protecting = stage.begin('a', ['protect', 'web']);
+      await stage.pass(300);
+      stage.qemu('a').writesToBadDisk(true);
+      await stage.answered(protecting);
+      return verdictAt(stage, 'a', 'stands-still');
+    },
+    outside: [
+      'repair the storage, end the QEMU and start the VM again',
+      async (stage) => {
+        stage.endQemu('a');
+        await stage.pass(500);
+        stage.startQemu('a');
+        await stage.restartSecondary();
+        await stage.pass(1000);
+      },
+    ],
+    aim: 'protects',
+  },
+  {
     name: 'yielding, and the secondary is not fit',
     print: async (stage) => {
       await stage.protect();
