@@ -16,7 +16,7 @@ const { VERDICTS } = await import(path.join(dist, 'verdict', 'verdict-table.js')
 
 const PRIMARY = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '', lacks: '' },
+  ...{ state: 'protected', stage: '', standstill: '' },
 };
 const SECONDARY = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '', reason: '' },
@@ -67,7 +67,7 @@ const OTHER_CASES = [
     pulse: 'unknown',
   },
   {
-    primary: { state: 'alone', lacks: 'a write of vb0 failed on its own disk: I/O error' },
+    primary: { state: 'alone', standstill: 'a write of vb0 failed on its own disk: I/O error' },
     secondary: { state: 'diverged', mayFailOver: false },
   },
   { secondary: { baseTrouble: 'disk0: no space left on device' } },

@@ -49,7 +49,7 @@ const SECONDARY: Facts['secondary'] = {
   ...{ mayFailOver: false, commitAgeMs: undefined, qemu: 'lost', state: 'failed-over' },
 };
 const PRIMARY: Facts['primary'] = {
-  ...{ ...SIDE, knowledge: 'never', qemu: 'unknown', state: 'unknown', stage: '', lacks: '' },
+  ...{ ...SIDE, knowledge: 'never', qemu: 'unknown', state: 'unknown', stage: '', standstill: '' },
 };
 
 export const FILE_CASES: readonly FileCase[] = [

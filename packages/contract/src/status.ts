@@ -87,10 +87,10 @@ export const primaryStatusSchema = z.object({
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
   reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
-  lacks: z
+  standstill: z
     .string()
     .optional()
-    .describe('why the guest is stopped here: its own disk lacks what it was told is written'),
+    .describe('why the guest is stopped, if its own disk has failed and nobody takes over'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,

@@ -132,12 +132,13 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
     },
     aim: 'runs',
   },
-  {
-    name: 'stands-still: its disk failed before it was protected',
+  ...(['swallows', 'stops'] as const).map((how): RemedyCase => ({
+    name: `stands-still: its disk failed before it was protected, and ${how}`,
     print: async (stage) => {
       await stage.start();
       const protecting = stage.begin('a', ['protect', 'web']);
       await stage.pass(300);
+      stage.qemu('a').diskFault = how;
       stage.qemu('a').writesToBadDisk(true);
       await stage.answered(protecting);
       return verdictAt(stage, 'a', 'stands-still');
@@ -153,7 +154,7 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
       },
     ],
     aim: 'protects',
-  },
+  })),
   {
     name: 'yielding, and the secondary is not fit',
     print: async (stage) => {

@@ -21,8 +21,8 @@ export interface KnownPrimary extends KnownSide {
   readonly state: PrimaryState;
   /** Of `protect`, while it runs. */
   readonly stage: string;
-  /** Why its guest is stopped, whatever its state: its own disk lacks writes; else empty. */
-  readonly lacks: string;
+  /** Why its guest is stopped, whatever its state: its own disk has failed; else empty. */
+  readonly standstill: string;
 }
 
 export interface KnownSecondary extends KnownSide {
@@ -54,7 +54,7 @@ export interface PairFacts {
 /** A guest runs there, as far as is known. */
 export const hasVm = (primary: KnownPrimary): boolean =>
   primary.qemu === 'ready' &&
-  primary.lacks === '' &&
+  primary.standstill === '' &&
   !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
 
 export const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>

@@ -21,9 +21,9 @@ export function pairFacts(status: Unjudged): PairFacts {
 }
 
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
-  const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage, lacks = '' } = status;
+  const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage, standstill = '' } = status;
   const trouble = primaryVmTrouble ?? reason ?? '';
-  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage, lacks };
+  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage, standstill };
 }
 
 function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
@@ -48,7 +48,7 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
 function peerPrimary({ peer }: Unjudged<SecondaryStatus>): KnownPrimary {
   const { status } = peer;
   const state = status?.role === 'primary' && status.state !== 'none' ? status.state : 'unknown';
-  return { ...peerSide(peer), state, stage: '', lacks: status?.lacks ?? '' };
+  return { ...peerSide(peer), state, stage: '', standstill: status?.standstill ?? '' };
 }
 
 function peerSecondary({ peer }: Unjudged<PrimaryStatus>): KnownSecondary {

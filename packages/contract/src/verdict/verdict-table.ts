@@ -162,14 +162,14 @@ export const VERDICTS = {
     level: 'bad',
     guest: 'nowhere',
     meaning:
-      "The primary's own disk lacks writes that its guest was told are done, and nobody has " +
-      'them. The guest is stopped, and runs again when it is started again.',
-    when: ({ primary }) => primary.lacks !== '' && primary.qemu === 'ready',
+      "The primary's own disk has failed, and nobody takes over: it may lack writes that the " +
+      'guest was told are done. The guest is stopped until it is started again.',
+    when: ({ primary }) => primary.standstill !== '' && primary.qemu === 'ready',
     say: (facts) => ({
-      headline: `The guest on ${onPrimary(facts)} is stopped: ${facts.primary.lacks}`,
+      headline: `The guest on ${onPrimary(facts)} is stopped: ${facts.primary.standstill}`,
       remedy:
-        `Its disk lacks what it wrote last. On ${onPrimary(facts)}, repair the storage, end the ` +
-        `QEMU and start the VM again. To protect it then: ${startedAgain(facts)}`,
+        `Its disk may lack what it wrote last. On ${onPrimary(facts)}, repair the storage, end ` +
+        `the QEMU and start the VM again. To protect it then: ${startedAgain(facts)}`,
     }),
   },
   'down-take-over': {

@@ -18,11 +18,11 @@ import { VERDICTS } from '../../src/verdict/verdict-table.js';
 
 const PRIMARY: KnownPrimary = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '', lacks: '' },
+  ...{ state: 'protected', stage: '', standstill: '' },
 };
 const WRITES = { termTrouble: '' };
 /** Of a primary that was never heard. */
-const NOTHING = { host: '', qemu: 'unknown', state: 'unknown', lacks: '' } as const;
+const NOTHING = { host: '', qemu: 'unknown', state: 'unknown', standstill: '' } as const;
 const SECONDARY: KnownSecondary = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },
   ...{
@@ -96,7 +96,7 @@ function* views(pair: Pair, termTrouble = ''): Generator<PairFacts> {
 
 const ALL = [...pairs()].flatMap((pair) => [
   ...views(pair),
-  ...views({ ...pair, primary: { ...pair.primary, lacks: 'a write failed' } }),
+  ...views({ ...pair, primary: { ...pair.primary, standstill: 'a write failed' } }),
   ...views(pair, 'the term file is on a full disk'),
 ]);
 const text = (facts: PairFacts): string => {
@@ -119,18 +119,15 @@ describe('the verdict on a VM', () => {
         secondary.mayFailOver &&
         secondary.baseTrouble === '' &&
         (pulse === 'up' || pulse === 'none') &&
-        primary.lacks === '' &&
+        primary.standstill === '' &&
         facts.termTrouble === '' &&
         (primary.state === 'protected' || here === 'secondary') &&
         (primary.qemu === 'ready' || primary.qemu === 'unknown');
       return verdictOfFacts(facts).level === 'good' && !isWell;
     });
     expect(wrong).toBeUndefined();
-    const well = {
-      ...{ vm: 'web', here: 'primary', pulse: 'up' },
-      ...WRITES,
-      primary: PRIMARY,
-    } as const;
+    const seen = { vm: 'web', here: 'primary', pulse: 'up' } as const;
+    const well = { ...seen, ...WRITES, primary: PRIMARY };
     expect(verdictOfFacts({ ...well, secondary: SECONDARY })).toMatchObject({ code: 'protected' });
   });
 

@@ -18,7 +18,7 @@ export function actionsOf(status: Status): readonly Action[] {
 
 function onPrimary(status: PrimaryStatus): readonly Action[] {
   // A guest that stands still runs again when it is started again: nothing here does that.
-  if (status.primaryVm !== 'ready' || status.lacks !== undefined) return [];
+  if (status.primaryVm !== 'ready' || status.standstill !== undefined) return [];
   switch (status.state) {
     case 'unprotected':
     case 'alone':

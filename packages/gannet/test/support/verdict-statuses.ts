@@ -78,7 +78,7 @@ export const VERDICT_STATUSES: Readonly<Record<VerdictCode, Status>> = {
   ended: primary({ state: 'ended', reason: 'the guest was shut down' }),
   yielding: primary({ state: 'yielding', reason: DISK }),
   'stands-still': primary(
-    { state: 'alone', lacks: 'a write of vb0 failed on its own disk: Input/output error' },
+    { state: 'alone', standstill: 'a write of vb0 failed on its own disk: Input/output error' },
     { state: 'diverged', mayFailOver: false },
   ),
   'down-take-over': secondary(

@@ -56,7 +56,7 @@ export const METRICS = [
     'gauge',
     [],
     'primary',
-    '1 if the guest is stopped because its own disk lacks writes that it was told are done',
+    '1 if the guest is stopped because its own disk has failed, and nobody takes over',
   ],
   ['gannet_epoch', 'gauge', [], 'both', 'Number of the last committed epoch'],
   [

@@ -151,8 +151,8 @@ export class Metrics {
     }
   }
 
-  #setPrimary({ role, seed, lacks }: PrimaryStatus): void {
-    this.#set('gannet_guest_stands_still', role, {}, lacks === undefined ? 0 : 1);
+  #setPrimary({ role, seed, standstill }: PrimaryStatus): void {
+    this.#set('gannet_guest_stands_still', role, {}, standstill === undefined ? 0 : 1);
     for (const [disk, { doneBytes, totalBytes }] of Object.entries(seed?.disks ?? {})) {
       this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
     }

@@ -82,6 +82,8 @@ export class GuestFate {
   #qmp: QmpClient | undefined;
   /** In a QEMU that is in no COLO. */
   #isStoppedAgain = false;
+  /** Why it was stopped here, though its disk may have all that it wrote. */
+  #stopped: string | undefined;
   /** An operator takes the disk as it is, right now. */
   #isAccepted = false;
 
@@ -94,19 +96,21 @@ export class GuestFate {
     qmp.onEvent('RESUME', () => {
       const { phase } = this.options.state();
       this.#resumes++;
+      this.#stopped = undefined;
       if (phase === 'yielding' || phase === 'ended') this.options.step({ kind: 'guest-runs' });
       if (phase === 'yielding' || this.#mustStandStill) this.#halt();
     });
   }
 
-  /** Why the guest stands still, or is about to: its own disk lacks what it was told is done. */
+  /** Why the guest stands still, or is about to, on its own disk. */
   get standstill(): string | undefined {
-    return this.#isAccepted ? undefined : this.#lacks?.reason;
+    return this.#isAccepted ? undefined : (this.#lacks?.reason ?? this.#stopped);
   }
 
   /** QEMU has ended. The next one does not know what its guest was told. */
   hasEnded(): void {
     if (this.#lacks?.hasReplica === false) void this.#remember(null);
+    this.#stopped = undefined;
     this.#isStoppedAgain = false;
     this.options.step({ kind: 'guest-stopped' });
   }
@@ -125,6 +129,7 @@ export class GuestFate {
     const isLacking = effect === 'lacks-write' && isRelevant && this.#lacks === null;
     if (phase === 'protected') this.#yield(message);
     else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
+    else if (effect === 'stopped') this.#stopped = message;
     // While the guest is being stopped, too, the replica gets what is flushed.
     const hasReplica = phase === 'protected' || phase === 'yielding';
     if (isLacking) void this.#note(message, hasReplica);
@@ -147,10 +152,13 @@ export class GuestFate {
     const lacks = this.#lacks;
     if (lacks?.hasReplica === true) return lacks.reason;
     const isInColo = found === 'protected' || found === 'broken';
-    if (!isInColo && !lacks) return undefined;
     const { status } = await qmp.execute('query-status');
     if (!isInColo) {
-      if (lacks && (await this.#wasRestarted(lacks, found, status))) void this.#remember(null);
+      this.#stopped = STANDSTILL.has(status)
+        ? `QEMU was found with run state ${status}`
+        : undefined;
+      if (!lacks) return undefined;
+      if (await this.#wasRestarted(lacks, found, status)) void this.#remember(null);
       else if (status === 'running') await qmp.execute('stop');
       return undefined;
     }
@@ -331,7 +339,10 @@ export class GuestFate {
   #stopUnyielding(reason: string): void {
     const { cancelProtect, config, idle, driver, onTrouble } = this.options;
     const error = ownFailure(config().vm, reason);
-    const halt = async (): Promise<void> => driver()?.halt();
+    const halt = async (): Promise<void> => {
+      await driver()?.halt();
+      this.#stopped = reason;
+    };
     cancelProtect(error);
     halt()
       .catch(() => undefined)

@@ -305,7 +305,7 @@ export class PrimaryRole implements Role {
     const about = aboutDaemon(this.config, this.vm.qmp, page());
     const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
     const { record, trouble: termTrouble = null } = terms;
-    const standing = { record, termTrouble, lacks: this.#fate.standstill };
+    const standing = { record, termTrouble, standstill: this.#fate.standstill };
     return { ...own, ...standing, seed, operation: history.operations.own?.id };
   }
 

@@ -23,7 +23,7 @@ export interface PrimarySides {
   /** Why the term file can't be written. */
   readonly termTrouble: string | null;
   /** Why the guest stands still on its own disk. */
-  readonly lacks: string | undefined;
+  readonly standstill: string | undefined;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
   /** Id of what is under way. */
@@ -65,7 +65,7 @@ export function notePeer(
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, termTrouble, lacks, seed, checkpoints }: PrimarySides,
+  { about, vm, link, record, termTrouble, standstill, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -79,7 +79,7 @@ export function primaryStatus(
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
     ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
-    ...(lacks === undefined ? {} : { lacks }),
+    ...(standstill === undefined ? {} : { standstill }),
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
@@ -95,7 +95,7 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, lacks, seed, checkpoints, operation }: PrimarySides,
+  { about, vm, link, record, standstill, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -108,7 +108,7 @@ export function primaryPeerStatus(
     role: 'primary',
     state: isUnknown ? 'unknown' : saidState(state, vm),
     ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
-    ...(lacks === undefined ? {} : { lacks }),
+    ...(standstill === undefined ? {} : { standstill }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,

@@ -94,7 +94,7 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     fires: ['GannetReplicaDiverged web', 'GannetVmUnprotected web'],
   },
   'the disk of the primary fails while its protection ends': {
-    primary: { state: 'alone', lacks: 'a write failed' },
+    primary: { state: 'alone', standstill: 'a write failed' },
     secondary: { state: 'diverged', mayFailOver: false },
     hasCheckpoints: false,
     fires: [

@@ -299,6 +299,34 @@ describe('a protected guest whose disk fails', () => {
     expect(fate.standstill).toBeUndefined();
   });
 
+  test.each(['stopped', 'reported'] as const)(
+    '%s while it is protected: it stands still until somebody continues it',
+    async (effect) => {
+      state = { phase: 'protecting', before: 'unprotected', stage: 'attach' };
+      fate.diskFailed(failure(effect));
+      await until(() => done.filter((what) => what === 'halt').length === 2);
+      state = { phase: 'unprotected' };
+      await until(() => fate.standstill === 'no space');
+      expect(terms.record.lacks).toBeNull();
+      await hear('RESUME');
+      expect(fate.standstill).toBeUndefined();
+      expect(done.filter((what) => what === 'halt')).toHaveLength(2);
+    },
+  );
+
+  test('QEMU stops it while nothing protects it', async () => {
+    state = { phase: 'alone' };
+    fate.diskFailed(failure('stopped'));
+    expect(fate.standstill).toBe('no space');
+    // The next daemon hears of no error any more.
+    fate = begun();
+    qemu.reply('query-status', { status: 'io-error', running: false });
+    expect(await fate.failureIn(qmp, 'idle')).toBeUndefined();
+    expect(fate.standstill).toBe('QEMU was found with run state io-error');
+    await hear('RESUME');
+    expect(fate.standstill).toBeUndefined();
+  });
+
   test('what its term file does not take counts all the same, and is written later', async () => {
     const { update } = terms;
     terms.update = () => Promise.reject(new Error('no space there either'));
