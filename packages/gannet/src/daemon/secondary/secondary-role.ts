@@ -237,7 +237,8 @@ export class SecondaryRole implements Role {
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     return {
-      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
+      ...{ replica: this.replica, vm: this.#vm },
       ...{ link: this.#link, operation, about, failover: this.#failover.progress },
     };
   }
