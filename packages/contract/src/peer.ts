@@ -1,5 +1,6 @@
 import { ON_FULL } from '@gannet/replicator';
 import { z } from 'zod';
+import { auditQuestionSchema } from './audit.js';
 import type { OneOf } from './one-of.js';
 import {
   CHECKPOINT_CAUSES,
@@ -17,7 +18,8 @@ import { termRecordSchema } from './term.js';
  *
  *     hello    first, from each end: protocol, VM, role
  *     beat     after the hello, every `heartbeatMs`, and when something changes: how this end is
- *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
+ *     ask      for what this side looks like (`gannet check`), or about its replica (audit.ts);
+ *              `answer` carries its number back
  *
  * A silent link proves nothing about the VMs: it may be cut while both run. A daemon that is heard
  * speaks for the QEMU beside it. Nothing is sent that could be lost: a beat says what is, `record`
@@ -155,7 +157,12 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: peerStatusSchema }),
-  z.object({ type: z.literal('ask'), number: z.number().int() }),
+  z.object({
+    type: z.literal('ask'),
+    number: z.number().int(),
+    /** Missing for the report of `gannet check`, which a question of a newer daemon gets too. */
+    question: auditQuestionSchema.optional().catch(undefined),
+  }),
   z.object({
     type: z.literal('answer'),
     number: z.number().int(),

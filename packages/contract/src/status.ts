@@ -11,7 +11,12 @@ import {
   type VerdictCode,
   VERDICTS,
 } from './verdict/verdict-table.js';
-import { failoverProgressSchema, seedsViewSchema } from './reports.js';
+import {
+  failoverProgressSchema,
+  seedsViewSchema,
+  verifyProgressSchema,
+  verifyReportSchema,
+} from './reports.js';
 import {
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -92,6 +97,12 @@ export const primaryStatusSchema = z.object({
   network,
   epoch: z.number().int(),
   lastCheckpoint: checkpointSchema.nullable(),
+  verifying: verifyProgressSchema.optional().describe('of a `verify` that is under way'),
+  lastVerify: verifyReportSchema
+    .omit({ places: true })
+    .extend({ at: z.iso.datetime().describe('when it ended') })
+    .optional()
+    .describe('of this daemon; missing before the first'),
   strangers: strangers.optional(),
   peer,
 });

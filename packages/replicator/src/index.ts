@@ -4,6 +4,9 @@ export {
   type OpenBase,
   type RawBaseOptions,
 } from './images/base-image.js';
+export { type AuditedReplica, type DiskRange, type RangeDigests, ReplicaAudit } from './audit.js';
+export { digestsOf, digestsOfZeros } from './digests.js';
+export { type ByteRun } from './disk/arrivals.js';
 export { Disk, type CommitCounts, type CommittedEpoch } from './disk/disk.js';
 export * from './errors.js';
 export { Gate } from './gate.js';

@@ -13,6 +13,7 @@ import {
   addProtect,
   addReprotect,
   addSeedRate,
+  addVerify,
 } from './commands/protection.js';
 import { addCheck, addEvents, addPage, addStatus, addWatch } from './commands/reports.js';
 import { addCompletion } from './commands/shell.js';
@@ -22,7 +23,16 @@ import type { Cli, DaemonCode } from './options.js';
 /** In the order of --help. */
 const COMMANDS: readonly ((cli: Cli) => void)[] = [
   ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addWatch, addEvents],
-  ...[addPage, addCheckpoint, addFailover, addDetach, addReprotect, addRecover, addCompletion],
+  ...[
+    addVerify,
+    addPage,
+    addCheckpoint,
+    addFailover,
+    addDetach,
+    addReprotect,
+    addRecover,
+    addCompletion,
+  ],
 ];
 
 /** Runs the command. @returns the exit code (docs/reference/commands.md) */

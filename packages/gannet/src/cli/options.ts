@@ -16,6 +16,9 @@ export interface Options extends ConfigChoice {
   readonly timeout?: number;
   readonly seedRate?: number;
   readonly rate?: number;
+  /** Of `verify`. */
+  readonly repair?: boolean;
+  readonly stop?: boolean;
   readonly follow?: boolean;
   readonly overwrite?: boolean;
   /** Of `recover`. */

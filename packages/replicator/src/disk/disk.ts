@@ -9,6 +9,7 @@ import {
   uncovered,
   wholePages,
 } from './layers.js';
+import { Arrivals } from './arrivals.js';
 import { OpenEpoch } from './open-epoch.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
@@ -68,6 +69,8 @@ export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
  * the middle of a request.
  */
 export class Disk {
+  /** What the primary writes, where somebody watches. */
+  readonly arrivals = new Arrivals();
   readonly #primary: OpenEpoch;
   readonly #secondary: OpenEpoch;
   /** Oldest first. */

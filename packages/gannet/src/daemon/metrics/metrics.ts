@@ -150,7 +150,12 @@ export class Metrics {
     }
   }
 
-  #setPrimary({ role, seed }: PrimaryStatus): void {
+  #setPrimary({ role, seed, lastVerify }: PrimaryStatus): void {
+    if (lastVerify) {
+      const { at, wrongBytes, repairedBytes } = lastVerify;
+      this.#set('gannet_last_verify_timestamp_seconds', role, {}, Date.parse(at) / 1000);
+      this.#set('gannet_replica_wrong_bytes', role, {}, wrongBytes - repairedBytes);
+    }
     for (const [disk, { doneBytes, totalBytes }] of Object.entries(seed?.disks ?? {})) {
       this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
     }

@@ -46,6 +46,7 @@ import {
   type SecondarySides,
   secondaryStatus,
 } from './secondary-status.js';
+import { answerAudit } from '../verify/audit-questions.js';
 import { SecondaryStanding } from './secondary-standing.js';
 import { type TakeoverEngine, takeoverEngineOf } from './takeover-engine.js';
 import { withTimeout } from '../with-timeout.js';
@@ -257,7 +258,7 @@ export class SecondaryRole implements Role {
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
-        onAsk: () => this.#inspect(),
+        onAsk: (question) => (question ? answerAudit(this.replica, question) : this.#inspect()),
         onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
         credentials: this.context.credentials,
       });
