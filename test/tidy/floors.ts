@@ -55,12 +55,13 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   replicator: {
     packages: ['nbd'],
     folders: {
-      '.': ['sessions', 'durability', 'disk', 'memory', 'images'],
+      '.': ['sessions', 'snapshot', 'durability', 'disk', 'memory', 'images'],
       images: ['.'],
       memory: ['.'],
       disk: ['.', 'memory', 'images'],
       durability: ['.', 'disk', 'memory', 'images'],
       sessions: ['.', 'disk', 'images'],
+      snapshot: ['.', 'disk', 'memory'],
     },
   },
   'qmp-driver': {

@@ -11,6 +11,7 @@ import {
   failoverProgressSchema,
   failoverReportSchema,
   protectProgressSchema,
+  snapshotReportSchema,
   verifyProgressSchema,
   verifyReportSchema,
 } from './reports.js';
@@ -152,6 +153,15 @@ export const METHODS = {
     isForceable: true,
     params: z.strictObject({ force }),
     result: primaryStatusSchema,
+  },
+  snapshot: {
+    text: 'holds a snapshot of the last commit, to be read for a backup',
+    roles: SECONDARY,
+    isForceable: false,
+    params: z.strictObject({
+      drop: z.boolean().optional().describe('end the one that there is'),
+    }),
+    result: snapshotReportSchema,
   },
   seal: {
     text: 'external source: closes the gate at the end of an epoch',

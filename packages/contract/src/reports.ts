@@ -82,6 +82,26 @@ export const verifyReportSchema = z.object({
 });
 export type VerifyReport = Readonly<z.output<typeof verifyReportSchema>>;
 
+/** A snapshot of the last commit, to be read for a backup. */
+export const snapshotViewSchema = z.object({
+  epoch: z.number().int(),
+  at: z.iso.datetime().describe('when it was taken'),
+  isHeld: z.boolean().describe('until it is dropped; else until nobody reads it'),
+  readers: z.number().int().describe('connections'),
+  keptBytes: count.describe('what later epochs have overwritten since, in a file'),
+  limitBytes: count.describe('of that file'),
+});
+export type SnapshotStatus = Readonly<z.output<typeof snapshotViewSchema>>;
+
+/** `snapshot`: the one that there is now, and where it is read. */
+export const snapshotReportSchema = z.object({
+  snapshot: snapshotViewSchema.nullable().describe('null: there is none any more'),
+  disks: z.array(
+    z.object({ disk: z.string(), uri: z.string().describe('for nbdcopy, qemu-img and others') }),
+  ),
+});
+export type SnapshotReport = Readonly<z.output<typeof snapshotReportSchema>>;
+
 /** How a failover went. Times count from the call, in milliseconds. */
 export const failoverReportSchema = z.object({
   epoch: z.number().int().describe('the epoch from which the VM continues'),

@@ -14,6 +14,7 @@ import {
 import {
   failoverProgressSchema,
   seedsViewSchema,
+  snapshotViewSchema,
   verifyProgressSchema,
   verifyReportSchema,
 } from './reports.js';
@@ -174,6 +175,10 @@ export const secondaryStatusSchema = z.object({
     }),
   ),
   exports: z.array(z.string()),
+  snapshot: snapshotViewSchema
+    .nullable()
+    .optional()
+    .describe('the one that there is, for a backup; else null'),
   network,
   strangers: strangers.optional(),
   peer,

@@ -205,6 +205,12 @@ export const EVENT_DETAILS = {
   verified: verifyReportSchema
     .omit({ places: true })
     .describe("The replica was compared with the primary's disks."),
+  snapshot: z
+    .object({ phase: z.enum(['taken', 'dropped']), epoch: count })
+    .describe('A snapshot was taken for a backup, or is not needed any more.'),
+  'snapshot-lost': z
+    .object({ epoch: count, reason })
+    .describe('A snapshot was given up. Whoever reads it gets an I/O error.'),
   checkpoint: checkpointSchema.describe('A checkpoint is complete: what the primary knows of it.'),
   commit: z
     .object({

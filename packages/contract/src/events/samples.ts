@@ -133,6 +133,11 @@ export const SAMPLES: Samples = {
     { target: 'secondary', succeeded: false, words: 'exit code 1 no route to the BMC' },
   ],
   'taken-back': [{ reason: 'an earlier daemon ended while it protected', names: ['gannet-disk0'] }],
+  snapshot: [
+    { phase: 'taken', epoch: 12 },
+    { phase: 'dropped', epoch: 12 },
+  ],
+  'snapshot-lost': [{ epoch: 12, reason: 'what it keeps has reached its limit' }],
   'replica-differs': [
     { disk: 'disk0', offset: 7_340_032, length: 512, isRepaired: false },
     { disk: 'disk0', offset: 7_340_032, length: 512, isRepaired: true },

@@ -5,6 +5,7 @@ import type { EventLevel, EventRole, EventTable } from './meaning.js';
 import { type CopyWord, EVIDENCE_TEXTS } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
+const SECONDARY = ['secondary'] as const;
 const CHECK_STORAGE =
   'Check the storage of the replica on the secondary host: its log, its cables, its memory.';
 const BOTH = ['primary', 'secondary'] as const;
@@ -48,7 +49,9 @@ type Kind =
   | 'held'
   | 'second-copy-stopped'
   | 'replica-differs'
-  | 'verified';
+  | 'verified'
+  | 'snapshot'
+  | 'snapshot-lost';
 
 export const STANDING_EVENTS: Pick<EventTable, Kind> = {
   verdict: {
@@ -118,6 +121,22 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
       `${formatMs(ms)}: ${wrongBytes === 0 ? 'equal' : `${wrongBytes} bytes were wrong`}` +
       (repairedBytes > 0 ? `, ${repairedBytes} of them repaired` : '') +
       (busyBytes > 0 ? `; ${formatBytes(busyBytes)} changed too often to be compared` : ''),
+  },
+  snapshot: {
+    roles: SECONDARY,
+    level: 'info',
+    text: ({ phase, epoch }) =>
+      phase === 'taken'
+        ? `snapshot of epoch ${epoch}: later writes do not change it`
+        : `snapshot of epoch ${epoch}: dropped`,
+  },
+  'snapshot-lost': {
+    roles: SECONDARY,
+    level: 'warn',
+    text: ({ epoch, reason }) => `snapshot of epoch ${epoch}: given up: ${reason}`,
+    remedy: () =>
+      'A backup that was read from it is incomplete: make it again, when the guest writes less, ' +
+      'or with a larger `secondary.snapshot.limit`.',
   },
   'second-copy-stopped': {
     roles: BOTH,

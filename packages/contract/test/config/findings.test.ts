@@ -31,8 +31,10 @@ primary:
   nbd: unix:/run/replica.nbd
   migrate: unix:/run/incoming.sock
   peer: unix:/run/peer.sock
+  verify: { everyHours: 24 }
 secondary:
   memory: {}
+  snapshot: {}
 `;
 
 /** The lines about keys, without the name of the file. */

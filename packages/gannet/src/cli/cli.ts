@@ -13,6 +13,7 @@ import {
   addProtect,
   addReprotect,
   addSeedRate,
+  addSnapshot,
   addVerify,
 } from './commands/protection.js';
 import { addCheck, addEvents, addPage, addStatus, addWatch } from './commands/reports.js';
@@ -25,6 +26,7 @@ const COMMANDS: readonly ((cli: Cli) => void)[] = [
   ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addWatch, addEvents],
   ...[
     addVerify,
+    addSnapshot,
     addPage,
     addCheckpoint,
     addFailover,

@@ -25,6 +25,13 @@ export interface CommittedEpoch {
   readonly earlierReadsDone: Promise<void>;
 }
 
+/** Something that reads a disk as of an epoch, while later ones are written to its base. */
+export interface DiskPin {
+  readonly epoch: number;
+  /** Settles when a later epoch may be written to this range of the base. Never rejects. */
+  keep(offset: number, length: number): Promise<void>;
+}
+
 /** Pages that a commit or failover kept and dropped. */
 export interface CommitCounts {
   readonly committedPages: number;
@@ -71,6 +78,8 @@ export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
 export class Disk {
   /** What the primary writes, where somebody watches. */
   readonly arrivals = new Arrivals();
+  /** What must still be able to read an earlier state. */
+  pin: DiskPin | undefined;
   readonly #primary: OpenEpoch;
   readonly #secondary: OpenEpoch;
   /** Oldest first. */

@@ -1,5 +1,5 @@
 /** Commands that change the protection of a VM. */
-import type { Status, VerifyReport } from '@gannet/contract';
+import type { SnapshotReport, Status, VerifyReport } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { Option } from 'commander';
 import { call, daemonOf, progressOf } from '../call-daemon.js';
@@ -55,6 +55,22 @@ export function addVerify(cli: Cli): void {
           { progress, show },
         );
         if (report.wrongBytes > report.repairedBytes) cli.endWith(EXIT.degraded);
+      }),
+    );
+}
+
+export function addSnapshot(cli: Cli): void {
+  const description = 'On the secondary host: hold a snapshot of the last checkpoint for a backup';
+  daemonCommand(cli, 'snapshot', description)
+    .option('--drop', 'end the snapshot that there is', false)
+    .action(
+      about(async (options: Options) => {
+        const show = ({ snapshot, disks }: SnapshotReport): string => {
+          if (!snapshot) return 'The snapshot is dropped.\n';
+          const head = `Snapshot of epoch ${snapshot.epoch}; until it is dropped, read it from:`;
+          return `${head}\n${disks.map(({ disk, uri }) => `${disk}  ${uri}\n`).join('')}`;
+        };
+        await call(options, 'snapshot', { drop: options.drop }, { show });
       }),
     );
 }

@@ -23,6 +23,8 @@ const ONLY_OF: Partial<Record<EventKind, readonly MethodName[]>> = {
   'memory-pressure': [],
   'writes-held': [],
   spill: [],
+  snapshot: ['snapshot'],
+  'snapshot-lost': [],
 };
 
 /** A comparison changes nothing in the VM: whatever else happens meanwhile is no part of it. */

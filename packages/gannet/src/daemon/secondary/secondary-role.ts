@@ -23,7 +23,7 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
-import { checkpointByCall } from './by-call.js';
+import { checkpointByCall, snapshotByCall } from './by-call.js';
 import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
@@ -64,6 +64,7 @@ export class SecondaryRole implements Role {
     inspect: () => this.#inspect(),
     failover: ({ force = false, overrulePeer = false }, progress) =>
       this.#failover.failOver(force, progress, overrulePeer).finally(() => this.#link?.beatNow()),
+    snapshot: ({ drop }) => snapshotByCall(this.config, this.replica, drop),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
