@@ -1,5 +1,4 @@
 /** Gannet's contract: events, methods, status, errors, configuration, and a control client. */
-export * from './audit.js';
 export * from './client.js';
 export * from './config/address.js';
 export * from './config/bytes.js';

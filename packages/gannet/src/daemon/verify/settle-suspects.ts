@@ -1,5 +1,5 @@
 import { digestsOf } from '@gannet/replicator';
-import { joined, judge, touches } from './suspect.js';
+import { joined, judgeSuspect, touches } from './suspect.js';
 import type { AskedReplica, Chunk, OwnDisk } from './verify-ports.js';
 
 /** Nothing smaller is written by a guest. */
@@ -82,7 +82,7 @@ export class SuspectSettler {
       for (const [sector, digest] of digests.entries()) {
         const hasArrived = hasArrivedIn(theirs.arrived, chunk, sector);
         const isEqual = digest === theirs.digests[sector];
-        const verdict = judge('suspect', { isEqual, hasArrived });
+        const verdict = judgeSuspect('suspect', { isEqual, hasArrived });
         if (verdict === 'doubtful') sectors.push(sector);
         isInFlight ||= verdict === 'in flight';
       }
@@ -102,7 +102,7 @@ export class SuspectSettler {
       const { chunk, digests } = one;
       const theirs = await replica.digests(chunk, SECTOR_BYTES);
       const verdictOf = (sector: number): string =>
-        judge('doubtful', {
+        judgeSuspect('doubtful', {
           isEqual: digests[sector] === theirs.digests[sector],
           hasArrived: hasArrivedIn(theirs.arrived, chunk, sector),
         });

@@ -21,7 +21,7 @@ export interface Look {
   readonly hasArrived: boolean;
 }
 
-export function judge(state: SuspectState, { isEqual, hasArrived }: Look): SuspectVerdict {
+export function judgeSuspect(state: SuspectState, { isEqual, hasArrived }: Look): SuspectVerdict {
   if (isEqual) return 'agrees';
   if (hasArrived) return 'in flight';
   return state === 'suspect' ? 'doubtful' : 'wrong';

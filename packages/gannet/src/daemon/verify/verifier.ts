@@ -142,10 +142,9 @@ export class Verifier {
     } catch (error) {
       throw signal.aborted ? signal.reason : error;
     } finally {
-      const { places, ...report } = run.report;
-      this.#last = { ...report, at: new Date().toISOString() };
-      this.options.history.add('verified', report);
-      void places;
+      const { summary } = run;
+      this.#last = { ...summary, at: new Date().toISOString() };
+      this.options.history.add('verified', summary);
     }
     return run.report;
   }
@@ -192,7 +191,9 @@ export class Verifier {
 
   #busy(): GannetError {
     const { vm } = this.options.config();
-    const remedy = `\`gannet status ${vm}\` shows how far it is; \`gannet verify ${vm} --stop\` ends it.`;
+    const remedy =
+      `\`gannet status ${vm} --json\` shows how far it is, ` +
+      `\`gannet verify ${vm} --stop\` ends it.`;
     return new GannetError('GANNET_BUSY', `${vm} is being verified`, remedy, 'refused');
   }
 
@@ -208,8 +209,8 @@ export class Verifier {
       'GANNET_STAGE_FAILED',
       `verify: ${wrongBytes} bytes of the replica are wrong; the rest is not compared`,
       'So much is no fault of single places. Check the storage of the replica on the secondary ' +
-        `host, and copy the disks again: \`gannet detach ${vm}\`, restart the daemon and the QEMU ` +
-        `of the secondary, then \`gannet protect ${vm}\`.`,
+        `host, and copy the disks again: \`gannet detach ${vm}\`, restart the daemon and the ` +
+        `QEMU of the secondary, then \`gannet protect ${vm}\`.`,
     );
   }
 }

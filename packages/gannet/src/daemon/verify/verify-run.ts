@@ -68,6 +68,10 @@ export class VerifyRun {
   }
 
   get report(): VerifyReport {
+    return { ...this.summary, places: this.#places };
+  }
+
+  get summary(): Omit<VerifyReport, 'places'> {
     return {
       isWhole: this.#isWhole,
       comparedBytes: this.#comparedBytes,
@@ -75,7 +79,6 @@ export class VerifyRun {
       wrongBytes: this.#wrongBytes,
       repairedBytes: this.#repairedBytes,
       busyBytes: this.#busyBytes,
-      places: this.#places,
     };
   }
 

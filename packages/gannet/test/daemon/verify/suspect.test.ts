@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   joined,
-  judge,
+  judgeSuspect,
   type SuspectState,
   type SuspectVerdict,
   touches,
@@ -19,7 +19,7 @@ describe('the table of suspects', () => {
     ['doubtful', false, false, 'wrong'],
   ];
   it.each(cells)('%s, equal: %s, arrived: %s: %s', (state, isEqual, hasArrived, verdict) => {
-    expect(judge(state, { isEqual, hasArrived })).toBe(verdict);
+    expect(judgeSuspect(state, { isEqual, hasArrived })).toBe(verdict);
   });
 });
 
