@@ -77,6 +77,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Call `commit` or `abort`': 'methods, no commands: e2e/command/command.external calls them',
   'Call `seal` first': 'methods, no commands: e2e/command/command.external calls them',
   'There are no checkpoints after a failover': 'said to who drives checkpoints by call',
+  'To begin one, run `gannet verify': 'no NBD is simulated; e2e/copies runs it on a real pair',
+  'Check the storage of the replica on the secondary host: its log': 'the same',
   '`gannet status … --json` shows how far it is': 'no NBD is simulated; e2e/copies runs both',
   'Compare both: on each host': 'the last verdict of the table: no state that leads to it is known',
   'See `gannet status`.': 'a finding about a VM that is well: nothing is to be done',

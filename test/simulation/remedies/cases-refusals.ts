@@ -68,6 +68,14 @@ export const REFUSAL_CASES: readonly RemedyCase[] = [
     aim: 'answers',
   },
   {
+    name: 'drop of no snapshot',
+    print: async (stage) => {
+      await stage.protect();
+      return refusalOf(stage, 'b', 'snapshot web --drop');
+    },
+    aim: 'answers',
+  },
+  {
     name: 'snapshot while one is held',
     print: async (stage) => {
       await stage.protect();

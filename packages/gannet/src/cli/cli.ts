@@ -16,15 +16,16 @@ import {
   addSnapshot,
   addVerify,
 } from './commands/protection.js';
-import { addCheck, addEvents, addPage, addStatus, addWatch } from './commands/reports.js';
+import { addCheck, addEvents, addList, addPage, addStatus, addWatch } from './commands/reports.js';
 import { addCompletion } from './commands/shell.js';
 import { EPILOGUE } from './help.js';
 import type { Cli, DaemonCode } from './options.js';
 
 /** In the order of --help. */
 const COMMANDS: readonly ((cli: Cli) => void)[] = [
-  ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addWatch, addEvents],
+  ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addList, addWatch],
   ...[
+    addEvents,
     addVerify,
     addSnapshot,
     addPage,

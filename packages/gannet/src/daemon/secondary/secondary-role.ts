@@ -114,7 +114,6 @@ export class SecondaryRole implements Role {
       look: () => pairView(this.config, this.#facts, this.#sides),
       onTrouble: (error) => this.#trouble(error),
     });
-    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
     replica.on((event) => this.#onReplica(event));
     const { history } = context;
     this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
@@ -143,6 +142,7 @@ export class SecondaryRole implements Role {
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
+    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
   }
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
@@ -239,7 +239,8 @@ export class SecondaryRole implements Role {
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     return {
-      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
+      ...{ replica: this.replica, vm: this.#vm },
       ...{ link: this.#link, operation, about, failover: this.#failover.progress },
     };
   }
@@ -361,8 +362,7 @@ export class SecondaryRole implements Role {
     const trouble =
       state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
     const { peerAddress } = this.#link ?? {};
-    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
-    return inspectSecondary(this.config, view);
+    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble, peerAddress });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
