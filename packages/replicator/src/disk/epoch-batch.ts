@@ -94,8 +94,21 @@ export class EpochBatch {
     this.whenEnded(false);
   }
 
+  /** What a snapshot needs of the base is kept before it is overwritten. */
+  #keep({ pin }: Disk, { offset, length }: Run): Promise<void> | undefined {
+    const isNewer = pin !== undefined && (this.epochs.at(-1) ?? 0) > pin.epoch;
+    return isNewer ? pin.keep(offset, length) : undefined;
+  }
+
   #toWrite(disk: Disk, run: Run): BaseWrite {
-    const write = (data: Buffer): Promise<void> => disk.base.write(run.offset, data);
+    const write = async (data: Buffer): Promise<void> => {
+      await this.#keep(disk, run);
+      await disk.base.write(run.offset, data);
+    };
+    const zero = async (): Promise<void> => {
+      await this.#keep(disk, run);
+      await disk.base.zero(run.offset, run.length);
+    };
     return {
       disk: disk.name,
       offset: run.offset,
@@ -103,7 +116,7 @@ export class EpochBatch {
       write: () => {
         if (this.isGivenUp()) return Promise.resolve();
         if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
-        if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
+        if (run.kind === 'zero') return zero();
         const data = Buffer.allocUnsafe(run.length);
         const copied = run.copyTo(data);
         return copied ? copied.then(() => write(data)) : write(data);

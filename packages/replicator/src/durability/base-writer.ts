@@ -58,8 +58,10 @@ export class BaseWriter {
   nextBatch(): EpochBatch | undefined {
     const { disks, mayWriteBack, onWritten } = this.#options;
     if (this.#batch || this.#isWorthless) return undefined;
+    const upTo = this.#pinned;
+    const isNext = (epoch: CommittedEpoch): boolean => epoch.epoch <= upTo && mayWriteBack(epoch);
     const parts = disks
-      .map((disk) => ({ disk, epochs: disk.committed.filter((epoch) => mayWriteBack(epoch)) }))
+      .map((disk) => ({ disk, epochs: disk.committed.filter(isNext) }))
       .filter(({ epochs }) => epochs.length > 0);
     if (parts.length === 0) return undefined;
     const onEnd = (isWritten: boolean): void => {
@@ -75,6 +77,14 @@ export class BaseWriter {
     };
     this.#batch = new EpochBatch(parts, onEnd, prepared, () => this.#isWorthless);
     return this.#batch;
+  }
+
+  /** The last epoch that may be in the next batch: what a snapshot shows goes by itself, first. */
+  get #pinned(): number {
+    for (const { pin, committed } of this.#options.disks) {
+      if (pin !== undefined && committed.some(({ epoch }) => epoch <= pin.epoch)) return pin.epoch;
+    }
+    return Infinity;
   }
 
   /** Frees what nobody will ever use, once no batch needs it. */
