@@ -46,7 +46,7 @@ export const DEFAULTS: Assumptions = {
   hosts: 1000,
   vmsPerHost: 10,
   racks: 40,
-  hostMemoryGiB: 304,
+  hostMemoryGiB: 320,
   bufferGiB: 1,
   diskRate: 1500,
   networkRate: 2900,

@@ -274,6 +274,7 @@ export class Cell {
   }
 
   #standsStill(pair: Pair): void {
+    this.exposure.cover(pair);
     pair.giveUp();
     this.downs++;
   }
@@ -321,6 +322,7 @@ export class Cell {
     this.#isAwaiting = false;
     for (const pair of this.pairs) {
       if (!pair.hostReturns(index, (one) => this.host(one).isUp)) continue;
+      this.exposure.lose(pair);
       this.#run(pair);
       this.#needsCopy(pair, this.assumptions.settle);
     }

@@ -3,7 +3,7 @@
 import type { Pair } from './pair.js';
 import type { Timeline } from './timeline.js';
 
-/** How many VMs have no second copy, and for how long. */
+/** How many VMs run without a second copy, and for how long. */
 export class Exposure {
   #seconds = 0;
   #countedTo = 0;
@@ -30,6 +30,7 @@ export class Exposure {
     this.most = Math.max(this.most, this.#since.size);
   }
 
+  /** It has one again, or does not run. */
   cover(pair: Pair): void {
     this.#count();
     const since = this.#since.get(pair);

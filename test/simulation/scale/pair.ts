@@ -164,7 +164,10 @@ export class Pair {
     // It counts as lost after highMs of silence.
     let silentMs = highMs;
     for (;;) {
-      const step = automaticStep(this.#viewOf(host, 'lost', 'protected', silentMs, silentMs), policy);
+      const step = automaticStep(
+        this.#viewOf(host, 'lost', 'protected', silentMs, silentMs),
+        policy,
+      );
       if (step.kind === 'fail-over') return silentMs / 1000;
       if (step.kind === 'none') return Infinity;
       silentMs += step.ms;

@@ -206,8 +206,8 @@ export function spareNeeded(setting: Setting, trials: number, atOnce: number): n
     const own = { ...setting, assumptions: { ...assumptions, hostMemoryGiB } };
     return hostLosses(own, trials, atOnce).every(({ unplaced }) => unplaced === 0);
   };
-  let [low, high] = [0, 1];
-  while (high - low > 0.005) {
+  let [low, high] = [0, 0.64];
+  while (high - low > 0.011) {
     const middle = (low + high) / 2;
     if (isEnough(middle)) high = middle;
     else low = middle;
