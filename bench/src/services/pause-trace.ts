@@ -73,7 +73,7 @@ async function traced(
   }
 }
 
-/** What the primary's QEMU did about its disks from 30 ms before its longest drain until its end. */
+/** What the primary did about its disks from 30 ms before its longest drain until its end. */
 function printRequests(
   name: string,
   checkpoints: readonly TracedCheckpoint[],
