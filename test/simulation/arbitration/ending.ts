@@ -15,6 +15,8 @@ export type End = 'itself' | 'reboot' | 'operator' | 'force' | 'recover';
 /** A pair without faults has found its way by then. */
 export const SETTLE_MS = 45_000;
 const COMMAND_MS = 70_000;
+/** In which a primary notices that its secondary is silent, has it fenced, and goes on alone. */
+const LET_GO_MS = 35_000;
 
 export interface EndingOptions {
   readonly machines: Machines;
@@ -27,7 +29,27 @@ export interface EndingOptions {
 }
 
 export class Ending {
+  /** Since when the writes of a guest wait, and its daemon could act. */
+  readonly #waitsSinceMs = new Map<HostName, number>();
+
   constructor(private readonly options: EndingOptions) {}
+
+  /** While faults last: a guest whose writes wait for a dead secondary is let go on. */
+  look(): void {
+    const { machines, plan, wasOverruled, now } = this.options;
+    const mayGo = plan.letsGo && plan.fenceWorks === 1 && plan.primaryHasFence;
+    for (const name of HOST_NAMES) {
+      const { role, qemu, wasFirst } = machines.hosts[name];
+      const isOwed = mayGo && wasFirst && role === 'primary' && machines.isWell(name);
+      if (!isOwed || wasOverruled() || !qemu || !machines.isReachable(name)) {
+        this.#waitsSinceMs.delete(name);
+      } else if (!machines.colo.waits(qemu)) this.#waitsSinceMs.delete(name);
+      else if (!this.#waitsSinceMs.has(name)) this.#waitsSinceMs.set(name, now());
+      const waitsMs = now() - (this.#waitsSinceMs.get(name) ?? now());
+      if (waitsMs <= LET_GO_MS) continue;
+      throw new Violation('W5', `the guest of ${name} waits for ${waitsMs} ms, and nobody acts`);
+    }
+  }
 
   /** A guest runs, or a person makes one run where that is a person's; W6: it can be repeated. */
   async find(): Promise<End> {
@@ -90,10 +112,6 @@ export class Ending {
     const name = HOST_NAMES.find((one) => machines.hosts[one].role === 'primary') ?? 'a';
     const [primary, secondary] = [machines.hosts[name], machines.hosts[otherOf(name)]];
     const { qemu, process } = primary;
-    if (qemu?.isAlive === true && machines.isReachable(name)) {
-      const waits = plan.letsGo && machines.colo.waits(qemu);
-      return waits ? `the guest of ${name} waits for a replica that is lost` : undefined;
-    }
     if (this.#runs() || secondary.isGuestsDisk) return undefined;
     // By the word of the primary's daemon, which was there when its QEMU ended, and is there now.
     const isWord = qemu?.isAlive === false && qemu.wasProtected && qemu.endSeenBy === process;

@@ -13,7 +13,7 @@ export type Step =
   | { readonly kind: 'kill-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'stop-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'halt-daemon'; readonly host: HostName; readonly forMs: number }
-  /** Each turn of its event loop takes more than a second. */
+  /** Each turn of its event loop takes more than `lowMs`. */
   | { readonly kind: 'slow-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'kill-qemu'; readonly host: HostName }
   | { readonly kind: 'hang-qemu'; readonly host: HostName; readonly how: 'links' | 'hard' }

@@ -162,6 +162,7 @@ export class World {
       areInContact: this.#machines.areInContact(),
     });
     this.#ownDisks.look(this.#time.nowMs, () => this.checker.isOverruled);
+    this.#ending.look();
   }
 
   #guest(name: HostName): SeenGuest {
@@ -200,6 +201,11 @@ export class World {
         this.#keep(() => {
           this.checker.alarm(newest === host.role ? name : otherOf(name));
         }),
+      onSilence: () => {
+        const isSlow = this.plan.steps.every(({ kind }) => kind === 'slow-daemon');
+        if (!isSlow || this.site.hasTwo) return;
+        this.#fail(new Violation('W6', `${name} hears nothing, and the other daemon is only slow`));
+      },
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
         const { qemu: secondary } = this.#hosts[otherOf(name)];
@@ -274,11 +280,11 @@ export class World {
     for (const each of [process, qemu?.process]) this.#machines.halt(each, forMs, true);
   }
 
-  /** Each turn of its event loop takes more than a second. */
+  /** Each turn of its event loop takes more than `lowMs`. */
   #slow(name: HostName, forMs: number): void {
     const { process } = this.#hosts[name];
     if (!process || process.isDead || forMs <= 0 || !this.#isFaulty) return;
-    const turnMs = 1100 + 300 * this.#random.next();
+    const turnMs = 2100 + 300 * this.#random.next();
     this.#machines.halt(process, turnMs, false);
     this.#time.later(turnMs + 1, () => this.#slow(name, forMs - turnMs));
   }
@@ -376,11 +382,6 @@ export class World {
     if (unfitMs > UNFIT_MS && this.#isFaulty) {
       throw this.#fail(
         new Violation('W4', `${host.name} fences, and its own QEMU is unfit since ${unfitMs} ms`),
-      );
-    }
-    if (this.plan.steps.every(({ kind }) => kind === 'slow-daemon') && !this.site.hasTwo) {
-      throw this.#fail(
-        new Violation('W4', `${host.name} fences, and the other daemon is only slow`),
       );
     }
     if (target === 'primary' && replica?.state !== 'protected') {
