@@ -11,7 +11,13 @@ import {
   type VerdictCode,
   VERDICTS,
 } from './verdict/verdict-table.js';
-import { failoverProgressSchema, seedsViewSchema } from './reports.js';
+import {
+  failoverProgressSchema,
+  seedsViewSchema,
+  snapshotViewSchema,
+  verifyProgressSchema,
+  verifyReportSchema,
+} from './reports.js';
 import {
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -101,6 +107,12 @@ export const primaryStatusSchema = z.object({
   network,
   epoch: z.number().int(),
   lastCheckpoint: checkpointSchema.nullable(),
+  verifying: verifyProgressSchema.optional().describe('of a `verify` that is under way'),
+  lastVerify: verifyReportSchema
+    .omit({ places: true })
+    .extend({ at: z.iso.datetime().describe('when it ended') })
+    .optional()
+    .describe('of this daemon; missing before the first'),
   strangers: strangers.optional(),
   peer,
 });
@@ -172,6 +184,10 @@ export const secondaryStatusSchema = z.object({
     }),
   ),
   exports: z.array(z.string()),
+  snapshot: snapshotViewSchema
+    .nullable()
+    .optional()
+    .describe('the one that there is, for a backup; else null'),
   network,
   strangers: strangers.optional(),
   peer,

@@ -191,6 +191,21 @@ export const METRICS = [
     'Left of the first copy of a disk; absent while none is under way',
   ],
   [
+    'gannet_replica_wrong_bytes',
+    'gauge',
+    [],
+    'primary',
+    "What differed from the primary's disks at the last `verify` and was not repaired; " +
+      'absent before the first',
+  ],
+  [
+    'gannet_last_verify_timestamp_seconds',
+    'gauge',
+    [],
+    'primary',
+    'When the last `verify` of this daemon ended; absent before the first',
+  ],
+  [
     'gannet_fence_runs_total',
     'counter',
     ['result'],

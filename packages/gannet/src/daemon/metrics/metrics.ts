@@ -151,8 +151,13 @@ export class Metrics {
     }
   }
 
-  #setPrimary({ role, seed, standstill }: PrimaryStatus): void {
+  #setPrimary({ role, seed, standstill, lastVerify }: PrimaryStatus): void {
     this.#set('gannet_guest_stands_still', role, {}, standstill === undefined ? 0 : 1);
+    if (lastVerify) {
+      const { at, wrongBytes, repairedBytes } = lastVerify;
+      this.#set('gannet_last_verify_timestamp_seconds', role, {}, Date.parse(at) / 1000);
+      this.#set('gannet_replica_wrong_bytes', role, {}, wrongBytes - repairedBytes);
+    }
     for (const [disk, { doneBytes, totalBytes }] of Object.entries(seed?.disks ?? {})) {
       this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
     }

@@ -7,6 +7,7 @@ import { openSslReason, type UnixSocketPath } from '@gannet/nbd';
 import { WebSocket, WebSocketServer } from 'ws';
 import {
   type Address,
+  type AuditQuestion,
   describeError,
   GannetError,
   PEER_MESSAGE_BYTES_MAX,
@@ -32,8 +33,8 @@ export interface PeerLinkOptions extends LivenessLimits {
   readonly onLiveness: (state: LivenessState, silentMs: number) => void;
   /** A heartbeat has come; `before` is the status in the one before it. */
   readonly onStatus: (status: PeerStatus, before: PeerStatus | undefined) => void;
-  /** The report of this side, for `gannet check` on the other. */
-  readonly onAsk: () => Promise<unknown>;
+  /** The report of this side, for `gannet check` on the other, or the answer to a question. */
+  readonly onAsk: (question?: AuditQuestion) => Promise<unknown>;
   /** A connection was refused: for the log. */
   readonly onRefused: (reason: string, address: string) => void;
   /** For an address with TLS. */
@@ -134,17 +135,17 @@ export class PeerLink {
   }
 
   /**
-   * Asks the other daemon for its `inspect` report. One deadline covers connecting and answering; a
-   * peer that is away is given up much sooner.
+   * Asks the other daemon a question, or for its `inspect` report. One deadline covers connecting
+   * and answering; a peer that is away is given up much sooner.
    *
    * @throws GannetError GANNET_PEER_UNREACHABLE if there is no link, or no answer in time
    * @throws GannetError GANNET_PEER_FAILED if the other daemon answers with an error
    */
-  async ask(): Promise<unknown> {
+  async ask(question?: AuditQuestion): Promise<unknown> {
     const startMs = performance.now();
     await this.#connected();
     const leftMs = ANSWER_MS - (performance.now() - startMs);
-    return this.#questions.ask((message) => this.#send(message), leftMs);
+    return this.#questions.ask((message) => this.#send(message), leftMs, question);
   }
 
   /**
@@ -359,8 +360,8 @@ export class PeerLink {
     } else if (message.type === 'answer') {
       this.#questions.answered(message);
     } else if (message.type === 'ask') {
-      const { number } = message;
-      this.options.onAsk().then(
+      const { number, question } = message;
+      this.options.onAsk(question).then(
         (value) => this.#send({ type: 'answer', number, value }),
         (error: unknown) => {
           this.#send({ type: 'answer', number, value: null, error: describeError(error).message });

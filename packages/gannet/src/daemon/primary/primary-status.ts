@@ -9,6 +9,7 @@ import {
   STATUS_SCHEMA,
   type TermRecord,
 } from '@gannet/contract';
+import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -28,6 +29,16 @@ export interface PrimarySides {
   readonly seed: SeedsView | undefined;
   /** Id of what is under way. */
   readonly operation: string | undefined;
+}
+
+/** What `gannet check` compares of this side. */
+export function inspectOwn(
+  config: PrimaryConfig,
+  state: PrimaryStatus['state'],
+  vm: VmWatch,
+): Promise<SideReport> {
+  const qmp = vm.state === 'ready' ? vm.qmp : undefined;
+  return inspectPrimary(config, { state, hostname: hostname(), qmp, trouble: `it is ${vm.state}` });
 }
 
 /** As commands and the status show it. */

@@ -140,6 +140,7 @@ export function secondaryStatus(
       spillTrouble: facts.spillTrouble ?? null,
     },
     exports: replica.exports.map(({ name }) => name),
+    snapshot: replica.snapshots.view ?? null,
     peer: { pulse: link?.state ?? 'none', ...link?.peer },
     uuid: replica.uuid,
   };
