@@ -21,7 +21,7 @@ import { files, nodesOf, sitesOf, textsOf } from './source-texts.mjs';
 
 const NAMES =
   'protect|primary|secondary|seed-rate|check|status|events|checkpoint|failover|detach|' +
-  'reprotect|recover';
+  'reprotect|recover|verify|snapshot';
 const COMMAND = new RegExp(
   [
     `\\bgannet (?:${NAMES})\\b`,

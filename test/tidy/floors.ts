@@ -55,21 +55,23 @@ export const FLOORS: Readonly<Record<string, Package>> = {
   replicator: {
     packages: ['nbd'],
     folders: {
-      '.': ['sessions', 'durability', 'disk', 'memory', 'images'],
+      '.': ['sessions', 'snapshot', 'durability', 'disk', 'memory', 'images'],
       images: ['.'],
       memory: ['.'],
       disk: ['.', 'memory', 'images'],
       durability: ['.', 'disk', 'memory', 'images'],
       sessions: ['.', 'disk', 'images'],
+      snapshot: ['.', 'disk', 'memory'],
     },
   },
   'qmp-driver': {
     packages: ['qemu-qmp-client'],
     folders: {
-      '.': ['migration', 'guest', 'disk', 'network', 'inspect', 'snapshot'],
+      '.': ['migration', 'guest', 'disk', 'export', 'network', 'inspect', 'snapshot'],
       migration: ['.', 'guest', 'network'],
       guest: ['.'],
       disk: ['.'],
+      export: ['.', 'disk'],
       network: ['.', 'disk'],
       inspect: ['.', 'disk', 'network'],
       snapshot: ['.', 'disk'],
@@ -116,13 +118,15 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/vm': ['.', 'tls', 'daemon'],
       // The engine without COLO: ports of @gannet/vsmr on QEMU, files and sockets.
       'daemon/vsmr': ['.', 'tls', 'daemon'],
+      // Whether the replica equals the primary's disks.
+      'daemon/verify': ['.', 'daemon', 'inspect', 'daemon/peer'],
       'daemon/primary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr'],
+        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr', 'daemon/verify'],
       ],
       'daemon/secondary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
-        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr'],
+        ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr', 'daemon/verify'],
       ],
     },
   },

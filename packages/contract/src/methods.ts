@@ -7,7 +7,14 @@ import { z } from 'zod';
 import { GannetError } from './errors.js';
 import { eventSchema } from './events/details.js';
 import type { DaemonEvent } from './events/meaning.js';
-import { failoverProgressSchema, failoverReportSchema, protectProgressSchema } from './reports.js';
+import {
+  failoverProgressSchema,
+  failoverReportSchema,
+  protectProgressSchema,
+  snapshotReportSchema,
+  verifyProgressSchema,
+  verifyReportSchema,
+} from './reports.js';
 import type { OneOf } from './one-of.js';
 import { primaryStatusSchema, secondaryStatusSchema, statusSchema } from './status.js';
 
@@ -115,6 +122,23 @@ export const METHODS = {
     params: none,
     result: primaryStatusSchema,
   },
+  verify: {
+    text: "compares the replica with the primary's disks while the VM runs",
+    roles: PRIMARY,
+    isForceable: false,
+    params: z.strictObject({
+      repair: z.boolean().optional().describe('rewrite on the replica what is wrong'),
+      bytesPerSec: z
+        .number()
+        .int()
+        .nonnegative()
+        .optional()
+        .describe('speed limit on each side, for all disks together; 0 for none'),
+      stop: z.boolean().optional().describe('end the one that is under way'),
+    }),
+    result: verifyReportSchema,
+    progress: verifyProgressSchema,
+  },
   failover: {
     text: 'secondary: takes over and moves to the local disks; primary: continues alone',
     roles: BOTH,
@@ -129,6 +153,15 @@ export const METHODS = {
     isForceable: true,
     params: z.strictObject({ force }),
     result: primaryStatusSchema,
+  },
+  snapshot: {
+    text: 'holds a snapshot of the last commit, to be read for a backup',
+    roles: SECONDARY,
+    isForceable: false,
+    params: z.strictObject({
+      drop: z.boolean().optional().describe('end the one that there is'),
+    }),
+    result: snapshotReportSchema,
   },
   seal: {
     text: 'external source: closes the gate at the end of an epoch',

@@ -17,7 +17,8 @@ import { termRecordSchema } from './term.js';
  *
  *     hello    first, from each end: protocol, VM, role
  *     beat     after the hello, every `heartbeatMs`, and when something changes: how this end is
- *     ask      for what this side looks like (`gannet check`); `answer` carries its number back
+ *     ask      for what this side looks like (`gannet check`), or about its replica;
+ *              `answer` carries its number back
  *
  * A silent link proves nothing about the VMs: it may be cut while both run. A daemon that is heard
  * speaks for the QEMU beside it. Nothing is sent that could be lost: a beat says what is, `record`
@@ -96,6 +97,8 @@ const primaryPeerSchema = z.object({
   role: z.literal('primary'),
   state: primaryState,
   ...common,
+  /** Why its guest is stopped, if its own disk has failed and nobody takes over. */
+  standstill: longText.optional(),
   /** The last checkpoint, and the first copy while it runs: to be shown, never acted upon. */
   checkpoint: checkpointSchema.optional(),
   seed: z
@@ -146,6 +149,59 @@ const eitherPeerSchema = z.discriminatedUnion('role', [primaryPeerSchema, second
 export type PeerStatus = Readonly<OneOf<z.output<typeof eitherPeerSchema>>>;
 export const peerStatusSchema: z.ZodType<PeerStatus> = eitherPeerSchema;
 
+/** The most ranges that are watched at a time. */
+export const WATCHED_RANGES_MAX = 1024;
+/** The longest range that is digested or repaired with one question. */
+export const AUDIT_BYTES_MAX = 16 * 1024 * 1024;
+const REPAIR_BYTES_MAX = 512 * 1024;
+const DIGESTS_MAX = 8192;
+const GRAIN_BYTES_MIN = 512;
+
+const place = { disk: z.string(), offset: z.number().int().nonnegative() };
+const length = z.number().int().positive();
+
+/**
+ * What a primary's daemon asks to compare the replica with its own disks. Only digests cross the
+ * link, and what is repaired.
+ */
+export const auditQuestionSchema = z.discriminatedUnion('kind', [
+  /** Note what the primary writes to these ranges from now on, and to no others. */
+  z.object({
+    kind: z.literal('watch'),
+    ranges: z.array(z.object({ ...place, length })).max(WATCHED_RANGES_MAX),
+  }),
+  /** A digest of each grain of a range, and what has arrived in it since `watch`. */
+  z
+    .object({
+      kind: z.literal('digests'),
+      ...place,
+      length: length.max(AUDIT_BYTES_MAX),
+      grainBytes: z.number().int().min(GRAIN_BYTES_MIN),
+    })
+    .refine(({ length: bytes, grainBytes }) => bytes / grainBytes <= DIGESTS_MAX),
+  /** Write this, but for what has arrived since `watch`. */
+  z.object({
+    kind: z.literal('repair'),
+    ...place,
+    data: z.base64().max(Math.ceil((REPAIR_BYTES_MAX * 4) / 3) + 4),
+  }),
+]);
+export type AuditQuestion = Readonly<z.output<typeof auditQuestionSchema>>;
+
+/** A daemon that does not know the question answers with something else. */
+export const auditAnswerSchema = z.object({
+  kind: z.literal('audit'),
+  /** The last epoch that was committed when this was said. */
+  epoch: z.number().int().nonnegative(),
+  digests: z.array(z.string().max(64)).max(DIGESTS_MAX).default([]),
+  arrived: z
+    .array(z.tuple([z.number().int(), z.number().int()]))
+    .default([])
+    .describe('runs [start, end) of bytes'),
+  writtenBytes: z.number().default(0),
+});
+export type AuditAnswer = Readonly<z.output<typeof auditAnswerSchema>>;
+
 export const peerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
@@ -155,7 +211,12 @@ export const peerMessageSchema = z.discriminatedUnion('type', [
     role: z.enum(['primary', 'secondary']),
   }),
   z.object({ type: z.literal('beat'), status: peerStatusSchema }),
-  z.object({ type: z.literal('ask'), number: z.number().int() }),
+  z.object({
+    type: z.literal('ask'),
+    number: z.number().int(),
+    /** Missing for the report of `gannet check`, which a question of a newer daemon gets too. */
+    question: auditQuestionSchema.optional().catch(undefined),
+  }),
   z.object({
     type: z.literal('answer'),
     number: z.number().int(),

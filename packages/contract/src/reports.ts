@@ -51,6 +51,57 @@ export const failoverProgressSchema = z.union([
 ]);
 export type FailoverProgress = Readonly<z.output<typeof failoverProgressSchema>>;
 
+/** `verify`, while the disks are compared. */
+export const verifyProgressSchema = z.object({
+  stage: z.literal('verify'),
+  ...bytesDone,
+  suspectBytes: count.describe('differed so far, most likely because a write was under way'),
+});
+export type VerifyProgress = Readonly<z.output<typeof verifyProgressSchema>>;
+
+/** A place where the replica is not what the primary has written. */
+export const wrongPlaceSchema = z.object({
+  disk: z.string(),
+  offset: count.describe('in bytes; a multiple of 512'),
+  length: count.describe('in bytes; a multiple of 512'),
+  isRepaired: z.boolean(),
+});
+export type WrongPlace = Readonly<z.output<typeof wrongPlaceSchema>>;
+
+/** What came of a `verify`. */
+export const verifyReportSchema = z.object({
+  isWhole: z.boolean().describe('false: it ended before all disks were compared'),
+  comparedBytes: count,
+  ms: count,
+  wrongBytes: count,
+  repairedBytes: count.describe('of `wrongBytes`'),
+  busyBytes: count.describe(
+    'written again and again meanwhile, so that they could not be compared',
+  ),
+  places: z.array(wrongPlaceSchema).describe('the first ones'),
+});
+export type VerifyReport = Readonly<z.output<typeof verifyReportSchema>>;
+
+/** A snapshot of the last commit, to be read for a backup. */
+export const snapshotViewSchema = z.object({
+  epoch: z.number().int(),
+  at: z.iso.datetime().describe('when it was taken'),
+  isHeld: z.boolean().describe('until it is dropped; else until nobody reads it'),
+  readers: z.number().int().describe('connections'),
+  keptBytes: count.describe('what later epochs have overwritten since, in a file'),
+  limitBytes: count.describe('of that file'),
+});
+export type SnapshotStatus = Readonly<z.output<typeof snapshotViewSchema>>;
+
+/** `snapshot`: the one that there is now, and where it is read. */
+export const snapshotReportSchema = z.object({
+  snapshot: snapshotViewSchema.nullable().describe('null: there is none any more'),
+  disks: z.array(
+    z.object({ disk: z.string(), uri: z.string().describe('for nbdcopy, qemu-img and others') }),
+  ),
+});
+export type SnapshotReport = Readonly<z.output<typeof snapshotReportSchema>>;
+
 /** How a failover went. Times count from the call, in milliseconds. */
 export const failoverReportSchema = z.object({
   epoch: z.number().int().describe('the epoch from which the VM continues'),

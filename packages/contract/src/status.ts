@@ -11,7 +11,13 @@ import {
   type VerdictCode,
   VERDICTS,
 } from './verdict/verdict-table.js';
-import { failoverProgressSchema, seedsViewSchema } from './reports.js';
+import {
+  failoverProgressSchema,
+  seedsViewSchema,
+  snapshotViewSchema,
+  verifyProgressSchema,
+  verifyReportSchema,
+} from './reports.js';
 import {
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -46,6 +52,11 @@ const head = {
   heartbeatMs: z.number(),
   about: aboutSchema.optional().describe('this daemon: versions, and how it is set up'),
   record: termRecordSchema.describe('what is in the term file of this side'),
+  termTrouble: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('why the term file cannot be written: what this side decides now may be forgotten'),
 };
 
 /** Connections that were turned away. */
@@ -82,6 +93,10 @@ export const primaryStatusSchema = z.object({
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
   reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
+  standstill: z
+    .string()
+    .optional()
+    .describe('why the guest is stopped, if its own disk has failed and nobody takes over'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,
@@ -92,6 +107,12 @@ export const primaryStatusSchema = z.object({
   network,
   epoch: z.number().int(),
   lastCheckpoint: checkpointSchema.nullable(),
+  verifying: verifyProgressSchema.optional().describe('of a `verify` that is under way'),
+  lastVerify: verifyReportSchema
+    .omit({ places: true })
+    .extend({ at: z.iso.datetime().describe('when it ended') })
+    .optional()
+    .describe('of this daemon; missing before the first'),
   strangers: strangers.optional(),
   peer,
 });
@@ -163,6 +184,10 @@ export const secondaryStatusSchema = z.object({
     }),
   ),
   exports: z.array(z.string()),
+  snapshot: snapshotViewSchema
+    .nullable()
+    .optional()
+    .describe('the one that there is, for a backup; else null'),
   network,
   strangers: strangers.optional(),
   peer,

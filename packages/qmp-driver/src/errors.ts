@@ -40,7 +40,9 @@ export type LinkErrorCode =
   /** QEMU did not add the replica's node to the graph. */
   | 'DRIVER_ADD_FAILED'
   /** QEMU did not take the replica's node from the graph. */
-  | 'DRIVER_REMOVE_FAILED';
+  | 'DRIVER_REMOVE_FAILED'
+  /** QEMU did not offer the VM's own disks for reading, or did not end that. */
+  | 'DRIVER_EXPORT_FAILED';
 export type ColoErrorCode =
   /** This QEMU has no COLO. */
   | 'DRIVER_COLO_UNSUPPORTED'

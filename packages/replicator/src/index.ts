@@ -4,6 +4,9 @@ export {
   type OpenBase,
   type RawBaseOptions,
 } from './images/base-image.js';
+export { type AuditedReplica, type DiskRange, type RangeDigests, ReplicaAudit } from './audit.js';
+export { digestsOf, digestsOfZeros } from './digests.js';
+export { type ByteRun } from './disk/arrivals.js';
 export { Disk, type CommitCounts, type CommittedEpoch } from './disk/disk.js';
 export * from './errors.js';
 export { Gate } from './gate.js';
@@ -29,6 +32,8 @@ export { Replica } from './replica.js';
 export { ON_FULL } from './replica-options.js';
 export type { CommitResult, ReplicaEvent } from './replica-events.js';
 export type { DiskOptions, MemoryLimits, OnFull, ReplicaOptions } from './replica-options.js';
+export type { SnapshotLimits, SnapshotView } from './snapshot/snapshot.js';
+export { snapshotExportName } from './snapshot/snapshot-session.js';
 export { type ReplicaState } from './replica-state.js';
 export { parseState, readStateFile, type StateRecord } from './durability/state-file.js';
 export { type EpochBatch, type BaseWrite } from './disk/epoch-batch.js';

@@ -23,6 +23,10 @@ export type ReplicaEvent =
   | { readonly kind: 'spill'; readonly trouble: string | undefined }
   /** Why a guest's flushes after failover can't be made durable; undefined when they can again. */
   | { readonly kind: 'flush'; readonly trouble: string | undefined }
+  /** A snapshot was taken, for a backup, or dropped: nobody reads it, or somebody said so. */
+  | { readonly kind: 'snapshot'; readonly phase: 'taken' | 'dropped'; readonly epoch: number }
+  /** A snapshot was given up, so that the protection goes on undisturbed. */
+  | { readonly kind: 'snapshot-lost'; readonly epoch: number; readonly reason: string }
   /** The guest's first write after a failover has arrived. */
   | { readonly kind: 'first-write' }
   /** Write-back has something to do. */

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { ConfigurationError } from './errors.js';
 import { type BaseOptions, stateFileOf } from './images/open-base.js';
 import type { ReplicaEvent } from './replica-events.js';
+import type { SnapshotLimits } from './snapshot/snapshot.js';
 
 /** One disk of a VM, and where its base is. */
 export interface DiskOptions extends BaseOptions {
@@ -17,6 +18,8 @@ export interface ReplicaOptions {
   /** Path of the failover journal; beside the first base by default. */
   readonly journalPath?: string | undefined;
   readonly memory?: Partial<MemoryLimits> | undefined;
+  /** Where snapshots keep what is overwritten; by default 8 GiB beside the journal. */
+  readonly snapshot?: Partial<SnapshotLimits> | undefined;
   /** Seed over a base even if it may hold the only copy of a disk. */
   readonly overwrite?: boolean | undefined;
   /** Take on raw bases the locks that QEMU would take (see OpenOptions). */
@@ -51,6 +54,7 @@ const DEFAULT_MEMORY = { softBytes: 512 * 1024 ** 2, hardBytes: 1024 ** 3 };
 /** Of a disk: its size is a whole number of them. */
 const SECTOR_BYTES = 512;
 const DEFAULT_SPILL_BYTES = 8 * 1024 ** 3;
+const DEFAULT_SNAPSHOT_BYTES = 8 * 1024 ** 3;
 
 /** The limits with their defaults. */
 export function memoryOf({ memory }: ReplicaOptions): MemoryLimits {
@@ -66,6 +70,13 @@ export function spillOf(
   if (spillBytes === undefined) return undefined;
   const directory = spillDirectory ?? path.dirname(journalPathOf(options));
   return { directory: path.resolve(directory), limitBytes: spillBytes };
+}
+
+/** The limits of snapshots with their defaults. */
+export function snapshotOf(options: ReplicaOptions): SnapshotLimits {
+  const { directory, limitBytes = DEFAULT_SNAPSHOT_BYTES } = options.snapshot ?? {};
+  const folder = directory ?? path.dirname(journalPathOf(options));
+  return { directory: path.resolve(folder), limitBytes };
 }
 
 /** The absolute path of the failover journal. */

@@ -21,11 +21,13 @@ import {
   type MemoryLimits,
   memoryOf,
   type ReplicaOptions,
+  snapshotOf,
 } from './replica-options.js';
 import { isGuestsDisk, LEGAL_STEPS, type ReplicaState } from './replica-state.js';
 import { exportsOf } from './sessions/export-list.js';
 import { PrimaryLink } from './sessions/primary-link.js';
 import type { SessionHost } from './sessions/session-host.js';
+import { Snapshots } from './snapshot/snapshots.js';
 
 /**
  * The secondary host's copy of one VM's disks. All its disks commit, fail over and diverge
@@ -36,6 +38,7 @@ export class Replica implements SessionHost {
   readonly uuid = randomUUID();
   readonly link: PrimaryLink;
   readonly exports: readonly NbdExport[];
+  readonly snapshots: Snapshots;
   readonly memory: MemoryLimits;
   readonly #buffers: ReplicaBuffers;
   readonly #events = new ReplicaEvents();
@@ -93,8 +96,7 @@ export class Replica implements SessionHost {
       },
     });
     const hasFailedOver = (): boolean => this.#state === 'failed-over';
-    const flushes = { journal: this.#failover, hasFailedOver, emit, report };
-    this.#flushes = new GuestFlushes(flushes);
+    this.#flushes = new GuestFlushes({ journal: this.#failover, hasFailedOver, emit, report });
     const names = disks.map(({ name }) => name);
     this.link = new PrimaryLink(names, (reason) => {
       if (this.#state === 'protected') emit({ kind: 'link-lost', reason });
@@ -104,7 +106,8 @@ export class Replica implements SessionHost {
       ...{ pool, disks, spillFile, limits: this.memory, link: this.link, emit, report },
       state: () => this.#state,
     });
-    this.exports = exportsOf(this, disks);
+    this.snapshots = new Snapshots(this, pool, snapshotOf(options), emit);
+    this.exports = [...exportsOf(this, disks), ...this.snapshots.exports];
   }
 
   /**
@@ -123,9 +126,7 @@ export class Replica implements SessionHost {
       onLost: (error) => replica && replica.#onSpillLost(error),
     });
     try {
-      const disks = files.bases.map(
-        (base, at) => new Disk(options.disks[at]?.name ?? '', base, pool),
-      );
+      const disks = files.bases.map((on, at) => new Disk(options.disks[at]?.name ?? '', on, pool));
       replica = new Replica(options.vm, disks, options.disks, pool, options, files.spillFile);
       await replica.#failover.discardOld();
       await replica.#stateFiles.write(replica.#state, 0);
@@ -145,7 +146,7 @@ export class Replica implements SessionHost {
     return this.#reason;
   }
 
-  /** Number of the last committed epoch; 0 before COLO starts. */
+  /** Of the last commit; 0 before COLO starts. */
   get epoch(): number {
     return this.#epoch;
   }
@@ -360,9 +361,10 @@ export class Replica implements SessionHost {
     await this.#letGo();
   }
 
-  #letGo(): Promise<void> {
+  async #letGo(): Promise<void> {
+    await this.snapshots.close();
     const bases = this.disks.map((disk) => disk.base.close());
-    return allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
+    await allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
   }
 
   /** Before failover, after each buffered write: keeps the memory within its limits (I7). */

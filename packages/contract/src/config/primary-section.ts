@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { address, migrateUri } from './address.js';
-import { key } from './key-metadata.js';
+import { key, section } from './key-metadata.js';
 import { bytes } from './values.js';
 
 /** Section `primary`: what the daemon on the primary host reads. */
@@ -89,6 +89,26 @@ export const primarySchema = z.strictObject({
     .default(2000)
     .meta(
       key('time between checkpoints', 2000, { unit: 'ms', reloads: true, see: 'how-to/period.md' }),
+    ),
+  verify: z
+    .strictObject({
+      everyHours: z
+        .number()
+        .positive()
+        .max(8760)
+        .meta(key('time from the end of one comparison to the next, while protected', 168)),
+      bytesPerSec: bytes.optional().meta(
+        key('speed limit on each side, for all disks together', '50 MiB', {
+          unit: 'bytes a second',
+          fallback: 'no limit',
+        }),
+      ),
+    })
+    .optional()
+    .meta(
+      section("compares the replica with the primary's disks regularly", {
+        see: 'how-to/verify.md',
+      }),
     ),
   stageTimeoutMs: z
     .number()

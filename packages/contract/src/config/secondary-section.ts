@@ -59,6 +59,24 @@ const memorySchema = z
     { error: 'spillDirectory and spillLimit are for `onFull: spill`' },
   );
 
+const snapshotSchema = z.strictObject({
+  directory: absolutePath
+    .optional()
+    .meta(
+      key(
+        'folder of the file that keeps what is overwritten, which has no name in it',
+        '/var/lib/gannet',
+        { fallback: 'folder of the journal' },
+      ),
+    ),
+  limit: bytes.optional().meta(
+    key('largest size of that; a snapshot that would need more is given up', '8 GiB', {
+      unit: 'bytes',
+      fallback: '8 GiB',
+    }),
+  ),
+});
+
 /** Section `secondary`: what the daemon on the secondary host reads. */
 export const secondarySchema = z.strictObject({
   nbd: address.optional().meta(
@@ -147,6 +165,9 @@ export const secondarySchema = z.strictObject({
         { unit: 'µs' },
       ),
     ),
+  snapshot: snapshotSchema
+    .optional()
+    .meta(section('snapshots for backups', { see: 'how-to/backup.md' })),
   memory: memorySchema
     .optional()
     .meta(section('memory limits of the buffers', { see: 'how-to/memory.md' })),

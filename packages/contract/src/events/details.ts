@@ -11,7 +11,7 @@ import {
   type VerdictCode,
   VERDICTS,
 } from '../verdict/verdict-table.js';
-import { failoverReportSchema } from '../reports.js';
+import { failoverReportSchema, verifyReportSchema, wrongPlaceSchema } from '../reports.js';
 import {
   COPY_WORDS,
   EVIDENCE_KINDS,
@@ -199,6 +199,18 @@ export const EVENT_DETAILS = {
   'taken-back': z
     .object({ reason, names: words.describe('nodes and objects of QEMU') })
     .describe('The primary removed from QEMU what an earlier daemon had left there.'),
+  'replica-differs': wrongPlaceSchema.describe(
+    'A place of the replica is not what the primary has written.',
+  ),
+  verified: verifyReportSchema
+    .omit({ places: true })
+    .describe("The replica was compared with the primary's disks."),
+  snapshot: z
+    .object({ phase: z.enum(['taken', 'dropped']), epoch: count })
+    .describe('A snapshot was taken for a backup, or is not needed any more.'),
+  'snapshot-lost': z
+    .object({ epoch: count, reason })
+    .describe('A snapshot was given up. Whoever reads it gets an I/O error.'),
   checkpoint: checkpointSchema.describe('A checkpoint is complete: what the primary knows of it.'),
   commit: z
     .object({

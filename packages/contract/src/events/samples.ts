@@ -14,6 +14,7 @@ const EPOCH = {
   unflushedWrites: 0,
   gateClosedMs: 2.39,
 };
+const VERIFIED = { comparedBytes: 21_474_836_480, ms: 214_000 };
 const BROKEN = 'connection closed by peer';
 
 export const SAMPLES: Samples = {
@@ -132,6 +133,20 @@ export const SAMPLES: Samples = {
     { target: 'secondary', succeeded: false, words: 'exit code 1 no route to the BMC' },
   ],
   'taken-back': [{ reason: 'an earlier daemon ended while it protected', names: ['gannet-disk0'] }],
+  snapshot: [
+    { phase: 'taken', epoch: 12 },
+    { phase: 'dropped', epoch: 12 },
+  ],
+  'snapshot-lost': [{ epoch: 12, reason: 'what it keeps has reached its limit' }],
+  'replica-differs': [
+    { disk: 'disk0', offset: 7_340_032, length: 512, isRepaired: false },
+    { disk: 'disk0', offset: 7_340_032, length: 512, isRepaired: true },
+  ],
+  verified: [
+    { ...VERIFIED, wrongBytes: 0, repairedBytes: 0, busyBytes: 0, isWhole: true },
+    { ...VERIFIED, wrongBytes: 512, repairedBytes: 512, busyBytes: 0, isWhole: true },
+    { ...VERIFIED, wrongBytes: 1024, repairedBytes: 0, busyBytes: 65_536, isWhole: false },
+  ],
   checkpoint: (['period', 'demand', 'memory', 'output'] as const).map((cause) => ({
     ...{ epoch: 12, committedPages: 714, droppedPages: 1040, gateClosedMs: 2.39 },
     ...{ cause, pausedMs: 10.3 },

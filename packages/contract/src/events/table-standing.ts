@@ -1,9 +1,13 @@
 /** What the events mean that are about the VM, and whose copy of it may run; see table.ts. */
+import { formatBytes, formatMs } from '../format.js';
 import type { VerdictLevel } from '../verdict/verdict-table.js';
 import type { EventLevel, EventRole, EventTable } from './meaning.js';
 import { type CopyWord, EVIDENCE_TEXTS } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
+const SECONDARY = ['secondary'] as const;
+const CHECK_STORAGE =
+  'Check the storage of the replica on the secondary host: its log, its cables, its memory.';
 const BOTH = ['primary', 'secondary'] as const;
 
 const COPY_TEXTS: Readonly<Record<CopyWord, string>> = {
@@ -37,7 +41,17 @@ function sentence(remedy: string): string {
   return marked === '' || marked.endsWith('.') ? marked : `${marked}.`;
 }
 
-type Kind = 'verdict' | 'term' | 'two-copies' | 'foreign' | 'held' | 'second-copy-stopped';
+type Kind =
+  | 'verdict'
+  | 'term'
+  | 'two-copies'
+  | 'foreign'
+  | 'held'
+  | 'second-copy-stopped'
+  | 'replica-differs'
+  | 'verified'
+  | 'snapshot'
+  | 'snapshot-lost';
 
 export const STANDING_EVENTS: Pick<EventTable, Kind> = {
   verdict: {
@@ -86,6 +100,43 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     remedy: (_details, { vm }) =>
       'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
       `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
+  },
+  'replica-differs': {
+    roles: PRIMARY,
+    level: ({ isRepaired }) => (isRepaired ? 'warn' : 'error'),
+    text: ({ disk, offset, length, isRepaired }) =>
+      `the replica of ${disk} is wrong at byte ${offset}, ${length} bytes` +
+      (isRepaired ? ': rewritten from the primary' : ''),
+    remedy: ({ isRepaired }, { vm }) =>
+      isRepaired ? CHECK_STORAGE : `${CHECK_STORAGE} Then run \`gannet verify ${vm} --repair\`.`,
+  },
+  verified: {
+    roles: PRIMARY,
+    level: ({ wrongBytes, repairedBytes, isWhole }) => {
+      if (wrongBytes > repairedBytes) return 'error';
+      return wrongBytes > 0 || !isWhole ? 'warn' : 'info';
+    },
+    text: ({ isWhole, comparedBytes, ms, wrongBytes, repairedBytes, busyBytes }) =>
+      `verify: ${isWhole ? '' : 'ended early; '}${formatBytes(comparedBytes)} compared in ` +
+      `${formatMs(ms)}: ${wrongBytes === 0 ? 'equal' : `${wrongBytes} bytes were wrong`}` +
+      (repairedBytes > 0 ? `, ${repairedBytes} of them repaired` : '') +
+      (busyBytes > 0 ? `; ${formatBytes(busyBytes)} changed too often to be compared` : ''),
+  },
+  snapshot: {
+    roles: SECONDARY,
+    level: 'info',
+    text: ({ phase, epoch }) =>
+      phase === 'taken'
+        ? `snapshot of epoch ${epoch}: later writes do not change it`
+        : `snapshot of epoch ${epoch}: dropped`,
+  },
+  'snapshot-lost': {
+    roles: SECONDARY,
+    level: 'warn',
+    text: ({ epoch, reason }) => `snapshot of epoch ${epoch}: given up: ${reason}`,
+    remedy: () =>
+      'A backup that was read from it is incomplete: make it again, when the guest writes less, ' +
+      'or with a larger `secondary.snapshot.limit`.',
   },
   'second-copy-stopped': {
     roles: BOTH,

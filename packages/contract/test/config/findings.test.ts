@@ -31,8 +31,10 @@ primary:
   nbd: unix:/run/replica.nbd
   migrate: unix:/run/incoming.sock
   peer: unix:/run/peer.sock
+  verify: { everyHours: 24 }
 secondary:
   memory: {}
+  snapshot: {}
 `;
 
 /** The lines about keys, without the name of the file. */
@@ -97,7 +99,7 @@ describe('a key that there is not', () => {
     ['qpm: x', 'the file: there is no key "qpm" here; did you mean "qmp"?'],
     ['colour: red', 'the file: there is no key "colour" here'],
   ])('at the top: %s', (line, finding) => {
-    expect(findings(`${WHOLE}${line}\n`)).toEqual([`${finding} (line 29, column 1)`]);
+    expect(findings(`${WHOLE}${line}\n`)).toEqual([`${finding} (line 31, column 1)`]);
   });
 
   test.each([

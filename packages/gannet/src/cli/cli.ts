@@ -13,6 +13,8 @@ import {
   addProtect,
   addReprotect,
   addSeedRate,
+  addSnapshot,
+  addVerify,
 } from './commands/protection.js';
 import { addCheck, addEvents, addList, addPage, addStatus, addWatch } from './commands/reports.js';
 import { addCompletion } from './commands/shell.js';
@@ -24,6 +26,8 @@ const COMMANDS: readonly ((cli: Cli) => void)[] = [
   ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addList, addWatch],
   ...[
     addEvents,
+    addVerify,
+    addSnapshot,
     addPage,
     addCheckpoint,
     addFailover,

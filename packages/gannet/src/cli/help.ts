@@ -45,6 +45,16 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
     ['gannet page web', 'open this URL in a browser on this host'],
     ['ssh -L 9470:127.0.0.1:9470 host', 'a tunnel: then open the same URL on your machine'],
   ],
+  verify: [
+    ['gannet verify web', 'on the primary host; exit code 3 if something is wrong'],
+    ['gannet verify web --rate 50MiB', 'leaves the disks of both hosts to the guest'],
+    ['gannet verify web --repair', 'rewrites on the replica what is wrong'],
+  ],
+  snapshot: [
+    ['gannet snapshot web', 'on the secondary host; prints where each disk is read'],
+    ['qemu-img convert -O qcow2 "$URI" web.qcow2', 'with such an address'],
+    ['gannet snapshot web --drop', 'when the backup is complete'],
+  ],
   checkpoint: [['gannet checkpoint web', 'on the primary host; returns when it is committed']],
   failover: [
     ['gannet failover web', 'on the secondary host, when the primary has failed'],

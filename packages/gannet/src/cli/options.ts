@@ -16,6 +16,11 @@ export interface Options extends ConfigChoice {
   readonly timeout?: number;
   readonly seedRate?: number;
   readonly rate?: number;
+  /** Of `snapshot`. */
+  readonly drop?: boolean;
+  /** Of `verify`. */
+  readonly repair?: boolean;
+  readonly stop?: boolean;
   readonly follow?: boolean;
   readonly overwrite?: boolean;
   /** Of `recover`. */

@@ -1,4 +1,9 @@
-import type { FailoverProgress, ProtectProgress, SeedsView } from '@gannet/contract';
+import type {
+  FailoverProgress,
+  ProtectProgress,
+  SeedsView,
+  VerifyProgress,
+} from '@gannet/contract';
 import { formatBytes } from '@gannet/contract/format';
 import { type Output, ProgressBar } from './terminal.js';
 
@@ -7,7 +12,7 @@ type RecoverProgress =
   | { readonly stage: 'replay'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly stage: 'done' };
 
-export type ProgressReport = ProtectProgress | FailoverProgress | RecoverProgress;
+export type ProgressReport = ProtectProgress | FailoverProgress | VerifyProgress | RecoverProgress;
 /** A report with bytes. */
 type Counted = Extract<ProgressReport, { readonly doneBytes: number }>;
 
@@ -16,6 +21,7 @@ const LABELS: Readonly<Record<Counted['stage'], string>> = {
   seed: '  copying',
   colo: '  memory',
   vsmr: '  memory',
+  verify: '  comparing',
   'write back': '  writing',
   replay: '  replaying',
 };

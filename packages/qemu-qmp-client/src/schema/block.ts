@@ -22,6 +22,7 @@ type Common = CommonCommands<
   | 'nbd-server-start'
   | 'nbd-server-stop'
   | 'query-block'
+  | 'query-block-exports'
   | 'query-block-jobs'
   | 'query-blockstats'
   | 'query-jobs'

@@ -9,6 +9,7 @@ import {
   uncovered,
   wholePages,
 } from './layers.js';
+import { Arrivals } from './arrivals.js';
 import { OpenEpoch } from './open-epoch.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
@@ -22,6 +23,13 @@ export interface CommittedEpoch {
   readonly overlay: Overlay;
   /** Settles when no read from before this epoch's commit is still reading the base. */
   readonly earlierReadsDone: Promise<void>;
+}
+
+/** Something that reads a disk as of an epoch, while later ones are written to its base. */
+export interface DiskPin {
+  readonly epoch: number;
+  /** Settles when a later epoch may be written to this range of the base. Never rejects. */
+  keep(offset: number, length: number): Promise<void>;
 }
 
 /** Pages that a commit or failover kept and dropped. */
@@ -68,6 +76,10 @@ export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
  * the middle of a request.
  */
 export class Disk {
+  /** What the primary writes, where somebody watches. */
+  readonly arrivals = new Arrivals();
+  /** What must still be able to read an earlier state. */
+  pin: DiskPin | undefined;
   readonly #primary: OpenEpoch;
   readonly #secondary: OpenEpoch;
   /** Oldest first. */

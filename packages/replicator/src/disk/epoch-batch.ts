@@ -1,7 +1,7 @@
 import type { Disk, CommittedEpoch } from './disk.js';
 import { runsOf, type Run } from './merge-epochs.js';
 import { BaseImageError } from '../errors.js';
-import { allDone } from '../io-errors.js';
+import { eachDone } from '../io-errors.js';
 
 /** Longest single write to a base. */
 const WRITE_BYTES_MAX = 1024 * 1024;
@@ -67,7 +67,7 @@ export class EpochBatch {
    * @throws BaseImageError REPLICA_BASE_IO if it failed, or if a base lost some of it
    */
   async sync(): Promise<void> {
-    await allDone(this.parts.map(({ disk }) => disk.base.sync()));
+    await eachDone(this.parts.map(({ disk }) => () => disk.base.sync()));
     const losses = this.#losses();
     const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
     const disk = this.parts[at]?.disk.name;
@@ -94,8 +94,21 @@ export class EpochBatch {
     this.whenEnded(false);
   }
 
+  /** What a snapshot needs of the base is kept before it is overwritten. */
+  #keep({ pin }: Disk, { offset, length }: Run): Promise<void> | undefined {
+    const isNewer = pin !== undefined && (this.epochs.at(-1) ?? 0) > pin.epoch;
+    return isNewer ? pin.keep(offset, length) : undefined;
+  }
+
   #toWrite(disk: Disk, run: Run): BaseWrite {
-    const write = (data: Buffer): Promise<void> => disk.base.write(run.offset, data);
+    const write = async (data: Buffer): Promise<void> => {
+      await this.#keep(disk, run);
+      await disk.base.write(run.offset, data);
+    };
+    const zero = async (): Promise<void> => {
+      await this.#keep(disk, run);
+      await disk.base.zero(run.offset, run.length);
+    };
     return {
       disk: disk.name,
       offset: run.offset,
@@ -103,7 +116,7 @@ export class EpochBatch {
       write: () => {
         if (this.isGivenUp()) return Promise.resolve();
         if (run.kind === 'pause') return new Promise((resolve) => setImmediate(resolve));
-        if (run.kind === 'zero') return disk.base.zero(run.offset, run.length);
+        if (run.kind === 'zero') return zero();
         const data = Buffer.allocUnsafe(run.length);
         const copied = run.copyTo(data);
         return copied ? copied.then(() => write(data)) : write(data);

@@ -1,6 +1,6 @@
 import type { CommittedEpoch, Disk } from '../disk/disk.js';
 import { EpochBatch } from '../disk/epoch-batch.js';
-import { allDone, messageOf } from '../io-errors.js';
+import { eachDone, messageOf } from '../io-errors.js';
 import { LastCommit } from './last-commit.js';
 
 /** What writing to the bases needs of the replica. */
@@ -58,8 +58,10 @@ export class BaseWriter {
   nextBatch(): EpochBatch | undefined {
     const { disks, mayWriteBack, onWritten } = this.#options;
     if (this.#batch || this.#isWorthless) return undefined;
+    const upTo = this.#pinned;
+    const isNext = (epoch: CommittedEpoch): boolean => epoch.epoch <= upTo && mayWriteBack(epoch);
     const parts = disks
-      .map((disk) => ({ disk, epochs: disk.committed.filter((epoch) => mayWriteBack(epoch)) }))
+      .map((disk) => ({ disk, epochs: disk.committed.filter(isNext) }))
       .filter(({ epochs }) => epochs.length > 0);
     if (parts.length === 0) return undefined;
     const onEnd = (isWritten: boolean): void => {
@@ -77,6 +79,14 @@ export class BaseWriter {
     return this.#batch;
   }
 
+  /** The last epoch that may be in the next batch: what a snapshot shows goes by itself, first. */
+  get #pinned(): number {
+    for (const { pin, committed } of this.#options.disks) {
+      if (pin !== undefined && committed.some(({ epoch }) => epoch <= pin.epoch)) return pin.epoch;
+    }
+    return Infinity;
+  }
+
   /** Frees what nobody will ever use, once no batch needs it. */
   dropWorthless(): void {
     if (this.#isWorthless && !this.#batch) for (const disk of this.#options.disks) disk.dropAll();
@@ -85,7 +95,7 @@ export class BaseWriter {
   async #syncSeed(): Promise<void> {
     const { disks, onSeedLost } = this.#options;
     try {
-      await allDone(disks.map((disk) => disk.base.sync()));
+      await eachDone(disks.map((disk) => () => disk.base.sync()));
       const lost = disks.find(({ base }) => base.losses > 0);
       if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
       this.#isSeedDurable = true;

@@ -69,7 +69,7 @@ export class PrimarySession implements ExportSession {
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): void | Promise<void> {
-    this.host.link.wrote(this.disk.name);
+    this.#wrote(offset, data.length);
     return this.#sink.write(offset, data, fua);
   }
 
@@ -82,7 +82,7 @@ export class PrimarySession implements ExportSession {
   }
 
   writeZeroes(offset: number, length: number, how: ZeroRequest): void | Promise<void> {
-    this.host.link.wrote(this.disk.name);
+    this.#wrote(offset, length);
     return this.#sink.zero(offset, length, how);
   }
 
@@ -102,6 +102,11 @@ export class PrimarySession implements ExportSession {
 
   close(end: SessionEnd): void {
     this.host.link.closed(this.disk.name, end);
+  }
+
+  #wrote(offset: number, length: number): void {
+    this.host.link.wrote(this.disk.name);
+    this.disk.arrivals.note(offset, length);
   }
 }
 

@@ -1,6 +1,8 @@
 /** Commands that change the protection of a VM. */
-import type { Status } from '@gannet/contract';
-import { call, progressOf } from '../call-daemon.js';
+import type { SnapshotReport, Status, VerifyReport } from '@gannet/contract';
+import { EXIT } from '@gannet/contract/errors';
+import { Option } from 'commander';
+import { call, daemonOf, progressOf } from '../call-daemon.js';
 import { about, type Cli, daemonCommand, type Options, rate, seedRate } from '../options.js';
 
 export function addProtect(cli: Cli): void {
@@ -26,6 +28,51 @@ export function addCheckpoint(cli: Cli): void {
       await call(options, 'checkpoint', {}, await statusOf());
     }),
   );
+}
+
+export function addVerify(cli: Cli): void {
+  const description = "Compare the replica with the primary's disks while the VM runs";
+  daemonCommand(cli, 'verify', description)
+    .option('--repair', 'rewrite on the replica what is wrong', false)
+    .option('--stop', 'end the comparison that is in progress', false)
+    .addOption(
+      new Option(
+        '--rate <rate>',
+        'speed limit: bytes a second, or with KiB, MiB, GiB; 0 for none',
+      ).argParser(rate),
+    )
+    .action(
+      about(async (options: Options) => {
+        const progress = await progressOf(options);
+        const { vm } = await daemonOf(options);
+        const { showVerify } = await import('../verify-report.js');
+        const show = (result: VerifyReport): string => showVerify(vm, result);
+        const { repair, stop, rate: bytesPerSec } = options;
+        const report = await call(
+          options,
+          'verify',
+          { repair, stop, bytesPerSec },
+          { progress, show },
+        );
+        if (report.wrongBytes > report.repairedBytes) cli.endWith(EXIT.degraded);
+      }),
+    );
+}
+
+export function addSnapshot(cli: Cli): void {
+  const description = 'On the secondary host: hold a snapshot of the last checkpoint for a backup';
+  daemonCommand(cli, 'snapshot', description)
+    .option('--drop', 'end the snapshot that there is', false)
+    .action(
+      about(async (options: Options) => {
+        const show = ({ snapshot, disks }: SnapshotReport): string => {
+          if (!snapshot) return 'The snapshot is dropped.\n';
+          const head = `Snapshot of epoch ${snapshot.epoch}; until it is dropped, read it from:`;
+          return `${head}\n${disks.map(({ disk, uri }) => `${disk}  ${uri}\n`).join('')}`;
+        };
+        await call(options, 'snapshot', { drop: options.drop }, { show });
+      }),
+    );
 }
 
 export function addFailover(cli: Cli): void {

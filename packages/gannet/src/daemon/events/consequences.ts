@@ -23,10 +23,16 @@ const ONLY_OF: Partial<Record<EventKind, readonly MethodName[]>> = {
   'memory-pressure': [],
   'writes-held': [],
   spill: [],
+  snapshot: ['snapshot'],
+  'snapshot-lost': [],
 };
+
+/** A comparison changes nothing in the VM: whatever else happens meanwhile is no part of it. */
+const OF_VERIFY: ReadonlySet<EventKind> = new Set(['command', 'replica-differs', 'verified']);
 
 /** @param name of the command; undefined for what the daemon does by itself */
 export function isConsequence(kind: EventKind, name: MethodName | undefined): boolean {
   if (name === undefined) return true;
+  if (name === 'verify') return OF_VERIFY.has(kind);
   return ONLY_OF[kind]?.includes(name) ?? true;
 }

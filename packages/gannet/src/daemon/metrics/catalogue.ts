@@ -44,6 +44,20 @@ export const METRICS = [
     'both',
     '1 for where the guest runs, as far as this daemon knows, else 0',
   ],
+  [
+    'gannet_term_file_writable',
+    'gauge',
+    [],
+    'both',
+    '0 if the term file cannot be written: what this side decides now may be forgotten',
+  ],
+  [
+    'gannet_guest_stands_still',
+    'gauge',
+    [],
+    'primary',
+    '1 if the guest is stopped because its own disk has failed, and nobody takes over',
+  ],
   ['gannet_epoch', 'gauge', [], 'both', 'Number of the last committed epoch'],
   [
     'gannet_peer_silence_seconds',
@@ -175,6 +189,21 @@ export const METRICS = [
     ['disk'],
     'primary',
     'Left of the first copy of a disk; absent while none is under way',
+  ],
+  [
+    'gannet_replica_wrong_bytes',
+    'gauge',
+    [],
+    'primary',
+    "What differed from the primary's disks at the last `verify` and was not repaired; " +
+      'absent before the first',
+  ],
+  [
+    'gannet_last_verify_timestamp_seconds',
+    'gauge',
+    [],
+    'primary',
+    'When the last `verify` of this daemon ended; absent before the first',
   ],
   [
     'gannet_fence_runs_total',

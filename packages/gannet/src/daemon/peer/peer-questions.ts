@@ -1,4 +1,4 @@
-import { GannetError, type PeerMessage } from '@gannet/contract';
+import { type AuditQuestion, GannetError, type PeerMessage } from '@gannet/contract';
 
 type Answer = PeerMessage & { readonly type: 'answer' };
 
@@ -16,7 +16,11 @@ export class PeerQuestions {
    * @throws GannetError GANNET_PEER_UNREACHABLE without an answer in time, or if it is cancelled
    * @throws GannetError GANNET_PEER_FAILED if the answer is an error
    */
-  async ask(send: (question: PeerMessage) => void, timeoutMs: number): Promise<unknown> {
+  async ask(
+    send: (message: PeerMessage) => void,
+    timeoutMs: number,
+    question?: AuditQuestion,
+  ): Promise<unknown> {
     const number = this.#nextNumber++;
     let late: NodeJS.Timeout | undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
@@ -25,7 +29,7 @@ export class PeerQuestions {
       late = setTimeout(() => reject(unanswered(why)), timeoutMs);
     });
     try {
-      send({ type: 'ask', number });
+      send({ type: 'ask', number, question });
       const { error, value } = await answered;
       if (error === undefined) return value;
       const remedy = 'Read the log of the daemon on the other host: it says what failed.';

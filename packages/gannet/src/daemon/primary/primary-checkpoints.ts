@@ -54,8 +54,18 @@ export class PrimaryCheckpoints {
     this.#watch.stop();
   }
 
-  committed({ commit }: PeerStatus): void {
+  /** What the secondary says. */
+  hear({ commit, epoch, memoryPressure }: PeerStatus, before: PeerStatus | undefined): void {
     this.#log.committed(commit);
+    if (epoch !== before?.epoch && this.options.isProtected()) {
+      this.expectNext();
+      // A QEMU that can't be asked is noticed elsewhere.
+      this.options
+        .driver()
+        ?.checkGraph()
+        .catch(() => undefined);
+    }
+    if (memoryPressure === true) this.#relieve(epoch);
   }
 
   /** In COLO, QEMU takes a new period as a wish for a checkpoint, too. */
@@ -79,7 +89,7 @@ export class PrimaryCheckpoints {
   }
 
   /** A checkpoint empties the secondary's buffers; one is enough for an epoch. */
-  relieve(epoch: number): void {
+  #relieve(epoch: number): void {
     if (epoch === this.#relievedEpoch || !this.options.isProtected()) return;
     this.#relievedEpoch = epoch;
     this.#log.asked('memory');

@@ -1,8 +1,6 @@
-import { hostname } from 'node:os';
 import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
 import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
-import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import {
   asPrimary,
   type Config,
@@ -24,19 +22,16 @@ import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '..
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
+import { Verifier } from '../verify/verifier.js';
 import { primaryEngineOf } from '../vsmr/primary-vsmr.js';
 import { withTimeout } from '../with-timeout.js';
 import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
+import { nextPrimaryState, type PrimaryRoleEvent, type PrimaryRoleState } from './primary-state.js';
 import {
-  nextPrimaryState,
-  type PrimaryPhase,
-  type PrimaryRoleEvent,
-  type PrimaryRoleState,
-} from './primary-state.js';
-import {
+  inspectOwn,
   notePeer,
   primaryPeerStatus,
   type PrimarySides,
@@ -48,6 +43,7 @@ import { PrimaryStanding } from './primary-standing.js';
 
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
+const ANOTHER = 'another QEMU is at the QMP socket';
 
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
@@ -58,10 +54,12 @@ const ROLLBACK_TIMEOUT_MS = 15_000;
 export class PrimaryRole implements Role {
   readonly name = 'primary';
   readonly methods: RoleMethods<'primary'> = {
-    inspect: ({ peer }) => (peer === true ? this.#link.ask() : this.#inspect()),
+    inspect: ({ peer }) =>
+      peer === true ? this.#link.ask() : inspectOwn(this.config, this.#shown, this.vm),
     protect: ({ bytesPerSec }, progress) => this.protect(progress, bytesPerSec),
     'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
+    verify: (params, progress) => this.#verifier.verify(params, progress),
     detach: ({ force = false }) => this.detach(force),
     failover: ({ force = false, overrulePeer = false }) => this.runOn(force, overrulePeer),
   };
@@ -72,6 +70,7 @@ export class PrimaryRole implements Role {
   readonly #standing: PrimaryStanding;
   readonly #checkpoints: PrimaryCheckpoints;
   readonly #fate: GuestFate;
+  readonly #verifier: Verifier;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
   #qmp: QmpClient | undefined;
@@ -104,7 +103,7 @@ export class PrimaryRole implements Role {
       status: () => primaryPeerStatus(this.config, this.#state, this.#sides),
       onLiveness: (liveness, silentMs) => this.#onLiveness(liveness, silentMs),
       onStatus: (status, before) => this.#onPeer(status, before),
-      onAsk: () => this.#inspect(),
+      onAsk: () => inspectOwn(this.config, this.#shown, this.vm),
       onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
     });
     this.#off = context.terms.on(() => this.#link.beatNow());
@@ -113,6 +112,12 @@ export class PrimaryRole implements Role {
       ...{ link: () => this.#link, driver: () => this.#driver },
       isProtected: () => this.#is('protected'),
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
+      onTrouble: (error) => this.#trouble(error),
+    });
+    this.#verifier = new Verifier({
+      ...{ config: () => this.config, links: this.#links, history: context.history },
+      ...{ link: () => this.#link, qmp: () => (this.#is('protected') ? vm.qmp : undefined) },
+      checkpoint: (signal) => this.#checkpoints.make(this.#expectVm(), signal),
       onTrouble: (error) => this.#trouble(error),
     });
     this.#standing = new PrimaryStanding({
@@ -128,8 +133,8 @@ export class PrimaryRole implements Role {
     });
     this.#fate = new GuestFate({
       ...{ history: context.history, terms: context.terms, config: () => this.config },
-      ...{ driver: () => this.#driver, state: () => this.#state },
-      step: (event) => void this.#step(event),
+      ...{ driver: () => this.#driver, process: () => vm.process() },
+      ...{ state: () => this.#state, step: (event) => void this.#step(event) },
       cancelProtect: (error) => this.#protecting?.run.cancel(error),
       idle: () => this.#idle(),
       outdate: () => this.#standing.outdate(),
@@ -152,6 +157,7 @@ export class PrimaryRole implements Role {
     return this.context.health.judge({
       ...primaryStatus(this.config, this.#state, this.#sides),
       ...primaryNetwork(this.config, this.#driver),
+      ...this.#verifier.view,
       strangers: this.#rejected.view,
     });
   }
@@ -183,6 +189,7 @@ export class PrimaryRole implements Role {
       run.cancel(interrupted(this.config.vm, 'this daemon is ending'));
       await withTimeout(ended, ROLLBACK_TIMEOUT_MS, 'the rollback').catch(() => undefined);
     }
+    await this.#verifier.close();
     this.#off();
     this.#standing.close();
     this.#rejected.close();
@@ -209,7 +216,7 @@ export class PrimaryRole implements Role {
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
-      askBoth: () => Promise.all([this.#inspect(), this.#link.ask()]),
+      askBoth: () => Promise.all([inspectOwn(this.config, this.#shown, this.vm), this.#link.ask()]),
       onStage: (stage) => this.#step({ kind: 'stage', stage }),
       checkpoint: (signal) => this.#checkpoints.make(driver, signal),
     });
@@ -236,8 +243,8 @@ export class PrimaryRole implements Role {
 
   /** Changes the speed limit of the copy that is under way. */
   async setSeedRate(bytesPerSec: number): Promise<MethodResult<'seed-rate'>> {
-    const isSet = (await this.#protecting?.run.setRate(bytesPerSec)) ?? false;
-    if (!isSet) throw refusals.noCopy(this.config.vm, bytesPerSec);
+    const isSet = await this.#protecting?.run.setRate(bytesPerSec);
+    if (isSet !== true) throw refusals.noCopy(this.config.vm, bytesPerSec);
     return { bytesPerSec };
   }
 
@@ -295,7 +302,7 @@ export class PrimaryRole implements Role {
     await this.#tls.drop();
   }
 
-  #is(...phases: readonly PrimaryPhase[]): boolean {
+  #is(...phases: readonly PrimaryRoleState['phase'][]): boolean {
     return phases.includes(this.#state.phase);
   }
 
@@ -308,7 +315,9 @@ export class PrimaryRole implements Role {
     const { terms, history, page } = this.context;
     const about = aboutDaemon(this.config, this.vm.qmp, page());
     const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
-    return { ...own, record: terms.record, seed, operation: history.operations.own?.id };
+    const { record, trouble: termTrouble = null } = terms;
+    const standing = { record, termTrouble, standstill: this.#fate.standstill };
+    return { ...own, ...standing, seed, operation: history.operations.own?.id };
   }
 
   /** @returns whether it was not refused */
@@ -321,6 +330,7 @@ export class PrimaryRole implements Role {
     if (next.phase === before.phase) return true;
     if (next.phase === 'protected') this.#checkpoints.expectNext();
     else this.#checkpoints.stop();
+    this.#verifier.protects(next.phase === 'protected');
     return true;
   }
 
@@ -389,8 +399,7 @@ export class PrimaryRole implements Role {
     if (!isYielding) this.#standing.begin(step, isInColo);
     this.#standing.proceed(isYielding ? 'adopt' : step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
-    const reason = 'another QEMU is at the QMP socket';
-    if (isAnother && step === 'run') history.add('unprotected', { reason });
+    if (isAnother && step === 'run') history.add('unprotected', { reason: ANOTHER });
   }
 
   /** Once for each connection, however often an attach has to be tried. */
@@ -404,30 +413,17 @@ export class PrimaryRole implements Role {
     });
   }
 
-  #inspect(): Promise<SideReport> {
-    const { state } = this.vm;
-    const qmp = state === 'ready' ? this.vm.qmp : undefined;
-    const trouble = `it is ${state}`;
-    return inspectPrimary(this.config, { state: this.#shown, hostname: hostname(), qmp, trouble });
-  }
-
   #onLiveness(pulse: LivenessState, silentMs: number): void {
-    this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse !== 'lost') return;
-    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    const ms = Math.round(silentMs);
+    this.context.history.add('peer', { pulse, silentMs: ms });
+    if (pulse === 'lost') this.#lose(`the secondary has been silent for ${ms} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {
     notePeer(this.context.history, status, before);
     this.context.history.operations.hear(status.operation);
     this.#standing.hear(status);
-    this.#checkpoints.committed(status);
-    if (status.epoch !== before?.epoch && this.#is('protected')) {
-      this.#checkpoints.expectNext();
-      // A QEMU that can't be asked is noticed elsewhere.
-      this.#driver?.checkGraph().catch(() => undefined);
-    }
-    if (status.memoryPressure === true) this.#checkpoints.relieve(status.epoch);
+    this.#checkpoints.hear(status, before);
     const loss = lossOf(status);
     const isWell = loss === undefined && status.state === 'protected' && !this.#isBroken;
     if (isWell) this.#step({ kind: 'recovered' });

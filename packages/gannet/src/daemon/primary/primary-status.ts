@@ -9,6 +9,7 @@ import {
   STATUS_SCHEMA,
   type TermRecord,
 } from '@gannet/contract';
+import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -20,10 +21,24 @@ export interface PrimarySides {
   readonly vm: VmWatch;
   readonly link: PeerLink;
   readonly record: TermRecord;
+  /** Why the term file can't be written. */
+  readonly termTrouble: string | null;
+  /** Why the guest stands still on its own disk. */
+  readonly standstill: string | undefined;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
   /** Id of what is under way. */
   readonly operation: string | undefined;
+}
+
+/** What `gannet check` compares of this side. */
+export function inspectOwn(
+  config: PrimaryConfig,
+  state: PrimaryStatus['state'],
+  vm: VmWatch,
+): Promise<SideReport> {
+  const qmp = vm.state === 'ready' ? vm.qmp : undefined;
+  return inspectPrimary(config, { state, hostname: hostname(), qmp, trouble: `it is ${vm.state}` });
 }
 
 /** As commands and the status show it. */
@@ -61,7 +76,7 @@ export function notePeer(
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, seed, checkpoints }: PrimarySides,
+  { about, vm, link, record, termTrouble, standstill, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -71,9 +86,11 @@ export function primaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
+    termTrouble,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
     ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
+    ...(standstill === undefined ? {} : { standstill }),
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
@@ -89,7 +106,7 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, seed, checkpoints, operation }: PrimarySides,
+  { about, vm, link, record, standstill, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -102,6 +119,7 @@ export function primaryPeerStatus(
     role: 'primary',
     state: isUnknown ? 'unknown' : saidState(state, vm),
     ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
+    ...(standstill === undefined ? {} : { standstill }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,

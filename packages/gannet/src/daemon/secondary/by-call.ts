@@ -1,6 +1,6 @@
 import { CheckpointerError, type ExternalSource } from '@gannet/checkpointer';
-import type { Replica } from '@gannet/replicator';
-import { GannetError, type SecondaryConfig } from '@gannet/contract';
+import { type Replica, ReplicaStateError, snapshotExportName } from '@gannet/replicator';
+import { GannetError, type SecondaryConfig, type SnapshotReport } from '@gannet/contract';
 import { seedAgain } from '../arbitration/may-take-over.js';
 
 /**
@@ -34,4 +34,43 @@ export function checkpointByCall(
   if (replica.state !== 'diverged') return;
   const message = `the replica of ${vm} has diverged: ${replica.reason}`;
   throw new GannetError('GANNET_STAGE_FAILED', message, seedAgain(vm));
+}
+
+/**
+ * Holds a snapshot of the last commit until it is dropped.
+ *
+ * @throws GannetError GANNET_REFUSED if there is nothing to take, to hold again, or to drop
+ */
+export function snapshotByCall(
+  { vm, secondary }: SecondaryConfig,
+  { snapshots, disks }: Pick<Replica, 'snapshots' | 'disks'>,
+  drop = false,
+): SnapshotReport {
+  const refuse = (message: string, remedy: string): never => {
+    throw new GannetError('GANNET_REFUSED', message, remedy, 'refused');
+  };
+  if (drop) {
+    if (!snapshots.drop()) refuse(`${vm} has no snapshot`, `\`gannet snapshot ${vm}\` takes one.`);
+    return { snapshot: null, disks: [] };
+  }
+  try {
+    const snapshot = snapshots.hold();
+    const at = encodeURI(secondary.svm).replaceAll('?', '%3F').replaceAll('&', '%26');
+    return {
+      snapshot,
+      disks: disks.map(({ name }) => {
+        const uri = `nbd+unix:///${snapshotExportName(disks, name)}?socket=${at}`;
+        return { disk: name, uri };
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof ReplicaStateError)) throw error;
+    const isHeld = snapshots.view?.isHeld === true;
+    return refuse(
+      error.message,
+      isHeld
+        ? `\`gannet status ${vm} --json\` shows it; \`gannet snapshot ${vm} --drop\` drops it.`
+        : `Snapshots are taken of a protected VM: \`gannet status ${vm}\` says what is missing.`,
+    );
+  }
 }

@@ -16,7 +16,7 @@ export async function openReplica(
   config: SecondaryConfig,
   own: TermRecord,
 ): Promise<{ readonly replica: Replica; readonly lock: JournalLock }> {
-  const { memory, journal, overwrite } = config.secondary;
+  const { memory, snapshot, journal, overwrite } = config.secondary;
   const lock = await JournalLock.take(journal);
   try {
     await refuseForeignJournal(config);
@@ -26,6 +26,10 @@ export async function openReplica(
       lockBases: true,
       journalPath: journal,
       overwrite,
+      snapshot: {
+        ...(snapshot?.directory === undefined ? {} : { directory: snapshot.directory }),
+        ...(snapshot?.limit === undefined ? {} : { limitBytes: snapshot.limit }),
+      },
       memory: {
         ...(memory?.soft === undefined ? {} : { softBytes: memory.soft }),
         ...(memory?.hard === undefined ? {} : { hardBytes: memory.hard }),

@@ -23,7 +23,7 @@ import {
   type SecondaryConfig,
   type SecondaryStatus,
 } from '@gannet/contract';
-import { checkpointByCall } from './by-call.js';
+import { checkpointByCall, snapshotByCall } from './by-call.js';
 import { aboutDaemon } from '../peer/about.js';
 import { PeerLink } from '../peer/peer-link.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
@@ -46,6 +46,7 @@ import {
   type SecondarySides,
   secondaryStatus,
 } from './secondary-status.js';
+import { answerAudit } from '../verify/audit-questions.js';
 import { SecondaryStanding } from './secondary-standing.js';
 import { type TakeoverEngine, takeoverEngineOf } from './takeover-engine.js';
 import { withTimeout } from '../with-timeout.js';
@@ -63,6 +64,7 @@ export class SecondaryRole implements Role {
     inspect: () => this.#inspect(),
     failover: ({ force = false, overrulePeer = false }, progress) =>
       this.#failover.failOver(force, progress, overrulePeer).finally(() => this.#link?.beatNow()),
+    snapshot: ({ drop }) => snapshotByCall(this.config, this.replica, drop),
     seal: () => this.#byCall((source) => source.seal()),
     commit: () => this.#byCall((source) => source.commit()),
     abort: () => this.#byCall((source) => source.abort()),
@@ -112,7 +114,6 @@ export class SecondaryRole implements Role {
       look: () => pairView(this.config, this.#facts, this.#sides),
       onTrouble: (error) => this.#trouble(error),
     });
-    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
     replica.on((event) => this.#onReplica(event));
     const { history } = context;
     this.#waiting = new WaitingCopy({ replica, history, qmp: () => this.#vm.qmp });
@@ -141,6 +142,7 @@ export class SecondaryRole implements Role {
       this.#link?.beatNow();
     });
     this.#subscriptions.push(off);
+    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
   }
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
@@ -237,7 +239,8 @@ export class SecondaryRole implements Role {
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     return {
-      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
+      ...{ replica: this.replica, vm: this.#vm },
       ...{ link: this.#link, operation, about, failover: this.#failover.progress },
     };
   }
@@ -257,7 +260,7 @@ export class SecondaryRole implements Role {
         status: () => secondaryPeerStatus(this.config, this.#facts, this.#sides),
         onLiveness: (pulse, silentMs) => this.#onLiveness(pulse, silentMs),
         onStatus: (status, before) => this.#onPeer(status, before),
-        onAsk: () => this.#inspect(),
+        onAsk: (question) => (question ? answerAudit(this.replica, question) : this.#inspect()),
         onRefused: (reason, address) => this.#rejected.note('peer', address, reason),
         credentials: this.context.credentials,
       });
@@ -359,8 +362,7 @@ export class SecondaryRole implements Role {
     const trouble =
       state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
     const { peerAddress } = this.#link ?? {};
-    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
-    return inspectSecondary(this.config, view);
+    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble, peerAddress });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {

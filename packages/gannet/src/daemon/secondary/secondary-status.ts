@@ -26,6 +26,8 @@ export interface SecondarySides {
   /** Of a failover that is under way. */
   readonly failover: FailoverProgress | undefined;
   readonly record: TermRecord;
+  /** Why the term file can't be written. */
+  readonly termTrouble: string | null;
   readonly replica: Replica;
   readonly vm: VmWatch;
   readonly link: PeerLink | undefined;
@@ -104,7 +106,7 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, replica, vm, link, record } = sides;
+  const { about, failover, replica, vm, link, record, termTrouble } = sides;
   return {
     schema: STATUS_SCHEMA,
     role: 'secondary',
@@ -113,6 +115,7 @@ export function secondaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
+    termTrouble,
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
@@ -137,6 +140,7 @@ export function secondaryStatus(
       spillTrouble: facts.spillTrouble ?? null,
     },
     exports: replica.exports.map(({ name }) => name),
+    snapshot: replica.snapshots.view ?? null,
     peer: { pulse: link?.state ?? 'none', ...link?.peer },
     uuid: replica.uuid,
   };

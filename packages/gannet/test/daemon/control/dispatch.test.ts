@@ -15,11 +15,19 @@ test('what changes something is an operation of its caller, and nothing else is'
     const params = name === 'seed-rate' ? { bytesPerSec: 0 } : {};
     expect(await methods[name](params, none, 'anna')).toBe('done');
   }
-  const changing = ['protect', 'reprotect', 'seed-rate', 'failover', 'detach'];
+  const changing = [
+    'protect',
+    'reprotect',
+    'seed-rate',
+    'verify',
+    'failover',
+    'detach',
+    'snapshot',
+  ];
   expect(operated).toEqual(changing.map((name) => `${name} by anna`));
   await methods.protect({}, none);
   expect(operated.at(-1)).toBe('protect by a program at the control socket');
   // What is refused for its parameters has not begun.
   await expect(methods.protect({ rate: 7 }, none)).rejects.toMatchObject({ code: 'GANNET_USAGE' });
-  expect(operated).toHaveLength(6);
+  expect(operated).toHaveLength(8);
 });

@@ -24,6 +24,10 @@ const head = {
   schema: STATUS_SCHEMA,
   ...{ vm: 'web', host: 'h', heartbeatMs: 500, record: BLANK },
 } as const;
+const LAST_VERIFY = {
+  ...{ at: '2026-01-01T00:00:10.000Z', isWhole: true, comparedBytes: 4096, ms: 5 },
+  ...{ wrongBytes: 1024, repairedBytes: 512, busyBytes: 0 },
+};
 const PRIMARY: PrimaryStatus = judged<Unjudged<PrimaryStatus>>({
   ...head,
   ...{ role: 'primary', state: 'protecting', stage: 'seed', primaryVm: 'ready' },
@@ -208,7 +212,7 @@ describe('a secondary', () => {
 
 describe('a primary', () => {
   test('tells of the copy, of pauses and of their causes', async () => {
-    const status = { ...PRIMARY, seed: SEED };
+    const status = { ...PRIMARY, seed: SEED, lastVerify: LAST_VERIFY };
     const metrics = metricsOf(status);
     const record = { ...COMMIT, cause: 'memory' as const, pausedMs: 30 };
     metrics.observe(event('primary', 'checkpoint', record));
@@ -218,6 +222,8 @@ describe('a primary', () => {
     const own = 'vm="web",role="primary"';
     expect(Object.fromEntries(await scrape(metrics))).toMatchObject({
       [`gannet_seed_remaining_bytes{${own},disk="vb0"}`]: 20,
+      [`gannet_replica_wrong_bytes{${own}}`]: 512,
+      [`gannet_last_verify_timestamp_seconds{${own}}`]: Date.UTC(2026, 0, 1, 0, 0, 10) / 1000,
       [`gannet_checkpoints_total{${own},cause="memory"}`]: 1,
       [`gannet_checkpoints_total{${own},cause="period"}`]: 0,
       [`gannet_checkpoint_duration_seconds_sum{${own}}`]: 0.03,
@@ -228,7 +234,7 @@ describe('a primary', () => {
 });
 
 test('the labels of each sample are those of the catalogue, and none is empty', async () => {
-  for (const status of [PRIMARY, SECONDARY, { ...PRIMARY, seed: SEED }]) {
+  for (const status of [PRIMARY, SECONDARY, { ...PRIMARY, seed: SEED, lastVerify: LAST_VERIFY }]) {
     const metrics = metricsOf(status);
     metrics.observe(event(status.role, 'commit', COMMIT));
     const lines = (await metrics.text()).split('\n');
@@ -252,7 +258,7 @@ test('the process itself is measured: memory, processor, event loop', async () =
 });
 
 test('each metric is exported by whom the catalogue says, under its name and type', async () => {
-  for (const status of [{ ...PRIMARY, seed: SEED }, SECONDARY]) {
+  for (const status of [{ ...PRIMARY, seed: SEED, lastVerify: LAST_VERIFY }, SECONDARY]) {
     const metrics = metricsOf(status);
     metrics.observe(event(status.role, 'commit', COMMIT));
     const text = await metrics.text();
