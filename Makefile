@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long matrix faults soak kills fuzz bench services services-failover deb libvirt clean
+.PHONY: help setup demo test long matrix faults soak kills fuzz bench scale services services-failover deb libvirt clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,8 +20,8 @@ long: setup ## Run the end-to-end tests that CI has no time for (14 minutes)
 bench: setup ## Measure everything beside its rivals, rewrite docs/explanation/performance.md (as root, 30 minutes)
 	@node bench/dist/main.js
 
-services: setup ## Measure six real services, rewrite docs/explanation/services.md (as root, an hour; SERVICES=B9 ROUNDS=N)
-	@node bench/dist/main.js $(or $(SERVICES),B9 B9B) $(if $(ROUNDS),--rounds $(ROUNDS))
+services: setup ## Measure six real services, rewrite docs/explanation/services.md (as root, 70 minutes; SERVICES=B9 ROUNDS=N)
+	@node bench/dist/main.js $(or $(SERVICES),B9 B9B B9C) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 services-failover: setup ## Kill the host of each service under load, let the service check its data (as root; KILLS=N)
 	@node bench/dist/services-failover.js --kills $${KILLS:-10}
@@ -40,6 +40,9 @@ kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KIL
 
 fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
 	@NODE_NO_WARNINGS=1 node test/robustness/dist/fuzz/main.js
+
+scale: setup ## Simulate a thousand hosts, rewrite the figures of docs/explanation/scale.md (a minute)
+	@node test/simulation/dist/scale/main.js --write
 
 deb: setup ## Build the Debian package, install and upgrade it in a clean Debian 13 and 12 (as root)
 	@scripts/test-deb.sh "$$(node scripts/build-deb.mjs .cache/deb)"

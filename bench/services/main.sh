@@ -4,6 +4,12 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 cd /
 . /run/bench/services.sh
 ip link set lo up
+# A card for clients outside, if there is one: gannet.address=ADDRESS (of a /24).
+address=$(sed -n 's/.*gannet\.address=\([^ ]*\).*/\1/p' /proc/cmdline)
+if [ -n "$address" ]; then
+  ip address add "$address/24" dev eth0
+  ip link set eth0 up
+fi
 stty -F /dev/ttyS0 -echo -icrnl
 # $1: what has ended, $2: its status, $3: its log, whose end is shown if it failed.
 ended() {
@@ -22,6 +28,11 @@ while read -r verb service count seed; do
       echo "GUEST BEGIN $service"
       "load_$service" "$count" "$seed" >/tmp/log 2>&1
       ended "LOAD $service" $? /tmp/log
+      ;;
+    prove)
+      echo "GUEST BEGIN $service"
+      "prove_$service" "$count" "$seed" >/tmp/log 2>&1
+      ended "PROVE $service" $? /tmp/log
       ;;
     check)
       "check_$service" >/tmp/log 2>&1

@@ -3,7 +3,8 @@
  *
  *   tokyo create FILE RECORDS
  *   tokyo load FILE COUNT SEED   COUNT transactions, each synchronous, each puts one record
- *   tokyo check FILE             reads each record: those of a key are all of one letter
+ *   tokyo check FILE COUNT SEED  reads each record: it is of one letter, and of the right one if
+ *                                that load has written it
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,30 +42,52 @@ static int create(unsigned records)
     return 0;
 }
 
+/* What the load puts next. */
+static unsigned draw(char *letter)
+{
+    unsigned number = random() % RECORDS;
+
+    *letter = 'a' + random() % 26;
+    return number;
+}
+
 static int load(unsigned count, unsigned seed)
 {
     srandom(seed);
     for (unsigned done = 0; done < count; done++) {
-        if (!tchdbtranbegin(db) || !put(random() % RECORDS, 'a' + random() % 26) ||
-            !tchdbtrancommit(db)) {
+        char letter;
+        unsigned number = draw(&letter);
+
+        if (!tchdbtranbegin(db) || !put(number, letter) || !tchdbtrancommit(db)) {
             return fail("transaction");
         }
     }
     return 0;
 }
 
-static int check(void)
+static int check(unsigned count, unsigned seed)
 {
+    static char letters[RECORDS]; /* what the load wrote last; 0: nothing */
     unsigned long records = 0;
     void *key, *value;
     int length, size;
 
+    srandom(seed);
+    while (count-- > 0) {
+        char letter;
+        unsigned number = draw(&letter);
+
+        letters[number] = letter;
+    }
     if (!tchdbiterinit(db)) {
         return fail("iterate");
     }
     while ((key = tchdbiternext(db, &length))) {
         value = tchdbget(db, key, length, &size);
-        if (!value || size != VALUE_BYTES || memcmp(value, (char *)value + 1, size - 1)) {
+        char expected = letters[strtoul(key, NULL, 10) % RECORDS];
+
+        if (!value || size != VALUE_BYTES || memcmp(value, (char *)value + 1, size - 1) ||
+            (expected && *(char *)value != expected)) {
             fprintf(stderr, "tokyo: record %.*s is damaged\n", length, (char *)key);
             return 1;
         }
@@ -96,8 +119,8 @@ int main(int argc, char **argv)
         status = create(atoi(argv[3]));
     } else if (!strcmp(argv[1], "load") && argc == 5) {
         status = load(atoi(argv[3]), atoi(argv[4]));
-    } else if (!strcmp(argv[1], "check")) {
-        status = check();
+    } else if (!strcmp(argv[1], "check") && argc == 5) {
+        status = check(atoi(argv[3]), atoi(argv[4]));
     }
     if (!tchdbclose(db)) {
         return fail("close");

@@ -1,14 +1,17 @@
 /** B4: how long requests wait at a checkpoint. */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DiskLimits } from '@gannet/lab';
 import { FakeQemu, type ListeningFakeQemu } from 'qemu-qmp-client/testing';
 import type { Comparison, Context } from './harness/comparison.js';
 import type { GateAnswer, GateRequest, GateSettings } from './children/gate-replica.js';
 import { answers, type Endpoint, uriOf } from './harness/ports.js';
 import { Collector } from './harness/result.js';
-import { BenchError, type Running, type Scope } from './harness/scope.js';
+import { BenchError, type Running, Scope } from './harness/scope.js';
+import { slowHost } from './harness/slow-host.js';
 import { quantile } from './harness/stats.js';
 
+const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 const SIZE_BYTES = 5 * GIB;
 /** QEMU takes at least some milliseconds from STOP to RESUME. */
@@ -17,22 +20,52 @@ const STOPPED_MS = 4;
 export const GATE = 'gate closed';
 export const ROUND_TRIP = 'QMP round trip';
 const COMMIT = 'commit alone';
+const READ = 'read of the base';
+/** At the end of a slow base; in the page cache, since it has just been written. */
+const DATA_BYTES = 16 * MIB;
 
 interface Amount {
   readonly pages: number;
   readonly checkpointsPerRound: number;
 }
 
-const AMOUNTS: readonly Amount[] = [
-  { pages: 10, checkpointsPerRound: 40 },
-  { pages: 10_000, checkpointsPerRound: 40 },
-  { pages: 1_000_000, checkpointsPerRound: 2 },
+interface Setting {
+  /** Behind the number of pages. */
+  readonly suffix: string;
+  /** The disk that committed pages are written back to, all the time; or they are dropped. */
+  readonly disk: DiskLimits | undefined;
+  readonly amounts: readonly Amount[];
+}
+
+const SETTINGS: readonly Setting[] = [
+  {
+    ...{ suffix: '', disk: undefined },
+    amounts: [
+      { pages: 10, checkpointsPerRound: 40 },
+      { pages: 10_000, checkpointsPerRound: 40 },
+      { pages: 1_000_000, checkpointsPerRound: 2 },
+    ],
+  },
+  {
+    suffix: ', slow base',
+    disk: { iops: 200, bytesPerSec: 60 * MIB },
+    amounts: [
+      { pages: 10, checkpointsPerRound: 40 },
+      { pages: 10_000, checkpointsPerRound: 40 },
+    ],
+  },
 ];
 
-export function p99Point(pages: number): string {
-  return `${pages} dirty pages, p99 of all rounds`;
+function amountName({ suffix }: Setting, { pages }: Amount): string {
+  return `${pages} dirty pages${suffix}`;
 }
-export const DIRTY_PAGES = AMOUNTS.map(({ pages }) => pages);
+
+export function p99Point(amount: string): string {
+  return `${amount}, p99 of all rounds`;
+}
+export const DIRTY_AMOUNTS: readonly string[] = SETTINGS.flatMap((setting) =>
+  setting.amounts.map((amount) => amountName(setting, amount)),
+);
 
 export const B4: Comparison = {
   name: 'B4',
@@ -42,11 +75,20 @@ export const B4: Comparison = {
     'fio writes random 4 KiB pages at queue depth 16. The gate is closed from RESUME until ' +
     'query-colo-status is answered and the epoch is committed. A round trip is the same query ' +
     'at another time, under the same load. With 10^6 pages there are only a few checkpoints, so ' +
-    'the p99 is the worst of them.',
-  estimateSeconds: 30,
+    'the p99 is the worst of them. With a slow base, what is committed is written back at the ' +
+    'same time, to a disk with 200 IOPS and 60 MiB/s; otherwise it is dropped.',
+  estimateSeconds: 60,
   async run(context) {
-    const bench = await GateBench.start(context.scope);
-    const points = await measure(context, bench);
+    const collector = new Collector();
+    for (const setting of SETTINGS) {
+      const scope = new Scope();
+      context.scope.defer(() => scope.close());
+      try {
+        await measure(context, await GateBench.start(scope, setting), setting, collector);
+      } finally {
+        await scope.close();
+      }
+    }
     const contenders = [
       {
         name: GATE,
@@ -55,34 +97,41 @@ export const B4: Comparison = {
       },
       { name: ROUND_TRIP, setup: 'query-colo-status, asked and answered', subject: 0 },
       { name: COMMIT, setup: "the replica's commit(), without the question", subject: 0 },
+      {
+        name: READ,
+        setup: "4 KiB for the secondary's guest that the page cache has, with a slow base",
+        subject: 0,
+      },
     ];
-    return { contenders, baseline: undefined, points, notes: [] };
+    return { contenders, baseline: undefined, points: collector.points(), notes: [] };
   },
 };
 
-async function measure({ rounds, quick, progress }: Context, bench: GateBench) {
-  const collector = new Collector();
+async function measure(
+  { rounds, quick, progress }: Context,
+  bench: GateBench,
+  setting: Setting,
+  collector: Collector,
+): Promise<void> {
   const all = new Map<string, number[]>();
-  const amounts = quick ? AMOUNTS.slice(0, 2) : AMOUNTS;
-  const head = (pages: number, what: string) => ({
-    ...({ unit: 'ms', better: 'lower' } as const),
-    point: `${pages} dirty pages, ${what}`,
-  });
+  const amounts = quick ? setting.amounts.slice(0, 2) : setting.amounts;
+  const how = { unit: 'ms', better: 'lower' } as const;
   const perRound = (count: number): number => (quick ? 3 : count);
   progress.expect(
     (rounds + 1) * amounts.reduce((sum, each) => sum + perRound(each.checkpointsPerRound), 0),
   );
   for (let round = 0; round <= rounds; round++) {
-    for (const { pages, checkpointsPerRound } of amounts) {
-      const samples = new Map<string, number[]>(
-        [GATE, ROUND_TRIP, COMMIT].map((name) => [name, []]),
-      );
+    for (const amount of amounts) {
+      const { pages, checkpointsPerRound } = amount;
+      const what = amountName(setting, amount);
+      const samples = new Map<string, number[]>(measuredIn(setting).map((name) => [name, []]));
       for (let count = 0; count < perRound(checkpointsPerRound); count++) {
-        progress.step(`${pages} pages`);
-        const { gateClosedMs, roundTripMs, commitMs } = await bench.checkpoint(pages);
+        progress.step(what);
+        const { gateClosedMs, roundTripMs, commitMs, readMs } = await bench.checkpoint(pages);
         samples.get(GATE)?.push(gateClosedMs);
         samples.get(ROUND_TRIP)?.push(roundTripMs);
         samples.get(COMMIT)?.push(commitMs);
+        samples.get(READ)?.push(readMs);
       }
       if (round === 0) continue;
       for (const [name, values] of samples) {
@@ -90,26 +139,32 @@ async function measure({ rounds, quick, progress }: Context, bench: GateBench) {
           [...values].sort((a, b) => a - b),
           0.5,
         );
-        collector.add(name, { ...head(pages, 'median of a round'), value });
-        const key = `${name}/${pages}`;
+        collector.add(name, { ...how, point: `${what}, median of a round`, value });
+        const key = `${name}/${what}`;
         all.set(key, [...(all.get(key) ?? []), ...values]);
       }
     }
   }
-  for (const { pages } of amounts) {
-    for (const name of [GATE, ROUND_TRIP, COMMIT]) {
-      const sorted = (all.get(`${name}/${pages}`) ?? []).sort((a, b) => a - b);
+  for (const amount of amounts) {
+    const what = amountName(setting, amount);
+    for (const name of measuredIn(setting)) {
+      const sorted = (all.get(`${name}/${what}`) ?? []).sort((a, b) => a - b);
       const value = quantile(sorted, 0.99);
-      collector.add(name, { ...head(pages, ''), point: p99Point(pages), value });
+      collector.add(name, { ...how, point: p99Point(what), value });
     }
   }
-  return collector.points();
+}
+
+/** Without data in it, a base is not read. */
+function measuredIn({ disk }: Setting): string[] {
+  return [GATE, ROUND_TRIP, COMMIT, ...(disk ? [READ] : [])];
 }
 
 interface Checkpoint {
   readonly gateClosedMs: number;
   readonly commitMs: number;
   readonly roundTripMs: number;
+  readonly readMs: number;
 }
 
 class GateBench {
@@ -128,7 +183,7 @@ class GateBench {
     });
   }
 
-  static async start(scope: Scope): Promise<GateBench> {
+  static async start(scope: Scope, { disk }: Setting): Promise<GateBench> {
     const folder = await scope.folder('memory');
     const qemu = await FakeQemu.listen({ path: path.join(folder, 'qmp.sock') });
     scope.defer(() => qemu.close());
@@ -138,10 +193,17 @@ class GateBench {
     const endpoint: Endpoint = { transport: 'unix', path: path.join(folder, 'nbd.sock') };
     const settings: GateSettings = {
       ...{ nbdPath: endpoint.path, qmpPath: qemu.path, sizeBytes: SIZE_BYTES },
-      base: path.join(folder, 'base.raw'),
+      base: path.join(disk ? await scope.folder() : folder, 'base.raw'),
+      isWrittenBack: disk !== undefined,
+      ...{ dataAt: SIZE_BYTES - DATA_BYTES, dataBytes: DATA_BYTES },
     };
     const program = path.join(import.meta.dirname, 'children', 'gate-replica.js');
-    const replica = scope.start([process.execPath, program, JSON.stringify(settings)]);
+    if (disk) {
+      const to = [`of=${settings.base}`, 'bs=1M', `seek=${settings.dataAt / MIB}`];
+      await scope.run(['dd', 'if=/dev/urandom', ...to, `count=${DATA_BYTES / MIB}`]);
+    }
+    const host = disk ? (await slowHost(scope, disk)).enter() : [];
+    const replica = scope.start([...host, process.execPath, program, JSON.stringify(settings)]);
     await replica.ready(() => answers(endpoint));
     const load = scope.start([
       ...['fio', '--name=load', '--ioengine=nbd', `--uri=${uriOf(endpoint, 'pvm')}`, '--thread'],
@@ -161,12 +223,14 @@ class GateBench {
     this.qemu.qemu.emit('STOP');
     await sleep(STOPPED_MS);
     this.qemu.qemu.emit('RESUME');
+    const read = await this.#ask({ kind: 'read' });
     const commit = await committed;
-    if (commit.kind !== 'commit' || trip.kind !== 'round-trip')
+    if (commit.kind !== 'commit' || trip.kind !== 'round-trip' || read.kind !== 'read') {
       throw new BenchError('out of order');
+    }
     if (commit.pages < pages) throw new BenchError(`${commit.pages} pages, expected ${pages}`);
     const { gateClosedMs, commitMs } = commit;
-    return { gateClosedMs, commitMs, roundTripMs: trip.ms };
+    return { gateClosedMs, commitMs, roundTripMs: trip.ms, readMs: read.ms };
   }
 
   /** fio connects twice: until it writes, it may leave again. */

@@ -10,10 +10,13 @@ import { B5 } from './b5-write-back.js';
 import { B6 } from './b6-memory.js';
 import { B7 } from './b7-processor.js';
 import { B8 } from './b8-guest.js';
-import { B9, B9B } from './b9-services.js';
 import { B10 } from './b10-links.js';
+import { B12 } from './b12-flushes.js';
+import { B9, B9B } from './services/b9-services.js';
+import { B9C } from './services/b9c-outside.js';
 import { B11, B11B } from './checkpoints/b11-checkpoints.js';
 import { hostFacts } from './harness/host.js';
+import { renderReadme } from './report/readme.js';
 import { render } from './report/report.js';
 import type { Result } from './harness/result.js';
 import { Scope } from './harness/scope.js';
@@ -32,19 +35,21 @@ const COMPARISONS: readonly Comparison[] = [
   B8,
   B9,
   B9B,
+  B9C,
   B10,
   B11,
   B11B,
+  B12,
 ];
 const USAGE = `pnpm bench [NAME...] [OPTION...]
 
-  NAME        B1 to B11, B9B, B11B; all but B9, B9B, B11 and B11B by default
+  NAME        B1 to B12, B9B, B9C, B11B; all but B9, B9B, B9C, B11 and B11B by default
   --rounds N  measurements of each contender at each point; 5 by default
   --quick     one short round as a smoke test; keeps no result
   --only P    only points whose name matches this regular expression; keeps no result
   --json      prints results as JSON
   --list      lists the benchmarks and how long they take
-  --render    rewrites docs/explanation/performance.md and its charts from existing results`;
+  --render    rewrites the pages, their charts and README's figures from existing results`;
 
 interface Options {
   readonly names: readonly string[];
@@ -167,6 +172,7 @@ async function renderAll(): Promise<void> {
     if (text !== undefined) results.push(JSON.parse(text) as Result);
   }
   await render(results, path.join(ROOT, 'docs', 'explanation'));
+  await renderReadme(results, path.join(ROOT, 'README.md'));
 }
 
 function list(rounds: number): void {

@@ -3,8 +3,8 @@
  * dirties pages on request. For each commit it reports how long its gate was closed, and how long a
  * round trip on that socket took.
  */
-import { setImmediate as turn } from 'node:timers/promises';
-import { Checkpointer, type CheckpointEvent, ColoSource } from '@gannet/checkpointer';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { Checkpointer, type CheckpointEvent, ColoSource, WriteBack } from '@gannet/checkpointer';
 import { NbdServer, type PeerInfo } from '@gannet/nbd';
 import { QmpColoMonitor } from '@gannet/qmp-driver';
 import { Replica } from '@gannet/replicator';
@@ -15,18 +15,25 @@ export interface GateSettings {
   readonly qmpPath: string;
   readonly base: string;
   readonly sizeBytes: number;
+  /** Otherwise what is committed is dropped. */
+  readonly isWrittenBack: boolean;
+  /** What the base holds from the beginning; nobody writes there. */
+  readonly dataAt: number;
+  readonly dataBytes: number;
 }
 
 /** To the child. */
 export type GateRequest =
   | { readonly kind: 'status' }
   | { readonly kind: 'dirty'; readonly pages: number }
+  | { readonly kind: 'read' }
   | { readonly kind: 'round-trip' };
 
 /** From the child; `commit` comes unasked. */
 export type GateAnswer =
   | { readonly kind: 'status'; readonly isConnected: boolean; readonly state: string }
   | { readonly kind: 'dirty' }
+  | { readonly kind: 'read'; readonly ms: number }
   | { readonly kind: 'round-trip'; readonly ms: number }
   | {
       readonly kind: 'commit';
@@ -41,11 +48,12 @@ const SLICE_PAGES = 256;
 const MEMORY = { softBytes: 14 * 2 ** 30, hardBytes: 15 * 2 ** 30 };
 
 async function serve(settings: GateSettings): Promise<void> {
-  const { nbdPath, qmpPath, base, sizeBytes } = settings;
+  const { nbdPath, qmpPath, base, sizeBytes, isWrittenBack } = settings;
   const replica = await Replica.open({
     vm: 'bench',
     disks: [{ name: 'disk', base, sizeBytes }],
     memory: MEMORY,
+    overwrite: isWrittenBack,
   });
   const exports = replica.exports.map((each) => ({
     ...each,
@@ -61,6 +69,13 @@ async function serve(settings: GateSettings): Promise<void> {
   await server.listen({ path: nbdPath });
   const qmp = await QmpClient.connect({ target: { kind: 'unix', path: qmpPath } });
   const monitor = new QmpColoMonitor(qmp);
+  const writeBack = new WriteBack({
+    target: replica,
+    clock: {
+      now: () => performance.now(),
+      sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+    },
+  });
   let commitMs = 0;
   new Checkpointer({
     source: new ColoSource(monitor),
@@ -81,9 +96,9 @@ async function serve(settings: GateSettings): Promise<void> {
     now: () => performance.now(),
     onEvent: (event) => {
       tell(answerTo(event, commitMs));
-      // Nothing is written back: what counts here is the gate, and the base would be half of the
-      // memory.
-      setImmediate(() => replica.nextBatch()?.finish());
+      // In memory, a base would be half of it.
+      if (isWrittenBack) writeBack.kick();
+      else setImmediate(() => replica.nextBatch()?.finish());
     },
   }).start();
   process.on('message', (request: GateRequest) => {
@@ -92,6 +107,8 @@ async function serve(settings: GateSettings): Promise<void> {
       tell({ kind: 'status', isConnected: link.isConnected, state });
     } else if (request.kind === 'dirty') {
       void dirty(replica, request.pages).then(() => tell({ kind: 'dirty' }));
+    } else if (request.kind === 'read') {
+      void readBase(replica, settings).then((ms) => tell({ kind: 'read', ms }));
     } else {
       const begunMs = performance.now();
       monitor.queryColoStatus(() => {
@@ -111,6 +128,17 @@ async function dirty({ disks }: Replica, pages: number): Promise<void> {
     for (let at = done; at < end; at++) disk.primary.write(at * PAGE_BYTES, page);
     await turn();
   }
+}
+
+/** As the secondary's guest: a page of the base. @returns milliseconds */
+async function readBase(
+  { disks: [disk] }: Replica,
+  { dataAt, dataBytes }: GateSettings,
+): Promise<number> {
+  const page = Math.floor((Math.random() * dataBytes) / PAGE_BYTES);
+  const begunMs = performance.now();
+  await disk?.read(disk.secondary, dataAt + page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES));
+  return performance.now() - begunMs;
 }
 
 function answerTo(event: CheckpointEvent, commitMs: number): GateAnswer {

@@ -1,7 +1,7 @@
 /** Stock COLO between two VMs, as QEMU's docs/COLO-FT.txt has it. */
 import path from 'node:path';
 import { LabVm, type QemuCommand } from '@gannet/lab';
-import { PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
+import { type ComparedCard, PrimaryDriver, SecondaryDriver } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
 import { BenchError, type Scope } from './scope.js';
 
@@ -12,8 +12,12 @@ export interface ColoOptions {
   /** Where the active and the hidden disk are. */
   readonly overlays: string;
   readonly primary: LabVm;
-  /** How the primary was started. Its first disk is the one that is protected. */
+  /** How the primary was started, with the secondary's card. Its first disk is protected. */
   readonly command: QemuCommand;
+  /** See LabVmOptions. */
+  readonly qemu?: readonly string[] | undefined;
+  /** Cards whose packets are compared. */
+  readonly cards?: readonly ComparedCard[] | undefined;
   /** The secondary's disk, a raw image. */
   readonly disk: string;
   readonly sizeBytes: number;
@@ -33,7 +37,8 @@ export interface ColoSecondary {
 
 /** Starts the secondary; returns when COLO runs. A mirror copies the disk before. */
 export async function startColo(options: ColoOptions): Promise<ColoSecondary> {
-  const { scope, folder, overlays, command, sizeBytes, periodMs } = options;
+  const { scope, folder, overlays, command, qemu, sizeBytes, periodMs } = options;
+  const network = options.cards ?? [];
   const file = (name: string): string => path.join(folder, name);
   for (const name of ['active.qcow2', 'hidden.qcow2']) {
     const image = path.join(overlays, name);
@@ -45,6 +50,7 @@ export async function startColo(options: ColoOptions): Promise<ColoSecondary> {
     ...{ name: 'colo-svm', dir: folder },
     args: [...withoutFirstDisk(command.args), ...coloDrives(options), '-incoming', incoming],
     ...(preload === undefined ? {} : { preload }),
+    ...(qemu === undefined ? {} : { qemu }),
   });
   scope.defer(() => vm.dispose());
   await options.onStarted?.(vm);
@@ -57,8 +63,8 @@ export async function startColo(options: ColoOptions): Promise<ColoSecondary> {
   const nbd = file('nbd.sock');
   await svm.executeRaw('nbd-server-start', { addr: { type: 'unix', data: { path: nbd } } });
   await svm.executeRaw('nbd-server-add', { device: 'parent0', writable: true });
-  await new SecondaryDriver(svm).prepare();
-  const driver = new PrimaryDriver(pvm);
+  await new SecondaryDriver(svm, { network }).prepare();
+  const driver = new PrimaryDriver(pvm, { network });
   const server = { type: 'unix', path: nbd } as const;
   const disks = [
     { device: 'vb0', link: 'replication', server, export: 'parent0', id: 'bench0' } as const,

@@ -1,15 +1,12 @@
 /** Writes the generated part of docs/explanation/performance.md, and its charts, from results. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chart } from './chart.js';
 import type { HostFacts } from '../harness/host.js';
 import type { Point, Result } from '../harness/result.js';
+import { fill } from './page.js';
 import { markdownTable } from './table.js';
 import { standings } from './targets.js';
-import { BenchError } from '../harness/scope.js';
-
-const BEGIN = '<!-- bench: generated from here -->';
-const END = '<!-- bench: generated to here -->';
 
 /** The six services have a page of their own. */
 const PAGES: readonly { readonly file: string; readonly holds: (benchmark: string) => boolean }[] =
@@ -31,16 +28,6 @@ export async function render(results: readonly Result[], docs: string): Promise<
     const shown = results.filter(({ name }) => holds(name));
     if (shown.length > 0) await fill(path.join(docs, file), generated(shown, holds));
   }
-}
-
-async function fill(page: string, text: string): Promise<void> {
-  const old = await readFile(page, 'utf8');
-  const [begin, end] = [old.indexOf(BEGIN), old.indexOf(END)];
-  if (begin === -1 || end < begin) {
-    throw new BenchError(`${page} has lost the lines ${BEGIN} and ${END}: put them back`);
-  }
-  const [before, after] = [old.slice(0, begin + BEGIN.length), old.slice(end)];
-  await writeFile(page, `${before}\n\n${text}\n\n${after}`);
 }
 
 function generated(results: readonly Result[], holds: (benchmark: string) => boolean): string {

@@ -1,11 +1,13 @@
 /** The targets, and how far each is met. */
 import { COLO_DISK, COLO_RAM, GANNET_LINKS, NATIVE, WORKLOADS } from '../b1-path.js';
 import { GANNET, NBDKIT } from '../b3-server.js';
-import { DIRTY_PAGES, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
+import { DIRTY_AMOUNTS, GATE, p99Point, ROUND_TRIP } from '../b4-gate.js';
 import { ARRIVAL, SORTED, WHOLE } from '../b5-write-back.js';
 import { IDLE, METADATA } from '../b6-memory.js';
 import { ALONE, OURS, THROUGHPUT } from '../b8-guest.js';
-import { isDiskBound, PAUSE, SERVICES } from '../b9-services.js';
+import { isDiskBound, PAUSE, SERVICES } from '../services/b9-services.js';
+import { FLUSH_COUNTS, flushPoints } from '../b12-flushes.js';
+import { OUTSIDE_SETTINGS, P99 } from '../services/b9c-outside.js';
 import { entryOf, isCounted, ratioOf, type Result } from '../harness/result.js';
 
 export interface Standing {
@@ -57,11 +59,11 @@ export const TARGETS: readonly Target[] = [
     ...{ benchmark: 'B4', what: 'gate-closed p99 beyond the QMP round trip' },
     ...{ must: 1, aim: 0.2, better: 'lower', unit: ' ms' },
     find: (result) =>
-      DIRTY_PAGES.flatMap((pages) => {
-        const gate = entryOf(result, p99Point(pages), GATE);
-        const trip = entryOf(result, p99Point(pages), ROUND_TRIP);
+      DIRTY_AMOUNTS.flatMap((amount) => {
+        const gate = entryOf(result, p99Point(amount), GATE);
+        const trip = entryOf(result, p99Point(amount), ROUND_TRIP);
         if (!isCounted(gate) || !isCounted(trip)) return [];
-        return [{ value: Math.max(0, gate.median - trip.median), where: `${pages} pages` }];
+        return [{ value: Math.max(0, gate.median - trip.median), where: amount }];
       }),
   },
   {
@@ -83,6 +85,20 @@ export const TARGETS: readonly Target[] = [
     ...{ benchmark: 'B8', what: 'Gannet / no protection' },
     ...{ must: 0.9, aim: 0.95, better: 'higher', unit: 'x' },
     find: (result) => ratioAt(result, THROUGHPUT, OURS, ALONE, THROUGHPUT),
+  },
+  {
+    ...{ benchmark: 'B12', what: 'requests after 10^6 flushes / after 10^3, medians' },
+    ...{ must: 1.5, aim: 1.1, better: 'lower', unit: 'x' },
+    find: (result) => {
+      const [first = [], last = []] = [FLUSH_COUNTS.at(0), FLUSH_COUNTS.at(-1)].map((flushes) =>
+        flushPoints(flushes ?? NaN).map((point) => entryOf(result, point, OURS)),
+      );
+      return last.flatMap((after, at) => {
+        const before = first[at];
+        if (!isCounted(after) || !isCounted(before)) return [];
+        return [{ value: after.median / before.median, where: at === 0 ? 'flush' : 'read' }];
+      });
+    },
   },
   services('B9', 'Gannet / native, each service', [NATIVE], 0.96, 0.98),
   {
@@ -106,6 +122,20 @@ export const TARGETS: readonly Target[] = [
       SERVICES.flatMap(({ name }) => ratioAt(result, `${name}: ${PAUSE}`, OURS, COLO_RAM, name)),
   },
   services('B9B', 'Gannet / the better COLO, each service', [COLO_DISK, COLO_RAM], 4, 7),
+  {
+    ...{ benchmark: 'B9C', what: 'Gannet / COLO RAM disk, throughput' },
+    ...{ must: 1, aim: 1.2, better: 'higher', unit: 'x' },
+    find: (result) =>
+      OUTSIDE_SETTINGS.flatMap(({ name }) => ratioAt(result, name, OURS, COLO_RAM, name)),
+  },
+  {
+    ...{ benchmark: 'B9C', what: 'Gannet / COLO RAM disk, p99 of the latency' },
+    ...{ must: 1, aim: 0.83, better: 'lower', unit: 'x' },
+    find: (result) =>
+      OUTSIDE_SETTINGS.flatMap(({ name }) =>
+        ratioAt(result, `${name}: ${P99}`, OURS, COLO_RAM, name),
+      ),
+  },
 ];
 
 /** Throughput of each service; where both disks are slow, of those that wait for the disk. */
@@ -119,14 +149,19 @@ function services(
   return {
     ...{ benchmark, what, must, aim, better: 'higher', unit: 'x' },
     find: (result) =>
-      (benchmark === 'B9' ? boundServices(result) : SERVICES.map(({ name }) => name)).flatMap(
-        (name) => rivals.flatMap((rival) => ratioAt(result, name, OURS, rival, name)),
+      (benchmark === 'B9' ? boundServices(result) : serviceNames()).flatMap((name) =>
+        rivals.flatMap((rival) => ratioAt(result, name, OURS, rival, name)),
       ),
   };
 }
 
-function boundServices({ notes }: Result): string[] {
-  return SERVICES.map(({ name }) => name).filter((name) => isDiskBound(notes, name));
+export function serviceNames(): string[] {
+  return SERVICES.map(({ name }) => name);
+}
+
+/** Those that wait for the disk. */
+export function boundServices({ notes }: Result): string[] {
+  return serviceNames().filter((name) => isDiskBound(notes, name));
 }
 
 /** Every link of Gannet at every workload that `isMeant`. */

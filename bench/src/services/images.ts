@@ -12,6 +12,8 @@ export interface ServiceImages {
   readonly machine: LabMachine;
   /** What each disk that is protected begins with. */
   readonly data: string;
+  /** The folder with the guest's Debian. */
+  readonly root: string;
 }
 
 /**
@@ -32,6 +34,7 @@ export async function serviceImages(): Promise<ServiceImages> {
   return {
     machine: { guest, memoryMb: MEMORY_MB, extraArgs: rootDisk(path.join(folder, 'root.img')) },
     data: path.join(folder, 'data.img'),
+    root: path.join(folder, 'root'),
   };
 }
 

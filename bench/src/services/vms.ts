@@ -3,15 +3,16 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type ClientNetwork,
   type DiskLimits,
   LabDaemon,
+  type LabMachine,
   LabVm,
   primaryCommand,
-  type QemuCommand,
   secondaryCommand,
   SlowHost,
 } from '@gannet/lab';
-import type { LinkKind } from '@gannet/qmp-driver';
+import type { ComparedCard, LinkKind } from '@gannet/qmp-driver';
 import { startColo } from '../harness/colo-vm.js';
 import { pin, raisePriority, type Side } from '../harness/pin.js';
 import { BenchError, type Scope } from '../harness/scope.js';
@@ -19,6 +20,8 @@ import { GuestConsole } from './console.js';
 import type { ServiceImages } from './images.js';
 
 export const PERIOD_MS = 2000;
+/** Where packets are compared: what they ask for comes in addition. */
+export const OUTSIDE_PERIOD_MS = 10_000;
 const PATIENCE_MS = 120_000;
 /** Checkpoints after which all that was written before the first of them is on its way. */
 const LAST_CHECKPOINTS = 4;
@@ -45,12 +48,13 @@ export interface StartedVm {
   readonly scope: Scope;
   readonly images: ServiceImages;
   readonly folder: string;
-  readonly command: QemuCommand;
   readonly primary: LabVm;
   readonly console: GuestConsole;
   readonly disk: string;
   readonly sizeBytes: number;
   readonly hosts: Readonly<Record<Side, SlowHost>>;
+  /** With a client outside, whose packets are compared once there is a secondary. */
+  readonly network?: ClientNetwork | undefined;
 }
 
 const NO_LIMITS: DiskLimits = { iops: 0, bytesPerSec: 0 };
@@ -60,6 +64,7 @@ export async function bootServices(
   scope: Scope,
   images: ServiceImages,
   services: readonly string[],
+  network?: ClientNetwork,
 ): Promise<StartedVm> {
   const folder = await scope.folder();
   const disk = path.join(folder, 'primary.raw');
@@ -67,8 +72,9 @@ export async function bootServices(
   await scope.run(['cp', '--sparse=never', images.data, disk], { timeoutMs: PATIENCE_MS });
   await scope.run(['sync', disk], { timeoutMs: PATIENCE_MS });
   const hosts = { primary: await hostIn(scope), secondary: await hostIn(scope) };
-  const command = primaryCommand(images.machine, [{ path: disk, direct: true }]);
-  const primary = await LabVm.start({ name: 'pvm', dir: folder, ...command });
+  const { machine, qemu } = wired(images.machine, 'primary', network);
+  const command = primaryCommand(machine, [{ path: disk, direct: true }]);
+  const primary = await LabVm.start({ name: 'pvm', dir: folder, ...command, qemu });
   scope.defer(() => primary.dispose());
   await hosts.primary.take(primary.pid);
   await pin(scope, 'primary', primary.pid);
@@ -77,7 +83,20 @@ export async function bootServices(
   await console.said('READY');
   for (const service of services) await console.command(`start ${service}`);
   const { size: sizeBytes } = await stat(disk);
-  return { scope, images, folder, command, primary, console, disk, sizeBytes, hosts };
+  return { scope, images, folder, primary, console, disk, sizeBytes, hosts, network };
+}
+
+/** The machine with its card, and QEMU where its network is. */
+function wired(
+  machine: LabMachine,
+  side: Side,
+  network: ClientNetwork | undefined,
+): { readonly machine: LabMachine; readonly qemu: readonly string[] } {
+  const qemu = 'qemu-system-x86_64';
+  if (!network) return { machine, qemu: [qemu] };
+  const tap = network.tap(side === 'primary' ? 0 : 1);
+  const card = { tap, address: network.guestAddress };
+  return { machine: { ...machine, card }, qemu: network.inside(qemu) };
 }
 
 async function hostIn(scope: Scope): Promise<SlowHost> {
@@ -88,13 +107,26 @@ async function hostIn(scope: Scope): Promise<SlowHost> {
 
 export const alone: Protect = () => Promise.resolve(undefined);
 
+function periodOf(network: ClientNetwork | undefined): number {
+  return network ? OUTSIDE_PERIOD_MS : PERIOD_MS;
+}
+
+/** The card that wired() gives to both. */
+function cardOf(folder: string): ComparedCard {
+  const at = (name: string) => ({ type: 'unix', path: path.join(folder, name) }) as const;
+  return { netdev: 'net0', mirror: at('mirror'), compare: at('compare') };
+}
+
 /** Stock COLO, with the active and the hidden disk of the secondary where `where` says. */
 export function colo(where: 'disk' | 'memory'): Protect {
-  return async ({ scope, folder, primary, command, sizeBytes, hosts }) => {
+  return async ({ scope, images, folder, primary, sizeBytes, hosts, network }) => {
     const disk = path.join(folder, 'secondary.raw');
+    const { machine, qemu } = wired(images.machine, 'secondary', network);
     await scope.run(['truncate', '--size', `${sizeBytes}`, disk]);
     const { vm, checkpoints } = await startColo({
-      ...{ scope, folder, primary, command, disk, sizeBytes, periodMs: PERIOD_MS },
+      ...{ scope, folder, primary, disk, sizeBytes, qemu, periodMs: periodOf(network) },
+      command: primaryCommand(machine, [{ path: disk }]),
+      cards: network ? [cardOf(folder)] : [],
       overlays: where === 'disk' ? folder : await scope.folder('memory'),
       direct: where === 'disk' ? 'disk and overlays' : 'disk',
       onStarted: async (secondary) => {
@@ -108,15 +140,17 @@ export function colo(where: 'disk' | 'memory'): Protect {
 
 /** Gannet as its README says. */
 export function gannet(link: LinkKind): Protect {
-  return async ({ scope, images, folder, primary, sizeBytes, hosts }) => {
+  return async ({ scope, images, folder, primary, sizeBytes, hosts, network }) => {
     const file = (name: string): string => path.join(folder, name);
     const at = (name: string): string => `unix:${file(name)}`;
+    const packets = { mirror: at('mirror'), compare: at('compare') };
     const common = {
       vm: 'bench',
       primary: {
         ...{ link, nbd: at('nbd'), migrate: at('incoming'), peer: at('peer') },
-        checkpointPeriodMs: PERIOD_MS,
+        checkpointPeriodMs: periodOf(network),
       },
+      ...(network && { network: [{ netdev: 'net0', primary: packets, secondary: packets }] }),
     };
     const disk = file('secondary.raw');
     const secondary = await daemonIn(scope, folder, 'secondary', {
@@ -125,8 +159,9 @@ export function gannet(link: LinkKind): Protect {
       secondary: { nbd: at('nbd'), peer: at('peer') },
     });
     const exported = [{ socketPath: file('nbd'), exportName: 'svm' }];
-    const command = secondaryCommand(images.machine, exported, at('incoming'));
-    const vm = await LabVm.start({ name: 'svm', dir: folder, ...command });
+    const { machine, qemu } = wired(images.machine, 'secondary', network);
+    const command = secondaryCommand(machine, exported, at('incoming'));
+    const vm = await LabVm.start({ name: 'svm', dir: folder, ...command, qemu });
     scope.defer(() => vm.dispose());
     const daemon = await daemonIn(scope, folder, 'primary', {
       ...{ ...common, control: file('primary.ctl'), qmp: `unix:${primary.qmpPaths[1]}` },

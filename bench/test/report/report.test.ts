@@ -4,6 +4,7 @@ import path from 'node:path';
 import { expect, test } from '@jest/globals';
 import { GANNET, NBDKIT } from '../../src/b3-server.js';
 import { chart } from '../../src/report/chart.js';
+import { renderReadme } from '../../src/report/readme.js';
 import { render } from '../../src/report/report.js';
 import type { Entry, Result } from '../../src/harness/result.js';
 import { quantile, summarize } from '../../src/harness/stats.js';
@@ -109,4 +110,22 @@ test('services have their own page, and a chart of their operations alone', asyn
   expect(svg).toContain('SQLite');
   expect(svg).not.toContain('pause');
   await rm(docs, { recursive: true });
+});
+
+test('README shows how services compare, of those that wait for the disk', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'gannet-report-'));
+  const readme = path.join(folder, 'README.md');
+  const marks = '<!-- bench: generated from here -->\n<!-- bench: generated to here -->\n';
+  await writeFile(readme, `Before.\n${marks}After.\n`);
+  await renderReadme([serverResult(entry(GANNET, 120))], readme);
+  expect(await readFile(readme, 'utf8')).toBe(`Before.\n${marks}After.\n`);
+  const both = servicesResult([]);
+  await renderReadme([both], readme);
+  const text = await readFile(readme, 'utf8');
+  expect(text).toContain('| of the unprotected VM | 0.50 to 0.99 |');
+  expect(text).toContain('| of stock COLO on the same disks | 2.50 to 4.95 |');
+  expect(text).not.toContain('in memory');
+  await renderReadme([servicesResult(['SQLite is limited by the processor'])], readme);
+  expect(await readFile(readme, 'utf8')).toContain('| of the unprotected VM | 0.99 to 0.99 |');
+  await rm(folder, { recursive: true });
 });

@@ -6,7 +6,7 @@ import type { WriteBackClock, BatchPort, WriteBackPort, RunPort } from './ports.
 export interface WriteBackOptions {
   readonly target: WriteBackPort;
   readonly clock: WriteBackClock;
-  /** Writes under way at a time; 4 by default. */
+  /** Writes under way at a time; 2 by default, so that reads of the guest find a free thread. */
   readonly depth?: number;
   /** Pause before a failed write or sync is retried, in milliseconds; 1000 by default. */
   readonly retryMs?: number;
@@ -28,7 +28,11 @@ export type WriteBackEvent =
     }
   | { readonly kind: 'retry'; readonly error: Error; readonly attempt: number };
 
-const DEPTH = 4;
+/**
+ * Node.js has four threads for all files (UV_THREADPOOL_SIZE). Each write holds one, for as long as
+ * a slow disk takes; the guest's reads of the base need one, too.
+ */
+const DEPTH = 2;
 const RETRY_MS = 1000;
 
 /**

@@ -134,6 +134,16 @@ describe('WriteBack', () => {
     await writeBack.idle();
   });
 
+  test('leaves two of the four threads for files to the reads of the guest', async () => {
+    const { target, writeBack } = scene();
+    target.add(1, 10);
+    writeBack.kick();
+    await turn();
+    await target.endAll();
+    await writeBack.idle();
+    expect(target.deepest).toBe(2);
+  });
+
   test('retries a failed write until it succeeds, with an event; others go on', async () => {
     const { target, clock, events, writeBack } = scene(2);
     target.add(1, 3);

@@ -33,3 +33,16 @@ export async function allDone(operations: Iterable<Promise<unknown>>): Promise<v
   const ends = await Promise.allSettled(operations);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
+
+/**
+ * Waits for all, one after the other; rejects with the first error. For syncs of bases: each holds
+ * one of Node.js' four threads for files for as long as a slow disk takes, and reads of the guest
+ * need some as well.
+ */
+export async function eachDone(operations: Iterable<() => Promise<unknown>>): Promise<void> {
+  const errors: unknown[] = [];
+  for (const operation of operations) {
+    await operation().catch((error: unknown) => errors.push(error));
+  }
+  if (errors.length > 0) throw errors[0];
+}

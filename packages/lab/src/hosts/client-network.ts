@@ -59,6 +59,11 @@ export class ClientNetwork {
     return ['nsenter', '--net', '--target', String(this.bridge.pid), ...command];
   }
 
+  /** A command in the namespace of the client. */
+  outside(...command: readonly string[]): string[] {
+    return ['nsenter', '--net', '--target', String(this.client.pid), ...command];
+  }
+
   /** Opens more connections to the guest's service; they talk from then on. */
   open(count: number): void {
     this.#clients ??= this.#startClients();
@@ -95,8 +100,7 @@ export class ClientNetwork {
       await inBridge('link', 'set', this.tap(index), 'master', 'bridge', 'up');
     }
     await inBridge('link', 'set', 'port', 'master', 'bridge', 'up');
-    const inClient = (...args: string[]) =>
-      run('nsenter', ['--net', '--target', client ?? '', 'ip', ...args]);
+    const inClient = (...args: string[]) => run('nsenter', this.outside('ip', ...args).slice(1));
     await inClient('address', 'add', `${CLIENT}/24`, 'dev', 'eth0');
     await inClient('link', 'set', 'eth0', 'up');
   }
@@ -104,8 +108,7 @@ export class ClientNetwork {
   #startClients(): ChildProcess {
     const program = path.join(import.meta.dirname, 'traffic.js');
     const target = [process.execPath, program, GUEST, String(SERVICE_PORT)];
-    const enter = ['nsenter', '--net', '--target', String(this.client.pid)];
-    const clients = spawn('setpriv', ['--pdeathsig', 'KILL', ...enter, ...target], {
+    const clients = spawn('setpriv', ['--pdeathsig', 'KILL', ...this.outside(...target)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#answers = createInterface({ input: clients.stdout });

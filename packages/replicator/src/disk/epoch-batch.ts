@@ -1,7 +1,7 @@
 import type { Disk, CommittedEpoch } from './disk.js';
 import { runsOf, type Run } from './merge-epochs.js';
 import { BaseImageError } from '../errors.js';
-import { allDone } from '../io-errors.js';
+import { eachDone } from '../io-errors.js';
 
 /** Longest single write to a base. */
 const WRITE_BYTES_MAX = 1024 * 1024;
@@ -67,7 +67,7 @@ export class EpochBatch {
    * @throws BaseImageError REPLICA_BASE_IO if it failed, or if a base lost some of it
    */
   async sync(): Promise<void> {
-    await allDone(this.parts.map(({ disk }) => disk.base.sync()));
+    await eachDone(this.parts.map(({ disk }) => () => disk.base.sync()));
     const losses = this.#losses();
     const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
     const disk = this.parts[at]?.disk.name;

@@ -1,6 +1,6 @@
 import type { CommittedEpoch, Disk } from '../disk/disk.js';
 import { EpochBatch } from '../disk/epoch-batch.js';
-import { allDone, messageOf } from '../io-errors.js';
+import { eachDone, messageOf } from '../io-errors.js';
 import { LastCommit } from './last-commit.js';
 
 /** What writing to the bases needs of the replica. */
@@ -95,7 +95,7 @@ export class BaseWriter {
   async #syncSeed(): Promise<void> {
     const { disks, onSeedLost } = this.#options;
     try {
-      await allDone(disks.map((disk) => disk.base.sync()));
+      await eachDone(disks.map((disk) => () => disk.base.sync()));
       const lost = disks.find(({ base }) => base.losses > 0);
       if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
       this.#isSeedDurable = true;
