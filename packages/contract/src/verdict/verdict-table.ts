@@ -5,7 +5,7 @@
  */
 import { hasTakenOver, isDown } from '../states.js';
 import type { PairFacts, KnownPrimary, KnownSecondary } from './pair-facts.js';
-import { loss, unfitReason } from './verdict-words.js';
+import { ifFailed, loss, unfitReason } from './verdict-words.js';
 
 /** `busy` and `idle`: no trouble, but no protection. */
 export const VERDICT_LEVELS = ['good', 'busy', 'idle', 'warning', 'bad'] as const;
@@ -340,7 +340,7 @@ export const VERDICTS = {
       const { secondary } = facts;
       return {
         headline: `The primary’s link is lost${colon(secondary.linkLoss)}`,
-        remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+        remedy: `${ifFailed(facts, onSecondary(facts))} ${loss(facts)}`,
       };
     },
   },
@@ -352,7 +352,7 @@ export const VERDICTS = {
       isHeard(secondary) && secondary.state === 'protected' && secondary.link !== 'whole',
     say: (facts) => ({
       headline: 'The primary’s link is not connected',
-      remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+      remedy: `${ifFailed(facts, onSecondary(facts))} ${loss(facts)}`,
     }),
   },
   'peer-silent': {
@@ -364,7 +364,7 @@ export const VERDICTS = {
       headline: `The other daemon does not answer: ${other(facts)}`,
       remedy:
         'Check the other host, and the network or tunnel to it.' +
-        (facts.here === 'secondary' ? ` If the primary has failed, ${failover(facts)}.` : ''),
+        (facts.here === 'secondary' ? ` ${ifFailed(facts, onSecondary(facts))}` : ''),
     }),
   },
   'peer-late': {

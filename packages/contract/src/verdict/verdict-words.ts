@@ -10,6 +10,22 @@ export function loss({ secondary }: PairFacts): string {
   return `What was written since the last checkpoint, ${age} ago, is undone.`;
 }
 
+/**
+ * How to take over if the primary has failed. Once the fence has failed, nothing else proves it.
+ *
+ * @param place where the secondary runs
+ */
+export function ifFailed({ vm, secondary }: PairFacts, place: string): string {
+  const { fenceFailure } = secondary;
+  if (fenceFailure === undefined) {
+    return `If the primary has failed, on ${place}, run: gannet failover ${vm}.`;
+  }
+  return (
+    `Its fence FAILED: ${fenceFailure}. Make sure that the primary’s QEMU does not run; then, ` +
+    `on ${place}, run: gannet failover ${vm} --force.`
+  );
+}
+
 /** Why a secondary can't take over, in words. */
 export function unfitReason({ secondary }: PairFacts): string {
   if (secondary.state === 'diverged') return `it has diverged: ${secondary.reason || 'no reason'}`;

@@ -25,6 +25,8 @@ export interface SecondarySides {
   readonly about: About;
   /** Of a failover that is under way. */
   readonly failover: FailoverProgress | undefined;
+  /** Why the last fence failed. */
+  readonly fenceFailure: string | undefined;
   readonly record: TermRecord;
   readonly replica: Replica;
   readonly vm: VmWatch;
@@ -104,7 +106,8 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, replica, vm, link, record } = sides;
+  const { about, failover, fenceFailure, replica, vm, link, record } = sides;
+  const isHeard = link?.state === 'up';
   return {
     schema: STATUS_SCHEMA,
     role: 'secondary',
@@ -117,6 +120,7 @@ export function secondaryStatus(
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
     ...(facts.commitAgeMs === undefined ? {} : { commitAgeMs: facts.commitAgeMs }),
+    ...(fenceFailure === undefined || isHeard ? {} : { fenceFailure }),
     epoch: replica.epoch,
     secondaryVm: facts.vmState(vm),
     secondaryVmTrouble: facts.vmTrouble(vm) ?? null,
