@@ -16,7 +16,7 @@ const { VERDICTS } = await import(path.join(dist, 'verdict', 'verdict-table.js')
 
 const PRIMARY = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '' },
+  ...{ state: 'protected', stage: '', standstill: '' },
 };
 const SECONDARY = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '', reason: '' },
@@ -66,7 +66,12 @@ const OTHER_CASES = [
     secondary: { knowledge: 'never', state: 'unknown', host: '', link: 'none' },
     pulse: 'unknown',
   },
+  {
+    primary: { state: 'alone', standstill: 'a write of vb0 failed on its own disk: I/O error' },
+    secondary: { state: 'diverged', mayFailOver: false },
+  },
   { secondary: { baseTrouble: 'disk0: no space left on device' } },
+  { termTrouble: "the term file FILE can't be written: no space left on device" },
   { secondary: { mayFailOver: false, trouble: 'its last commit is not complete' } },
   {
     secondary: { knowledge: 'never', state: 'unknown', host: '', link: 'none' },
@@ -85,7 +90,7 @@ function verdictOf(primary, secondary, more) {
   const here = isSilent ? 'secondary' : 'primary';
   const s = { ...SECONDARY, knowledge: isSilent ? 'here' : 'fresh', ...secondary };
   const facts = { vm: 'VM', here, pulse: isSilent ? 'lost' : 'up', primary: p, secondary: s };
-  return verdictOfFacts({ ...facts, ...more });
+  return verdictOfFacts({ ...facts, termTrouble: '', ...more });
 }
 
 function rows() {

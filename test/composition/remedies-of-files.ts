@@ -49,7 +49,7 @@ const SECONDARY: Facts['secondary'] = {
   ...{ mayFailOver: false, commitAgeMs: undefined, qemu: 'lost', state: 'failed-over' },
 };
 const PRIMARY: Facts['primary'] = {
-  ...{ ...SIDE, knowledge: 'never', qemu: 'unknown', state: 'unknown', stage: '' },
+  ...{ ...SIDE, knowledge: 'never', qemu: 'unknown', state: 'unknown', stage: '', standstill: '' },
 };
 
 export const FILE_CASES: readonly FileCase[] = [
@@ -144,7 +144,7 @@ export const FILE_CASES: readonly FileCase[] = [
     name: 'survivor-down',
     print: async (bench) => {
       await bench.leave('failed-over');
-      const facts = { vm: 'web', here: 'secondary', pulse: 'lost' } as const;
+      const facts = { vm: 'web', here: 'secondary', pulse: 'lost', termTrouble: '' } as const;
       return { text: verdictOfFacts({ ...facts, primary: PRIMARY, secondary: SECONDARY }).remedy };
     },
     then: 'a disk',

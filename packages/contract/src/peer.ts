@@ -96,6 +96,8 @@ const primaryPeerSchema = z.object({
   role: z.literal('primary'),
   state: primaryState,
   ...common,
+  /** Why its guest is stopped, if its own disk has failed and nobody takes over. */
+  standstill: longText.optional(),
   /** The last checkpoint, and the first copy while it runs: to be shown, never acted upon. */
   checkpoint: checkpointSchema.optional(),
   seed: z

@@ -46,6 +46,11 @@ const head = {
   heartbeatMs: z.number(),
   about: aboutSchema.optional().describe('this daemon: versions, and how it is set up'),
   record: termRecordSchema.describe('what is in the term file of this side'),
+  termTrouble: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('why the term file cannot be written: what this side decides now may be forgotten'),
 };
 
 /** Connections that were turned away. */
@@ -82,6 +87,10 @@ export const primaryStatusSchema = z.object({
   role: z.literal('primary'),
   state: z.enum(PRIMARY_STATES),
   reason: z.string().optional().describe('why it is `yielding` or has `ended`'),
+  standstill: z
+    .string()
+    .optional()
+    .describe('why the guest is stopped, if its own disk has failed and nobody takes over'),
   stage: z.enum([...PROTECT_STAGES, '']).describe('of `protect`, while it runs; else empty'),
   seed: seedsViewSchema.optional().describe('the copy that is under way; disks by their device'),
   primaryVm: vmState,

@@ -33,6 +33,12 @@ export const termRecordSchema = z.object({
         .transform((text) => text.slice(0, 1024))
         .describe('what has failed'),
       hasReplica: z.boolean().describe('whether the secondary has them'),
+      qemu: z
+        .string()
+        .transform((text) => text.slice(0, 64))
+        .nullable()
+        .default(null)
+        .describe('the QEMU process whose guest was told so; null if it is not known'),
     })
     .nullable()
     .default(null)

@@ -5,7 +5,7 @@ import { hasTakenOver, isFinal, SECONDARY_STATES } from '../src/states.js';
 const record = {
   ...{ lineage: 'a1', term: 4, word: 'protected', isForced: false, evidence: null },
   mustProve: true,
-  lacks: { reason: 'no space', hasReplica: true },
+  lacks: { reason: 'no space', hasReplica: true, qemu: '7@100' },
   at: '2026-01-01T10:00:00.000Z',
 };
 const PRIMARY = {

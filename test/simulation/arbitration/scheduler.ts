@@ -3,6 +3,7 @@
 // the code under test uses are replaced, once, by those of the process whose callback runs.
 
 import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import timersPromises from 'node:timers/promises';
 
 const realSetImmediate = globalThis.setImmediate;
@@ -289,6 +290,9 @@ export function installTime(): void {
     clearImmediate: stopTimer,
   });
   performance.now = () => (scheduler && running ? scheduler.nowMs - running.behindMs : realNow());
+  const { uptime } = os;
+  // Unlike the clock before, it counts while a host is suspended.
+  Object.assign(os, { uptime: () => (scheduler ? scheduler.nowMs / 1000 : uptime()) });
   Date.now = () => (scheduler ? EPOCH_MS + Math.floor(scheduler.nowMs) : dateNow());
   AbortSignal.timeout = (ms: number) => {
     const controller = new AbortController();

@@ -132,6 +132,29 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
     },
     aim: 'runs',
   },
+  ...(['swallows', 'stops'] as const).map((how): RemedyCase => ({
+    name: `stands-still: its disk failed before it was protected, and ${how}`,
+    print: async (stage) => {
+      await stage.start();
+      const protecting = stage.begin('a', ['protect', 'web']);
+      await stage.pass(300);
+      stage.qemu('a').diskFault = how;
+      stage.qemu('a').writesToBadDisk(true);
+      await stage.answered(protecting);
+      return verdictAt(stage, 'a', 'stands-still');
+    },
+    outside: [
+      'repair the storage, end the QEMU and start the VM again',
+      async (stage) => {
+        stage.endQemu('a');
+        await stage.pass(500);
+        stage.startQemu('a');
+        await stage.restartSecondary();
+        await stage.pass(1000);
+      },
+    ],
+    aim: 'protects',
+  })),
   {
     name: 'yielding, and the secondary is not fit',
     print: async (stage) => {

@@ -1,6 +1,7 @@
 // What a whole daemon has around it, and its role alone has not: a control socket, and a host with
 // a name.
 
+import os from 'node:os';
 import type { ControlMethod } from '@gannet/contract';
 import { currentProcess, type Process } from '../arbitration/scheduler.js';
 
@@ -35,6 +36,9 @@ export class ControlServer {
 
 /** Names that say which host is meant, and nothing about its role. */
 export const HOST_NAMES = { a: 'alpha', b: 'beta' } as const;
+
+/** Of the simulated machine: see scheduler.ts. */
+export const uptime = (): number => os.uptime();
 
 /** In place of node:os. */
 export function hostname(): string {

@@ -21,6 +21,8 @@ export interface KnownPrimary extends KnownSide {
   readonly state: PrimaryState;
   /** Of `protect`, while it runs. */
   readonly stage: string;
+  /** Why its guest is stopped, whatever its state: its own disk has failed; else empty. */
+  readonly standstill: string;
 }
 
 export interface KnownSecondary extends KnownSide {
@@ -47,4 +49,15 @@ export interface PairFacts {
   readonly primary: KnownPrimary;
   readonly secondary: KnownSecondary;
   readonly pulse: PeerPulse;
+  /** Why this daemon can't write its term file; else empty. */
+  readonly termTrouble: string;
 }
+
+/** A guest runs there, as far as is known. */
+export const hasVm = (primary: KnownPrimary): boolean =>
+  primary.qemu === 'ready' &&
+  primary.standstill === '' &&
+  !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
+
+export const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
+  knowledge === 'here' || knowledge === 'fresh';

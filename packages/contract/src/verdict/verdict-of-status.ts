@@ -16,13 +16,14 @@ export function pairFacts(status: Unjudged): PairFacts {
   const isPrimary = role === 'primary';
   const primary = isPrimary ? ownPrimary(status) : peerPrimary(status);
   const secondary = isPrimary ? peerSecondary(status) : ownSecondary(status);
-  return { vm, here: role, primary, secondary, pulse: peer.pulse };
+  const { termTrouble } = status;
+  return { vm, here: role, primary, secondary, pulse: peer.pulse, termTrouble: termTrouble ?? '' };
 }
 
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
-  const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage } = status;
+  const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage, standstill = '' } = status;
   const trouble = primaryVmTrouble ?? reason ?? '';
-  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage };
+  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage, standstill };
 }
 
 function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
@@ -48,7 +49,7 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
 function peerPrimary({ peer }: Unjudged<SecondaryStatus>): KnownPrimary {
   const { status } = peer;
   const state = status?.role === 'primary' && status.state !== 'none' ? status.state : 'unknown';
-  return { ...peerSide(peer), state, stage: '' };
+  return { ...peerSide(peer), state, stage: '', standstill: status?.standstill ?? '' };
 }
 
 function peerSecondary({ peer }: Unjudged<PrimaryStatus>): KnownSecondary {

@@ -4,8 +4,19 @@
  * page may load this file.
  */
 import { hasTakenOver, isDown } from '../states.js';
-import type { PairFacts, KnownPrimary, KnownSecondary } from './pair-facts.js';
-import { ifFailed, loss, unfitReason } from './verdict-words.js';
+import { hasVm, isHeard, type PairFacts } from './pair-facts.js';
+import {
+  colon,
+  failover,
+  ifFailed,
+  loss,
+  onPrimary,
+  onSecondary,
+  other,
+  reprotectWith,
+  startedAgain,
+  unfitReason,
+} from './verdict-words.js';
 
 /** `busy` and `idle`: no trouble, but no protection. */
 export const VERDICT_LEVELS = ['good', 'busy', 'idle', 'warning', 'bad'] as const;
@@ -30,24 +41,6 @@ export interface VerdictRule {
   readonly when: (facts: PairFacts) => boolean;
   readonly say: (facts: PairFacts) => Words;
 }
-
-const hasVm = (primary: KnownPrimary): boolean =>
-  primary.qemu === 'ready' &&
-  !['superseded', 'held', 'unknown', 'yielding', 'ended'].includes(primary.state);
-
-const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
-  knowledge === 'here' || knowledge === 'fresh';
-
-/** `host b`; without a name, what the side is. */
-const on = (side: 'primary' | 'secondary', { host }: KnownPrimary | KnownSecondary): string =>
-  host === '' ? `the ${side} host` : `host ${host}`;
-const onPrimary = ({ primary }: PairFacts): string => on('primary', primary);
-const onSecondary = ({ secondary }: PairFacts): string => on('secondary', secondary);
-
-const reprotect = (facts: PairFacts): string =>
-  `Start a new secondary; then, on ${onSecondary(facts)}, run: gannet reprotect ${facts.vm}`;
-const failover = (facts: PairFacts): string =>
-  `on ${onSecondary(facts)}, run: gannet failover ${facts.vm}`;
 
 export const VERDICTS = {
   'survivor-yields': {
@@ -117,7 +110,7 @@ export const VERDICTS = {
     when: ({ secondary }) => secondary.state === 'retired',
     say: (facts) => ({
       headline: `Unprotected: the VM runs on ${onSecondary(facts)}, which has taken over`,
-      remedy: reprotect(facts),
+      remedy: reprotectWith(facts),
     }),
   },
   superseded: {
@@ -164,6 +157,20 @@ export const VERDICTS = {
         ? `Unless the secondary takes over by itself, ${failover(facts)}. ${loss(facts)}`
         : `The secondary cannot take over: ${unfitReason(facts)}. To continue the guest on the ` +
           `disk that failed, on ${onPrimary(facts)}, run: gannet detach ${facts.vm} --force`,
+    }),
+  },
+  'stands-still': {
+    level: 'bad',
+    guest: 'nowhere',
+    meaning:
+      "The primary's own disk has failed, and nobody takes over: it may lack writes that the " +
+      'guest was told are done. The guest is stopped until it is started again.',
+    when: ({ primary }) => primary.standstill !== '' && primary.qemu === 'ready',
+    say: (facts) => ({
+      headline: `The guest on ${onPrimary(facts)} is stopped: ${facts.primary.standstill}`,
+      remedy:
+        `Its disk may lack what it wrote last. On ${onPrimary(facts)}, repair the storage, end ` +
+        `the QEMU and start the VM again. To protect it then: ${startedAgain(facts)}`,
     }),
   },
   'down-take-over': {
@@ -340,7 +347,7 @@ export const VERDICTS = {
       const { secondary } = facts;
       return {
         headline: `The primary’s link is lost${colon(secondary.linkLoss)}`,
-        remedy: `${ifFailed(facts, onSecondary(facts))} ${loss(facts)}`,
+        remedy: `${ifFailed(facts)} ${loss(facts)}`,
       };
     },
   },
@@ -352,7 +359,7 @@ export const VERDICTS = {
       isHeard(secondary) && secondary.state === 'protected' && secondary.link !== 'whole',
     say: (facts) => ({
       headline: 'The primary’s link is not connected',
-      remedy: `${ifFailed(facts, onSecondary(facts))} ${loss(facts)}`,
+      remedy: `${ifFailed(facts)} ${loss(facts)}`,
     }),
   },
   'peer-silent': {
@@ -364,7 +371,7 @@ export const VERDICTS = {
       headline: `The other daemon does not answer: ${other(facts)}`,
       remedy:
         'Check the other host, and the network or tunnel to it.' +
-        (facts.here === 'secondary' ? ` ${ifFailed(facts, onSecondary(facts))}` : ''),
+        (facts.here === 'secondary' ? ` ${ifFailed(facts)}` : ''),
     }),
   },
   'peer-late': {
@@ -407,6 +414,13 @@ export const VERDICTS = {
       remedy: `On ${onPrimary(facts)}, run: gannet checkpoint ${facts.vm}`,
     }),
   },
+  'term-file': {
+    level: 'bad',
+    guest: 'primary',
+    meaning: 'This daemon cannot write its term file: what it decides now may be forgotten.',
+    when: ({ termTrouble }) => termTrouble !== '',
+    say: () => ({ headline: 'What this daemon decides may be forgotten' }),
+  },
   protected: {
     level: 'good',
     guest: 'primary',
@@ -432,17 +446,3 @@ export const VERDICTS = {
 } as const satisfies Record<string, VerdictRule>;
 
 export type VerdictCode = keyof typeof VERDICTS;
-
-/** What makes a secondary out of one that is of no use any more. */
-const startedAgain = (facts: PairFacts): string =>
-  `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming, ` +
-  `or -S for vsmr; then, on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`;
-
-const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
-/** The side that is not this daemon's, and how old what it said is. */
-function other({ here, primary, secondary }: PairFacts): string {
-  const side = here === 'primary' ? secondary : primary;
-  const name = here === 'primary' ? 'secondary' : 'primary';
-  if (side.knowledge === 'never') return `the ${name} was never heard`;
-  return `the ${name} was ${side.state} when it was last heard`;
-}

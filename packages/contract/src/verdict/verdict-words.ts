@@ -1,6 +1,17 @@
 import { formatAge } from '../format.js';
 import { isDown } from '../states.js';
-import type { PairFacts } from './pair-facts.js';
+import type { KnownPrimary, KnownSecondary, PairFacts } from './pair-facts.js';
+
+/** `host b`; without a name, what the side is. */
+const on = (side: 'primary' | 'secondary', { host }: KnownPrimary | KnownSecondary): string =>
+  host === '' ? `the ${side} host` : `host ${host}`;
+export const onPrimary = ({ primary }: PairFacts): string => on('primary', primary);
+export const onSecondary = ({ secondary }: PairFacts): string => on('secondary', secondary);
+
+export const reprotectWith = (facts: PairFacts): string =>
+  `Start a new secondary; then, on ${onSecondary(facts)}, run: gannet reprotect ${facts.vm}`;
+export const failover = (facts: PairFacts): string =>
+  `on ${onSecondary(facts)}, run: gannet failover ${facts.vm}`;
 
 /** What a takeover would undo; nothing if that is not known. */
 export function loss({ secondary }: PairFacts): string {
@@ -10,20 +21,13 @@ export function loss({ secondary }: PairFacts): string {
   return `What was written since the last checkpoint, ${age} ago, is undone.`;
 }
 
-/**
- * How to take over if the primary has failed. Once the fence has failed, nothing else proves it.
- *
- * @param place where the secondary runs
- */
-export function ifFailed({ vm, secondary }: PairFacts, place: string): string {
-  const { fenceFailure } = secondary;
-  if (fenceFailure === undefined) {
-    return `If the primary has failed, on ${place}, run: gannet failover ${vm}.`;
-  }
-  return (
-    `Its fence FAILED: ${fenceFailure}. Make sure that the primary’s QEMU does not run; then, ` +
-    `on ${place}, run: gannet failover ${vm} --force.`
-  );
+/** How to take over if the primary has failed. Once the fence has failed, nothing proves that. */
+export function ifFailed(facts: PairFacts): string {
+  const { fenceFailure } = facts.secondary;
+  return fenceFailure === undefined
+    ? `If the primary has failed, ${failover(facts)}.`
+    : `Its fence FAILED: ${fenceFailure}. Make sure that the primary’s QEMU does not run; then, ` +
+        `${failover(facts)} --force.`;
 }
 
 /** Why a secondary can't take over, in words. */
@@ -32,4 +36,18 @@ export function unfitReason({ secondary }: PairFacts): string {
   if (secondary.state === 'seeding') return 'it has not received all of the disks';
   if (isDown(secondary.qemu)) return 'its own QEMU has ended or does not respond';
   return secondary.trouble || 'it reports that it is not fit to';
+}
+
+/** What makes a secondary out of one that is of no use any more. */
+export const startedAgain = (facts: PairFacts): string =>
+  `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming, ` +
+  `or -S for vsmr; then, on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`;
+
+export const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
+/** The side that is not this daemon's, and how old what it said is. */
+export function other({ here, primary, secondary }: PairFacts): string {
+  const side = here === 'primary' ? secondary : primary;
+  const name = here === 'primary' ? 'secondary' : 'primary';
+  if (side.knowledge === 'never') return `the ${name} was never heard`;
+  return `the ${name} was ${side.state} when it was last heard`;
 }

@@ -22,7 +22,21 @@ export interface Verdict {
 export function verdictOfFacts(facts: PairFacts): Verdict {
   const [code, { level, guest, say }] = RULES.find(([, { when }]) => when(facts)) ?? LAST;
   const { headline, remedy = '' } = say(facts);
-  return { code, level, headline: headline + age(facts), remedy, guest };
+  const said = headline + age(facts) + unwritten(facts);
+  return { code, level, headline: said, remedy: [remedy, memo(facts)].join(' ').trim(), guest };
+}
+
+/** Whatever else is so, this is the first thing to do. */
+function unwritten({ termTrouble }: PairFacts): string {
+  return termTrouble === '' ? '' : `; ${termTrouble}`;
+}
+
+function memo({ termTrouble }: PairFacts): string {
+  if (termTrouble === '') return '';
+  return (
+    "Free space for this host's term file, and make its folder writable; do not end this daemon " +
+    'before: the next one would not know what this one knows.'
+  );
 }
 
 /** What the other daemon said before it fell silent may no longer be so. */

@@ -18,8 +18,11 @@ import { VERDICTS } from '../../src/verdict/verdict-table.js';
 
 const PRIMARY: KnownPrimary = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '' },
+  ...{ state: 'protected', stage: '', standstill: '' },
 };
+const WRITES = { termTrouble: '' };
+/** Of a primary that was never heard. */
+const NOTHING = { host: '', qemu: 'unknown', state: 'unknown', standstill: '' } as const;
 const SECONDARY: KnownSecondary = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },
   ...{
@@ -62,7 +65,7 @@ function* pairs(): Generator<Pair> {
 }
 
 /** As each of the two daemons knows a pair, from everything heard to nothing. */
-function* views(pair: Pair): Generator<PairFacts> {
+function* views(pair: Pair, termTrouble = ''): Generator<PairFacts> {
   for (const here of ['primary', 'secondary'] as const)
     for (const pulse of PULSES) {
       const isHeard = pulse === 'up' || pulse === 'late';
@@ -72,10 +75,10 @@ function* views(pair: Pair): Generator<PairFacts> {
         const knowledge = (side: string): Knowledge => (side === here ? 'here' : there);
         const { primary, secondary } = pair;
         yield {
-          ...{ vm: 'web', here, pulse },
+          ...{ vm: 'web', here, pulse, termTrouble },
           primary:
             here === 'secondary' && there === 'never'
-              ? { ...primary, knowledge: there, host: '', qemu: 'unknown', state: 'unknown' }
+              ? { ...primary, ...NOTHING, knowledge: there }
               : { ...primary, knowledge: knowledge('primary') },
           secondary:
             here === 'primary' && there === 'never'
@@ -91,7 +94,11 @@ function* views(pair: Pair): Generator<PairFacts> {
     }
 }
 
-const ALL = [...pairs()].flatMap((pair) => [...views(pair)]);
+const ALL = [...pairs()].flatMap((pair) => [
+  ...views(pair),
+  ...views({ ...pair, primary: { ...pair.primary, standstill: 'a write failed' } }),
+  ...views(pair, 'the term file is on a full disk'),
+]);
 const text = (facts: PairFacts): string => {
   const { headline, remedy } = verdictOfFacts(facts);
   return `${headline}\n${remedy}`;
@@ -112,12 +119,15 @@ describe('the verdict on a VM', () => {
         secondary.mayFailOver &&
         secondary.baseTrouble === '' &&
         (pulse === 'up' || pulse === 'none') &&
+        primary.standstill === '' &&
+        facts.termTrouble === '' &&
         (primary.state === 'protected' || here === 'secondary') &&
         (primary.qemu === 'ready' || primary.qemu === 'unknown');
       return verdictOfFacts(facts).level === 'good' && !isWell;
     });
     expect(wrong).toBeUndefined();
-    const well = { vm: 'web', here: 'primary', pulse: 'up', primary: PRIMARY } as const;
+    const seen = { vm: 'web', here: 'primary', pulse: 'up' } as const;
+    const well = { ...seen, ...WRITES, primary: PRIMARY };
     expect(verdictOfFacts({ ...well, secondary: SECONDARY })).toMatchObject({ code: 'protected' });
   });
 
@@ -217,7 +227,14 @@ test.each(['failed-over', 'retired'] as const)(
     for (const here of ['primary', 'secondary'] as const) {
       const primary = { ...PRIMARY, state: 'alone' as const };
       const secondary = { ...SECONDARY, state, isOutdated: true };
-      const verdict = verdictOfFacts({ vm: 'web', here, pulse: 'up', primary, secondary });
+      const verdict = verdictOfFacts({
+        vm: 'web',
+        here,
+        pulse: 'up',
+        ...WRITES,
+        primary,
+        secondary,
+      });
       expect(verdict).toMatchObject({ code: 'survivor-yields', level: 'bad', guest: 'primary' });
       expect(verdict.remedy).toBe('End the QEMU on host beta. Keep the primary.');
     }

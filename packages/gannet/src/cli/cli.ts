@@ -14,15 +14,24 @@ import {
   addReprotect,
   addSeedRate,
 } from './commands/protection.js';
-import { addCheck, addEvents, addPage, addStatus, addWatch } from './commands/reports.js';
+import { addCheck, addEvents, addList, addPage, addStatus, addWatch } from './commands/reports.js';
 import { addCompletion } from './commands/shell.js';
 import { EPILOGUE } from './help.js';
 import type { Cli, DaemonCode } from './options.js';
 
 /** In the order of --help. */
 const COMMANDS: readonly ((cli: Cli) => void)[] = [
-  ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addWatch, addEvents],
-  ...[addPage, addCheckpoint, addFailover, addDetach, addReprotect, addRecover, addCompletion],
+  ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addList, addWatch],
+  ...[
+    addEvents,
+    addPage,
+    addCheckpoint,
+    addFailover,
+    addDetach,
+    addReprotect,
+    addRecover,
+    addCompletion,
+  ],
 ];
 
 /** Runs the command. @returns the exit code (docs/reference/commands.md) */

@@ -26,6 +26,11 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
     ['gannet status web --json | jq .health', 'for scripts; `schema` is the version of the format'],
     ['gannet status web >/dev/null; echo $?', '0 if it is protected and well, else 3'],
   ],
+  list: [
+    ['gannet list', 'a row for each VM; exits with 3 if one of them is not well'],
+    ['gannet list --watch', 'live'],
+    ['gannet list --json | jq -r ".vms[] | select(.isWell | not) | .vm"', ''],
+  ],
   watch: [
     ['gannet watch web', 'until Ctrl-C'],
     ['ssh host gannet watch web | tee web.log', 'lines instead of a screen, without a terminal'],
@@ -74,6 +79,7 @@ Examples:
   gannet protect web        copies the disks and starts COLO
   gannet status web --json
   gannet watch web          the same, live
+  gannet list               all VMs of this host
   gannet failover web       on the secondary host, when the primary has failed
 
 Files of the VM web, unless its configuration or the environment names others:

@@ -91,7 +91,8 @@ export function gather(text: string, before: readonly string[] | undefined): rea
   return [...(before ?? []), text];
 }
 
-function positive(text: string): number {
+/** A whole number above 0. */
+export function positive(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('write a whole number above 0');

@@ -17,7 +17,8 @@ export function actionsOf(status: Status): readonly Action[] {
 }
 
 function onPrimary(status: PrimaryStatus): readonly Action[] {
-  if (status.primaryVm !== 'ready') return [];
+  // A guest that stands still runs again when it is started again: nothing here does that.
+  if (status.primaryVm !== 'ready' || status.standstill !== undefined) return [];
   switch (status.state) {
     case 'unprotected':
     case 'alone':

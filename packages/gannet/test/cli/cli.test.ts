@@ -200,6 +200,22 @@ describe('a VM named on the command line', () => {
   });
 });
 
+describe('list', () => {
+  test('exits with 3 while a VM is not well, and with 0 if all are', async () => {
+    const { code, stdout } = await gannet('list');
+    expect(code).toBe(3);
+    expect(stdout).toContain(`web: no daemon on ${control}`);
+    server = await ControlServer.listen(control, { status: () => PRIMARY });
+    expect(await gannet('list', '--json')).toMatchObject({
+      ...{ code: 0, stderr: '', stdout: expect.stringContaining('"isWell":true') },
+    });
+  });
+
+  test('refuses the name of a VM', async () => {
+    expect((await gannet('list', 'web')).stderr).toContain('too many arguments');
+  });
+});
+
 describe('a caller', () => {
   test('of a daemon that is not there is told where, and what to do', async () => {
     for (const command of ['status', 'protect', 'checkpoint', 'failover']) {

@@ -1,5 +1,6 @@
 import type { CopyWord, TermRecord } from '@gannet/contract';
-import { BLANK, type NextRecord, succeeding } from '../../src/daemon/arbitration/records.js';
+import { BLANK, succeeding } from '../../src/daemon/arbitration/records.js';
+import { type Change, TermRetries } from '../../src/daemon/terms/term-retries.js';
 import type { TermStore } from '../../src/daemon/terms/term-store.js';
 
 /** A record of the VM that these tests are about. */
@@ -12,12 +13,15 @@ export function termsInMemory(first: TermRecord): TermStore {
   const terms = {
     record: first,
     on: () => () => undefined,
-    update: async (change: (own: TermRecord) => NextRecord | undefined): Promise<TermRecord> => {
+    update: async (change: Change): Promise<TermRecord> => {
       await Promise.resolve();
       const next = change(terms.record);
       if (next) terms.record = succeeding(terms.record, next, BLANK.at);
       return terms.record;
     },
   };
-  return terms as unknown as TermStore;
+  const retries = new TermRetries((change) => terms.update(change));
+  return Object.assign(terms, {
+    insist: retries.insist.bind(retries),
+  }) as unknown as TermStore;
 }

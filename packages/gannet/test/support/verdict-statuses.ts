@@ -77,6 +77,10 @@ export const VERDICT_STATUSES: Readonly<Record<VerdictCode, Status>> = {
   held: primary({ state: 'held' }, { state: 'unknown' }, { pulse: 'unknown' }),
   ended: primary({ state: 'ended', reason: 'the guest was shut down' }),
   yielding: primary({ state: 'yielding', reason: DISK }),
+  'stands-still': primary(
+    { state: 'alone', standstill: 'a write of vb0 failed on its own disk: Input/output error' },
+    { state: 'diverged', mayFailOver: false },
+  ),
   'down-take-over': secondary(
     {
       ...{ linkState: 'lost', linkLoss: 'a connection of the primary broke: closed by the peer' },
@@ -109,6 +113,9 @@ export const VERDICT_STATUSES: Readonly<Record<VerdictCode, Status>> = {
   'peer-unheard': primary({}, {}, { pulse: 'unknown' }),
   'base-trouble': secondary({ baseTrouble: DISK }),
   unfit: secondary({ mayFailOver: false, secondaryVmTrouble: 'COLO has not begun' }),
+  'term-file': primary({
+    termTrouble: "the term file /var/lib/gannet/web.term.json can't be written: ENOSPC",
+  }),
   protected: primary({ lastCheckpoint: { ...PRIMARY.lastCheckpoint, epoch: 3_412_907 } as never }),
   disagreement: judged({ ...PRIMARY, host: 'alpha', about: ABOUT, peer: { pulse: 'none' } }),
 };

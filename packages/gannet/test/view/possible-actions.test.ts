@@ -22,6 +22,7 @@ const OFFERED: Readonly<Record<VerdictCode, readonly string[]>> = {
   'peer-late': ['Checkpoint now', 'Run alone', 'Detach'],
   'peer-unheard': ['Checkpoint now', 'Run alone', 'Detach'],
   disagreement: ['Checkpoint now', 'Run alone', 'Detach'],
+  'term-file': ['Checkpoint now', 'Run alone', 'Detach'],
   // Nothing that can be done here would help, or it needs --force.
   ...{ moving: [], superseded: [], held: [], ended: [], yielding: [], diverged: [] },
   ...{
@@ -32,7 +33,7 @@ const OFFERED: Readonly<Record<VerdictCode, readonly string[]>> = {
     'down-no-replica': [],
     down: [],
   },
-  ...{ hung: [], 'cannot-ask': [], 'awaits-qemu': [] },
+  ...{ 'stands-still': [], hung: [], 'cannot-ask': [], 'awaits-qemu': [] },
 };
 
 describe('the actions on a page', () => {

@@ -42,6 +42,8 @@ export class SnapshotVm {
   readonly #stepTimeoutMs: number;
   /** An image that is empty. */
   #empty: Uint8Array | undefined;
+  /** A job has failed, and something of it may be left in QEMU. */
+  #hasLeftovers = false;
 
   constructor(
     private readonly qmp: QmpClient,
@@ -168,6 +170,8 @@ export class SnapshotVm {
    * order.
    */
   async #job(what: 'save' | 'load', image: Uint8Array, deadline: Deadline): Promise<void> {
+    // It may have the image open still.
+    if (this.#hasLeftovers) await this.#tidy();
     await this.#io(() => writeFile(this.#image, image));
     const id = this.#jobs[what];
     const args = { 'job-id': id, tag: TAG, vmstate: this.#id, devices: [this.#id] };
@@ -189,9 +193,17 @@ export class SnapshotVm {
       await this.#close(deadline);
       await outcome;
     } catch (error) {
-      await this.#clean(deadline);
+      // If this fails, too, the next job tries it again. What counts is the first error.
+      this.#hasLeftovers = true;
+      await this.#tidy().catch(() => undefined);
       throw error;
     }
+  }
+
+  /** With time of its own: a job that was too slow has used up all that it had. */
+  async #tidy(): Promise<void> {
+    await this.#clean(this.#deadline('tidying up'));
+    this.#hasLeftovers = false;
   }
 
   /** @throws LinkError `DRIVER_ADD_FAILED` */

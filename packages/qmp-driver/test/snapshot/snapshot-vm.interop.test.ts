@@ -72,6 +72,23 @@ test('what one VM saves, another loads; RAM is in neither', async () => {
   }
 });
 
+test('a VM that was too slow to load can load afterwards', async () => {
+  const client = await start('vm', ...shared('vm'));
+  const pid = lastPid ?? 0;
+  const vm = new SnapshotVm(client, { folder: qemu.folder, stepTimeoutMs: 2000 });
+  await vm.prepare();
+  const state = await vm.saveDevices();
+  process.kill(pid, 'SIGSTOP');
+  await expect(vm.loadDevices(state)).rejects.toThrow();
+  // Now it does all that it was told meanwhile: opens the image, and loads from it.
+  process.kill(pid, 'SIGCONT');
+  await vm.loadDevices(state);
+  await vm.loadDevices(await vm.saveDevices());
+  await vm.dispose();
+  expect(await client.execute('query-jobs')).toEqual([]);
+  expect(await client.execute('query-named-block-nodes')).toEqual([]);
+});
+
 test('RAM in a memfd is found through the process', async () => {
   const backend = ['-object', 'memory-backend-memfd,id=ram0,size=64M', '-m', '64'];
   const client = await start('vm', ...backend, '-machine', 'q35,memory-backend=ram0');

@@ -6,6 +6,7 @@ import { PageSet } from '../page-set.js';
 import type { RamPort } from '../ports.js';
 import { DirtyBits, type KernelFolders } from './dirty-bits.js';
 import { ShadowScan } from './shadow-scan.js';
+import { Shadow } from './shadow.js';
 
 const PAGE_BYTES = 4096;
 /** More threads than this do not make the comparison faster: memory is the limit. */
@@ -32,6 +33,12 @@ export interface FileRamOptions {
   readonly pid?: number;
 }
 
+/** Tests have others. */
+interface TestOptions extends KernelFolders {
+  /** Of the shadow, which is in slices; see Shadow. */
+  readonly sliceBytes?: number;
+}
+
 /**
  * RAM in a file that QEMU shares. What has changed is found by comparing the file with a shadow: a
  * copy of what it was, in this process. That takes as much memory as the RAM has that is not zero,
@@ -42,22 +49,23 @@ export class FileRam implements RamPort {
   readonly pages: number;
   readonly #file: FileHandle;
   readonly #scan: ShadowScan;
-  readonly #shadow: Uint8Array;
+  readonly #shadow: Shadow;
   #bits: DirtyBits | undefined;
   #scans = 0;
+  /** A comparison has failed: what it had found already is not known any more. */
+  #isUnsure = false;
 
-  private constructor(file: FileHandle, pages: number, threads: number, bits?: DirtyBits) {
+  private constructor(file: FileHandle, shadow: Shadow, threads: number, bits?: DirtyBits) {
     this.#file = file;
     this.#bits = bits;
-    this.pages = pages;
-    const shadow = new SharedArrayBuffer(pages * PAGE_BYTES);
-    this.#shadow = new Uint8Array(shadow);
-    this.#scan = new ShadowScan({ fd: file.fd, shadow, pageBytes: PAGE_BYTES, threads });
+    this.pages = shadow.pages;
+    this.#shadow = shadow;
+    this.#scan = new ShadowScan({ fd: file.fd, shadow, threads });
   }
 
   /** @throws VsmrError VSMR_RAM if there is no such file, or it has another size */
-  static async open(options: FileRamOptions & KernelFolders): Promise<FileRam> {
-    const { path, bytes, threads, pid, ...folders } = options;
+  static async open(options: FileRamOptions & TestOptions): Promise<FileRam> {
+    const { path, bytes, threads, pid, sliceBytes, ...folders } = options;
     const file = await step(`open ${path}`, () => open(path, 'r+'));
     try {
       const { size, dev, ino } = await step(`look at ${path}`, () => file.stat());
@@ -71,7 +79,8 @@ export class FileRam implements RamPort {
       const identity = { path, dev, ino };
       const map = { ...folders, file: identity, pageBytes: PAGE_BYTES, pages };
       const bits = pid === undefined ? undefined : await DirtyBits.open({ ...map, pid });
-      return new FileRam(file, pages, threads ?? most, bits);
+      const shadow = Shadow.allocate(pages, PAGE_BYTES, sliceBytes);
+      return new FileRam(file, shadow, threads ?? most, bits);
     } catch (error) {
       await file.close();
       throw error;
@@ -83,17 +92,21 @@ export class FileRam implements RamPort {
     return this.#bits !== undefined;
   }
 
-  /** @throws VsmrError VSMR_RAM */
+  /** @throws VsmrError VSMR_RAM; then the next one reports all pages */
   async refresh(isPaused = false): Promise<PageSet> {
     const written = await this.#written(isPaused);
-    const isAudit = this.#scans++ % SCANS_PER_AUDIT === 0;
+    const wasUnsure = this.#isUnsure;
+    const isAudit = this.#scans++ % SCANS_PER_AUDIT === 0 || wasUnsure;
+    this.#isUnsure = true;
     const lists = await step('compare RAM', () => this.#scan.run(isAudit ? undefined : written));
+    this.#isUnsure = false;
     const changed = new PageSet(this.pages);
     for (const list of lists) changed.addAll(list);
     // One that the kernel has kept silent about: it is not asked any more.
     if (written !== undefined && [...changed].some((page) => !written.has(page))) {
       this.#bits = undefined;
     }
+    for (let page = 0; wasUnsure && page < this.pages; page++) changed.add(page);
     return changed;
   }
 
@@ -110,8 +123,7 @@ export class FileRam implements RamPort {
   read(pages: Uint32Array): Promise<Uint8Array> {
     const data = new Uint8Array(pages.length * PAGE_BYTES);
     for (const [at, page] of pages.entries()) {
-      const from = page * PAGE_BYTES;
-      data.set(this.#shadow.subarray(from, from + PAGE_BYTES), at * PAGE_BYTES);
+      data.set(this.#shadow.view(page, 1), at * PAGE_BYTES);
     }
     return Promise.resolve(data);
   }
@@ -125,11 +137,12 @@ export class FileRam implements RamPort {
   #writeNow(pages: Uint32Array, data: Uint8Array): void {
     for (const { at, count } of pageRuns(pages)) {
       const piece = data.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES);
-      const offset = (pages[at] ?? 0) * PAGE_BYTES;
+      const first = pages[at] ?? 0;
+      const offset = first * PAGE_BYTES;
       for (let done = 0; done < piece.length;) {
         done += writeSync(this.#file.fd, piece, done, piece.length - done, offset + done);
       }
-      this.#shadow.set(piece, offset);
+      this.#shadow.write(first, piece);
     }
   }
 

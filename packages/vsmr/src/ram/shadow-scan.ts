@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { PageSet } from '../page-set.js';
+import type { Shadow, ShadowData } from './shadow.js';
 
 const BITS = 32;
 const ALL = 0xffff_ffff;
@@ -10,8 +11,7 @@ export interface ScanData {
   /** Of the file; all threads of a process share its descriptors. */
   readonly fd: number;
   /** As long as the file. */
-  readonly shadow: SharedArrayBuffer;
-  readonly pageBytes: number;
+  readonly shadow: ShadowData;
   /** The next piece that nobody has taken yet. */
   readonly next: SharedArrayBuffer;
   /** The words of a PageSet: pages that are to be compared. */
@@ -19,7 +19,8 @@ export interface ScanData {
 }
 
 /** Options of a ShadowScan. */
-export interface ScanOptions extends Omit<ScanData, 'next' | 'wanted'> {
+export interface ScanOptions extends Pick<ScanData, 'fd'> {
+  readonly shadow: Shadow;
   readonly threads: number;
 }
 
@@ -32,24 +33,31 @@ export class ShadowScan {
   readonly #wanted: Uint32Array<SharedArrayBuffer>;
   readonly #threads: readonly ScanThread[];
 
-  constructor({ threads, ...data }: ScanOptions) {
-    const words = Math.ceil(data.shadow.byteLength / data.pageBytes / BITS);
+  constructor({ threads, fd, shadow }: ScanOptions) {
+    const words = Math.ceil(shadow.pages / BITS);
     this.#wanted = new Uint32Array(new SharedArrayBuffer(words * Uint32Array.BYTES_PER_ELEMENT));
-    const own = { ...data, next: this.#next, wanted: this.#wanted.buffer };
-    this.#threads = Array.from({ length: threads }, () => new ScanThread(own));
+    const data = { fd, shadow: shadow.data, next: this.#next, wanted: this.#wanted.buffer };
+    this.#threads = Array.from({ length: threads }, () => new ScanThread(data));
   }
 
   /**
-   * One comparison; one at a time.
+   * One comparison; one at a time. If it fails, the shadow of some pages has been brought up to
+   * date all the same, and nobody knows of which.
    *
    * @param wanted the pages that are compared; all by default
    * @returns lists of pages, in no order
+   * @throws Error of the first thread that has failed, when all of them have ended
    */
   async run(wanted?: PageSet): Promise<Uint32Array[]> {
     if (wanted === undefined) this.#wanted.fill(ALL);
     else this.#wanted.set(wanted.words);
     Atomics.store(new Int32Array(this.#next), 0, 0);
-    return Promise.all(this.#threads.map((thread) => thread.scan()));
+    // A thread that is still at it would take from the next comparison.
+    const answers = await Promise.allSettled(this.#threads.map((thread) => thread.scan()));
+    return answers.map((answer) => {
+      if (answer.status === 'rejected') throw answer.reason;
+      return answer.value;
+    });
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
 import { readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { ScanAnswer, ScanData } from './shadow-scan.js';
+import { Shadow } from './shadow.js';
 
 /** What a thread takes at once. So much stays in the processor's cache until it is compared. */
 const PIECE_PAGES = 64;
@@ -9,9 +10,10 @@ const PIECE_PAGES = 64;
 const BLOCK_PAGES = 8;
 
 const data = workerData as ScanData;
-const { fd, pageBytes } = data;
-const shadow = Buffer.from(data.shadow);
-const pages = shadow.length / pageBytes;
+const { fd } = data;
+const shadow = new Shadow(data.shadow);
+const { pages } = shadow;
+const { pageBytes } = data.shadow;
 const next = new Int32Array(data.next);
 const wanted = new Uint32Array(data.wanted);
 const piece = Buffer.alloc(PIECE_PAGES * pageBytes);
@@ -47,16 +49,18 @@ function endOfRun(from: number, end: number): number {
   return to;
 }
 
+/** A piece lies in one slice of the shadow. */
 function scanRun(first: number, count: number, changed: number[]): void {
   read(first, count);
-  if (!differs(first, 0, count)) return;
+  const known = shadow.view(first, count);
+  if (!differs(known, 0, count)) return;
   for (let block = 0; block < count; block += BLOCK_PAGES) {
     const end = Math.min(block + BLOCK_PAGES, count);
-    if (!differs(first, block, end)) continue;
+    if (!differs(known, block, end)) continue;
     for (let page = block; page < end; page++) {
-      if (!differs(first, page, page + 1)) continue;
+      if (!differs(known, page, page + 1)) continue;
       const at = page * pageBytes;
-      piece.copy(shadow, first * pageBytes + at, at, at + pageBytes);
+      known.set(piece.subarray(at, at + pageBytes), at);
       changed.push(first + page);
     }
   }
@@ -72,9 +76,8 @@ function read(first: number, count: number): void {
   }
 }
 
-/** Whether pages of the piece, counted from `first`, are not as they were. */
-function differs(first: number, from: number, to: number): boolean {
-  const offset = first * pageBytes;
+/** Whether pages of the piece are not as they were known. */
+function differs(known: Buffer, from: number, to: number): boolean {
   const [start, end] = [from * pageBytes, to * pageBytes];
-  return piece.compare(shadow, offset + start, offset + end, start, end) !== 0;
+  return piece.compare(known, start, end, start, end) !== 0;
 }

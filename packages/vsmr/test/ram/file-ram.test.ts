@@ -73,6 +73,23 @@ test('two files become equal, whatever is done to them', async () => {
   });
 });
 
+test('RAM whose shadow has several slices', async () => {
+  // As large as a piece of a scan.
+  const sliceBytes = 64 * PAGE;
+  await using ram = await FileRam.open({ path: file, bytes: PAGES * PAGE, sliceBytes });
+  await ram.refresh();
+  const changed = [0, 63, 64, 65, 1000, PAGES - 1];
+  for (const page of changed) await poke(page, page % 255 || 1);
+  expect([...(await ram.refresh())]).toEqual(changed);
+  expect([...(await ram.refresh())]).toEqual([]);
+  const pages = Uint32Array.from({ length: 70 }, (_, at) => 62 + at);
+  const data = Buffer.alloc(pages.length * PAGE, 9);
+  await ram.write(pages, data);
+  expect(Buffer.compare(await ram.read(pages), data)).toBe(0);
+  expect((await ram.read(Uint32Array.of(1000)))[17]).toBe(1000 % 255);
+  expect([...(await ram.refresh())]).toEqual([]);
+});
+
 describe('refused', () => {
   test('a file of another size, and one that is not there', async () => {
     const bytes = PAGES * PAGE;
@@ -88,6 +105,21 @@ describe('refused', () => {
     await handle.truncate(PAGE);
     await handle.close();
     await expect(ram.refresh()).rejects.toMatchObject({ code: 'VSMR_RAM' });
+  });
+
+  test('a comparison that failed half way: the next one reports all pages', async () => {
+    await using ram = await FileRam.open({ path: file, bytes: PAGES * PAGE, threads: 3 });
+    await ram.refresh();
+    await poke(5, 1);
+    const handle = await open(file, 'r+');
+    await handle.truncate(1024 * PAGE);
+    await expect(ram.refresh()).rejects.toMatchObject({ code: 'VSMR_RAM' });
+    await handle.truncate(PAGES * PAGE);
+    await handle.close();
+    expect((await ram.refresh()).size).toBe(PAGES);
+    expect((await ram.read(Uint32Array.of(5)))[17]).toBe(1);
+    await poke(6, 1);
+    expect([...(await ram.refresh())]).toEqual([6]);
   });
 
   test('a refresh after close', async () => {

@@ -8,7 +8,16 @@ import { isEventKind, parseMoment } from '../watch/event-filter.js';
 import { showStatus } from '../watch/show-status.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
-import { about, type Cli, daemonCommand, gather, type Options, vmCommand } from '../options.js';
+import { examplesOf } from '../help.js';
+import {
+  about,
+  type Cli,
+  daemonCommand,
+  gather,
+  type Options,
+  positive,
+  vmCommand,
+} from '../options.js';
 
 export function addCheck(cli: Cli): void {
   const { daemonCode, endWith } = cli;
@@ -31,6 +40,36 @@ export function addStatus(cli: Cli): void {
       if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),
   );
+}
+
+/** A row is worth waiting for, but not for long: the other VMs are in the same list. */
+const LIST_SILENCE_S = 2;
+
+export function addList(cli: Cli): void {
+  cli.program
+    .command('list')
+    .description('List all VMs of this host, and what is the matter with those that are not well')
+    .option('--json', 'print one JSON document; with --watch, one for each change', false)
+    .option('--watch', 'show them live, until Ctrl-C', false)
+    .addOption(
+      new Option('--timeout <seconds>', 'how long a daemon may be silent: its row says so then')
+        .argParser(positive)
+        .default(LIST_SILENCE_S),
+    )
+    .addHelpText('after', examplesOf('list'))
+    .action(async ({ json, watch, timeout }: ListChoice) => {
+      const { showList, watchList } = await import('../watch/show-list.js');
+      const { stdout: screen, env } = process;
+      const options = { json, silenceMs: 1000 * timeout, screen, env };
+      if (watch) await untilInterrupted((signal) => watchList(options, signal));
+      else if (!(await showList(options))) cli.endWith(EXIT.degraded);
+    });
+}
+
+interface ListChoice {
+  readonly json: boolean;
+  readonly watch: boolean;
+  readonly timeout: number;
 }
 
 export function addWatch(cli: Cli): void {

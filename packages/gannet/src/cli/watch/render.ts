@@ -31,14 +31,16 @@ const EVENT_TEXT_AT = 12;
 const TABLE_CELLS = 73;
 const BAR_CELLS_MAX = 40;
 const CHECKPOINTS_MAX = 6;
-const MARKS: Readonly<Record<Status['health']['level'], readonly [mark: string, colour: number]>> =
-  {
-    good: ['[ok]', 32],
-    busy: ['[..]', 36],
-    idle: ['[--]', 0],
-    warning: ['[! ]', 33],
-    bad: ['[!!]', 31],
-  };
+/** Of each level: its mark, and the number of its colour on a terminal. */
+export const LEVEL_MARKS: Readonly<
+  Record<Status['health']['level'], readonly [mark: string, colour: number]>
+> = {
+  good: ['[ok]', 32],
+  busy: ['[..]', 36],
+  idle: ['[--]', 0],
+  warning: ['[! ]', 33],
+  bad: ['[!!]', 31],
+};
 const EVENT_MARKS: Readonly<Record<EventLevel, string>> = {
   ...{ error: '!!', warn: '! ', info: '  ', debug: '. ' },
 };
@@ -51,7 +53,7 @@ const ASCII: Readonly<Record<string, string>> = {
 export function renderStatus(status: Status, style: Style): string[] {
   const { role, vm, host } = status;
   const { level, headline, remedy } = status.health;
-  const [mark, colour] = MARKS[level];
+  const [mark, colour] = LEVEL_MARKS[level];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
   const lines = [
@@ -273,7 +275,8 @@ function row(label: string, text: string): string {
   return `  ${label.padEnd(LABEL_CELLS)}${text}`;
 }
 
-function plain(text: string): string {
+/** In ASCII, without control characters: whatever a peer says, a terminal only shows it. */
+export function plain(text: string): string {
   return text.replace(/[’“”→–…]/g, (found) => ASCII[found] ?? found).replace(/[\p{Cc}]/gu, ' ');
 }
 

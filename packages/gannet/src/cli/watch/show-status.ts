@@ -4,27 +4,41 @@ import { VERSION } from '../../version.js';
 import { formatTable } from '../terminal.js';
 import { renderStatus } from './render.js';
 
-/** A status as text. If the daemon's version differs and it does not fit, its keys are listed. */
+/** A status as text. Of one that does not fit, the keys are listed. */
 export async function showStatus(result: Status): Promise<string> {
-  const data = await fittingStatus(result);
-  if (!data) {
-    const rows = Object.entries(result).map(([key, value]): [string, string] => [
-      key,
-      typeof value === 'string' ? value : JSON.stringify(value),
-    ]);
-    return formatTable(rows);
+  return (await rendered(result)) ?? listed(result);
+}
+
+/**
+ * Checked only if it comes from another version: the schemas take long to load. Two builds of one
+ * version may differ all the same, as between two releases: what can't be rendered is checked, too.
+ */
+async function rendered(result: Status): Promise<string | undefined> {
+  if (result.about?.version === VERSION) {
+    try {
+      return render(result);
+    } catch {
+      // It has other keys than it should.
+    }
   }
+  const { statusSchema } = await import('@gannet/contract');
+  const { data } = statusSchema.safeParse(result);
+  return data && render(data);
+}
+
+function render(status: Status): string {
   const { isTTY, columns } = process.stdout;
   const hasColour = isTTY && process.env['NO_COLOR'] === undefined;
   const style = { columns: isTTY ? columns : Infinity, rows: Infinity, hasColour };
-  return `${renderStatus(data, style).join('\n')}\n`;
+  return `${renderStatus(status, style).join('\n')}\n`;
 }
 
-/** Checked only if it comes from another version: the schemas take long to load. */
-async function fittingStatus(result: Partial<Status>): Promise<Status | undefined> {
-  if (result.about?.version === VERSION) return result as Status;
-  const { statusSchema } = await import('@gannet/contract');
-  return statusSchema.safeParse(result).data;
+function listed(result: Status): string {
+  const rows = Object.entries(result).map(([key, value]): [string, string] => [
+    key,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
+  return formatTable(rows);
 }
 
 /** How a failover on the secondary host went; on the primary host, the status that it leads to. */

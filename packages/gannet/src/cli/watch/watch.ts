@@ -10,21 +10,11 @@ import {
 import { formatTime } from '@gannet/contract/format';
 import { wrap } from '../terminal.js';
 import { renderEvent, renderLine, renderWatch } from './render.js';
+import { Canvas, isDrawable, type Room, type Screen } from './screen.js';
 
 const STATUS_EVERY_MS = 1000;
 const LINE_EVERY_MS = 10_000;
 const EVENTS_MAX = 1000;
-const SCREEN = '\u001b[?1049h\u001b[?25l';
-const SCREEN_BACK = '\u001b[?25h\u001b[?1049l';
-
-export interface Screen {
-  readonly isTTY?: boolean | undefined;
-  readonly columns?: number | undefined;
-  readonly rows?: number | undefined;
-  write(text: string): unknown;
-  on(event: 'resize', listener: () => void): unknown;
-  off(event: 'resize', listener: () => void): unknown;
-}
 
 export interface WatchOptions {
   readonly vm: string;
@@ -39,8 +29,7 @@ export interface WatchOptions {
 /** Shows how a VM is until it is told to end. A daemon that goes is waited for. */
 export async function watch(options: WatchOptions): Promise<void> {
   const { screen, env } = options;
-  const isScreen = screen.isTTY === true && env['TERM'] !== undefined && env['TERM'] !== 'dumb';
-  const shown = isScreen
+  const shown = isDrawable(screen, env)
     ? new Drawing(screen, env['NO_COLOR'] === undefined)
     : new Lines(screen, options.vm);
   shown.begin();
@@ -89,26 +78,25 @@ async function pause(signal: AbortSignal): Promise<void> {
   await sleep(STATUS_EVERY_MS, undefined, { signal }).catch(() => undefined);
 }
 
-/** A terminal, drawn over and over. The one that was there comes back at the end. */
 class Drawing {
   #events: DaemonEvent[] = [];
   #status: Status | undefined;
   #trouble = '';
-  readonly #draw = (): void => this.draw();
+  readonly #canvas: Canvas;
 
   constructor(
-    private readonly screen: Screen,
+    screen: Screen,
     private readonly hasColour: boolean,
-  ) {}
+  ) {
+    this.#canvas = new Canvas(screen, (room) => this.#lines(room));
+  }
 
   begin(): void {
-    this.screen.write(SCREEN);
-    this.screen.on('resize', this.#draw);
+    this.#canvas.begin();
   }
 
   end(): void {
-    this.screen.off('resize', this.#draw);
-    this.screen.write(SCREEN_BACK);
+    this.#canvas.end();
   }
 
   events(events: readonly DaemonEvent[]): void {
@@ -117,28 +105,26 @@ class Drawing {
 
   event(event: DaemonEvent): void {
     this.#events = [...this.#events, event].slice(-EVENTS_MAX);
-    this.draw();
+    this.#canvas.draw();
   }
 
   status(status: Status): void {
     this.#trouble = '';
     this.#status = status;
-    this.draw();
+    this.#canvas.draw();
   }
 
   trouble(error: unknown): void {
     const { message, remedy } = describeError(error);
     this.#trouble = `${message}. ${remedy} Trying again.`;
-    this.draw();
+    this.#canvas.draw();
   }
 
-  draw(): void {
-    const { columns = 80, rows = 24 } = this.screen;
-    const style = { columns: columns - 1, rows, hasColour: this.hasColour };
-    const lines = this.#status ? renderWatch(this.#status, this.#events, style, Date.now()) : [];
-    if (this.#trouble !== '') lines.splice(0, Infinity, ...wrap(this.#trouble, style.columns));
-    const drawn = lines.slice(0, rows).map((line) => `${line}\u001b[K`);
-    this.screen.write(`\u001b[H${drawn.join('\r\n')}\u001b[J`);
+  #lines(room: Room): string[] {
+    if (this.#trouble !== '') return wrap(this.#trouble, room.columns);
+    if (!this.#status) return [];
+    const style = { ...room, hasColour: this.hasColour };
+    return renderWatch(this.#status, this.#events, style, Date.now());
   }
 }
 

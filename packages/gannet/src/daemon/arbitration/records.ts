@@ -22,6 +22,16 @@ export function succeeding(own: TermRecord, next: NextRecord, at: string): TermR
   return { lacks, ...next, at };
 }
 
+/**
+ * The own disk lacks writes, or nothing any more. That of a copy that may not run is overwritten.
+ *
+ * @returns undefined if the record says so already
+ */
+export function lacking(own: TermRecord, lacks: TermRecord['lacks']): NextRecord | undefined {
+  const mayRun = own.word !== 'outdated' && own.word !== 'taken-over';
+  return mayRun && own.lacks !== lacks ? { ...own, lacks } : undefined;
+}
+
 /** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
 export function isOneVm(own: TermRecord, peer: TermRecord): boolean {
   return own.lineage === null || peer.lineage === null || own.lineage === peer.lineage;

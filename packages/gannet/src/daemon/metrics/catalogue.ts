@@ -44,6 +44,20 @@ export const METRICS = [
     'both',
     '1 for where the guest runs, as far as this daemon knows, else 0',
   ],
+  [
+    'gannet_term_file_writable',
+    'gauge',
+    [],
+    'both',
+    '0 if the term file cannot be written: what this side decides now may be forgotten',
+  ],
+  [
+    'gannet_guest_stands_still',
+    'gauge',
+    [],
+    'primary',
+    '1 if the guest is stopped because its own disk has failed, and nobody takes over',
+  ],
   ['gannet_epoch', 'gauge', [], 'both', 'Number of the last committed epoch'],
   [
     'gannet_peer_silence_seconds',

@@ -127,6 +127,7 @@ export class Metrics {
     this.#set('gannet_qemu_up', role, {}, vmState === 'ready' ? 1 : 0);
     this.#set('gannet_build_info', role, { version: VERSION, host }, 1);
     this.#set('gannet_epoch', role, {}, epoch);
+    this.#set('gannet_term_file_writable', role, {}, status.termTrouble == null ? 1 : 0);
     for (const each of STATES[role]) {
       this.#set('gannet_state', role, { state: each }, each === state ? 1 : 0);
     }
@@ -150,7 +151,8 @@ export class Metrics {
     }
   }
 
-  #setPrimary({ role, seed }: PrimaryStatus): void {
+  #setPrimary({ role, seed, standstill }: PrimaryStatus): void {
+    this.#set('gannet_guest_stands_still', role, {}, standstill === undefined ? 0 : 1);
     for (const [disk, { doneBytes, totalBytes }] of Object.entries(seed?.disks ?? {})) {
       this.#set('gannet_seed_remaining_bytes', role, { disk }, Math.max(0, totalBytes - doneBytes));
     }

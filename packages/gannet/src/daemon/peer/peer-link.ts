@@ -18,6 +18,7 @@ import {
 import type { Credentials } from '../../tls/credentials.js';
 import { claimSocket, type SocketClaim } from '../claim-socket.js';
 import { SuspendAwareTimer } from '../suspend-aware-timer.js';
+import { bootMs, MessageAge } from './message-age.js';
 import { PeerQuestions, unanswered } from './peer-questions.js';
 import { PendingPeers } from './pending-peers.js';
 import { PeerLiveness, type LivenessLimits, type LivenessState } from './peer-liveness.js';
@@ -52,8 +53,6 @@ const AWAY_MS = 2000;
 /** Until the answer. The peer asks its QEMU, which has 10 s. */
 const ANSWER_MS = 15_000;
 const CHECKS_PER_LIMIT = 10;
-/** What is older than `lowMs` is not read; a busy process is not that exact. */
-const OLD_MS_MIN = 1000;
 
 const CLAIM: SocketClaim = {
   key: 'secondary.peer',
@@ -69,6 +68,7 @@ const CLAIM: SocketClaim = {
  */
 export class PeerLink {
   readonly #liveness: PeerLiveness;
+  readonly #age: MessageAge;
   readonly #timers: readonly NodeJS.Timeout[];
   #redial: NodeJS.Timeout | undefined;
   readonly #questions = new PeerQuestions();
@@ -87,6 +87,7 @@ export class PeerLink {
       options.onRefused(reason, address);
     });
     this.#liveness = new PeerLiveness(options, options.onLiveness);
+    this.#age = new MessageAge(options);
     this.#timers = [
       setInterval(() => this.#beat(), options.heartbeatMs),
       setInterval(() => this.#liveness.check(performance.now()), options.lowMs / CHECKS_PER_LIMIT),
@@ -299,40 +300,20 @@ export class PeerLink {
   }
 
   /**
-   * Whoever was not heard for long may say first what it has said long ago: it was under way, or
-   * this process was halted. It speaks for a QEMU, and is acted upon, so nothing old may count. A
-   * new connection says what is. One that is only silent stays: it may carry what goes the other
-   * way.
-   *
-   * @returns whether what has come is not to be read
-   */
-  #watchAge(socket: WebSocket): () => boolean {
-    const limitMs = Math.max(OLD_MS_MIN, this.options.lowMs);
-    let heardMs = performance.now();
-    let isOld = false;
-    return () => {
-      const nowMs = performance.now();
-      isOld ||= nowMs - heardMs > limitMs;
-      heardMs = nowMs;
-      if (isOld) socket.terminate();
-      return isOld;
-    };
-  }
-
-  /**
    * The newest connection becomes the link: the peer may have reconnected before this end noticed
    * that the older one broke.
    */
   #adopt(socket: WebSocket, from: string, onPeer: () => void = () => undefined): void {
     let isPeer = false;
-    const isOld = this.#watchAge(socket);
+    const isOld = this.#age.watch(bootMs());
     socket.on('error', () => socket.terminate());
     socket.once('close', () => {
       if (this.#socket === socket) this.#questions.cancel('the peer link broke');
     });
     socket.on('message', (data: Buffer) => {
       const message = decode(data);
-      if (message && isOld()) return;
+      // One that is only silent stays: it may carry what goes the other way.
+      if (message && isOld(bootMs(), message.type === 'hello')) return socket.terminate();
       if (message?.type === 'hello') {
         isPeer = this.#greet(socket, message, from);
         if (isPeer) onPeer();

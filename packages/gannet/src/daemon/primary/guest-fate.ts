@@ -8,6 +8,7 @@ import {
 import type { QmpClient } from 'qemu-qmp-client';
 import type { GannetError, TermRecord } from '@gannet/contract';
 import type { Found } from '../arbitration/on-attach.js';
+import { lacking } from '../arbitration/records.js';
 import type { History } from '../history.js';
 import { ownFailure, yields } from '../refusals.js';
 import type { TermStore } from '../terms/term-store.js';
@@ -45,7 +46,7 @@ const RETRY_MS = 200;
 
 export interface GuestFateOptions {
   readonly history: Pick<History, 'add'>;
-  readonly terms: Pick<TermStore, 'record' | 'update'>;
+  readonly terms: Pick<TermStore, 'record' | 'insist'>;
   readonly config: () => {
     readonly vm: string;
     readonly primary: { readonly onGuestCrash: CrashPolicy };
@@ -53,6 +54,8 @@ export interface GuestFateOptions {
   readonly state: () => PrimaryRoleState;
   readonly step: (event: PrimaryRoleEvent) => void;
   readonly driver: () => PrimaryDriver | undefined;
+  /** Tells the QEMU that is connected from the next one; undefined if it is not known. */
+  readonly process: () => Promise<string | undefined>;
   /** The protection that is under way fails. */
   readonly cancelProtect: (error: GannetError) => void;
   /** Resolves when neither protect nor letting go is under way. */
@@ -79,6 +82,8 @@ export class GuestFate {
   #qmp: QmpClient | undefined;
   /** In a QEMU that is in no COLO. */
   #isStoppedAgain = false;
+  /** Why it was stopped here, though its disk may have all that it wrote. */
+  #stopped: string | undefined;
   /** An operator takes the disk as it is, right now. */
   #isAccepted = false;
 
@@ -91,15 +96,21 @@ export class GuestFate {
     qmp.onEvent('RESUME', () => {
       const { phase } = this.options.state();
       this.#resumes++;
-      if (phase !== 'yielding' && phase !== 'ended') return;
-      this.options.step({ kind: 'guest-runs' });
-      if (phase === 'yielding') this.#halt();
+      this.#stopped = undefined;
+      if (phase === 'yielding' || phase === 'ended') this.options.step({ kind: 'guest-runs' });
+      if (phase === 'yielding' || this.#mustStandStill) this.#halt();
     });
+  }
+
+  /** Why the guest stands still, or is about to, on its own disk. */
+  get standstill(): string | undefined {
+    return this.#isAccepted ? undefined : (this.#lacks?.reason ?? this.#stopped);
   }
 
   /** QEMU has ended. The next one does not know what its guest was told. */
   hasEnded(): void {
     if (this.#lacks?.hasReplica === false) void this.#remember(null);
+    this.#stopped = undefined;
     this.#isStoppedAgain = false;
     this.options.step({ kind: 'guest-stopped' });
   }
@@ -118,9 +129,10 @@ export class GuestFate {
     const isLacking = effect === 'lacks-write' && isRelevant && this.#lacks === null;
     if (phase === 'protected') this.#yield(message);
     else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
+    else if (effect === 'stopped') this.#stopped = message;
     // While the guest is being stopped, too, the replica gets what is flushed.
     const hasReplica = phase === 'protected' || phase === 'yielding';
-    if (isLacking) void this.#remember({ reason: message, hasReplica });
+    if (isLacking) void this.#note(message, hasReplica);
     if (isNews) history.add('disk-failed', { device, reason: message, effect });
   }
 
@@ -130,7 +142,7 @@ export class GuestFate {
    *
    * In COLO, a guest that stands still was stopped by the daemon before this one, or can't go on.
    * Elsewhere, a guest may run on a disk that lacks what nobody has, if it was started again: it
-   * does not know what the one before it was told.
+   * does not know what the one before it was told. The same one is stopped, whoever continued it.
    *
    * @returns undefined if it may run, or waits for others
    * @throws QmpError
@@ -140,10 +152,14 @@ export class GuestFate {
     const lacks = this.#lacks;
     if (lacks?.hasReplica === true) return lacks.reason;
     const isInColo = found === 'protected' || found === 'broken';
-    if (!isInColo && !lacks) return undefined;
     const { status } = await qmp.execute('query-status');
     if (!isInColo) {
-      if (status === 'running' || status === 'prelaunch') void this.#remember(null);
+      this.#stopped = STANDSTILL.has(status)
+        ? `QEMU was found with run state ${status}`
+        : undefined;
+      if (!lacks) return undefined;
+      if (await this.#wasRestarted(lacks, found, status)) void this.#remember(null);
+      else if (status === 'running') await qmp.execute('stop');
       return undefined;
     }
     // Whoever has begun to let the secondary go can't ask it to take over.
@@ -224,17 +240,46 @@ export class GuestFate {
     return (this.#unwritten ?? this.options.terms.record).lacks;
   }
 
-  /** What can't be written counts until this daemon ends. */
-  async #remember(lacks: Lacks): Promise<void> {
+  /** Nobody has what the own disk lacks, and nothing else keeps the guest where it is. */
+  get #mustStandStill(): boolean {
+    const { phase } = this.options.state();
+    const isOwn = phase === 'unprotected' || phase === 'alone';
+    return isOwn && this.#lacks?.hasReplica === false && !this.#isAccepted;
+  }
+
+  /** The QEMU that was found is not the one whose guest was told so. */
+  async #wasRestarted(lacks: NonNullable<Lacks>, found: Found, status: string): Promise<boolean> {
+    if (found === 'ended') return false;
+    const process = await this.options.process();
+    if (lacks.qemu !== null && process !== undefined) return lacks.qemu !== process;
+    return status === 'running' || status === 'prelaunch';
+  }
+
+  /**
+   * What can't be written yet counts all the same, and is tried again.
+   *
+   * @returns resolves when it was tried
+   */
+  #remember(lacks: Lacks): Promise<void> {
     const { terms, onTrouble } = this.options;
     const unwritten = { lacks };
     this.#unwritten = unwritten;
-    try {
-      await terms.update((own) => ({ ...own, lacks }));
+    const { tried, done } = terms.insist('lacks', (own) => lacking(own, lacks), onTrouble);
+    const forget = (): void => {
       if (this.#unwritten === unwritten) this.#unwritten = undefined;
-    } catch (error) {
-      onTrouble(error);
-    }
+    };
+    // At the end of this daemon, nothing helps any more.
+    done.then(forget, () => undefined);
+    return tried;
+  }
+
+  /** Whose guest it was is added as soon as it is known. */
+  async #note(reason: string, hasReplica: boolean): Promise<void> {
+    const lacks = { reason, hasReplica, qemu: null };
+    this.#unwritten = { lacks };
+    const unwritten = this.#unwritten;
+    const qemu = (await this.options.process()) ?? null;
+    if (this.#unwritten === unwritten) await this.#remember({ ...lacks, qemu });
   }
 
   #onGuest(qmp: QmpClient, event: GuestEvent): void {
@@ -275,7 +320,7 @@ export class GuestFate {
     const { driver, state, step, onTrouble } = this.options;
     const isWanted = (): boolean => {
       const now = state();
-      return now.phase === 'yielding' && !now.isStopped;
+      return now.phase === 'yielding' ? !now.isStopped : this.#mustStandStill;
     };
     for (let failures = 0; isWanted();) {
       try {
@@ -294,7 +339,10 @@ export class GuestFate {
   #stopUnyielding(reason: string): void {
     const { cancelProtect, config, idle, driver, onTrouble } = this.options;
     const error = ownFailure(config().vm, reason);
-    const halt = async (): Promise<void> => driver()?.halt();
+    const halt = async (): Promise<void> => {
+      await driver()?.halt();
+      this.#stopped = reason;
+    };
     cancelProtect(error);
     halt()
       .catch(() => undefined)

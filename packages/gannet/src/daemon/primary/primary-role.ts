@@ -30,12 +30,7 @@ import { adoptOrRollBack } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
-import {
-  nextPrimaryState,
-  type PrimaryPhase,
-  type PrimaryRoleEvent,
-  type PrimaryRoleState,
-} from './primary-state.js';
+import { nextPrimaryState, type PrimaryRoleEvent, type PrimaryRoleState } from './primary-state.js';
 import {
   notePeer,
   primaryPeerStatus,
@@ -48,6 +43,7 @@ import { PrimaryStanding } from './primary-standing.js';
 
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
+const ANOTHER = 'another QEMU is at the QMP socket';
 
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
@@ -128,8 +124,8 @@ export class PrimaryRole implements Role {
     });
     this.#fate = new GuestFate({
       ...{ history: context.history, terms: context.terms, config: () => this.config },
-      ...{ driver: () => this.#driver, state: () => this.#state },
-      step: (event) => void this.#step(event),
+      ...{ driver: () => this.#driver, process: () => vm.process() },
+      ...{ state: () => this.#state, step: (event) => void this.#step(event) },
       cancelProtect: (error) => this.#protecting?.run.cancel(error),
       idle: () => this.#idle(),
       outdate: () => this.#standing.outdate(),
@@ -236,8 +232,8 @@ export class PrimaryRole implements Role {
 
   /** Changes the speed limit of the copy that is under way. */
   async setSeedRate(bytesPerSec: number): Promise<MethodResult<'seed-rate'>> {
-    const isSet = (await this.#protecting?.run.setRate(bytesPerSec)) ?? false;
-    if (!isSet) throw refusals.noCopy(this.config.vm, bytesPerSec);
+    const isSet = await this.#protecting?.run.setRate(bytesPerSec);
+    if (isSet !== true) throw refusals.noCopy(this.config.vm, bytesPerSec);
     return { bytesPerSec };
   }
 
@@ -295,7 +291,7 @@ export class PrimaryRole implements Role {
     await this.#tls.drop();
   }
 
-  #is(...phases: readonly PrimaryPhase[]): boolean {
+  #is(...phases: readonly PrimaryRoleState['phase'][]): boolean {
     return phases.includes(this.#state.phase);
   }
 
@@ -308,7 +304,9 @@ export class PrimaryRole implements Role {
     const { terms, history, page } = this.context;
     const about = aboutDaemon(this.config, this.vm.qmp, page());
     const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
-    return { ...own, record: terms.record, seed, operation: history.operations.own?.id };
+    const { record, trouble: termTrouble = null } = terms;
+    const standing = { record, termTrouble, standstill: this.#fate.standstill };
+    return { ...own, ...standing, seed, operation: history.operations.own?.id };
   }
 
   /** @returns whether it was not refused */
@@ -389,8 +387,7 @@ export class PrimaryRole implements Role {
     if (!isYielding) this.#standing.begin(step, isInColo);
     this.#standing.proceed(isYielding ? 'adopt' : step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
-    const reason = 'another QEMU is at the QMP socket';
-    if (isAnother && step === 'run') history.add('unprotected', { reason });
+    if (isAnother && step === 'run') history.add('unprotected', { reason: ANOTHER });
   }
 
   /** Once for each connection, however often an attach has to be tried. */
@@ -412,9 +409,9 @@ export class PrimaryRole implements Role {
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {
-    this.context.history.add('peer', { pulse, silentMs: Math.round(silentMs) });
-    if (pulse !== 'lost') return;
-    this.#lose(`the secondary has been silent for ${Math.round(silentMs)} ms`);
+    const ms = Math.round(silentMs);
+    this.context.history.add('peer', { pulse, silentMs: ms });
+    if (pulse === 'lost') this.#lose(`the secondary has been silent for ${ms} ms`);
   }
 
   #onPeer(status: PeerStatus, before: PeerStatus | undefined): void {

@@ -1,8 +1,21 @@
-import { GannetError, hasTakenOver, OPERATOR_REASONS, type PeerStatus } from '@gannet/contract';
+import {
+  GannetError,
+  hasTakenOver,
+  OPERATOR_REASONS,
+  type PeerStatus,
+  type TermRecord,
+} from '@gannet/contract';
 import { Backoff } from '../arbitration/backoff.js';
 import type { Standing } from '../arbitration/compare.js';
 import type { AttachStep, Found } from '../arbitration/on-attach.js';
-import { alone, inStep, leaving, overruled, promised } from '../arbitration/records.js';
+import {
+  alone,
+  inStep,
+  leaving,
+  type NextRecord,
+  overruled,
+  promised,
+} from '../arbitration/records.js';
 import type { History } from '../history.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import * as refusals from '../refusals.js';
@@ -141,12 +154,18 @@ export class PrimaryStanding {
   /** There may be a fence that there was not: see records.ts. */
   promise(): void {
     const { terms, config, onTrouble } = this.options;
-    if (config().fence !== undefined) terms.update(promised).catch(onTrouble);
+    const mayPromise = (): boolean => config().fence !== undefined;
+    if (!mayPromise()) return;
+    terms.insist('promise', (own) => (mayPromise() ? promised(own) : undefined), onTrouble);
   }
 
   /** The VM was ended on purpose: nobody takes over from here on. */
   async outdate(): Promise<void> {
-    await this.options.terms.update((own) => (own.word === 'protected' ? leaving(own) : undefined));
+    const { terms, onTrouble } = this.options;
+    const { term } = terms.record;
+    const change = (own: TermRecord): NextRecord | undefined =>
+      own.word === 'protected' && own.term === term ? leaving(own) : undefined;
+    await terms.insist('ended', change, onTrouble).done;
   }
 
   /**
@@ -226,9 +245,10 @@ export class PrimaryStanding {
     if (isNews) this.#tryAgain();
     if (is('held')) this.#settle();
     if (!is('ended') || terms.record.word !== 'leaving') return;
-    terms
-      .update((own) => (own.word === 'leaving' ? alone(own, 'word') : undefined))
-      .catch(onTrouble);
+    const { term } = terms.record;
+    const change = (own: TermRecord): NextRecord | undefined =>
+      own.word === 'leaving' && own.term === term ? alone(own, 'word') : undefined;
+    terms.insist('ended', change, onTrouble);
   }
 
   /** Whether a held guest may run: the secondary, a fence or an operator says it. */
@@ -243,10 +263,11 @@ export class PrimaryStanding {
   #recall({ record: said }: PeerStatus): void {
     const { terms, is, config, onTrouble } = this.options;
     if (!is('protected') || terms.record.word !== 'none' || said.word !== 'protected') return;
-    const mustProve = config().fence !== undefined;
-    terms
-      .update((own) => (own.word === 'none' ? inStep(said, mustProve) : undefined))
-      .catch(onTrouble);
+    const change = (own: TermRecord): NextRecord | undefined =>
+      is('protected') && own.word === 'none'
+        ? inStep(said, config().fence !== undefined)
+        : undefined;
+    terms.insist('recall', change, onTrouble);
   }
 }
 

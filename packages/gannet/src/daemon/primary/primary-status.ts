@@ -20,6 +20,10 @@ export interface PrimarySides {
   readonly vm: VmWatch;
   readonly link: PeerLink;
   readonly record: TermRecord;
+  /** Why the term file can't be written. */
+  readonly termTrouble: string | null;
+  /** Why the guest stands still on its own disk. */
+  readonly standstill: string | undefined;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
   /** Id of what is under way. */
@@ -61,7 +65,7 @@ export function notePeer(
 export function primaryStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, seed, checkpoints }: PrimarySides,
+  { about, vm, link, record, termTrouble, standstill, seed, checkpoints }: PrimarySides,
 ): Omit<PrimaryStatus, 'health' | 'network' | 'strangers'> {
   return {
     schema: STATUS_SCHEMA,
@@ -71,9 +75,11 @@ export function primaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
+    termTrouble,
     state: shownState(state, vm),
     stage: state.phase === 'protecting' ? state.stage : '',
     ...(reasonOf(state) === undefined ? {} : { reason: reasonOf(state) }),
+    ...(standstill === undefined ? {} : { standstill }),
     ...(seed ? { seed } : {}),
     primaryVm: vm.state,
     primaryVmTrouble: vm.trouble ?? null,
@@ -89,7 +95,7 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, seed, checkpoints, operation }: PrimarySides,
+  { about, vm, link, record, standstill, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -102,6 +108,7 @@ export function primaryPeerStatus(
     role: 'primary',
     state: isUnknown ? 'unknown' : saidState(state, vm),
     ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
+    ...(standstill === undefined ? {} : { standstill }),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,

@@ -9,10 +9,11 @@ import {
   type PeerStatus,
   type PrimaryConfig,
   type SeedsView,
+  type TermRecord,
 } from '@gannet/contract';
 import type { History } from '../history.js';
 import { reportTrouble, type TroubleDetails } from '../role-context.js';
-import { alone, BLANK, inStep, isOneVm, opened } from '../arbitration/records.js';
+import { alone, BLANK, inStep, isOneVm, type NextRecord, opened } from '../arbitration/records.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import { secondCopy } from '../refusals.js';
 import type { TermStore } from '../terms/term-store.js';
@@ -219,9 +220,12 @@ export class ProtectRun {
     if (this.#stage === 'check') return undefined;
     const { driver, tls, link, config, terms } = this.options;
     // Before the guest goes on without it: a replica that is in step by now is outdated.
-    await terms
-      .update((own) => (own.word === 'alone' ? alone(own, null) : undefined))
-      .catch((error: unknown) => this.#trouble(error, { stage: 'rollback' }));
+    const { term } = terms.record;
+    const change = (own: TermRecord): NextRecord | undefined =>
+      own.word === 'alone' && own.term === term ? alone(own, null) : undefined;
+    await terms.insist('rollback', change, (error) => {
+      this.#trouble(error, { stage: 'rollback' });
+    }).tried;
     await driver.rollback().catch((error: unknown) => {
       this.#trouble(error, { stage: 'rollback' });
     });

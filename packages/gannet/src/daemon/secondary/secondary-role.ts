@@ -238,7 +238,8 @@ export class SecondaryRole implements Role {
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     const { progress: failover, fenceFailure } = this.#failover;
     return {
-      ...{ record: terms.record, replica: this.replica, vm: this.#vm },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
+      ...{ replica: this.replica, vm: this.#vm },
       ...{ link: this.#link, operation, about, failover, fenceFailure },
     };
   }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { hasTakenOver, type PeerStatus } from '@gannet/contract';
+import { hasTakenOver, type PeerStatus, type TermRecord } from '@gannet/contract';
 import type { Replica } from '@gannet/replicator';
 import { mayJoin, type PairView } from '../arbitration/may-take-over.js';
-import { emptied, inStep, opened, outdatedBy } from '../arbitration/records.js';
+import { emptied, inStep, type NextRecord, opened, outdatedBy } from '../arbitration/records.js';
 import type { History } from '../history.js';
 import { Contact } from '../terms/contact.js';
 import type { TermStore } from '../terms/term-store.js';
@@ -72,9 +72,9 @@ export class SecondaryStanding {
     const { terms, replica, onTrouble } = this.options;
     this.#join();
     if (replica.state !== 'diverged') return;
-    terms
-      .update((own) => (own.word === 'protected' ? outdatedBy(own, own) : undefined))
-      .catch(onTrouble);
+    const change = (own: TermRecord): NextRecord | undefined =>
+      own.word === 'protected' ? outdatedBy(own, own) : undefined;
+    terms.insist('diverged', change, onTrouble);
   }
 
   /**
@@ -92,13 +92,12 @@ export class SecondaryStanding {
   #join(): void {
     const { terms, look, onTrouble } = this.options;
     if (mayJoin(look()) === undefined) return;
-    terms
-      .update((own) => {
-        const opening = mayJoin(look());
-        if (opening === undefined) return undefined;
-        // By call, there is no primary that opens a term.
-        return opening === 'own' ? inStep(opened(own, own, randomUUID())) : inStep(opening);
-      })
-      .catch(onTrouble);
+    const change = (own: TermRecord): NextRecord | undefined => {
+      const opening = mayJoin(look());
+      if (opening === undefined) return undefined;
+      // By call, there is no primary that opens a term.
+      return opening === 'own' ? inStep(opened(own, own, randomUUID())) : inStep(opening);
+    };
+    terms.insist('join', change, onTrouble);
   }
 }

@@ -28,6 +28,8 @@ export interface SecondarySides {
   /** Why the last fence failed. */
   readonly fenceFailure: string | undefined;
   readonly record: TermRecord;
+  /** Why the term file can't be written. */
+  readonly termTrouble: string | null;
   readonly replica: Replica;
   readonly vm: VmWatch;
   readonly link: PeerLink | undefined;
@@ -106,7 +108,7 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, fenceFailure, replica, vm, link, record } = sides;
+  const { about, failover, fenceFailure, replica, vm, link, record, termTrouble } = sides;
   const isHeard = link?.state === 'up';
   return {
     schema: STATUS_SCHEMA,
@@ -116,6 +118,7 @@ export function secondaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
+    termTrouble,
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,

@@ -9,6 +9,11 @@ const SAMPLE_MS = 1000;
 const STOP_TIMEOUT_MS = 10_000;
 /** Bounds what a guest writes between the command and its end: once its queue in that time. */
 const ANSWER_MS = 100;
+/**
+ * Of `hard`: what a guest may write beyond it until `stop` is carried out. A monitor that hangs
+ * does not stop a guest with I/O threads, which would go on for as long as it is answered.
+ */
+const RESERVE = 1 / 4;
 
 /** The part of a replica that is of interest here. */
 export type WaitingReplica = Pick<
@@ -105,10 +110,15 @@ export class WaitingCopy {
     this.#look();
   }
 
+  /** In memory. */
+  get #bytes(): number {
+    const { primary, secondary, committed } = this.options.replica.bufferBytes;
+    return primary + secondary + committed;
+  }
+
   #look(): void {
     const { replica } = this.options;
-    const { primary, secondary, committed } = replica.bufferBytes;
-    const bytes = primary + secondary + committed + replica.spilledBytes;
+    const bytes = this.#bytes + replica.spilledBytes;
     this.#samples = withSample(this.#samples, { atMs: performance.now(), bytes });
     // It did not answer the last time.
     if (replica.areWritesHeld) void this.#stopGuest();
@@ -124,7 +134,9 @@ export class WaitingCopy {
     const qmp = this.options.qmp();
     if (!qmp || this.#isStopping || this.#isGuestStopped) return;
     this.#isStopping = true;
-    const answering = setInterval(() => replica.answerHeld(), ANSWER_MS);
+    const answering = setInterval(() => {
+      if (this.#bytes <= (1 + RESERVE) * replica.memory.hardBytes) replica.answerHeld();
+    }, ANSWER_MS);
     try {
       await qmp.execute('stop', undefined, { timeoutMs: STOP_TIMEOUT_MS });
       this.#isGuestStopped = true;

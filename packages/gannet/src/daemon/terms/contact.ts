@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
-import type { EventDetails, PeerStatus } from '@gannet/contract';
+import type { EventDetails, PeerStatus, TermRecord } from '@gannet/contract';
 import { compare, type Standing } from '../arbitration/compare.js';
-import { outdatedBy } from '../arbitration/records.js';
+import { type NextRecord, outdatedBy } from '../arbitration/records.js';
 import type { TermStore } from './term-store.js';
 
 export interface ContactOptions {
@@ -43,13 +43,12 @@ export class Contact {
   /** Decided in turn with all other writes: a takeover may be on its way to the disk. */
   #yield({ record }: PeerStatus): void {
     const { role, terms, onYield, onTrouble } = this.options;
-    terms
-      .update((own) => {
-        if (compare(role, own, record) !== 'yield') return undefined;
-        onYield();
-        return outdatedBy(own, record);
-      })
-      .catch(onTrouble);
+    const change = (own: TermRecord): NextRecord | undefined => {
+      if (compare(role, own, record) !== 'yield') return undefined;
+      onYield();
+      return outdatedBy(own, record);
+    };
+    terms.insist('yield', change, onTrouble);
   }
 
   #report(standing: Standing, status: PeerStatus): void {

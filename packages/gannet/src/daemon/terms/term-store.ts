@@ -9,7 +9,8 @@ import {
   type TermRecord,
   termRecordSchema,
 } from '@gannet/contract';
-import { BLANK, type NextRecord, succeeding } from '../arbitration/records.js';
+import { BLANK, succeeding } from '../arbitration/records.js';
+import { type Change, type Insisted, TermRetries } from './term-retries.js';
 
 export interface TermStoreOptions {
   readonly file: string;
@@ -25,6 +26,8 @@ export class TermStore {
   /** One write at a time, in the order in which they were asked for. */
   #last: Promise<unknown> = Promise.resolve();
   readonly #listeners = new Set<(record: TermRecord) => void>();
+  readonly #retries = new TermRetries((change) => this.update(change));
+  #trouble: string | undefined;
 
   private constructor(
     private readonly options: TermStoreOptions,
@@ -53,12 +56,18 @@ export class TermStore {
 
   /** What was asked for is written before another daemon may have the file. */
   async close(): Promise<void> {
+    await this.#retries.close();
     await this.#last;
     await this.lock.close();
   }
 
   get record(): TermRecord {
     return this.#record;
+  }
+
+  /** Why the file can't be written; undefined if it can, as far as is known. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** @param listener gets each new record when it is on stable storage. @returns unsubscribes */
@@ -75,7 +84,7 @@ export class TermStore {
    * @throws GannetError GANNET_CONFIG if it can't be written; the record stays as it is
    * @throws whatever `change` throws
    */
-  update(change: (record: TermRecord) => NextRecord | undefined): Promise<TermRecord> {
+  update(change: Change): Promise<TermRecord> {
     const turn = this.#last.then(async () => {
       const next = change(this.#record);
       if (next) await this.#write(succeeding(this.#record, next, new Date().toISOString()));
@@ -85,12 +94,30 @@ export class TermStore {
     return turn;
   }
 
+  /** As update(), for what nobody asks for again: see TermRetries. */
+  insist(what: string, change: Change, onTrouble: (error: unknown) => void): Insisted {
+    return this.#retries.insist(what, change, onTrouble);
+  }
+
   async #write(record: TermRecord): Promise<void> {
     const { file, vm } = this.options;
     if (record.term < this.#record.term && record.lineage !== null) {
       throw new Error(`the term of ${vm} would fall from ${this.#record.term} to ${record.term}`);
     }
-    await replaceFile(file, `${JSON.stringify({ format: TERM_FORMAT, vm, ...record }, null, 2)}\n`);
+    const text = `${JSON.stringify({ format: TERM_FORMAT, vm, ...record }, null, 2)}\n`;
+    try {
+      await replaceFile(file, text);
+    } catch (error) {
+      this.#trouble = (error as Error).message;
+      // Whoever asked for it may not ask again: shows when the file can be written.
+      this.insist(
+        'as it is',
+        (own) => own,
+        () => undefined,
+      );
+      throw error;
+    }
+    this.#trouble = undefined;
     this.#record = record;
     for (const listener of this.#listeners) listener(record);
   }

@@ -44,6 +44,12 @@ export class QmpListener {
     return new QmpListener(address, inodes, owners, processes);
   }
 
+  /** Tells its QEMU from the next one at this address; undefined if it is not known. */
+  get process(): string | undefined {
+    const names = this.owners.map(({ pid, startTicks }) => `${pid}@${startTicks}`);
+    return names.length === 0 ? undefined : names.sort().join(' ').slice(0, 64);
+  }
+
   /** @returns whether QEMU is known to have ended; false if nothing can tell */
   async hasEnded(): Promise<boolean> {
     if (this.owners.length === 0) return false;

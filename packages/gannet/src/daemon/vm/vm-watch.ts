@@ -83,6 +83,11 @@ export class VmWatch {
     return this.#qmp;
   }
 
+  /** Tells the QEMU of the last connection from the next one; undefined if it is not known. */
+  async process(): Promise<string | undefined> {
+    return (await this.#listener)?.process;
+  }
+
   /** Why nothing can be asked of the QEMU of `vm` now. */
   refusal(vm: string): GannetError {
     if (this.#state === 'hung') {

@@ -33,7 +33,7 @@ describe('a term', () => {
   });
 
   test('does not change what the own disk lacks, as long as that copy may run', () => {
-    const lacks = { reason: 'no space', hasReplica: true };
+    const lacks = { reason: 'no space', hasReplica: true, qemu: null };
     const own = record('protected', 4, { lacks });
     const { leaving, alone, promised, outdatedBy, overruled, emptied, takenOver } = records;
     const next = (made: records.NextRecord | undefined): unknown =>

@@ -93,6 +93,18 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     hasCheckpoints: false,
     fires: ['GannetReplicaDiverged web', 'GannetVmUnprotected web'],
   },
+  'the disk of the primary fails while its protection ends': {
+    primary: { state: 'alone', standstill: 'a write failed' },
+    secondary: { state: 'diverged', mayFailOver: false },
+    hasCheckpoints: false,
+    fires: [
+      ...['GannetGuestStandsStill web', 'GannetReplicaDiverged web', 'GannetVmUnprotected web'],
+    ],
+  },
+  'the term file of the secondary is on a full disk': {
+    secondary: { termTrouble: "the term file can't be written: ENOSPC" },
+    fires: ['GannetTermFileFails web'],
+  },
   'the other daemon is silent': {
     ...{ secondary: { peer: { pulse: 'lost', silentMs: 60_000 } } },
     fires: ['GannetPeerSilent web'],

@@ -20,6 +20,8 @@ let done: string[];
 let policy: CrashPolicy;
 let fate: GuestFate;
 let terms: TermStore;
+/** Which QEMU is there, as far as can be known. */
+let qemuProcess: string | undefined;
 /** The driver's next halts fail. */
 let failingHalts: number;
 
@@ -39,6 +41,7 @@ beforeEach(async () => {
   done = [];
   policy = 'fail-over';
   failingHalts = 0;
+  qemuProcess = '7@100';
   terms = termsInMemory(record('protected', 3));
   fate = begun();
 });
@@ -56,6 +59,7 @@ function begun(): GuestFate {
       if (next !== 'refused') state = next;
     },
     driver: () => driver as unknown as PrimaryDriver,
+    process: () => Promise.resolve(qemuProcess),
     cancelProtect: ({ message }) => void done.push(`cancel: ${message}`),
     idle: () => Promise.resolve(void done.push('idle')),
     outdate: () => Promise.resolve(void done.push('outdate')),
@@ -163,7 +167,7 @@ describe('a protected guest whose disk fails', () => {
     expect(state.phase).toBe('yielding');
     fate.diskFailed(failure('lacks-write'));
     await until(() => terms.record.lacks !== null);
-    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true });
+    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true, qemu: '7@100' });
   });
 
   test('it goes on here by force only', () => {
@@ -224,7 +228,7 @@ describe('a protected guest whose disk fails', () => {
     fate.diskFailed(failure('lacks-write'));
     await until(() => terms.record.lacks !== null);
     expect(terms.record).toMatchObject({ word: 'protected', term: 3 });
-    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true });
+    expect(terms.record.lacks).toEqual({ reason: 'no space', hasReplica: true, qemu: '7@100' });
 
     // In the same QEMU, whose guest somebody has continued meanwhile.
     fate = begun();
@@ -243,28 +247,98 @@ describe('a protected guest whose disk fails', () => {
     expect(await fate.failureIn(qmp, 'idle')).toBeUndefined();
   });
 
-  test.each(['paused', 'io-error', 'running'] as const)(
-    'the next daemon knows what nobody has: %s',
-    async (status) => {
+  test.each([
+    // The one whose guest was told so: somebody, or the end of COLO, has continued it.
+    ['7@100', 'ended', 'running', 'stopped again'],
+    ['7@100', 'idle', 'running', 'stopped again'],
+    ['7@100', 'idle', 'paused', 'still'],
+    ['7@100', 'ended', 'io-error', 'still'],
+    ['8@200', 'idle', 'running', 'runs'],
+    ['8@200', 'idle', 'paused', 'runs'],
+    // Whose it was can't be known: one that runs was started again, unless it was in COLO.
+    [undefined, 'idle', 'running', 'runs'],
+    [undefined, 'idle', 'prelaunch', 'runs'],
+    [undefined, 'idle', 'paused', 'still'],
+    [undefined, 'ended', 'running', 'stopped again'],
+  ] as const)(
+    'the next daemon knows what nobody has: QEMU %s, %s, %s: %s',
+    async (process, found, status, outcome) => {
       state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
       fate.diskFailed(failure('lacks-write'));
       await until(() => terms.record.lacks !== null);
 
       fate = begun();
-      qemu.reply('query-status', { status, running: status === 'running' });
-      expect(await fate.failureIn(qmp, 'ended')).toBeUndefined();
-      // One that runs was started again.
+      state = { phase: 'unprotected' };
+      qemuProcess = process;
+      qemu.reply('query-status', { status, running: status === 'running' }).reply('stop');
+      expect(await fate.failureIn(qmp, found)).toBeUndefined();
+      const stops = qemu.received.filter(({ command }) => command === 'stop');
+      expect(stops).toHaveLength(outcome === 'stopped again' ? 1 : 0);
       const expectSound = (): void => fate.expectSound();
-      if (status === 'running') expect(expectSound).not.toThrow();
-      else expect(expectSound).toThrow(/cannot be protected as it is: no space/);
+      if (outcome === 'runs') {
+        expect(expectSound).not.toThrow();
+        expect(fate.standstill).toBeUndefined();
+      } else {
+        expect(expectSound).toThrow(/cannot be protected as it is: no space/);
+        expect(fate.standstill).toBe('no space');
+      }
     },
   );
 
-  test('what its term file does not take counts all the same', async () => {
+  test('whoever continues a guest on a disk that lacks writes sees it stopped again', async () => {
+    state = { phase: 'letting-go', to: 'alone', reason: 'silence', loss: undefined };
+    fate.diskFailed(failure('lacks-write'));
+    await until(() => done.filter((what) => what === 'halt').length === 2);
+    state = { phase: 'alone' };
+    await hear('RESUME');
+    await until(() => done.filter((what) => what === 'halt').length === 3);
+    // In the next QEMU it may run.
+    fate.hasEnded();
+    await hear('RESUME');
+    expect(done.filter((what) => what === 'halt')).toHaveLength(3);
+    expect(fate.standstill).toBeUndefined();
+  });
+
+  test.each(['stopped', 'reported'] as const)(
+    '%s while it is protected: it stands still until somebody continues it',
+    async (effect) => {
+      state = { phase: 'protecting', before: 'unprotected', stage: 'attach' };
+      fate.diskFailed(failure(effect));
+      await until(() => done.filter((what) => what === 'halt').length === 2);
+      state = { phase: 'unprotected' };
+      await until(() => fate.standstill === 'no space');
+      expect(terms.record.lacks).toBeNull();
+      await hear('RESUME');
+      expect(fate.standstill).toBeUndefined();
+      expect(done.filter((what) => what === 'halt')).toHaveLength(2);
+    },
+  );
+
+  test('QEMU stops it while nothing protects it', async () => {
+    state = { phase: 'alone' };
+    fate.diskFailed(failure('stopped'));
+    expect(fate.standstill).toBe('no space');
+    // The next daemon hears of no error any more.
+    fate = begun();
+    qemu.reply('query-status', { status: 'io-error', running: false });
+    expect(await fate.failureIn(qmp, 'idle')).toBeUndefined();
+    expect(fate.standstill).toBe('QEMU was found with run state io-error');
+    await hear('RESUME');
+    expect(fate.standstill).toBeUndefined();
+  });
+
+  test('what its term file does not take counts all the same, and is written later', async () => {
+    const { update } = terms;
     terms.update = () => Promise.reject(new Error('no space there either'));
     fate.diskFailed(failure('lacks-write'));
     await until(() => done.includes('trouble: no space there either'));
     expect(await fate.failureIn(qmp, 'idle')).toBe('no space');
+    expect(fate.standstill).toBe('no space');
+    expect(terms.record.lacks).toBeNull();
+    terms.update = update;
+    await until(() => terms.record.lacks !== null);
+    expect(terms.record.lacks).toMatchObject({ reason: 'no space', hasReplica: true });
+    expect(done.filter((what) => what.startsWith('trouble'))).toHaveLength(1);
   });
 
   test('one that is superseded meanwhile does not yield', () => {

@@ -119,6 +119,23 @@ describe('WaitingCopy', () => {
     scene.copy.close();
   });
 
+  test('a guest that writes on while its monitor hangs stays near the limit', async () => {
+    const scene = new Scene().lose();
+    scene.bytes = 1001;
+    scene.answer = () => new Promise((_resolve, reject) => setTimeout(reject, 10_000));
+    scene.replica.answerHeld = () => {
+      // Its I/O threads have sent as much again.
+      scene.answered++;
+      scene.bytes += 50;
+    };
+    scene.hold();
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(scene.commands.length).toBeGreaterThan(3);
+    expect(scene.answered).toBe(5);
+    expect(scene.bytes).toBe(1251);
+    scene.copy.close();
+  });
+
   test('where checkpoints come by call, there is no guest to stop', async () => {
     const scene = new Scene(false).lose();
     scene.hold();

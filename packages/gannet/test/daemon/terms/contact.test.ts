@@ -27,10 +27,7 @@ function contactOf(role: 'primary' | 'secondary', begin: TermRecord): Contact {
       return own;
     },
     // What is written is written later: beats come meanwhile.
-    update: (change: (now: TermRecord) => unknown) => {
-      change(own);
-      return new Promise(() => undefined);
-    },
+    insist: (_what: string, change: (now: TermRecord) => unknown) => void change(own),
   } as unknown as TermStore;
   return new Contact({
     ...{ role, terms, isGone: () => isGone },
