@@ -1,4 +1,4 @@
-import { afterEach, expect, it } from '@jest/globals';
+import { afterEach, it } from '@jest/globals';
 import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
 import type { Status } from '@gannet/contract';
 import { waiting } from '@gannet/test-support/waiting.js';

@@ -23,6 +23,7 @@ import type { SideReport } from '../../src/inspect/side-report.js';
 import { askPeer } from '../../src/daemon/peer/ask-peer.js';
 import { asPrimary, asSecondary, parseConfig } from '@gannet/contract';
 
+const FENCE = { evidence: 'fence', delayMs: 0 } as const;
 const GIB = 2 ** 30;
 
 function facts(over: Partial<HostFacts> = {}): HostFacts {
@@ -184,7 +185,8 @@ describe('times', () => {
   });
 
   it('are looked at by `gannet check`, on either host', async () => {
-    const config = { ...CONFIG, fence: { command, timeoutMs: 30_000, delayMs: 0 } };
+    const fence = { ...FENCE, command, timeoutMs: 30_000 };
+    const config = { ...CONFIG, fence };
     const { findings: found } = await check(config, askPeer);
     expect(found.map(({ code }) => code)).toContain('fence-slow');
   });
@@ -192,7 +194,8 @@ describe('times', () => {
 
 describe('both sides', () => {
   it('fence each other when another VM runs the other way round', () => {
-    const config = { ...CONFIG, fence: { command: ['/f'], timeoutMs: 3000, delayMs: 0 } };
+    const fence = { ...FENCE, command: ['/f'], timeoutMs: 3000 };
+    const config = { ...CONFIG, fence };
     const other = { vm: 'db', fencesAfterMs: 5000 };
     const primary = side('primary', {
       ...{ fencesAfterMs: 5000, others: [{ ...other, role: 'secondary' }] },
