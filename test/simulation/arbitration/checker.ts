@@ -209,7 +209,9 @@ export class Checker {
       throw new Violation('W1', `${survivor} ran on, and no alarm called its copy the newest`);
     }
     if (host === undefined) {
-      if (forced.size > 1) this.#holder = this.#lone = undefined;
+      // Whoever was forced has the copy that counts, though its guest may not have booted yet.
+      const isForced = this.#holder !== undefined && forced.has(this.#holder);
+      if (forced.size > 1 || !isForced) this.#holder = this.#lone = undefined;
       return;
     }
     const isGivenBack = this.#holder !== host && this.#lone && !holds(running?.written, this.#lone);

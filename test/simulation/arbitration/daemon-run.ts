@@ -17,7 +17,7 @@ import { PrimaryRole } from '#daemon/primary/primary-role.js';
 import type { RoleContext } from '#daemon/role-context.js';
 import { SecondaryRole } from '#daemon/secondary/secondary-role.js';
 import { TermStore } from '#daemon/terms/term-store.js';
-import type { HostName } from './network.js';
+import type { Host } from './host.js';
 import type { Command, Plan } from './plan.js';
 
 export type RoleName = 'primary' | 'secondary';
@@ -29,6 +29,8 @@ export interface DaemonWatcher {
   onBug(what: string): void;
   /** It says that there are two copies, and which side has the newest. */
   onAlarm(newest: RoleName): void;
+  /** It hears nothing of the other one. */
+  onSilence(): void;
   onProtected(): void;
   /** Its guest is stopped, so that the secondary takes over. */
   onGivenUp(): void;
@@ -41,7 +43,6 @@ export interface DaemonWatcher {
 /** How a command has ended; `refused`: nothing was done. */
 export type Answer = 'done' | 'failed' | 'refused';
 
-const TERM_FILE = '/sim/web.term.json';
 /** There are few different ones, and daemons start often. */
 const configs = new Map<string, Config>();
 const SILENT = { log: () => undefined } as unknown as Logger;
@@ -55,11 +56,18 @@ export class DaemonRun {
 
   constructor(
     private readonly name: RoleName,
-    host: { readonly name: HostName; readonly mayOverwrite: boolean },
+    private readonly host: Host,
     plan: Plan,
     private readonly watcher: DaemonWatcher,
   ) {
-    this.#config = configOf(host.name, plan, host.mayOverwrite);
+    this.#config = configOf(host, plan);
+  }
+
+  /** Whether it was connected with this QEMU, and had looked at it. */
+  knows(pid: number): boolean {
+    const status = this.#primary?.status() ?? this.#secondary?.status();
+    const vm = status?.role === 'primary' ? status.primaryVm : status?.secondaryVm;
+    return vm === 'ready' && this.host.qemu?.pid === pid;
   }
 
   get isUp(): boolean {
@@ -77,12 +85,13 @@ export class DaemonRun {
 
   async start(): Promise<void> {
     const { note } = this.watcher;
-    const terms = await TermStore.open({ file: TERM_FILE, vm: 'web' });
+    const terms = await TermStore.open({ file: this.#config.termFile, vm: this.host.vm });
     terms.on(({ term, word }) => note(`term ${term}, ${word}`));
     const history = new History(SILENT, (event) => {
       if (!isRoutineEvent(event)) note(describeEvent(event).text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
+      if (event.kind === 'peer' && event.pulse === 'lost') this.watcher.onSilence();
       if (event.kind === 'protected') this.watcher.onProtected();
       if (event.kind === 'yielding') this.watcher.onGivenUp();
       if (event.kind === 'failover-done') this.watcher.onSurvived();
@@ -158,15 +167,18 @@ export class DaemonRun {
   }
 }
 
-function configOf(host: HostName, plan: Plan, mayOverwrite: boolean): Config {
-  const hasFence = host === 'a' ? plan.primaryHasFence : plan.secondaryHasFence;
+function configOf(host: Host, plan: Plan): Config {
+  const { vm, mayOverwrite, wasFirst, qmpPath, name } = host;
+  const hasFence = wasFirst ? plan.primaryHasFence : plan.secondaryHasFence;
+  // After a cut, both hosts have a primary that fences: one of them has to wait for the other.
+  const delayMs = host.beside && name === 'b' ? 8000 : 0;
   const failover = plan.isAutomatic && hasFence ? 'automatic' : 'manual';
-  const text = `vm: web
-qmp: unix:/sim/qmp
-termFile: ${TERM_FILE}
+  const text = `vm: ${vm}
+qmp: unix:${qmpPath}
+termFile: /sim/${vm}.term.json
 control: /sim/control
 disks: [{name: disk0, device: vb0, base: /sim/base}]
-${hasFence ? 'fence: {command: [/sim/fence], timeoutMs: 5000}' : ''}
+${hasFence ? `fence: {command: [/sim/fence], timeoutMs: 5000, delayMs: ${delayMs}}` : ''}
 primary:
   nbd: unix:/sim/nbd
   migrate: unix:/sim/migrate

@@ -51,6 +51,8 @@ export interface FenceRun {
 
 export class Host {
   readonly disk: HostDisk;
+  /** The same host, for the other VM. */
+  beside: Host | undefined;
   isPowered = true;
   /** Its daemon. */
   process: Process | undefined;
@@ -58,6 +60,8 @@ export class Host {
   qemu: SimulatedQemu | undefined;
   replica: SimulatedReplica | undefined;
   isGuestsDisk = false;
+  /** It had the primary in the beginning. */
+  readonly wasFirst: boolean;
   /** What its daemon is started as. */
   role: RoleName;
   /** As a secondary's daemon is started once, on the disks of an old primary: `--overwrite`. */
@@ -73,9 +77,16 @@ export class Host {
     readonly name: HostName,
     time: Scheduler,
     random: Random,
+    readonly vm = 'web',
+    first: RoleName = name === 'a' ? 'primary' : 'secondary',
   ) {
     this.disk = new HostDisk(time, random);
-    this.role = name === 'a' ? 'primary' : 'secondary';
+    this.role = first;
+    this.wasFirst = first === 'primary';
+  }
+
+  get qmpPath(): string {
+    return this.vm === 'web' ? '/sim/qmp' : `/sim/${this.vm}.qmp`;
   }
 
   readonly enter = (): void => enter(this);
@@ -92,8 +103,6 @@ function enter(host: Host): void {
   mount(host.disk);
 }
 
-const QMP_PATH = '/sim/qmp';
-
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: simulated`), { code });
 }
@@ -102,26 +111,35 @@ function inodeOf({ pid }: SimulatedQemu): number {
   return 10 * pid;
 }
 
+/** All QEMUs of the host. */
+function running(): readonly SimulatedQemu[] {
+  return [...(current?.qemus ?? []), ...(current?.beside?.qemus ?? [])];
+}
+
 function readProc(file: string): string {
-  const qemus = current?.qemus ?? [];
   if (file === '/proc/self/net/unix') {
-    return qemus.map((qemu) => `0: 2 0 00010000 0001 01 ${inodeOf(qemu)} ${QMP_PATH}\n`).join('');
+    const listed = [current, current?.beside].flatMap((host) =>
+      (host?.qemus ?? []).map((one) => {
+        return `0: 2 0 00010000 0001 01 ${inodeOf(one)} ${host?.qmpPath ?? ''}\n`;
+      }),
+    );
+    return listed.join('');
   }
-  const qemu = qemus.find(({ pid }) => file === `/proc/${pid}/stat`);
+  const qemu = running().find(({ pid }) => file === `/proc/${pid}/stat`);
   if (!qemu) throw systemError('ENOENT');
   const rest = Array.from({ length: 18 }, () => '0').join(' ');
   return `${qemu.pid} (qemu) S ${rest} ${qemu.pid} 0`;
 }
 
 function listProc(folder: string): string[] {
-  const qemus = current?.qemus ?? [];
+  const qemus = running();
   if (folder === '/proc') return qemus.map(({ pid }) => String(pid));
   if (qemus.some(({ pid }) => folder === `/proc/${pid}/fd`)) return ['9'];
   throw systemError('ENOENT');
 }
 
 function linkInProc(link: string): string {
-  for (const qemu of current?.qemus ?? []) {
+  for (const qemu of running()) {
     if (link === `/proc/${qemu.pid}/exe`) return '/usr/bin/qemu-system-x86_64';
     if (link === `/proc/${qemu.pid}/fd/9`) return `socket:[${inodeOf(qemu)}]`;
   }

@@ -1,13 +1,13 @@
 // The two hosts with what runs on them: how QEMUs and daemons begin and end, and what clients and
 // disks see of a guest.
 
-import type { Random } from '@gannet/test-support/random.js';
 import { DaemonRun, type DaemonWatcher } from './daemon-run.js';
 import { Host } from './host.js';
-import { type HostName, Network } from './network.js';
+import type { HostName, Network } from './network.js';
 import { usePeers } from './peer-socket.js';
 import type { Plan } from './plan.js';
 import { Process, type Scheduler } from './scheduler.js';
+import type { Site } from './site.js';
 import { Colo, type ColoWatcher } from './vm/colo.js';
 import { SimulatedQemu } from './vm/qemu.js';
 import { useBases } from './vm/replica.js';
@@ -22,18 +22,29 @@ export function otherOf(name: HostName): HostName {
 
 export interface MachinesOptions {
   readonly plan: Plan;
-  readonly time: Scheduler;
-  readonly random: Random;
+  readonly site: Pick<Site, 'time' | 'random' | 'peer' | 'data'>;
+  /** Which host has the primary in the beginning. */
+  readonly first: HostName;
   readonly note: (what: string) => void;
   readonly committed: ColoWatcher['committed'];
   readonly watcherOf: (host: Host) => DaemonWatcher;
 }
 
+/** Each process is one of a VM, on one host. */
+const homes = new WeakMap<Process, Host>();
+const others = new WeakMap<Host, Host>();
+
+function homeOf(process: Process): Host {
+  const host = homes.get(process);
+  if (!host) throw new Error('a process has no host');
+  return host;
+}
+
 export class Machines {
   readonly hosts: Readonly<Record<HostName, Host>>;
   readonly daemons: Record<HostName, DaemonRun | undefined> = { a: undefined, b: undefined };
-  readonly peer = new Network();
-  readonly data = new Network();
+  readonly peer: Network;
+  readonly data: Network;
   readonly colo: Colo;
   readonly #time: Scheduler;
   /** When the guest that each QEMU boots is up, once its daemon runs. */
@@ -41,16 +52,23 @@ export class Machines {
   #nextPid = 1000;
 
   constructor(private readonly options: MachinesOptions) {
-    const { time, random, note, committed } = options;
+    const { site, first, note, committed } = options;
+    const { time, random } = site;
     this.#time = time;
-    const hosts = { a: new Host('a', time, random), b: new Host('b', time, random) };
+    this.peer = site.peer;
+    this.data = site.data;
+    const vm = first === 'a' ? 'web' : 'db';
+    const host = (name: HostName): Host => {
+      return new Host(name, time, random, vm, name === first ? 'primary' : 'secondary');
+    };
+    const hosts = { a: host('a'), b: host('b') };
     this.hosts = hosts;
-    const hostOf = ({ name }: Process): Host => (name.endsWith('-a') ? hosts.a : hosts.b);
+    others.set(hosts.a, hosts.b).set(hosts.b, hosts.a);
     usePeers({
-      ...{ network: this.peer, random, hostOf },
-      other: ({ name }) => hosts[otherOf(name)],
+      ...{ network: this.peer, random, hostOf: homeOf },
+      other: (one) => others.get(one as Host) as Host,
     });
-    useBases(hostOf);
+    useBases(homeOf);
     this.colo = new Colo(time, random, this.data, [hosts.a, hosts.b], {
       ...{ note, committed },
       aborts: (qemu) => this.killQemu(this.nameOf(qemu), true),
@@ -111,6 +129,7 @@ export class Machines {
   boot(name: HostName, isIncoming: boolean): void {
     const host = this.hosts[name];
     const process = new Process(`qemu-${name}`, host.enter);
+    homes.set(process, host);
     const written = isIncoming ? undefined : host.stored;
     host.qemu = new SimulatedQemu(this.#nextPid++, process, written, isIncoming, this.colo);
     this.#bootedMs[name] = Infinity;
@@ -134,6 +153,7 @@ export class Machines {
     if (!host.isPowered || host.process?.isDead === false) return;
     this.#daemonComes(name);
     const process = new Process(`daemon-${name}`, host.enter);
+    homes.set(process, host);
     host.process = process;
     host.server = undefined;
     const watcher = this.options.watcherOf(host);
@@ -189,6 +209,9 @@ export class Machines {
     this.options.note(`the QEMU of ${name} ends`);
     qemu.unfitSinceMs ??= this.#time.nowMs;
     if (this.isReachable(name)) this.store(name);
+    const { process } = this.hosts[name];
+    const isSeen = wasSeen && process?.isDead === false && process.haltedAtMs === undefined;
+    if (isSeen && this.daemons[name]?.knows(qemu.pid) === true) qemu.endSeenBy = process;
     qemu.process.kill();
     this.colo.ended(qemu, wasSeen);
   }

@@ -40,9 +40,13 @@ async function loaded(mutant: MutantName | undefined): Promise<Attempt<Plan, Out
   installTime();
   installHosts();
   const { World } = await import('./world.js');
+  const { Crosswise } = await import('./site.js');
   // Most of the errors are expected ones, and none of them needs to say where it came from.
   if (values.seed === undefined) Error.stackTraceLimit = 0;
-  return (plan) => attempt(plan, new World(plan));
+  return (plan) => {
+    const { beside } = plan;
+    return attempt(plan, beside ? new Crosswise({ ...plan, beside }) : new World(plan));
+  };
 }
 
 class Tally {
@@ -59,6 +63,7 @@ class Tally {
   #longestContactMs = 0;
   #reprotects = 0;
   #diskErrors = 0;
+  #crossed = 0;
   readonly #ends = new Map<string, number>();
   readonly #startMs = realNow();
 
@@ -76,6 +81,7 @@ class Tally {
     this.#longestContactMs = Math.max(this.#longestContactMs, outcome.longestContactMs);
     this.#reprotects += outcome.reprotects;
     this.#diskErrors += outcome.diskErrors;
+    this.#crossed += outcome.crossed;
     this.#ends.set(outcome.end, (this.#ends.get(outcome.end) ?? 0) + 1);
   }
 
@@ -96,7 +102,8 @@ class Tally {
         `${this.#callbacks} callbacks, ${(this.#simulatedMs / 3_600_000).toFixed(1)} simulated ` +
         `hours, ${this.#checkpoints} checkpoints, ${this.#takeovers} takeovers, ` +
         `${this.#fences} fences, ${this.#commands} commands, ` +
-        `${this.#reprotects} protected again, ${this.#diskErrors} disk errors\n` +
+        `${this.#reprotects} protected again, ${this.#diskErrors} disk errors, ` +
+        `${this.#crossed} fences that have ended another VM, too\n` +
         `  overruled by force: ${this.#overrulings}, known to both then: ${this.#settled}, ` +
         `two guests in ${this.#split} seeds, at most ${this.#longestContactMs.toFixed(0)} ms in ` +
         `contact; what runs in the end, by whom: ${ends}`,

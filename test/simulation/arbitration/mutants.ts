@@ -43,6 +43,8 @@ const SPLIT = run(
 );
 
 const TAKE_OVER = 'arbitration/may-take-over.js';
+/** Another VM on the same hosts, to which nothing happens but what its hosts do. */
+const BESIDE = run({ secondaryHasFence: true });
 
 export const MUTANTS = {
   'fence-is-proof': {
@@ -210,6 +212,52 @@ export const MUTANTS = {
     why: 'a guest that was stopped to be on the safe side is not continued',
     run: run({ isAutomatic: false }, ...RESTARTED),
     edits: [{ file: 'vm/guest-guard.js', find: 'if (!this.#hasStopped)', replace: 'if (true)' }],
+  },
+  'waits-for-operator': {
+    why: 'an automatic secondary does nothing, though the primary says that its guest is dead',
+    run: run({}, { atMs: 10_000, kind: 'kill-qemu', host: 'a' }),
+    edits: [
+      { file: TAKE_OVER, find: 'if (evidenceIn(view))', replace: 'if (false)' },
+      { file: TAKE_OVER, find: "status?.vm === 'lost' || ", replace: '' },
+    ],
+  },
+  'never-lets-go': {
+    why: 'a primary keeps a secondary that it has lost, and its guest waits for it',
+    run: run({ isAutomatic: false, troubleMs: 60_000 }, CUT),
+    edits: [
+      {
+        file: 'primary/primary-role.js',
+        find: "return this.#loss !== undefined && !mayWait && this.vm.state !== 'lost';",
+        replace: 'return mayWait && false;',
+      },
+    ],
+  },
+  'slow-is-stale': {
+    why: 'a daemon that is slow drops each new connection of the peer link, before the hello',
+    run: run({}, { atMs: 10_000, kind: 'slow-daemon', host: 'a', forMs: 25_000 }),
+    edits: [
+      {
+        file: 'peer/message-age.js',
+        find: 'if (isHello || isOld)',
+        replace: 'if (isOld)',
+      },
+      {
+        file: 'peer/message-age.js',
+        find: 'this.#limitMs = Math.min(this.#widestMs, 2 * this.#limitMs);',
+        replace: '',
+      },
+    ],
+  },
+  'crosswise-fence-is-proof': {
+    why: 'the end of a host that another VM has fenced is proof without a promise',
+    run: { ...run({}, CUT), beside: { ...BESIDE, primaryHasFence: false, steps: [CUT] } },
+    edits: [
+      {
+        file: TAKE_OVER,
+        find: '(status?.record.mustProve === true && isConfirmed(view));',
+        replace: 'true;',
+      },
+    ],
   },
   'impossible-step': {
     why: 'the table of states has no cell for what a held primary meets',

@@ -52,14 +52,14 @@ export class WebSocket extends EventEmitter {
   #lastMs = 0;
 
   /** @param options none for the end of a server */
-  constructor(_url: string, options: { readonly handshakeTimeout: number } | undefined) {
+  constructor(_url: string, options: object | undefined) {
     super();
     this.process = currentProcess();
     this.host = around().hostOf(this.process);
-    if (options) this.#dial(options.handshakeTimeout);
+    if (options) this.#dial();
   }
 
-  #dial(handshakeMs: number): void {
+  #dial(): void {
     const time = currentScheduler();
     const { network, random } = around();
     const attempt = (): void => {
@@ -75,10 +75,6 @@ export class WebSocket extends EventEmitter {
       });
     };
     network.on(attempt);
-    time.after(this.process, handshakeMs, () => {
-      network.off(attempt);
-      if (this.readyState === 0) this.#fail();
-    });
     attempt();
   }
 

@@ -13,6 +13,8 @@ export type Step =
   | { readonly kind: 'kill-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'stop-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'halt-daemon'; readonly host: HostName; readonly forMs: number }
+  /** Each turn of its event loop takes more than `lowMs`. */
+  | { readonly kind: 'slow-daemon'; readonly host: HostName; readonly forMs: number }
   | { readonly kind: 'kill-qemu'; readonly host: HostName }
   | { readonly kind: 'hang-qemu'; readonly host: HostName; readonly how: 'links' | 'hard' }
   | { readonly kind: 'free-qemu'; readonly host: HostName }
@@ -56,12 +58,30 @@ export interface Plan {
   /** How long the faults last. */
   readonly troubleMs: number;
   readonly steps: readonly StepAt[];
+  /** Another VM on the same hosts, crosswise: its primary is where the secondary of this one is. */
+  readonly beside?: Plan;
 }
 
 /** When the first protection is there, if nothing happens. */
 const BEGIN_MS = 6000;
 
+/** Of four seeds, one has two VMs, and one has a daemon that is slow. */
 export function planOf(seed: number): Plan {
+  const plan = onePlan(seed);
+  if (seed % 4 === 2) {
+    const random = new Random(seed ^ 0x51a3b7c9);
+    const atMs = random.below(plan.troubleMs);
+    const host = random.pick(['a', 'b'] as const);
+    const slow: StepAt = { atMs, kind: 'slow-daemon', host, forMs: 5000 + random.below(40_000) };
+    const others = random.chance(0.3) ? [] : plan.steps;
+    return { ...plan, steps: [...others, slow].sort((a, b) => a.atMs - b.atMs) };
+  }
+  if (seed % 4 !== 3) return plan;
+  const { troubleMs } = plan;
+  return { ...plan, beside: { ...onePlan(seed ^ 0x2545f491), seed, troubleMs } };
+}
+
+function onePlan(seed: number): Plan {
   // A generator of its own: the plan stays when the run changes.
   const random = new Random(seed ^ 0x2c1b3c6d);
   const primaryHasFence = random.chance(0.7);
@@ -150,6 +170,14 @@ function commandOf(random: Random, mayForce: boolean): Command {
 
 /** Simpler plans, the simplest first. */
 export function simplerPlans(plan: Plan): Plan[] {
+  const { beside, ...alone } = plan;
+  const simplerBeside = beside
+    ? [alone, ...simplerPlans(beside).map((one) => ({ ...plan, beside: one }))]
+    : [];
+  return [...simplerBeside, ...withoutOneStep(plan)];
+}
+
+function withoutOneStep(plan: Plan): Plan[] {
   return plan.steps.map((_step, index) => ({
     ...plan,
     steps: plan.steps.filter((_other, at) => at !== index),

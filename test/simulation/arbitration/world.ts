@@ -2,15 +2,17 @@
 // ships. Steps of the plan happen to them; in the end all is healed, and the pair has to find its
 // way, alone or with the commands that an operator has.
 
-import { Random } from '@gannet/test-support/random.js';
+import type { Random } from '@gannet/test-support/random.js';
 import { Checker, type SeenGuest, Violation } from './checker.js';
 import type { DaemonWatcher } from './daemon-run.js';
 import type { FenceRun, Host } from './host.js';
-import { BOOT_MS, HOST_NAMES, Machines, otherOf } from './machines.js';
+import { type End, Ending, SETTLE_MS } from './ending.js';
+import { HOST_NAMES, Machines, otherOf } from './machines.js';
 import type { HostName, Network } from './network.js';
 import { OwnDisks } from './own-disks.js';
 import type { Command, Plan, Step } from './plan.js';
-import { Scheduler } from './scheduler.js';
+import type { Scheduler } from './scheduler.js';
+import { Site } from './site.js';
 import type { DiskFault } from './vm/qemu.js';
 
 /** How a run has ended. */
@@ -28,17 +30,12 @@ export interface Outcome {
   readonly longestContactMs: number;
   readonly reprotects: number;
   readonly diskErrors: number;
-  /**
-   * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command,
-   * one with force; or its disks are on the secondary host, and are recovered there by hand.
-   */
-  readonly end: 'itself' | 'reboot' | 'operator' | 'force' | 'recover';
+  /** Fences that have ended another VM's QEMU and daemon, too. */
+  readonly crossed: number;
+  readonly end: End;
 }
 
 const WRITE_MS = 250;
-/** A pair without faults has found its way by then. */
-const SETTLE_MS = 45_000;
-const COMMAND_MS = 70_000;
 /** What a side needs to know that its own QEMU is hung or gone, and a bit. */
 const UNFIT_MS = 9000;
 /** What an operator needs to see that a failover is over. */
@@ -47,11 +44,13 @@ const REPROTECT_MS = 3000;
 export class World {
   readonly trace: string[] = [];
   readonly checker = new Checker();
-  readonly #time = new Scheduler();
+  readonly #time: Scheduler;
   readonly #random: Random;
   readonly #machines: Machines;
   readonly #hosts: Readonly<Record<HostName, Host>>;
   readonly #ownDisks: OwnDisks;
+  readonly #ending: Ending;
+  #crossed = 0;
   #writes = 0;
   #reprotects = 0;
   #diskErrors = 0;
@@ -60,10 +59,16 @@ export class World {
   #commands = 0;
   #isFaulty = true;
 
-  constructor(private readonly plan: Plan) {
-    this.#random = new Random(plan.seed);
+  /** @param first which host has the primary in the beginning */
+  constructor(
+    private readonly plan: Plan,
+    private readonly site = new Site(plan.seed),
+    private readonly first: HostName = 'a',
+  ) {
+    this.#time = site.time;
+    this.#random = site.random;
     this.#machines = new Machines({
-      ...{ plan, time: this.#time, random: this.#random },
+      ...{ plan, site, first },
       note: (what) => this.#note(what),
       committed: (primary, written) => {
         // What the primary's disk lacks, the other side alone has.
@@ -76,22 +81,54 @@ export class World {
     this.#ownDisks = new OwnDisks(this.#machines);
     const { a, b } = this.#hosts;
     for (const host of [a, b]) host.onFence = (target) => this.#fence(host, target);
+    this.#ending = new Ending({
+      ...{ machines: this.#machines, plan },
+      wasOverruled: () => this.checker.overrulings > 0,
+      now: () => this.#time.nowMs,
+      until: (atMs) => site.run(atMs),
+      operate: (name, command) => this.#operate(name, command),
+    });
+    site.add({
+      hosts: this.#hosts,
+      powerOff: (name, forMs) => this.#machines.powerOff(name, forMs),
+      suspend: (name, forMs) => this.#suspend(name, forMs),
+      reset: () => this.#machines.colo.reset(),
+      look: () => this.#look(),
+    });
+  }
+
+  get troubleMs(): number {
+    return this.plan.troubleMs;
   }
 
   async run(): Promise<Outcome> {
-    this.#machines.boot('a', false);
-    this.#machines.boot('b', true);
-    this.#machines.startDaemon('a');
-    this.#machines.startDaemon('b');
+    this.begin();
+    await this.site.run(this.plan.troubleMs);
+    this.heal();
+    await this.settle();
+    return this.outcome();
+  }
+
+  begin(): void {
+    const { first } = this;
+    this.#machines.boot(first, false);
+    this.#machines.boot(otherOf(first), true);
+    this.#machines.startDaemon(first);
+    this.#machines.startDaemon(otherOf(first));
     this.#time.later(WRITE_MS, () => this.#write());
-    this.#time.later(1500, () => this.#operate('a', { name: 'protect' }));
+    this.#time.later(1500, () => this.#operate(first, { name: 'protect' }));
     for (const { atMs, ...step } of this.plan.steps) {
       this.#time.later(atMs, () => this.#happen(step));
     }
-    await this.#until(this.plan.troubleMs);
-    this.#heal();
-    await this.#until(this.#time.nowMs + SETTLE_MS);
-    const end = await this.#find();
+  }
+
+  /** All that was amiss is healed: the pair finds its way. */
+  async settle(): Promise<void> {
+    await this.site.run(this.#time.nowMs + SETTLE_MS);
+  }
+
+  async outcome(): Promise<Outcome> {
+    const end = await this.#ending.find();
     return {
       callbacks: this.#time.callbacks,
       simulatedMs: this.#time.nowMs,
@@ -105,6 +142,7 @@ export class World {
       longestContactMs: this.checker.longestContactMs,
       reprotects: this.#reprotects,
       diskErrors: this.#diskErrors,
+      crossed: this.#crossed,
       end,
     };
   }
@@ -117,10 +155,6 @@ export class World {
     }
   }
 
-  async #until(atMs: number): Promise<void> {
-    await this.#time.run(atMs, () => this.#look());
-  }
-
   #look(): void {
     this.checker.look({
       nowMs: this.#time.nowMs,
@@ -128,6 +162,7 @@ export class World {
       areInContact: this.#machines.areInContact(),
     });
     this.#ownDisks.look(this.#time.nowMs, () => this.checker.isOverruled);
+    this.#ending.look();
   }
 
   #guest(name: HostName): SeenGuest {
@@ -166,6 +201,11 @@ export class World {
         this.#keep(() => {
           this.checker.alarm(newest === host.role ? name : otherOf(name));
         }),
+      onSilence: () => {
+        const isSlow = this.plan.steps.every(({ kind }) => kind === 'slow-daemon');
+        if (!isSlow || this.site.hasTwo) return;
+        this.#fail(new Violation('W6', `${name} hears nothing, and the other daemon is only slow`));
+      },
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
         const { qemu: secondary } = this.#hosts[otherOf(name)];
@@ -198,7 +238,7 @@ export class World {
         for (const network of this.#nets(step.net)) network.heal();
         return;
       case 'reset':
-        return this.#machines.colo.reset();
+        return this.site.reset();
       case 'kill-daemon':
         return this.#machines.killDaemon(step.host, step.forMs);
       case 'stop-daemon':
@@ -221,15 +261,11 @@ export class World {
       case 'disk-error':
         return this.#failDisk(step.how, step.forMs);
       case 'suspend-host':
-        for (const process of [
-          this.#hosts[step.host].process,
-          this.#hosts[step.host].qemu?.process,
-        ]) {
-          this.#machines.halt(process, step.forMs, true);
-        }
-        return;
+        return this.site.suspend(step.host, step.forMs);
+      case 'slow-daemon':
+        return this.#slow(step.host, step.forMs);
       case 'power-off':
-        return this.#machines.powerOff(step.host, step.forMs);
+        return this.site.powerOff(step.host, step.forMs);
       case 'operator':
         return this.#operate(step.host, step.command);
       case 'new-secondary':
@@ -237,6 +273,20 @@ export class World {
       case 'reprotect':
         return this.#reprotect();
     }
+  }
+
+  #suspend(name: HostName, forMs: number): void {
+    const { process, qemu } = this.#hosts[name];
+    for (const each of [process, qemu?.process]) this.#machines.halt(each, forMs, true);
+  }
+
+  /** Each turn of its event loop takes more than `lowMs`. */
+  #slow(name: HostName, forMs: number): void {
+    const { process } = this.#hosts[name];
+    if (!process || process.isDead || forMs <= 0 || !this.#isFaulty) return;
+    const turnMs = 2100 + 300 * this.#random.next();
+    this.#machines.halt(process, turnMs, false);
+    this.#time.later(turnMs + 1, () => this.#slow(name, forMs - turnMs));
   }
 
   /** The host whose daemon protects the other's. */
@@ -340,10 +390,11 @@ export class World {
     const works = this.#random.chance(this.plan.fenceWorks);
     const isSlow = this.#random.chance(0.2);
     const takesMs = (isSlow ? 6000 : 1500) * (0.2 + this.#random.next());
-    const hasPower = this.#random.chance(0.3);
+    const hasPower = this.site.hasTwo || this.#random.chance(0.3);
     const effect = (): void => {
-      if (hasPower) this.#machines.powerOff(name, 8000);
-      else this.#machines.killQemu(name, true);
+      if (!hasPower) return this.#machines.killQemu(name, true);
+      if (this.site.hasTwo && this.#hosts[name].isPowered) this.#crossed++;
+      this.site.powerOff(name, 8000);
     };
     this.#note(`${host.name} fences ${name}: it will ${works ? 'succeed' : 'fail'}`);
     const isHalfDone = !works && this.#random.chance(0.2);
@@ -372,7 +423,7 @@ export class World {
   }
 
   /** Faults end. What has ended stays so, but daemons are started again. */
-  #heal(): void {
+  heal(): void {
     this.#note('all faults end');
     this.#isFaulty = false;
     this.#machines.peer.heal();
@@ -386,62 +437,6 @@ export class World {
       if (host.qemu?.hang !== undefined) host.qemu.freed();
       this.#machines.startDaemon(name);
     }
-  }
-
-  /** A method: it may become true while something is awaited. */
-  #runs(): boolean {
-    return this.#machines.isReachable('a') || this.#machines.isReachable('b');
-  }
-
-  /** W5: a guest runs, or a command of the operator's makes one run; W6: it can be repeated. */
-  async #find(): Promise<Outcome['end']> {
-    if (this.#runs()) return 'itself';
-    const isBooted = !this.#machines.hasCopy();
-    if (isBooted) {
-      // The disk of the primary's host is there.
-      for (const name of HOST_NAMES) {
-        if (this.#hosts[name].role === 'primary') this.#machines.startQemu(name);
-      }
-      await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
-      if (this.#runs()) return 'reboot';
-    }
-    const plain = { name: 'failover', force: false, overrulePeer: false } as const;
-    const forced = { name: 'failover', force: true, overrulePeer: true } as const;
-    for (const [command, end] of [
-      [plain, 'operator'],
-      [forced, 'force'],
-    ] as const) {
-      for (const name of ['b', 'a'] as const) {
-        for (let attempt = 0; attempt < 2; attempt++) {
-          await this.#carryOut(name, command);
-          if (!this.#runs()) continue;
-          // What was overruled becomes known.
-          if (end === 'force') await this.#until(this.#time.nowMs + SETTLE_MS);
-          return end;
-        }
-      }
-    }
-    const { a, b } = this.#hosts;
-    const broken = [a, b].find(({ role, qemu }) => role === 'primary' && qemu?.hadDiskFault);
-    if (broken) {
-      // As the daemon says: repair the storage, and restart the VM.
-      this.#machines.killQemu(broken.name, true);
-      this.#machines.startQemu(broken.name);
-      await this.#until(this.#time.nowMs + BOOT_MS + SETTLE_MS);
-      if (this.#runs()) return 'reboot';
-    }
-    if (isBooted && (a.isGuestsDisk || b.isGuestsDisk)) return 'recover';
-    throw new Violation('W5', 'a QEMU is there with a copy that may run, and nobody makes it run');
-  }
-
-  /** Until there is an answer, and a moment longer. */
-  async #carryOut(name: HostName, command: Command): Promise<void> {
-    const endMs = this.#time.nowMs + COMMAND_MS;
-    this.#operate(name, command);
-    do {
-      await this.#until(this.#time.nowMs + 500);
-    } while (this.#machines.daemons[name]?.isBusy === true && this.#time.nowMs < endMs);
-    await this.#until(this.#time.nowMs + 1500);
   }
 
   #note(what: string): void {

@@ -86,6 +86,8 @@ export class SimulatedQemu {
   hadDiskFault = false;
   /** Its daemon has said that it is protected. */
   wasProtected = false;
+  /** The daemon that was connected when it ended. */
+  endSeenBy: Process | undefined;
   /** Its daemon has said that the guest can't go on here. */
   hasFailed = false;
   /** Of a secondary: the primary's daemon has said that it is protected by it. */

@@ -255,10 +255,6 @@ export class PeerLink {
     try {
       socket = new WebSocket(urlOf(address), {
         ...(address.type === 'inet' && address.tls ? this.options.credentials?.client() : {}),
-        handshakeTimeout: Math.min(
-          this.options.highMs,
-          Math.max(this.options.lowMs, CONNECT_MS_MIN),
-        ),
         maxPayload: PEER_MESSAGE_BYTES_MAX,
       });
     } catch (error) {
@@ -266,12 +262,18 @@ export class PeerLink {
       this.#dialLater(address);
       return;
     }
+    const { lowMs, highMs } = this.options;
+    const patienceMs = Math.min(highMs, Math.max(lowMs, CONNECT_MS_MIN));
+    // That of `ws` is over before a process that is slow has read the answer.
+    const late = new SuspendAwareTimer(patienceMs, () => socket.terminate());
     socket.once('open', () => {
+      late.stop();
       this.#watchSilence(socket);
       this.#adopt(socket, textOf(address));
     });
     socket.on('error', (error) => this.#noteRefusal(error, address));
     socket.once('close', (code, reason) => {
+      late.stop();
       if (code === CLOSE_REFUSED) this.#refusal ??= `it refuses this daemon: ${String(reason)}`;
       this.#dialLater(address);
     });
@@ -314,7 +316,10 @@ export class PeerLink {
     socket.on('message', (data: Buffer) => {
       const message = decode(data);
       // One that is only silent stays: it may carry what goes the other way.
-      if (message && isOld(bootMs(), message.type === 'hello')) return socket.terminate();
+      if (message && isOld(bootMs(), message.type === 'hello')) {
+        if (this.#socket === socket) this.#liveness.stirred(performance.now());
+        return socket.terminate();
+      }
       if (message?.type === 'hello') {
         isPeer = this.#greet(socket, message, from);
         if (isPeer) onPeer();

@@ -40,6 +40,16 @@ export class PeerLiveness {
     this.#set('up', 0);
   }
 
+  /**
+   * Something has come that may be old: it does not make the other end `up`, but whoever says
+   * anything is not given up yet.
+   */
+  stirred(nowMs: number): void {
+    if (this.#state === 'unknown' || this.#state === 'lost') return;
+    this.#awakeMs = nowMs;
+    this.#lastMs = nowMs;
+  }
+
   /** Call it often: several times in `lowMs`. */
   check(nowMs: number): void {
     if (this.#state === 'unknown') return;

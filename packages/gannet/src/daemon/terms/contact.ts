@@ -57,7 +57,9 @@ export class Contact {
     const { record: peer } = status;
     const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
     const hasStopped = status.vm === 'lost' || status.state === 'yielding';
-    this.#isPeerStill = hasStopped || (this.#isPeerStill && status.state === 'superseded');
+    // An operator lets it run again: its record says so first.
+    const isStillOutdated = status.state === 'superseded' && peer.word !== 'alone';
+    this.#isPeerStill = hasStopped || (this.#isPeerStill && isStillOutdated);
     const isContest = (standing === 'yield' || standing === 'prevail') && hasTakenOver;
     if (standing !== 'foreign' && !isContest) return;
     const alarm = `${standing} ${peer.term} ${peer.lineage}`;

@@ -47,6 +47,18 @@ describe('the pulse', () => {
     expect(states).toEqual(['up', 'late', 'lost']);
   });
 
+  test('what may be old keeps nobody up, and is not given up yet', () => {
+    const { pulse, states, awake } = begun();
+    const late = awake(0, LIMITS.highMs - CHECK_MS);
+    pulse.stirred(late);
+    const now = awake(late, LIMITS.highMs - CHECK_MS);
+    expect(states).toEqual(['up', 'late']);
+    awake(now, CHECK_MS);
+    expect(states).toEqual(['up', 'late', 'lost']);
+    pulse.stirred(now + CHECK_MS);
+    expect(states.at(-1)).toBe('lost');
+  });
+
   test('sleep makes a loss no older', () => {
     const { pulse, states, awake } = begun();
     const lost = awake(0, LIMITS.highMs);

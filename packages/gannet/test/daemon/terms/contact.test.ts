@@ -89,4 +89,15 @@ describe('two guests are an alarm, once', () => {
     contact.hear({ ...primary, state: 'unprotected' });
     expect(alarms).toHaveLength(1);
   });
+
+  test('also of a primary that an operator lets run: its record says so before its state', () => {
+    const contact = contactOf('secondary', TAKEN_OVER);
+    contact.hear({ ...primary, vm: 'lost' });
+    contact.hear({ ...primary, state: 'superseded', record: record('outdated', 4) });
+    expect(alarms).toEqual([]);
+    const forced = record('alone', 5, { isForced: true, evidence: 'operator' });
+    contact.hear({ ...primary, state: 'superseded', record: forced });
+    contact.hear({ ...primary, state: 'alone', record: forced });
+    expect(alarms).toMatchObject([{ newest: 'primary', term: 5, outdatedTerm: 4 }]);
+  });
 });
