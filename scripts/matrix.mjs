@@ -96,14 +96,18 @@ async function allSuites() {
   }
   const files = await readdir(path.join(root, 'test/e2e'), { recursive: true });
   const e2e = files
-    .flatMap((file) => /([^/]+)\.test\.ts$/.exec(file)?.slice(1) ?? [])
-    .filter((name) => !NOT_OURS.has(name))
-    .sort()
-    .map((name) => ({
-      name,
-      project: name.endsWith('.long') ? 'e2e-long' : 'e2e',
-      pattern: `test/e2e/.*/${name}\\.test`,
-    }));
+    .filter((file) => file.endsWith('.test.ts') && !NOT_OURS.has(path.basename(file, '.test.ts')))
+    .map((file) => {
+      const base = path.basename(file, '.test.ts');
+      const folder = path.dirname(file);
+      return {
+        // Both engines have a `network`.
+        name: folder === 'vsmr' ? `vsmr.${base}` : base,
+        project: base.endsWith('.long') ? 'e2e-long' : 'e2e',
+        pattern: `test/e2e/${folder}/${base}\\.test`,
+      };
+    })
+    .sort((a, b) => a.name.localeCompare(b.name));
   return [...interop, ...e2e];
 }
 

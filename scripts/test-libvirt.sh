@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the domain of docs/how-to/web.xml under Debian's libvirtd, protects it as
+# Runs the domain of docs/how-to/examples/web.xml under Debian's libvirtd, protects it as
 # docs/how-to/libvirt.md says, and lets its secondary take over. Here it runs under TCG, boots the
 # lab's guest, and has 128 MiB; all else is the page's. Needs root, and the network for libvirt's
 # packages: they are unpacked in .cache and installed nowhere. Everything runs in namespaces that
@@ -87,7 +87,7 @@ libvirtd -f /run/libvirtd.conf >/run/libvirtd.log 2>&1 &
 until virsh -q version >/dev/null 2>&1; do kill -0 $!; sleep 0.2; done
 
 step the domain is as the schema of libvirt wants it
-virt-xml-validate docs/how-to/web.xml
+virt-xml-validate docs/how-to/examples/web.xml
 step it starts
 install -d -m 0750 /run/gannet-qemu
 truncate -s 64M /var/lib/libvirt/images/web.raw
@@ -100,7 +100,7 @@ sed -e "s|type='kvm'|type='qemu'|" -e "s|'MiB'>2048<|'MiB'>128<|" \
   -e "s|<boot dev='hd'/>|$boot|" \
   -e "s|<serial type='pty'/>|<serial type='file'><source path='/run/a/console.log'/></serial>|" \
   -e "s|<qemu:commandline>|&<qemu:env name='LD_PRELOAD' value='$GUEST/colo-tcg-shim.so'/>|" \
-  docs/how-to/web.xml >/run/web.xml
+  docs/how-to/examples/web.xml >/run/web.xml
 virsh -q define /run/web.xml
 virsh -q start web
 until grep -q 'writes=[1-9]' $A/console.log 2>/dev/null; do sleep 0.2; done

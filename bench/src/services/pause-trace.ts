@@ -1,7 +1,8 @@
 /**
  * Where the time of a checkpoint goes: `node bench/dist/services/pause-trace.js [--service ID]
- * [--iops N] [--slow both|primary|secondary] [--checkpoints N] [--rounds N] [--requests]`. Boots the VM of B9 with stock COLO
- * and with Gannet in turn, limits the disks, loads one service, and traces both QEMUs.
+ * [--iops N] [--slow both|primary|secondary] [--checkpoints N] [--rounds N] [--requests]
+ * [--contender COLO|Gannet]`. Boots the VM of B9 with stock COLO and with Gannet in turn, limits
+ * the disks, loads one service, and traces both QEMUs.
  */
 import { parseArgs } from 'node:util';
 import { BenchError, Scope } from '../harness/scope.js';
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     slow: { type: 'string', default: 'both' },
     requests: { type: 'boolean', default: false },
+    contender: { type: 'string', default: '' },
   },
 });
 
@@ -71,7 +73,7 @@ async function traced(
   }
 }
 
-/** What the primary's QEMU did about its disks from 30 ms before its longest drain until its end. */
+/** What the primary did about its disks from 30 ms before its longest drain until its end. */
 function printRequests(
   name: string,
   checkpoints: readonly TracedCheckpoint[],
@@ -123,7 +125,7 @@ const machine = {
 const images = { ...plain, machine };
 const results = new Map<string, TracedCheckpoint[]>();
 for (let round = 0; round < Number(values.rounds); round++) {
-  for (const name of [COLO_RAM, OURS]) {
+  for (const name of [COLO_RAM, OURS].filter((each) => each.includes(values.contender))) {
     const found = await traced(service, images, name, Number(values.checkpoints));
     results.set(name, [...(results.get(name) ?? []), ...found]);
   }

@@ -50,10 +50,19 @@ export class ControlClient {
    * @param actor who asks, in words, for the daemon's log and events
    * @param silenceMs without a sign of life of the daemon for so long, connecting and calls fail
    * @throws GannetError GANNET_CONTROL_UNREACHABLE, GANNET_TIMEOUT
+   * @throws GannetError GANNET_USAGE if no path is named
    */
-  static connect(path: string, silenceMs = SILENCE_MS, actor?: string): Promise<ControlClient> {
+  static async connect(
+    path: string,
+    silenceMs = SILENCE_MS,
+    actor?: string,
+  ): Promise<ControlClient> {
+    expectUsable(path, silenceMs);
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(`ws+unix:${path}:/`, { maxPayload: MESSAGE_BYTES_MAX });
+      const socket = new WebSocket(`ws+unix:${path}:/`, {
+        maxPayload: MESSAGE_BYTES_MAX,
+        perMessageDeflate: false,
+      });
       // The kernel connects us to a process that is stopped.
       const late = setTimeout(() => {
         reject(silent(path, silenceMs));
@@ -75,6 +84,7 @@ export class ControlClient {
 
   /** As connect, but waits for the daemon to come up. */
   static async connectWithin(path: string, timeoutMs: number): Promise<ControlClient> {
+    expectUsable(path, timeoutMs);
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       try {
@@ -187,6 +197,14 @@ export class ControlClient {
     this.#settled();
     this.socket.terminate();
   }
+}
+
+/** For callers without types. */
+function expectUsable(path: string, ms: number): void {
+  if (typeof path === 'string' && path !== '' && Number.isFinite(ms)) return;
+  const message = "the client needs the path of a daemon's control socket, and a time in ms";
+  const remedy = 'Pass the path that findDaemon() finds, or the configuration names.';
+  throw new GannetError('GANNET_USAGE', message, remedy, 'usage');
 }
 
 function errorOf({ code, message, remedy, exit }: ReplyError): GannetError {

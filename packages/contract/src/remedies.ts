@@ -20,6 +20,7 @@ export const REMEDIES: Readonly<
   NBD_REFUSED: 'Run `gannet status` on the other host: it says why writes are refused there.',
   NBD_CONNECTION: 'Check that the other side runs, and the network or tunnel to it.',
   NBD_LISTEN: 'Stop the program that uses this address, or set `secondary.nbd` to another.',
+  NBD_USAGE: A_BUG,
   CHECKPOINT_NOT_SEALED: 'Call `seal` first, then `commit` or `abort`.',
   CHECKPOINT_ALREADY_SEALED: 'Call `commit` or `abort` for the sealed epoch first.',
   CHECKPOINT_ENDED:

@@ -128,6 +128,10 @@ export const secondaryStatusSchema = z.object({
     .number()
     .optional()
     .describe('age of the last commit, which a takeover would go back to; missing without one'),
+  fenceFailure: z
+    .string()
+    .optional()
+    .describe('why its last fence of the primary failed; missing once the primary is heard again'),
   epoch: z.number().int(),
   secondaryVm: vmState,
   secondaryVmTrouble: z.string().nullable(),

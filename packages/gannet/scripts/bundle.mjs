@@ -5,6 +5,8 @@ import { build } from 'esbuild';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+/** Of Node.js: ws and commander load them when they start, and use them for what no command does. */
+const LAZY = /^(node:)?(https|tls|zlib|querystring|child_process)$/;
 const root = path.resolve(import.meta.dirname, '..');
 const dist = path.join(root, 'dist');
 for (const file of readdirSync(dist)) {
@@ -34,6 +36,14 @@ const { metafile } = await build({
           importer.includes('/zod/') ? { path: file, namespace: 'none' } : undefined,
         );
         onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: 'export {};' }));
+        onResolve({ filter: LAZY }, ({ path: name, kind, namespace }) =>
+          kind === 'require-call' && namespace !== 'lazy'
+            ? { path: name, namespace: 'lazy' }
+            : undefined,
+        );
+        onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path: name }) => ({
+          contents: `module.exports = new Proxy({}, { get: (_, key) => require('${name}')[key] });`,
+        }));
       },
     },
   ],

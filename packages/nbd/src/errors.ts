@@ -4,7 +4,8 @@
  *  ├─ NbdCommandError      NBD_COMMAND      one request failed; carries what goes over the wire
  *  ├─ NbdRefusal           NBD_REFUSED      the server refuses an export or an option
  *  ├─ NbdConnectionError   NBD_CONNECTION   the connection was lost, was closed, or timed out
- *  └─ NbdListenError       NBD_LISTEN       the server cannot listen at its address
+ *  ├─ NbdListenError       NBD_LISTEN       the server cannot listen at its address
+ *  └─ NbdUsageError        NBD_USAGE        the caller asked for what cannot be
  */
 
 import type { CommandErrorName } from './constants.js';
@@ -21,7 +22,9 @@ export type NbdErrorCode =
   /** The connection was lost, was closed, or could not be made in time. */
   | 'NBD_CONNECTION'
   /** The server cannot listen at its address. */
-  | 'NBD_LISTEN';
+  | 'NBD_LISTEN'
+  /** An address, a size or an option that cannot be used; nothing was opened. */
+  | 'NBD_USAGE';
 
 const ADVICE: Readonly<Record<NbdErrorCode, string>> = {
   NBD_PROTOCOL: 'Check that the program at the other end speaks NBD, and update it if it is old.',
@@ -29,6 +32,7 @@ const ADVICE: Readonly<Record<NbdErrorCode, string>> = {
   NBD_REFUSED: 'Read `reason`: check the name of the export, and who may use it.',
   NBD_CONNECTION: 'Check that the other end runs, and the network to it; then connect again.',
   NBD_LISTEN: 'Stop the program that uses the address, or listen at another.',
+  NBD_USAGE: 'Correct the argument that the message names.',
 };
 
 /**
@@ -123,4 +127,9 @@ export class NbdListenError extends NbdError {
   ) {
     super(message, options);
   }
+}
+
+/** An address, a size or an option that cannot be used; nothing was opened. */
+export class NbdUsageError extends NbdError {
+  readonly code = 'NBD_USAGE';
 }

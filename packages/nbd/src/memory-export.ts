@@ -1,3 +1,4 @@
+import { NbdUsageError } from './errors.js';
 import type { BlockSize, ExportFeatures, ExportSession, Extent, NbdExport } from './export.js';
 
 /** All features, for exports that hold their data in memory. */
@@ -28,7 +29,11 @@ export class MemoryExport implements NbdExport {
   /** The disk's contents. */
   readonly data: Buffer;
 
+  /** @throws NbdUsageError */
   constructor(name: string, sizeBytes: number, options: MemoryExportOptions = {}) {
+    if (typeof name !== 'string' || !Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
+      throw new NbdUsageError('a MemoryExport has a name, and a size in bytes');
+    }
     this.name = name;
     this.description = options.description ?? `${sizeBytes} bytes of memory`;
     this.features = { ...MEMORY_FEATURES, ...options.features };

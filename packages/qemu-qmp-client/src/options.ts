@@ -5,7 +5,7 @@ import {
   DEFAULT_CONNECT_TIMEOUT_MS,
   DEFAULT_MAX_LINE_BYTES,
 } from './constants.js';
-import type { QmpProtocolError } from './errors.js';
+import { type QmpProtocolError, QmpUsageError } from './errors.js';
 import { type ReportListenerError, rethrowLater } from './listeners.js';
 import { checkTarget, type QmpTarget } from './targets.js';
 
@@ -53,8 +53,19 @@ export interface Settings {
 
 const ID_BYTES = 6;
 
+/**
+ * For callers without types, who may pass nothing at all, or a path.
+ * @throws QmpUsageError `QMP_INVALID_OPTION`
+ */
+export function expectOptions(options: Partial<ConnectOptions> | undefined): void {
+  if (typeof options === 'object' && options !== null && 'target' in options) return;
+  const message = "the options need a target, such as { target: { kind: 'unix', path } }";
+  throw new QmpUsageError('QMP_INVALID_OPTION', message);
+}
+
 /** @throws QmpUsageError `QMP_INVALID_OPTION` */
 export function settingsOf(options: ConnectOptions): Settings {
+  expectOptions(options);
   const { connectTimeoutMs, commandTimeoutMs, maxLineBytes } = options;
   return {
     target: checkTarget(options.target),

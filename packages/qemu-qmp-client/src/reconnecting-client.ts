@@ -3,6 +3,7 @@ import { checkTimeoutMs, type QmpClock, systemClock, whenAborted } from './clock
 import { DEFAULT_COMMAND_TIMEOUT_MS } from './constants.js';
 import { QmpAbortError, QmpConnectionError, QmpError, QmpTimeoutError } from './errors.js';
 import { ListenerSet, rethrowLater } from './listeners.js';
+import { expectOptions } from './options.js';
 import { connectWithRetry, DEFAULT_RETRY_DELAY_MS, pause, type RetryOptions } from './retry.js';
 import type { QmpEvent } from './schema/events.js';
 import type {
@@ -66,6 +67,7 @@ export class QmpReconnectingClient<T extends QmpTables = CommonTables> {
   static async connect<T extends QmpTables = CommonTables>(
     options: ReconnectOptions,
   ): Promise<QmpReconnectingClient<T>> {
+    expectOptions(options);
     const { deadlineMs = 0 } = options;
     const self = new QmpReconnectingClient<T>(options);
     self.#attach(await connectWithRetry<T>({ ...options, deadlineMs }));

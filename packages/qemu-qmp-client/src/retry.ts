@@ -2,7 +2,7 @@ import { QmpClient } from './client.js';
 import { checkTimeoutMs, type QmpClock, systemClock, whenAborted } from './clock.js';
 import { DEFAULT_CONNECT_TIMEOUT_MS } from './constants.js';
 import { QmpAbortError, QmpConnectionError, QmpError, QmpTimeoutError } from './errors.js';
-import type { ConnectOptions } from './options.js';
+import { type ConnectOptions, expectOptions } from './options.js';
 import type { CommonTables, QmpTables } from './schema/tables.js';
 import { describeTarget, type StreamTarget } from './targets.js';
 
@@ -45,6 +45,7 @@ const TRANSIENT = new Set([
 export async function connectWithRetry<T extends QmpTables = CommonTables>(
   options: RetryOptions,
 ): Promise<QmpClient<T>> {
+  expectOptions(options);
   const { signal, retryDelayMs = DEFAULT_RETRY_DELAY_MS, clock = systemClock } = options;
   const deadlineMs = checkTimeoutMs('deadlineMs', options.deadlineMs);
   checkTimeoutMs('retryDelayMs', retryDelayMs);

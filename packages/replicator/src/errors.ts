@@ -4,6 +4,7 @@
  *     ReplicatorError            code, cause, remedy
  *       ├ BaseImageError         a base can't be used: foreign, half seeded, holding data, in use,
  *       │                        of another size or format, or an I/O error
+ *       ├ MissingProgramError    a program that works on images is not installed
  *       ├ JournalError           the failover journal can't be written or read
  *       ├ SpillError             the spill file can't be written (nothing is lost), has no room, or
  *       │                        can't be read back
@@ -42,6 +43,8 @@ export type ReplicatorErrorCode =
   | 'REPLICA_BASE_SIZE'
   /** A base or its state file can't be read or written. */
   | 'REPLICA_BASE_IO'
+  /** A program that works on images is not installed on this host. */
+  | 'REPLICA_PROGRAM_MISSING'
   /** A journal does not belong to these bases. */
   | 'REPLICA_JOURNAL_FOREIGN'
   /** Another process writes a journal at that path, or will. */
@@ -62,6 +65,11 @@ export type ReplicatorErrorCode =
 /** The base image can't be used as it is. */
 export class BaseImageError extends ReplicatorError {
   override readonly name = 'BaseImageError';
+}
+
+/** A program that works on images is not installed on this host. */
+export class MissingProgramError extends ReplicatorError {
+  override readonly name = 'MissingProgramError';
 }
 
 /** The failover journal can't be written, read or trusted. */

@@ -86,10 +86,13 @@ export function journalPathOf({ disks, journalPath }: ReplicaOptions): string {
 
 /** @throws ConfigurationError REPLICA_OPTIONS if options contradict each other */
 export function checkOptions(options: ReplicaOptions): void {
-  const { disks, vm } = options;
+  const { disks, vm } = Object(options) as ReplicaOptions;
   const refuse = (message: string, remedy: string): never => {
     throw new ConfigurationError('REPLICA_OPTIONS', `VM ${vm}: ${message}`, remedy);
   };
+  if (!Array.isArray(disks)) {
+    refuse('it has no list of `disks`', 'Pass { vm, disks: [{ name, base }] }.');
+  }
   const names = disks.map(({ name }) => name);
   if (names.length === 0 || new Set(names).size !== names.length) {
     refuse(`disks need names, all different, got [${names.join(', ')}]`, 'Name each disk once.');

@@ -23,7 +23,7 @@ function expected(texts: Readonly<Record<number, string>>): Promise<string[]> {
 }
 
 describe('what is compared', () => {
-  it("is the primary's view: open epoch over committed over base, nothing of the SVM's", async () => {
+  it("is the primary's view: open epoch over committed over base", async () => {
     const vm = await protectedVm();
     const audit = new ReplicaAudit(vm.replica);
     await vm.write('pvm', 'committed', 8192);

@@ -153,7 +153,7 @@ export class Pair {
     this.phase = 'down';
   }
 
-  /** How long two daemons without Pacemaker wait, in seconds, before they have a dead host fenced. */
+  /** Seconds before a daemon without Pacemaker has a dead host fenced. */
   patience({ highMs, periodMs }: Assumptions): number {
     const host = this.secondary;
     if (host === undefined) return Infinity;

@@ -162,12 +162,13 @@ function lossTable(rows: readonly LossRow[]): string {
   return table(
     head,
     rows.map(({ name, losses }) => {
+      const hours = losses.map((one) => one.hours);
       const highest = (of: (loss: Loss) => number): number => Math.max(...losses.map(of));
       return [
         name,
         short(mean(losses.map((one) => one.uncovered))),
         duration(mean(losses.map((one) => one.hoursHalf))),
-        `${duration(mean(losses.map((one) => one.hours)))} (${duration(highest((one) => one.hours))})`,
+        `${duration(mean(hours))} (${duration(Math.max(...hours))})`,
         short(mean(losses.map((one) => one.vmHours))),
         short(mean(losses.map((one) => one.unplaced))),
         highest((one) => one.mostTakenOver),

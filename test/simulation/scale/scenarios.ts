@@ -69,14 +69,16 @@ function lossOf(cell: Cell, repairSeconds: number): Loss {
 
 /** Hosts die at the same time, in one cell after another: of each cell, what it cost. */
 export function hostLosses(setting: Setting, trials: number, atOnce = 1): Loss[] {
+  return Array.from({ length: trials }, (_, trial) => hostLoss(setting, trial, atOnce));
+}
+
+function hostLoss(setting: Setting, trial: number, atOnce: number): Loss {
   const cells = racksOf(setting);
-  return Array.from({ length: trials }, (_, trial) => {
-    const cell = cellOf(setting, cells[trial % cells.length] ?? [], trial);
-    cell.peaks.reset();
-    const first = new Random(setting.seed + trial).below(cell.hosts.length);
-    for (let at = 0; at < atOnce; at++) cell.lose((first + at) % cell.hosts.length);
-    return lossOf(cell, setting.assumptions.repairHours * HOUR);
-  });
+  const cell = cellOf(setting, cells[trial % cells.length] ?? [], trial);
+  cell.peaks.reset();
+  const first = new Random(setting.seed + trial).below(cell.hosts.length);
+  for (let at = 0; at < atOnce; at++) cell.lose((first + at) % cell.hosts.length);
+  return lossOf(cell, setting.assumptions.repairHours * HOUR);
 }
 
 export interface RackLoss {
@@ -204,7 +206,10 @@ export function spareNeeded(setting: Setting, trials: number, atOnce: number): n
   const isEnough = (spare: number): boolean => {
     const hostMemoryGiB = demand * (1 + spare);
     const own = { ...setting, assumptions: { ...assumptions, hostMemoryGiB } };
-    return hostLosses(own, trials, atOnce).every(({ unplaced }) => unplaced === 0);
+    for (let trial = 0; trial < trials; trial++) {
+      if (hostLoss(own, trial, atOnce).unplaced > 0) return false;
+    }
+    return true;
   };
   let [low, high] = [0, 0.64];
   while (high - low > 0.011) {

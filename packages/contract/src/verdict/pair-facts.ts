@@ -36,6 +36,8 @@ export interface KnownSecondary extends KnownSide {
   readonly linkLoss: string;
   readonly baseTrouble: string;
   readonly mayFailOver: boolean;
+  /** Why its fence of the primary failed, in words; nothing unless it did. */
+  readonly fenceFailure?: string | undefined;
   /** How old its last commit was when this was said; undefined if it has none or does not say. */
   readonly commitAgeMs: number | undefined;
 }

@@ -41,6 +41,7 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
     linkLoss: status.linkLoss ?? '',
     baseTrouble: status.baseTrouble ?? '',
     mayFailOver,
+    fenceFailure: status.fenceFailure,
     commitAgeMs: status.commitAgeMs,
   };
 }

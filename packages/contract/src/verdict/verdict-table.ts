@@ -8,6 +8,7 @@ import { hasVm, isHeard, type PairFacts } from './pair-facts.js';
 import {
   colon,
   failover,
+  ifFailed,
   loss,
   onPrimary,
   onSecondary,
@@ -346,7 +347,7 @@ export const VERDICTS = {
       const { secondary } = facts;
       return {
         headline: `The primary’s link is lost${colon(secondary.linkLoss)}`,
-        remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+        remedy: `${ifFailed(facts)} ${loss(facts)}`,
       };
     },
   },
@@ -358,7 +359,7 @@ export const VERDICTS = {
       isHeard(secondary) && secondary.state === 'protected' && secondary.link !== 'whole',
     say: (facts) => ({
       headline: 'The primary’s link is not connected',
-      remedy: `If the primary has failed, ${failover(facts)}. ${loss(facts)}`,
+      remedy: `${ifFailed(facts)} ${loss(facts)}`,
     }),
   },
   'peer-silent': {
@@ -370,7 +371,7 @@ export const VERDICTS = {
       headline: `The other daemon does not answer: ${other(facts)}`,
       remedy:
         'Check the other host, and the network or tunnel to it.' +
-        (facts.here === 'secondary' ? ` If the primary has failed, ${failover(facts)}.` : ''),
+        (facts.here === 'secondary' ? ` ${ifFailed(facts)}` : ''),
     }),
   },
   'peer-late': {

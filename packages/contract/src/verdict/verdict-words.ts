@@ -21,6 +21,15 @@ export function loss({ secondary }: PairFacts): string {
   return `What was written since the last checkpoint, ${age} ago, is undone.`;
 }
 
+/** How to take over if the primary has failed. Once the fence has failed, nothing proves that. */
+export function ifFailed(facts: PairFacts): string {
+  const { fenceFailure } = facts.secondary;
+  return fenceFailure === undefined
+    ? `If the primary has failed, ${failover(facts)}.`
+    : `Its fence FAILED: ${fenceFailure}. Make sure that the primary’s QEMU does not run; then, ` +
+        `${failover(facts)} --force.`;
+}
+
 /** Why a secondary can't take over, in words. */
 export function unfitReason({ secondary }: PairFacts): string {
   if (secondary.state === 'diverged') return `it has diverged: ${secondary.reason || 'no reason'}`;

@@ -206,6 +206,21 @@ describe('the verdict on a VM', () => {
   });
 });
 
+test.each([
+  { pulse: 'lost', link: 'lost' },
+  { pulse: 'lost', link: 'none' },
+  { pulse: 'lost', link: 'whole' },
+] as const)('after a fence that failed, it advises what is not refused: %o', ({ pulse, link }) => {
+  const primary = { ...PRIMARY, knowledge: 'stale', ageMs: 9000 } as const;
+  const secondary = { ...SECONDARY, knowledge: 'here', ageMs: 0, link } as const;
+  const facts = { vm: 'web', here: 'secondary', pulse, primary } as const;
+  const before = verdictOfFacts({ ...facts, secondary });
+  expect(before.remedy).toContain('run: gannet failover web.');
+  const after = verdictOfFacts({ ...facts, secondary: { ...secondary, fenceFailure: 'exit 1' } });
+  expect(after.code).toBe(before.code);
+  expect(after.remedy).toMatch(/FAILED: exit 1\. Make sure .* run: gannet failover web --force\./);
+});
+
 test.each(['failed-over', 'retired'] as const)(
   'a secondary that is %s and has to yield is not called the survivor, nor the newer copy',
   (state) => {

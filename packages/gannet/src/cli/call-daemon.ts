@@ -2,8 +2,8 @@
 import { userInfo } from 'node:os';
 import type { MethodName, MethodParams, MethodResult, Reporter } from '@gannet/contract';
 import { SILENCE_MS } from '@gannet/contract/errors';
+import { findDaemon } from '@gannet/contract/find';
 import type { Options } from './options.js';
-import type { ProgressReport } from './progress.js';
 import { formatTable } from './terminal.js';
 
 /** What a call shows besides its result. */
@@ -51,7 +51,6 @@ function userName(): string {
 export async function daemonOf(
   options: Options,
 ): Promise<{ vm: string; control: string; silenceMs: number }> {
-  const { findDaemon } = await import('@gannet/contract/find');
   const { vm, control } = await findDaemon(options);
   return { vm, control, silenceMs: 1000 * (options.timeout ?? 0) || SILENCE_MS };
 }
@@ -67,12 +66,6 @@ export function print({ json }: Pick<Options, 'json'>, result: Record<string, un
     typeof value === 'string' ? value : JSON.stringify(value),
   ]);
   process.stdout.write(formatTable(rows));
-}
-
-/** Shows progress reports on stderr. */
-export async function progressOf({ json }: Options): Promise<(report: ProgressReport) => void> {
-  const { showProgress } = await import('./progress.js');
-  return showProgress(json);
 }
 
 /** Runs until Ctrl-C, SIGTERM, or until the reader of stdout has gone. */

@@ -86,13 +86,17 @@ export class Daemon {
     this.#minutes = setInterval(() => this.#history.summarise(), MINUTE_MS);
   }
 
-  /** @throws GannetError, ReplicatorError: what is in the way, and what to do */
+  /**
+   * @throws GannetError, ReplicatorError: what is in the way, and what to do
+   * @throws GannetError GANNET_USAGE if an argument is missing
+   */
   static async start(
     config: Config,
     role: Role['name'],
     log: Logger,
     onEvent: () => void = () => undefined,
   ): Promise<Daemon> {
+    expectArguments(config, role, log);
     const daemon = new Daemon(config, log, onEvent);
     daemon.#history.role = role;
     // A request may arrive before listen() returns; it waits for the role that begins after that.
@@ -256,4 +260,18 @@ function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
       'refused',
     );
   }
+}
+
+/** For programs without types, which embed the daemon. */
+function expectArguments(config: unknown, role: unknown, log: unknown): void {
+  const { vm, control } = Object(config) as Partial<Config>;
+  const { child } = Object(log) as Partial<Logger>;
+  const isRole = role === 'primary' || role === 'secondary';
+  if (typeof vm === 'string' && typeof control === 'string' && isRole && child) return;
+  throw new GannetError(
+    'GANNET_USAGE',
+    'Daemon.start() needs a configuration, a role (primary or secondary) and a logger',
+    'Pass what loadConfig() and createLogger() return.',
+    'usage',
+  );
 }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import type { NbdAddress } from '../address.js';
+import { checkAddress, type NbdAddress } from '../address.js';
 import type { ByteStream } from './client-handshake.js';
 import { NbdConnectionError, NbdError, NbdProtocolError } from '../errors.js';
 import { openSslReason } from '../openssl-reason.js';
@@ -96,6 +96,7 @@ export function tlsOptionsFor(address: NbdAddress, options: ConnectionOptions): 
 /**
  * Connects and runs `talk`. If it fails, the socket is destroyed.
  *
+ * @throws NbdUsageError if it is no address
  * @throws NbdConnectionError if the connection fails, or `timeoutMs` pass, before `talk` ends
  */
 export async function runHandshake<T>(
@@ -103,6 +104,7 @@ export async function runHandshake<T>(
   timeoutMs: number,
   talk: (stream: HandshakeStream) => Promise<T>,
 ): Promise<T> {
+  checkAddress(address);
   const socket =
     'path' in address
       ? connect({ path: address.path })

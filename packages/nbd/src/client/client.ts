@@ -85,6 +85,7 @@ export class NbdClient {
    * @throws NbdRefusal if the server refuses the export
    * @throws NbdProtocolError if the peer is not an NBD server
    * @throws NbdConnectionError if it cannot be reached in time
+   * @throws NbdUsageError if it is no address
    */
   static async connect(address: NbdAddress, options: NbdClientOptions = {}): Promise<NbdClient> {
     const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;

@@ -2,12 +2,12 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ByteSource, sourceOf, StreamSource } from './byte-source.js';
-import type { NbdAddress } from '../address.js';
+import { checkAddress, type NbdAddress } from '../address.js';
 import { BusyPoll } from './busy-poll.js';
 import { ServerConnection } from './connection.js';
 import type { ConnectionInfo, NbdServerEvent } from './connection-info.js';
 import { AcceptRateLimiter, networkOf } from './accept-rate-limiter.js';
-import { NbdConnectionError, NbdListenError } from '../errors.js';
+import { NbdConnectionError, NbdListenError, NbdUsageError } from '../errors.js';
 import type { Admission, NbdExport, PeerInfo } from '../export.js';
 import { DEFAULT_LIMITS } from '../limits.js';
 import type { NbdLimits } from '../limits.js';
@@ -64,7 +64,13 @@ export class NbdServer {
   #isClosing = false;
   #idle: (() => void) | undefined;
 
+  /** @throws NbdUsageError if it has no exports */
   constructor(options: NbdServerOptions) {
+    // Callers without types may have forgotten or misspelt them.
+    const { exports } = Object(options) as Partial<NbdServerOptions>;
+    if (typeof exports !== 'function' && !Array.isArray(exports)) {
+      throw new NbdUsageError('`exports` must be an array of exports, or a function that has one');
+    }
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#onEvent = isolated(options.onEvent);
@@ -83,8 +89,10 @@ export class NbdServer {
    *
    * @returns the address, with the port that was chosen
    * @throws NbdListenError if the address is in use or cannot be used
+   * @throws NbdUsageError if it is no address
    */
   async listen(target: NbdListenTarget): Promise<NbdAddress> {
+    checkAddress(target);
     if (this.#isClosing) throw new NbdListenError('the server is closed');
     // A client may shut down its side and still wait for replies, so our side is closed only when
     // the end is applied.

@@ -1,8 +1,8 @@
 import { type BaseStore, exists, type OpenBase } from '../images/base-image.js';
-import { BaseImageError, JournalError } from '../errors.js';
+import { BaseImageError, ConfigurationError, JournalError } from '../errors.js';
 import { replayJournal, type ReplayTarget } from './journal.js';
 import { JournalLock } from './journal-lock.js';
-import { openBase, type OpenOptions, stateFileOf } from '../images/open-base.js';
+import { expectPath, openBase, type OpenOptions, stateFileOf } from '../images/open-base.js';
 import type { DiskOptions } from '../replica-options.js';
 import { readStateFile, type StateRecord, writeStateFile } from './state-file.js';
 import { rm } from 'node:fs/promises';
@@ -77,11 +77,18 @@ export interface RecoveryOptions extends OpenOptions {
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE if the bases hold no consistent disk (half seeded,
  *   or protected when the replicator died), REPLICA_BASE_LAST_COMMIT if they hold the last commit
  *   and that is not accepted, REPLICA_BASE_FOREIGN if they don't belong together
+ * @throws ConfigurationError REPLICA_OPTIONS if no bases are named
  */
 export async function recoverBases(
   disks: readonly DiskOptions[],
   { onProgress, acceptLastCommit = false, ...options }: RecoveryOptions = {},
 ): Promise<StateRecord[]> {
+  // Callers without types may have passed one disk.
+  if (!Array.isArray(disks)) {
+    const remedy = 'Pass an array of disks, each with its `base`.';
+    throw new ConfigurationError('REPLICA_OPTIONS', 'there is no list of disks', remedy);
+  }
+  for (const disk of disks) expectPath(disk);
   const records = await Promise.all(disks.map((disk) => existingRecord(disk)));
   const failedOver = records.find(({ state }) => state === 'failed-over');
   // The first state file says so once all bases hold it, and none is written before the last one

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { BaseImageError } from '../errors.js';
 import { messageOf } from '../io-errors.js';
 import { deviceNumbers, exists } from './base-image.js';
+import { missingProgram } from './missing-program.js';
 
 /** Image formats; all but `raw` are written through a qemu-storage-daemon. */
 export const IMAGE_FORMATS = ['raw', 'qcow2', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc'] as const;
@@ -26,6 +27,7 @@ export interface ImageProbe {
  *
  * @returns whether it was created
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE
+ * @throws MissingProgramError REPLICA_PROGRAM_MISSING
  */
 export async function createImage(
   path: string,
@@ -40,10 +42,12 @@ export async function createImage(
     await run('qemu-img', args, { timeout: TIMEOUT_MS });
     return true;
   } catch (cause) {
+    const missing = missingProgram(path, wordsOf(cause));
+    if (missing) throw missing;
     throw new BaseImageError(
       'REPLICA_BASE_NOT_USABLE',
       `${path} can't be created: ${wordsOf(cause)}`,
-      'Check its folder, the free space there, and that qemu-img is installed.',
+      'Check its folder, and the free space there.',
       { cause },
     );
   }

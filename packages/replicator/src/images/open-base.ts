@@ -1,6 +1,6 @@
 import { access, open } from 'node:fs/promises';
 import { notUsable, type OpenBase, RawBase } from './base-image.js';
-import type { BaseImageError } from '../errors.js';
+import { type BaseImageError, ConfigurationError } from '../errors.js';
 import { createImage, type ImageFormat } from './image-file.js';
 import { ImageLock } from './image-lock.js';
 import { NbdBase } from './nbd-base.js';
@@ -38,11 +38,15 @@ export interface OpenOptions {
  *
  * @throws BaseImageError REPLICA_BASE_NOT_USABLE, REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or
  *   REPLICA_BASE_SIZE
+ * @throws MissingProgramError REPLICA_PROGRAM_MISSING
+ * @throws ConfigurationError REPLICA_OPTIONS if no base is named
  */
 export async function openBase(
-  { base, format = 'raw', sizeBytes }: BaseOptions,
+  options: BaseOptions,
   { lock = false, onTrouble }: OpenOptions = {},
 ): Promise<OpenBase> {
+  expectPath(options);
+  const { base, format = 'raw', sizeBytes } = options;
   if (format !== 'raw') {
     const isFresh = sizeBytes !== undefined && (await createImage(base, format, sizeBytes));
     await expectThere(base);
@@ -73,4 +77,16 @@ async function expectThere(base: string): Promise<void> {
   await access(base).catch((error: unknown) => {
     throw notUsable(base, error);
   });
+}
+
+/**
+ * For callers without types, who may have misspelt it.
+ *
+ * @throws ConfigurationError REPLICA_OPTIONS
+ */
+export function expectPath(options: BaseOptions): void {
+  const { base } = Object(options) as Partial<BaseOptions>;
+  if (typeof base === 'string' && base !== '') return;
+  const remedy = 'Name an image file or a block device as `base`.';
+  throw new ConfigurationError('REPLICA_OPTIONS', 'a disk has no `base`', remedy);
 }

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { holdersOf } from './image-file.js';
-import { BaseImageError } from '../errors.js';
+import { BaseImageError, type ReplicatorError } from '../errors.js';
+import { missingProgram } from './missing-program.js';
 
 const PROGRAM = 'qemu-storage-daemon';
 const STDERR_TAIL_CHARS = 2048;
@@ -29,7 +30,9 @@ export class StorageDaemon {
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (code, signal) => {
-        const words = this.#stderrTail.trim().replace(/^.*?qemu-storage-daemon: /s, '');
+        const words = this.#stderrTail
+          .trim()
+          .replace(/^(?!setpriv: ).*?qemu-storage-daemon: /s, '');
         resolve(words === '' ? `it ended with ${signal ?? String(code)}` : words);
       });
     });
@@ -41,6 +44,7 @@ export class StorageDaemon {
    *
    * @param path the image, for messages
    * @throws BaseImageError REPLICA_BASE_IN_USE, REPLICA_BASE_FORMAT or REPLICA_BASE_NOT_USABLE
+   * @throws MissingProgramError REPLICA_PROGRAM_MISSING
    */
   static async start(path: string, args: readonly string[]): Promise<StorageDaemon> {
     const deadline = performance.now() + LOCK_PATIENCE_MS;
@@ -107,7 +111,9 @@ export async function protocolNode(path: string): Promise<Record<string, unknown
   return { driver, filename: path, locking: 'on', discard: 'unmap' };
 }
 
-async function unusable(path: string, words: string, isLocked: boolean): Promise<BaseImageError> {
+async function unusable(path: string, words: string, isLocked: boolean): Promise<ReplicatorError> {
+  const missing = missingProgram(path, words);
+  if (missing) return missing;
   if (isLocked) {
     const holders = await holdersOf(path);
     return new BaseImageError(
@@ -126,6 +132,6 @@ async function unusable(path: string, words: string, isLocked: boolean): Promise
   return new BaseImageError(
     'REPLICA_BASE_NOT_USABLE',
     `${path} can't be opened with ${PROGRAM}: ${words}`,
-    'Check the image and its permissions, and that qemu-storage-daemon and setpriv are installed.',
+    'Check the image and its permissions.',
   );
 }

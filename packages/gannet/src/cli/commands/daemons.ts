@@ -1,6 +1,7 @@
 /** Commands that run where the VM's files are: the two daemons, and the recovery of bases. */
-import { print, progressOf } from '../call-daemon.js';
+import { print } from '../call-daemon.js';
 import { about, type Cli, type DaemonCode, logLevel, type Options, vmCommand } from '../options.js';
+import { showProgress } from '../progress.js';
 
 export function addSecondary(cli: Cli): void {
   const description = 'Run the daemon that holds the disks of the secondary VM';
@@ -35,7 +36,7 @@ async function recover(options: Options, daemonCode: DaemonCode): Promise<unknow
   const config = asSecondary(await findConfig(options));
   if (options.force !== true) await daemonCode.refuseOutdated(config);
   const bases = basesOf(config);
-  const show = await progressOf(options);
+  const show = showProgress(options.json);
   const seen = { journal: false };
   const onProgress = (doneBytes: number, totalBytes: number): void => {
     seen.journal = true;

@@ -1,9 +1,11 @@
 /** Commands that change the protection of a VM. */
-import type { SnapshotReport, Status, VerifyReport } from '@gannet/contract';
+import type { SnapshotReport, VerifyReport } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
 import { Option } from 'commander';
-import { call, daemonOf, progressOf } from '../call-daemon.js';
+import { call, daemonOf } from '../call-daemon.js';
 import { about, type Cli, daemonCommand, type Options, rate, seedRate } from '../options.js';
+import { showProgress } from '../progress.js';
+import { showFailover, showStatus } from '../watch/show-status.js';
 
 export function addProtect(cli: Cli): void {
   daemonCommand(cli, 'protect', 'Copy the disks of the running VM to the secondary and start COLO')
@@ -25,7 +27,7 @@ export function addSeedRate(cli: Cli): void {
 export function addCheckpoint(cli: Cli): void {
   daemonCommand(cli, 'checkpoint', 'Make a checkpoint now, and wait until it is committed').action(
     about(async (options: Options) => {
-      await call(options, 'checkpoint', {}, await statusOf());
+      await call(options, 'checkpoint', {}, { show: showStatus });
     }),
   );
 }
@@ -43,7 +45,7 @@ export function addVerify(cli: Cli): void {
     )
     .action(
       about(async (options: Options) => {
-        const progress = await progressOf(options);
+        const progress = showProgress(options.json);
         const { vm } = await daemonOf(options);
         const { showVerify } = await import('../verify-report.js');
         const show = (result: VerifyReport): string => showVerify(vm, result);
@@ -83,10 +85,9 @@ export function addFailover(cli: Cli): void {
     .option('--overrule-peer', 'with --force: even if the other side is well; it is stopped', false)
     .action(
       about(async (options: Options) => {
-        const progress = await progressOf(options);
-        const { showFailover: show } = await import('../watch/show-status.js');
-        const { force = false, overrulePeer = false } = options;
-        await call(options, 'failover', { force, overrulePeer }, { progress, show });
+        const { force = false, overrulePeer = false, json } = options;
+        const shown = { progress: showProgress(json), show: showFailover };
+        await call(options, 'failover', { force, overrulePeer }, shown);
       }),
     );
 }
@@ -96,7 +97,7 @@ export function addDetach(cli: Cli): void {
     .option('--force', 'even if the secondary cannot be notified', false)
     .action(
       about(async (options: Options) => {
-        await call(options, 'detach', { force: options.force === true }, await statusOf());
+        await call(options, 'detach', { force: options.force === true }, { show: showStatus });
       }),
     );
 }
@@ -108,13 +109,6 @@ export function addReprotect(cli: Cli): void {
 }
 
 async function protect(options: Options, method: 'protect' | 'reprotect'): Promise<void> {
-  const { seedRate: bytesPerSec } = options;
-  const progress = await progressOf(options);
-  await call(options, method, { bytesPerSec }, { progress, ...(await statusOf()) });
-}
-
-/** Shows the status that a command leads to. Loaded when needed: most commands need less. */
-async function statusOf(): Promise<{ show: (result: Status) => Promise<string> }> {
-  const { showStatus: show } = await import('../watch/show-status.js');
-  return { show };
+  const { seedRate: bytesPerSec, json } = options;
+  await call(options, method, { bytesPerSec }, { progress: showProgress(json), show: showStatus });
 }

@@ -5,6 +5,7 @@ import { EVENT_LEVELS, type EventLevel } from '@gannet/contract/events';
 import { isWell } from '@gannet/contract/states';
 import { InvalidArgumentError, Option } from 'commander';
 import { isEventKind, parseMoment } from '../watch/event-filter.js';
+import { showStatus } from '../watch/show-status.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
 import { examplesOf } from '../help.js';
@@ -35,7 +36,6 @@ export function addCheck(cli: Cli): void {
 export function addStatus(cli: Cli): void {
   daemonCommand(cli, 'status', 'Show the state of the VM and of its protection').action(
     about(async (options: Options) => {
-      const { showStatus } = await import('../watch/show-status.js');
       const show = options.json ? undefined : showStatus;
       if (!isWell(await call(options, 'status', {}, { show }))) cli.endWith(EXIT.degraded);
     }),

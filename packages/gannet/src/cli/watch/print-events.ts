@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ControlClient, type DaemonEvent } from '@gannet/contract';
-import { isRoutineEvent } from '@gannet/contract/events';
+import { ControlClient } from '@gannet/contract/client';
+import { type DaemonEvent, isRoutineEvent } from '@gannet/contract/events';
 import { type EventFilter, type Fold, foldRoutine, passes } from './event-filter.js';
 import { renderEvent, renderFold } from './render.js';
 

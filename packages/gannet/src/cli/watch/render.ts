@@ -135,10 +135,14 @@ function body(status: Status, style: Style): string[] {
   const heartbeat = silentMs === undefined ? 'none yet' : `${pulse}, ${formatAge(silentMs)} ago`;
   const fit = mayFailOver === true ? ', fit to take over' : ', not fit to take over';
   const isFit = mayFailOver === undefined || hasTakenOver(secondary.state) ? '' : fit;
+  // What a silent daemon said last must not look like what is known now.
+  const isStale = pulse === 'lost' && silentMs !== undefined;
+  const ago = isStale ? `, when last heard ${formatAge(silentMs)} ago` : '';
+  const [ofPrimary, ofSecondary] = status.role === 'primary' ? ['', ago] : [ago, ''];
   const lines = [
-    row('primary', side(primary)),
-    row('secondary', `${side(secondary)}${isFit}`),
-    row('link', `replication: ${link}; heartbeat: ${heartbeat}`),
+    row('primary', `${side(primary)}${ofPrimary}`),
+    row('secondary', `${side(secondary)}${isFit}${ofSecondary}`),
+    row('link', `replication: ${link}${ofSecondary}; heartbeat: ${heartbeat}`),
     row('epoch', `${status.epoch}${last(status)}`),
     row('term', terms(status)),
   ];

@@ -91,6 +91,7 @@ export class FailoverController {
   #done: Done = { epoch: 0, takenOverMs: 0, durableMs: 0, movedMs: 0 };
   #networkError: Error | undefined;
   #progress: FailoverProgress | undefined;
+  #fenceFailure: string | undefined;
   readonly #listeners = new Set<Reporter<'failover'>>();
 
   constructor(private readonly options: FailoverOptions) {}
@@ -102,6 +103,11 @@ export class FailoverController {
   /** Of the failover that is under way. */
   get progress(): FailoverProgress | undefined {
     return this.#progress;
+  }
+
+  /** Why the last fence failed, in words; nothing once there is proof. */
+  get fenceFailure(): string | undefined {
+    return this.#fenceFailure;
   }
 
   /**
@@ -202,6 +208,7 @@ export class FailoverController {
     try {
       const evidence = await this.#prove(asker);
       if (evidence.kind !== 'done') await this.options.steps.claim(evidence.kind);
+      this.#fenceFailure = undefined;
       this.#startMs = performance.now();
       this.options.history.add('failover-begins', { evidence: evidence.words });
       return this.#step({ kind: 'proven', evidence });
@@ -227,6 +234,7 @@ export class FailoverController {
     if (!this.#wantsFence(asker)) throw notProven(look());
     const { succeeded, words, wasStopped } = await steps.fence(this.#forced.signal);
     if (!wasStopped) history.add('fence', { target: 'primary', succeeded, words });
+    this.#fenceFailure = succeeded || wasStopped ? undefined : words;
     const since = await this.#known();
     if (succeeded && since?.kind !== 'done') {
       return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };

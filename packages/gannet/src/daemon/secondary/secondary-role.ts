@@ -238,10 +238,11 @@ export class SecondaryRole implements Role {
     const operation = history.operations.own?.id;
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
+    const { progress: failover, fenceFailure } = this.#failover;
     return {
       ...{ record: terms.record, termTrouble: terms.trouble ?? null },
       ...{ replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation, about, failover: this.#failover.progress },
+      ...{ link: this.#link, operation, about, failover, fenceFailure },
     };
   }
 
@@ -359,10 +360,10 @@ export class SecondaryRole implements Role {
     const { state } = this.replica;
     const isBusy = this.#vm.state === 'lost' || state === 'protected';
     const qmp = isBusy ? undefined : this.#vm.qmp;
-    const trouble =
-      state === 'protected' ? 'it is protected' : `it is ${this.#facts.vmState(this.#vm)}`;
+    const trouble = `it is ${state === 'protected' ? state : this.#facts.vmState(this.#vm)}`;
     const { peerAddress } = this.#link ?? {};
-    return inspectSecondary(this.config, { state, hostname: hostname(), qmp, trouble, peerAddress });
+    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
+    return inspectSecondary(this.config, view);
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {

@@ -25,6 +25,8 @@ export interface SecondarySides {
   readonly about: About;
   /** Of a failover that is under way. */
   readonly failover: FailoverProgress | undefined;
+  /** Why the last fence failed. */
+  readonly fenceFailure: string | undefined;
   readonly record: TermRecord;
   /** Why the term file can't be written. */
   readonly termTrouble: string | null;
@@ -106,7 +108,8 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, replica, vm, link, record, termTrouble } = sides;
+  const { about, failover, fenceFailure, replica, vm, link, record, termTrouble } = sides;
+  const isHeard = link?.state === 'up';
   return {
     schema: STATUS_SCHEMA,
     role: 'secondary',
@@ -120,6 +123,7 @@ export function secondaryStatus(
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
     ...(facts.commitAgeMs === undefined ? {} : { commitAgeMs: facts.commitAgeMs }),
+    ...(fenceFailure === undefined || isHeard ? {} : { fenceFailure }),
     epoch: replica.epoch,
     secondaryVm: facts.vmState(vm),
     secondaryVmTrouble: facts.vmTrouble(vm) ?? null,

@@ -42,6 +42,20 @@ function lettersOf(lines: readonly string[]): string {
   return lines.join('').replace(/\s|\[[#sc.|]+\]/g, '');
 }
 
+test.each([
+  ['primary', judged({ ...PRIMARY, peer: { ...PRIMARY.peer, pulse: 'lost', silentMs: 13_000 } })],
+  [
+    'secondary',
+    judged({ ...SECONDARY, peer: { ...SECONDARY.peer, pulse: 'lost', silentMs: 13_000 } }),
+  ],
+] as const)('the %s says how old its knowledge of a silent daemon is', (here, status) => {
+  const lines = renderStatus(status, { columns: 1000, rows: Infinity, hasColour: false });
+  const rowOf = (name: string): string => lines.find((line) => line.startsWith(`  ${name}`)) ?? '';
+  const there = here === 'primary' ? 'secondary' : 'primary';
+  expect(rowOf(there)).toMatch(/, when last heard 13 s ago$/);
+  expect(rowOf(here)).not.toMatch(/ago/);
+});
+
 describe.each(WIDTHS)('at %d columns', (columns) => {
   test.each(STATUSES)('the status of %s fits, and is complete', (_name, status) => {
     const style = { columns, rows: Infinity, hasColour: false };

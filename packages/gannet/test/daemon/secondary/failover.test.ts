@@ -129,6 +129,15 @@ describe('who asks', () => {
     end(BUSY);
     expect(await asked).toMatchObject({ evidence: FAILOVER_EVIDENCE.word });
   });
+
+  test('keeps why its fence failed until there is proof', async () => {
+    pair.fence = () => Promise.resolve(BUSY);
+    pair.view = { ...pair.view, coloExit: 'error' };
+    await expect(pair.controller.failOver(false)).rejects.toMatchObject({ code: 'GANNET_REFUSED' });
+    expect(pair.controller.fenceFailure).toBe(BUSY.words);
+    await pair.forced();
+    expect(pair.controller.fenceFailure).toBeUndefined();
+  });
 });
 
 describe('who could not run does not fence', () => {
