@@ -1,6 +1,6 @@
 # Debian with Node.js 20 or later and npm is enough to start from: `make setup` brings the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long matrix faults soak kills fuzz bench scale services services-failover deb libvirt clean
+.PHONY: help setup demo test long matrix faults soak kills fuzz bench scale services services-failover deb libvirt cluster clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ kills: setup ## Kill a secondary daemon 200 times at bad moments (7 minutes; KIL
 
 fuzz: setup ## Fuzz everything that reads what strangers write (2 minutes; FUZZ_SECONDS=n for each target)
 	@NODE_NO_WARNINGS=1 node test/robustness/dist/fuzz/main.js
+
+cluster: setup ## A protected VM under Pacemaker on three nodes in namespaces, hurt and measured (as root, 10 minutes; ONLY=RE)
+	@node test/cluster/main.mjs $(if $(ONLY),--only '$(ONLY)')
 
 scale: setup ## Simulate a thousand hosts, rewrite the figures of docs/explanation/scale.md (a minute)
 	@node test/simulation/dist/scale/main.js --write

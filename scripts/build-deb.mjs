@@ -57,7 +57,7 @@ function strip() {
     find . \\( -iname '*.md' -not -iname 'licen*' -o -name '.*' \\) -type f | xargs rm -f
     rm -rf node_modules/.bin
     find node_modules -depth -type d -name test -exec rm -rf {} +
-    cd node_modules/gannet; rm -rf man monitoring systemd; cd ../..
+    cd node_modules/gannet; rm -rf man monitoring ocf systemd; cd ../..
     find . -type d -empty -delete
     chmod -R u=rwX,go=rX .
     find . -type f | xargs chmod a-x
@@ -137,6 +137,8 @@ function putOwnFiles(version) {
     put(`usr/lib/systemd/system/${unit}`, read(`packages/gannet/systemd/${unit}`));
     put(`usr/lib/systemd/system/${unit}.d/group.conf`, read('packaging/group.conf'));
   }
+  put('usr/lib/ocf/resource.d/gannet/vm', read('packages/gannet/ocf/vm'), 0o755);
+  put('usr/share/man/man7/ocf_gannet_vm.7', read('packages/gannet/ocf/ocf_gannet_vm.7'));
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));
   put('etc/needrestart/conf.d/gannet.conf', read('packaging/needrestart.conf'));
   put('DEBIAN/conffiles', '/etc/needrestart/conf.d/gannet.conf\n');
@@ -158,7 +160,7 @@ function putOwnFiles(version) {
     '../lib/gannet/node_modules/gannet/dist/gannet.js',
     path.join(stage, 'usr/bin/gannet'),
   );
-  sh(`cd usr/share; gzip -9n man/man1/gannet.1
+  sh(`cd usr/share; gzip -9n man/man1/gannet.1 man/man7/ocf_gannet_vm.7
     mv doc/gannet/changelog.gz doc/gannet/changelog; gzip -9n doc/gannet/changelog`);
 }
 

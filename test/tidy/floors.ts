@@ -106,11 +106,13 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
         ...['daemon/primary', 'daemon/secondary', 'daemon/terms', 'daemon/events'],
+        'daemon/protection',
       ],
       'daemon/events': { folders: [], packages: ['contract'] },
       // Decisions without I/O.
       'daemon/arbitration': { folders: [], packages: ['contract'] },
       'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },
+      'daemon/protection': ['tls', 'daemon/arbitration', 'daemon/peer'],
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
       'daemon/control': ['.', 'daemon'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],

@@ -1,6 +1,12 @@
 /** What long operations report while they run and when they end. */
 import { z } from 'zod';
-import { ENGINES, FAILOVER_EVIDENCE, FAILOVER_STAGES, PROTECT_STAGES } from './states.js';
+import {
+  ENGINES,
+  FAILOVER_EVIDENCE,
+  FAILOVER_STAGES,
+  PROTECT_STAGES,
+  WAIT_REASONS,
+} from './states.js';
 
 const count = z.number().nonnegative();
 
@@ -43,6 +49,19 @@ export const protectProgressSchema = z.union([
   z.object({ stage: z.enum(PROTECT_STAGES) }),
 ]);
 export type ProtectProgress = Readonly<z.output<typeof protectProgressSchema>>;
+
+/** Of `protection: automatic`, for the side that runs the VM. */
+export const automaticSchema = z.object({
+  why: z
+    .enum(WAIT_REASONS)
+    .nullable()
+    .describe('why it is not protected yet; null if it is, or is about to be'),
+  words: z.string().describe('the same in plain English; empty with null'),
+  until: z.iso.datetime().optional().describe('when it is tried again, of a pause'),
+  failures: z.number().int().describe('attempts in a row that failed'),
+  failure: z.string().optional().describe('why the last of them failed, and what to do'),
+});
+export type AutomaticView = Readonly<z.output<typeof automaticSchema>>;
 
 /** `failover` on a secondary. */
 export const failoverProgressSchema = z.union([

@@ -116,6 +116,7 @@ export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
   yielding: "the primary's daemon has stopped its guest and asks for the takeover",
   fence: 'the fence command stopped the primary',
+  arbiter: 'the arbiter has granted the VM to this host',
   operator: 'an operator used --force',
   done: 'the secondary took over before',
 } as const;
@@ -153,6 +154,30 @@ export const EVIDENCE_TEXTS: Readonly<Record<EvidenceKind, string>> = {
   arbiter: 'the arbiter',
   operator: 'an operator',
 };
+
+/** Who decides that a VM is protected, again or for the first time. */
+export const PROTECTION_MODES = ['manual', 'automatic'] as const;
+export type ProtectionMode = (typeof PROTECTION_MODES)[number];
+
+/**
+ * Why a VM whose protection is `automatic` is not being protected now, in words that follow "not
+ * yet:". In the order in which they are looked for.
+ */
+export const WAIT_TEXTS = {
+  outdated: 'the copy here is outdated',
+  'in-doubt': 'it is not known whether the copy here may run',
+  'no-guest': 'no guest runs here',
+  moving: 'the guest still moves to its local disks',
+  detached: 'an operator has ended the protection',
+  busy: 'something else is under way',
+  'no-way': 'the configuration of this host leads to no other host',
+  'no-secondary': 'no secondary is heard',
+  'secondary-unready': 'the secondary is not ready for a new copy',
+  failed: 'the last attempt failed',
+  'too-often': 'it has been protected too often lately',
+} as const;
+export type WaitReason = keyof typeof WAIT_TEXTS;
+export const WAIT_REASONS = Object.keys(WAIT_TEXTS) as [WaitReason, ...WaitReason[]];
 
 /** Why an operator's command made a primary continue alone, in the words of events. */
 export const OPERATOR_REASONS = {

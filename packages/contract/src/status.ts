@@ -12,6 +12,7 @@ import {
   VERDICTS,
 } from './verdict/verdict-table.js';
 import {
+  automaticSchema,
   failoverProgressSchema,
   seedsViewSchema,
   snapshotViewSchema,
@@ -52,6 +53,9 @@ const head = {
   heartbeatMs: z.number(),
   about: aboutSchema.optional().describe('this daemon: versions, and how it is set up'),
   record: termRecordSchema.describe('what is in the term file of this side'),
+  automatic: automaticSchema
+    .optional()
+    .describe('with `protection: automatic`, of the side that runs the VM'),
   termTrouble: z
     .string()
     .nullable()

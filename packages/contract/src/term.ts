@@ -45,6 +45,10 @@ export const termRecordSchema = z.object({
     .describe(
       "the primary's own disk lacks writes that its guest was told are done: it may not run on it",
     ),
+  isDetached: z
+    .boolean()
+    .optional()
+    .describe('an operator has ended the protection: it does not begin by itself'),
   at: z.iso.datetime().describe('when it was written; for people'),
 });
 /** What one side says of its copy, as it is on its disk. */

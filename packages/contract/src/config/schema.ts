@@ -5,7 +5,7 @@ import { key, looks, section } from './key-metadata.js';
 import { networkCard } from './network-card.js';
 import { primarySchema } from './primary-section.js';
 import { secondarySchema } from './secondary-section.js';
-import { type Engine, ENGINES } from '../states.js';
+import { type Engine, ENGINES, PROTECTION_MODES } from '../states.js';
 import { addressIssues, tlsSchema } from './tls.js';
 import { absolutePath, bytes, diskName, vmName } from './values.js';
 
@@ -122,6 +122,17 @@ const fenceSchema = z.strictObject({
         { unit: 'ms', reloads: true, see: 'explanation/failover.md' },
       ),
     ),
+  evidence: z
+    .enum(['fence', 'arbiter'])
+    .default('fence')
+    .meta(
+      key(
+        'what exit code 0 means. `fence`: the other host no longer runs the VM; `arbiter`: a ' +
+          'third party, such as Pacemaker, has granted it to this host and to no other',
+        'fence',
+        { reloads: true, see: 'how-to/cluster/pacemaker.md' },
+      ),
+    ),
   delayMs: z
     .number()
     .int()
@@ -216,6 +227,18 @@ export const fileSchema = z.strictObject({
           'version, not to be relied on yet',
         'colo',
         { see: 'explanation/vsmr.md' },
+      ),
+    ),
+  protection: z
+    .enum(PROTECTION_MODES)
+    .default('manual')
+    .meta(
+      key(
+        'on the host that runs the VM. `manual`: it is protected when an operator says so; ' +
+          '`automatic`: whenever a secondary is ready for a new copy, also after a failover, ' +
+          'until an operator detaches it',
+        'manual',
+        { reloads: true, see: 'how-to/cluster/automatic.md' },
       ),
     ),
   qmp: address.meta(

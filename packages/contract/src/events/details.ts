@@ -23,6 +23,7 @@ import {
   REPLICA_LINKS,
   SECONDARY_STATES,
   VM_STATES,
+  WAIT_REASONS,
 } from '../states.js';
 
 const verdict = z.enum(Object.keys(VERDICTS) as [VerdictCode, ...VerdictCode[]]);
@@ -70,6 +71,12 @@ export const EVENT_DETAILS = {
   role: z
     .object({ reason })
     .describe('The survivor of a failover became the primary of a new secondary.'),
+  'protection-waits': z
+    .object({
+      why: z.enum(WAIT_REASONS),
+      until: z.iso.datetime().optional().describe('when it is tried again'),
+    })
+    .describe('With `protection: automatic`: why the VM is not protected yet.'),
   command: z
     .object({
       name: z.string(),

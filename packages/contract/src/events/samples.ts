@@ -31,6 +31,11 @@ export const SAMPLES: Samples = {
     },
   ],
   role: [{ reason: 'the survivor is the primary now' }],
+  'protection-waits': [
+    { why: 'no-secondary' },
+    { why: 'failed', until: '2026-03-01T10:00:10.000Z' },
+    { why: 'detached' },
+  ],
   command: [
     { name: 'protect', phase: 'begins', actor: 'anna, with gannet' },
     { name: 'protect', phase: 'done', actor: 'anna, with gannet', ms: 41_200 },

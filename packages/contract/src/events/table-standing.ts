@@ -2,7 +2,8 @@
 import { formatBytes, formatMs } from '../format.js';
 import type { VerdictLevel } from '../verdict/verdict-table.js';
 import type { EventLevel, EventRole, EventTable } from './meaning.js';
-import { type CopyWord, EVIDENCE_TEXTS } from '../states.js';
+import { formatTime } from '../format.js';
+import { type CopyWord, EVIDENCE_TEXTS, WAIT_TEXTS } from '../states.js';
 
 const PRIMARY = ['primary'] as const;
 const SECONDARY = ['secondary'] as const;
@@ -48,6 +49,7 @@ type Kind =
   | 'foreign'
   | 'held'
   | 'second-copy-stopped'
+  | 'protection-waits'
   | 'replica-differs'
   | 'verified'
   | 'snapshot'
@@ -145,5 +147,12 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     remedy: (_details, { role, vm }) =>
       `The VM is the one on the ${otherOf(role)} host. Leave it running; ` +
       `run \`gannet status ${vm}\` there.`,
+  },
+  'protection-waits': {
+    roles: BOTH,
+    level: ({ why }) => (why === 'failed' || why === 'too-often' ? 'warn' : 'info'),
+    text: ({ why, until }) =>
+      `automatic protection, not yet: ${WAIT_TEXTS[why]}` +
+      (until === undefined ? '' : `; next attempt at ${formatTime(until)}`),
   },
 };

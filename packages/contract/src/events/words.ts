@@ -7,6 +7,7 @@ export const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence
   [FAILOVER_EVIDENCE.word]: 'proof',
   [FAILOVER_EVIDENCE.yielding]: 'proof',
   [FAILOVER_EVIDENCE.fence]: 'fence',
+  [FAILOVER_EVIDENCE.arbiter]: 'fence',
   [FAILOVER_EVIDENCE.operator]: 'operator',
   [FAILOVER_EVIDENCE.done]: 'proof',
 };

@@ -1,3 +1,4 @@
+import type { AutomaticView } from '../reports.js';
 import type { PeerPulse, PrimaryState, QemuState, ReplicaLink, SecondaryState } from '../states.js';
 
 /**
@@ -49,6 +50,8 @@ export interface PairFacts {
   readonly primary: KnownPrimary;
   readonly secondary: KnownSecondary;
   readonly pulse: PeerPulse;
+  /** Of this side, with `protection: automatic`. */
+  readonly automatic?: AutomaticView | undefined;
   /** Why this daemon can't write its term file; else empty. */
   readonly termTrouble: string;
 }

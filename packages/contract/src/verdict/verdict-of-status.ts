@@ -16,8 +16,9 @@ export function pairFacts(status: Unjudged): PairFacts {
   const isPrimary = role === 'primary';
   const primary = isPrimary ? ownPrimary(status) : peerPrimary(status);
   const secondary = isPrimary ? peerSecondary(status) : ownSecondary(status);
-  const { termTrouble } = status;
-  return { vm, here: role, primary, secondary, pulse: peer.pulse, termTrouble: termTrouble ?? '' };
+  const { termTrouble, automatic } = status;
+  const known = { primary, secondary, pulse: peer.pulse, automatic };
+  return { vm, here: role, ...known, termTrouble: termTrouble ?? '' };
 }
 
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {

@@ -1,5 +1,6 @@
 import { formatAge } from '../format.js';
 import type { PairFacts } from './pair-facts.js';
+import { automaticRemedy } from './automatic-words.js';
 import {
   type GuestPlace,
   type VerdictCode,
@@ -22,8 +23,9 @@ export interface Verdict {
 export function verdictOfFacts(facts: PairFacts): Verdict {
   const [code, { level, guest, say }] = RULES.find(([, { when }]) => when(facts)) ?? LAST;
   const { headline, remedy = '' } = say(facts);
+  const remedyNow = HAS_PROTECT.has(code) ? (automaticRemedy(facts) ?? remedy) : remedy;
   const said = headline + age(facts) + unwritten(facts);
-  return { code, level, headline: said, remedy: [remedy, memo(facts)].join(' ').trim(), guest };
+  return { code, level, headline: said, remedy: [remedyNow, memo(facts)].join(' ').trim(), guest };
 }
 
 /** Whatever else is so, this is the first thing to do. */
@@ -45,6 +47,11 @@ function age({ here, pulse, primary, secondary }: PairFacts): string {
   if (knowledge !== 'stale' || pulse !== 'lost') return '';
   return ` (the other daemon was heard ${formatAge(ageMs)} ago)`;
 }
+
+/** Their remedies end with `protect` or `reprotect`, which may be done by itself. */
+const HAS_PROTECT: ReadonlySet<VerdictCode> = new Set([
+  ...(['survivor', 'alone', 'diverged', 'secondary-down', 'unprotected'] as const),
+]);
 
 const RULES = Object.entries(VERDICTS) as [VerdictCode, VerdictRule][];
 const LAST: [VerdictCode, VerdictRule] = ['disagreement', VERDICTS.disagreement];

@@ -22,6 +22,8 @@ import type { CertificateExpiry } from '../certificate-expiry.js';
 import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
 import { PrimaryRole } from './primary/primary-role.js';
+import { AutoProtect } from './protection/auto-protect.js';
+import { Scout } from './protection/scout.js';
 import { busy } from './refusals.js';
 import { changedKeys } from './reload.js';
 import type { DaemonMethod, Role, RoleContext } from './role-context.js';
@@ -38,9 +40,17 @@ export class Daemon {
   readonly #history: History;
   readonly #health = new HealthWatch({
     look: () => this.#judge(),
+    automatic: () => this.#automatic.view,
     onChange: ({ level, ...verdict }, was) => {
       this.#history.add('verdict', { ...verdict, verdictLevel: level, was: was ?? null });
     },
+  });
+  readonly #automatic = new AutoProtect({
+    policy: () => this.config.protection,
+    isBusy: () => this.#isHandingOver || this.#history.operations.own !== undefined,
+    lookOut: () => this.#lookOut(),
+    begin: (how) => this.#history.operate(how, AS_CONFIGURED, () => this.#protectAgain()),
+    onWait: (details) => this.#history.add('protection-waits', details),
   });
   #credentials: Credentials | undefined;
   /** Of this host, whichever role it has. */
@@ -161,6 +171,7 @@ export class Daemon {
 
   async close(): Promise<void> {
     this.#health.close();
+    this.#automatic.close();
     clearInterval(this.#minutes);
     const role = await this.#role.catch(() => undefined);
     await role?.close();
@@ -193,7 +204,27 @@ export class Daemon {
 
   /** A status brings its verdict, and its change is an event. */
   async #judge(): Promise<void> {
-    if (!this.#isHandingOver) (await this.#role).status();
+    if (this.#isHandingOver) return;
+    this.#automatic.consider((await this.#role).status());
+  }
+
+  /** For a survivor, whose own peer link waits for a primary. */
+  #lookOut(): Scout | undefined {
+    const terms = this.#terms;
+    if (!terms || !this.config.primary) return undefined;
+    try {
+      const config = asPrimary(this.config);
+      refuseItself(config);
+      this.#credentials?.check('client');
+      return new Scout(config, () => terms.record, this.#credentials);
+    } catch {
+      // `gannet reprotect` says what is wrong with it.
+      return undefined;
+    }
+  }
+
+  async #protectAgain(): Promise<PrimaryStatus> {
+    return this.#reprotect(await this.#role, {}, () => undefined);
   }
 
   /** Loaded where it is wanted: most commands never need it. */
@@ -243,6 +274,9 @@ export class Daemon {
     return primary.methods.protect(...call);
   }
 }
+
+/** Who asks, for the log and the events. */
+const AS_CONFIGURED = 'this daemon (`protection: automatic`)';
 
 const IN_THE_CLEAR =
   'anyone on the network between the hosts can read and change the VM. Write tls:HOST:PORT, and ' +

@@ -2,10 +2,15 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { GannetError } from '@gannet/contract';
 
+/** See `fence.evidence` of the configuration. */
+export type FenceEvidence = 'fence' | 'arbiter';
+
 export interface FenceConfig {
   /** Program and arguments; run without a shell. */
   readonly command: readonly string[];
   readonly timeoutMs: number;
+  /** What its success is: the other host is off, or a third party has granted it. */
+  readonly evidence?: FenceEvidence | undefined;
   /** For whoever runs it: to wait before, and to look again. */
   readonly delayMs: number;
 }

@@ -1,4 +1,10 @@
-import { type Status, type Unjudged, type Verdict, verdictOf } from '@gannet/contract';
+import {
+  type AutomaticView,
+  type Status,
+  type Unjudged,
+  type Verdict,
+  verdictOf,
+} from '@gannet/contract';
 
 /** What no event announces, such as a peer that grows silent, is noticed this much later. */
 const LOOK_MS = 1000;
@@ -6,6 +12,8 @@ const LOOK_MS = 1000;
 export interface HealthWatchOptions {
   /** Has the status judged. */
   readonly look: () => Promise<void>;
+  /** How `protection: automatic` is; undefined with `manual`. */
+  readonly automatic?: () => AutomaticView | undefined;
   /** @param was the verdict before; undefined for the first */
   readonly onChange: (verdict: Verdict, was: Verdict['code'] | undefined) => void;
 }
@@ -23,7 +31,9 @@ export class HealthWatch {
   constructor(private readonly options: HealthWatchOptions) {}
 
   /** @returns the status with its verdict */
-  judge<S extends Unjudged>(status: S): S & Pick<Status, 'health'> {
+  judge<S extends Unjudged>(judged: S): S & Pick<Status, 'health'> {
+    const automatic = this.options.automatic?.();
+    const status = automatic ? { ...judged, automatic } : judged;
     const verdict = verdictOf(status);
     const was = this.#code;
     if (verdict.code !== was) {

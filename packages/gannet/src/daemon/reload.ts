@@ -1,10 +1,21 @@
-import type { PrimaryConfig } from '@gannet/contract';
+import type { PrimaryConfig, SecondaryConfig } from '@gannet/contract';
 
 /** A primary's configuration with what can change while it runs. */
 export function reloadedPrimary(current: PrimaryConfig, next: PrimaryConfig): PrimaryConfig {
   const { checkpointPeriodMs, onSecondaryLost, onGuestCrash, seedBytesPerSec } = next.primary;
   const reloaded = { checkpointPeriodMs, onSecondaryLost, onGuestCrash, seedBytesPerSec };
-  return { ...current, fence: next.fence, primary: { ...current.primary, ...reloaded } };
+  const { fence, protection } = next;
+  return { ...current, fence, protection, primary: { ...current.primary, ...reloaded } };
+}
+
+/** The same of a secondary's. */
+export function reloadedSecondary(
+  current: SecondaryConfig,
+  next: SecondaryConfig,
+): SecondaryConfig {
+  const { fence, protection } = next;
+  const { failover } = next.secondary;
+  return { ...current, fence, protection, secondary: { ...current.secondary, failover } };
 }
 
 /** The keys, with dots, whose values differ; a list counts as one value. */

@@ -11,6 +11,8 @@ export interface LetGoView {
   /** It was given the time to answer. */
   readonly wasTold: boolean;
   readonly fence: 'none' | 'ready' | 'failed' | 'succeeded';
+  /** What its success is; `fence` without it. */
+  readonly evidence?: 'fence' | 'arbiter' | undefined;
   /** An operator takes the responsibility. */
   readonly isForced: boolean;
   /** Refuse instead of fencing: nothing is wrong with the secondary. */
@@ -50,6 +52,6 @@ export function letGoStep(view: LetGoView): LetGoStep {
     return own.mustProve ? { kind: 'refuse', why: 'promised' } : { kind: 'go', evidence: null };
   }
   if (fence === 'ready') return { kind: 'fence' };
-  if (fence === 'succeeded') return { kind: 'go', evidence: 'fence' };
+  if (fence === 'succeeded') return { kind: 'go', evidence: view.evidence ?? 'fence' };
   return { kind: 'refuse', why: 'not-fenced' };
 }

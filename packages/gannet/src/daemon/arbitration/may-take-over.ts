@@ -57,6 +57,8 @@ export interface PairView {
 export interface FailoverPolicy {
   readonly isAutomatic: boolean;
   readonly hasFence: boolean;
+  /** See `fence.evidence` of the configuration; `fence` without it. */
+  readonly evidence?: 'fence' | 'arbiter' | undefined;
   /** See `fence.delayMs` of the configuration. */
   readonly fenceDelayMs: number;
   /** See `peer.highMs` of the configuration. */

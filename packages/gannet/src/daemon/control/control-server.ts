@@ -4,6 +4,7 @@ import type { UnixSocketPath } from '@gannet/nbd';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type ControlMethod, MESSAGE_BYTES_MAX } from '@gannet/contract';
 import { claimSocket, type SocketClaim } from '../claim-socket.js';
+import { answerPlain } from './plain-http.js';
 import { RpcConnections } from './rpc-connection.js';
 
 /** Connections beyond this number are refused. */
@@ -27,15 +28,15 @@ export function socketMode({ uid, gid }: { uid: number; gid: number }): number {
 
 /** Serves a daemon's methods and events on a unix socket. */
 export class ControlServer {
-  readonly #http: Server = createServer((_request, response) => {
-    response.writeHead(426).end();
+  readonly #http: Server = createServer((request, response) => {
+    void answerPlain(this.methods, request, response);
   });
   readonly #sockets = new WebSocketServer({ server: this.#http, maxPayload: MESSAGE_BYTES_MAX });
   readonly #connections: RpcConnections;
 
   #path: UnixSocketPath | undefined;
 
-  private constructor(methods: Readonly<Record<string, ControlMethod>>) {
+  private constructor(private readonly methods: Readonly<Record<string, ControlMethod>>) {
     this.#connections = new RpcConnections(methods);
     this.#sockets.on('connection', (socket) => this.#serve(socket));
     this.#sockets.on('error', () => undefined);

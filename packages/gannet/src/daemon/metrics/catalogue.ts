@@ -45,6 +45,13 @@ export const METRICS = [
     '1 for where the guest runs, as far as this daemon knows, else 0',
   ],
   [
+    'gannet_protection_waiting',
+    'gauge',
+    ['why'],
+    'both',
+    'With `protection: automatic`: 1 for why the VM is not protected yet, else 0',
+  ],
+  [
     'gannet_term_file_writable',
     'gauge',
     [],

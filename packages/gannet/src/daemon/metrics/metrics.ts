@@ -11,6 +11,7 @@ import {
   type SecondaryStatus,
   type Status,
   VERDICT_LEVELS,
+  WAIT_REASONS,
 } from '@gannet/contract';
 import type { CertificateExpiry } from '../../certificate-expiry.js';
 import { VERSION } from '../../version.js';
@@ -142,6 +143,10 @@ export class Metrics {
     }
     for (const each of GUEST_PLACES) {
       this.#set('gannet_guest', role, { place: each }, each === guest ? 1 : 0);
+    }
+    for (const each of status.automatic ? WAIT_REASONS : []) {
+      const isWhy = each === status.automatic?.why;
+      this.#set('gannet_protection_waiting', role, { why: each }, isWhy ? 1 : 0);
     }
     if (peer.silentMs !== undefined) {
       this.#set('gannet_peer_silence_seconds', role, {}, peer.silentMs / 1000);

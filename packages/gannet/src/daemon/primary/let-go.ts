@@ -122,6 +122,7 @@ export class LetGo {
       const { liveness } = peer();
       const step = letGoStep({
         ...{ own: terms.record, hasYielded: this.#hasYielded, isHeard: liveness === 'up' },
+        evidence: fence?.evidence,
         ...{ wasTold, fence: fenceView, isForced: this.#isForced(), mustTell, isHeld },
       });
       switch (step.kind) {

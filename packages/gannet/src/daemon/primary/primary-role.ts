@@ -93,8 +93,7 @@ export class PrimaryRole implements Role {
     this.#tls = new LinkTls(vm, context.credentials, usesTls(config));
     vm.on((state, reason) => {
       this.context.history.add('vm', { state, reason });
-      // Most likely on its links to the secondary.
-      if (state === 'hung') this.#lose('the primary VM hangs');
+      if (state === 'hung') this.#lose('the primary VM hangs'); // Most likely on its links.
       if (state === 'lost') this.#fate.hasEnded();
       this.#link.beatNow();
     });
@@ -205,6 +204,7 @@ export class PrimaryRole implements Role {
   async protect(progress: Reporter<'protect'>, bytesPerSec?: number): Promise<PrimaryStatus> {
     // A survivor of a failover is protected again as soon as its role begins.
     await this.#attaching?.catch(() => undefined);
+    await this.#standing.noteDetached(false);
     const refusal = refusals.whyNotProtect(this.config.vm, this.#state, this.#shown);
     if (refusal) throw refusal;
     this.#fate.expectSound();
@@ -266,12 +266,13 @@ export class PrimaryRole implements Role {
     if (this.#protecting) {
       this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
       await this.#protecting.ended;
-      return this.status();
+    } else {
+      this.#fate.expectForce(force);
+      this.#expectProtected('detach');
+      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+      await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
-    this.#fate.expectForce(force);
-    this.#expectProtected('detach');
-    const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
-    await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
+    await this.#standing.noteDetached(true);
     return this.status();
   }
 

@@ -3,6 +3,7 @@ import {
   hasTakenOver,
   OPERATOR_REASONS,
   type PeerStatus,
+  type ProtectionMode,
   type TermRecord,
 } from '@gannet/contract';
 import { Backoff } from '../arbitration/backoff.js';
@@ -28,7 +29,9 @@ import { LetGo, type LetGoOptions, type LetGoWish } from './let-go.js';
 import type { PrimaryPhase, PrimaryRoleEvent } from './primary-state.js';
 
 export interface PrimaryStandingOptions {
-  readonly config: LetGoOptions['config'];
+  readonly config: () => ReturnType<LetGoOptions['config']> & {
+    readonly protection: ProtectionMode;
+  };
   readonly history: History;
   readonly terms: TermStore;
   readonly vm: VmWatch;
@@ -149,6 +152,14 @@ export class PrimaryStanding {
       else this.#finish(found);
     }
     if (link.peer && link.state === 'up') this.hear(link.peer.status);
+  }
+
+  /** What an operator has ended, `protection: automatic` does not begin again. */
+  async noteDetached(isDetached: boolean): Promise<void> {
+    const { terms, config } = this.options;
+    const isNoted = (isDetached && config().protection === 'automatic') || undefined;
+    if (terms.record.isDetached === isNoted) return;
+    await terms.update((own) => ({ ...own, isDetached: isNoted }));
   }
 
   /** There may be a fence that there was not: see records.ts. */

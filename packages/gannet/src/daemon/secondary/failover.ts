@@ -237,7 +237,8 @@ export class FailoverController {
     this.#fenceFailure = succeeded || wasStopped ? undefined : words;
     const since = await this.#known();
     if (succeeded && since?.kind !== 'done') {
-      return { kind: 'fence', words: FAILOVER_EVIDENCE.fence };
+      const { evidence: kind = 'fence' } = this.options.policy();
+      return { kind, words: FAILOVER_EVIDENCE[kind] };
     }
     if (since) return since;
     throw notProven(look());

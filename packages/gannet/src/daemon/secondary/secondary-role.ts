@@ -30,7 +30,7 @@ import type { LivenessState } from '../peer/peer-liveness.js';
 import { openReplica } from './open-replica.js';
 import { secondaryNetwork } from '../network-view.js';
 import { RequestTally } from './request-tally.js';
-import { changedKeys } from '../reload.js';
+import { changedKeys, reloadedSecondary } from '../reload.js';
 import { reportTrouble, type Role, type RoleContext } from '../role-context.js';
 import type { RoleMethods, TroubleDetails } from '../role-context.js';
 import { RejectedConnections } from '../rejected-connections.js';
@@ -170,9 +170,7 @@ export class SecondaryRole implements Role {
   }
 
   reload(config: Config): Promise<readonly string[]> {
-    const { failover } = asSecondary(config).secondary;
-    const { fence } = config;
-    this.config = { ...this.config, fence, secondary: { ...this.config.secondary, failover } };
+    this.config = reloadedSecondary(this.config, asSecondary(config));
     // The other section is read when this becomes a primary.
     const keys = changedKeys(this.config, config).filter((key) => !key.startsWith('primary'));
     return Promise.resolve(keys);

@@ -66,6 +66,7 @@ export function failoverPolicy(
   return {
     isAutomatic: secondary.failover === 'automatic',
     hasFence: fence !== undefined,
+    evidence: fence?.evidence,
     fenceDelayMs: fence?.delayMs ?? 0,
     highMs: peer.highMs,
     periodMs: link?.peer?.status.periodMs ?? primary?.checkpointPeriodMs ?? 0,

@@ -148,15 +148,6 @@ describe('the socket', () => {
     expect(error).toMatchObject({ code: 'GANNET_CONFIG', remedy });
     expect((error as Error).message).toContain(away);
   });
-
-  test('speaks WebSocket, not plain HTTP', async () => {
-    await serve();
-    const socket = connect(socketPath);
-    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
-    const head = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
-    expect(head.toString()).toMatch(/^HTTP\/1\.1 426 /);
-    socket.destroy();
-  });
 });
 
 describe('a call', () => {

@@ -257,8 +257,22 @@ test('the process itself is measured: memory, processor, event loop', async () =
   }
 });
 
+const WAITS = { why: 'no-secondary', words: 'no secondary is heard', failures: 0 } as const;
+
+test('why a VM is not protected yet by itself: 1 for the reason, else 0', async () => {
+  const text = await metricsOf({ ...PRIMARY, automatic: WAITS }).text();
+  const own = 'vm="web",role="primary"';
+  expect(text).toContain(`gannet_protection_waiting{${own},why="no-secondary"} 1`);
+  expect(text).toContain(`gannet_protection_waiting{${own},why="detached"} 0`);
+  expect(await metricsOf(PRIMARY).text()).not.toContain('gannet_protection_waiting{');
+});
+
 test('each metric is exported by whom the catalogue says, under its name and type', async () => {
-  for (const status of [{ ...PRIMARY, seed: SEED, lastVerify: LAST_VERIFY }, SECONDARY]) {
+  const more = { automatic: WAITS };
+  for (const status of [
+    { ...PRIMARY, seed: SEED, lastVerify: LAST_VERIFY, ...more },
+    { ...SECONDARY, ...more },
+  ]) {
     const metrics = metricsOf(status);
     metrics.observe(event(status.role, 'commit', COMMIT));
     const text = await metrics.text();
