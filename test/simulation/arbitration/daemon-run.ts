@@ -42,8 +42,6 @@ export interface DaemonWatcher {
   onBug(what: string): void;
   /** It says that there are two copies, and which side has the newest. */
   onAlarm(newest: RoleName): void;
-  /** It hears nothing of the other one. */
-  onSilence(): void;
   onProtected(): void;
   /** Its guest is stopped, so that the secondary takes over. */
   onGivenUp(): void;
@@ -104,7 +102,6 @@ export class DaemonRun {
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
       if (event.kind === 'vm') this.#isQemuReady = event.state === 'ready';
-      if (event.kind === 'peer' && event.pulse === 'lost') this.watcher.onSilence();
       if (event.kind === 'protected') this.watcher.onProtected();
       if (event.kind === 'yielding') this.watcher.onGivenUp();
       if (event.kind === 'failover-done') this.watcher.onSurvived();

@@ -201,14 +201,6 @@ export class World {
         this.#keep(() => {
           this.checker.alarm(newest === host.role ? name : otherOf(name));
         }),
-      onSilence: () => {
-        // One that listens is dialled again by the other, which may find it late twice.
-        const isSlow = this.plan.steps.every((step) => {
-          return step.kind === 'slow-daemon' && step.host === this.first;
-        });
-        if (!isSlow || this.site.hasTwo) return;
-        this.#fail(new Violation('W6', `${name} hears nothing, and the other daemon is only slow`));
-      },
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
         const { qemu: secondary } = this.#hosts[otherOf(name)];
