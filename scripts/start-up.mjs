@@ -4,8 +4,8 @@
 // usage: node scripts/start-up.mjs [ROUNDS [OTHER/gannet.js...]]
 //
 // It measures the bundle in packages/gannet/dist, and other bundles to compare it with. Processor
-// time is what counts on a machine that has other work. NODE_EXTRA_CA_CERTS is unset: Node.js parses
-// the certificates that it names at each start, which takes as long as Node.js itself.
+// time is what counts on a machine that has other work. NODE_EXTRA_CA_CERTS is unset: Node.js
+// parses the certificates that it names at each start, which takes as long as Node.js itself.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -8,7 +8,8 @@ import { ALONE, OURS, THROUGHPUT } from '../b8-guest.js';
 import { isDiskBound, PAUSE, SERVICES } from '../services/b9-services.js';
 import { FLUSH_COUNTS, flushPoints } from '../b12-flushes.js';
 import { OUTSIDE_SETTINGS, P99 } from '../services/b9c-outside.js';
-import { entryOf, isCounted, ratioOf, type Result } from '../harness/result.js';
+import { type Entry, entryOf, isCounted, ratioOf, type Result } from '../harness/result.js';
+import { quantile } from '../harness/stats.js';
 
 export interface Standing {
   readonly benchmark: string;
@@ -121,6 +122,18 @@ export const TARGETS: readonly Target[] = [
     find: (result) =>
       SERVICES.flatMap(({ name }) => ratioAt(result, `${name}: ${PAUSE}`, OURS, COLO_RAM, name)),
   },
+  {
+    ...{ benchmark: 'B9', what: 'p99 of the pauses, Gannet / COLO RAM disk, each service' },
+    ...{ must: 1, aim: 0.7, better: 'lower', unit: 'x' },
+    find: (result) =>
+      SERVICES.flatMap(({ name }) => {
+        const [ours, theirs] = [OURS, COLO_RAM].map((contender) =>
+          p99Of(entryOf(result, `${name}: ${PAUSE}`, contender)),
+        );
+        if (ours === undefined || theirs === undefined) return [];
+        return [{ value: ours / theirs, where: name }];
+      }),
+  },
   services('B9B', 'Gannet / the better COLO, each service', [COLO_DISK, COLO_RAM], 4, 7),
   {
     ...{ benchmark: 'B9C', what: 'Gannet / COLO RAM disk, throughput' },
@@ -153,6 +166,14 @@ function services(
         rivals.flatMap((rival) => ratioAt(result, name, OURS, rival, name)),
       ),
   };
+}
+
+function p99Of(entry: Entry | undefined): number | undefined {
+  if (!isCounted(entry)) return undefined;
+  return quantile(
+    [...entry.samples].sort((a, b) => a - b),
+    0.99,
+  );
 }
 
 export function serviceNames(): string[] {

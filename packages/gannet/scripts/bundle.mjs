@@ -5,7 +5,7 @@ import { build } from 'esbuild';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** Of Node.js: ws and commander load them when they start, and use them for what no command does. */
+/** Of Node.js: ws and commander load them when they start, for what no command does. */
 const LAZY = /^(node:)?(https|tls|zlib|querystring|child_process)$/;
 const root = path.resolve(import.meta.dirname, '..');
 const dist = path.join(root, 'dist');

@@ -107,10 +107,12 @@ describe('exports', () => {
     const one = await TestVm.open(at, ['only']);
     const two = await TestVm.open(at, ['a', 'b']);
     const parts = ['pvm', 'pvm-seed', 'pvm-resume', 'pvm-link', 'svm'];
-    expect(one.replica.exports.map(({ name }) => name)).toEqual(parts);
-    expect(two.replica.exports.map(({ name }) => name)).toEqual(
-      ['a', 'b'].flatMap((disk) => parts.map((part) => `${disk}-${part}`)),
-    );
+    const namesOf = ({ replica }: TestVm): string[] => replica.exports.map(({ name }) => name);
+    expect(namesOf(one)).toEqual([...parts, 'snapshot']);
+    expect(namesOf(two)).toEqual([
+      ...['a', 'b'].flatMap((disk) => parts.map((part) => `${disk}-${part}`)),
+      ...['a-snapshot', 'b-snapshot'],
+    ]);
     await Promise.all([one.replica.close(), two.replica.close()]);
   });
 

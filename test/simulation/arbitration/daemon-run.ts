@@ -17,10 +17,23 @@ import { PrimaryRole } from '#daemon/primary/primary-role.js';
 import type { RoleContext } from '#daemon/role-context.js';
 import { SecondaryRole } from '#daemon/secondary/secondary-role.js';
 import { TermStore } from '#daemon/terms/term-store.js';
-import type { Host } from './host.js';
+import type { HostName } from './network.js';
 import type { Command, Plan } from './plan.js';
 
 export type RoleName = 'primary' | 'secondary';
+
+/** A host, as one VM has it. */
+interface DaemonHost {
+  readonly name: HostName;
+  readonly vm: string;
+  readonly qmpPath: string;
+  /** It had the primary in the beginning. */
+  readonly wasFirst: boolean;
+  readonly mayOverwrite: boolean;
+  /** The same host, for the other VM. */
+  readonly beside: unknown;
+  readonly qemu: { readonly pid: number } | undefined;
+}
 
 /** What others see of a daemon. */
 export interface DaemonWatcher {
@@ -29,8 +42,6 @@ export interface DaemonWatcher {
   onBug(what: string): void;
   /** It says that there are two copies, and which side has the newest. */
   onAlarm(newest: RoleName): void;
-  /** It hears nothing of the other one. */
-  onSilence(): void;
   onProtected(): void;
   /** Its guest is stopped, so that the secondary takes over. */
   onGivenUp(): void;
@@ -52,11 +63,12 @@ export class DaemonRun {
   #secondary: SecondaryRole | undefined;
   #context: RoleContext | undefined;
   #calls = 0;
+  #isQemuReady = false;
   readonly #config: Config;
 
   constructor(
     private readonly name: RoleName,
-    private readonly host: Host,
+    private readonly host: DaemonHost,
     plan: Plan,
     private readonly watcher: DaemonWatcher,
   ) {
@@ -65,9 +77,7 @@ export class DaemonRun {
 
   /** Whether it was connected with this QEMU, and had looked at it. */
   knows(pid: number): boolean {
-    const status = this.#primary?.status() ?? this.#secondary?.status();
-    const vm = status?.role === 'primary' ? status.primaryVm : status?.secondaryVm;
-    return vm === 'ready' && this.host.qemu?.pid === pid;
+    return this.#isQemuReady && this.host.qemu?.pid === pid;
   }
 
   get isUp(): boolean {
@@ -91,7 +101,7 @@ export class DaemonRun {
       if (!isRoutineEvent(event)) note(describeEvent(event).text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);
       if (event.kind === 'two-copies') this.watcher.onAlarm(event.newest);
-      if (event.kind === 'peer' && event.pulse === 'lost') this.watcher.onSilence();
+      if (event.kind === 'vm') this.#isQemuReady = event.state === 'ready';
       if (event.kind === 'protected') this.watcher.onProtected();
       if (event.kind === 'yielding') this.watcher.onGivenUp();
       if (event.kind === 'failover-done') this.watcher.onSurvived();
@@ -167,11 +177,11 @@ export class DaemonRun {
   }
 }
 
-function configOf(host: Host, plan: Plan): Config {
+function configOf(host: DaemonHost, plan: Plan): Config {
   const { vm, mayOverwrite, wasFirst, qmpPath, name } = host;
   const hasFence = wasFirst ? plan.primaryHasFence : plan.secondaryHasFence;
   // After a cut, both hosts have a primary that fences: one of them has to wait for the other.
-  const delayMs = host.beside && name === 'b' ? 8000 : 0;
+  const delayMs = host.beside !== undefined && name === 'b' ? 8000 : 0;
   const failover = plan.isAutomatic && hasFence ? 'automatic' : 'manual';
   const text = `vm: ${vm}
 qmp: unix:${qmpPath}

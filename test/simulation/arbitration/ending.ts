@@ -1,5 +1,5 @@
-// W5, once all faults have ended: what makes a guest run, and who has to. Where the design says that
-// a daemon acts (docs/explanation/failover.md, "Who acts in each stage"), a person is no answer.
+// W5, once all faults have ended: what makes a guest run, and who has to. Where the design has a
+// daemon act (docs/explanation/failover.md, "Who acts in each stage"), a person is no answer.
 
 import { Violation } from './checker.js';
 import { BOOT_MS, HOST_NAMES, type Machines, otherOf } from './machines.js';
@@ -7,8 +7,8 @@ import type { HostName } from './network.js';
 import type { Command, Plan } from './plan.js';
 
 /**
- * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command, one
- * with force; or its disks are on the secondary host, and are recovered there by hand.
+ * Who has made a guest run in the end: nobody had to, the VM was started, an operator's command,
+ * one with force; or its disks are on the secondary host, and are recovered there by hand.
  */
 export type End = 'itself' | 'reboot' | 'operator' | 'force' | 'recover';
 

@@ -32,7 +32,7 @@ export interface MachinesOptions {
 
 /** Each process is one of a VM, on one host. */
 const homes = new WeakMap<Process, Host>();
-const others = new WeakMap<Host, Host>();
+const others = new WeakMap<object, Host>();
 
 function homeOf(process: Process): Host {
   const host = homes.get(process);
@@ -66,7 +66,7 @@ export class Machines {
     others.set(hosts.a, hosts.b).set(hosts.b, hosts.a);
     usePeers({
       ...{ network: this.peer, random, hostOf: homeOf },
-      other: (one) => others.get(one as Host) as Host,
+      other: (one) => others.get(one) ?? hosts.a,
     });
     useBases(homeOf);
     this.colo = new Colo(time, random, this.data, [hosts.a, hosts.b], {

@@ -40,7 +40,7 @@ async function loaded(mutant: MutantName | undefined): Promise<Attempt<Plan, Out
   installTime();
   installHosts();
   const { World } = await import('./world.js');
-  const { Crosswise } = await import('./site.js');
+  const { Crosswise } = await import('./vm/crosswise.js');
   // Most of the errors are expected ones, and none of them needs to say where it came from.
   if (values.seed === undefined) Error.stackTraceLimit = 0;
   return (plan) => {

@@ -232,22 +232,6 @@ export const MUTANTS = {
       },
     ],
   },
-  'slow-is-stale': {
-    why: 'a daemon that is slow drops each new connection of the peer link, before the hello',
-    run: run({}, { atMs: 10_000, kind: 'slow-daemon', host: 'a', forMs: 25_000 }),
-    edits: [
-      {
-        file: 'peer/message-age.js',
-        find: 'if (isHello || isOld)',
-        replace: 'if (isOld)',
-      },
-      {
-        file: 'peer/message-age.js',
-        find: 'this.#limitMs = Math.min(this.#widestMs, 2 * this.#limitMs);',
-        replace: '',
-      },
-    ],
-  },
   'crosswise-fence-is-proof': {
     why: 'the end of a host that another VM has fenced is proof without a promise',
     run: { ...run({}, CUT), beside: { ...BESIDE, primaryHasFence: false, steps: [CUT] } },

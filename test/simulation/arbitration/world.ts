@@ -201,11 +201,6 @@ export class World {
         this.#keep(() => {
           this.checker.alarm(newest === host.role ? name : otherOf(name));
         }),
-      onSilence: () => {
-        const isSlow = this.plan.steps.every(({ kind }) => kind === 'slow-daemon');
-        if (!isSlow || this.site.hasTwo) return;
-        this.#fail(new Violation('W6', `${name} hears nothing, and the other daemon is only slow`));
-      },
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
         const { qemu: secondary } = this.#hosts[otherOf(name)];

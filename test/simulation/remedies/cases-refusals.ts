@@ -60,31 +60,6 @@ export const REFUSAL_CASES: readonly RemedyCase[] = [
     aim: 'protects',
   },
   {
-    name: 'snapshot of what is not protected',
-    print: async (stage) => {
-      await stage.start();
-      return refusalOf(stage, 'b', 'snapshot web');
-    },
-    aim: 'answers',
-  },
-  {
-    name: 'drop of no snapshot',
-    print: async (stage) => {
-      await stage.protect();
-      return refusalOf(stage, 'b', 'snapshot web --drop');
-    },
-    aim: 'answers',
-  },
-  {
-    name: 'snapshot while one is held',
-    print: async (stage) => {
-      await stage.protect();
-      await stage.run('b', ['snapshot', 'web']);
-      return refusalOf(stage, 'b', 'snapshot web');
-    },
-    aim: 'answers',
-  },
-  {
     name: 'noCopy',
     print: async (stage) => {
       await stage.start();

@@ -396,7 +396,6 @@ function paramsOf(
   if (command === 'failover') return { force, overrulePeer };
   if (command === 'check') return { peer: true };
   if (command === 'seed-rate') return { bytesPerSec: options['rate'] };
-  if (command === 'snapshot') return { drop: options['drop'] };
   return command === 'detach' ? { force } : {};
 }
 

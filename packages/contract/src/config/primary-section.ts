@@ -107,7 +107,7 @@ export const primarySchema = z.strictObject({
     .optional()
     .meta(
       section("compares the replica with the primary's disks regularly", {
-        see: 'how-to/verify.md',
+        see: 'how-to/copies/verify.md',
       }),
     ),
   stageTimeoutMs: z

@@ -167,7 +167,7 @@ export const secondarySchema = z.strictObject({
     ),
   snapshot: snapshotSchema
     .optional()
-    .meta(section('snapshots for backups', { see: 'how-to/backup.md' })),
+    .meta(section('snapshots for backups', { see: 'how-to/copies/backup.md' })),
   memory: memorySchema
     .optional()
     .meta(section('memory limits of the buffers', { see: 'how-to/memory.md' })),

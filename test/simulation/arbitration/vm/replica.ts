@@ -29,6 +29,8 @@ export class SimulatedReplica {
   readonly bufferBytes = { primary: 0, secondary: 0, committed: 0 };
   readonly spilledBytes = 0;
   readonly slowedWrites = 0;
+  /** No data is simulated, so nobody makes a backup. */
+  readonly snapshots = { view: undefined };
   readonly areWritesHeld = false;
   readonly isLastCommitKept = true;
   readonly gate = { isClosed: false, close: () => this.#gate(true), open: () => this.#gate(false) };

@@ -21,6 +21,7 @@ export const bootMs = (): number => 1000 * uptime();
  * falls when all has come in time for that long. Pure: time comes in from outside.
  */
 export class MessageAge {
+  readonly #lowMs: number;
   readonly #usualMs: number;
   readonly #widestMs: number;
   #limitMs: number;
@@ -28,6 +29,7 @@ export class MessageAge {
   #lateMs = 0;
 
   constructor({ lowMs, highMs }: LivenessLimits) {
+    this.#lowMs = lowMs;
     this.#usualMs = Math.max(USUAL_MS_MIN, lowMs);
     this.#widestMs = Math.max(WIDEST * this.#usualMs, highMs);
     this.#limitMs = this.#usualMs;
@@ -35,6 +37,11 @@ export class MessageAge {
 
   get limitMs(): number {
     return this.#limitMs;
+  }
+
+  /** How long a connection may be silent before it is given up: usually `lowMs`. */
+  get patienceMs(): number {
+    return (this.#lowMs * this.#limitMs) / this.#usualMs;
   }
 
   /**
@@ -55,11 +62,17 @@ export class MessageAge {
     };
   }
 
+  /** A connection was silent for as long, and is given up. */
+  failed(nowMs: number): void {
+    this.#lateMs = nowMs;
+    this.#limitMs = Math.min(this.#widestMs, 2 * this.#limitMs);
+  }
+
   #isTooLong(silentMs: number, nowMs: number): boolean {
     if (silentMs > this.#usualMs) this.#lateMs = nowMs;
     else if (nowMs - this.#lateMs > this.#widestMs) this.#limitMs = this.#usualMs;
     if (silentMs <= this.#limitMs) return false;
-    this.#limitMs = Math.min(this.#widestMs, 2 * this.#limitMs);
+    this.failed(nowMs);
     return true;
   }
 }

@@ -289,11 +289,14 @@ export class PeerLink {
   /**
    * After a network failure, TCP retransmits with growing pauses, so an old connection may stay
    * silent long after the network works again. A new connection works at once. So a silent
-   * connection is closed.
+   * connection is closed; later and later, as the other end may be slow.
    */
   #watchSilence(socket: WebSocket): void {
     const start = (): SuspendAwareTimer =>
-      new SuspendAwareTimer(this.options.lowMs, () => socket.terminate());
+      new SuspendAwareTimer(this.#age.patienceMs, () => {
+        this.#age.failed(bootMs());
+        socket.terminate();
+      });
     let timer = start();
     socket.on('message', () => {
       timer.stop();

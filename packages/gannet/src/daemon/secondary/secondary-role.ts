@@ -359,9 +359,8 @@ export class SecondaryRole implements Role {
     const isBusy = this.#vm.state === 'lost' || state === 'protected';
     const qmp = isBusy ? undefined : this.#vm.qmp;
     const trouble = `it is ${state === 'protected' ? state : this.#facts.vmState(this.#vm)}`;
-    const { peerAddress } = this.#link ?? {};
-    const view = { state, hostname: hostname(), qmp, trouble, peerAddress };
-    return inspectSecondary(this.config, view);
+    const own = { state, hostname: hostname(), qmp, trouble };
+    return inspectSecondary(this.config, { ...own, peerAddress: this.#link?.peerAddress });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {

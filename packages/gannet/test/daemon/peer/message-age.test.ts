@@ -61,6 +61,15 @@ describe('what is heard', () => {
     }
   });
 
+  test('not at all: a connection is given up later and later', () => {
+    const age = new MessageAge({ lowMs: 500, highMs: 5000 });
+    expect(age.patienceMs).toBe(500);
+    for (const patienceMs of [1000, 2000, 2500, 2500]) {
+      age.failed(1000);
+      expect(age.patienceMs).toBe(patienceMs);
+    }
+  });
+
   test('is never read after more than the widest limit', () => {
     const age = new MessageAge(LIMITS);
     expect(connections(age, WIDEST_MS + 1, 100).beats).toBe(0);
