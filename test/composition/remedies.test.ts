@@ -94,6 +94,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Remove the cause, then run `gannet failover': 'failover-steps.test asks again',
   'Stop this daemon, run `gannet recover':
     'the verdict survivor-down says the same of the same state, and a case runs it',
+  'Its fence FAILED': 'failover.test forces it after a fence that failed',
+  'Check the other host, and the network or tunnel to it. Its fence FAILED': 'the same',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':
     'only a daemon without term files says it; what it prints first is refused there',

@@ -213,7 +213,7 @@ test.each([
 ] as const)('after a fence that failed, it advises what is not refused: %o', ({ pulse, link }) => {
   const primary = { ...PRIMARY, knowledge: 'stale', ageMs: 9000 } as const;
   const secondary = { ...SECONDARY, knowledge: 'here', ageMs: 0, link } as const;
-  const facts = { vm: 'web', here: 'secondary', pulse, primary } as const;
+  const facts = { vm: 'web', here: 'secondary', pulse, primary, ...WRITES } as const;
   const before = verdictOfFacts({ ...facts, secondary });
   expect(before.remedy).toContain('run: gannet failover web.');
   const after = verdictOfFacts({ ...facts, secondary: { ...secondary, fenceFailure: 'exit 1' } });
