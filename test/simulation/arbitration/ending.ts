@@ -121,7 +121,8 @@ export class Ending {
       secondary.qemu?.doesRespond === true &&
       secondary.qemu.mode !== 'none' &&
       secondary.qemu.hasProtected;
-    if (plan.isAutomatic && isFit && (isWord || hasYielded)) {
+    const hasFence = secondary.wasFirst ? plan.primaryHasFence : plan.secondaryHasFence;
+    if (plan.isAutomatic && hasFence && isFit && (isWord || hasYielded)) {
       return `${name} says that its guest does not run, and ${secondary.name} can take over`;
     }
     const isStill = qemu?.doesRespond === true && qemu.status === 'paused' && !qemu.hasFailed;

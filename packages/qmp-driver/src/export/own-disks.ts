@@ -15,6 +15,7 @@ import { LinkError, step } from '../errors.js';
 /** Of the ids of our exports; ids and export names are the same. */
 const PREFIX = 'gannet-own-';
 
+/** Read-only exports of the primary's own disks, which its daemon makes for a comparison. */
 export class OwnDisks {
   readonly #qmp: QmpClient;
   readonly #timeoutMs: number;
