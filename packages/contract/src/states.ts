@@ -115,6 +115,7 @@ export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
   yielding: "the primary's daemon has stopped its guest and asks for the takeover",
+  claimed: 'this host has claimed the VM before, and the primary has stopped its guest for it',
   fence: 'the fence command stopped the primary',
   arbiter: 'the arbiter has granted the VM to this host',
   operator: 'an operator used --force',

@@ -32,6 +32,7 @@ interface DaemonHost {
   readonly mayOverwrite: boolean;
   /** The same host, for the other VM. */
   readonly beside: unknown;
+  hasClaimed: boolean;
   readonly qemu: { readonly pid: number } | undefined;
 }
 
@@ -96,7 +97,10 @@ export class DaemonRun {
   async start(): Promise<void> {
     const { note } = this.watcher;
     const terms = await TermStore.open({ file: this.#config.termFile, vm: this.host.vm });
-    terms.on(({ term, word }) => note(`term ${term}, ${word}`));
+    terms.on(({ term, word }) => {
+      note(`term ${term}, ${word}`);
+      this.host.hasClaimed ||= word === 'taken-over';
+    });
     const history = new History(SILENT, (event) => {
       if (!isRoutineEvent(event)) note(describeEvent(event).text);
       if (event.kind === 'trouble') this.#expectKnown(event.message);

@@ -127,7 +127,9 @@ export class Ending {
     }
     const isStill = qemu?.doesRespond === true && qemu.status === 'paused' && !qemu.hasFailed;
     const isItsOwn = qemu?.hadDiskFault === true;
-    if (isStill && !isItsOwn) return `${name} holds its guest, and nobody has taken over`;
+    const isClaimed = primary.hasClaimed || secondary.hasClaimed;
+    if (isStill && !isItsOwn && !isClaimed)
+      return `${name} holds its guest, and nobody has taken over`;
     return undefined;
   }
 

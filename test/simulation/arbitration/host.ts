@@ -60,6 +60,8 @@ export class Host {
   qemu: SimulatedQemu | undefined;
   replica: SimulatedReplica | undefined;
   isGuestsDisk = false;
+  /** Its daemon has claimed the VM: the other side gives way, whatever comes of it. */
+  hasClaimed = false;
   /** It had the primary in the beginning. */
   readonly wasFirst: boolean;
   /** What its daemon is started as. */

@@ -77,8 +77,10 @@ export function planOf(seed: number): Plan {
     return { ...plan, steps: [...others, slow].sort((a, b) => a.atMs - b.atMs) };
   }
   if (seed % 4 !== 3) return plan;
-  const { troubleMs } = plan;
-  return { ...plan, beside: { ...onePlan(seed ^ 0x2545f491), seed, troubleMs } };
+  const beside = onePlan(seed ^ 0x2545f491);
+  // All faults of both have happened by then.
+  const troubleMs = Math.max(plan.troubleMs, beside.troubleMs);
+  return { ...plan, troubleMs, beside: { ...beside, seed, troubleMs } };
 }
 
 function onePlan(seed: number): Plan {

@@ -118,7 +118,9 @@ export function endedSurvivor({ vm, replica, ownVm }: PairView): GannetError | u
 export function evidenceIn(view: PairView): Evidence | undefined {
   const { liveness, status } = view.peer;
   if (hasTakenOver(view.replica.state)) return { kind: 'done', words: FAILOVER_EVIDENCE.done };
-  if (liveness !== 'up' || status === undefined || !isConfirmed(view)) return undefined;
+  if (liveness !== 'up' || status === undefined) return undefined;
+  if (hasClaimed(view)) return { kind: 'word', words: FAILOVER_EVIDENCE.claimed };
+  if (!isConfirmed(view)) return undefined;
   if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
   if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
@@ -132,6 +134,16 @@ function isConfirmed({ own, peer: { status } }: PairView): boolean {
   const said = status?.record;
   const term = own.word === 'taken-over' && !own.isForced ? own.term - 1 : own.term;
   return said?.word === 'protected' && said.term === term && said.lineage === own.lineage;
+}
+
+/**
+ * This side has claimed the VM with proof, and its takeover has failed since. The primary gives way
+ * to the claim, so nobody else makes the VM run.
+ */
+function hasClaimed({ own, peer: { status } }: PairView): boolean {
+  if (own.word !== 'taken-over' || own.isForced || status?.state !== 'superseded') return false;
+  const { word, term, lineage } = status.record;
+  return word === 'outdated' && term === own.term && lineage === own.lineage;
 }
 
 /**

@@ -121,6 +121,30 @@ describe('evidence', () => {
     },
   );
 
+  describe('a claim that the primary has given way to', () => {
+    const claimed = (own: Partial<PairView['own']>, peer: Partial<PrimaryPeer> = {}): PairView => ({
+      ...said({ state: 'superseded', record: record('outdated', 4), ...peer }),
+      own: record('taken-over', 4, { evidence: 'word', ...own }),
+    });
+
+    test('a takeover that has failed is tried again', () => {
+      expect(evidenceIn(claimed({}))).toMatchObject({ kind: 'word' });
+      expect(automaticStep(claimed({}), { ...POLICY, hasFence: false })).toEqual({
+        kind: 'fail-over',
+      });
+    });
+
+    test.each([
+      ['one by force', claimed({ isForced: true })],
+      ['of another term', claimed({ term: 5 })],
+      ['of another lineage', claimed({ lineage: 'b2' })],
+      ['of one that goes on', claimed({}, { record: record('alone', 4) })],
+      ['before its guest has to stand still', claimed({}, { state: 'protected' })],
+    ])('is none: %s', (_what, seen) => {
+      expect(evidenceIn(seen)).toBeUndefined();
+    });
+  });
+
   test.each([
     ['hung is not ended', said({ vm: 'hung' })],
     ['of an older term', said({ vm: 'lost', record: record('protected', 2) })],
