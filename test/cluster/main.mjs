@@ -3,6 +3,7 @@
 //   node test/cluster/main.mjs [--only RE] [--dir DIR]
 import * as fs from 'node:fs';
 import path from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { findGuest, OracleLog, primaryCommand, secondaryCommand } from '@gannet/lab';

@@ -12,7 +12,7 @@ import { connectWithRetry, QmpClient, QmpReconnectingClient } from 'qemu-qmp-cli
 /** Any function, called with anything. */
 type Door = (...args: unknown[]) => unknown;
 
-function door<T extends object, K extends keyof T>(owner: T, name: K): Door {
+function door<T extends object>(owner: T, name: keyof T): Door {
   return (owner[name] as Door).bind(owner);
 }
 

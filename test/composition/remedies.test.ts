@@ -82,6 +82,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   '`gannet status … --json` shows it; `gannet snapshot': 'the same',
   'To begin one, run `gannet verify': 'no NBD is simulated; e2e/copies runs it on a real pair',
   'Check the storage of the replica on the secondary host: its log': 'the same',
+  'So much is no fault of single places': 'the same; other cases detach and protect',
   '`gannet status … --json` shows how far it is': 'no NBD is simulated; e2e/copies runs both',
   'Compare both: on each host': 'the last verdict of the table: no state that leads to it is known',
   'See `gannet status`.': 'a finding about a VM that is well: nothing is to be done',

@@ -57,7 +57,7 @@ const ID_BYTES = 6;
  * For callers without types, who may pass nothing at all, or a path.
  * @throws QmpUsageError `QMP_INVALID_OPTION`
  */
-export function expectOptions(options: Partial<ConnectOptions> | undefined): void {
+export function expectOptions(options: unknown): void {
   if (typeof options === 'object' && options !== null && 'target' in options) return;
   const message = "the options need a target, such as { target: { kind: 'unix', path } }";
   throw new QmpUsageError('QMP_INVALID_OPTION', message);

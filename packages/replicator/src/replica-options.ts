@@ -90,7 +90,8 @@ export function checkOptions(options: ReplicaOptions): void {
   const refuse = (message: string, remedy: string): never => {
     throw new ConfigurationError('REPLICA_OPTIONS', `VM ${vm}: ${message}`, remedy);
   };
-  if (!Array.isArray(disks)) {
+  const given: unknown = disks;
+  if (!Array.isArray(given)) {
     refuse('it has no list of `disks`', 'Pass { vm, disks: [{ name, base }] }.');
   }
   const names = disks.map(({ name }) => name);

@@ -84,7 +84,8 @@ export async function recoverBases(
   { onProgress, acceptLastCommit = false, ...options }: RecoveryOptions = {},
 ): Promise<StateRecord[]> {
   // Callers without types may have passed one disk.
-  if (!Array.isArray(disks)) {
+  const given: unknown = disks;
+  if (!Array.isArray(given)) {
     const remedy = 'Pass an array of disks, each with its `base`.';
     throw new ConfigurationError('REPLICA_OPTIONS', 'there is no list of disks', remedy);
   }

@@ -35,9 +35,9 @@ it.each(TOOLS)('%s makes a backup while epochs are written back', async (_name, 
 
   vm.replica.snapshots.hold();
   const pinned = new Map([...now].map(([name, data]) => [name, Buffer.from(data)]));
-  let isCopying = true;
+  const copying = new AbortController();
   const guest = (async (): Promise<void> => {
-    for (let step = 0; isCopying; step++) {
+    for (let step = 0; !copying.signal.aborted; step++) {
       const offset = ((step * 37) % 31) * MIB + 4096 * (step % 7);
       for (const name of now.keys()) await write(name, offset, randomBytes(64 * 1024));
       vm.commit();
@@ -47,7 +47,7 @@ it.each(TOOLS)('%s makes a backup while epochs are written back', async (_name, 
   for (const { name } of disks) {
     await copy(`nbd+unix:///${name}-snapshot?socket=${at('nbd.sock')}`, at(`${name}.copy`));
   }
-  isCopying = false;
+  copying.abort();
   await guest;
   expect(vm.replica.snapshots.view?.keptBytes).toBeGreaterThan(0);
   expect(vm.replica.snapshots.view?.epoch).toBe(1);

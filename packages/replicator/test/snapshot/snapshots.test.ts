@@ -75,7 +75,7 @@ describe('a snapshot', () => {
     vm.commit();
     const snapshot = connect(vm);
     await vm.writeBack();
-    vm.pvm.get('disk')?.trim(PAGE, PAGE, false);
+    await vm.pvm.get('disk')?.trim(PAGE, PAGE, false);
     await vm.write('pvm', 'b'.repeat(512), 0);
     await vm.write('pvm', 'c'.repeat(512), 1024);
     vm.commit();

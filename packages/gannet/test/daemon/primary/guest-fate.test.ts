@@ -328,7 +328,7 @@ describe('a protected guest whose disk fails', () => {
   });
 
   test('what its term file does not take counts all the same, and is written later', async () => {
-    const { update } = terms;
+    const update = terms.update.bind(terms);
     terms.update = () => Promise.reject(new Error('no space there either'));
     fate.diskFailed(failure('lacks-write'));
     await until(() => done.includes('trouble: no space there either'));

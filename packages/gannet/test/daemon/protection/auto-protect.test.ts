@@ -6,7 +6,7 @@ import { AutoProtect } from '../../../src/daemon/protection/auto-protect.js';
 import { readinessOf } from '../../../src/daemon/protection/scout.js';
 import { judged, PRIMARY, SECONDARY } from '../../support/statuses.js';
 
-const said: PeerStatus = { ...PRIMARY.peer.status, role: 'secondary' } as PeerStatus;
+const said = { ...PRIMARY.peer.status, role: 'secondary' };
 const FRESH: PeerStatus = { ...said, state: 'seeding', link: 'none' } as PeerStatus;
 const GONE: PeerStatus = { ...said, state: 'protected', vm: 'lost' } as PeerStatus;
 
@@ -51,7 +51,10 @@ class Scene {
       get readiness() {
         return readiness();
       },
-      close: async () => void this.lookouts--,
+      close: () => {
+        this.lookouts--;
+        return Promise.resolve();
+      },
     };
   }
 }

@@ -42,8 +42,8 @@ class Pair {
       vm: 'vm',
       disks: [{ name: 'disk0', base, sizeBytes: DISK_BYTES }],
     });
-    const { open: connect } = replica.exports.find(({ name }) => name === 'pvm') ?? {};
-    const pvm = connect?.({ id: 1, address: 'test' }) as ExportSession;
+    const served = replica.exports.find(({ name }) => name === 'pvm');
+    const pvm = served?.open({ id: 1, address: 'test' }) as ExportSession;
     const pair = new Pair(replica, folder, pvm);
     await pair.arrives(0, pair.own);
     pair.commit();
