@@ -67,7 +67,13 @@ export class EpochBatch {
    * @throws BaseImageError REPLICA_BASE_IO if it failed, or if a base lost some of it
    */
   async sync(): Promise<void> {
-    await eachDone(this.parts.map(({ disk }) => () => disk.base.sync()));
+    await eachDone(
+      this.parts.map(
+        ({ disk }) =>
+          () =>
+            disk.base.sync(),
+      ),
+    );
     const losses = this.#losses();
     const at = losses.findIndex((count, index) => count !== this.#lossesBefore[index]);
     const disk = this.parts[at]?.disk.name;
