@@ -113,7 +113,7 @@ function grid() {
 function texts() {
   const verdicts = [
     ...ROWS.flatMap(([, primary]) => COLUMNS.map(([, secondary]) => verdictOf(primary, secondary))),
-    ...OTHER_CASES.map(({ primary = {}, secondary, ...more }) =>
+    ...OTHER_CASES.map(({ primary = {}, secondary = {}, ...more }) =>
       verdictOf(primary, secondary, more),
     ),
   ];
