@@ -2,7 +2,7 @@ import path from 'node:path';
 import { ConfigurationError } from './errors.js';
 import { type BaseOptions, stateFileOf } from './images/open-base.js';
 import type { ReplicaEvent } from './replica-events.js';
-import type { SnapshotLimits } from './snapshot/snapshot.js';
+import type { KeepLimits, SnapshotLimits } from './snapshot/snapshot.js';
 
 /** One disk of a VM, and where its base is. */
 export interface DiskOptions extends BaseOptions {
@@ -73,10 +73,11 @@ export function spillOf(
 }
 
 /** The limits of snapshots with their defaults. */
-export function snapshotOf(options: ReplicaOptions): SnapshotLimits {
+export function snapshotOf(options: ReplicaOptions): KeepLimits {
   const { directory, limitBytes = DEFAULT_SNAPSHOT_BYTES } = options.snapshot ?? {};
   const folder = directory ?? path.dirname(journalPathOf(options));
-  return { directory: path.resolve(folder), limitBytes };
+  const { softBytes } = memoryOf(options);
+  return { directory: path.resolve(folder), limitBytes, softBytes };
 }
 
 /** The absolute path of the failover journal. */

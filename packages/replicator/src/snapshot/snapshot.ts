@@ -15,6 +15,11 @@ export interface SnapshotLimits {
   readonly limitBytes: number;
 }
 
+/** With the replica's own: see `memory` of its options. */
+export interface KeepLimits extends SnapshotLimits {
+  readonly softBytes: number;
+}
+
 /** The snapshot that there is, for a status. */
 export interface SnapshotView {
   readonly epoch: number;
@@ -45,7 +50,7 @@ export class Snapshot {
     disks: readonly Disk[],
     readonly epoch: number,
     private readonly pool: SlabPool,
-    private readonly limits: SnapshotLimits,
+    private readonly limits: KeepLimits,
     giveUp: (reason: string) => void,
   ) {
     const budget = {
@@ -92,7 +97,9 @@ export class Snapshot {
 
   #takeRoom(bytes: number): void {
     if (this.#ending !== undefined) throw new Error(this.#ending);
-    const { limitBytes } = this.limits;
+    const { limitBytes, softBytes } = this.limits;
+    // To keep pages slows write-back down: later the guest would be slowed.
+    if (this.pool.usedBytes > softBytes) throw new Error('the buffers passed their soft limit');
     if (this.#keptBytes + bytes > limitBytes) {
       throw new Error(`what it keeps has reached its limit of ${limitBytes} bytes`);
     }

@@ -5,7 +5,7 @@ import { messageOf } from '../io-errors.js';
 import type { SlabPool } from '../memory/slab-pool.js';
 import type { ReplicaEvent } from '../replica-events.js';
 import type { ReplicaState } from '../replica-state.js';
-import { Snapshot, type SnapshotLimits, type SnapshotView } from './snapshot.js';
+import { type KeepLimits, Snapshot, type SnapshotView } from './snapshot.js';
 import { type ReadSnapshot, snapshotExports } from './snapshot-session.js';
 
 /** What snapshots need of their replica. */
@@ -34,7 +34,7 @@ export class Snapshots {
   constructor(
     private readonly host: SnapshotHost,
     private readonly pool: SlabPool,
-    private readonly limits: SnapshotLimits,
+    private readonly limits: KeepLimits,
     private readonly emit: (event: ReplicaEvent) => void,
   ) {
     const disks = host.disks.map(({ name, sizeBytes }) => ({ name, sizeBytes }));

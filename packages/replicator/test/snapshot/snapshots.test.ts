@@ -204,6 +204,21 @@ describe('its life', () => {
     await expect(textOf(snapshot, 1)).rejects.toThrow('soft limit');
     await vm.replica.close();
   });
+
+  it('ends when what is committed cannot be written back in time', async () => {
+    const memory = { softBytes: 8 * 1024 * 1024, hardBytes: 64 * 1024 * 1024 };
+    const vm = await opened(['disk'], { memory });
+    const snapshot = connect(vm);
+    for (let epoch = 0; epoch < 100; epoch++) {
+      await vm.write('pvm', 'x'.repeat(16 * 1024), (epoch % 8) * 16 * 1024);
+      vm.commit();
+    }
+    expect(await textOf(snapshot, 6)).toBe('seeded');
+    await vm.writeBack();
+    await expect(textOf(snapshot, 1)).rejects.toThrow('soft limit');
+    expect(vm.replica.state).toBe('protected');
+    await vm.replica.close();
+  });
 });
 
 it('random writes, commits and write-back at any time leave it as it was', async () => {
