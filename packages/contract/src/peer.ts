@@ -99,6 +99,8 @@ const primaryPeerSchema = z.object({
   ...common,
   /** Why its guest is stopped, if its own disk has failed and nobody takes over. */
   standstill: longText.optional(),
+  /** Its guest is known to stand still, since the secondary has claimed the VM. */
+  isStill: z.boolean().optional(),
   /** The last checkpoint, and the first copy while it runs: to be shown, never acted upon. */
   checkpoint: checkpointSchema.optional(),
   seed: z
@@ -168,7 +170,9 @@ export const auditQuestionSchema = z.discriminatedUnion('kind', [
   /** Note what the primary writes to these ranges from now on, and to no others. */
   z.object({
     kind: z.literal('watch'),
-    ranges: z.array(z.object({ ...place, length })).max(WATCHED_RANGES_MAX),
+    ranges: z
+      .array(z.object({ ...place, length: length.max(AUDIT_BYTES_MAX) }))
+      .max(WATCHED_RANGES_MAX),
   }),
   /** A digest of each grain of a range, and what has arrived in it since `watch`. */
   z

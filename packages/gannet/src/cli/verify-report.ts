@@ -10,7 +10,7 @@ export function showVerify(
   const lines = [
     `${formatBytes(comparedBytes)} compared in ${formatMs(ms)}: ` +
       (wrongBytes === 0
-        ? "the replica equals the primary's disks"
+        ? `${isWhole ? '' : 'so far '}the replica equals the primary's disks`
         : `${wrongBytes} bytes of the replica were wrong, ${repairedBytes} of them are repaired`),
   ];
   if (busyBytes > 0) {

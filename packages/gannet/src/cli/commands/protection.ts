@@ -56,7 +56,8 @@ export function addVerify(cli: Cli): void {
           { repair, stop, bytesPerSec },
           { progress, show },
         );
-        if (report.wrongBytes > report.repairedBytes) cli.endWith(EXIT.degraded);
+        const isWell = report.isWhole && report.wrongBytes === report.repairedBytes;
+        if (!isWell) cli.endWith(EXIT.degraded);
       }),
     );
 }

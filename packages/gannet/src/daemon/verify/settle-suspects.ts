@@ -54,7 +54,8 @@ export class SuspectSettler {
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const looks = await this.#firstLook(left);
       const { again, found } = await this.#secondLook(looks);
-      wrong.push(...(await this.#repaired(found)));
+      // A chunk may come again for another sector of it.
+      wrong.push(...(await this.#repaired(found.flatMap((one) => newIn(one, wrong)))));
       left = [...new Set([...looks.inFlight, ...again])];
     }
     const isLate = (one: Chunk): number => chunks.findIndex((chunk) => contains(chunk, one));
@@ -143,6 +144,16 @@ function hasArrivedIn(
 ): boolean {
   const from = offset + sector * SECTOR_BYTES;
   return touches(arrived, from, from + SECTOR_BYTES);
+}
+
+/** What was not found before. */
+function newIn(one: Doubtful, known: readonly Chunk[]): Doubtful[] {
+  const { disk, offset } = one.chunk;
+  const sectors = one.sectors.filter((sector) => {
+    const place = { disk, offset: offset + sector * SECTOR_BYTES, length: SECTOR_BYTES };
+    return !known.some((run) => overlaps(run, place));
+  });
+  return sectors.length > 0 ? [{ ...one, sectors }] : [];
 }
 
 /** Neighbouring sectors as one range. */

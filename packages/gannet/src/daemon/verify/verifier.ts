@@ -143,7 +143,9 @@ export class Verifier {
       throw signal.aborted ? signal.reason : error;
     } finally {
       const { summary } = run;
-      this.#last = { ...summary, at: new Date().toISOString() };
+      // One that ended early does not take back what is known to be wrong.
+      const isNews = summary.isWhole || leftWrong(summary) >= leftWrong(this.#last);
+      if (isNews) this.#last = { ...summary, at: new Date().toISOString() };
       this.options.history.add('verified', summary);
     }
     return run.report;
@@ -213,4 +215,9 @@ export class Verifier {
         `QEMU of the secondary, then \`gannet protect ${vm}\`.`,
     );
   }
+}
+
+/** What a comparison has found, and not repaired. */
+function leftWrong(report: Pick<VerifyReport, 'wrongBytes' | 'repairedBytes'> | undefined): number {
+  return report ? report.wrongBytes - report.repairedBytes : 0;
 }

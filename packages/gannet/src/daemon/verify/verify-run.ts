@@ -161,6 +161,8 @@ export class VerifyRun {
     const dueMs = this.#startMs + (1000 * this.#comparedBytes) / bytesPerSec;
     for (let left = dueMs - now(); left > 0 && !this.#isStopped; left = dueMs - now()) {
       await sleep(Math.min(left, SLEEP_MS_MAX), signal);
+      // From then on no sleep takes any time.
+      signal.throwIfAborted();
       // A sign of life for whoever waits.
       this.#options.onProgress(this.progress);
     }

@@ -220,6 +220,18 @@ describe('a write under way', () => {
     expect(report).toMatchObject({ wrongBytes: 0, busyBytes: CHUNK, isWhole: true });
   });
 
+  it('in one sector does not make another one of its chunk wrong more than once', async () => {
+    await using pair = await Pair.make();
+    await pair.rot(5 * 512 + 10);
+    let number = 0;
+    pair.meanwhile = (what) => {
+      if (what === 'own') void pair.arrives(8192, Buffer.alloc(512, ++number));
+    };
+    const { places, wrongBytes } = await pair.verify();
+    expect(places).toMatchObject([{ offset: 5 * 512, length: 512 }]);
+    expect(wrongBytes).toBe(512);
+  });
+
   it('that arrives before the repair is not overwritten by it', async () => {
     await using pair = await Pair.make();
     await pair.rot(CHUNK + 10);
@@ -345,4 +357,18 @@ it('a replica that is wrong all over is not compared to its end', async () => {
   expect(tooMuch).toEqual([64 * MIB]);
   expect(report).toMatchObject({ isWhole: false, wrongBytes: 64 * MIB });
   expect(report.places).toHaveLength(100);
+});
+
+it('ends at once when the protection ends while it waits for its rate', async () => {
+  await using pair = await Pair.make();
+  const abort = new AbortController();
+  let sleeps = 0;
+  const sleep = (): Promise<void> => {
+    sleeps++;
+    abort.abort(new Error('unprotected'));
+    return Promise.resolve();
+  };
+  const verify = pair.verify({ bytesPerSec: 1024 * 1024, sleep, signal: abort.signal });
+  await expect(verify).rejects.toThrow('unprotected');
+  expect(sleeps).toBe(1);
 });
