@@ -138,10 +138,12 @@ function isConfirmed({ own, peer: { status } }: PairView): boolean {
 
 /**
  * This side has claimed the VM with proof, and its takeover has failed since. The primary gives way
- * to the claim, so nobody else makes the VM run.
+ * to the claim, and its guest stands still: nobody else makes the VM run.
  */
 function hasClaimed({ own, peer: { status } }: PairView): boolean {
-  if (own.word !== 'taken-over' || own.isForced || status?.state !== 'superseded') return false;
+  if (own.word !== 'taken-over' || own.isForced) return false;
+  // One whose QEMU nobody is connected to may run.
+  if (status?.role !== 'primary' || (status.vm !== 'lost' && status.isStill !== true)) return false;
   const { word, term, lineage } = status.record;
   return word === 'outdated' && term === own.term && lineage === own.lineage;
 }

@@ -73,6 +73,7 @@ export class ControlServer {
     this.#sockets.close();
     const impatient = setTimeout(() => {
       for (const socket of this.#sockets.clients) socket.terminate();
+      this.#http.closeAllConnections();
     }, 500);
     await closed;
     clearTimeout(impatient);

@@ -317,8 +317,8 @@ export class PrimaryRole implements Role {
     const about = aboutDaemon(this.config, this.vm.qmp, page());
     const own = { about, vm: this.vm, link: this.#link, checkpoints: this.#checkpoints };
     const { record, trouble: termTrouble = null } = terms;
-    const standing = { record, termTrouble, standstill: this.#fate.standstill };
-    return { ...own, ...standing, seed, operation: history.operations.own?.id };
+    const guest = { standstill: this.#fate.standstill, isStill: this.#standing.isStill };
+    return { ...own, record, termTrouble, ...guest, seed, operation: history.operations.own?.id };
   }
 
   /** @returns whether it was not refused */

@@ -126,6 +126,11 @@ export class PrimaryStanding {
     this.#recall(status);
   }
 
+  /** The guest is known to stand still, for the sake of the other side. */
+  get isStill(): boolean {
+    return this.#guard.isStill;
+  }
+
   /** A QEMU was found, and what follows was decided (on-attach.ts): the state, and a stop. */
   begin(step: AttachStep, isInColo: boolean): void {
     const { history, step: toState } = this.options;

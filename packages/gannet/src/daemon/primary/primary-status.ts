@@ -25,6 +25,8 @@ export interface PrimarySides {
   readonly termTrouble: string | null;
   /** Why the guest stands still on its own disk. */
   readonly standstill: string | undefined;
+  /** The guest is known to stand still, for the sake of the other side. */
+  readonly isStill: boolean;
   readonly checkpoints: PrimaryCheckpoints;
   readonly seed: SeedsView | undefined;
   /** Id of what is under way. */
@@ -106,7 +108,7 @@ export function primaryStatus(
 export function primaryPeerStatus(
   config: PrimaryConfig,
   state: PrimaryRoleState,
-  { about, vm, link, record, standstill, seed, checkpoints, operation }: PrimarySides,
+  { about, vm, link, record, standstill, isStill, seed, checkpoints, operation }: PrimarySides,
 ): PeerStatus {
   const isUnknown = state.phase === 'unattached';
   // Whether a QEMU hangs for good shows when its links have been cut.
@@ -120,6 +122,7 @@ export function primaryPeerStatus(
     state: isUnknown ? 'unknown' : saidState(state, vm),
     ...(reasonOf(state) === undefined ? {} : { trouble: reasonOf(state) }),
     ...(standstill === undefined ? {} : { standstill }),
+    ...(isStill ? { isStill } : {}),
     epoch: link.peer?.status.epoch ?? 0,
     vm: isBeingFreed ? 'ready' : vm.state,
     record,

@@ -24,12 +24,19 @@ export interface GuestGuardOptions {
 export class GuestGuard {
   #isOn = false;
   #hasStopped = false;
+  /** It stands still, as QEMU has said, and nothing has continued it since. */
+  #isStill = false;
   #underWay: Promise<void> | undefined;
   #attended: QmpClient | undefined;
   /** How often the guest was continued. */
   #resumes = 0;
 
   constructor(private readonly options: GuestGuardOptions) {}
+
+  /** Whether the guest is known to stand still. That it was asked to does not count. */
+  get isStill(): boolean {
+    return this.#isOn && this.#isStill && this.options.qmp() === this.#attended;
+  }
 
   /** To be called again at each occasion: a checkpoint that ends late may continue the guest. */
   stopGuest(): void {
@@ -58,7 +65,9 @@ export class GuestGuard {
         const { running, status } = await this.#stop(qmp);
         if (running || status === 'paused') this.#hasStopped = true;
         if (running) this.options.onStopped();
-        if (this.#resumes === before) return;
+        if (this.#resumes !== before) continue;
+        this.#isStill = true;
+        return;
       } catch (error) {
         if (!hasFailed) this.options.onTrouble(error);
         hasFailed = true;
@@ -72,8 +81,10 @@ export class GuestGuard {
     if (this.#attended === qmp) return;
     this.#attended = qmp;
     this.#hasStopped = false;
+    this.#isStill = false;
     qmp.onEvent('RESUME', () => {
       this.#resumes++;
+      this.#isStill = false;
       if (this.#isOn) this.stopGuest();
     });
   }

@@ -123,12 +123,14 @@ describe('evidence', () => {
 
   describe('a claim that the primary has given way to', () => {
     const claimed = (own: Partial<PairView['own']>, peer: Partial<PrimaryPeer> = {}): PairView => ({
-      ...said({ state: 'superseded', record: record('outdated', 4), ...peer }),
+      ...said({ isStill: true, record: record('outdated', 4), ...peer }),
       own: record('taken-over', 4, { evidence: 'word', ...own }),
     });
 
     test('a takeover that has failed is tried again', () => {
       expect(evidenceIn(claimed({}))).toMatchObject({ kind: 'word' });
+      const ended = claimed({}, { vm: 'lost', isStill: false });
+      expect(evidenceIn(ended)).toMatchObject({ kind: 'word' });
       expect(automaticStep(claimed({}), { ...POLICY, hasFence: false })).toEqual({
         kind: 'fail-over',
       });
@@ -139,7 +141,8 @@ describe('evidence', () => {
       ['of another term', claimed({ term: 5 })],
       ['of another lineage', claimed({ lineage: 'b2' })],
       ['of one that goes on', claimed({}, { record: record('alone', 4) })],
-      ['before its guest has to stand still', claimed({}, { state: 'protected' })],
+      ['before its guest is known to stand still', claimed({}, { isStill: false })],
+      ['one whose QEMU hangs', claimed({}, { vm: 'hung', isStill: false })],
     ])('is none: %s', (_what, seen) => {
       expect(evidenceIn(seen)).toBeUndefined();
     });

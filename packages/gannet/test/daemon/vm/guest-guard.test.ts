@@ -45,8 +45,11 @@ async function until(isSo: () => boolean): Promise<void> {
 describe('a guest that may not run', () => {
   test('is stopped, and continued when it may', async () => {
     guard.stopGuest();
+    expect(guard.isStill).toBe(false);
     await until(() => stops === 1);
+    await until(() => guard.isStill);
     await guard.release();
+    expect(guard.isStill).toBe(false);
     expect(isRunning).toBe(true);
   });
 
