@@ -46,6 +46,8 @@ export class Cluster {
   #holds = 0;
   #isProcessAlive = true;
   #wasLinkCut = false;
+  /** The link was given up because memory was full. */
+  #wasFull = false;
   #isAcknowledged = false;
   #isResidual = false;
   readonly #commitsBehindCut = new Set<'certain' | 'provisional'>();
@@ -183,6 +185,7 @@ export class Cluster {
   /** As if the guest had long written on: nobody decides for hours. */
   #lostPrimary(reason: string): void {
     this.#note(`replica: link lost (${reason})`);
+    this.#wasFull ||= reason.includes('hard limit');
     if (this.plan.waits) Object.assign(this.#replica.memory, { softBytes: 1, hardBytes: 1 });
   }
 
@@ -261,7 +264,7 @@ export class Cluster {
       // A failover before QEMU could answer, or before the checkpoint that would have settled it.
       /stopped again before QEMU answered|unknown which RESUME it was/.test(reason) ||
       // Writes come faster than a failing or slow disk takes what is spilled.
-      (plan.spills && reason.includes('hard limit'));
+      (plan.spills && (this.#wasFull || reason.includes('hard limit')));
     // Until the first checkpoint is over, nothing is protected, and nobody has been told so.
     const wasProtected = this.#colo.checkpoints > (this.#colo.primaryIsAlive ? 0 : 1);
     if (isExcused || !wasProtected || state !== 'diverged') return;

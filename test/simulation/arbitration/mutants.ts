@@ -69,10 +69,10 @@ export const MUTANTS = {
     edits: [
       {
         file: TAKE_OVER,
-        find: "if (liveness !== 'up' || status === undefined || !isConfirmed(view))",
+        find: "if (liveness !== 'up' || status === undefined)\n        return undefined;\n    if (hasCl",
         replace: `if (liveness === 'lost')
         return { kind: 'word', words: FAILOVER_EVIDENCE.word };
-    if (liveness !== 'up' || status === undefined || !isConfirmed(view))`,
+    if (liveness !== 'up' || status === undefined)\n        return undefined;\n    if (hasCl`,
       },
     ],
   },
