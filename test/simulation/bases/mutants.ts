@@ -152,7 +152,7 @@ export const MUTANTS = {
   },
   'journal-closed-early': {
     why: 'a replica that is closed does not wait for what is done to its journal',
-    from: 192,
+    from: 590,
     plan: { ...SMALL, end: 'close', latencyMs: 4, failoverAt: 60, turns: 200 },
     edits: [
       { file: JOURNAL, find: '        await this.#tail;\n', replace: '' },
