@@ -69,10 +69,10 @@ export const MUTANTS = {
     edits: [
       {
         file: TAKE_OVER,
-        find: "if (liveness !== 'up' || status === undefined)\n        return undefined;\n    if (hasCl",
+        find: "if (hasTakenOver(view.replica.state))\n        return { kind: 'done'",
         replace: `if (liveness === 'lost')
         return { kind: 'word', words: FAILOVER_EVIDENCE.word };
-    if (liveness !== 'up' || status === undefined)\n        return undefined;\n    if (hasCl`,
+    if (hasTakenOver(view.replica.state))\n        return { kind: 'done'`,
       },
     ],
   },
