@@ -369,7 +369,8 @@ describe('a pair, as it is seen from outside', () => {
       return expression.replaceAll('$vm', 'lab').replaceAll('$__rate_interval', '10s');
     });
     expect(asked.length).toBeGreaterThan(15);
-    const absent = /memory_left|commit_kept|seed_remaining|certificate_expiry/;
+    const absent =
+      /memory_left|commit_kept|seed_remaining|certificate_expiry|_waiting|replica_wrong|last_verify/;
     for (const expression of asked.filter((each) => !absent.test(each))) {
       expect({ expression, isEmpty: (await query(expression)).length === 0 }).toEqual({
         expression,
