@@ -370,7 +370,7 @@ describe('a pair, as it is seen from outside', () => {
     });
     expect(asked.length).toBeGreaterThan(15);
     const absent =
-      /memory_left|commit_kept|seed_remaining|certificate_expiry|_waiting|replica_wrong|last_verify/;
+      /memory_left|commit_kept|seed_remaining|certificate_expiry|_waiting|replica_wrong|verify/;
     for (const expression of asked.filter((each) => !absent.test(each))) {
       expect({ expression, isEmpty: (await query(expression)).length === 0 }).toEqual({
         expression,
