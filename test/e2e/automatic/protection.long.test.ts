@@ -1,8 +1,7 @@
 import { afterEach, expect, it } from '@jest/globals';
-import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
-import type { Status } from '@gannet/contract';
-import { waiting } from '@gannet/test-support/waiting.js';
-import { expectPrimaryWell, expectSurvivorWhole } from '../guests.js';
+import type { LabPair } from '@gannet/lab';
+import { expectSurvivorWhole } from '../guests.js';
+import { automaticPair, expectProtected, statusOf, until, whyOf } from './support.js';
 
 let pair: LabPair | undefined;
 afterEach(async () => {
@@ -10,29 +9,8 @@ afterEach(async () => {
   pair = undefined;
 });
 
-const { untilSo: until } = waiting({ patienceMs: 60_000 });
-
-const statusOf = async ({ client }: LabDaemon): Promise<Status> => client.call('status');
-const whyOf = async (daemon: LabDaemon): Promise<string | null | undefined> =>
-  (await statusOf(daemon)).automatic?.why;
-
-/** Without a command, its daemon has protected the VM and its replica has made commits. */
-async function expectProtected(running: LabPair): Promise<void> {
-  await until('the VM to be protected', async () => {
-    const { health } = await statusOf(running.primaryDaemon);
-    return health.level === 'good';
-  });
-  await running.waitForCommits(2);
-  await expectPrimaryWell(running);
-}
-
 it('a survivor is protected without a command, but not after a detach', async () => {
-  pair = await LabPair.create({
-    guest: await findGuest(),
-    periodMs: 500,
-    secondary: { overwrite: true },
-    config: () => ({ protection: 'automatic' }),
-  });
+  pair = await automaticPair();
   await pair.bootPrimary();
   await pair.startSecondary();
   await pair.startPrimaryDaemon();

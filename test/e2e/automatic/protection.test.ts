@@ -1,8 +1,7 @@
 import { afterEach, it } from '@jest/globals';
-import { findGuest, type LabDaemon, LabPair } from '@gannet/lab';
-import type { Status } from '@gannet/contract';
-import { waiting } from '@gannet/test-support/waiting.js';
+import type { LabPair } from '@gannet/lab';
 import { expectPrimaryWell } from '../guests.js';
+import { automaticPair, expectProtected, until, whyOf } from './support.js';
 
 let pair: LabPair | undefined;
 afterEach(async () => {
@@ -10,30 +9,8 @@ afterEach(async () => {
   pair = undefined;
 });
 
-const { untilSo: until } = waiting({ patienceMs: 60_000 });
-
-const statusOf = async ({ client }: LabDaemon): Promise<Status> => client.call('status');
-const whyOf = async (daemon: LabDaemon): Promise<string | null | undefined> =>
-  (await statusOf(daemon)).automatic?.why;
-
-/** Without a command, its daemon has protected the VM and its replica has made commits. */
-async function expectProtected(running: LabPair): Promise<void> {
-  await until('the VM to be protected', async () => {
-    const { health } = await statusOf(running.primaryDaemon);
-    return health.level === 'good';
-  });
-  await running.waitForCommits(2);
-  await expectPrimaryWell(running);
-}
-
 it('a VM is protected without a command: at first, and when its secondary returns', async () => {
-  pair = await LabPair.create({
-    guest: await findGuest(),
-    periodMs: 500,
-    // The secondary that returns finds the bases of the one before.
-    secondary: { overwrite: true },
-    config: () => ({ protection: 'automatic' }),
-  });
+  pair = await automaticPair();
   await pair.bootPrimary();
   await pair.startPrimaryDaemon();
   const first = pair.primaryDaemon;

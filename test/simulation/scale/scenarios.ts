@@ -28,6 +28,12 @@ function cellOf(setting: Setting, racks: readonly number[], number: number): Cel
   return new Cell(assumptions, placement, racks, random, mayShareRack);
 }
 
+/** A cell of the fleet, with a life of its own: there may be more lives than cells. */
+function lifeOf(setting: Setting, number: number): Cell {
+  const cells = racksOf(setting);
+  return cellOf(setting, cells[number % cells.length] ?? [], number);
+}
+
 export interface Loss {
   /** VMs without a second copy right after it, of the whole fleet. */
   readonly uncovered: number;
@@ -73,8 +79,7 @@ export function hostLosses(setting: Setting, trials: number, atOnce = 1): Loss[]
 }
 
 function hostLoss(setting: Setting, trial: number, atOnce: number): Loss {
-  const cells = racksOf(setting);
-  const cell = cellOf(setting, cells[trial % cells.length] ?? [], trial);
+  const cell = lifeOf(setting, trial);
   cell.peaks.reset();
   const first = new Random(setting.seed + trial).below(cell.hosts.length);
   for (let at = 0; at < atOnce; at++) cell.lose((first + at) % cell.hosts.length);
@@ -125,10 +130,9 @@ export interface Years {
 /** Hosts die at random, and are back after their repair, empty. */
 export function years(setting: Setting, cells: number, length: number): Years {
   const { mtbfYears, repairHours } = setting.assumptions;
-  const all = racksOf(setting);
   const result = { hostYears: 0, losses: 0, vmHours: 0, downs: 0, expectedDowns: 0, most: 0 };
   for (let number = 0; number < cells; number++) {
-    const cell = cellOf(setting, all[number % all.length] ?? [], number);
+    const cell = lifeOf(setting, number);
     const random = new Random(setting.seed + 7919 * number);
     const failLater = (index: number): void => {
       const lifetime = -Math.log(1 - random.next()) * mtbfYears * YEAR;
@@ -172,10 +176,9 @@ export interface Upgrade {
 /** All hosts are restarted, in each cell one after the other, in all cells at once. */
 export function upgrade(setting: Setting, way: UpgradeWay, sampledCells: number): Upgrade {
   const { rebootMinutes, hosts } = setting.assumptions;
-  const all = racksOf(setting);
   const total = { hours: 0, vmHours: 0, seeds: 0, gib: 0, most: 0, hosts: 0 };
   for (let number = 0; number < sampledCells; number++) {
-    const cell = cellOf(setting, all[number % all.length] ?? [], number);
+    const cell = lifeOf(setting, number);
     for (const { index } of cell.hosts) {
       cell.standby(index, way !== 'elsewhere');
       cell.runUntil(cell.time.now + rebootMinutes * 60);

@@ -69,9 +69,7 @@ export class OwnDisks {
    */
   async close(): Promise<void> {
     for (const id of this.#exports.splice(0)) await this.#delete(id);
-    await this.#run('stop its NBD server', (bounds) =>
-      this.#qmp.execute('nbd-server-stop', {}, bounds),
-    );
+    await this.#stop();
     await rm(this.path, { force: true }).catch(() => undefined);
   }
 
@@ -79,6 +77,12 @@ export class OwnDisks {
     const addr = { type: 'unix', data: { path: this.path } } as const;
     await this.#run(`start its NBD server on ${this.path}`, (bounds) =>
       this.#qmp.execute('nbd-server-start', { addr }, bounds),
+    );
+  }
+
+  async #stop(): Promise<void> {
+    await this.#run('stop its NBD server', (bounds) =>
+      this.#qmp.execute('nbd-server-stop', {}, bounds),
     );
   }
 
@@ -114,9 +118,7 @@ export class OwnDisks {
     for (const { id } of ours) await this.#delete(id);
     const isUsed = all.some(({ id, type }) => type === 'nbd' && !id.startsWith(PREFIX));
     if (ours.length === 0 || isUsed) return;
-    await this.#run('stop its NBD server', (bounds) =>
-      this.#qmp.execute('nbd-server-stop', {}, bounds),
-    );
+    await this.#stop();
   }
 
   #run<T>(what: string, run: (bounds: Bounds) => Promise<T>): Promise<T> {
