@@ -433,7 +433,7 @@ export class PrimaryRole implements Role {
 
   #expectProtected(what: string): void {
     if (this.#is('protected', 'letting-go', 'yielding')) return;
-    throw refusals.notProtected(this.config.vm, this.#shown, what);
+    throw refusals.notProtected(this.config.vm, this.#state, this.#shown, what);
   }
 
   #expectVm(): PrimaryDriver {
