@@ -22,6 +22,7 @@ import {
   type PeerStatus,
   type SecondaryConfig,
   type SecondaryStatus,
+  QEMU_TEXTS,
 } from '@gannet/contract';
 import { checkpointByCall, snapshotByCall } from './by-call.js';
 import { aboutDaemon } from '../peer/about.js';
@@ -358,7 +359,8 @@ export class SecondaryRole implements Role {
     const { state } = this.replica;
     const isBusy = this.#vm.state === 'lost' || state === 'protected';
     const qmp = isBusy ? undefined : this.#vm.qmp;
-    const trouble = `it is ${state === 'protected' ? state : this.#facts.vmState(this.#vm)}`;
+    const qemu = QEMU_TEXTS[this.#facts.vmState(this.#vm)];
+    const trouble = state === 'protected' ? 'it is protected' : `QEMU ${qemu}`;
     const own = { state, hostname: hostname(), qmp, trouble };
     return inspectSecondary(this.config, { ...own, peerAddress: this.#link?.peerAddress });
   }
