@@ -235,7 +235,8 @@ export const MUTANTS = {
         find: 'is known to stand still.\n        this.#failover.consider();',
         replace:
           'is known to stand still.\n' +
-          'if (status.vm !== before?.vm || status.state !== before.state) this.#failover.consider();',
+          'if (status.vm !== before?.vm || status.state !== before.state) {' +
+          ' this.#failover.consider(); }',
       },
       {
         file: 'secondary/secondary-role.js',
