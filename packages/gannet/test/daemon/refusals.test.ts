@@ -1,5 +1,4 @@
 import { expect, test } from '@jest/globals';
-import type { PrimaryRoleState } from '../../src/daemon/primary/primary-state.js';
 import { notProtected, whyNotProtect } from '../../src/daemon/refusals.js';
 
 const PROTECTS = /`gannet protect web` would protect it/;
@@ -17,10 +16,10 @@ test.each([
     /`gannet status web` shows what is in progress/,
   ],
 ] as const)('what %o has no protection for says what is not refused then', (state, shown, says) => {
-  const error = notProtected('web', state as unknown as PrimaryRoleState, shown, 'checkpoint');
+  const error = notProtected('web', state, shown, 'checkpoint');
   expect(error).toMatchObject({ exit: 'refused', remedy: expect.stringMatching(says) });
-  const isRefused = whyNotProtect('web', state as unknown as PrimaryRoleState, shown) !== undefined;
-  expect(PROTECTS.test(error.remedy ?? '')).toBe(!isRefused);
+  const isRefused = whyNotProtect('web', state, shown) !== undefined;
+  expect(PROTECTS.test(error.remedy)).toBe(!isRefused);
 });
 
 test('to protect what is protected needs nothing to be done', () => {

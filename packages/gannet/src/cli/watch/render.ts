@@ -172,7 +172,7 @@ function body(status: Status, style: Style): string[] {
 /** Who decides on a takeover; once there was one, it is past. */
 function policy({ state, about }: Side): string[] {
   if (about?.failover === undefined || hasTakenOver(state)) return [];
-  const fence = about.hasFence === true ? 'with a fence' : 'without a fence';
+  const fence = about.hasFence ? 'with a fence' : 'without a fence';
   return [`${about.failover}, ${fence}`];
 }
 
