@@ -21,7 +21,7 @@ import { changedKeys, reloadedPrimary } from '../reload.js';
 import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
-import { JustClosed, VmWatch } from '../vm/vm-watch.js';
+import { VmWatch } from '../vm/vm-watch.js';
 import { Verifier } from '../verify/verifier.js';
 import { primaryEngineOf } from '../vsmr/primary-vsmr.js';
 import { withTimeout } from '../with-timeout.js';
@@ -442,8 +442,9 @@ export class PrimaryRole implements Role {
   }
 
   #trouble(error: unknown): void {
-    // What was asked of a QEMU that is just ending fails; that it has ended is an event.
-    const isNews = !(error instanceof JustClosed);
+    // What is asked of a QEMU that is ending fails; that it has ended is an event of its own.
+    const { code } = Object(error) as { readonly code?: unknown };
+    const isNews = this.vm.qmp !== undefined || code !== 'GANNET_NOT_READY';
     if (!this.#isClosing && isNews) reportTrouble(this.context.history, error);
   }
 }
