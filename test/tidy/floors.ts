@@ -114,7 +114,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },
       'daemon/protection': ['tls', 'daemon/arbitration', 'daemon/peer'],
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
-      'daemon/control': ['.', 'daemon'],
+      'daemon/control': ['.', 'daemon', 'daemon/arbitration'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
       'daemon/peer': ['.', 'tls', 'daemon', 'daemon/terms'],
       'daemon/vm': ['.', 'tls', 'daemon'],

@@ -262,14 +262,17 @@ export class PrimaryRole implements Role {
    *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
-    const { vm } = this.config;
+    const { vm, protection } = this.config;
     if (this.#protecting) {
-      this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
-      await this.#protecting.ended;
+      // First: a daemon that ends in between does not begin again by itself.
+      await this.#standing.noteDetached(true);
+      this.#protecting?.run.cancel(interrupted(vm, `${vm} was detached`));
+      await this.#protecting?.ended;
     } else {
       this.#fate.expectForce(force);
       this.#expectProtected('detach');
-      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+      const isDetached = protection === 'automatic';
+      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true, isDetached };
       await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
     await this.#standing.noteDetached(true);
