@@ -264,15 +264,15 @@ export class PrimaryRole implements Role {
   async detach(force: boolean): Promise<PrimaryStatus> {
     const { vm, protection } = this.config;
     if (this.#protecting) {
-      // First: a daemon that ends in between does not begin again by itself.
+      const { run, ended } = this.#protecting;
+      run.cancel(interrupted(vm, `${vm} was detached`));
       await this.#standing.noteDetached(true);
-      this.#protecting?.run.cancel(interrupted(vm, `${vm} was detached`));
-      await this.#protecting?.ended;
+      await ended;
     } else {
       this.#fate.expectForce(force);
       this.#expectProtected('detach');
-      const isDetached = protection === 'automatic';
-      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true, isDetached };
+      const by = { reason: OPERATOR_REASONS.detach, isDetached: protection === 'automatic' };
+      const how = { ...by, force, mustTell: true };
       await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
     await this.#standing.noteDetached(true);
