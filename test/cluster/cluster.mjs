@@ -128,7 +128,12 @@ export class Cluster {
     await this.#inHub(`ip link set v${n} up 2>/dev/null || true`);
   }
 
-  /** Of a file on the disk of a node, also when that is off. @param {number} n @param {string} file */
+  /**
+   * A file on the disk of a node, also when that is off.
+   *
+   * @param {number} n
+   * @param {string} file
+   */
   read(n, file) {
     return fs.readFileSync(path.join(this.dir, `n${n}/upper`, file), 'utf8');
   }

@@ -191,7 +191,7 @@ const RUNS_VM = `pgrep -x qemu-system-x86 >/dev/null || exit 1
 [ "$(cat ${STATE}/role 2>/dev/null)" = primary ] && exit 0
 pgrep -f -- '-incoming' >/dev/null || exit 0
 printf 'GET /state HTTP/1.0\r\n\r\n' | timeout 3 socat -t 2 - UNIX-CONNECT:/run/gannet/web.sock |
-  grep -q '^state=\(failed-over\|retired\)'`;
+  grep -qE '^state=(failed-over|retired)'`;
 
 /** No two nodes run QEMU as the VM. Nodes that are off run nothing. */
 async function expectOneGuest() {

@@ -1,172 +1,41 @@
-/** ocf:gannet:vm with a control socket, a CIB and processes that are fakes. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+/** ocf:gannet:vm: each action, repeated, killed, and with a cluster that answers or does not. */
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-
-const AGENT = path.resolve(import.meta.dirname, '../../packages/gannet/ocf/vm');
-const [SUCCESS, GENERIC, INSTALLED, CONFIGURED, NOT_RUNNING, PROMOTED, FAILED, WEAK, ALONE] = [
-  ...[0, 1, 5, 6, 7, 8, 9, 190, 191],
-];
-const REPLICA = {
-  ...{ role: 'secondary', state: 'protected', word: 'protected', term: 3, verdict: 'protected' },
-  ...{ copy: 'replica', health: 'running', takeover: 'ready' },
-};
-const RUNS = {
-  ...{ role: 'primary', state: 'protected', word: 'protected', term: 3, verdict: 'protected' },
-  ...{ copy: 'vm', health: 'running', takeover: 'unfit' },
-};
-const SURVIVOR = {
-  ...{ ...REPLICA, state: 'failed-over', word: 'taken-over', verdict: 'moving' },
-  ...{ copy: 'vm', health: 'degraded', takeover: 'durable' },
-};
-
-let dir: string;
-let server: Server;
-let facts: Record<string, unknown>;
-/** What a daemon answers to POST, by path. */
-let onOrder: (url: string) => number;
-let orders: string[];
-const bystanders: ChildProcess[] = [];
-
-const at = (name: string): string => path.join(dir, name);
-const state = (name: string): string => at(`run/gannet-web/${name}`);
-const said = (name: string): string =>
-  existsSync(at(name)) ? readFileSync(at(name), 'utf8').trim() : '';
-const scoreNow = (): string => said('score');
-const currentNow = (): string => said('current');
-const claimNow = (): string => said('claim');
-/** What `gannet cluster-role` answers. */
-const place = (role: string, worth = 'own', why = ''): Promise<void> =>
-  writeFile(at('place'), `role=${role}\nworth=${worth}\nwhy=${why}\n`);
-
-/** Whether an action that has been granted the VM lives. */
-const isGranted = (): boolean =>
-  existsSync(state('granted')) && spawnSync('flock', ['-n', state('granted'), 'true']).status !== 0;
-
-async function program(name: string, script: string): Promise<void> {
-  await writeFile(at(name), `#!/bin/sh\n${script}\n`);
-  await chmod(at(name), 0o755);
-}
-
-beforeEach(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'gannet-ocf-'));
-  await mkdir(at('bin'));
-  await mkdir(at('run'));
-  [facts, orders, onOrder] = [REPLICA, [], () => 200];
-  server = createServer((request, response) => {
-    const { method, url = '' } = request;
-    if (method === 'GET') {
-      const lines = Object.entries(facts).map(([key, value]) => `${key}=${String(value)}\n`);
-      response.end(lines.join(''));
-      return;
-    }
-    orders.push(`${url} granted=${isGranted()} current=${currentNow()} claim=${claimNow()}`);
-    const code = onOrder(url);
-    if (code !== 0) response.writeHead(code).end('{}\n');
-  }).listen(at('web.sock'));
-  await once(server, 'listening');
-  await program(
-    'bin/crm_node',
-    `case $1 in --quorum) cat ${dir}/quorum;; --list) cat ${dir}/nodes;; *) echo n1;; esac`,
-  );
-  await writeFile(at('quorum'), '1\n');
-  await writeFile(at('nodes'), '1 n1 member\n2 n2 member\n3 n3 member\n');
-  // Those that answer when their CIB is asked for.
-  await writeFile(at('answering'), 'n1 n2 n3\n');
-  await program(
-    'bin/crm_attribute',
-    `case "$*" in *gannet-web-claim*) file=${dir}/claim ;; *) file=${dir}/current ;; esac
-    case "$*" in
-    *--promotion*--update*) for value; do :; done; printf %s "$value" >${dir}/score ;;
-    *--promotion*--delete*) rm -f ${dir}/score ;;
-    *--update*) for value; do :; done; printf '%s\\n' "$value" >$file ;;
-    *--delete*) rm -f $file ;;
-    *--query*) cat $file 2>/dev/null ;;
-    esac; exit 0`,
-  );
-  await program(
-    'bin/cibadmin',
-    `printf '%s\\n' "$*" >>${dir}/cib
-    case "$*" in
-    *--modify*gannet-web-alone*) printf n1 >${dir}/alone; exit 0 ;;
-    *--delete*gannet-web-alone*) rm -f ${dir}/alone; exit 0 ;;
-    *--node*) while [ "$1" != --node ]; do shift; done; grep -qw "$2" ${dir}/answering; exit ;;
-    *--query*gannet-web-alone*)
-      [ -e ${dir}/alone ] && echo "<expression value=\\"$(cat ${dir}/alone)\\"/>" ;;
-    *--query*) echo '<clone id="vm-clone">' ;;
-    esac`,
-  );
-  await program(
-    'bin/gannet',
-    `case $1 in
-    cluster-role) printf '%s\\n' "$*" >>${dir}/asked; cat ${dir}/place ;;
-    recover) touch ${dir}/recovers; while [ ! -e ${dir}/recovered ]; do sleep 0.05; done ;;
-    *) [ ! -e ${dir}/broken ] || { echo 'web.yaml: no such key' >&2; exit 2; }; exec sleep 1000 ;;
-    esac`,
-  );
-  await place('secondary');
-  await program('primary', 'exec sleep 1001');
-  await program('secondary', 'exec sleep 1002');
-});
-
-afterEach(async () => {
-  for (const child of bystanders.splice(0)) child.kill('SIGKILL');
-  await run('stop');
-  server.closeAllConnections();
-  server.close();
-  rmSync(dir, { recursive: true });
-});
-
-function begin(action: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
-  return spawn(AGENT, [action], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: `${at('bin')}:${process.env['PATH']}`,
-      HA_RSCTMP: at('run'),
-      ...{ OCF_RESKEY_vm: 'web', OCF_RESKEY_initial: 'n2', OCF_RESKEY_control: at('web.sock') },
-      ...{ OCF_RESKEY_primary: at('primary'), OCF_RESKEY_secondary: at('secondary') },
-      OCF_RESOURCE_INSTANCE: 'vm:0',
-      ...{ OCF_RESKEY_CRM_meta_timeout: '4000', OCF_RESKEY_CRM_meta_interval: '2000' },
-      ...env,
-    },
-  });
-}
-
-async function run(action: string, env?: NodeJS.ProcessEnv): Promise<number> {
-  const child = begin(action, env);
-  child.stderr?.resume();
-  child.stdout?.resume();
-  const [code] = (await once(child, 'close')) as [number];
-  return code;
-}
-
-const POST_PROMOTE = {
-  OCF_RESKEY_CRM_meta_notify_type: 'post',
-  OCF_RESKEY_CRM_meta_notify_operation: 'promote',
-};
-const arbitrate = (target: string): Promise<number> =>
-  run('arbitrate', { GANNET_VM: 'web', GANNET_FENCE: target, OCF_RESKEY_vm: '' });
-
-/** Whether a process of the VM lives: it holds its lock. */
-async function lives(name: 'qemu' | 'daemon' | 'recover'): Promise<boolean> {
-  if (!existsSync(state(`${name}.lock`))) return false;
-  const [code] = (await once(spawn('flock', ['-n', state(`${name}.lock`), 'true']), 'close')) as [
-    number,
-  ];
-  return code !== 0;
-}
-/** Of a process; Z if nobody has fetched its end. */
-function stateOf(pid: number): string {
-  const file = `/proc/${pid}/stat`;
-  return existsSync(file) ? (/\) (.)/.exec(readFileSync(file, 'utf8'))?.[1] ?? '') : '';
-}
-const who = async (): Promise<boolean[]> => [await lives('daemon'), await lives('qemu')];
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  bench,
+  REPLICA,
+  RUNS,
+  SURVIVOR,
+  bystanders,
+  at,
+  state,
+  said,
+  scoreNow,
+  currentNow,
+  claimNow,
+  place,
+  isGranted,
+  begin,
+  run,
+  POST_PROMOTE,
+  arbitrate,
+  lives,
+  stateOf,
+  who,
+  SUCCESS,
+  GENERIC,
+  INSTALLED,
+  CONFIGURED,
+  NOT_RUNNING,
+  PROMOTED,
+  FAILED,
+  WEAK,
+  ALONE,
+} from './agent-bench.js';
 
 describe('start', () => {
   test('without the disk, it is a secondary, and has no score', async () => {
@@ -186,7 +55,7 @@ describe('start', () => {
     expect([await who(), scoreNow()]).toEqual([[false, false], '']);
     expect(await run('monitor')).toBe(SUCCESS);
     expect(scoreNow()).toBe('10');
-    facts = RUNS;
+    bench.facts = RUNS;
     expect(await run('promote')).toBe(SUCCESS);
     expect([await who(), currentNow()]).toEqual([[true, true], 'n1']);
     expect(await run('monitor')).toBe(PROMOTED);
@@ -253,13 +122,13 @@ describe('a replica', () => {
   ])('that is %s and %s is %i, with the score "%s"', async (health, takeover, code, score) => {
     await run('start');
     await run('monitor');
-    facts = { ...REPLICA, health, takeover };
+    bench.facts = { ...REPLICA, health, takeover };
     expect([await run('monitor'), scoreNow()]).toEqual([code, score]);
   });
 
   test('whose daemon says nothing has no score; after a minute it is started again', async () => {
     await run('start');
-    facts = {};
+    bench.facts = {};
     expect([await run('monitor'), scoreNow()]).toEqual([WEAK, '']);
     spawnSync('touch', ['-d', '2 minutes ago', state('silent')]);
     expect(await run('monitor')).toBe(GENERIC);
@@ -269,9 +138,9 @@ describe('a replica', () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
     await run('monitor');
-    facts = { ...REPLICA, takeover: 'unfit' };
+    bench.facts = { ...REPLICA, takeover: 'unfit' };
     expect(await run('promote')).toBe(GENERIC);
-    expect([orders, currentNow(), claimNow(), scoreNow()]).toEqual([[], 'n2', '', '']);
+    expect([bench.orders, currentNow(), claimNow(), scoreNow()]).toEqual([[], 'n2', '', '']);
   });
 
   test.each([
@@ -282,7 +151,7 @@ describe('a replica', () => {
     await run('start');
     await writeFile(at(file), 'n2\n');
     expect(await run('promote')).toBe(GENERIC);
-    expect([orders, said(file)]).toEqual([[], 'n2']);
+    expect([bench.orders, said(file)]).toEqual([[], 'n2']);
   });
 
   test('takes over nothing if no majority has its claim', async () => {
@@ -290,20 +159,20 @@ describe('a replica', () => {
     await run('start');
     await writeFile(at('answering'), 'n1\n');
     expect(await run('promote', { OCF_RESKEY_CRM_meta_timeout: '20000' })).toBe(GENERIC);
-    expect([orders, claimNow(), currentNow()]).toEqual([[], '', 'n2']);
+    expect([bench.orders, claimNow(), currentNow()]).toEqual([[], '', 'n2']);
   });
 
   test('that is valid claims the VM first, and has it once a crash loses nothing', async () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
     // The order itself lasts until the guest runs on its local disks: nobody waits for that.
-    onOrder = () => {
-      facts = { ...SURVIVOR, takeover: 'under-way' };
-      setTimeout(() => (facts = SURVIVOR), 500);
+    bench.onOrder = () => {
+      bench.facts = { ...SURVIVOR, takeover: 'under-way' };
+      setTimeout(() => (bench.facts = SURVIVOR), 500);
       return 0;
     };
     expect(await run('promote')).toBe(SUCCESS);
-    expect(orders).toEqual(['/failover granted=true current=n2 claim=n1']);
+    expect(bench.orders).toEqual(['/failover granted=true current=n2 claim=n1']);
     expect([currentNow(), claimNow(), isGranted()]).toEqual(['n1', '', false]);
     expect([await run('monitor'), scoreNow()]).toEqual([ALONE, '10']);
   });
@@ -311,17 +180,17 @@ describe('a replica', () => {
   test('that is refused is asked again until the time is over; then all is as it was', async () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
-    onOrder = () => 409;
+    bench.onOrder = () => 409;
     expect(await run('promote')).toBe(GENERIC);
-    expect(orders.length).toBeGreaterThan(1);
+    expect(bench.orders.length).toBeGreaterThan(1);
     expect([currentNow(), claimNow(), isGranted(), scoreNow()]).toEqual(['n2', '', false, '']);
   });
 
   test('that has begun to take over keeps its claim when the time is over', async () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
-    onOrder = () => {
-      facts = { ...SURVIVOR, takeover: 'under-way' };
+    bench.onOrder = () => {
+      bench.facts = { ...SURVIVOR, takeover: 'under-way' };
       return 0;
     };
     expect(await run('promote')).toBe(GENERIC);
@@ -337,7 +206,7 @@ describe('what runs', () => {
   beforeEach(async () => {
     await writeFile(at('current'), 'n1\n');
     await place('run');
-    facts = RUNS;
+    bench.facts = RUNS;
     await run('start');
     await run('promote');
   });
@@ -348,7 +217,7 @@ describe('what runs', () => {
     // It is held, hangs, is outdated: the daemon has the table.
     [FAILED, { health: 'failed' }, ''],
   ])('is %i if its daemon says %j, with the score "%s"', async (code, change, score) => {
-    facts = { ...RUNS, ...change };
+    bench.facts = { ...RUNS, ...change };
     expect([await run('monitor'), scoreNow()]).toEqual([code, score]);
   });
 
@@ -366,11 +235,11 @@ describe('what runs', () => {
     process.kill(Number(await readFile(state('daemon.pid'), 'utf8')), 'SIGKILL');
     while (await lives('daemon')) await sleep(10);
     await writeFile(at('broken'), '');
-    facts = {};
+    bench.facts = {};
     expect(await run('monitor')).toBe(ALONE);
     expect(await who()).toEqual([false, true]);
     rmSync(at('broken'));
-    facts = RUNS;
+    bench.facts = RUNS;
     expect(await run('monitor')).toBe(PROMOTED);
   });
 
@@ -385,23 +254,23 @@ describe('what runs', () => {
     await writeFile(at('current'), 'n2\n');
     expect(await run('monitor')).toBe(FAILED);
     // But not what has taken over: the CIB of a node that was cut off may have come back.
-    facts = { ...RUNS, word: 'taken-over' };
+    bench.facts = { ...RUNS, word: 'taken-over' };
     expect([await run('monitor'), currentNow()]).toEqual([PROMOTED, 'n1']);
   });
 
   test('removes the constraint that a daemon, or an agent before a reboot, has put', async () => {
     await writeFile(at('alone'), 'n1');
-    facts = { ...RUNS, health: 'degraded' };
+    bench.facts = { ...RUNS, health: 'degraded' };
     await run('monitor');
     expect(existsSync(at('alone'))).toBe(true);
-    facts = RUNS;
+    bench.facts = RUNS;
     expect(await run('monitor')).toBe(PROMOTED);
     expect(existsSync(at('alone'))).toBe(false);
   });
 
   test('makes a checkpoint and ends when it is demoted, and its daemon says so', async () => {
     expect(await run('demote')).toBe(SUCCESS);
-    expect(orders.map((order) => order.split(' ')[0])).toEqual(['/checkpoint']);
+    expect(bench.orders.map((order) => order.split(' ')[0])).toEqual(['/checkpoint']);
     expect(await who()).toEqual([true, false]);
     // The other node has begun to take over: its disks may be needed here.
     await place('wait', 'own', 'n2 has begun to take over');
@@ -409,7 +278,7 @@ describe('what runs', () => {
     expect(await run('monitor')).toBe(WEAK);
     expect(await readFile(state('role'), 'utf8')).toBe('idle\n');
     await place('secondary');
-    facts = REPLICA;
+    bench.facts = REPLICA;
     expect(await run('notify', POST_PROMOTE)).toBe(SUCCESS);
     expect(await readFile(state('role'), 'utf8')).toBe('secondary\n');
   });
@@ -447,7 +316,7 @@ describe('an agent that is killed in the middle', () => {
     await writeFile(at('current'), 'n1\n');
     await place('run');
     if (action !== 'start') await run('start');
-    facts = RUNS;
+    bench.facts = RUNS;
     if (action === 'demote' || action === 'stop') await run('promote');
     for (const afterMs of [20, 60, 150, 300]) {
       const agent = begin(action);
@@ -465,20 +334,20 @@ describe('an agent that is killed in the middle', () => {
   test('of a takeover: the next one goes on with it, and only a promotion is granted', async () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
-    onOrder = () => {
-      facts = { ...SURVIVOR, takeover: 'under-way' };
+    bench.onOrder = () => {
+      bench.facts = { ...SURVIVOR, takeover: 'under-way' };
       return 0;
     };
     const agent = begin('promote');
-    while (orders.length === 0) await sleep(10);
+    while (bench.orders.length === 0) await sleep(10);
     expect(await arbitrate('primary')).toBe(SUCCESS);
     agent.kill('SIGKILL');
     await once(agent, 'exit');
     while (isGranted()) await sleep(10);
     expect(await arbitrate('primary')).toBe(GENERIC);
     expect([currentNow(), claimNow()]).toEqual(['n2', 'n1']);
-    onOrder = () => {
-      facts = SURVIVOR;
+    bench.onOrder = () => {
+      bench.facts = SURVIVOR;
       return 200;
     };
     expect(await run('promote')).toBe(SUCCESS);
