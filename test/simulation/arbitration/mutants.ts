@@ -98,7 +98,7 @@ export const MUTANTS = {
     edits: [
       {
         file: 'arbitration/may-let-go.js',
-        find: 'if (mustTell || isHeld)',
+        find: 'if (mustTell || !mayAsk)',
         replace: "if (mustTell || (isHeld && fence === 'none'))",
       },
     ],

@@ -262,14 +262,17 @@ export class PrimaryRole implements Role {
    *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
-    const { vm } = this.config;
+    const { vm, protection } = this.config;
     if (this.#protecting) {
-      this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
-      await this.#protecting.ended;
+      const { run, ended } = this.#protecting;
+      run.cancel(interrupted(vm, `${vm} was detached`));
+      await this.#standing.noteDetached(true);
+      await ended;
     } else {
       this.#fate.expectForce(force);
       this.#expectProtected('detach');
-      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+      const by = { reason: OPERATOR_REASONS.detach, isDetached: protection === 'automatic' };
+      const how = { ...by, force, mustTell: true };
       await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
     await this.#standing.noteDetached(true);

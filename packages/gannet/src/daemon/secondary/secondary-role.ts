@@ -234,11 +234,11 @@ export class SecondaryRole implements Role {
     const operation = history.operations.own?.id;
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
-    const { progress: failover, fenceFailure } = this.#failover;
+    const { progress: failover, fenceFailure, isDurable } = this.#failover;
     return {
       ...{ record: terms.record, termTrouble: terms.trouble ?? null },
       ...{ replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation, about, failover, fenceFailure },
+      ...{ link: this.#link, operation, about, failover, fenceFailure, isDurable },
     };
   }
 
