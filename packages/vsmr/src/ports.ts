@@ -20,6 +20,12 @@ export interface GuestPort {
    * RAM (virtio reads its rings), so RAM must be there before.
    */
   loadDevices(state: Uint8Array): Promise<void>;
+  /**
+   * Why what was saved since pause() is not what the guest is: it has run meanwhile, or must not go
+   * on from there. Undefined if it is. Of the primary's guest; after resume() it says whether it
+   * stood still until then.
+   */
+  spoilt?(): string | undefined;
 }
 
 /** One side's RAM, in pages that are numbered from 0. */
@@ -47,6 +53,8 @@ export interface DisksPort {
    * dropped. Both guests are paused and have no request under way.
    */
   commit(): void | Promise<void>;
+  /** Why an engine that goes on later cannot count on it; undefined if it can. */
+  whyNotResume?(): string | undefined;
   /** The secondary takes over: what the primary has written since the last commit is dropped. */
   failOver(): void | Promise<void>;
 }
