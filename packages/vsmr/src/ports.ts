@@ -21,11 +21,17 @@ export interface GuestPort {
    */
   loadDevices(state: Uint8Array): Promise<void>;
   /**
-   * Why what was saved since pause() is not what the guest is: it has run meanwhile, or must not go
-   * on from there. Undefined if it is. Of the primary's guest; after resume() it says whether it
-   * stood still until then.
+   * Of the primary's guest: why nobody is to go on from what was saved of it since pause().
+   * Undefined if that counts. After resume() it says whether the guest stood still until then.
    */
-  spoilt?(): string | undefined;
+  spoilt?(): Spoilt | undefined;
+}
+
+/** Why a checkpoint does not count. */
+export interface Spoilt {
+  readonly reason: string;
+  /** The guest has run since it was paused, so its disks may have later writes. */
+  readonly hasRun: boolean;
 }
 
 /** One side's RAM, in pages that are numbered from 0. */

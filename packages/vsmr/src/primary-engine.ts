@@ -212,7 +212,7 @@ export class PrimaryEngine {
       const counts = await this.#sendRam(digest);
       await this.#sendDevices(devices, digest);
       // In one turn with the end, after which the secondary may have it.
-      this.#expectStill();
+      this.#expectSound();
       const ended = this.#link.send({ kind: 'end', digest: digest.finish() });
       this.#enter('sent');
       await ended;
@@ -221,10 +221,10 @@ export class PrimaryEngine {
       this.#devices = devices;
       this.#pending.clear();
       this.#enter('committed');
-      this.#expectStill();
+      this.#expectSound(true);
       await this.#output?.release();
       await this.#guest.resume();
-      this.#expectStill();
+      this.#expectSound(true);
       this.#enter('released');
       const pausedMs = this.#clock.now() - pausedAt;
       return { number, pausedMs, deviceBytes: devices.length, ...counts };
@@ -233,9 +233,10 @@ export class PrimaryEngine {
     }
   }
 
-  #expectStill(): void {
-    const reason = this.#guest.spoilt?.();
-    if (reason !== undefined) throw new SpoiltHere(reason);
+  /** @param isCommitted only a guest that has run makes it void then */
+  #expectSound(isCommitted = false): void {
+    const { reason, hasRun } = this.#guest.spoilt?.() ?? {};
+    if (reason !== undefined && (hasRun || !isCommitted)) throw new SpoiltHere(reason);
   }
 
   /** Sends the pages that differ, of those that either side has changed. */

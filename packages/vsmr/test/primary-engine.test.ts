@@ -13,10 +13,10 @@ async function pair() {
   const world = new World([], () => undefined);
   const events: SecondaryEngineEvent[] = [];
   const there = new FrameLink(pipe.ends[1], SHAPE);
-  const it = { onSecondary: (_sent: Frame['kind']): void => undefined };
+  const it: { onSecondary?: (sent: Frame['kind']) => void } = {};
   const link: Link = {
     send: (frame) => {
-      it.onSecondary(frame.kind);
+      it.onSecondary?.(frame.kind);
       return there.send(frame);
     },
     receive: () => there.receive(),
@@ -193,12 +193,33 @@ describe('a guest that does not stand still as it was saved', () => {
     expect([primary.phase, secondary.phase, secondary.number]).toEqual(['running', 'running', 1]);
     expect(events.map(({ kind }) => kind)).toEqual(['committed', 'aborted']);
     // The next one has all that both have changed since.
-    it.onSecondary = () => undefined;
+    delete it.onSecondary;
     await primary.checkpoint();
     world.settled(true);
     expect(world.faults).toEqual([]);
     pipe.cut();
     await served;
+  });
+
+  test.each([
+    ['before all was sent: it is given up', 'stopped', 1],
+    ['after that: the secondary has it, and may go on from there', 'committed', 2],
+  ] as const)('but was stopped for good, %s', async (_what, kind, number) => {
+    const it = await pair();
+    const { primary, secondary, world, pipe, served } = it;
+    await primary.checkpoint();
+    world.run();
+    it.onSecondary = (sent) => {
+      const spoilt = { reason: 'its disk has failed', hasRun: false };
+      if (sent === kind) world.guests.primary.spoilt = () => spoilt;
+    };
+    await primary.checkpoint().catch(() => undefined);
+    expect([primary.phase, secondary.phase, secondary.number]).toEqual([
+      ...['running', 'running', number],
+    ]);
+    pipe.cut();
+    await served;
+    await secondary.takeOver();
   });
 
   test('after that: the secondary has what never was, and never takes over', async () => {

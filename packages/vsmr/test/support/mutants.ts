@@ -109,14 +109,14 @@ export const CONTINUED_MUTANTS: readonly EngineMutant[] = [
   {
     name: 'nobody asks whether the guest has stood still before output goes',
     file: 'primary-engine.js',
-    edits: [['this.#expectStill();\n            await this.#output', 'await this.#output']],
+    edits: [['this.#expectSound(true);\n            await this.#output', 'await this.#output']],
   },
   {
     name: 'nobody asks after the commit whether the guest has stood still',
     file: 'primary-engine.js',
     edits: [
-      ['this.#expectStill();\n            await this.#output', 'await this.#output'],
-      ["this.#expectStill();\n            this.#enter('released')", "this.#enter('released')"],
+      ['this.#expectSound(true);\n            await this.#output', 'await this.#output'],
+      ["this.#expectSound(true);\n            this.#enter('released')", "this.#enter('released')"],
     ],
   },
   {

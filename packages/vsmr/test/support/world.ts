@@ -1,5 +1,5 @@
 import { PageSet } from '../../src/page-set.js';
-import type { DisksPort, GuestPort, OutputPort, RamPort } from '../../src/ports.js';
+import type { DisksPort, GuestPort, OutputPort, RamPort, Spoilt } from '../../src/ports.js';
 
 export const PAGE_BYTES = 32;
 export const PAGES = 40;
@@ -97,7 +97,8 @@ class FakeGuest implements GuestPort {
   }
 
   /** What it says of what was saved of it. */
-  spoilt = (): string | undefined => (this.isSpoilt ? 'somebody has continued it' : undefined);
+  spoilt = (): Spoilt | undefined =>
+    this.isSpoilt ? { reason: 'somebody has continued it', hasRun: true } : undefined;
 
   async resume(): Promise<void> {
     await this.world.step(this.side, 'resume');
