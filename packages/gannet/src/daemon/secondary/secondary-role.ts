@@ -330,6 +330,7 @@ export class SecondaryRole implements Role {
     const { credentials, history } = this.context;
     return takeoverEngineOf(qmp, driver, {
       ...{ config: this.config, credentials, replica: this.replica },
+      onBegin: () => (this.#facts.coloExit = undefined),
       onEnd: (reason) => {
         this.#facts.coloExit = reason;
         if (this.config.engine === 'colo') history.add('colo-exit', { reason });
