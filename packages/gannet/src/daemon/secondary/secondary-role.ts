@@ -45,6 +45,7 @@ import {
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
+  whyNotAsked,
 } from './secondary-status.js';
 import { answerAudit } from '../verify/audit-questions.js';
 import { SecondaryStanding } from './secondary-standing.js';
@@ -235,9 +236,8 @@ export class SecondaryRole implements Role {
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     const { progress: failover, fenceFailure, isDurable } = this.#failover;
     return {
-      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
-      ...{ replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation, about, failover, fenceFailure, isDurable },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null, replica: this.replica },
+      ...{ vm: this.#vm, link: this.#link, operation, about, failover, fenceFailure, isDurable },
     };
   }
 
@@ -329,6 +329,7 @@ export class SecondaryRole implements Role {
     const { credentials, history } = this.context;
     return takeoverEngineOf(qmp, driver, {
       ...{ config: this.config, credentials, replica: this.replica },
+      onBegin: () => (this.#facts.coloExit = undefined),
       onEnd: (reason) => {
         this.#facts.coloExit = reason;
         if (this.config.engine === 'colo') history.add('colo-exit', { reason });
@@ -353,9 +354,8 @@ export class SecondaryRole implements Role {
   /** A protected VM is left alone: its QMP socket decides when commits happen. */
   #inspect(): Promise<SideReport> {
     const { state } = this.replica;
-    const isBusy = this.#vm.state === 'lost' || state === 'protected';
-    const qmp = isBusy ? undefined : this.#vm.qmp;
-    const trouble = `it is ${state === 'protected' ? state : this.#facts.vmState(this.#vm)}`;
+    const qmp = this.#vm.state === 'lost' || state === 'protected' ? undefined : this.#vm.qmp;
+    const trouble = whyNotAsked(state, this.#facts.vmState(this.#vm));
     const own = { state, hostname: hostname(), qmp, trouble };
     return inspectSecondary(this.config, { ...own, peerAddress: this.#link?.peerAddress });
   }
