@@ -120,7 +120,7 @@ export class Cluster {
 
   /** Its cable is cut; it runs on. @param {number} n */
   async unplug(n) {
-    await this.#inHub(`ip link set v${n} down`);
+    await this.#inHub(`ip link set v${n} down 2>/dev/null || true`);
   }
 
   /** @param {number} n */

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {true} [isOther] it is done to the node of the secondary
  * @property {'elsewhere' | 'stays' | 'anywhere'} [goes] where the VM is afterwards; elsewhere
  *   without it
+ * @property {true} [reboots] the guest does not go on, but starts again from its disk
  * @property {(n: number, other: number) => Promise<unknown>} hurt
  * @property {(n: number, other: number) => Promise<unknown>} [after] once it is protected again
  */
@@ -87,7 +88,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
     },
     {
       // The constraint outlives the node that has put it.
-      ...{ name: 'node of the secondary killed, then the other', goes: 'anywhere' },
+      ...{ name: 'node of the secondary killed, then the other', goes: 'anywhere', reboots: true },
       hurt: async (n, secondary) => {
         await cluster.kill(secondary);
         await until('the constraint', () => isConstrained('gannet-web-alone'));
@@ -98,7 +99,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
       },
     },
     {
-      ...{ name: 'all nodes killed', goes: 'stays' },
+      ...{ name: 'all nodes killed', goes: 'stays', reboots: true },
       hurt: async () => {
         for (const n of [1, 2, 3]) await cluster.kill(n);
         for (const n of [1, 2, 3]) await cluster.boot(n);
@@ -106,7 +107,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
     },
     {
       // What has taken over has its guest in memory: its base is torn.
-      ...{ name: 'node killed, then the one that takes over', goes: 'stays' },
+      ...{ name: 'node killed, then the one that takes over', goes: 'stays', reboots: true },
       hurt: async (n, other) => {
         const full = `mount -t tmpfs -o size=64k tmpfs ${JOURNAL} &&
           { dd if=/dev/zero of=${JOURNAL}/full bs=4k count=64 2>/dev/null || true; }`;
@@ -124,7 +125,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
       },
     },
     {
-      ...{ name: 'agents killed for a while', goes: 'anywhere' },
+      ...{ name: 'agents killed for a while', goes: 'anywhere', reboots: true },
       hurt: async (n) => {
         await standby(n, 'on');
         for (let times = 0; times < 20; times++) {
@@ -181,7 +182,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
       after: () => cluster.on(3, 'crm_resource', '--clear', '-r', 'vm-clone'),
     },
     {
-      ...{ name: 'QEMU killed in maintenance', goes: 'anywhere' },
+      ...{ name: 'QEMU killed in maintenance', goes: 'anywhere', reboots: true },
       hurt: async (n) => {
         await attribute('-n', 'maintenance-mode', '-v', 'true');
         await cluster.on(n, 'pkill', '-KILL', '-x', 'qemu-system-x86');
@@ -205,9 +206,11 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
       },
     },
     {
-      ...{ name: 'link flaps for a minute', goes: 'anywhere' },
+      ...{ name: 'link flaps for a minute', goes: 'anywhere', reboots: true },
       hurt: async (n) => {
         for (let seconds = 0; seconds < 60; seconds += 4) {
+          // It may be fenced, and comes back into the same.
+          if (!cluster.isAlive(n)) await cluster.boot(n);
           await cluster.unplug(n);
           await sleep(1000 + 200 * (seconds % 10));
           await cluster.plug(n);

@@ -28,7 +28,7 @@ export const bench = {
   /** What GET /state answers. */
   facts: {} as Record<string, unknown>,
   /** What the daemon answers to POST, by path; 0 for nothing. */
-  onOrder: (_url: string): number => 200,
+  onOrder: (() => 200) as (url: string) => number,
   orders: [] as string[],
 };
 
@@ -134,7 +134,7 @@ export function begin(action: string, env: NodeJS.ProcessEnv = {}): ChildProcess
       ...{ OCF_RESKEY_vm: 'web', OCF_RESKEY_initial: 'n2', OCF_RESKEY_control: at('web.sock') },
       ...{ OCF_RESKEY_primary: at('primary'), OCF_RESKEY_secondary: at('secondary') },
       OCF_RESOURCE_INSTANCE: 'vm:0',
-      ...{ OCF_RESKEY_CRM_meta_timeout: '4000', OCF_RESKEY_CRM_meta_interval: '2000' },
+      ...{ OCF_RESKEY_CRM_meta_timeout: '30000', OCF_RESKEY_CRM_meta_interval: '2000' },
       ...env,
     },
   });
@@ -148,6 +148,8 @@ export async function run(action: string, env?: NodeJS.ProcessEnv): Promise<numb
   return code;
 }
 
+/** For what is tried until the time of the action is over. */
+export const SHORT = { OCF_RESKEY_CRM_meta_timeout: '4000' };
 export const POST_PROMOTE = {
   OCF_RESKEY_CRM_meta_notify_type: 'post',
   OCF_RESKEY_CRM_meta_notify_operation: 'promote',

@@ -9,6 +9,7 @@ import {
   bench,
   REPLICA,
   RUNS,
+  SHORT,
   SURVIVOR,
   bystanders,
   at,
@@ -158,7 +159,7 @@ describe('a replica', () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
     await writeFile(at('answering'), 'n1\n');
-    expect(await run('promote', { OCF_RESKEY_CRM_meta_timeout: '20000' })).toBe(GENERIC);
+    expect(await run('promote')).toBe(GENERIC);
     expect([bench.orders, claimNow(), currentNow()]).toEqual([[], '', 'n2']);
   });
 
@@ -181,7 +182,7 @@ describe('a replica', () => {
     await writeFile(at('current'), 'n2\n');
     await run('start');
     bench.onOrder = () => 409;
-    expect(await run('promote')).toBe(GENERIC);
+    expect(await run('promote', SHORT)).toBe(GENERIC);
     expect(bench.orders.length).toBeGreaterThan(1);
     expect([currentNow(), claimNow(), isGranted(), scoreNow()]).toEqual(['n2', '', false, '']);
   });
@@ -193,7 +194,7 @@ describe('a replica', () => {
       bench.facts = { ...SURVIVOR, takeover: 'under-way' };
       return 0;
     };
-    expect(await run('promote')).toBe(GENERIC);
+    expect(await run('promote', SHORT)).toBe(GENERIC);
     expect([currentNow(), claimNow()]).toEqual(['n2', 'n1']);
     // The VM runs here, whatever Pacemaker thinks; it ends before anything else is promoted.
     expect(await run('monitor')).toBe(PROMOTED);
@@ -297,8 +298,8 @@ describe('what runs', () => {
     process.kill(Number(await readFile(state('qemu.pid'), 'utf8')), 'SIGKILL');
     await sleep(200);
     await writeFile(state('qemu.pid'), '');
-    expect(await run('stop')).toBe(GENERIC);
-    expect(await run('demote')).toBe(GENERIC);
+    expect(await run('stop', SHORT)).toBe(GENERIC);
+    expect(await run('demote', SHORT)).toBe(GENERIC);
     spawnSync('fuser', ['-k', '-KILL', state('qemu.lock')]);
     expect(await run('stop')).toBe(SUCCESS);
   });
