@@ -124,13 +124,13 @@ export class Cluster {
       if (event.kind === 'backlog') this.#writeBack.kick();
       else if (event.kind === 'state') this.#note(`replica: ${event.to} (${event.reason})`);
       else if (event.kind === 'link-lost') this.#lostPrimary(event.reason);
-      else if (event.kind === 'writes-held') this.#hold();
+      else if (event.kind === 'writes-held') void this.#hold();
     });
     this.#qmpSocket = new SimulatedSocket('qmp', this.#loop, this.#random, true);
     this.#sockets.push(this.#qmpSocket);
     this.#colo = new ColoPair(
       ...[this.#random, this.#primary, this.#secondary, this.#qmpSocket],
-      ...[this.plan.meddling, (what: string) => this.#note(what)],
+      ...[this.plan, (what: string) => this.#note(what)],
     );
     this.#areQemusThere = true;
     const target = { kind: 'stream', stream: this.#qmpSocket } as const;
@@ -190,13 +190,21 @@ export class Cluster {
   }
 
   /** The daemon stops the guest; or its QEMU does not answer. */
-  #hold(): void {
+  async #hold(): Promise<void> {
     this.#holds++;
     this.#note('replica: writes are held');
-    if (this.#random.chance(0.3)) return;
-    this.#qmp.execute('stop', undefined, { timeoutMs: 2000 }).catch((error: unknown) => {
-      this.#note(`stop: ${String(error)}`);
-    });
+    const { drainsBeforeStop } = this.plan;
+    if (!drainsBeforeStop && this.#random.chance(0.3)) return;
+    const stopping = { isDone: false };
+    this.#qmp
+      .execute('stop', undefined, { timeoutMs: 2000 })
+      .catch((error: unknown) => this.#note(`stop: ${String(error)}`))
+      .finally(() => (stopping.isDone = true));
+    // No STOP says when the guest waits for its answers: WaitingCopy gives them until it is done.
+    while (drainsBeforeStop && !stopping.isDone) {
+      this.#replica.answerHeld();
+      await sleep(5);
+    }
   }
 
   #cutLink(): void {
@@ -370,6 +378,7 @@ export class Cluster {
   async #takeOver(): Promise<void> {
     await sleep(this.#random.next() * (this.plan.waits ? 60 : 20));
     if (!this.#replica.mayFailOver || this.#colo.primaryIsAlive) return;
+    this.#replica.secondaryRuns(false);
     await this.#driver.failOver({ timeoutMs: 2000 }).catch((error: unknown) => {
       this.#note(`failover: ${String(error)}`);
     });

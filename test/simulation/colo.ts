@@ -30,6 +30,12 @@ export interface Meddling {
   readonly failovers: number;
 }
 
+export interface ColoOptions {
+  readonly meddling: Meddling;
+  /** As QEMU 10.0 and later do it; 7.2 sends STOP first. */
+  readonly drainsBeforeStop: boolean;
+}
+
 export class ColoPair {
   phase: Phase = 'seeding';
   checkpoints = 0;
@@ -48,6 +54,8 @@ export class ColoPair {
   #unasked = 0;
   #isStartup = true;
   #failing = 0;
+  /** The secondary drains, and has not sent its STOP. */
+  #owesStop = false;
   #calm = 0;
   #snapshot: Buffer[] = [];
   /** A stop that drains, and answers then. */
@@ -63,7 +71,7 @@ export class ColoPair {
     readonly primary: Guest,
     readonly secondary: Guest,
     private readonly qmp: SimulatedSocket,
-    private readonly meddling: Meddling,
+    private readonly options: ColoOptions,
     private readonly note: (what: string) => void,
   ) {
     qmp.onBytes = (bytes) => this.#read(bytes);
@@ -94,7 +102,7 @@ export class ColoPair {
     this.#microseconds += 150;
     const roll = this.random.next();
     if (roll < 0.4) this.#answer();
-    else if (roll < 0.4 + this.meddling.stops) this.#meddle();
+    else if (roll < 0.4 + this.options.meddling.stops) this.#meddle();
     else if (this.failoverRequested && this.#mayFailOver) this.#failOver();
     else this.#advance();
   }
@@ -106,7 +114,7 @@ export class ColoPair {
   // One checkpoint: secondary STOP, drain; primary STOP, drain; state sent and loaded; secondary
   // RESUME; VMSTATE_LOADED; primary RESUME.
   #advance(): void {
-    const { primary, secondary } = this;
+    const { primary } = this;
     switch (this.phase) {
       case 'seeding':
       case 'over':
@@ -117,13 +125,11 @@ export class ColoPair {
         if (this.primaryIsAlive && this.#calm < 0) this.phase = 'secondary-stops';
         return;
       case 'secondary-stops':
-        if (secondary.isRunning) this.#event('STOP');
-        secondary.isRunning = false;
-        this.#runState = 'colo';
+        this.#beginStop('colo');
         this.phase = 'secondary-drains';
         return;
       case 'secondary-drains':
-        if (!drained(secondary)) return;
+        if (!this.#hasStopped()) return;
         this.phase = 'primary-stops';
         return;
       case 'primary-stops':
@@ -180,12 +186,10 @@ export class ColoPair {
   #failOver(): void {
     const { secondary } = this;
     if (this.#failing === 0 && secondary.isRunning) {
-      this.#event('STOP');
-      secondary.isRunning = false;
-      this.#runState = 'colo';
+      this.#beginStop('colo');
       this.#failing = 1;
     } else if (this.#failing <= 1) {
-      if (!drained(secondary)) return;
+      if (!this.#hasStopped()) return;
       this.#failing = 2;
     } else {
       this.#mode = 'none';
@@ -217,18 +221,17 @@ export class ColoPair {
       this.#runState = 'running';
       this.secondary.isRunning = true;
       this.note('a user continues the secondary');
-    } else if (this.secondary.isRunning) {
+    } else if (this.secondary.isRunning && (this.secondary.isIdle || !this.#drainsFirst)) {
       this.#userPaused = true;
-      this.#event('STOP');
-      this.#runState = 'paused';
-      this.secondary.isRunning = false;
+      this.pause();
+      this.#sendStop();
       this.note('a user stops the secondary');
     }
   }
 
   /** Somebody else's x-colo-lost-heartbeat. */
   foreignFailover(): void {
-    if (this.isInColo && this.random.chance(this.meddling.failovers)) {
+    if (this.isInColo && this.random.chance(this.options.meddling.failovers)) {
       this.failoverRequested = true;
       this.note("a failover by somebody else's hand");
     }
@@ -252,7 +255,7 @@ export class ColoPair {
   #answer(): void {
     if (this.phase === 'secondary-drains' || this.#failing === 1) return;
     if (this.#stop) {
-      if (!drained(this.secondary)) return;
+      if (!this.#hasStopped()) return;
       this.#say({ return: {}, id: this.#stop.id });
       this.#stop = undefined;
       return;
@@ -270,10 +273,29 @@ export class ColoPair {
 
   /** What `stop` does before it drains. */
   pause(): void {
-    if (!this.secondary.isRunning) return;
-    this.#event('STOP');
-    this.#runState = 'paused';
+    this.#beginStop('paused');
+  }
+
+  get #drainsFirst(): boolean {
+    return this.options.drainsBeforeStop;
+  }
+
+  #beginStop(runState: string): void {
+    this.#owesStop ||= this.secondary.isRunning;
+    if (this.secondary.isRunning || runState === 'colo') this.#runState = runState;
     this.secondary.isRunning = false;
+    if (!this.#drainsFirst) this.#sendStop();
+  }
+
+  /** As bdrv_drain_all() and bdrv_flush_all() leave it. */
+  #hasStopped(): boolean {
+    if (this.secondary.isIdle) this.#sendStop();
+    return drained(this.secondary);
+  }
+
+  #sendStop(): void {
+    if (this.#owesStop) this.#event('STOP');
+    this.#owesStop = false;
   }
 
   #result(execute: string): object {

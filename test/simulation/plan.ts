@@ -19,6 +19,8 @@ export interface Plan {
   readonly shortWrites: number;
   readonly diskLatencyMs: number;
   readonly meddling: Meddling;
+  /** QEMU 10.0 and later: STOP is sent once the guest's requests are answered, not before. */
+  readonly drainsBeforeStop: boolean;
   /** Whether memory is so short that most of what is buffered goes to a file. */
   readonly spills: boolean;
   /** Whether the secondary runs out of memory once it has lost its primary. */
@@ -51,6 +53,7 @@ export function planOf(seed: number, mutant: MutantName | undefined): Plan {
     meddling: { stops: random.chance(0.2) ? 0.02 : 0, failovers: 1 },
     spills: random.chance(0.3),
     waits: random.chance(0.4),
+    drainsBeforeStop: random.chance(0.5),
   };
 }
 
@@ -83,6 +86,7 @@ export function simplerPlans(plan: Plan): Plan[] {
     without({ primaryDiesAt: undefined }),
     without({ spills: false }),
     without({ waits: false }),
+    without({ drainsBeforeStop: false }),
     without({ diskErrors: 0 }),
     without({ shortWrites: 0 }),
     without({ diskLatencyMs: 0 }),

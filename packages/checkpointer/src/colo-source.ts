@@ -40,6 +40,8 @@ interface Resume {
   readonly isImmediate: boolean;
   /** After COLO_EXIT, which QEMU sends when it leaves COLO: a failover or a user's cont. */
   readonly isAfterExit: boolean;
+  /** Runs until it is decided. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 /** What the STOP was that came between a RESUME and its answer. `unknown`: not yet answered. */
@@ -50,12 +52,19 @@ const IMMEDIATE_US = 100;
 
 /**
  * When QEMU stops a VM it drains the disks, and answers nothing until that is done
- * (migration/colo.c, softmmu/cpus.c, do_vm_stop). If it stops the VM again before answering our
+ * (migration/colo.c, system/cpus.c, do_vm_stop). If it stops the VM again before answering our
  * query about the previous RESUME, it waits for requests that the gate is holding, while the gate
  * waits for that answer: a deadlock. Answers may be late for other reasons, so we wait this long
  * before opening the gate.
  */
 const BLOCKED_MS = 250;
+
+/**
+ * The same, counted from the RESUME. QEMU 7.2 sends STOP before it drains; 10.0 and later drain the
+ * devices first, so a STOP that waits for the gate is never seen. Without one, QEMU is more likely
+ * to be slow than to be blocked, and a doubt forbids a failover until the next checkpoint.
+ */
+const SILENT_MS = 1000;
 
 /**
  * Recognises COLO's checkpoints on a secondary. QEMU has no event for them: a checkpoint shows as
@@ -75,6 +84,7 @@ const BLOCKED_MS = 250;
  *     the same, and it is unclear which RESUME was it    in doubt
  *     mode none otherwise                                not COLO's
  *     no answer, and the VM was stopped again            in doubt: see BLOCKED_MS
+ *     no answer, and no STOP                             in doubt: see SILENT_MS
  *     anything but the failover, after COLO_EXIT         not a checkpoint: QEMU had left COLO
  */
 export class ColoSource implements CheckpointSource {
@@ -84,7 +94,6 @@ export class ColoSource implements CheckpointSource {
   #isStopped = false;
   #hasExited = false;
   #hasEnded = false;
-  #blocked: NodeJS.Timeout | undefined;
   #listener: ((signal: CheckpointSignal) => void) | undefined;
 
   constructor(private readonly monitor: ColoMonitor) {}
@@ -95,7 +104,7 @@ export class ColoSource implements CheckpointSource {
     const unsubscribe = this.monitor.subscribe((event) => this.#onEvent(event));
     return () => {
       unsubscribe();
-      this.#unblock();
+      this.#pending.forEach(stopTimer);
       this.#listener = undefined;
     };
   }
@@ -122,9 +131,9 @@ export class ColoSource implements CheckpointSource {
     this.#isStopped = true;
     const stop: Stop = { kind: 'stop', runState: undefined };
     for (const item of this.#pending) {
-      if (item.kind !== 'resume' || item.status) continue;
+      if (item.kind !== 'resume' || item.status || item.stoppedBeforeAnswer) continue;
       item.stoppedBeforeAnswer = true;
-      this.#blocked ??= setTimeout(this.#stopWaiting, BLOCKED_MS).unref();
+      this.#waitFor(item, BLOCKED_MS);
     }
     this.#pending.push(stop);
     this.#emit({ kind: 'stop' });
@@ -145,8 +154,10 @@ export class ColoSource implements CheckpointSource {
       stoppedBeforeAnswer: false,
       isImmediate: gapUs >= 0 && gapUs < IMMEDIATE_US,
       isAfterExit: this.#hasExited,
+      timer: undefined,
     };
     this.#pending.push(resume);
+    this.#waitFor(resume, SILENT_MS);
     this.#emit({ kind: 'seal' });
     this.monitor.queryColoStatus((status) => {
       if (status instanceof Error) return this.#lose(`query-colo-status failed: ${status.message}`);
@@ -156,19 +167,30 @@ export class ColoSource implements CheckpointSource {
     });
   }
 
-  /** Stops waiting for answers about RESUMEs older than the last STOP: they are unknown. */
-  readonly #stopWaiting = (): void => {
-    this.#blocked = undefined;
-    const unanswered = this.#pending.splice(0, this.#pending.findLastIndex(isBlocked) + 1);
+  #waitFor(resume: Resume, ms: number): void {
+    stopTimer(resume);
+    // A process that was halted for so long has the answer in its socket: it reads that first.
+    const timer = setTimeout(() => {
+      setImmediate(() => resume.timer === timer && this.#stopWaitingFor(resume));
+    }, ms).unref();
+    resume.timer = timer;
+  }
+
+  /** What `resume` was, and all that came before it, is unknown. */
+  #stopWaitingFor(resume: Resume): void {
+    const unanswered = this.#pending.splice(0, this.#pending.indexOf(resume) + 1);
+    unanswered.forEach(stopTimer);
     this.#lastStop = undefined;
     this.#emit({
       kind: 'doubt',
-      reason: 'the secondary VM was stopped again before QEMU answered why it had resumed',
+      reason: resume.stoppedBeforeAnswer
+        ? 'the secondary VM was stopped again before QEMU answered why it had resumed'
+        : `QEMU did not answer within ${SILENT_MS} ms why the secondary VM had resumed`,
     });
     if (this.#isUndecided()) this.#sealAgain();
     for (const item of unanswered) if (item.kind === 'resume') this.#checkLateAnswer(item);
     this.#decide();
-  };
+  }
 
   /** A late answer that reports the failover: the replica is in doubt, but must learn of it. */
   #checkLateAnswer({ status }: Resume): void {
@@ -182,7 +204,6 @@ export class ColoSource implements CheckpointSource {
   /** Decides, in order, everything whose answer has arrived. */
   #decide(): void {
     while (!this.#hasEnded && this.#decideNext());
-    if (!this.#pending.some(isBlocked)) this.#unblock();
   }
 
   #decideNext(): boolean {
@@ -198,6 +219,7 @@ export class ColoSource implements CheckpointSource {
       if (this.#classify(item, item.status, stop) === 'ended') return false;
     }
     this.#pending.shift();
+    stopTimer(item);
     // While another RESUME is undecided, the gate stays closed.
     if (item.kind === 'resume' && this.#isUndecided()) this.#sealAgain();
     return true;
@@ -245,11 +267,6 @@ export class ColoSource implements CheckpointSource {
     this.#emit({ kind: 'seal', isStopped: this.#isStopped });
   }
 
-  #unblock(): void {
-    clearTimeout(this.#blocked);
-    this.#blocked = undefined;
-  }
-
   #lose(reason: string): void {
     this.#end({ kind: 'lost', reason });
   }
@@ -257,7 +274,7 @@ export class ColoSource implements CheckpointSource {
   #end(signal: CheckpointSignal): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#unblock();
+    this.#pending.forEach(stopTimer);
     this.#emit(signal);
   }
 
@@ -266,9 +283,10 @@ export class ColoSource implements CheckpointSource {
   }
 }
 
-/** QEMU may be draining its disks, and not answer until that is done. */
-function isBlocked(item: Stop | Resume): boolean {
-  return item.kind === 'resume' && item.stoppedBeforeAnswer;
+function stopTimer(item: Stop | Resume): void {
+  if (item.kind === 'stop') return;
+  clearTimeout(item.timer);
+  item.timer = undefined;
 }
 
 function hasFailedOver({ mode, lastMode }: ColoModes): boolean {

@@ -269,14 +269,17 @@ export class PrimaryRole implements Role {
    *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
-    const { vm } = this.config;
+    const { vm, protection } = this.config;
     if (this.#protecting) {
-      this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
-      await this.#protecting.ended;
+      const { run, ended } = this.#protecting;
+      run.cancel(interrupted(vm, `${vm} was detached`));
+      await this.#standing.noteDetached(true);
+      await ended;
     } else {
       this.#fate.expectForce(force);
       this.#expectProtected('detach');
-      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+      const by = { reason: OPERATOR_REASONS.detach, isDetached: protection === 'automatic' };
+      const how = { ...by, force, mustTell: true };
       await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
     await this.#standing.noteDetached(true);
@@ -434,7 +437,7 @@ export class PrimaryRole implements Role {
 
   #expectProtected(what: string): void {
     if (this.#is('protected', 'letting-go', 'yielding')) return;
-    throw refusals.notProtected(this.config.vm, this.#shown, what);
+    throw refusals.notProtected(this.config.vm, this.#state, this.#shown, what);
   }
 
   #expectVm(): PrimaryDriver {
@@ -443,6 +446,9 @@ export class PrimaryRole implements Role {
   }
 
   #trouble(error: unknown): void {
-    if (!this.#isClosing) reportTrouble(this.context.history, error);
+    // What is asked of a QEMU that is ending fails; that it has ended is an event of its own.
+    const { code } = Object(error) as { readonly code?: unknown };
+    const isNews = this.vm.qmp !== undefined || code !== 'GANNET_NOT_READY';
+    if (!this.#isClosing && isNews) reportTrouble(this.context.history, error);
   }
 }

@@ -9,6 +9,9 @@ import {
   type SecondaryStatus,
   STATUS_SCHEMA,
   type TermRecord,
+  QEMU_TEXTS,
+  type SecondaryState,
+  type QemuState,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -25,6 +28,8 @@ export interface SecondarySides {
   readonly about: About;
   /** Of a failover that is under way. */
   readonly failover: FailoverProgress | undefined;
+  /** What was taken over outlives a crash of this host. */
+  readonly isDurable: boolean;
   /** Why the last fence failed. */
   readonly fenceFailure: string | undefined;
   readonly record: TermRecord;
@@ -109,7 +114,7 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, fenceFailure, replica, vm, link, record, termTrouble } = sides;
+  const { about, failover, fenceFailure, isDurable, replica, vm, link, record } = sides;
   const isHeard = link?.state === 'up';
   return {
     schema: STATUS_SCHEMA,
@@ -119,7 +124,7 @@ export function secondaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
-    termTrouble,
+    termTrouble: sides.termTrouble,
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
@@ -135,6 +140,7 @@ export function secondaryStatus(
     coloExit: facts.coloExit ?? null,
     baseTrouble: facts.flushTrouble ?? facts.baseTrouble ?? null,
     ...(failover === undefined ? {} : { failover }),
+    ...(isDurable ? { isDurable } : {}),
     checkpoints: facts.commits,
     lastCheckpoint: facts.lastCommit ?? null,
     buffers: {
@@ -164,4 +170,9 @@ export function diskStatus(replica: Replica, tally: RequestTally): SecondaryStat
     backlogBytes: committedBytes,
     ...tally.of(name),
   }));
+}
+
+/** Why the QEMU of this side is not asked for a report of itself. */
+export function whyNotAsked(replica: SecondaryState, qemu: QemuState): string {
+  return replica === 'protected' ? 'it is protected' : `QEMU ${QEMU_TEXTS[qemu]}`;
 }
