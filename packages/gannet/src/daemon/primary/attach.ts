@@ -5,7 +5,13 @@ import {
   type PrimaryOptions,
 } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { type CopyWord, type Engine, GannetError, type PrimaryConfig } from '@gannet/contract';
+import {
+  type CopyWord,
+  describeError,
+  type Engine,
+  GannetError,
+  type PrimaryConfig,
+} from '@gannet/contract';
 import { cardsOf } from '../../inspect/disk-links.js';
 import { type AttachStep, type Found, ON_ATTACH } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
@@ -28,9 +34,14 @@ export function driverOn(
   return new PrimaryDriver(qmp, { ...handlers, engine, network: cardsOf(config, 'primary') });
 }
 
-/** Goes on with the checkpoints of the daemon before this one. @throws what the engine throws */
-export function goOn(driver: PrimaryDriver, { primary, peer }: PrimaryConfig): Promise<void> {
-  return driver.goOn({ periodMs: primary.checkpointPeriodMs, patienceMs: peer.highMs });
+/** Goes on with the checkpoints of the daemon before this one, or calls `onFailed` with why not. */
+export function goOn(
+  driver: PrimaryDriver,
+  { primary, peer }: PrimaryConfig,
+  onFailed: (reason: string) => void,
+): void {
+  const bounds = { periodMs: primary.checkpointPeriodMs, patienceMs: peer.highMs };
+  driver.goOn(bounds).catch((error: unknown) => onFailed(describeError(error).message));
 }
 
 /**

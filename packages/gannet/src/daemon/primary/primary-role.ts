@@ -4,7 +4,6 @@ import { linksOf, usesTls } from '../../inspect/disk-links.js';
 import {
   asPrimary,
   type Config,
-  describeError,
   type MethodResult,
   OPERATOR_REASONS,
   type PeerStatus,
@@ -394,11 +393,8 @@ export class PrimaryRole implements Role {
     if (!isYielding) this.#standing.begin(step, isInColo);
     this.#standing.proceed(isYielding ? 'adopt' : step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
-    if (step === 'adopt' && !isYielding) {
-      goOn(driver, this.config).catch((error: unknown) =>
-        this.#break(describeError(error).message),
-      );
-    }
+    const onFailed = (reason: string): void => this.#break(reason);
+    if (step === 'adopt' && !isYielding) goOn(driver, this.config, onFailed);
     if (isAnother && step === 'run') history.add('unprotected', { reason: ANOTHER });
   }
 

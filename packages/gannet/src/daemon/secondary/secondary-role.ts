@@ -236,9 +236,8 @@ export class SecondaryRole implements Role {
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
     const { progress: failover, fenceFailure, isDurable } = this.#failover;
     return {
-      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
-      ...{ replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation, about, failover, fenceFailure, isDurable },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null, replica: this.replica },
+      ...{ vm: this.#vm, link: this.#link, operation, about, failover, fenceFailure, isDurable },
     };
   }
 
