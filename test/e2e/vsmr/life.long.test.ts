@@ -109,7 +109,7 @@ describe('the daemon of the primary is restarted while its guest yields', () => 
     await running.primaryDaemon.kill('SIGKILL');
     // As the daemon has done it that was killed: a guest that was stopped for good.
     const { primary } = running;
-    const qmp = await QmpClient.connect({ target: { kind: 'unix', path: primary.qmpPaths[1] } });
+    const qmp = await QmpClient.connect({ target: { kind: 'unix', path: primary.qmpPaths[0] } });
     await qmp.execute('stop');
     await qmp.execute('object-add', { 'qom-type': 'throttle-group', id: 'gannet-halted' });
     await running.startPrimaryDaemon();

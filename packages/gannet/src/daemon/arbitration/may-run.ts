@@ -15,15 +15,16 @@ export const RUNS_IN: Readonly<Record<PrimaryState, boolean>> = {
   superseded: false,
 };
 
-export interface MayRunView {
-  readonly state: PrimaryState;
-  /** What this side has written of its copy. */
-  readonly word: CopyWord;
-  /** Why the guest stands still on its own disk; see GuestFate. */
-  readonly standstill: string | undefined;
-}
-
-/** Whoever continues a guest that an engine has stopped asks this at that moment. */
-export function mayRun({ state, word, standstill }: MayRunView): boolean {
+/**
+ * Whoever continues a guest that an engine has stopped asks this at that moment.
+ *
+ * @param word what this side has written of its copy
+ * @param standstill why the guest stands still on its own disk; see GuestFate
+ */
+export function mayRun(
+  state: PrimaryState,
+  word: CopyWord,
+  standstill: string | undefined,
+): boolean {
   return RUNS_IN[state] && word !== 'outdated' && standstill === undefined;
 }

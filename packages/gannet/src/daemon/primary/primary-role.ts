@@ -316,11 +316,6 @@ export class PrimaryRole implements Role {
     return phases.includes(this.#state.phase);
   }
 
-  get #mayRun(): boolean {
-    const { standstill } = this.#fate;
-    return mayRun({ state: this.#shown, standstill, word: this.context.terms.record.word });
-  }
-
   get #shown(): PrimaryStatus['state'] {
     return shownState(this.#state, this.vm);
   }
@@ -382,7 +377,7 @@ export class PrimaryRole implements Role {
       onTrouble: (error) => this.#trouble(error),
       onLinkFailure: ({ message }) => this.#lose(message),
       onDiskFailure: (failure) => this.#fate.diskFailed(failure),
-      mayRun: () => this.#mayRun,
+      mayRun: () => mayRun(this.#shown, terms.record.word, this.#fate.standstill),
     });
     const known = { word: terms.record.word, engine: this.config.engine };
     const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, known);
