@@ -50,7 +50,8 @@ export default {
       globals: { hasTimeForAll: true },
       testMatch: [
         '<rootDir>/test/e2e/**/*.long.test.ts',
-        '<rootDir>/test/e2e/**/{copies,lifecycle,links,mutants,own-disk,pair,waiting}.test.ts',
+        '<rootDir>/test/e2e/**/{copies,lifecycle,links,mutants}.test.ts',
+        '<rootDir>/test/e2e/**/{no-space,own-disk,pair,waiting}.test.ts',
       ],
     },
     { ...shared, displayName: 'matrix', testMatch: ['<rootDir>/test/matrix/**/*.test.ts'] },

@@ -235,7 +235,7 @@ function forbidden(path: string, cause: Error): GannetError {
 function unreachable(path: string, why: string, cause?: unknown): GannetError {
   return new GannetError(
     'GANNET_CONTROL_UNREACHABLE',
-    `no daemon on ${path}: ${why}`,
+    `no daemon on ${path}: ${why.replace(` ${path}`, '')}`,
     'Start it with `gannet secondary` or `gannet primary`, with the same configuration.',
     'failed',
     { cause },

@@ -64,7 +64,7 @@ test('a daemon that does not understand a request, and cannot say which: its wor
 test('a socket that is not there: that no daemon runs', async () => {
   const socket = path.join(dir, 'web.sock');
   await expect(ControlClient.connect(socket)).rejects.toMatchObject({
-    message: `no daemon on ${socket}: connect ENOENT ${socket}`,
+    message: `no daemon on ${socket}: connect ENOENT`,
     remedy: expect.stringContaining('Start it with'),
   });
 });

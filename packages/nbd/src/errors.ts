@@ -116,6 +116,12 @@ export class NbdConnectionError extends NbdError {
  */
 export type ListenFailure = 'in-use' | 'no-socket' | 'unusable';
 
+const LISTEN_ADVICE: Readonly<Record<ListenFailure, string>> = {
+  'in-use': ADVICE.NBD_LISTEN,
+  'no-socket': 'Listen at another path, or remove what is there if nobody needs it.',
+  unusable: 'Correct the address: its folder has to be there, and this process may use both.',
+};
+
 /** The server cannot listen at the address, for example because another one does. */
 export class NbdListenError extends NbdError {
   readonly code = 'NBD_LISTEN';
@@ -126,6 +132,10 @@ export class NbdListenError extends NbdError {
     options?: ErrorOptions,
   ) {
     super(message, options);
+  }
+
+  override get remedy(): string {
+    return LISTEN_ADVICE[this.reason];
   }
 }
 

@@ -71,7 +71,8 @@ export async function connectWithRetry<T extends QmpTables = CommonTables>(
   if (signal?.aborted === true) {
     throw new QmpAbortError('connecting was aborted', { cause: signal.reason });
   }
-  const message = `nobody to connect to at ${describeTarget(options.target)} for ${deadlineMs} ms`;
+  const why = last === undefined ? '' : `: ${last.message}`;
+  const message = `nobody answered at ${describeTarget(options.target)} for ${deadlineMs} ms${why}`;
   throw new QmpTimeoutError('QMP_CONNECT_TIMEOUT', message, { cause: last });
 }
 

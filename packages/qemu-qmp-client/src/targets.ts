@@ -55,7 +55,8 @@ export function checkTarget(target: QmpTarget): QmpTarget {
     throw new QmpUsageError('QMP_INVALID_OPTION', message);
   }
   for (const [key, type] of Object.entries(NEEDS[kind as QmpTarget['kind']])) {
-    if (typeof given[key] === type && given[key] !== null) continue;
+    // An empty path or name would be tried until the deadline.
+    if (typeof given[key] === type && given[key] !== null && given[key] !== '') continue;
     const message = `a target of kind ${kind} needs \`${key}\` (${type})`;
     throw new QmpUsageError('QMP_INVALID_OPTION', message);
   }

@@ -348,8 +348,7 @@ export class Replica implements SessionHost {
 
   /** Closes all files. Buffers are lost; the state files keep saying what the bases are worth. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return (this.#closing ??= this.#close());
   }
 
   async #close(): Promise<void> {
@@ -441,6 +440,7 @@ export class Replica implements SessionHost {
   }
 
   #expectGateClosed(what: string): void {
+    if (this.#closing) refuse(`can't ${what}: the replica is closed`, 'Open it again.');
     if (!this.gate.isClosed) refuse(`can't ${what} with the gate open`, 'Close it.');
   }
 }

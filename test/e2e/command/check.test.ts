@@ -258,7 +258,7 @@ describe('gannet check', () => {
     ]) {
       expect(errors).toContain(wanted);
     }
-    expect(namesOf(findings, 'warning')).toContain('no-second-monitor');
+    expect(namesOf(findings, 'info')).toContain('no-second-monitor');
     const { stdout } = await gannet('check', '-c', at('primary.yaml'));
     expect(stdout).toMatch(/tcg-cpu-max: .*\n {6}why: .*\n {6}do: {2}Use a named model/);
   });

@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +15,7 @@ import {
   type OracleMode,
   type OracleRegion,
   primaryCommand,
+  TwoHosts,
 } from '@gannet/lab';
 
 const DISK_BYTES = 32 * 1024 * 1024;
@@ -204,4 +206,37 @@ test('the shim lets a guest live whose memory is sent again and again', async ()
   }
   await running.oracle.waitForWrites(50, { signal: running.gone });
   expect(running.oracle).toMatchObject({ clean: true, mismatches: [], errors: [] });
+});
+
+describe('a network of two hosts', () => {
+  test('closes a link that it resets at the next packet, and not one that it drops', async () => {
+    const far = path.join(dir, 'far.sock');
+    const ends: string[] = [];
+    const served = createServer((socket) => {
+      socket.on('close', () => ends.push('far')).on('error', () => undefined);
+      socket.resume();
+    }).listen(far);
+    await once(served, 'listening');
+    const near = path.join(dir, 'near.sock');
+    const network = await TwoHosts.create([{ name: 'link', near, far }]);
+    try {
+      const socket = connect(near).on('error', () => undefined);
+      socket.on('close', () => ends.push('near'));
+      await once(socket, 'connect');
+      await network.cut('drop', 'link');
+      socket.write('lost for now');
+      await delay(300);
+      expect(ends).toEqual([]);
+      await network.mend();
+      await network.cut('reset', 'link');
+      for (let tries = 0; tries < 500 && !ends.includes('near'); tries++) {
+        socket.write('refused');
+        await delay(20);
+      }
+      expect(ends).toContain('near');
+    } finally {
+      await network.dispose();
+      served.close();
+    }
+  });
 });

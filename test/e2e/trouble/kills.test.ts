@@ -7,7 +7,7 @@ import { contentsOf, DiskHistory, isCausal, type Write } from '../../robustness/
 
 // `make kills` has hundreds of these.
 
-const KILLS = Number(process.env.KILLS ?? 10);
+const KILLS = Number(process.env.KILLS ?? 6);
 const PATIENCE_MS = 300_000;
 const SEED = Number(process.env.GANNET_SEED ?? Math.floor(Math.random() * 1e9));
 

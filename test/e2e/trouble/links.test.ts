@@ -59,9 +59,9 @@ describe('the primary runs on, and its secondary never will', () => {
       { how: 'drop', links: ['nbd'], known: true, link: 'mirror' },
       { how: 'drop', links: ['peer'], known: false },
       { how: 'drop', links: ['nbd', 'migration', 'peer'], known: false },
-      { how: 'reset', links: ['migration'], known: true },
     ],
     [
+      { how: 'reset', links: ['migration'], known: true },
       { how: 'drop', links: ['nbd'], known: true },
       { how: 'drop', links: ['migration'], known: true },
       { how: 'reset', links: ['nbd'], known: true },

@@ -47,7 +47,7 @@ const CONTACT_MS = 20_000;
 /** The first beat after the contact, and the stop. */
 const STOP_MS = 8000;
 
-/** What a side says last of a guest is as old as that. */
+/** What a side says last of a guest is as old as that when it arrives. */
 const STILL_MS = 2000;
 
 /**
@@ -58,6 +58,8 @@ interface Overruling {
   readonly commands: Set<ForcedCommand>;
   /** When an answer was still to come last. */
   pendingMs: number;
+  /** Two guests have run: the copies differ, whatever stands still by now. */
+  hasSplit: boolean;
   /** Two guests ran while both sides were in contact, and one of them was stopped then. */
   hasEndedSplit: boolean;
   /** Who ran on then: an alarm has to call its copy the newest. */
@@ -100,8 +102,10 @@ export class Checker {
   force(command: ForcedCommand): void {
     if (!this.#overruling) this.overrulings++;
     const pendingMs = this.#lastMs;
-    const nothing = { hasEndedSplit: false, survivor: undefined, alarms: new Set<HostName>() };
-    this.#overruling ??= { commands: new Set(), pendingMs, ...nothing };
+    this.#overruling ??= {
+      ...{ commands: new Set(), pendingMs, alarms: new Set(), survivor: undefined },
+      ...{ hasSplit: false, hasEndedSplit: false },
+    };
     this.#overruling.commands.add(command);
   }
 
@@ -111,12 +115,15 @@ export class Checker {
     if (this.#overruling?.commands.size === 0) this.#overruling = undefined;
   }
 
-  /** A daemon says that there are two copies, and which one is the newest. */
-  alarm(newest: HostName): void {
+  /**
+   * A daemon says that there are two copies, and which one is the newest. `turnMs`: how long a turn
+   * of its event loop takes, for so long it knows nothing newer.
+   */
+  alarm(newest: HostName, turnMs: number): void {
     this.#overruling?.alarms.add(newest);
     const other = newest === 'a' ? 'b' : 'a';
     const stillMs = this.#lastMs - (this.#stoppedAtMs.get(other) ?? Infinity);
-    if (stillMs <= STILL_MS) return;
+    if (this.#overruling?.hasSplit === true || stillMs <= STILL_MS + turnMs) return;
     throw new Violation('W6', `an alarm about two copies, and ${other} stands still`);
   }
 
@@ -176,6 +183,7 @@ export class Checker {
 
   #onTwo(nowMs: number): void {
     if (!this.#overruling) throw new Violation('W1', 'both guests run, and nobody has forced it');
+    this.#overruling.hasSplit = true;
     if (this.#bothSinceMs === undefined) this.#bothSinceMs = nowMs;
     else this.splitMs += nowMs - this.#lastMs;
     const heardMs = nowMs - Math.max(this.#contactSinceMs ?? nowMs, this.#bothSinceMs);

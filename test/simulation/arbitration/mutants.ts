@@ -221,6 +221,30 @@ export const MUTANTS = {
       { file: TAKE_OVER, find: "status?.vm === 'lost' || ", replace: '' },
     ],
   },
+  'hears-states-only': {
+    why: 'a takeover that has failed is tried again only when a state changes, not a record',
+    run: run(
+      { seed: 13_500_277, troubleMs: 44_068 },
+      { atMs: 32_850, kind: 'panic' },
+      { atMs: 32_893, kind: 'hang-qemu', host: 'b', how: 'hard' },
+      { atMs: 32_967, kind: 'silence', net: 'both', from: 'b' },
+    ),
+    edits: [
+      {
+        file: 'secondary/secondary-role.js',
+        find: 'is known to stand still.\n        this.#failover.consider();',
+        replace:
+          'is known to stand still.\n' +
+          'if (status.vm !== before?.vm || status.state !== before.state) {' +
+          ' this.#failover.consider(); }',
+      },
+      {
+        file: 'secondary/secondary-role.js',
+        find: '?.beatNow();\n        this.#failover.consider();',
+        replace: '?.beatNow();',
+      },
+    ],
+  },
   'never-lets-go': {
     why: 'a primary keeps a secondary that it has lost, and its guest waits for it',
     run: run({ isAutomatic: false, troubleMs: 60_000 }, CUT),

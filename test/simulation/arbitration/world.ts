@@ -48,6 +48,8 @@ export class World {
   readonly #random: Random;
   readonly #machines: Machines;
   readonly #hosts: Readonly<Record<HostName, Host>>;
+  /** How long a turn of a slow daemon takes. */
+  readonly #slowTurns = new Map<HostName, number>();
   readonly #ownDisks: OwnDisks;
   readonly #ending: Ending;
   #crossed = 0;
@@ -199,7 +201,8 @@ export class World {
       onBug: (what) => void this.#fail(new Violation('W6', what)),
       onAlarm: (newest) =>
         this.#keep(() => {
-          this.checker.alarm(newest === host.role ? name : otherOf(name));
+          const turnMs = this.#slowTurns.get(name) ?? 0;
+          this.checker.alarm(newest === host.role ? name : otherOf(name), turnMs);
         }),
       onProtected: () => {
         if (host.qemu) host.qemu.wasProtected = true;
@@ -278,8 +281,10 @@ export class World {
   /** Each turn of its event loop takes more than `lowMs`. */
   #slow(name: HostName, forMs: number): void {
     const { process } = this.#hosts[name];
+    this.#slowTurns.delete(name);
     if (!process || process.isDead || forMs <= 0 || !this.#isFaulty) return;
     const turnMs = 2100 + 300 * this.#random.next();
+    this.#slowTurns.set(name, turnMs);
     this.#machines.halt(process, turnMs, false);
     this.#time.later(turnMs + 1, () => this.#slow(name, forMs - turnMs));
   }

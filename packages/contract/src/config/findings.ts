@@ -99,7 +99,7 @@ export function plainMessage(issue: z.core.$ZodRawIssue): string | undefined {
     case 'invalid_type':
       return typeMessage(issue.expected, input);
     case 'invalid_value':
-      return `write one of ${issue.values.map(String).join(', ')}`;
+      return valueMessage(issue.values.map(String), input);
     case 'too_small':
       if (issue.origin !== 'number' && issue.origin !== 'int') return 'must not be empty';
       return `must be ${issue.inclusive === true ? 'at least' : 'above'} ${issue.minimum}`;
@@ -108,6 +108,13 @@ export function plainMessage(issue: z.core.$ZodRawIssue): string | undefined {
     default:
       return undefined;
   }
+}
+
+function valueMessage(values: readonly string[], input: unknown): string {
+  const wanted = `write one of ${values.join(', ')}`;
+  if (typeof input !== 'string') return wanted;
+  const meant = nearest(input, values);
+  return `${wanted}, not "${input}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`;
 }
 
 function typeMessage(expected: string, input: unknown): string {

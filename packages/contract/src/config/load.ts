@@ -49,7 +49,9 @@ export async function loadConfig(file: string, places?: Places): Promise<Config>
     text = await readFile(file, 'utf8');
   } catch (cause) {
     if (cause instanceof GannetError) throw cause;
-    const message = `the configuration ${file} cannot be read: ${(cause as Error).message}`;
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isMissing ? 'there is no such file' : (cause as Error).message;
+    const message = `the configuration ${file} cannot be read: ${why}`;
     const remedy =
       'Check the name of the VM and the permissions of the file, or pass another with --config.';
     throw configError(message, remedy, cause);

@@ -1,5 +1,12 @@
 import type { AutomaticView } from '../reports.js';
-import type { PeerPulse, PrimaryState, QemuState, ReplicaLink, SecondaryState } from '../states.js';
+import type {
+  Engine,
+  PeerPulse,
+  PrimaryState,
+  QemuState,
+  ReplicaLink,
+  SecondaryState,
+} from '../states.js';
 
 /**
  * How a side is known: `here` from its own daemon, `fresh` from a heartbeat that is not late,
@@ -24,6 +31,8 @@ export interface KnownPrimary extends KnownSide {
   readonly stage: string;
   /** Why its guest is stopped, whatever its state: its own disk has failed; else empty. */
   readonly standstill: string;
+  /** An operator has ended the protection. */
+  readonly isDetached?: boolean | undefined;
 }
 
 export interface KnownSecondary extends KnownSide {
@@ -39,8 +48,17 @@ export interface KnownSecondary extends KnownSide {
   readonly mayFailOver: boolean;
   /** Why its fence of the primary failed, in words; nothing unless it did. */
   readonly fenceFailure?: string | undefined;
+  /** A fence would prove that the primary is dead: both sides have one. */
+  readonly canFence?: boolean | undefined;
+  /** Of a copy that waits for a failover: what its guest does, and how long its memory lasts. */
+  readonly waiting?: Waiting | undefined;
   /** How old its last commit was when this was said; undefined if it has none or does not say. */
   readonly commitAgeMs: number | undefined;
+}
+
+export interface Waiting {
+  readonly guest: 'runs' | 'stopped';
+  readonly hardSeconds: number | null;
 }
 
 /** What one daemon knows about both sides of its VM. */
@@ -50,6 +68,7 @@ export interface PairFacts {
   readonly primary: KnownPrimary;
   readonly secondary: KnownSecondary;
   readonly pulse: PeerPulse;
+  readonly engine?: Engine | undefined;
   /** Of this side, with `protection: automatic`. */
   readonly automatic?: AutomaticView | undefined;
   /** Why this daemon can't write its term file; else empty. */
@@ -64,3 +83,7 @@ export const hasVm = (primary: KnownPrimary): boolean =>
 
 export const isHeard = ({ knowledge }: KnownPrimary | KnownSecondary): boolean =>
   knowledge === 'here' || knowledge === 'fresh';
+
+/** Its operator does not want it protected, so nothing is wrong with a secondary that is no use. */
+export const isGivenUp = (primary: KnownPrimary): boolean =>
+  isHeard(primary) && primary.state === 'unprotected' && primary.isDetached === true;

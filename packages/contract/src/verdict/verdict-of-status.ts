@@ -17,18 +17,22 @@ export function pairFacts(status: Unjudged): PairFacts {
   const primary = isPrimary ? ownPrimary(status) : peerPrimary(status);
   const secondary = isPrimary ? peerSecondary(status) : ownSecondary(status);
   const { termTrouble, automatic } = status;
-  const known = { primary, secondary, pulse: peer.pulse, automatic };
+  const engine = status.about?.engine;
+  const known = { primary, secondary, pulse: peer.pulse, automatic, engine };
   return { vm, here: role, ...known, termTrouble: termTrouble ?? '' };
 }
 
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
   const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage, standstill = '' } = status;
   const trouble = primaryVmTrouble ?? reason ?? '';
-  return { knowledge: 'here', ageMs: 0, host, qemu, trouble, state, stage, standstill };
+  const { isDetached } = status.record;
+  const own = { host, qemu, trouble, state, stage, standstill, isDetached };
+  return { knowledge: 'here', ageMs: 0, ...own };
 }
 
 function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
   const { host, secondaryVm, secondaryVmTrouble, state, reason, mayFailOver, record } = status;
+  const mustProve = status.peer.status?.record.mustProve;
   return {
     knowledge: 'here',
     ageMs: 0,
@@ -43,6 +47,8 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
     baseTrouble: status.baseTrouble ?? '',
     mayFailOver,
     fenceFailure: status.fenceFailure,
+    canFence: status.about?.hasFence === true && mustProve === true,
+    waiting: status.waiting ?? undefined,
     commitAgeMs: status.commitAgeMs,
   };
 }
@@ -50,7 +56,8 @@ function ownSecondary(status: Unjudged<SecondaryStatus>): KnownSecondary {
 function peerPrimary({ peer }: Unjudged<SecondaryStatus>): KnownPrimary {
   const { status } = peer;
   const state = status?.role === 'primary' && status.state !== 'none' ? status.state : 'unknown';
-  return { ...peerSide(peer), state, stage: '', standstill: status?.standstill ?? '' };
+  const standstill = status?.standstill ?? '';
+  return { ...peerSide(peer), state, stage: '', standstill, isDetached: status?.record.isDetached };
 }
 
 function peerSecondary({ peer }: Unjudged<PrimaryStatus>): KnownSecondary {

@@ -4,17 +4,21 @@
  * page may load this file.
  */
 import { hasTakenOver, isDown } from '../states.js';
-import { hasVm, isHeard, type PairFacts } from './pair-facts.js';
+import { hasVm, isGivenUp, isHeard, type PairFacts } from './pair-facts.js';
 import {
   colon,
   failover,
   ifFailed,
+  lasts,
   loss,
   onPrimary,
   onSecondary,
   other,
+  protecting,
   reprotectWith,
+  silent,
   startedAgain,
+  toProtect,
   unfitReason,
 } from './verdict-words.js';
 
@@ -181,7 +185,7 @@ export const VERDICTS = {
       primary.qemu === 'lost' && primary.state === 'protected' && secondary.mayFailOver,
     say: (facts) => ({
       headline: `The VM is DOWN: its QEMU on ${onPrimary(facts)} has ended`,
-      remedy: `Take over: ${failover(facts)}. ${loss(facts)}`,
+      remedy: `Take over: ${failover(facts)}. ${loss(facts)}${lasts(facts)}`,
     }),
   },
   'down-replica-unknown': {
@@ -239,7 +243,9 @@ export const VERDICTS = {
     level: 'bad',
     guest: 'unknown',
     meaning: "The primary's QEMU cannot be asked, so it may be protected or not.",
-    when: ({ primary }) => isHeard(primary) && primary.state === 'unknown',
+    // A daemon that has just begun has not asked yet.
+    when: ({ primary: { state, qemu, trouble }, primary }) =>
+      isHeard(primary) && state === 'unknown' && (qemu !== 'awaited' || trouble !== ''),
     say: (facts) => ({
       headline: `The QEMU on ${onPrimary(facts)} cannot be asked: it may be protected or not`,
       remedy: facts.primary.trouble || 'See the QEMU at the QMP socket of the configuration.',
@@ -259,7 +265,7 @@ export const VERDICTS = {
     level: 'bad',
     guest: 'unknown',
     meaning: 'The replica has diverged: it is of no use to anybody and must be copied again.',
-    when: ({ secondary }) => secondary.state === 'diverged',
+    when: ({ primary, secondary }) => secondary.state === 'diverged' && !isGivenUp(primary),
     say: (facts) => {
       const { primary, secondary } = facts;
       const again = startedAgain(facts);
@@ -274,7 +280,8 @@ export const VERDICTS = {
     level: 'bad',
     guest: 'primary',
     meaning: "The secondary's QEMU has ended, does not respond or cannot be used.",
-    when: ({ secondary }) => isDown(secondary.qemu) || secondary.qemu === 'unusable',
+    when: ({ primary, secondary: { qemu } }) =>
+      (isDown(qemu) || qemu === 'unusable') && !isGivenUp(primary),
     say: (facts) => ({
       headline:
         `The secondary VM on ${onSecondary(facts)} ` +
@@ -293,12 +300,7 @@ export const VERDICTS = {
     when: ({ primary, secondary }) =>
       (isHeard(primary) && primary.state === 'protecting') ||
       (isHeard(secondary) && secondary.state === 'seeding' && secondary.link === 'whole'),
-    say: ({ here, primary }) => ({
-      headline:
-        here === 'primary'
-          ? `Setting up protection: ${primary.stage || 'starting'}`
-          : 'Receiving the first copy of the disks',
-    }),
+    say: protecting,
   },
   'awaits-qemu': {
     level: 'idle',
@@ -320,11 +322,10 @@ export const VERDICTS = {
         ? primary.state === 'unprotected'
         : isHeard(secondary) && secondary.state === 'seeding',
     say: (facts) => ({
-      headline: 'Not protected',
-      remedy:
-        (facts.secondary.knowledge === 'never' ? "Start the secondary's daemon and QEMU. " : '') +
-        `On ${onPrimary(facts)}, run: gannet check ${facts.vm}; ` +
-        `then: gannet protect ${facts.vm}`,
+      headline: isGivenUp(facts.primary)
+        ? 'Not protected: an operator has ended the protection'
+        : 'Not protected',
+      remedy: toProtect(facts),
     }),
   },
   'replica-late': {
@@ -342,12 +343,12 @@ export const VERDICTS = {
     level: 'warning',
     guest: 'unknown',
     meaning: 'Writes of the primary may be missing in the replica; its last commit is complete.',
-    when: ({ secondary }) => secondary.link === 'lost',
+    when: ({ pulse, secondary }) => pulse !== 'lost' && secondary.link === 'lost',
     say: (facts) => {
       const { secondary } = facts;
       return {
         headline: `The primary’s link is lost${colon(secondary.linkLoss)}`,
-        remedy: `${ifFailed(facts)} ${loss(facts)}`,
+        remedy: `${ifFailed(facts)} ${loss(facts)}${lasts(facts)}`,
       };
     },
   },
@@ -355,8 +356,11 @@ export const VERDICTS = {
     level: 'warning',
     guest: 'unknown',
     meaning: 'The secondary counts as protected, and no link of the primary is open.',
-    when: ({ secondary }) =>
-      isHeard(secondary) && secondary.state === 'protected' && secondary.link !== 'whole',
+    when: ({ pulse, secondary }) =>
+      pulse !== 'lost' &&
+      isHeard(secondary) &&
+      secondary.state === 'protected' &&
+      secondary.link !== 'whole',
     say: (facts) => ({
       headline: 'The primary’s link is not connected',
       remedy: `${ifFailed(facts)} ${loss(facts)}`,
@@ -367,12 +371,7 @@ export const VERDICTS = {
     guest: 'unknown',
     meaning: 'The other daemon does not answer: its host, its daemon or the network has failed.',
     when: ({ pulse }) => pulse === 'lost',
-    say: (facts) => ({
-      headline: `The other daemon does not answer: ${other(facts)}`,
-      remedy:
-        'Check the other host, and the network or tunnel to it.' +
-        (facts.here === 'secondary' ? ` ${ifFailed(facts)}` : ''),
-    }),
+    say: silent,
   },
   'peer-late': {
     level: 'warning',

@@ -1,6 +1,6 @@
 import { formatAge } from '../format.js';
 import { isDown } from '../states.js';
-import type { KnownPrimary, KnownSecondary, PairFacts } from './pair-facts.js';
+import { isHeard, type KnownPrimary, type KnownSecondary, type PairFacts } from './pair-facts.js';
 
 /** `host b`; without a name, what the side is. */
 const on = (side: 'primary' | 'secondary', { host }: KnownPrimary | KnownSecondary): string =>
@@ -38,10 +38,97 @@ export function unfitReason({ secondary }: PairFacts): string {
   return secondary.trouble || 'it reports that it is not fit to';
 }
 
-/** What makes a secondary out of one that is of no use any more. */
-export const startedAgain = (facts: PairFacts): string =>
-  `On ${onSecondary(facts)}, restart the daemon, then its QEMU with -incoming, ` +
-  `or -S for vsmr; then, on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`;
+/** How a secondary's QEMU waits for its guest. */
+const incoming = ({ engine }: PairFacts): string => (engine === 'vsmr' ? '-S' : '-incoming');
+
+/** A secondary that `protect` can begin with. */
+const isReady = ({ secondary }: PairFacts): boolean =>
+  isHeard(secondary) && secondary.state === 'seeding' && secondary.qemu === 'ready';
+
+/**
+ * How to protect the VM with a secondary that is of no use any more; what has been done already is
+ * left out.
+ */
+export function startedAgain(facts: PairFacts): string {
+  const { here, pulse, vm, secondary } = facts;
+  const protect = `n ${onPrimary(facts)}, run: gannet protect ${vm}`;
+  if (isReady(facts)) return `O${protect}`;
+  const isNew = isHeard(secondary) && secondary.state === 'seeding' && secondary.qemu === 'awaited';
+  const start = isNew
+    ? `start the QEMU with ${incoming(facts)}`
+    : `restart the daemon, then its QEMU with ${incoming(facts)}`;
+  const isCutOff = here === 'primary' && pulse === 'lost';
+  const first = isCutOff ? `Check ${onSecondary(facts)}, and the network or tunnel to it. ` : '';
+  return `${first}On ${onSecondary(facts)}, ${start}; then, o${protect}`;
+}
+
+/** How to protect a VM that is not protected. */
+export function toProtect(facts: PairFacts): string {
+  const { vm, secondary } = facts;
+  if (secondary.state === 'diverged') return startedAgain(facts);
+  const isAwaited = isHeard(secondary) && secondary.qemu === 'awaited';
+  const start =
+    secondary.knowledge === 'never'
+      ? "Start the secondary's daemon and QEMU. "
+      : isAwaited
+        ? `Start the QEMU on ${onSecondary(facts)} with ${incoming(facts)}. `
+        : '';
+  return `${start}On ${onPrimary(facts)}, run: gannet check ${vm}; then: gannet protect ${vm}`;
+}
+
+/** What `protect` is at. */
+export function protecting(facts: PairFacts): { headline: string; remedy?: string } {
+  const { here, primary, secondary } = facts;
+  if (isHeard(secondary) && secondary.state === 'seeding' && secondary.qemu === 'awaited') {
+    return {
+      headline: `Setting up protection: it waits for the QEMU on ${onSecondary(facts)}`,
+      remedy: `Start the QEMU on ${onSecondary(facts)} with ${incoming(facts)}.`,
+    };
+  }
+  if (here === 'primary')
+    return { headline: `Setting up protection: ${primary.stage || 'starting'}` };
+  const isCopied = secondary.link === 'whole';
+  return {
+    headline: isCopied ? 'Receiving the first copy of the disks' : 'Being set up as secondary',
+  };
+}
+
+/** How long a copy that waits for a failover can go on. */
+export function lasts({ secondary: { waiting } }: PairFacts): string {
+  if (!waiting) return '';
+  if (waiting.guest === 'stopped')
+    return ' The memory here is full: the guest stands still until then.';
+  if (waiting.hardSeconds === null) return '';
+  const age = formatAge(1000 * waiting.hardSeconds);
+  return ` The memory here lasts for about ${age}; then the guest is stopped until a failover.`;
+}
+
+/** The other daemon does not answer. */
+export function silent(facts: PairFacts): { headline: string; remedy: string } {
+  const { here, secondary } = facts;
+  const check = 'Check the other host, and the network or tunnel to it.';
+  if (here === 'primary') {
+    return { headline: `The other daemon does not answer: ${other(facts)}`, remedy: check };
+  }
+  const isLost = secondary.link === 'lost';
+  const what = isLost
+    ? 'The primary is lost, its daemon and its link'
+    : 'The other daemon does not answer';
+  const undone = isLost ? ` ${loss(facts)}` : '';
+  return {
+    headline: `${what}: ${other(facts)}`,
+    remedy: `${check} ${ifFailed(facts)}${proof(facts)}${undone}${lasts(facts)}`,
+  };
+}
+
+/** A failover is refused if nothing proves that the primary is dead. */
+function proof({ secondary: { canFence, fenceFailure } }: PairFacts): string {
+  if (canFence === true || fenceFailure !== undefined) return '';
+  return (
+    ' Without a fence on both hosts it asks for --force: make sure first that the primary’s QEMU ' +
+    'does not run.'
+  );
+}
 
 export const colon = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
 /** The side that is not this daemon's, and how old what it said is. */

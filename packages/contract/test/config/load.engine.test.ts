@@ -38,7 +38,8 @@ describe('the engine', () => {
     [() => parsed({ engine: 'vsmr', network: [CARD] }), /network: .*does not compare packets yet/],
     [() => parsed({ engine: 'vsmr' }, { link: 'replication' }), /primary\.link: .*nbd or mirror/],
     [() => parsed({ engine: 'vsmr' }, {}, { source: 'external' }), /secondary\.source: /],
-    [() => parsed({ engine: 'plover' }), /engine: write one of colo, vsmr \(line/],
+    [() => parsed({ engine: 'vsrm' }), /not "vsrm"; did you mean "vsmr"\? \(line/],
+    [() => parsed({ engine: 'plover' }), /engine: write one of colo, vsmr, not "plover" \(line/],
     [
       () => parsed({ engine: 'vsmr' }, {}, { migrate: 'tcp:10.0.0.1:9' }),
       /secondary\.migrate: .*tls:/,

@@ -439,7 +439,7 @@ describe('loadConfig', () => {
   });
 
   test.each([
-    ['missing.yaml', 'ENOENT'],
+    ['missing.yaml', 'there is no such file'],
     ['.', 'EISDIR'],
   ])('names %s when it cannot be read', async (name, why) => {
     const file = path.join(dir, name);

@@ -48,6 +48,8 @@ export function showProgress(
     }
     if ('all' in report) {
       const { all } = report;
+      // QEMU still counts what there is to copy.
+      if (all.doneBytes === 0 && all.down === null) return;
       bar.update(all.doneBytes, all.totalBytes, { ...all, notes: notesOf(all) });
     } else if ('doneBytes' in report) bar.update(report.doneBytes, report.totalBytes);
   };

@@ -4,6 +4,8 @@ import { formatBytes } from '@gannet/contract/format';
 const BAR_CELLS = 30;
 const BAR_CELLS_MIN = 6;
 const LINE_EVERY_MS = 1000;
+/** Before that, a mean rate is not known. */
+const MEASURED_SECONDS = 0.1;
 
 /** Where to write; a Node.js stream is one. */
 export interface Output {
@@ -86,9 +88,12 @@ export class ProgressBar {
 
   #mean(done: number, total: number): Measured {
     const seconds = (performance.now() - this.#startMs) / 1000;
-    const bytesPerSec = seconds > 0 ? done / seconds : 0;
     const leftBytes = Math.max(0, total - done);
-    return { bytesPerSec, secondsLeft: bytesPerSec > 0 ? Math.ceil(leftBytes / bytesPerSec) : 0 };
+    // What is done in the first moment says nothing about the rest.
+    const isMeasured = seconds >= MEASURED_SECONDS && done > 0;
+    const bytesPerSec = isMeasured ? done / seconds : 0;
+    const left = isMeasured ? Math.ceil(leftBytes / bytesPerSec) : null;
+    return { bytesPerSec, secondsLeft: leftBytes === 0 ? 0 : left };
   }
 
   /** Moves the cursor to a new line. */

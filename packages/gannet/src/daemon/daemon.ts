@@ -72,7 +72,7 @@ export class Daemon {
         reprotect: (params, progress) =>
           this.#reprotect(role, params, (report) => progress(report)),
       };
-      const who = `this daemon, the ${role.name} of ${this.config.vm},`;
+      const who = `the ${role.name} of ${this.config.vm}`;
       return { who, handlers: { ...own, ...role.methods } };
     },
     (...asked) => this.#history.operate(...asked),
@@ -84,6 +84,7 @@ export class Daemon {
     private config: Config,
     log: Logger,
     onEvent: () => void,
+    private readonly readAgain: (() => Promise<Config>) | undefined,
   ) {
     // One journal has the lines of all VMs of the host.
     this.log = log.child({ vm: config.vm });
@@ -97,6 +98,8 @@ export class Daemon {
   }
 
   /**
+   * @param readAgain reads the configuration as it is now, for a survivor that is to be protected by
+   *   a new secondary
    * @throws GannetError, ReplicatorError: what is in the way, and what to do
    * @throws GannetError GANNET_USAGE if an argument is missing
    */
@@ -105,9 +108,10 @@ export class Daemon {
     role: Role['name'],
     log: Logger,
     onEvent: () => void = () => undefined,
+    readAgain?: () => Promise<Config>,
   ): Promise<Daemon> {
     expectArguments(config, role, log);
-    const daemon = new Daemon(config, log, onEvent);
+    const daemon = new Daemon(config, log, onEvent, readAgain);
     daemon.#history.role = role;
     // A request may arrive before listen() returns; it waits for the role that begins after that.
     let begin = (): void => undefined;
@@ -247,6 +251,12 @@ export class Daemon {
     throw new GannetError('GANNET_REFUSED', message, remedy, 'refused');
   }
 
+  /** The section `primary` of a survivor leads to a host that nobody knew when its daemon began. */
+  async #readSection(): Promise<void> {
+    const config = await this.readAgain?.();
+    if (config && changedKeys(this.config, config).length > 0) await this.reload(config);
+  }
+
   /** The survivor becomes the primary of a new secondary. */
   async #reprotect(
     role: Role,
@@ -256,11 +266,12 @@ export class Daemon {
     if (role instanceof SecondaryRole) {
       // Two primary roles would drive the same QEMU, one of them for good.
       if (this.#isHandingOver) throw busy(this.config.vm, 'being protected again');
-      const config = asPrimary(this.config);
-      refuseItself(config);
-      this.#credentials?.check('client');
       this.#isHandingOver = true;
       try {
+        await this.#readSection();
+        const config = asPrimary(this.config);
+        refuseItself(config);
+        this.#credentials?.check('client');
         const vm = await role.release();
         this.#history.role = 'primary';
         primary = PrimaryRole.start(config, this.#context, vm);
@@ -290,7 +301,7 @@ function refuseItself({ vm, primary, secondary }: PrimaryConfig): void {
       'GANNET_REFUSED',
       `${vm} can't be its own secondary: primary.${key} is secondary.${key}, the address on ` +
         'which this daemon listens',
-      `Set primary.${key} to an address of the new secondary's host, and restart this daemon.`,
+      `Set primary.${key} to an address of the new secondary's host.`,
       'refused',
     );
   }
@@ -305,7 +316,7 @@ function expectArguments(config: unknown, role: unknown, log: unknown): void {
   throw new GannetError(
     'GANNET_USAGE',
     'Daemon.start() needs a configuration, a role (primary or secondary) and a logger',
-    'Pass what loadConfig() and createLogger() return.',
+    'Pass what `loadConfig` of @gannet/contract and `createLogger` of gannet return.',
     'usage',
   );
 }

@@ -57,7 +57,7 @@ export class History {
     const at = new Date().toISOString();
     const event = { at, role: this.role, ...whose, ...news } as DaemonEvent;
     const { level, text } = describeEvent(event);
-    this.log.log(level, news.kind, { ...whose, ...news, role: this.role, text });
+    this.log.log(level, news.kind, { ...whose, ...lineOf(news), role: this.role, text });
     this.#summary.note(event);
     this.#events.push(event);
     if (isRoutineEvent(event) && ++this.#routine > ROUTINE_MAX) this.#forget(isRoutineEvent);
@@ -103,4 +103,11 @@ export class History {
     const [gone] = this.#events.splice(this.#events.findIndex(isMeant), 1);
     if (gone && isRoutineEvent(gone)) this.#routine--;
   }
+}
+
+/** In each line of the log `vm` is the name of the VM; some events have the state of a QEMU there. */
+function lineOf(news: NewEvent): object {
+  if (!('vm' in news)) return news;
+  const { vm: qemu, ...rest } = news;
+  return { ...rest, qemu };
 }

@@ -15,6 +15,10 @@ export function busy(vm: string, state: string): GannetError {
   );
 }
 
+function alreadyProtected(vm: string): GannetError {
+  return refusal(`${vm} is protected already`, `Do nothing: \`gannet status ${vm}\` shows it.`);
+}
+
 export function noCopy(vm: string, bytesPerSec: number): GannetError {
   const remedy =
     `To begin one with this limit, run \`gannet protect ${vm} --seed-rate ${bytesPerSec}\`. ` +
@@ -22,9 +26,18 @@ export function noCopy(vm: string, bytesPerSec: number): GannetError {
   return refusal(`no copy of ${vm} is under way`, remedy);
 }
 
-export function notProtected(vm: string, state: string, what: string): GannetError {
+/** What needs a protection that there is not. @param shown what the status calls the state */
+export function notProtected(
+  vm: string,
+  state: PrimaryRoleState,
+  shown: string,
+  what: string,
+): GannetError {
   const remedy = `It is not protected now; \`gannet protect ${vm}\` would protect it.`;
-  return refusal(`${vm} is ${state}: nothing to ${what}`, remedy);
+  return (
+    // What it advises must not be refused in its turn.
+    whyNotProtect(vm, state, shown) ?? refusal(`${vm} is ${shown}: nothing to ${what}`, remedy)
+  );
 }
 
 /** The other side has the newer copy, and here it runs, or ran, again. */
@@ -80,8 +93,9 @@ export function whyNotProtect(
       return secondCopy(vm);
     case 'held':
       return held(vm);
-    case 'protecting':
     case 'protected':
+      return alreadyProtected(vm);
+    case 'protecting':
     case 'letting-go':
       return busy(vm, shown);
     case 'yielding':

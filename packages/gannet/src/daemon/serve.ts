@@ -38,7 +38,8 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
     const token = config.http ? [config.http.tokenFile] : [];
     const files = role === 'secondary' ? filesOf(config) : [];
     await makePlaces([config.control, config.termFile, ...token, ...files]);
-    const running = await Daemon.start(config, role, log, () => setImmediate(() => tell()));
+    const onEvent = (): void => void setImmediate(() => tell());
+    const running = await Daemon.start(config, role, log, onEvent, load);
     notifier.ready();
     return running;
   };

@@ -165,8 +165,12 @@ function secondaryHostFindings(
 function troubleFindings({ role, trouble, qmp }: SideReport): HostFinding[] {
   if (trouble === undefined) return [];
   const message = `the ${role} VM does not answer at ${addressText(qmp)}: ${trouble}`;
+  const look = 'that QEMU runs with this QMP socket, and that no other program is connected to it.';
   const remedy =
-    'Check that QEMU runs with this QMP socket, and that no other program is connected to it.';
+    role === 'primary'
+      ? `Check ${look}`
+      : 'Start it if it does not run: on the primary host, `gannet check --print-secondary` prints ' +
+        `its command line. Otherwise check ${look}`;
   return [hostFinding('error', 'qmp-unreachable', message, remedy)];
 }
 

@@ -292,7 +292,7 @@ describe('a caller', () => {
     const report = { epoch: 21, evidence, takenOverMs: 377, durableMs: 594, movedMs: 1823 };
     server = await ControlServer.listen(control, { failover: () => report });
     expect((await gannet('failover', '-c', config)).stdout).toBe(
-      '  continues from     epoch 21\n' +
+      '  continues from     the last checkpoint, with epoch 21\n' +
         `  evidence           ${evidence}\n` +
         '  VM running         after 377 ms\n' +
         '  on stable storage  after 594 ms\n' +

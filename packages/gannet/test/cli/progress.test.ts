@@ -42,3 +42,9 @@ test('the limit is that of each disk, as it was given', () => {
     'limit 2.0 MiB/s, none per disk',
   );
 });
+
+test('before anything is copied there are no figures, unless the link is down', () => {
+  const begins = { ...DISK, doneBytes: 0, totalBytes: 13_824, rewrittenBytes: 0, bytesPerSec: 0 };
+  expect(shown({ vb0: begins })).toBe('seed ...\n');
+  expect(shown({ vb0: { ...begins, totalBytes: 0 } })).toBe('seed ...\n');
+});

@@ -81,6 +81,15 @@ describe('a progress bar on a terminal', () => {
 });
 
 describe('progress elsewhere', () => {
+  test('has no rate in its first moment: one that is measured over nothing is no rate', () => {
+    const output = screen();
+    nowMs = 0;
+    const bar = new ProgressBar('comparing', output);
+    nowMs = 0.1;
+    bar.update(4 * MIB, 64 * MIB);
+    expect(output.written[0]).toBe('comparing   6 %  4.0 MiB of 64.0 MiB  0 B/s  - s left\n');
+  });
+
   test('is plain lines, one a second', () => {
     const output = screen();
     const bar = new ProgressBar('copying', output);

@@ -180,3 +180,28 @@ test('a survivor is handed over, whatever of the secondary does not close', asyn
   if (secondary instanceof SecondaryRole) await secondary.close();
   await rm(dir, { recursive: true });
 });
+
+test('a survivor reads the way to its new secondary when it is protected again', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
+  const at = (name: string): string => path.join(dir, name);
+  const file = at('web.yaml');
+  const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
+  const document = { vm: 'web', qmp: `unix:${at('qmp')}`, disks: [disk], secondary: {} };
+  await writeFile(file, JSON.stringify(document));
+  const load = () => loadConfig(file, { configDir: dir, runDir: dir, stateDir: dir });
+  const log = winston.createLogger({ silent: true });
+  const daemon = await Daemon.start(await load(), 'secondary', log, () => undefined, load);
+  const client = await ControlClient.connect(at('web.sock'));
+  await expect(client.call('reprotect')).rejects.toMatchObject({
+    message: expect.stringContaining('no section `primary`'),
+  });
+  const primary = { nbd: 'unix:/r/nbd', migrate: 'unix:/r/mig', peer: 'unix:/r/peer' };
+  await writeFile(file, JSON.stringify({ ...document, primary }));
+  // It has not taken over, which is what it says now.
+  await expect(client.call('reprotect')).rejects.not.toMatchObject({ code: 'GANNET_CONFIG' });
+  const kinds = (await client.call('events')).map(({ kind }) => kind);
+  expect(kinds.filter((kind) => kind === 'reloaded')).toHaveLength(1);
+  client.close();
+  await daemon.close();
+  await rm(dir, { recursive: true });
+});

@@ -42,6 +42,16 @@ describe('what is logged', () => {
     });
   });
 
+  test('leaves the name of the VM alone: the state of a QEMU is called so', () => {
+    const logged: unknown[][] = [];
+    const log = { log: (...words: unknown[]) => logged.push(words) } as unknown as winston.Logger;
+    const history = new History(log, () => undefined);
+    history.add('peer', { state: 'seeding', vm: 'awaited' });
+    expect(logged[0]?.[2]).toMatchObject({ kind: 'peer', state: 'seeding', qemu: 'awaited' });
+    expect(logged[0]?.[2]).not.toHaveProperty('vm');
+    expect(history.events[0]).toMatchObject({ vm: 'awaited' });
+  });
+
   test('has the id and the actor of a command, from its beginning to its end', async () => {
     const logged: Record<string, unknown>[] = [];
     const write = (_level: string, _kind: string, line: Record<string, unknown>): unknown =>

@@ -81,6 +81,8 @@ export class TwoHosts {
       'add table inet gannet',
       'add chain inet gannet in { type filter hook input priority 0; }',
       'add chain inet gannet out { type filter hook output priority 0; }',
+      // The resets that answer what came in are packets, too: a rule below would drop them.
+      'add rule inet gannet out tcp flags & rst == rst accept',
       ...rules,
     ]);
   }

@@ -71,6 +71,7 @@ export class NbdServer {
     if (typeof exports !== 'function' && !Array.isArray(exports)) {
       throw new NbdUsageError('`exports` must be an array of exports, or a function that has one');
     }
+    if (Array.isArray(exports)) expectOwnNames(exports);
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#onEvent = isolated(options.onEvent);
@@ -221,6 +222,14 @@ export class NbdServer {
     for (const crowd of origins.values()) if (crowd.length > largest.length) largest = crowd;
     largest[0]?.drop(new NbdConnectionError('too many connections in the handshake phase'));
   }
+}
+
+/** Of two with one name, no client would ever get the second. */
+function expectOwnNames(exports: readonly NbdExport[]): void {
+  const names = exports.map((one) => (Object(one) as Partial<NbdExport>).name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice === undefined) return;
+  throw new NbdUsageError(`two exports are called ${JSON.stringify(twice)}: name each one once`);
 }
 
 async function listenOn(

@@ -5,15 +5,27 @@
  * it, it is left alone. A reader may see a guest's write that the replica has not seen yet, and the
  * other way round.
  */
-import { rm } from 'node:fs/promises';
-import type { QmpClient } from 'qemu-qmp-client';
+import { rm, stat } from 'node:fs/promises';
+import type { QmpClient, ReturnOf } from 'qemu-qmp-client';
 import { type DiskLink, namesOf } from '../disk/disk-link.js';
 import { findDisk } from '../disk/graph.js';
-import type { Bounds } from '../deadline.js';
+import { type Bounds, Deadline } from '../deadline.js';
 import { LinkError, step } from '../errors.js';
 
 /** Of the ids of our exports; ids and export names are the same. */
 const PREFIX = 'gannet-own-';
+const POLL_MS = 20;
+
+function isOurs({ id }: ReturnOf<'query-block-exports'>[number]): boolean {
+  return id.startsWith(PREFIX);
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
 
 /** Read-only exports of the primary's own disks, which its daemon makes for a comparison. */
 export class OwnDisks {
@@ -63,12 +75,15 @@ export class OwnDisks {
   }
 
   /**
-   * Ends all connections, and QEMU's NBD server.
+   * Ends all connections, and QEMU's NBD server. Where a read of an export hangs on its storage, the
+   * server is left: to stop it would make QEMU wait for that read. The next open() clears it.
+   *
    * @throws LinkError `DRIVER_EXPORT_FAILED`
    * @throws WaitError
    */
   async close(): Promise<void> {
     for (const id of this.#exports.splice(0)) await this.#delete(id);
+    await this.#untilGone();
     await this.#stop();
     await rm(this.path, { force: true }).catch(() => undefined);
   }
@@ -111,14 +126,30 @@ export class OwnDisks {
 
   /** A daemon that was killed has left its exports and the server. */
   async #clearLeftovers(): Promise<void> {
-    const all = await this.#run('list its exports', (bounds) =>
+    const all = await this.#all();
+    const ours = all.filter(isOurs);
+    // One that is shutting down hangs on its storage, and can't be deleted twice.
+    for (const { id } of ours.filter((one) => !one['shutting-down'])) await this.#delete(id);
+    await this.#untilGone();
+    const isUsed = all.some((one) => one.type === 'nbd' && !isOurs(one));
+    if (isUsed) return;
+    if (ours.length > 0) await this.#stop();
+    // Its exports went when their storage responded again; or it went with another QEMU.
+    else if (await exists(this.path)) await this.#stop().catch(() => undefined);
+  }
+
+  #all(): Promise<ReturnOf<'query-block-exports'>> {
+    return this.#run('list its exports', (bounds) =>
       this.#qmp.execute('query-block-exports', {}, bounds),
     );
-    const ours = all.filter(({ id }) => id.startsWith(PREFIX));
-    for (const { id } of ours) await this.#delete(id);
-    const isUsed = all.some(({ id, type }) => type === 'nbd' && !id.startsWith(PREFIX));
-    if (ours.length === 0 || isUsed) return;
-    await this.#stop();
+  }
+
+  /** QEMU has deleted our exports: that takes as long as what was read of them. */
+  async #untilGone(): Promise<void> {
+    const deadline = new Deadline('the end of an export', { timeoutMs: this.#timeoutMs });
+    for (let left = await this.#all(); left.some(isOurs); left = await this.#all()) {
+      await deadline.pause(POLL_MS);
+    }
   }
 
   #run<T>(what: string, run: (bounds: Bounds) => Promise<T>): Promise<T> {

@@ -180,7 +180,7 @@ function monitorFindings({ monitors }: VmReport, whose: string): Finding[] {
   if (monitors.length > 1) return [];
   const message = `the ${whose} has a single monitor, and it is ours`;
   const remedy = 'Start QEMU with a second -qmp for tools and people.';
-  return [finding('warning', 'no-second-monitor', message, remedy)];
+  return [finding('info', 'no-second-monitor', message, remedy)];
 }
 
 /**

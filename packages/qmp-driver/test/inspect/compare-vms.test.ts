@@ -217,7 +217,7 @@ const CASES: readonly Case[] = [
     what: 'one monitor each',
     primary: { monitors: monitors.slice(0, 1) },
     secondary: { monitors: monitors.slice(0, 1) },
-    finds: ['warning no-second-monitor', 'warning no-second-monitor'],
+    finds: ['info no-second-monitor', 'info no-second-monitor'],
   },
   // The pair
   { what: 'no secondary', secondary: 'absent', finds: ['warning secondary-absent'] },

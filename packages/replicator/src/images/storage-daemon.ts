@@ -116,9 +116,11 @@ async function unusable(path: string, words: string, isLocked: boolean): Promise
   if (missing) return missing;
   if (isLocked) {
     const holders = await holdersOf(path);
+    // Who holds it says more than QEMU's words, which are those of a lock.
+    const why = holders === '' ? `: ${words.replaceAll('\n', ' ')}` : ` by ${holders}`;
     return new BaseImageError(
       'REPLICA_BASE_IN_USE',
-      `${path} is in use${holders === '' ? '' : ` by ${holders}`}: ${words.replaceAll('\n', ' ')}`,
+      `${path} is in use${why}`,
       'Stop what uses the image (a VM, another gannet daemon), or name another base.',
     );
   }

@@ -4,6 +4,7 @@ import { applyOver, kindOf } from '../disk/layers.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES } from '../memory/slab-pool.js';
 import { KeptPages, type KeptBudget, type KeptFile } from './kept-pages.js';
+import { within } from './within.js';
 
 /** How many pages an extent is searched for, so as not to block the event loop. */
 const EXTENT_PAGES_MAX = 16_384;
@@ -20,13 +21,17 @@ const EXTENT_PAGES_MAX = 16_384;
 export class PinnedDisk implements DiskPin {
   readonly #kept: KeptPages;
 
-  /** @param onTrouble called when something can't be kept; the base is written all the same */
+  /**
+   * @param onTrouble called when something can't be kept; the base is written all the same
+   * @param patienceMs how long to keep something may take: meanwhile write-back waits
+   */
   constructor(
     readonly disk: Disk,
     readonly epoch: number,
     file: () => Promise<KeptFile>,
     budget: KeptBudget,
     private readonly onTrouble: (error: unknown) => void,
+    private readonly patienceMs: number,
   ) {
     this.#kept = new KeptPages(disk.base, file, budget);
   }
@@ -35,14 +40,15 @@ export class PinnedDisk implements DiskPin {
     return this.#kept.memoryBytes;
   }
 
-  /** Settles when nothing is being kept. */
+  /** Settles when nothing is being kept. @throws Error if that takes too long */
   idle(): Promise<void> {
-    return this.#kept.idle();
+    return within(this.#kept.idle(), this.patienceMs, 'to write to its file');
   }
 
   async keep(offset: number, length: number): Promise<void> {
     // Write-back waits for it, and must go on whatever becomes of the snapshot.
-    await this.#kept.keep(offset, length).catch(this.onTrouble);
+    const kept = this.#kept.keep(offset, length);
+    await within(kept, this.patienceMs, 'to write to its file').catch(this.onTrouble);
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {

@@ -20,6 +20,9 @@ export interface KeepLimits extends SnapshotLimits {
   readonly softBytes: number;
 }
 
+/** Of the folder: after that, write-back goes on without the snapshot. */
+const PATIENCE_MS = 10_000;
+
 /** The snapshot that there is, for a status. */
 export interface SnapshotView {
   readonly epoch: number;
@@ -42,6 +45,7 @@ export class Snapshot {
   readonly #files: Promise<KeptFile>[] = [];
   #keptBytes = 0;
   #chargedBytes = 0;
+  #isReleased = false;
   #ending: string | undefined;
 
   /** @param giveUp called, with the reason, when it can't be kept */
@@ -61,7 +65,7 @@ export class Snapshot {
     this.disks = disks.map((disk) => {
       let file: Promise<KeptFile> | undefined;
       const ofDisk = (): Promise<KeptFile> => (file ??= this.#open());
-      return new PinnedDisk(disk, epoch, ofDisk, budget, onTrouble);
+      return new PinnedDisk(disk, epoch, ofDisk, budget, onTrouble, PATIENCE_MS);
     });
   }
 
@@ -83,16 +87,20 @@ export class Snapshot {
 
   /**
    * Nothing reads it or keeps anything for it any more, but for what is under way. Settles when its
-   * files are closed.
+   * files are closed; those of a folder that hangs are left to the end of this process.
    */
   async end(reason: string): Promise<void> {
     this.#ending = reason;
-    for (const disk of this.disks) await disk.idle();
-    for (const file of this.#files) {
-      await file.then((opened) => opened.close()).catch(() => undefined);
-    }
+    const idle = this.disks.map((disk) => disk.idle());
+    const isIdle = await Promise.all(idle).then(
+      () => true,
+      () => false,
+    );
+    this.#isReleased = true;
     this.pool.charge(-this.#chargedBytes);
-    this.#chargedBytes = 0;
+    const closed = this.#files.map((file) => file.then((opened) => opened.close()));
+    if (isIdle) await Promise.allSettled(closed);
+    else for (const file of closed) file.catch(() => undefined);
   }
 
   #takeRoom(bytes: number): void {
@@ -107,6 +115,8 @@ export class Snapshot {
   }
 
   #charge(bytes: number): void {
+    // Of what was under way when it ended, and has hung.
+    if (this.#isReleased) return;
     this.#chargedBytes += bytes;
     this.pool.charge(bytes);
   }

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import type { ExportSession } from '@gannet/nbd';
 import { Random } from '@gannet/test-support/random.js';
+import { PinnedDisk } from '../../src/snapshot/pinned-disk.js';
 import { temporaryFiles } from '../support/files.js';
 import { DISK_BYTES, LEFT, TestVm } from '../support/vm.js';
 
@@ -191,6 +192,20 @@ describe('its life', () => {
     await expect(textOf(snapshot, 1)).rejects.toThrow('ENOENT');
     expect(vm.replica.state).toBe('protected');
     await vm.replica.close();
+  });
+
+  it('holds write-back up no longer than its patience, if its folder hangs', async () => {
+    const { replica } = await opened();
+    const troubles: unknown[] = [];
+    const disk = replica.disks[0] as (typeof replica.disks)[number];
+    const budget = { take: () => undefined, charge: () => undefined };
+    const hangs = (): Promise<never> => new Promise(() => undefined);
+    const onTrouble = (error: unknown): number => troubles.push(error);
+    const pinned = new PinnedDisk(disk, 1, hangs, budget, onTrouble, 1);
+    await pinned.keep(0, PAGE);
+    expect(String(troubles)).toContain('to write to its file takes longer than 1 ms');
+    await expect(pinned.idle()).rejects.toThrow('takes longer than 1 ms');
+    await replica.close();
   });
 
   it('ends when memory is short, before the guest is slowed', async () => {

@@ -1,5 +1,6 @@
 /** Commands that run where the VM's files are: the two daemons, and the recovery of bases. */
 import { print } from '../call-daemon.js';
+import type { RecoveredBase } from '../recover-report.js';
 import { about, type Cli, type DaemonCode, logLevel, type Options, vmCommand } from '../options.js';
 import { showProgress } from '../progress.js';
 
@@ -25,12 +26,15 @@ export function addRecover(cli: Cli): void {
     .option('--force', 'even if the primary is known to have the newer copy', false)
     .action(
       about(async (options: Options) => {
-        print(options, { recovered: await recover(options, cli.daemonCode) });
+        const recovered = await recover(options, cli.daemonCode);
+        const { showRecovered } = await import('../recover-report.js');
+        if (options.json) print(options, { recovered });
+        else process.stdout.write(showRecovered(recovered));
       }),
     );
 }
 
-async function recover(options: Options, daemonCode: DaemonCode): Promise<unknown> {
+async function recover(options: Options, daemonCode: DaemonCode): Promise<RecoveredBase[]> {
   const { asSecondary, basesOf, findConfig } = await import('@gannet/contract');
   const { recoverBases } = await import('@gannet/replicator');
   const config = asSecondary(await findConfig(options));
@@ -45,5 +49,5 @@ async function recover(options: Options, daemonCode: DaemonCode): Promise<unknow
   const acceptLastCommit = options.lastCommit ?? false;
   const recovered = await recoverBases(bases, { lock: true, onProgress, acceptLastCommit });
   if (seen.journal) show({ stage: 'done' });
-  return recovered;
+  return recovered.map((record, at) => ({ ...record, base: bases[at]?.base ?? '' }));
 }

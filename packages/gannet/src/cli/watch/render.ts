@@ -50,15 +50,20 @@ const ASCII: Readonly<Record<string, string>> = {
 };
 
 /** For `gannet status`: everything but events. */
-export function renderStatus(status: Status, style: Style): string[] {
+export function renderStatus(status: Status, style: Style, nowMs = Date.now()): string[] {
   const { role, vm, host } = status;
-  const { level, headline, remedy } = status.health;
+  const { level, headline, remedy, since } = status.health;
   const [mark, colour] = LEVEL_MARKS[level];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
   const lines = [
     ...fit(`${vm}: ${role} on ${host}`, style),
     ...fit(`${mark} ${headline}`, style, MARK_CELLS).map(paint),
+    ...fit(
+      `${' '.repeat(MARK_CELLS)}Since ${formatMoment(since, nowMs)}, ${formatAge(nowMs - Date.parse(since))} ago.`,
+      style,
+      MARK_CELLS,
+    ),
     ...(remedy === '' ? [] : fit(' '.repeat(MARK_CELLS) + remedy, style, MARK_CELLS)),
     '',
   ];
@@ -73,7 +78,7 @@ export function renderWatch(
   nowMs: number,
 ): string[] {
   const checkpoints = checkpointsOf(events, CHECKPOINTS_MAX).reverse();
-  const head = [...renderStatus(status, style), '', ...table(checkpoints, nowMs, style), ''];
+  const head = [...renderStatus(status, style, nowMs), '', ...table(checkpoints, nowMs, style), ''];
   const foot = 'Ctrl-C quits. This view does not affect the VM.';
   const room = Math.max(0, style.rows - head.length - 2);
   const told = events
@@ -145,6 +150,7 @@ function body(status: Status, style: Style): string[] {
     row('link', `replication: ${link}${ofSecondary}; heartbeat: ${heartbeat}`),
     row('epoch', `${status.epoch}${last(status)}`),
     row('term', terms(status)),
+    ...policy(secondary).map((text) => row('failover', text)),
   ];
   for (const card of [...primary.network, ...secondary.network]) lines.push(row('network', card));
   if (buffers) lines.push(...memory(buffers, style));
@@ -163,6 +169,13 @@ function body(status: Status, style: Style): string[] {
   return lines;
 }
 
+/** Who decides on a takeover; once there was one, it is past. */
+function policy({ state, about }: Side): string[] {
+  if (about?.failover === undefined || hasTakenOver(state)) return [];
+  const fence = about.hasFence ? 'with a fence' : 'without a fence';
+  return [`${about.failover}, ${fence}`];
+}
+
 /** What both sides have on their disks. */
 function terms({ record, peer }: Status): string {
   const say = ({ term, word, isForced, evidence }: TermRecord): string => {
@@ -179,13 +192,15 @@ function terms({ record, peer }: Status): string {
 function last(status: Status): string {
   const { lastCheckpoint } = status;
   if (!lastCheckpoint) return '';
-  const { committedPages, droppedPages, gateClosedMs } = lastCheckpoint;
+  const { epoch, committedPages, droppedPages, gateClosedMs } = lastCheckpoint;
   const pause =
     'pausedMs' in lastCheckpoint
       ? `guest paused ${formatMs(lastCheckpoint.pausedMs)}`
       : `checkpoint took ${formatMs(lastCheckpoint.checkpointMs)}`;
   const gate = `gate closed ${formatMs(gateClosedMs)}`;
-  return `: ${pause}, ${gate}, ${committedPages} pages committed, ${droppedPages} dropped`;
+  // A takeover, or a new protection, counts on without that checkpoint.
+  const which = epoch === status.epoch ? '' : `; the last checkpoint, of ${epoch}`;
+  return `${which}: ${pause}, ${gate}, ${committedPages} pages committed, ${droppedPages} dropped`;
 }
 
 /** States whose word alone does not say what the side does. */

@@ -45,7 +45,7 @@ function listed(result: Status): string {
 export function showFailover(result: MethodResult<'failover'>): string | Promise<string> {
   if (result.takenOverMs === undefined) return showStatus(result);
   return formatTable([
-    ['continues from', `epoch ${result.epoch}`],
+    ['continues from', `the last checkpoint, with epoch ${result.epoch}`],
     ['evidence', result.evidence],
     ['VM running', `after ${formatMs(result.takenOverMs)}`],
     ['on stable storage', `after ${formatMs(result.durableMs)}`],

@@ -38,7 +38,7 @@ export function methodsOf(
         const params = parseParams(name, given);
         const { who, handlers } = await handlersOf();
         const handler = (handlers as AnyHandlers)[name];
-        if (!handler) throw notHere(name, who, Object.keys(handlers));
+        if (!handler) throw notHere(name, who);
         if (UNLOGGED.has(name)) return handler(params, progress);
         return operate(name, actor, () => Promise.resolve(handler(params, progress)));
       },
@@ -47,11 +47,11 @@ export function methodsOf(
   return Object.fromEntries(entries) as Record<MethodName, ControlMethod>;
 }
 
-function notHere(name: MethodName, who: string, known: readonly string[]): GannetError {
+function notHere(name: MethodName, who: string): GannetError {
   return new GannetError(
     'GANNET_REFUSED',
-    `${who} has no method ${name}`,
-    `Run it on the host of the ${METHODS[name].roles.join(' or ')}. Here: ${known.join(', ')}.`,
+    `${name} is for the daemon of the ${METHODS[name].roles.join(' or ')}: this one is ${who}`,
+    `Run it on the host of the ${METHODS[name].roles.join(' or ')}.`,
     'refused',
   );
 }

@@ -21,7 +21,7 @@ import { changedKeys, reloadedPrimary } from '../reload.js';
 import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
-import { VmWatch } from '../vm/vm-watch.js';
+import { JustClosed, VmWatch } from '../vm/vm-watch.js';
 import { Verifier } from '../verify/verifier.js';
 import { primaryEngineOf } from '../vsmr/primary-vsmr.js';
 import { withTimeout } from '../with-timeout.js';
@@ -433,7 +433,7 @@ export class PrimaryRole implements Role {
 
   #expectProtected(what: string): void {
     if (this.#is('protected', 'letting-go', 'yielding')) return;
-    throw refusals.notProtected(this.config.vm, this.#shown, what);
+    throw refusals.notProtected(this.config.vm, this.#state, this.#shown, what);
   }
 
   #expectVm(): PrimaryDriver {
@@ -442,6 +442,8 @@ export class PrimaryRole implements Role {
   }
 
   #trouble(error: unknown): void {
-    if (!this.#isClosing) reportTrouble(this.context.history, error);
+    // What was asked of a QEMU that is just ending fails; that it has ended is an event.
+    const isNews = !(error instanceof JustClosed);
+    if (!this.#isClosing && isNews) reportTrouble(this.context.history, error);
   }
 }

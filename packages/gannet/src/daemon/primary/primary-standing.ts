@@ -161,8 +161,8 @@ export class PrimaryStanding {
 
   /** What an operator has ended, `protection: automatic` does not begin again. */
   async noteDetached(isDetached: boolean): Promise<void> {
-    const { terms, config } = this.options;
-    const isNoted = (isDetached && config().protection === 'automatic') || undefined;
+    const { terms } = this.options;
+    const isNoted = isDetached || undefined;
     if (terms.record.isDetached === isNoted) return;
     await terms.update((own) => ({ ...own, isDetached: isNoted }));
   }

@@ -8,6 +8,7 @@ import {
   type SeedsView,
   STATUS_SCHEMA,
   type TermRecord,
+  QEMU_TEXTS,
 } from '@gannet/contract';
 import { inspectPrimary, type SideReport } from '../../inspect/side-report.js';
 import type { History } from '../history.js';
@@ -40,7 +41,12 @@ export function inspectOwn(
   vm: VmWatch,
 ): Promise<SideReport> {
   const qmp = vm.state === 'ready' ? vm.qmp : undefined;
-  return inspectPrimary(config, { state, hostname: hostname(), qmp, trouble: `it is ${vm.state}` });
+  return inspectPrimary(config, {
+    state,
+    hostname: hostname(),
+    qmp,
+    trouble: `QEMU ${QEMU_TEXTS[vm.state]}`,
+  });
 }
 
 /** As commands and the status show it. */

@@ -44,6 +44,8 @@ class DiskMeter {
   #doneBytes = 0;
   /** Before the guest's writes added to it. */
   #firstTotalBytes = 0;
+  /** QEMU has not copied anything yet, that we know of. */
+  #isCounting = true;
   #bytesPerSec = 0;
   /** How much of the time behind us the rate knows of: 0 at first, towards 1. */
   #weight = 0;
@@ -53,8 +55,9 @@ class DiskMeter {
 
   update({ doneBytes, totalBytes, limitBytesPerSec, down }: SeedProgress): SeedView {
     this.#measure(doneBytes);
-    // QEMU says 0 until it has counted.
-    this.#firstTotalBytes ||= totalBytes;
+    // QEMU counts what there is to copy before it copies.
+    if (this.#isCounting) this.#firstTotalBytes = totalBytes;
+    this.#isCounting = doneBytes === 0;
     const bytesPerSec = this.#weight > 0 ? Math.round(this.#bytesPerSec / this.#weight) : 0;
     const leftBytes = Math.max(0, totalBytes - doneBytes);
     const isKnown = down === undefined && totalBytes > 0 && (bytesPerSec > 0 || leftBytes === 0);

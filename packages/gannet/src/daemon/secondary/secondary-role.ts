@@ -45,6 +45,7 @@ import {
   secondaryPeerStatus,
   type SecondarySides,
   secondaryStatus,
+  whyNotAsked,
 } from './secondary-status.js';
 import { answerAudit } from '../verify/audit-questions.js';
 import { SecondaryStanding } from './secondary-standing.js';
@@ -137,12 +138,11 @@ export class SecondaryRole implements Role {
       },
       onEvent: (event) => this.#onWriteBack(event),
     });
-    const off = this.#vm.on((state, reason) => {
+    const onVm = this.#vm.on((state, reason) => {
       history.add('vm', { state, reason });
-      this.#link?.beatNow();
+      this.#changed();
     });
-    this.#subscriptions.push(off);
-    this.#subscriptions.push(context.terms.on(() => this.#link?.beatNow()));
+    this.#subscriptions.push(onVm, context.terms.on(this.#changed));
   }
 
   /** Opens the bases, then listens: a QEMU started from now on finds its disks. */
@@ -197,9 +197,7 @@ export class SecondaryRole implements Role {
     for (const off of this.#subscriptions.splice(0)) off();
     this.#checkpointer?.stop();
     await this.#engine?.close();
-    this.#waiting.close();
-    this.#failover.close();
-    this.#rejected.close();
+    for (const part of [this.#waiting, this.#failover, this.#rejected]) part.close();
     await this.#link?.close();
     await this.#writeBack.stop();
     await this.#nbd.close();
@@ -356,9 +354,8 @@ export class SecondaryRole implements Role {
   /** A protected VM is left alone: its QMP socket decides when commits happen. */
   #inspect(): Promise<SideReport> {
     const { state } = this.replica;
-    const isBusy = this.#vm.state === 'lost' || state === 'protected';
-    const qmp = isBusy ? undefined : this.#vm.qmp;
-    const trouble = `it is ${state === 'protected' ? state : this.#facts.vmState(this.#vm)}`;
+    const qmp = this.#vm.state === 'lost' || state === 'protected' ? undefined : this.#vm.qmp;
+    const trouble = whyNotAsked(state, this.#facts.vmState(this.#vm));
     const own = { state, hostname: hostname(), qmp, trouble };
     return inspectSecondary(this.config, { ...own, peerAddress: this.#link?.peerAddress });
   }
@@ -380,9 +377,15 @@ export class SecondaryRole implements Role {
       this.context.history.add('peer', { vm: status.vm, state: status.state });
       // A new copy: what became of the one before is no word about it.
       if (status.state === 'protecting') this.#facts.baseTrouble = undefined;
-      this.#failover.consider();
     }
+    // Also its record is evidence, and that its guest is known to stand still.
+    this.#failover.consider();
   }
+
+  readonly #changed = (): void => {
+    this.#link?.beatNow();
+    this.#failover.consider();
+  };
 
   /** The VM was ended on purpose: its twin here must not go on. */
   #end(): void {
@@ -407,8 +410,7 @@ export class SecondaryRole implements Role {
       if (event.kind === 'flush') this.#facts.flushTrouble = event.trouble;
       this.context.history.record(event);
       if (event.kind === 'memory-pressure') this.#facts.hasMemoryPressure = true;
-      this.#link?.beatNow();
-      if (event.kind === 'link-lost') this.#failover.consider();
+      this.#changed();
     }
   }
 

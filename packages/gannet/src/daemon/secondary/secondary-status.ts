@@ -9,6 +9,9 @@ import {
   type SecondaryStatus,
   STATUS_SCHEMA,
   type TermRecord,
+  QEMU_TEXTS,
+  type SecondaryState,
+  type QemuState,
 } from '@gannet/contract';
 import type { PeerLink } from '../peer/peer-link.js';
 import type { VmWatch } from '../vm/vm-watch.js';
@@ -164,4 +167,9 @@ export function diskStatus(replica: Replica, tally: RequestTally): SecondaryStat
     backlogBytes: committedBytes,
     ...tally.of(name),
   }));
+}
+
+/** Why the QEMU of this side is not asked for a report of itself. */
+export function whyNotAsked(replica: SecondaryState, qemu: QemuState): string {
+  return replica === 'protected' ? 'it is protected' : `QEMU ${QEMU_TEXTS[qemu]}`;
 }

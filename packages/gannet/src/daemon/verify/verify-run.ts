@@ -11,6 +11,7 @@ const CHUNK_BYTES = 64 * 1024;
 const SUSPECTS_MAX = 256;
 /** A replica that differs in more is no case for a repair of places. */
 const WRONG_CHUNKS_MAX = 1024;
+const STOP_PATIENCE_MS = 5000;
 /** The report and the events name no more. */
 const PLACES_MAX = 100;
 
@@ -29,6 +30,8 @@ export interface VerifyRunOptions {
   readonly onTooMuch: (wrongBytes: number) => void;
   /** Aborted when the protection ends: the comparison is of no use then. */
   readonly signal: AbortSignal;
+  /** How long what is being compared may take when it is to stop: storage may hang. */
+  readonly stopPatienceMs?: number;
 }
 
 /**
@@ -52,6 +55,8 @@ export class VerifyRun {
   #busyBytes = 0;
   #isStopped = false;
   #isWhole = false;
+  #giveUp: () => void = () => undefined;
+  #patience: NodeJS.Timeout | undefined;
 
   constructor(options: VerifyRunOptions) {
     this.#options = options;
@@ -85,10 +90,37 @@ export class VerifyRun {
   /** It ends after what it is comparing, with a report of what it has. */
   stop(): void {
     this.#isStopped = true;
+    const { stopPatienceMs = STOP_PATIENCE_MS } = this.#options;
+    this.#patience ??= setTimeout(() => this.#giveUp(), stopPatienceMs);
   }
 
-  /** Rejects if a side can't be read or asked, or with the reason of the signal. */
+  /**
+   * Rejects if a side can't be read or asked, or with the reason of the signal. Reads that are under
+   * way then, or when it stops, may go on: storage that hangs does not answer.
+   */
   async run(): Promise<VerifyReport> {
+    const { signal } = this.#options;
+    const comparison = this.#compareAll();
+    comparison.catch(() => undefined);
+    let onAbort = (): void => undefined;
+    const givenUp = new Promise<void>((resolve, reject) => {
+      this.#giveUp = resolve;
+      onAbort = () => reject(signal.reason as Error);
+    });
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([comparison, givenUp]);
+      return this.report;
+    } finally {
+      // Whatever comes of it later is not reported any more.
+      this.#isStopped = true;
+      clearTimeout(this.#patience);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #compareAll(): Promise<void> {
     for (const disk of this.#options.disks) {
       for (let at = 0; at < disk.sizeBytes && !this.#isStopped; at += SPAN_BYTES) {
         const length = Math.min(SPAN_BYTES, disk.sizeBytes - at);
@@ -97,7 +129,6 @@ export class VerifyRun {
     }
     await this.#settle();
     this.#isWhole = !this.#isStopped;
-    return this.report;
   }
 
   async #compare(disk: OwnDisk, span: Chunk): Promise<void> {

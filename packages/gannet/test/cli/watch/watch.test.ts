@@ -51,6 +51,32 @@ describe('the status, for people', () => {
     },
   );
 
+  test('has since when it is so, and who decides on a takeover', () => {
+    const since = '2026-01-01T10:00:00.000Z';
+    const health = { ...PRIMARY.health, since };
+    const nowMs = Date.parse(since) + 240_000;
+    const about = { version: '0.1.0', failover: 'automatic', hasFence: true } as const;
+    const peer = { ...PRIMARY.peer, status: { ...PRIMARY.peer.status!, about } };
+    const status = { ...PRIMARY, health, peer };
+    const lines = renderStatus(status, STYLE, nowMs);
+    expect(lines[2]).toMatch(/^ {5}Since \d\d:\d\d:\d\d, 4 min ago\.$/);
+    expect(lines).toContain('  failover    automatic, with a fence');
+    const over = { ...peer, status: { ...peer.status, state: 'retired' } };
+    const survived = { ...status, peer: over } as Status;
+    expect(renderStatus(survived, STYLE, nowMs).join('\n')).not.toMatch(/failover /);
+  });
+
+  test('says of which epoch the figures of the last checkpoint are', () => {
+    const { lastCheckpoint } = PRIMARY;
+    const rowOf = (epoch: number): string | undefined =>
+      renderStatus({ ...PRIMARY, epoch }, STYLE).find((line) => line.startsWith('  epoch'));
+    const { epoch } = lastCheckpoint!;
+    expect(rowOf(epoch)).toMatch(new RegExp(`epoch +${epoch}: guest paused`));
+    expect(rowOf(epoch + 5)).toMatch(
+      new RegExp(`epoch +${epoch + 5}; the last checkpoint, of ${epoch}: guest paused`),
+    );
+  });
+
   test('is plain ASCII, in colour or not, and never wider than the terminal', () => {
     const trouble = '“a” – b’s → c…\n\u001b[31mnot ours';
     const bad = judged({ ...SECONDARY, state: 'diverged', reason: trouble, needs: trouble });

@@ -31,3 +31,23 @@ test('what changes something is an operation of its caller, and nothing else is'
   await expect(methods.protect({ rate: 7 }, none)).rejects.toMatchObject({ code: 'GANNET_USAGE' });
   expect(operated).toHaveLength(8);
 });
+
+test.each([
+  ['protect', 'secondary', 'primary'],
+  ['snapshot', 'primary', 'secondary'],
+] as const)(
+  '%s, asked of the %s, names the right host and nothing that is no command',
+  async (name, is, of) => {
+    const methods = methodsOf(() =>
+      Promise.resolve({
+        who: `the ${is} of web`,
+        handlers: { status: () => 'x', seal: () => 'x' },
+      }),
+    );
+    await expect(methods[name]({}, () => undefined)).rejects.toMatchObject({
+      exit: 'refused',
+      message: `${name} is for the daemon of the ${of}: this one is the ${is} of web`,
+      remedy: `Run it on the host of the ${of}.`,
+    });
+  },
+);

@@ -102,4 +102,19 @@ describe('what protect shows', () => {
     expect(screen[screen.indexOf('local disks ...\n') - 1]).toBe('\n');
     expect(screen[screen.indexOf('done ...\n') - 1]).toBe('\n');
   });
+
+  test('what QEMU counts before it copies was not written by the guest', () => {
+    const { step } = meter();
+    expect(step('vb0', 0, 0, { totalBytes: 13_824 })).toMatchObject({ rewrittenBytes: 0 });
+    expect(step('vb0', 1000, 27)).toMatchObject({ rewrittenBytes: 0 });
+    const grown = { totalBytes: 103 * MIB };
+    expect(step('vb0', 2000, 50, grown)).toMatchObject({ rewrittenBytes: 3 * MIB });
+  });
+
+  test('a copy that was under way when it was first seen has the size that it had then', () => {
+    const { step } = meter();
+    expect(step('vb0', 0, 40)).toMatchObject({ rewrittenBytes: 0 });
+    const grown = { totalBytes: 103 * MIB };
+    expect(step('vb0', 1000, 50, grown)).toMatchObject({ rewrittenBytes: 3 * MIB });
+  });
 });

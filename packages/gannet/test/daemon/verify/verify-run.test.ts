@@ -304,6 +304,19 @@ describe('its end', () => {
     expect(await run.run()).toMatchObject({ isWhole: false, wrongBytes: 512 });
   });
 
+  it('comes on time, though the storage hangs', async () => {
+    await using pair = await Pair.make();
+    const hangs = { ...pair.disk, read: () => new Promise<never>(() => undefined) };
+    const abort = new AbortController();
+    const ended = pair.verify({ disks: [hangs], signal: abort.signal });
+    abort.abort(new Error('the protection has ended'));
+    await expect(ended).rejects.toThrow('the protection has ended');
+    const run = pair.run({ disks: [hangs], stopPatienceMs: 1 });
+    const stopped = run.run();
+    run.stop();
+    expect(await stopped).toMatchObject({ isWhole: false, comparedBytes: 0 });
+  });
+
   it('is an error of the replica that has diverged', async () => {
     await using pair = await Pair.make();
     pair.replica.diverge('a test');
