@@ -98,7 +98,7 @@ export class Mirror {
     return this.source.isResumable && RESUMABLE.has(this.phase);
   }
 
-  /** Somebody ended it in good order: cancelled it, or completed it, then the target is the disk. */
+  /** Somebody ended it in good order: cancelled, or completed; then its target is the disk. */
   get mayHavePivoted(): boolean {
     return this.#mayHavePivoted;
   }
