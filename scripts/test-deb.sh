@@ -112,6 +112,16 @@ gannet check --config examples/web.yaml >/dev/null 2>&1 || code=$?
 [ $code != 2 ]
 [ -z "$(find /usr/lib/gannet -path '*gannet/lab*')" ]
 cd /
+step the resource agent is there with its page, and pages of the new commands
+[ -x /usr/lib/ocf/resource.d/gannet/vm ] && sh -n /usr/lib/ocf/resource.d/gannet/vm
+[ -z "$(MANROFFSEQ= man --warnings=all -l /usr/share/man/man7/ocf_gannet_vm.7.gz 2>&1 >/dev/null)" ]
+for page in copies/verify copies/backup cluster/automatic cluster/pacemaker; do
+  [ -s "/usr/share/doc/gannet/docs/how-to/$page.md" ]
+done
+for command in list verify snapshot; do
+  zgrep -q "^\.SS $command" /usr/share/man/man1/gannet.1.gz
+  gannet help $command | grep -- --json >/dev/null
+done
 step /etc/gannet is for root and the group gannet
 [ "$(stat -c '%U:%G %a' /etc/gannet)" = 'root:gannet 750' ]
 step units are sound, and none is enabled

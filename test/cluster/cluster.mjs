@@ -123,6 +123,21 @@ export class Cluster {
     await this.#inHub(`ip link set v${n} down`);
   }
 
+  /** @param {number} n */
+  async plug(n) {
+    await this.#inHub(`ip link set v${n} up 2>/dev/null || true`);
+  }
+
+  /**
+   * A file on the disk of a node, also when that is off.
+   *
+   * @param {number} n
+   * @param {string} file
+   */
+  read(n, file) {
+    return fs.readFileSync(path.join(this.dir, `n${n}/upper`, file), 'utf8');
+  }
+
   /** As a power cut. @param {number} n */
   async kill(n) {
     const node = this.#nodes.get(n);

@@ -1,6 +1,6 @@
 // `make cluster`: a protected VM under Pacemaker on three nodes, hurt in each way, and measured.
 //
-//   node test/cluster/main.mjs [--only RE] [--dir DIR]
+//   node test/cluster/main.mjs [--only RE] [--dir DIR] [--agent FILE] [--keep]
 import * as fs from 'node:fs';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -8,10 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { findGuest, OracleLog, primaryCommand, secondaryCommand } from '@gannet/lab';
 import { Cluster } from './cluster.mjs';
+import { faultsOf } from './faults.mjs';
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    // Another agent, to see what it does wrong.
+    agent: { type: 'string', default: 'packages/gannet/ocf/vm' },
     dir: { type: 'string', default: '/dev/shm/gannet-cluster' },
     keep: { type: 'boolean', default: false },
   },
@@ -19,6 +22,8 @@ const { values } = parseArgs({
 const source = path.resolve(import.meta.dirname, '../..');
 const bin = path.join(source, 'packages/gannet/dist/bin.js');
 const PATIENCE_MS = 240_000;
+const JOURNAL = '/var/lib/gannet/journal';
+const STATE = '/run/resource-agents/gannet-web';
 const guest = await findGuest();
 const cluster = new Cluster(values.dir, path.dirname(guest.kernel), values.keep);
 /** @type {import('@gannet/lab').OracleLog[]} */
@@ -63,7 +68,7 @@ function configure(n) {
       ...{ nbd: `${other}:10809`, migrate: `tcp:${other}:4444`, peer: `${other}:10810` },
       checkpointPeriodMs: 1000,
     },
-    secondary: { nbd: `${own}:10809`, peer: `${own}:10810` },
+    secondary: { nbd: `${own}:10809`, peer: `${own}:10810`, journal: `${JOURNAL}/web.journal` },
   };
   cluster.put(n, {
     'etc/gannet/web.yaml': JSON.stringify(config),
@@ -71,12 +76,13 @@ function configure(n) {
     'etc/gannet/web-secondary.sh': script(secondaryCommand(machine, [svm], `tcp:${own}:4444`)),
     'usr/local/bin/gannet': `#!/bin/sh\nexec node ${bin} "$@"\n`,
     'var/lib/gannet/.keep': '',
+    [`${JOURNAL.slice(1)}/.keep`]: '',
   });
 }
 
 /** @param {number} n */
 function putAgents(n) {
-  const ocf = path.join(source, 'packages/gannet/ocf/vm');
+  const ocf = path.resolve(source, values.agent);
   const fence = path.join(import.meta.dirname, 'fence_lab');
   cluster.put(n, {
     'usr/lib/ocf/resource.d/gannet/vm': fs.readFileSync(ocf),
@@ -180,13 +186,18 @@ function expectClean() {
   if (bad.length > 0) throw new Error(`a guest read wrong data: ${bad.map(({ file }) => file)}`);
 }
 
+/** Whether a node runs QEMU as the VM: as its agent, its daemon or its command line says. */
+const RUNS_VM = `pgrep -x qemu-system-x86 >/dev/null || exit 1
+[ "$(cat ${STATE}/role 2>/dev/null)" = primary ] && exit 0
+pgrep -f -- '-incoming' >/dev/null || exit 0
+printf 'GET /state HTTP/1.0\r\n\r\n' | timeout 3 socat -t 2 - UNIX-CONNECT:/run/gannet/web.sock |
+  grep -qE '^state=(failed-over|retired)'`;
+
 /** No two nodes run QEMU as the VM. Nodes that are off run nothing. */
 async function expectOneGuest() {
-  const script =
-    'test "$(cat /run/resource-agents/gannet-web/role)" = primary && pgrep -x qemu-system-x86';
   const guests = await Promise.all(
     [1, 2].map((n) =>
-      cluster.on(n, 'sh', '-c', script).then(
+      cluster.on(n, 'sh', '-c', RUNS_VM).then(
         () => 1,
         () => 0,
       ),
@@ -194,35 +205,6 @@ async function expectOneGuest() {
   );
   if (guests[0] === 1 && guests[1] === 1) throw new Error('two guests run as the VM');
 }
-
-const pidOf = '/run/resource-agents/gannet-web/daemon.pid';
-/**
- * What is done to the node that runs the VM, or to the other one, and whether the VM moves.
- *
- * @type {{ name: string, isOther?: true, stays?: true, hurt: (n: number) => Promise<unknown> }[]}
- */
-const FAULTS = [
-  { name: 'node killed', hurt: (n) => cluster.kill(n) },
-  { name: 'cable down', hurt: (n) => cluster.unplug(n) },
-  {
-    name: 'QEMU killed',
-    hurt: (n) => cluster.on(n, 'pkill', '-KILL', '-x', 'qemu-system-x86'),
-  },
-  {
-    name: 'standby',
-    hurt: (n) => cluster.on(3, 'crm_attribute', '-N', `n${n}`, '-n', 'standby', '-v', 'on'),
-  },
-  {
-    ...{ name: 'daemon killed', stays: true },
-    hurt: (n) => cluster.on(n, 'sh', '-c', `kill -9 $(cat ${pidOf})`),
-  },
-  {
-    name: 'node of the secondary killed',
-    isOther: true,
-    stays: true,
-    hurt: (n) => cluster.kill(n),
-  },
-];
 
 async function main() {
   await cluster.prepare();
@@ -240,42 +222,39 @@ async function main() {
   let at = await expectProtected();
   console.log(`protected on n${at}`);
   const rows = [];
-  for (const { name, hurt, isOther, stays } of FAULTS) {
+  const lab = { cluster, until, promoted, statusOf, expectOneGuest, JOURNAL, STATE };
+  for (const { name, hurt, isOther, goes = 'elsewhere', after } of faultsOf(lab)) {
     if (!new RegExp(values.only).test(name)) continue;
     const before = at;
     const victim = isOther ? 3 - before : before;
     const fencedBefore = cluster.fenced.length;
     const startMs = performance.now();
-    await hurt(victim);
+    await hurt(victim, 3 - victim);
     let promotedMs = 0;
-    if (!stays) {
+    if (goes === 'elsewhere') {
       await until('a promotion', async () => {
         await expectOneGuest();
         const n = await promoted();
         return n !== 0 && n !== before;
       });
       promotedMs = performance.now() - startMs;
-    } else if (isOther) {
-      await until('the primary to be alone, with its constraint in the CIB', async () => {
-        const alone = (await statusOf(before))?.state === 'alone';
-        const xml = await cluster.on(3, 'cibadmin', '--query', '--scope', 'constraints');
-        return alone && xml.includes('gannet-web-alone');
-      });
-    } else await sleep(3000);
+    }
     const fence = cluster.fenced[fencedBefore];
-    if (!cluster.isAlive(victim)) await cluster.boot(victim);
-    await cluster.on(3, 'crm_attribute', '-N', `n${victim}`, '-n', 'standby', '-D').catch(() => '');
+    for (const n of [1, 2, 3]) {
+      if (!cluster.isAlive(n)) await cluster.boot(n);
+      await cluster.plug(n);
+      await cluster.on(3, 'crm_attribute', '-N', `n${n}`, '-n', 'standby', '-D').catch(() => '');
+    }
     await cluster.on(3, 'crm_resource', '--cleanup').catch(() => '');
     at = await expectProtected();
     await expectOneGuest();
     const protectedMs = performance.now() - startMs;
-    if (stays && at !== before) throw new Error('the VM has moved');
-    if (isOther) {
-      await until('the constraint to be gone', async () => {
-        const xml = await cluster.on(3, 'cibadmin', '--query', '--scope', 'constraints');
-        return !xml.includes('gannet-web-alone');
-      });
-    }
+    if (goes === 'stays' && at !== before) throw new Error('the VM has moved');
+    await after?.(victim, 3 - victim);
+    await until('no constraint to be left', async () => {
+      const xml = await cluster.on(3, 'cibadmin', '--query', '--scope', 'constraints');
+      return !xml.includes('gannet-web-alone') && !xml.includes('cli-');
+    });
     expectClean();
     const seconds = (/** @type {number} */ ms) => `${(ms / 1000).toFixed(1)} s`;
     const fencedMs = fence ? fence.atMs - startMs : 0;

@@ -69,6 +69,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Start its daemon, then its QEMU; `gannet check --print-secondary`': 'e2e/command/check',
   'Start the secondary with the command line that `gannet check --print-secondary`':
     'e2e/command/check starts a secondary with that line, and protects it',
+  'Start it if it does not run: on the primary host, `gannet check --print-secondary`':
+    'e2e/command/check starts a secondary with that line',
   'Start the primary VM and `gannet secondary`': 'e2e/command/check',
   'Read the reason that QEMU gives; `gannet check`': 'a hint at what e2e/command/check runs',
   'It is tried again. See whether the configuration fits this QEMU': 'e2e/command/check',
@@ -96,7 +98,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Stop this daemon, run `gannet recover':
     'the verdict survivor-down says the same of the same state, and a case runs it',
   'Its fence FAILED': 'failover.test forces it after a fence that failed',
-  'Check the other host, and the network or tunnel to it. Its fence FAILED': 'the same',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':
     'only a daemon without term files says it; what it prints first is refused there',

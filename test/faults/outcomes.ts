@@ -38,11 +38,19 @@ async function observeProtected(scene: Scene): Promise<Outcome> {
   for (;;) {
     const settledMs = performance.now() - startMs;
     if (scene.hasHappened('failover-done')) return settle('secondary');
-    if (pair.primaryDaemon.eventsOf('alone').length > 0) return settle('primary');
+    if (await runsAlone(scene)) return settle('primary');
     if (settledMs > SETTLE_MS && pair.commits.length >= commits + COMMITS) return 'protected';
     if (settledMs > PATIENCE_MS) throw new LabError(`nothing came of it\n${scene.logs}`);
     await sleep(20);
   }
+}
+
+/** It has said so; or the daemon before this one has, and this one knows it by its record. */
+async function runsAlone({ cell, pair: { primaryDaemon } }: Scene): Promise<boolean> {
+  if (primaryDaemon.eventsOf('alone').length > 0) return true;
+  if (cell.fault !== 'restart') return false;
+  const status = await primaryDaemon.client.call('status').catch(() => undefined);
+  return status !== undefined && status.record.word === 'alone';
 }
 
 /** Long enough for whoever might act late. */

@@ -94,7 +94,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
     ],
     folders: {
       // bin.ts starts the command; the rest is small enough to belong to nobody.
-      '.': ['cli', 'daemon', 'daemon/peer', 'daemon/terms'],
+      '.': ['cli', 'daemon', 'daemon/cluster', 'daemon/peer', 'daemon/terms'],
       vendor: [],
       tls: ['.'],
       view: { folders: [], packages: ['contract'], isForBrowsers: true },
@@ -112,9 +112,10 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       // Decisions without I/O.
       'daemon/arbitration': { folders: [], packages: ['contract'] },
       'daemon/terms': { folders: ['daemon/arbitration'], packages: ['contract', 'nbd'] },
+      'daemon/cluster': ['daemon/arbitration', 'daemon/terms'],
       'daemon/protection': ['tls', 'daemon/arbitration', 'daemon/peer'],
       'daemon/metrics': { folders: ['.'], packages: ['contract'] },
-      'daemon/control': ['.', 'daemon'],
+      'daemon/control': ['.', 'daemon', 'daemon/arbitration'],
       'daemon/http': ['.', 'daemon/control', 'daemon/metrics'],
       'daemon/peer': ['.', 'tls', 'daemon', 'daemon/terms'],
       'daemon/vm': ['.', 'tls', 'daemon'],

@@ -146,6 +146,10 @@ export const secondaryStatusSchema = z.object({
   coloExit: z.string().nullable(),
   baseTrouble: z.string().nullable(),
   failover: failoverProgressSchema.optional().describe('of a failover that is under way'),
+  isDurable: z
+    .boolean()
+    .optional()
+    .describe('it has taken over, and a crash of this host loses nothing that was flushed'),
   checkpoints: z.number().int(),
   lastCheckpoint: commitSchema.nullable(),
   buffers: z.object({

@@ -20,5 +20,9 @@ export function main(argv: readonly string[]): Promise<number> {
       const { refuseOutdated } = await import('./daemon/terms/refuse-outdated.js');
       await refuseOutdated(config);
     },
+    clusterRole: async (config, { node, current, claim, initial }) => {
+      const { placeOfNode } = await import('./daemon/cluster/place-of-node.js');
+      return placeOfNode(config, { node, current, claim, initial });
+    },
   });
 }

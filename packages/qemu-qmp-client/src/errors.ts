@@ -104,8 +104,8 @@ const ADVICE: Readonly<Record<QmpErrorCode, string>> = {
   QMP_UNKNOWN_ID: 'Nothing to do: it answers a client before this one.',
   QMP_COMMAND_FAILED: 'Read `desc`, the reason that QEMU gives; match on `class` only.',
   QMP_CONNECT_TIMEOUT:
-    'Check the path or address, and that QEMU runs. If it does, give each client a monitor of its ' +
-    'own: `-qmp` can be repeated.',
+    'Check the path or address, and that QEMU runs. If it does, give each client a monitor of ' +
+    'its own: `-qmp` can be repeated.',
   QMP_COMMAND_TIMEOUT: STUCK,
   QMP_WAIT_TIMEOUT: STUCK,
   QMP_ABORTED: 'Nothing to do: the signal was yours.',

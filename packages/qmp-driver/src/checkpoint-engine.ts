@@ -18,6 +18,12 @@ export interface StartOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
+/** Options of PrimaryDriver.goOn(). */
+export interface GoOnOptions extends Pick<StartOptions, 'periodMs'> {
+  /** How long the secondary may take to notice that it is another process that goes on. */
+  readonly patienceMs: number;
+}
+
 /** `colo`: QEMU's; `vsmr`: its caller's, with snapshots of QEMU (SnapshotVm). */
 export type EngineKind = 'colo' | 'vsmr';
 
@@ -39,6 +45,12 @@ export interface CheckpointEngine {
   start(options: StartOptions, health: () => void): Promise<void>;
   /** Takes over what an earlier process has begun. Changes nothing in QEMU. */
   adopt(): Promise<void>;
+  /**
+   * Goes on with the checkpoints of what was adopted. A guest that the process before had stopped
+   * for one stands still until the secondary is known to be ready for the next. After a failure
+   * call leave().
+   */
+  goOn(options: GoOnOptions): Promise<void>;
   /** Resolves when a checkpoint has been ordered, not when it is done. */
   checkpointNow(): Promise<void>;
   /** Sets the time between checkpoints. May start a checkpoint. */
@@ -49,6 +61,9 @@ export interface CheckpointEngine {
   cut(): void;
   /** Stops the guest for good, and checkpoints; sends at once. */
   halt(): Promise<void>;
-  /** No more checkpoints: the guest runs on without the secondary. Harmless when repeated. */
+  /**
+   * No more checkpoints: the guest runs on without the secondary. An engine that has stopped it
+   * continues it only if it may run on this host. Harmless when repeated.
+   */
   leave(what: string): Promise<void>;
 }

@@ -68,7 +68,12 @@ export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';
 export type { PrimaryOptions, SeedOptions } from './primary-options.js';
-export type { CheckpointEngine, EngineKind, StartOptions } from './checkpoint-engine.js';
+export type {
+  CheckpointEngine,
+  EngineKind,
+  GoOnOptions,
+  StartOptions,
+} from './checkpoint-engine.js';
 export type { PeerConnections } from './yank.js';
 export { SnapshotVm, type SnapshotVmOptions } from './snapshot/snapshot-vm.js';
 export { type SharedRam, sharedRam, type SharedRamOptions } from './snapshot/shared-ram.js';

@@ -19,7 +19,7 @@
  */
 import type { QmpClient } from 'qemu-qmp-client';
 import type { BlockdevContext } from './disk/blockdev.js';
-import type { CheckpointEngine, StartOptions } from './checkpoint-engine.js';
+import type { CheckpointEngine, GoOnOptions, StartOptions } from './checkpoint-engine.js';
 import { Deadline } from './deadline.js';
 import { LinkError } from './errors.js';
 import type { Finding } from './inspect/finding.js';
@@ -255,6 +255,17 @@ export class PrimaryDriver {
       const job = jobs.find(({ device }) => device === namesOf(one.disk).seedJob);
       if (job !== undefined) mirror.adopt(job.ready);
     }
+  }
+
+  /**
+   * After adopt(): goes on with checkpoints, unless QEMU has done so all the time. Links that are
+   * missing or have failed are passed to `onLinkFailure` first.
+   * @throws what the engine throws: the secondary can't go on. Then call runAlone().
+   * @throws GraphError
+   */
+  async goOn(options: GoOnOptions): Promise<void> {
+    await this.checkGraph();
+    await this.#engine.goOn(options);
   }
 
   /**

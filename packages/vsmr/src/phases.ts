@@ -27,6 +27,8 @@ export type SecondaryEngineInput =
   | 'failed'
   /** RAM and devices are as before. */
   | 'undone'
+  /** The primary says that the checkpoint is of a state that never was. */
+  | 'spoilt'
   /** The primary is dead: the guest goes on here. */
   | 'take-over';
 
@@ -62,14 +64,14 @@ export const SECONDARY_PHASES = {
   'preparing-first': { decide: 'applying-first', dropped: 'blank' },
   'applying-first': { applied: 'running', failed: 'blank' },
   /** On its own, from the last checkpoint. */
-  running: { prepare: 'preparing', 'take-over': 'taken-over' },
+  running: { prepare: 'preparing', spoilt: 'unfit', 'take-over': 'taken-over' },
   /** Stopped. RAM and devices are its own; what arrives is kept beside them. */
   preparing: { decide: 'applying', dropped: 'running' },
   /** What has arrived replaces RAM and devices, then the disks are committed. */
   applying: { applied: 'running', failed: 'undoing' },
   /** Its own RAM and devices are put back. */
   undoing: { undone: 'running', failed: 'unfit' },
-  /** Neither the last checkpoint nor the one that followed: it never takes over. */
+  /** Neither the last checkpoint nor the one that followed is here: it never takes over. */
   unfit: {},
   'taken-over': {},
 } as const satisfies Record<string, Partial<Record<SecondaryEngineInput, string>>>;

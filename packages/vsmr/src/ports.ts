@@ -20,6 +20,18 @@ export interface GuestPort {
    * RAM (virtio reads its rings), so RAM must be there before.
    */
   loadDevices(state: Uint8Array): Promise<void>;
+  /**
+   * Of the primary's guest: why nobody is to go on from what was saved of it since pause().
+   * Undefined if that counts. After resume() it says whether the guest stood still until then.
+   */
+  spoilt?(): Spoilt | undefined;
+}
+
+/** Why a checkpoint does not count. */
+export interface Spoilt {
+  readonly reason: string;
+  /** The guest has run since it was paused, so its disks may have later writes. */
+  readonly hasRun: boolean;
 }
 
 /** One side's RAM, in pages that are numbered from 0. */
@@ -47,6 +59,8 @@ export interface DisksPort {
    * dropped. Both guests are paused and have no request under way.
    */
   commit(): void | Promise<void>;
+  /** Why an engine that goes on later cannot count on it; undefined if it can. */
+  whyNotResume?(): string | undefined;
   /** The secondary takes over: what the primary has written since the last commit is dropped. */
   failOver(): void | Promise<void>;
 }

@@ -52,6 +52,9 @@ export interface CheckpointReport {
 /** The secondary gave up what is under way. */
 class AbortedThere extends Error {}
 
+/** The guest is not what was saved of it. */
+class SpoiltHere extends Error {}
+
 /**
  * The primary's side: it decides when, pauses its guest, and sends what differs. The checkpoint is
  * made when the secondary says so; then held output is released, and the guest runs.
@@ -83,9 +86,32 @@ export class PrimaryEngine {
   /** @throws VsmrError VSMR_LINK_LOST */
   static async start(options: PrimaryEngineOptions): Promise<PrimaryEngine> {
     const engine = new PrimaryEngine(options);
-    const { pageBytes, pages } = options.ram;
-    const hello = { kind: 'hello', version: PROTOCOL_VERSION, pageBytes, pages } as const;
-    await options.link.send({ ...hello, key: engine.#key });
+    await engine.#greet(false);
+    return engine;
+  }
+
+  /**
+   * Goes on with a secondary that has a checkpoint of an engine that has ended: of an earlier
+   * process, or on a link that broke. What has changed since then is not known here, so the next
+   * checkpoint compares all pages. A guest that an earlier engine had paused has to stay so until
+   * this resolves: its last checkpoint may be on its way to the disks.
+   *
+   * @throws VsmrError VSMR_LINK_LOST, VSMR_PROTOCOL
+   * @throws VsmrError VSMR_ABORTED with the secondary's reason, if it cannot go on
+   */
+  static async resume(options: PrimaryEngineOptions): Promise<PrimaryEngine> {
+    const engine = new PrimaryEngine(options);
+    try {
+      await engine.#greet(true);
+      ({ number: engine.#number } = await engine.#expect('resumed'));
+    } catch (error) {
+      options.link.close();
+      if (!(error instanceof AbortedThere)) throw error;
+      const remedy = 'Go on without this secondary, and begin a new pair.';
+      const message = `the secondary cannot go on: ${error.message}`;
+      throw new VsmrError('VSMR_ABORTED', message, remedy, { cause: error });
+    }
+    for (let page = 0; page < options.ram.pages; page++) engine.#pending.add(page);
     return engine;
   }
 
@@ -168,6 +194,12 @@ export class PrimaryEngine {
     }
   }
 
+  async #greet(resumes: boolean): Promise<void> {
+    const { pageBytes, pages } = this.#ram;
+    const hello = { kind: 'hello', version: PROTOCOL_VERSION, pageBytes, pages } as const;
+    await this.#link.send({ ...hello, key: this.#key, resumes });
+  }
+
   async #checkpoint(): Promise<CheckpointReport> {
     const number = this.#number + 1;
     try {
@@ -179,21 +211,32 @@ export class PrimaryEngine {
       const digest = new CheckpointDigest();
       const counts = await this.#sendRam(digest);
       await this.#sendDevices(devices, digest);
-      await this.#link.send({ kind: 'end', digest: digest.finish() });
+      // In one turn with the end, after which the secondary may have it.
+      this.#expectSound();
+      const ended = this.#link.send({ kind: 'end', digest: digest.finish() });
       this.#enter('sent');
+      await ended;
       await this.#expect('committed');
       this.#number = number;
       this.#devices = devices;
       this.#pending.clear();
       this.#enter('committed');
+      this.#expectSound(true);
       await this.#output?.release();
       await this.#guest.resume();
+      this.#expectSound(true);
       this.#enter('released');
       const pausedMs = this.#clock.now() - pausedAt;
       return { number, pausedMs, deviceBytes: devices.length, ...counts };
     } catch (error) {
       throw await this.#giveUp(error, `checkpoint ${number}`);
     }
+  }
+
+  /** @param isCommitted only a guest that has run makes it void then */
+  #expectSound(isCommitted = false): void {
+    const { reason, hasRun } = this.#guest.spoilt?.() ?? {};
+    if (reason !== undefined && (hasRun || !isCommitted)) throw new SpoiltHere(reason);
   }
 
   /** Sends the pages that differ, of those that either side has changed. */
@@ -240,6 +283,10 @@ export class PrimaryEngine {
    * @returns what to throw
    */
   async #giveUp(error: unknown, what: string): Promise<VsmrError> {
+    if (error instanceof SpoiltHere && this.#phase === 'releasing') {
+      // Its disks may have what the guest has written since: nothing may go on from there.
+      await this.#link.send({ kind: 'spoilt', reason: error.message }).catch(() => undefined);
+    }
     const isBroken = error instanceof VsmrError && error.code !== 'VSMR_RAM';
     if (isBroken || this.#phase === 'releasing') return this.#cut(error);
     const wasPaused = this.#phase !== 'copying';

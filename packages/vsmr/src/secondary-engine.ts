@@ -39,7 +39,7 @@ export class SecondaryEngine {
   readonly #guest: GuestPort;
   readonly #ram: RamPort;
   readonly #disks: DisksPort;
-  readonly #link: Link;
+  #link: Link;
   readonly #onEvent: (event: SecondaryEngineEvent) => void;
   /** Pages that may differ on the two sides, as far as this side knows. */
   readonly #pending: PageSet;
@@ -84,6 +84,22 @@ export class SecondaryEngine {
   }
 
   /**
+   * As serve(), with another engine of the same primary: the one before has ended. To be called
+   * when serve() has resolved.
+   *
+   * @throws VsmrError VSMR_PHASE unless there is a checkpoint to go on from
+   */
+  continueOn(link: Link): Promise<string> {
+    if (this.#phase !== 'running') {
+      const message = `there is nothing to go on from: this secondary is ${this.#phase}`;
+      throw new VsmrError('VSMR_PHASE', message, 'Begin a new pair.');
+    }
+    this.#link = link;
+    this.#served = this.#serve();
+    return this.#served;
+  }
+
+  /**
    * The primary is dead, and stays dead: the guest goes on here. Cuts the link, and finishes what
    * is under way first.
    *
@@ -118,12 +134,22 @@ export class SecondaryEngine {
   async #greet(): Promise<void> {
     const hello = await this.#link.receive();
     if (hello.kind !== 'hello') throw unexpected(hello);
-    const { version, pageBytes, pages, key } = hello;
+    const { version, pageBytes, pages, key, resumes } = hello;
     if (version !== PROTOCOL_VERSION) throw garbled(`it speaks version ${version}`);
     if (pageBytes !== this.#ram.pageBytes || pages !== this.#ram.pages) {
       throw garbled(`its RAM is ${pages} pages of ${pageBytes} bytes, here ${this.#ram.pages}`);
     }
     this.#key = key;
+    if (!resumes && this.#phase === 'blank') return;
+    const why = resumes ? this.#whyNotResume() : 'it has a checkpoint, and the primary begins';
+    if (why === undefined) return this.#link.send({ kind: 'resumed', number: this.#number });
+    await this.#link.send({ kind: 'aborted', reason: why });
+    throw garbled(why);
+  }
+
+  #whyNotResume(): string | undefined {
+    if (this.#phase !== 'running') return `it has no checkpoint: it is ${this.#phase}`;
+    return this.#disks.whyNotResume?.();
   }
 
   async #handle(frame: Frame): Promise<void> {
@@ -135,6 +161,10 @@ export class SecondaryEngine {
         if (frame.number !== this.#number + 1) throw unexpected(frame);
         this.#enter('prepare');
         return this.#attempt(() => this.#prepare());
+      case 'spoilt':
+        this.#enter('spoilt');
+        this.#onEvent({ kind: 'unfit', reason: frame.reason });
+        return;
       case 'hashes':
       case 'pages':
       case 'devices':

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { PrimaryEngine } from '../src/primary-engine.js';
 import { SecondaryEngine, type SecondaryEngineEvent } from '../src/secondary-engine.js';
-import { FrameLink } from '../src/wire/frame-link.js';
+import { FrameLink, type Link } from '../src/wire/frame-link.js';
 import { encodeFrame, type Frame, PROTOCOL_VERSION } from '../src/wire/frames.js';
 import { BytePipe } from './support/byte-pipe.js';
 import { PAGE_BYTES, PAGES, World } from './support/world.js';
@@ -12,11 +12,18 @@ async function pair() {
   const pipe = new BytePipe();
   const world = new World([], () => undefined);
   const events: SecondaryEngineEvent[] = [];
+  const there = new FrameLink(pipe.ends[1], SHAPE);
+  const it: { onSecondary?: (sent: Frame['kind']) => void } = {};
+  const link: Link = {
+    send: (frame) => {
+      it.onSecondary?.(frame.kind);
+      return there.send(frame);
+    },
+    receive: () => there.receive(),
+    close: () => there.close(),
+  };
   const secondary = new SecondaryEngine({
-    guest: world.guests.secondary,
-    ram: world.rams.secondary,
-    disks: world.disks,
-    link: new FrameLink(pipe.ends[1], SHAPE),
+    ...{ guest: world.guests.secondary, ram: world.rams.secondary, disks: world.disks, link },
     onEvent: (event) => events.push(event),
   });
   const primary = await PrimaryEngine.start({
@@ -25,7 +32,7 @@ async function pair() {
     link: new FrameLink(pipe.ends[0], SHAPE),
     clock: { now: () => world.steps },
   });
-  return { pipe, world, events, primary, secondary, served: secondary.serve() };
+  return Object.assign(it, { pipe, world, events, primary, secondary, served: secondary.serve() });
 }
 
 test('pages that either side has changed are compared, and those that differ sent', async () => {
@@ -101,23 +108,23 @@ describe('refused', () => {
 
   const key = Buffer.alloc(32);
   const wrong: [string, Frame[]][] = [
-    ['another version', [{ kind: 'hello', version: 99, ...SHAPE, key }]],
+    ['another version', [{ kind: 'hello', version: 99, ...SHAPE, key, resumes: false }]],
     [
       'RAM of another size',
-      [{ kind: 'hello', version: PROTOCOL_VERSION, pageBytes: 32, pages: 1, key }],
+      [{ kind: 'hello', version: PROTOCOL_VERSION, pageBytes: 32, pages: 1, key, resumes: false }],
     ],
     ['no greeting', [{ kind: 'copy' }]],
     [
       'a checkpoint out of order',
       [
-        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key },
+        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key, resumes: false },
         { kind: 'prepare', number: 2 },
       ],
     ],
     [
       'contents other than what was sent',
       [
-        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key },
+        { kind: 'hello', version: PROTOCOL_VERSION, ...SHAPE, key, resumes: false },
         { kind: 'prepare', number: 1 },
         { kind: 'devices', bytes: 14, offset: 0, data: Buffer.from('{"counter": 0}') },
         { kind: 'end', digest: Buffer.alloc(32) },
@@ -158,4 +165,74 @@ test('a secondary that cannot go back is unfit, and never takes over', async () 
   await expect(secondary.takeOver()).rejects.toMatchObject({ code: 'VSMR_UNFIT' });
   pipe.cut();
   await served;
+});
+
+describe('a guest that does not stand still as it was saved', () => {
+  const SPOILT = 'somebody has continued it';
+
+  /** A pair with a checkpoint, and in the next one somebody continues the primary's guest. */
+  async function spoiltWhen(kind: Frame['kind']) {
+    const it = await pair();
+    const { primary, world } = it;
+    await primary.checkpoint();
+    world.run();
+    /** In the moment in which the other side sends this. */
+    it.onSecondary = (sent) => {
+      if (sent === kind) world.guests.primary.continue();
+    };
+    return it;
+  }
+
+  test('before all of the checkpoint was sent: it is given up, and both go on', async () => {
+    const it = await spoiltWhen('stopped');
+    const { primary, secondary, events, world, pipe, served } = it;
+    await expect(primary.checkpoint()).rejects.toMatchObject({
+      code: 'VSMR_ABORTED',
+      message: expect.stringContaining(SPOILT) as unknown,
+    });
+    expect([primary.phase, secondary.phase, secondary.number]).toEqual(['running', 'running', 1]);
+    expect(events.map(({ kind }) => kind)).toEqual(['committed', 'aborted']);
+    // The next one has all that both have changed since.
+    delete it.onSecondary;
+    await primary.checkpoint();
+    world.settled(true);
+    expect(world.faults).toEqual([]);
+    pipe.cut();
+    await served;
+  });
+
+  test.each([
+    ['before all was sent: it is given up', 'stopped', 1],
+    ['after that: the secondary has it, and may go on from there', 'committed', 2],
+  ] as const)('but was stopped for good, %s', async (_what, kind, number) => {
+    const it = await pair();
+    const { primary, secondary, world, pipe, served } = it;
+    await primary.checkpoint();
+    world.run();
+    it.onSecondary = (sent) => {
+      const spoilt = { reason: 'its disk has failed', hasRun: false };
+      if (sent === kind) world.guests.primary.spoilt = () => spoilt;
+    };
+    await primary.checkpoint().catch(() => undefined);
+    expect([primary.phase, secondary.phase, secondary.number]).toEqual([
+      ...['running', 'running', number],
+    ]);
+    pipe.cut();
+    await served;
+    await secondary.takeOver();
+  });
+
+  test('after that: the secondary has what never was, and never takes over', async () => {
+    const { primary, secondary, events, world, served } = await spoiltWhen('committed');
+    await expect(primary.checkpoint()).rejects.toMatchObject({
+      code: 'VSMR_LINK_LOST',
+      message: expect.stringContaining(SPOILT) as unknown,
+    });
+    await served;
+    expect([primary.phase, secondary.phase]).toEqual(['cut', 'unfit']);
+    expect(events.at(-1)).toMatchObject({ kind: 'unfit', reason: SPOILT });
+    await expect(secondary.takeOver()).rejects.toMatchObject({ code: 'VSMR_UNFIT' });
+    await primary.goAlone();
+    expect(world.guests.primary.isRunning).toBe(true);
+  });
 });

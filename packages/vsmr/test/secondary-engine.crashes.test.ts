@@ -3,14 +3,19 @@ import { describe, expect, test } from '@jest/globals';
 import { forSeeds } from '@gannet/test-support/random.js';
 import { PrimaryEngine } from '../src/primary-engine.js';
 import { SecondaryEngine } from '../src/secondary-engine.js';
-import { brokenEngines, ENGINE_MUTANTS } from './support/mutants.js';
+import { brokenEngines, CONTINUED_MUTANTS, ENGINE_MUTANTS } from './support/mutants.js';
 import { type Engines, type Outcome, type Plan, simulate } from './support/simulate.js';
 import type { Accident } from './support/world.js';
 
 const ENGINES: Engines = { PrimaryEngine, SecondaryEngine };
 const KINDS: readonly Accident['kind'][] = [
-  ...(['primary-dies', 'secondary-dies', 'link-cut', 'step-fails'] as const),
+  ...(['primary-dies', 'secondary-dies', 'link-cut', 'step-fails', 'continued'] as const),
 ];
+/** Of checkpoints that were made. */
+const COUNTS: Readonly<Record<Accident['kind'], readonly number[]>> = {
+  ...{ 'primary-dies': [0, 1, 2, 3], 'secondary-dies': [0, 1, 2, 3], 'link-cut': [0, 1, 2, 3] },
+  ...{ 'step-fails': [1, 2, 3], continued: [1, 2, 3] },
+};
 /** About what a run takes, and how many runs with two accidents. */
 const STEPS = 95;
 const RUNS = 100;
@@ -51,7 +56,7 @@ describe('at each step', () => {
   test.each(KINDS)('%s', async (kind) => {
     const outcomes = await atEach(ENGINES, (at) => ({ accidents: [{ kind, at }] }));
     expect(faultsOf(outcomes)).toEqual([]);
-    expect(countsOf(outcomes)).toEqual(kind === 'step-fails' ? [1, 2, 3] : [0, 1, 2, 3]);
+    expect(countsOf(outcomes)).toEqual(COUNTS[kind]);
     expect(outcomes.length).toBeGreaterThan(90);
   });
 });
@@ -70,7 +75,7 @@ describe('a step fails, and at any step after it', () => {
       expect(faults).toEqual([]);
       ends.add(end);
     });
-    expect(ends.has('unfit')).toBe(kind === 'step-fails' || kind === 'secondary-dies');
+    expect(ends.has('unfit')).toBe(!['primary-dies', 'link-cut'].includes(kind));
   });
 });
 
@@ -81,23 +86,22 @@ test('the connection breaks after some bytes, within frames and between them', a
 });
 
 describe('a mutant is caught', () => {
-  test.each(ENGINE_MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
-    '%s',
-    async (_, mutant) => {
-      const engines = await brokenEngines(mutant);
-      const planOf = (kind: Accident['kind']) => (at: number) => ({ accidents: [{ kind, at }] });
-      const faults = [...(await simulate(engines, {})).faults];
-      for (const kind of KINDS) {
-        if (faults.length > 0) break;
-        const outcomes = await atEach(
-          engines,
-          planOf(kind),
-          1,
-          ({ faults: [one] }) => one !== undefined,
-        );
-        faults.push(...faultsOf(outcomes));
-      }
-      expect(faults).not.toEqual([]);
-    },
-  );
+  test.each(
+    [...ENGINE_MUTANTS, ...CONTINUED_MUTANTS].map((mutant) => [mutant.name, mutant] as const),
+  )('%s', async (_, mutant) => {
+    const engines = await brokenEngines(mutant);
+    const planOf = (kind: Accident['kind']) => (at: number) => ({ accidents: [{ kind, at }] });
+    const faults = [...(await simulate(engines, {})).faults];
+    for (const kind of KINDS) {
+      if (faults.length > 0) break;
+      const outcomes = await atEach(
+        engines,
+        planOf(kind),
+        1,
+        ({ faults: [one] }) => one !== undefined,
+      );
+      faults.push(...faultsOf(outcomes));
+    }
+    expect(faults).not.toEqual([]);
+  });
 });

@@ -98,7 +98,7 @@ export const MUTANTS = {
     edits: [
       {
         file: 'arbitration/may-let-go.js',
-        find: 'if (mustTell || isHeld)',
+        find: 'if (mustTell || !mayAsk)',
         replace: "if (mustTell || (isHeld && fence === 'none'))",
       },
     ],
@@ -250,9 +250,9 @@ export const MUTANTS = {
     run: run({ isAutomatic: false, troubleMs: 60_000 }, CUT),
     edits: [
       {
-        file: 'primary/primary-role.js',
-        find: "return this.#loss !== undefined && !mayWait && this.vm.state !== 'lost';",
-        replace: 'return mayWait && false;',
+        file: 'primary/secondary-loss.js',
+        find: "return this.#reason !== undefined && !mayWait() && vm.state !== 'lost';",
+        replace: 'return false;',
       },
     ],
   },

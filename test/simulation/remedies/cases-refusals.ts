@@ -44,6 +44,14 @@ export const REFUSAL_CASES: readonly RemedyCase[] = [
     aim: 'answers',
   },
   {
+    name: 'protected already',
+    print: async (stage) => {
+      await stage.protect();
+      return refusalOf(stage, 'a', 'protect web');
+    },
+    aim: 'answers',
+  },
+  {
     name: 'notProtected: detach',
     print: async (stage) => {
       await stage.start();

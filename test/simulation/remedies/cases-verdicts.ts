@@ -51,11 +51,42 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
     aim: 'protects',
   },
   {
-    name: 'diverged, after a detach',
+    name: 'alone, and the secondary has been started again',
+    print: async (stage) => {
+      await alone(stage);
+      await restart(stage);
+      await stage.pass(2000);
+      return verdictAt(stage, 'a', 'alone');
+    },
+    aim: 'protects',
+  },
+  {
+    name: 'alone, and the secondary is not heard',
+    print: async (stage) => {
+      await stage.protect();
+      for (const network of [stage.peer, stage.data]) {
+        network.silence('a');
+        network.silence('b');
+      }
+      await stage.pass(9000);
+      return verdictAt(stage, 'a', 'alone');
+    },
+    outside: [
+      'and the network or tunnel to it',
+      async (stage) => {
+        stage.peer.heal();
+        stage.data.heal();
+        await restart(stage);
+      },
+    ],
+    aim: 'protects',
+  },
+  {
+    name: 'unprotected, after a detach',
     print: async (stage) => {
       await stage.protect();
       await stage.run('a', ['detach', 'web']);
-      return verdictAt(stage, 'a', 'diverged');
+      return verdictAt(stage, 'a', 'unprotected');
     },
     outside: [RESTART, restart],
     aim: 'protects',
@@ -76,6 +107,24 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
       await stage.start();
       return verdictAt(stage, 'a', 'unprotected');
     },
+    aim: 'protects',
+  },
+  {
+    name: 'unprotected, and the QEMU of the secondary is missing',
+    print: async (stage) => {
+      stage.startQemu('a');
+      await stage.startDaemon('b');
+      await stage.startDaemon('a');
+      await stage.pass(1000);
+      return verdictAt(stage, 'a', 'unprotected');
+    },
+    outside: [
+      'Start the QEMU on',
+      async (stage) => {
+        stage.startQemu('b');
+        await stage.pass(1000);
+      },
+    ],
     aim: 'protects',
   },
   {
@@ -256,7 +305,7 @@ export const VERDICT_CASES: readonly RemedyCase[] = [
       await stage.protect();
       stage.killDaemon('a');
       stage.endQemu('a');
-      await stage.pass(5000);
+      await stage.pass(1500);
       return verdictAt(stage, 'b', 'link-lost');
     },
     follows: true,

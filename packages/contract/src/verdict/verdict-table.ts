@@ -174,7 +174,8 @@ export const VERDICTS = {
       headline: `The guest on ${onPrimary(facts)} is stopped: ${facts.primary.standstill}`,
       remedy:
         `Its disk may lack what it wrote last. On ${onPrimary(facts)}, repair the storage, end ` +
-        `the QEMU and start the VM again. To protect it then: ${startedAgain(facts)}`,
+        `the QEMU and start the VM again. To protect it then, restart the secondary as well; ` +
+        `then, on ${onPrimary(facts)}, run: gannet protect ${facts.vm}`,
     }),
   },
   'down-take-over': {

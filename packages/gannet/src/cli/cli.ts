@@ -5,6 +5,7 @@
 import { Command, CommanderError, Help } from 'commander';
 import { describeError, EXIT, GannetError } from '@gannet/contract/errors';
 import { VERSION } from '../version.js';
+import { addClusterRole } from './commands/cluster.js';
 import { addPrimary, addRecover, addSecondary } from './commands/daemons.js';
 import {
   addCheckpoint,
@@ -34,6 +35,7 @@ const COMMANDS: readonly ((cli: Cli) => void)[] = [
     addDetach,
     addReprotect,
     addRecover,
+    addClusterRole,
     addCompletion,
   ],
 ];
@@ -87,6 +89,7 @@ const NO_DAEMON: DaemonCode = {
   serve: () => Promise.reject(new Error('this program has no daemon')),
   askPeer: () => Promise.reject(new Error('this program has no daemon')),
   refuseOutdated: () => Promise.reject(new Error('this program has no daemon')),
+  clusterRole: () => Promise.reject(new Error('this program has no daemon')),
 };
 
 function reportError(error: unknown, json: boolean): number {

@@ -74,6 +74,9 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
     ['gannet recover web', 'while the daemon is stopped and a journal exists'],
     ['gannet recover web --last-commit', 'the primary is gone for good and nobody has taken over'],
   ],
+  'cluster-role': [
+    ['gannet cluster-role web --node alpha --current beta', 'what the agent of Pacemaker asks'],
+  ],
   completion: [
     ['eval "$(gannet completion bash)"', 'in ~/.bashrc'],
     ['gannet completion fish > ~/.config/fish/completions/gannet.fish', ''],

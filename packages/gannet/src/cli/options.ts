@@ -28,12 +28,24 @@ export interface Options extends ConfigChoice {
   readonly logLevel?: string;
 }
 
+/** What a cluster knows of a VM: names of nodes, '' for none. */
+export interface ClusterQuestion extends Options {
+  readonly node: string;
+  readonly current: string;
+  readonly claim: string;
+  readonly initial: string;
+}
+
 /** What the commands use of the daemon's code. It is loaded when it is called. */
 export interface DaemonCode {
   readonly serve: (options: Options, role: 'primary' | 'secondary') => Promise<void>;
   readonly askPeer: (config: PrimaryConfig) => Promise<unknown>;
   /** Rejects if a newer copy of the VM is known than that of this host. */
   readonly refuseOutdated: (config: SecondaryConfig) => Promise<void>;
+  readonly clusterRole: (
+    config: SecondaryConfig,
+    question: ClusterQuestion,
+  ) => Promise<Record<'role' | 'worth' | 'why', string>>;
 }
 
 /** What a command is added to. */

@@ -16,5 +16,5 @@ export function showRecovered(bases: readonly RecoveredBase[]): string {
     disk,
     `${base}: ${image}, ${formatBytes(sizeBytes)}, as of epoch ${epoch}`,
   ]);
-  return `${formatTable(rows)}These are the disks of the VM: start it from them.\n`;
+  return `${formatTable(rows)}These are the disks of the VM. If no QEMU runs on them, start it from them.\n`;
 }

@@ -98,8 +98,7 @@ export class Daemon {
   }
 
   /**
-   * @param readAgain reads the configuration as it is now, for a survivor that is to be protected by
-   *   a new secondary
+   * @param readAgain reads the configuration as it is now, for a survivor that gets a new secondary
    * @throws GannetError, ReplicatorError: what is in the way, and what to do
    * @throws GannetError GANNET_USAGE if an argument is missing
    */

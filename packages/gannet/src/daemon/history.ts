@@ -105,7 +105,7 @@ export class History {
   }
 }
 
-/** In each line of the log `vm` is the name of the VM; some events have the state of a QEMU there. */
+/** A line of the log has the name of its VM as `vm`; some events have the state of a QEMU there. */
 function lineOf(news: NewEvent): object {
   if (!('vm' in news)) return news;
   const { vm: qemu, ...rest } = news;

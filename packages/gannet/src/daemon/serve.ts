@@ -10,6 +10,7 @@ import {
 import { Daemon } from './daemon.js';
 import { createLogger, type Logger } from './log.js';
 import { Notifier } from './notify.js';
+import { refuseStandingOverwrite } from './terms/refuse-outdated.js';
 
 export interface ServeOptions extends ConfigChoice {
   readonly overwrite?: boolean;
@@ -35,6 +36,9 @@ export async function serve(options: ServeOptions, role: 'primary' | 'secondary'
   let tell = (): void => undefined;
   const start = async (): Promise<Daemon> => {
     const config = await load();
+    if (config.secondary?.overwrite === true && options.overwrite !== true) {
+      if (role === 'secondary') await refuseStandingOverwrite(asSecondary(config));
+    }
     const token = config.http ? [config.http.tokenFile] : [];
     const files = role === 'secondary' ? filesOf(config) : [];
     await makePlaces([config.control, config.termFile, ...token, ...files]);

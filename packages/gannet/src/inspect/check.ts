@@ -169,8 +169,8 @@ function troubleFindings({ role, trouble, qmp }: SideReport): HostFinding[] {
   const remedy =
     role === 'primary'
       ? `Check ${look}`
-      : 'Start it if it does not run: on the primary host, `gannet check --print-secondary` prints ' +
-        `its command line. Otherwise check ${look}`;
+      : 'Start it if it does not run: on the primary host, `gannet check --print-secondary` ' +
+        `prints its command line. Otherwise check ${look}`;
   return [hostFinding('error', 'qmp-unreachable', message, remedy)];
 }
 

@@ -8,6 +8,6 @@ test('what was recovered is said in words: which disks there are, and of when', 
   ).toBe(
     '  disk0  /srv/web.raw: raw, 64.0 MiB, as of epoch 48\n' +
       '  log    /srv/log.qcow2: qcow2, 64.0 MiB, as of epoch 48\n' +
-      'These are the disks of the VM: start it from them.\n',
+      'These are the disks of the VM. If no QEMU runs on them, start it from them.\n',
   );
 });

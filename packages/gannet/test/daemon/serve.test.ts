@@ -73,9 +73,13 @@ async function configure(changes: Record<string, unknown> = {}): Promise<void> {
   await writeFile(path.join(dir, 'web.yaml'), stringify(document));
 }
 
-function daemon(env: NodeJS.ProcessEnv = {}, role = 'secondary'): ChildProcess {
+function daemon(
+  env: NodeJS.ProcessEnv = {},
+  role = 'secondary',
+  ...options: readonly string[]
+): ChildProcess {
   const places = { GANNET_CONFIG_DIR: dir, GANNET_RUN_DIR: dir, GANNET_STATE_DIR: dir };
-  return run(process.execPath, [BIN, role, 'web'], { ...places, ...env });
+  return run(process.execPath, [BIN, role, 'web', ...options], { ...places, ...env });
 }
 
 async function events(): Promise<Record<string, unknown>[]> {
@@ -166,6 +170,41 @@ echo "$text" >> '${told}'
     notifier.ready();
     notifier.close();
     expect(env).toEqual({ PATH: '/nowhere' });
+  });
+});
+
+describe('`overwrite: true` in the configuration', () => {
+  const left = async (word: string): Promise<void> => {
+    const at = '2026-01-01T10:00:00.000Z';
+    const term = { format: 'gannet-term-1', vm: 'web', lineage: 'a1', term: 5, word };
+    const rest = { isForced: false, evidence: 'fence', mustProve: false, at };
+    await writeFile(path.join(dir, 'web.term.json'), JSON.stringify({ ...term, ...rest }));
+    await configure({ secondary: { overwrite: true } });
+  };
+
+  test.each(['taken-over', 'alone'])('does not give up a copy that is %s', async (word) => {
+    await left(word);
+    const service = daemon();
+    let log = '';
+    service.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
+    expect((await once(service, 'close'))[0]).toBe(4);
+    expect(log).toContain('--overwrite');
+    expect(existsSync(path.join(dir, 'base.raw'))).toBe(false);
+  });
+
+  test.each(['none', 'protected', 'outdated', 'leaving'])(
+    'holds for one that is %s',
+    async (word) => {
+      await left(word);
+      daemon();
+      expect(await eventOf('listening')).toBeDefined();
+    },
+  );
+
+  test('is not asked about where somebody says --overwrite now', async () => {
+    await left('taken-over');
+    daemon({}, 'secondary', '--overwrite');
+    expect(await eventOf('listening')).toBeDefined();
   });
 });
 

@@ -54,6 +54,8 @@ interface Scene {
   readonly isWithoutQemu?: boolean;
   /** Its QEMU is connected already: it was a secondary's. */
   readonly isSurvivor?: boolean;
+  /** `protection: automatic`. */
+  readonly isAutomatic?: boolean;
   /** What an earlier daemon has left in the term file. */
   readonly own?: TermRecord;
 }
@@ -93,6 +95,7 @@ export class Pair {
 qmp: unix:${qmp}
 disks: [{name: disk0, device: vb0, base: ${dir}/base}]
 peer: {heartbeatMs: 50, lowMs: 200, highMs: 1000}
+protection: ${scene.isAutomatic === true ? 'automatic' : 'manual'}
 ${fence === undefined ? '' : `fence: {command: ['/bin/sh', '-c', '${fence}']}`}
 primary:
   nbd: unix:${dir}/nbd

@@ -75,8 +75,8 @@ export class OwnDisks {
   }
 
   /**
-   * Ends all connections, and QEMU's NBD server. Where a read of an export hangs on its storage, the
-   * server is left: to stop it would make QEMU wait for that read. The next open() clears it.
+   * Ends all connections, and QEMU's NBD server. Where a read of an export hangs on its storage,
+   * the server is left: to stop it would make QEMU wait for that read. The next open() clears it.
    *
    * @throws LinkError `DRIVER_EXPORT_FAILED`
    * @throws WaitError

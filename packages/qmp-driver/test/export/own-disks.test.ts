@@ -14,7 +14,7 @@ interface Export {
   'shutting-down': boolean;
 }
 
-/** A QEMU with an NBD server. Of an export that is read on storage that hangs, it does not let go. */
+/** A QEMU with an NBD server. It does not let go of an export whose storage hangs on a read. */
 class Exporting {
   readonly vm = new FakeVm();
   exports: Export[] = [];

@@ -4,7 +4,8 @@
  * (u32 each).
  *
  *     primary                                     secondary
- *     hello       version, RAM, key of hashes
+ *     hello       version, RAM, key of hashes; whether it goes on where an earlier one has ended
+ *                                                 resumed    if it does: the last checkpoint
  *     prepare     number of the checkpoint
  *     (or copy)                                   dirty*     pages that it has changed
  *                                                 stopped
@@ -15,11 +16,12 @@
  *                 last checkpoint, each with its offset
  *     end         digest of all pages and devices
  *     (or cancel)                                 committed  or aborted, or copied after a copy
+ *     spoilt      what was committed never was: the secondary is not to take over from it
  */
 import { protocolError } from '../errors.js';
 import { HASH_BYTES, KEY_BYTES } from '../page-hashes.js';
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 /** The most that a frame holds after its length. */
 export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 const DIGEST_BYTES = 32;
@@ -42,20 +44,22 @@ export type Frame =
       readonly pageBytes: number;
       readonly pages: number;
       readonly key: Uint8Array;
+      /** The secondary has a checkpoint already, of a primary's engine that has ended. */
+      readonly resumes: boolean;
     }
   | { readonly kind: 'copy' | 'copied' | 'stopped' | 'cancel' }
-  | { readonly kind: 'prepare' | 'committed'; readonly number: number }
+  | { readonly kind: 'prepare' | 'committed' | 'resumed'; readonly number: number }
   | { readonly kind: 'dirty' | 'want'; readonly pages: Uint32Array }
   | { readonly kind: 'hashes'; readonly pages: Uint32Array; readonly hashes: Uint8Array }
   | { readonly kind: 'pages'; readonly pages: Uint32Array; readonly data: Uint8Array }
   | ({ readonly kind: 'devices' } & DevicesPart)
   | { readonly kind: 'end'; readonly digest: Uint8Array }
-  | { readonly kind: 'aborted'; readonly reason: string };
+  | { readonly kind: 'aborted' | 'spoilt'; readonly reason: string };
 
 /** The kinds by their numbers on the wire, from 1. */
 const KINDS = [
   ...['hello', 'copy', 'copied', 'prepare', 'stopped', 'cancel', 'committed', 'dirty'],
-  ...['want', 'hashes', 'pages', 'devices', 'end', 'aborted'],
+  ...['want', 'hashes', 'pages', 'devices', 'end', 'aborted', 'resumed', 'spoilt'],
 ] as readonly Frame['kind'][];
 
 export function encodeFrame(frame: Frame): Buffer {
@@ -69,7 +73,11 @@ export function encodeFrame(frame: Frame): Buffer {
 function fieldsOf(frame: Frame): Uint8Array[] {
   switch (frame.kind) {
     case 'hello':
-      return [numbers(frame.version, frame.pageBytes, frame.pages), frame.key];
+      return [
+        numbers(frame.version, frame.pageBytes, frame.pages),
+        frame.key,
+        numbers(Number(frame.resumes)),
+      ];
     case 'copy':
     case 'copied':
     case 'stopped':
@@ -77,6 +85,7 @@ function fieldsOf(frame: Frame): Uint8Array[] {
       return [];
     case 'prepare':
     case 'committed':
+    case 'resumed':
       return [numbers(frame.number)];
     case 'dirty':
     case 'want':
@@ -90,6 +99,7 @@ function fieldsOf(frame: Frame): Uint8Array[] {
     case 'end':
       return [frame.digest];
     case 'aborted':
+    case 'spoilt':
       return [Buffer.from(frame.reason)];
   }
 }
@@ -116,7 +126,8 @@ function frameOf(kind: Frame['kind'] | undefined, fields: Fields, pageBytes: num
   switch (kind) {
     case 'hello': {
       const [version, pageSize, pages] = [fields.number(), fields.number(), fields.number()];
-      return { kind, version, pageBytes: pageSize, pages, key: fields.bytes(KEY_BYTES) };
+      const key = fields.bytes(KEY_BYTES);
+      return { kind, version, pageBytes: pageSize, pages, key, resumes: fields.number() !== 0 };
     }
     case 'copy':
     case 'copied':
@@ -125,6 +136,7 @@ function frameOf(kind: Frame['kind'] | undefined, fields: Fields, pageBytes: num
       return { kind };
     case 'prepare':
     case 'committed':
+    case 'resumed':
       return { kind, number: fields.number() };
     case 'dirty':
     case 'want':
@@ -147,6 +159,7 @@ function frameOf(kind: Frame['kind'] | undefined, fields: Fields, pageBytes: num
     case 'end':
       return { kind, digest: fields.bytes(DIGEST_BYTES) };
     case 'aborted':
+    case 'spoilt':
       return { kind, reason: Buffer.from(fields.rest()).toString() };
     case undefined:
       throw protocolError('a frame of an unknown kind');

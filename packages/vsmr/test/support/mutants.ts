@@ -104,6 +104,28 @@ export const ENGINE_MUTANTS: readonly EngineMutant[] = [
   },
 ];
 
+/** Found where somebody continues the guest, and nowhere else. */
+export const CONTINUED_MUTANTS: readonly EngineMutant[] = [
+  {
+    name: 'nobody asks whether the guest has stood still before output goes',
+    file: 'primary-engine.js',
+    edits: [['this.#expectSound(true);\n            await this.#output', 'await this.#output']],
+  },
+  {
+    name: 'nobody asks after the commit whether the guest has stood still',
+    file: 'primary-engine.js',
+    edits: [
+      ['this.#expectSound(true);\n            await this.#output', 'await this.#output'],
+      ["this.#expectSound(true);\n            this.#enter('released')", "this.#enter('released')"],
+    ],
+  },
+  {
+    name: 'the secondary does not hear that its checkpoint never was',
+    file: 'primary-engine.js',
+    edits: [["kind: 'spoilt'", "kind: 'cancel'"]],
+  },
+];
+
 /** The engines of this package as they were compiled, with one mistake. */
 export async function brokenEngines({ file, edits }: EngineMutant): Promise<Engines> {
   const folder = await mkdtemp(path.join(tmpdir(), 'gannet-vsmr-'));

@@ -133,10 +133,12 @@ async function takesOver(world: World, secondary: SecondaryEngine): Promise<stri
     await secondary.takeOver();
   } catch (error) {
     // Going back fails only if a step does while it goes back.
-    const mayBeUnfit = secondary.phase === 'unfit' && world.happened > 1;
+    const isSpoilt = world.guests.primary.isSpoilt;
+    const mayBeUnfit = secondary.phase === 'unfit' && (isSpoilt || world.happened > 1);
     if (secondary.number > 0 && !mayBeUnfit) world.faults.push(`no takeover: ${String(error)}`);
     return 'nothing to take over';
   }
+  if (world.leak !== undefined) world.faults.push(world.leak);
   if (world.lastSecondary === undefined) world.faults.push('took over what never was');
   else world.expectSecondary(world.lastSecondary, `took over at ${secondary.number}`);
   if (!world.guests.secondary.isRunning) world.faults.push('took over, and stands still');

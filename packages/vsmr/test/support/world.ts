@@ -1,5 +1,5 @@
 import { PageSet } from '../../src/page-set.js';
-import type { DisksPort, GuestPort, OutputPort, RamPort } from '../../src/ports.js';
+import type { DisksPort, GuestPort, OutputPort, RamPort, Spoilt } from '../../src/ports.js';
 
 export const PAGE_BYTES = 32;
 export const PAGES = 40;
@@ -15,7 +15,8 @@ export interface VmState {
 
 /** What breaks, and at which of the steps that the ports take. */
 export interface Accident {
-  readonly kind: 'primary-dies' | 'secondary-dies' | 'link-cut' | 'step-fails';
+  /** `continued`: somebody lets the primary's guest run. */
+  readonly kind: 'primary-dies' | 'secondary-dies' | 'link-cut' | 'step-fails' | 'continued';
   readonly at: number;
 }
 
@@ -26,6 +27,8 @@ class FakeDisks implements DisksPort {
   readonly ofSecondary = new Map<number, number>();
 
   constructor(private readonly step: (label: string) => Promise<void>) {}
+
+  whyNotResume: () => string | undefined = () => undefined;
 
   async commit(): Promise<void> {
     await this.step('commit');
@@ -50,6 +53,8 @@ class FakeGuest implements GuestPort {
   readonly ram = new Uint8Array(PAGE_BYTES * PAGES);
   counter = 0;
   isRunning: boolean;
+  /** It was continued since it was paused, and not by its engine. */
+  isSpoilt = false;
   #random: number;
 
   constructor(
@@ -79,8 +84,21 @@ class FakeGuest implements GuestPort {
     // It runs until it is stopped.
     if (this.isRunning && !this.world.isOver) this.tick();
     this.isRunning = false;
+    this.isSpoilt = false;
     this.world.paused(this.side);
   }
+
+  /** By somebody else. */
+  continue(): void {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    this.isSpoilt = true;
+    this.world.run();
+  }
+
+  /** What it says of what was saved of it. */
+  spoilt = (): Spoilt | undefined =>
+    this.isSpoilt ? { reason: 'somebody has continued it', hasRun: true } : undefined;
 
   async resume(): Promise<void> {
     await this.world.step(this.side, 'resume');
@@ -152,6 +170,11 @@ class FakeRam implements RamPort {
     }
   }
 
+  /** What another process would see: the first look compares with zeroes. */
+  forget(): void {
+    this.#seen.fill(0);
+  }
+
   #at(ram: Uint8Array, page: number): Uint8Array {
     return ram.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
   }
@@ -164,13 +187,18 @@ class FakeOutput implements OutputPort {
   constructor(private readonly world: World) {}
 
   async release(): Promise<void> {
+    const before = this.held.length;
     await this.world.step('primary', 'release');
     const { held } = this;
     this.held = [];
     const known = this.world.knownBySecondary();
     if (this.world.isPrimaryAlone) return;
     const early = held.filter((counter) => counter > known);
-    if (early.length > 0) this.world.faults.push(`packet ${early[0]} left before its checkpoint`);
+    if (early.length === 0) return;
+    const leak = `packet ${early[0]} left before its checkpoint`;
+    // At this very moment somebody has continued the guest: then it has to go on, and no other.
+    if (this.world.guests.primary.isSpoilt && before < held.length) this.world.leak = leak;
+    else this.world.faults.push(leak);
   }
 }
 
@@ -196,6 +224,8 @@ export class World {
   isPrimaryAlone = false;
   /** No accident happens any more, and no guest changes anything. */
   isOver = false;
+  /** Why the secondary must not take over any more. */
+  leak: string | undefined;
   /** Accidents so far. */
   happened = 0;
   steps = 0;
@@ -218,6 +248,7 @@ export class World {
     if (accident !== undefined) {
       this.happened++;
       const { kind } = accident;
+      if (kind === 'continued') return this.guests.primary.continue();
       if (kind === 'step-fails') throw new Error(`${side} cannot ${label}`);
       if (kind !== 'link-cut') this.#dead.add(kind === 'primary-dies' ? 'primary' : 'secondary');
       this.cutLink();
@@ -260,6 +291,8 @@ export class World {
     if (isCommitted) {
       this.committed = this.pausedPrimary;
       this.lastSecondary = this.pausedPrimary;
+      // It is not to go on from that: see the end of the run.
+      if (this.guests.primary.isSpoilt) return;
     }
     if (this.lastSecondary !== undefined) this.expectSecondary(this.lastSecondary, 'settled');
   }

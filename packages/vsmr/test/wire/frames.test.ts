@@ -17,9 +17,10 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
     pageBytes: number,
     pages: number,
     key: bytes(32),
+    resumes: fc.boolean(),
   }),
   fc.record({ kind: fc.constantFrom('copy', 'copied', 'stopped', 'cancel') }),
-  fc.record({ kind: fc.constantFrom('prepare', 'committed'), number }),
+  fc.record({ kind: fc.constantFrom('prepare', 'committed', 'resumed'), number }),
   fc.record({ kind: fc.constantFrom('dirty', 'want'), pages }),
   withPages(16).map(([list, hashes]) => ({ kind: 'hashes', pages: list, hashes })),
   withPages(8).map(([list, data]) => ({ kind: 'pages', pages: list, data })),
@@ -28,7 +29,10 @@ const frames = fc.oneof<fc.Arbitrary<Frame>[]>(
     ...{ bytes: offset + data.length + more, offset, data },
   })),
   fc.record({ kind: fc.constant('end' as const), digest: bytes(32) }),
-  fc.record({ kind: fc.constant('aborted' as const), reason: fc.string({ unit: 'grapheme' }) }),
+  fc.record({
+    kind: fc.constantFrom('aborted', 'spoilt'),
+    reason: fc.string({ unit: 'grapheme' }),
+  }),
 );
 
 test('what is encoded is decoded', () => {

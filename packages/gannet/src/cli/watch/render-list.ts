@@ -1,5 +1,6 @@
 /** The VMs of a host as lines of plain ASCII. */
 import { formatAge, formatBytes } from '@gannet/contract/format';
+import { placesOf } from '@gannet/contract/paths';
 import { wrap } from '../terminal.js';
 import type { HostVm } from './host-list.js';
 import { LEVEL_MARKS, plain } from './render.js';
@@ -27,7 +28,10 @@ export function renderList(
   host: string,
   { columns, hasColour }: ListStyle,
 ): string[] {
-  if (vms.length === 0) return wrap(plain(`No VM is configured on ${host}.`), columns);
+  if (vms.length === 0) {
+    const folder = placesOf().configDir;
+    return wrap(plain(`No VM is configured on ${host}: ${folder} has no VM.yaml.`), columns);
+  }
   const rows = vms.map(cellsOf);
   const widths = HEAD.map((head, at) =>
     Math.max(head.length, ...rows.map((cells) => cells[at]?.length ?? 0)),

@@ -54,16 +54,13 @@ export function renderStatus(status: Status, style: Style, nowMs = Date.now()): 
   const { role, vm, host } = status;
   const { level, headline, remedy, since } = status.health;
   const [mark, colour] = LEVEL_MARKS[level];
+  const [moment, age] = [formatMoment(since, nowMs), formatAge(nowMs - Date.parse(since))];
   const paint = (text: string): string =>
     style.hasColour ? `\u001b[1;${colour}m${text}\u001b[0m` : text;
   const lines = [
     ...fit(`${vm}: ${role} on ${host}`, style),
     ...fit(`${mark} ${headline}`, style, MARK_CELLS).map(paint),
-    ...fit(
-      `${' '.repeat(MARK_CELLS)}Since ${formatMoment(since, nowMs)}, ${formatAge(nowMs - Date.parse(since))} ago.`,
-      style,
-      MARK_CELLS,
-    ),
+    ...fit(`${' '.repeat(MARK_CELLS)}Since ${moment}, ${age} ago.`, style, MARK_CELLS),
     ...(remedy === '' ? [] : fit(' '.repeat(MARK_CELLS) + remedy, style, MARK_CELLS)),
     '',
   ];

@@ -37,7 +37,7 @@ export type LetGoStep =
  * none can't promise it, or it would stand still whenever the secondary's host dies.
  *
  * Who is held does not fence: that would end the only good copy if the secondary has taken over,
- * and does not show that it has not.
+ * and does not show that it has not. An arbiter ends nothing, and knows whom it has granted the VM.
  */
 export function letGoStep(view: LetGoView): LetGoStep {
   const { own, hasYielded, isHeard, wasTold, fence, isForced, mustTell, isHeld } = view;
@@ -47,7 +47,8 @@ export function letGoStep(view: LetGoView): LetGoStep {
   if (own.word !== 'leaving') return { kind: 'raise' };
   if (!wasTold) return { kind: 'tell' };
   if (isForced) return { kind: 'go', evidence: 'operator' };
-  if (mustTell || isHeld) return { kind: 'refuse', why: 'not-told' };
+  const mayAsk = !isHeld || (fence !== 'none' && view.evidence === 'arbiter');
+  if (mustTell || !mayAsk) return { kind: 'refuse', why: 'not-told' };
   if (fence === 'none') {
     return own.mustProve ? { kind: 'refuse', why: 'promised' } : { kind: 'go', evidence: null };
   }

@@ -23,6 +23,23 @@ export function outdatedLastCommit(vm: string, term: number, cause: unknown): Ga
   );
 }
 
+/** Only its own daemon says so of a copy that may be the newest. */
+const NEWEST: ReadonlySet<TermRecord['word']> = new Set(['taken-over', 'alone']);
+
+/**
+ * A configuration that says `overwrite: true` says so at each start, also when the copy of this
+ * host has become the newest since it was written.
+ */
+export function whyNotOverwrite(vm: string, { word, term }: TermRecord): GannetError | undefined {
+  if (!NEWEST.has(word)) return undefined;
+  return refusal(
+    `the configuration of ${vm} says \`overwrite: true\`, and the copy on this host was the ` +
+      `newest when it was last used (${word}, term ${term})`,
+    'Remove `overwrite` from the configuration. Only if the other host has the newest disks now, ' +
+      'start this daemon with --overwrite.',
+  );
+}
+
 function refusal(message: string, remedy: string, cause?: unknown): GannetError {
   return new GannetError('GANNET_REFUSED', message, remedy, 'refused', { cause });
 }

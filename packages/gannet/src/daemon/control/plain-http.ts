@@ -13,6 +13,7 @@ import {
   GannetError,
   type Status,
 } from '@gannet/contract';
+import { clusterReport } from '../arbitration/cluster-report.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
 
@@ -39,7 +40,7 @@ export async function answerPlain(
   try {
     if (method === 'GET' && url === '/state') {
       const status = (await methods['status']?.({}, () => undefined)) as Status;
-      return end(response, 200, 'text/plain', stateLines(status));
+      return end(response, 200, 'text/plain', stateLines(status, Date.now()));
     }
     const name = url.slice(1);
     const call = Object.hasOwn(methods, name) && name !== 'watch' ? methods[name] : undefined;
@@ -61,8 +62,9 @@ export async function answerPlain(
 }
 
 /** What a script decides by. Values have no spaces; keys may be added. */
-export function stateLines(status: Status): string {
+export function stateLines(status: Status, nowMs: number): string {
   const { vm, role, state, health, record, peer } = status;
+  const report = clusterReport(status, nowMs);
   const pairs: [string, unknown][] = [
     ['vm', vm],
     ['role', role],
@@ -78,6 +80,9 @@ export function stateLines(status: Status): string {
     ['peer', peer.pulse],
     ['peer_state', peer.status?.state ?? 'unknown'],
     ['peer_qemu', peer.status?.vm ?? 'unknown'],
+    ['copy', report.copy],
+    ['health', report.health],
+    ['takeover', report.takeover],
   ];
   return pairs.map(([key, value]) => `${key}=${String(value)}\n`).join('');
 }

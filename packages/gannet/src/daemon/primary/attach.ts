@@ -1,13 +1,47 @@
-import { type DiskLink, linkedInQemu, type PrimaryDriver } from '@gannet/qmp-driver';
+import {
+  type DiskLink,
+  linkedInQemu,
+  PrimaryDriver,
+  type PrimaryOptions,
+} from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { type CopyWord, type Engine, GannetError } from '@gannet/contract';
+import {
+  type CopyWord,
+  describeError,
+  type Engine,
+  GannetError,
+  type PrimaryConfig,
+} from '@gannet/contract';
+import { cardsOf } from '../../inspect/disk-links.js';
 import { type AttachStep, type Found, ON_ATTACH } from '../arbitration/on-attach.js';
 import type { History } from '../history.js';
 import { reportTrouble } from '../role-context.js';
+import { isHaltMarked } from '../vsmr/held-guest.js';
+import { type EngineHandlers, primaryEngineOf } from '../vsmr/primary-vsmr.js';
 
 export interface Attached {
   readonly found: Found;
   readonly step: AttachStep;
+}
+
+/** The driver of a QEMU, with the engine of the configuration. */
+export function driverOn(
+  qmp: QmpClient,
+  config: PrimaryConfig,
+  handlers: EngineHandlers & Pick<PrimaryOptions, 'onLinkFailure' | 'onDiskFailure'>,
+): PrimaryDriver {
+  const engine = primaryEngineOf(qmp, config, handlers);
+  return new PrimaryDriver(qmp, { ...handlers, engine, network: cardsOf(config, 'primary') });
+}
+
+/** Goes on with the checkpoints of the daemon before this one, or calls `onFailed` with why not. */
+export function goOn(
+  driver: PrimaryDriver,
+  { primary, peer }: PrimaryConfig,
+  onFailed: (reason: string) => void,
+): void {
+  const bounds = { periodMs: primary.checkpointPeriodMs, patienceMs: peer.highMs };
+  driver.goOn(bounds).catch((error: unknown) => onFailed(describeError(error).message));
 }
 
 /**
@@ -27,7 +61,7 @@ export async function adoptOrRollBack(
   { word, engine }: { readonly word: CopyWord; readonly engine: Engine },
 ): Promise<Attached> {
   const linked = await linkedInQemu(qmp, links);
-  const found = engine === 'colo' ? await look(qmp) : lookAtLinks(linked.length > 0);
+  const found = engine === 'colo' ? await look(qmp) : await lookAtLinks(qmp, linked.length, word);
   const step = ON_ATTACH[word][found];
   const disks = linked.map(({ disk }) => disk);
   if (found === 'protected' || found === 'broken') {
@@ -54,9 +88,16 @@ async function look(qmp: QmpClient): Promise<Found> {
   return status['last-mode'] === 'primary' ? 'ended' : 'idle';
 }
 
-/** An engine of this process has ended with the process before: nothing makes checkpoints now. */
-function lookAtLinks(isLinked: boolean): Found {
-  return isLinked ? 'ended' : 'idle';
+/**
+ * An engine of the daemon has ended with the one before, and nothing makes checkpoints now. But the
+ * secondary gets all writes and has the last checkpoint, so that another engine can go on; or it is
+ * to take over, from a guest that was stopped for that. A copy that was never finished, by its
+ * word, has no checkpoint that counts.
+ */
+async function lookAtLinks(qmp: QmpClient, links: number, word: CopyWord): Promise<Found> {
+  if (links === 0) return 'idle';
+  if (word === 'alone' || word === 'taken-over') return 'ended';
+  return (await isHaltMarked(qmp)) ? 'broken' : 'protected';
 }
 
 /** How the configuration differs from what is protected. */

@@ -339,6 +339,8 @@ export class GuestFate {
   #stopUnyielding(reason: string): void {
     const { cancelProtect, config, idle, driver, onTrouble } = this.options;
     const error = ownFailure(config().vm, reason);
+    // Nobody continues it meanwhile.
+    this.#stopped = reason;
     const halt = async (): Promise<void> => {
       await driver()?.halt();
       this.#stopped = reason;

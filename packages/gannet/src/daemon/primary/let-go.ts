@@ -44,6 +44,8 @@ export interface LetGoWish {
   readonly mustTell: boolean;
   /** The guest stands still until this is done. */
   readonly isHeld?: boolean;
+  /** The protection must not begin again by itself. */
+  readonly isDetached?: boolean;
 }
 
 /**
@@ -110,7 +112,7 @@ export class LetGo {
     }
   }
 
-  async #run({ mustTell, isHeld = false }: LetGoWish): Promise<void> {
+  async #run({ mustTell, isHeld = false, isDetached = false }: LetGoWish): Promise<void> {
     const { config, terms, peer, runAlone } = this.options;
     const { vm, fence } = config();
     const { lowMs, highMs } = config().peer;
@@ -139,7 +141,10 @@ export class LetGo {
           ({ fence: fenceView, words } = await this.#fence(vm, fence));
           break;
         case 'go':
-          await this.#write((own) => alone(own, step.evidence, peer().record));
+          await this.#write((own) => ({
+            ...alone(own, step.evidence, peer().record),
+            ...(isDetached ? { isDetached } : {}),
+          }));
           return runAlone();
         case 'refuse':
           if (step.why === 'outdated') throw secondCopy(vm);

@@ -1,6 +1,6 @@
-import { type DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
+import type { DiskLink, PrimaryDriver } from '@gannet/qmp-driver';
 import type { QmpClient } from 'qemu-qmp-client';
-import { cardsOf, linksOf, usesTls } from '../../inspect/disk-links.js';
+import { linksOf, usesTls } from '../../inspect/disk-links.js';
 import {
   asPrimary,
   type Config,
@@ -21,11 +21,11 @@ import { changedKeys, reloadedPrimary } from '../reload.js';
 import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
-import { JustClosed, VmWatch } from '../vm/vm-watch.js';
+import { VmWatch } from '../vm/vm-watch.js';
 import { Verifier } from '../verify/verifier.js';
-import { primaryEngineOf } from '../vsmr/primary-vsmr.js';
 import { withTimeout } from '../with-timeout.js';
-import { adoptOrRollBack } from './attach.js';
+import { mayRun } from '../arbitration/may-run.js';
+import { adoptOrRollBack, driverOn, goOn } from './attach.js';
 import { interrupted, isProtectedBy, lossOf } from './await-peer.js';
 import { GuestFate } from './guest-fate.js';
 import { PrimaryCheckpoints } from './primary-checkpoints.js';
@@ -40,6 +40,7 @@ import {
 } from './primary-status.js';
 import { ProtectRun } from './protect.js';
 import { PrimaryStanding } from './primary-standing.js';
+import { SecondaryLoss } from './secondary-loss.js';
 
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
@@ -70,6 +71,7 @@ export class PrimaryRole implements Role {
   readonly #standing: PrimaryStanding;
   readonly #checkpoints: PrimaryCheckpoints;
   readonly #fate: GuestFate;
+  readonly #loss: SecondaryLoss;
   readonly #verifier: Verifier;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
@@ -79,8 +81,6 @@ export class PrimaryRole implements Role {
   readonly #off: () => void;
   /** COLO or links are, were or are about to be in this QEMU. */
   #wasLinked = false;
-  /** What the secondary says of itself does not bring COLO or a link back. */
-  #isBroken = false;
   #isClosing = false;
 
   private constructor(
@@ -138,6 +138,12 @@ export class PrimaryRole implements Role {
       idle: () => this.#idle(),
       outdate: () => this.#standing.outdate(),
       onTrouble: (error) => this.#trouble(error),
+    });
+    this.#loss = new SecondaryLoss({
+      ...{ history: context.history, vm, state: () => this.#state },
+      step: (event) => this.#step(event),
+      mayWait: () => this.config.primary.onSecondaryLost === 'wait',
+      goAlone: (reason, isLost) => this.#standing.goAlone(reason, isLost),
     });
   }
 
@@ -211,7 +217,7 @@ export class PrimaryRole implements Role {
     const driver = this.#expectVm();
     this.#step({ kind: 'protect' });
     this.#wasLinked = true;
-    this.#isBroken = false;
+    this.#loss.isBroken = false;
     const run = new ProtectRun({
       ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
@@ -262,14 +268,17 @@ export class PrimaryRole implements Role {
    *   take over later
    */
   async detach(force: boolean): Promise<PrimaryStatus> {
-    const { vm } = this.config;
+    const { vm, protection } = this.config;
     if (this.#protecting) {
-      this.#protecting.run.cancel(interrupted(vm, `${vm} was detached`));
-      await this.#protecting.ended;
+      const { run, ended } = this.#protecting;
+      run.cancel(interrupted(vm, `${vm} was detached`));
+      await this.#standing.noteDetached(true);
+      await ended;
     } else {
       this.#fate.expectForce(force);
       this.#expectProtected('detach');
-      const how = { reason: OPERATOR_REASONS.detach, force, mustTell: true };
+      const by = { reason: OPERATOR_REASONS.detach, isDetached: protection === 'automatic' };
+      const how = { ...by, force, mustTell: true };
       await this.#fate.accepting(force, () => this.#standing.letGo({ to: 'unprotected', ...how }));
     }
     await this.#standing.noteDetached(true);
@@ -307,6 +316,11 @@ export class PrimaryRole implements Role {
     return phases.includes(this.#state.phase);
   }
 
+  get #mayRun(): boolean {
+    const { standstill } = this.#fate;
+    return mayRun({ state: this.#shown, standstill, word: this.context.terms.record.word });
+  }
+
   get #shown(): PrimaryStatus['state'] {
     return shownState(this.#state, this.vm);
   }
@@ -336,29 +350,15 @@ export class PrimaryRole implements Role {
   }
 
   #break(reason: string): void {
-    this.#isBroken = true;
+    this.#loss.isBroken = true;
     this.#lose(reason);
   }
 
-  /** The secondary is lost: roll back, or run on without it, if the configuration says so. */
+  /** The secondary is lost: roll back, or run on without it. */
   #lose(reason: string | undefined): void {
     if (reason === undefined) return;
     this.#protecting?.run.lose(reason).catch((error: unknown) => this.#trouble(error));
-    const before = this.#loss;
-    if (this.vm.state === 'lost' || !this.#step({ kind: 'loss', reason })) return;
-    if (this.#loss === undefined || before !== undefined) return;
-    this.context.history.add('secondary-lost', { reason });
-    if (this.#mustGoAlone) this.#standing.goAlone(reason, () => this.#mustGoAlone);
-  }
-
-  /** Why its secondary is lost, as long as nothing came of that. */
-  get #loss(): string | undefined {
-    return 'loss' in this.#state ? this.#state.loss : undefined;
-  }
-
-  get #mustGoAlone(): boolean {
-    const mayWait = this.config.primary.onSecondaryLost === 'wait';
-    return this.#loss !== undefined && !mayWait && this.vm.state !== 'lost';
+    this.#loss.note(reason);
   }
 
   /** How a QEMU is freed that hangs on its links to the secondary. */
@@ -376,15 +376,13 @@ export class PrimaryRole implements Role {
     const isAnother = this.#driver !== undefined && this.#qmp !== qmp;
     // What was done to the QEMU before this one has failed, and rolls itself back.
     await this.#idle();
-    const driver = new PrimaryDriver(qmp, {
-      engine: primaryEngineOf(qmp, this.config, {
-        credentials: this.context.credentials,
-        onLost: (reason) => this.#break(reason),
-        onTrouble: (error) => this.#trouble(error),
-      }),
+    const driver = driverOn(qmp, this.config, {
+      credentials: this.context.credentials,
+      onLost: (reason) => this.#break(reason),
+      onTrouble: (error) => this.#trouble(error),
       onLinkFailure: ({ message }) => this.#lose(message),
       onDiskFailure: (failure) => this.#fate.diskFailed(failure),
-      network: cardsOf(this.config, 'primary'),
+      mayRun: () => this.#mayRun,
     });
     const known = { word: terms.record.word, engine: this.config.engine };
     const { found, step } = await adoptOrRollBack(qmp, driver, this.#links, history, known);
@@ -395,11 +393,13 @@ export class PrimaryRole implements Role {
     this.#listen(qmp);
     const isInColo = found === 'protected' || found === 'broken';
     this.#wasLinked = found !== 'idle';
-    this.#isBroken = found === 'broken';
+    this.#loss.isBroken = found === 'broken';
     const isYielding = failure !== undefined && this.#fate.yieldsAs(found, failure);
     if (!isYielding) this.#standing.begin(step, isInColo);
     this.#standing.proceed(isYielding ? 'adopt' : step, found);
     if (this.#is('protected')) this.#checkpoints.expectNext();
+    const onFailed = (reason: string): void => this.#break(reason);
+    if (step === 'adopt' && !isYielding) goOn(driver, this.config, onFailed);
     if (isAnother && step === 'run') history.add('unprotected', { reason: ANOTHER });
   }
 
@@ -426,7 +426,7 @@ export class PrimaryRole implements Role {
     this.#standing.hear(status);
     this.#checkpoints.hear(status, before);
     const loss = lossOf(status);
-    const isWell = loss === undefined && status.state === 'protected' && !this.#isBroken;
+    const isWell = loss === undefined && status.state === 'protected' && !this.#loss.isBroken;
     if (isWell) this.#step({ kind: 'recovered' });
     this.#lose(loss);
   }
@@ -442,8 +442,9 @@ export class PrimaryRole implements Role {
   }
 
   #trouble(error: unknown): void {
-    // What was asked of a QEMU that is just ending fails; that it has ended is an event.
-    const isNews = !(error instanceof JustClosed);
+    // What is asked of a QEMU that is ending fails; that it has ended is an event of its own.
+    const { code } = Object(error) as { readonly code?: unknown };
+    const isNews = this.vm.qmp !== undefined || code !== 'GANNET_NOT_READY';
     if (!this.#isClosing && isNews) reportTrouble(this.context.history, error);
   }
 }

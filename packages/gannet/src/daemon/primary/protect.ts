@@ -23,7 +23,6 @@ import { memoryFileFindings } from '../../inspect/memory-file.js';
 import type { SideReport } from '../../inspect/side-report.js';
 import { awaitPeer, type PeerTrouble, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
-import { stageFailed } from './stage-failure.js';
 
 export interface ProtectOptions {
   readonly driver: PrimaryDriver;
@@ -280,4 +279,28 @@ function reasonOf(error: unknown, asked: AbortSignal): unknown {
 function lost(reason: string): GannetError {
   const remedy = 'Check the secondary host and the network between the hosts, then protect again.';
   return new GannetError('GANNET_NOT_READY', reason, remedy);
+}
+
+/**
+ * A stage of `protect` that failed, as the operator is told.
+ *
+ * @param peer what is the matter with the other side
+ */
+function stageFailed(stage: string, cause: unknown, peer?: PeerTrouble): GannetError {
+  const { message, remedy } = describeError(cause);
+  const isSaid = peer === undefined || message.includes(peer.says);
+  const words = isSaid ? message : `${message}; the secondary says: ${peer.says}`;
+  const hasRunOut = isTimeout(cause);
+  const exit = hasRunOut ? 'timeout' : 'failed';
+  // That its QEMU has ended is a consequence, where time ran out.
+  const advice = hasRunOut ? remedy : (peer?.remedy ?? remedy);
+  return new GannetError('GANNET_STAGE_FAILED', `stage ${stage}: ${words}`, advice, exit, {
+    cause,
+  });
+}
+
+/** Of what was asked, or of the whole stage. */
+function isTimeout(cause: unknown): boolean {
+  const { name } = ((cause as Error | undefined)?.cause ?? {}) as { name?: unknown };
+  return describeError(cause).exit === 'timeout' || name === 'TimeoutError';
 }

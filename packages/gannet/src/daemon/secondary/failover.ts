@@ -105,6 +105,12 @@ export class FailoverController {
     return this.#progress;
   }
 
+  /** The guest runs here, and a crash of this host loses nothing that it has flushed. */
+  get isDurable(): boolean {
+    const at = this.#state.phase === 'failed' ? this.#state.at : this.#state.phase;
+    return at === 'moving' || at === 'opening-network' || at === 'done';
+  }
+
   /** Why the last fence failed, in words; nothing once there is proof. */
   get fenceFailure(): string | undefined {
     return this.#fenceFailure;

@@ -234,11 +234,10 @@ export class SecondaryRole implements Role {
     const operation = history.operations.own?.id;
     const { failover: mode } = this.config.secondary;
     const about = { ...aboutDaemon(this.config, this.#vm.qmp, page()), failover: mode };
-    const { progress: failover, fenceFailure } = this.#failover;
+    const { progress: failover, fenceFailure, isDurable } = this.#failover;
     return {
-      ...{ record: terms.record, termTrouble: terms.trouble ?? null },
-      ...{ replica: this.replica, vm: this.#vm },
-      ...{ link: this.#link, operation, about, failover, fenceFailure },
+      ...{ record: terms.record, termTrouble: terms.trouble ?? null, replica: this.replica },
+      ...{ vm: this.#vm, link: this.#link, operation, about, failover, fenceFailure, isDurable },
     };
   }
 
@@ -330,6 +329,7 @@ export class SecondaryRole implements Role {
     const { credentials, history } = this.context;
     return takeoverEngineOf(qmp, driver, {
       ...{ config: this.config, credentials, replica: this.replica },
+      onBegin: () => (this.#facts.coloExit = undefined),
       onEnd: (reason) => {
         this.#facts.coloExit = reason;
         if (this.config.engine === 'colo') history.add('colo-exit', { reason });

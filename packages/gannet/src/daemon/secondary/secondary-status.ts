@@ -28,6 +28,8 @@ export interface SecondarySides {
   readonly about: About;
   /** Of a failover that is under way. */
   readonly failover: FailoverProgress | undefined;
+  /** What was taken over outlives a crash of this host. */
+  readonly isDurable: boolean;
   /** Why the last fence failed. */
   readonly fenceFailure: string | undefined;
   readonly record: TermRecord;
@@ -112,7 +114,7 @@ export function secondaryStatus(
   facts: SecondaryFacts,
   sides: SecondarySides,
 ): Omit<SecondaryStatus, OtherStatus> {
-  const { about, failover, fenceFailure, replica, vm, link, record, termTrouble } = sides;
+  const { about, failover, fenceFailure, isDurable, replica, vm, link, record } = sides;
   const isHeard = link?.state === 'up';
   return {
     schema: STATUS_SCHEMA,
@@ -122,7 +124,7 @@ export function secondaryStatus(
     heartbeatMs: config.peer.heartbeatMs,
     about,
     record,
-    termTrouble,
+    termTrouble: sides.termTrouble,
     state: replica.state,
     reason: replica.reason,
     mayFailOver: unfitness(pairView(config, facts, sides)) === undefined,
@@ -138,6 +140,7 @@ export function secondaryStatus(
     coloExit: facts.coloExit ?? null,
     baseTrouble: facts.flushTrouble ?? facts.baseTrouble ?? null,
     ...(failover === undefined ? {} : { failover }),
+    ...(isDurable ? { isDurable } : {}),
     checkpoints: facts.commits,
     lastCheckpoint: facts.lastCommit ?? null,
     buffers: {

@@ -25,6 +25,8 @@ export interface TakeoverEngineOptions {
   readonly config: SecondaryConfig;
   readonly credentials: Credentials | undefined;
   readonly replica: Replica;
+  /** The primary's engine is connected, after an end or for the first time. */
+  readonly onBegin: () => void;
   /** Its connection to the primary has ended, or COLO has. */
   readonly onEnd: (reason: string) => void;
   readonly onTrouble: (error: unknown) => void;

@@ -1,5 +1,5 @@
 import type { SecondaryConfig } from '@gannet/contract';
-import { whyNotRecover } from '../arbitration/may-recover.js';
+import { whyNotOverwrite, whyNotRecover } from '../arbitration/may-recover.js';
 import { readTermFile } from './term-store.js';
 
 /**
@@ -10,5 +10,16 @@ import { readTermFile } from './term-store.js';
  */
 export async function refuseOutdated({ vm, termFile }: SecondaryConfig): Promise<void> {
   const refusal = whyNotRecover(vm, await readTermFile(termFile, vm));
+  if (refusal) throw refusal;
+}
+
+/**
+ * Before a daemon starts whose configuration, and no option, says `overwrite`.
+ *
+ * @throws GannetError GANNET_REFUSED if the copy of this host may be the newest
+ * @throws GannetError GANNET_CONFIG if the term file can't be used
+ */
+export async function refuseStandingOverwrite({ vm, termFile }: SecondaryConfig): Promise<void> {
+  const refusal = whyNotOverwrite(vm, await readTermFile(termFile, vm));
   if (refusal) throw refusal;
 }

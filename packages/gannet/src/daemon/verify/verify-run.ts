@@ -95,8 +95,8 @@ export class VerifyRun {
   }
 
   /**
-   * Rejects if a side can't be read or asked, or with the reason of the signal. Reads that are under
-   * way then, or when it stops, may go on: storage that hangs does not answer.
+   * Rejects if a side can't be read or asked, or with the reason of the signal. Reads that are
+   * under way then, or when it stops, may go on: storage that hangs does not answer.
    */
   async run(): Promise<VerifyReport> {
     const { signal } = this.#options;

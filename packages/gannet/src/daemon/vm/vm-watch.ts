@@ -270,9 +270,6 @@ function notReady(message: string, remedy: string): GannetError {
   return new GannetError('GANNET_NOT_READY', message, remedy);
 }
 
-/** Something was asked of a QEMU as it ended: the watch itself says what becomes of it. */
-export class JustClosed extends GannetError {}
-
 /** Why nothing can be asked where there is no connection. */
 function absence(vm: string, state: Exclude<VmState, 'hung'>): GannetError {
   switch (state) {
@@ -282,8 +279,7 @@ function absence(vm: string, state: Exclude<VmState, 'hung'>): GannetError {
         'Start QEMU with the QMP socket that the configuration names as `qmp`.',
       );
     case 'ready':
-      return new JustClosed(
-        'GANNET_NOT_READY',
+      return notReady(
         `the QEMU of ${vm} has just closed its QMP connection`,
         `Try again in a moment; \`gannet status ${vm}\` shows whether QEMU has ended.`,
       );

@@ -2,17 +2,27 @@ import {
   type CheckpointEngine,
   type Finding,
   finding,
+  type GoOnOptions,
   sharedRamRemedy,
   type StartOptions,
 } from '@gannet/qmp-driver';
-import { type FileRam, FrameLink, type GuestPort, PrimaryEngine, VsmrError } from '@gannet/vsmr';
+import {
+  type FileRam,
+  FrameLink,
+  type GuestPort,
+  type Link,
+  PrimaryEngine,
+  type PrimaryEngineOptions,
+  VsmrError,
+} from '@gannet/vsmr';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QmpClient } from 'qemu-qmp-client';
 import { describeError, GannetError, type PrimaryConfig } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
 import { dialMemory } from './memory-link.js';
 import { CountingLink } from './counting-link.js';
-import { SharedGuest, expectSharedRam } from './shared-guest.js';
+import { HeldGuest } from './held-guest.js';
+import { expectSharedRam, SharedGuest } from './shared-guest.js';
 
 export interface EngineHandlers {
   readonly credentials: Credentials | undefined;
@@ -20,11 +30,15 @@ export interface EngineHandlers {
   readonly onLost: (reason: string) => void;
   /** A checkpoint was given up; the next one is tried. */
   readonly onTrouble: (error: unknown) => void;
+  /** Whether the guest may run on this host, as far as is known now: see may-run.ts. */
+  readonly mayRun: () => boolean;
 }
 
 interface PrimaryVsmrOptions extends EngineHandlers {
   /** `primary.migrate` of the configuration: where the secondary's daemon waits. */
   readonly migrate: string;
+  /** The longest that the guest stands still for the first checkpoint. */
+  readonly pauseMs: number;
 }
 
 /** The engine of the configuration; undefined for COLO, which the driver brings along. */
@@ -34,7 +48,8 @@ export function primaryEngineOf(
   options: EngineHandlers,
 ): CheckpointEngine | undefined {
   if (engine === 'colo') return undefined;
-  return new PrimaryVsmr(qmp, { ...options, migrate: primary.migrate });
+  const { migrate, stageTimeoutMs: pauseMs } = primary;
+  return new PrimaryVsmr(qmp, { ...options, migrate, pauseMs });
 }
 
 /** What start() has made, and leave() takes away. */
@@ -60,11 +75,11 @@ export class PrimaryVsmr implements CheckpointEngine {
   #timer: NodeJS.Timeout | undefined;
   #underWay: Promise<void> | undefined;
   #isWanted = false;
+  readonly #held: HeldGuest;
+  /** An earlier process has begun it, and nobody knows how QEMU was before. */
+  #isAdopted = false;
   /** Why no checkpoint counts any more. */
   #broken: string | undefined;
-  /** Stopped by a checkpoint, or for good. */
-  #isPaused = false;
-  #isHalted = false;
   /** The link has ended: no more checkpoints until the next start(). */
   #isOver = false;
 
@@ -72,6 +87,7 @@ export class PrimaryVsmr implements CheckpointEngine {
     private readonly qmp: QmpClient,
     private readonly options: PrimaryVsmrOptions,
   ) {
+    this.#held = new HeldGuest(qmp, options.mayRun);
     qmp.onEnd(() => void this.#dispose());
   }
 
@@ -88,34 +104,20 @@ export class PrimaryVsmr implements CheckpointEngine {
     const { periodMs, signal, onProgress = () => undefined } = options;
     await this.#close();
     this.#broken = undefined;
-    this.#isHalted = false;
-    this.#isOver = false;
-    const guest = await SharedGuest.open(this.qmp);
-    const ram = await guest.openRam();
-    const { bytes } = guest.shared;
-    const socket = await this.#dial(signal).catch(async (error: unknown) => {
-      await ram.close();
-      throw error;
-    });
-    const link = new FrameLink(socket, ram);
-    const cut = (): void => link.close();
+    await this.#held.begin();
+    const cut = (): void => this.cut();
     signal?.addEventListener('abort', cut, { once: true });
     try {
-      const counted = new CountingLink(link, ram.pageBytes, (copied) => {
-        onProgress(Math.min(copied, bytes), bytes);
+      const { engine, guest } = await this.#connect((ports) => PrimaryEngine.start(ports), {
+        signal,
+        wrap: (link, { pageBytes }, { bytes }) =>
+          new CountingLink(link, pageBytes, (copied) => onProgress(Math.min(copied, bytes), bytes)),
       });
-      const ports = { guest: this.#port(guest), ram, link: counted, clock: performance };
-      const engine = await PrimaryEngine.start(ports).catch(async (error: unknown) => {
-        link.close();
-        await ram.close();
-        throw error;
-      });
-      this.#running = { guest, ram, link, engine };
+      signal?.throwIfAborted();
       await engine.copyRam();
-      onProgress(bytes, bytes);
+      onProgress(guest.shared.bytes, guest.shared.bytes);
       health();
-      this.#beganMs = performance.now();
-      await engine.checkpoint();
+      await this.#first(engine);
       this.#periodMs = periodMs;
       this.#schedule();
     } catch (error) {
@@ -126,14 +128,22 @@ export class PrimaryVsmr implements CheckpointEngine {
     }
   }
 
-  /** The daemon before this one may have ended while a checkpoint had the guest stopped. */
-  async adopt(): Promise<void> {
-    const { status } = await this.qmp.execute('query-status');
-    this.#isPaused = status === 'paused';
+  adopt(): Promise<void> {
+    this.#isAdopted = true;
+    return this.#held.adopt();
+  }
+
+  async goOn({ periodMs, patienceMs }: GoOnOptions): Promise<void> {
+    await this.#close();
+    const { engine } = await this.#reach(performance.now() + patienceMs);
+    await this.#held.resume();
+    await this.#first(engine);
+    this.#periodMs = periodMs;
+    this.#schedule();
   }
 
   checkpointNow(): Promise<void> {
-    if (this.#running === undefined || this.#isHalted || this.#isOver) {
+    if (this.#running === undefined || this.#held.isHalted || this.#isOver) {
       const message = 'no checkpoint can be made: the engine does not run';
       const error = new GannetError('GANNET_NOT_READY', message, 'Protect the VM first.');
       return Promise.reject(error);
@@ -156,26 +166,24 @@ export class PrimaryVsmr implements CheckpointEngine {
     this.#running?.link.close();
   }
 
-  async halt(): Promise<void> {
-    this.#isHalted = true;
+  /** A checkpoint that is under way is given up, unless the secondary has all of it already. */
+  halt(): Promise<void> {
     clearTimeout(this.#timer);
-    await this.qmp.execute('stop');
-    this.#isPaused = true;
+    return this.#held.halt();
   }
 
   async leave(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#isHalted = false;
-    const running = this.#running;
-    if (running) await running.engine.goAlone();
-    else await this.#resume();
+    await this.#held.unhalt();
+    await this.#running?.engine.goAlone();
+    await this.#held.release();
+    if (this.#isAdopted) await SharedGuest.forget(this.qmp);
     await this.#close();
   }
 
   /** QEMU has ended, or its connection: nothing is left to be continued. */
   async #dispose(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#isHalted = true;
     await this.#close();
   }
 
@@ -202,32 +210,78 @@ export class PrimaryVsmr implements CheckpointEngine {
     }
   }
 
-  #port({ vm, qmp }: SharedGuest): GuestPort {
+  /** The first checkpoint: nothing else bounds how long the guest stands still for it. */
+  async #first(engine: PrimaryEngine): Promise<void> {
+    const { pauseMs } = this.options;
+    this.#beganMs = performance.now();
+    let isLate = false;
+    const cut = (): void => {
+      isLate = true;
+      this.cut();
+    };
+    await withCut(engine.checkpoint(), this.#beganMs + pauseMs, cut).catch((error: unknown) => {
+      throw isLate ? tooLong(pauseMs, error) : error;
+    });
+  }
+
+  /** A secondary that has not noticed yet that its last connection has ended takes no other. */
+  async #reach(deadlineMs: number): Promise<Running> {
+    for (;;) {
+      try {
+        return await this.#connect((ports) => PrimaryEngine.resume(ports), { deadlineMs });
+      } catch (error) {
+        const isFinal = error instanceof VsmrError && error.code !== 'VSMR_LINK_LOST';
+        if (isFinal || this.qmp.state !== 'open' || performance.now() > deadlineMs) throw error;
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+
+  /** On failure nothing of it is left. */
+  async #connect(begin: Begin, way: Way): Promise<Running> {
+    const { signal, deadlineMs = Infinity } = way;
+    this.#isOver = false;
+    const guest = await SharedGuest.open(this.qmp);
+    let ram: FileRam | undefined;
+    let link: FrameLink | undefined;
+    try {
+      ram = await guest.openRam();
+      const made = new FrameLink(await this.#dial(signal), ram);
+      link = made;
+      const wrapped = way.wrap?.(made, ram, guest.shared) ?? made;
+      const ports = { guest: this.#port(guest), ram, link: wrapped, clock: performance };
+      const engine = await withCut(begin(ports), deadlineMs, () => made.close());
+      this.#running = { guest, ram, link, engine };
+      return this.#running;
+    } catch (error) {
+      link?.close();
+      await ram?.close();
+      await guest.close();
+      throw error;
+    }
+  }
+
+  #port({ vm }: SharedGuest): GuestPort {
     return {
       pause: async () => {
-        // Who stopped it before continues it, too.
-        const { running } = await qmp.execute('query-status');
-        await vm.pause();
-        if (running) this.#isPaused = true;
+        await this.#held.pause();
         // Its writes before the stop have been answered by now: a link that failed has said so.
         if (this.#broken !== undefined) throw new Error(this.#broken);
       },
-      resume: () => this.#resume(),
+      resume: () => this.#held.resume(),
       saveDevices: () => vm.saveDevices(),
       loadDevices: (state) => vm.loadDevices(state),
+      spoilt: () => {
+        const reason = this.#broken;
+        return this.#held.spoilt ?? (reason === undefined ? reason : { reason, hasRun: false });
+      },
     };
-  }
-
-  async #resume(): Promise<void> {
-    if (!this.#isPaused || this.#isHalted) return;
-    await this.qmp.execute('cont');
-    this.#isPaused = false;
   }
 
   /** The next one: at once if it is wanted, else when the period is over. */
   #schedule(): void {
     clearTimeout(this.#timer);
-    if (this.#underWay || this.#isHalted || this.#isOver || !this.#running) return;
+    if (this.#underWay || this.#held.isHalted || this.#isOver || !this.#running) return;
     const dueMs = this.#beganMs + this.#periodMs - performance.now();
     this.#timer = setTimeout(() => this.#begin(), this.#isWanted ? 0 : Math.max(0, dueMs));
   }
@@ -259,3 +313,31 @@ export class PrimaryVsmr implements CheckpointEngine {
 }
 
 const RETRY_MS = 200;
+
+type Begin = (ports: PrimaryEngineOptions) => Promise<PrimaryEngine>;
+
+/** How #connect() makes an engine. */
+interface Way {
+  readonly signal?: AbortSignal | undefined;
+  /** Until the other side has answered, by performance.now(). Default: no bound. */
+  readonly deadlineMs?: number;
+  readonly wrap?: (link: Link, ram: FileRam, shared: SharedGuest['shared']) => Link;
+}
+
+/** @param cut makes `work` fail */
+async function withCut<T>(work: Promise<T>, deadlineMs: number, cut: () => void): Promise<T> {
+  if (deadlineMs === Infinity) return work;
+  const timer = setTimeout(cut, Math.max(0, deadlineMs - performance.now()));
+  return work.finally(() => clearTimeout(timer));
+}
+
+function tooLong(pauseMs: number, cause: unknown): GannetError {
+  return new GannetError(
+    'GANNET_TIMEOUT',
+    `the guest stood still for ${pauseMs} ms, and its first checkpoint was not complete`,
+    'It is undone, and the guest runs on. Try again when the guest changes less memory, give the ' +
+      'hosts a faster connection, or allow a longer pause: `primary.stageTimeoutMs`.',
+    'timeout',
+    { cause },
+  );
+}

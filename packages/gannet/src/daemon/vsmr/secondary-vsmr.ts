@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ExternalSource } from '@gannet/checkpointer';
 import type { Replica } from '@gannet/replicator';
 import {
@@ -10,7 +11,7 @@ import {
   type SecondaryEngineEvent,
 } from '@gannet/vsmr';
 import type { QmpClient } from 'qemu-qmp-client';
-import { GannetError } from '@gannet/contract';
+import { GannetError, hasTakenOver } from '@gannet/contract';
 import type { Credentials } from '../../tls/credentials.js';
 import { withTimeout } from '../with-timeout.js';
 import { MemoryListener } from './memory-link.js';
@@ -21,7 +22,9 @@ export interface SecondaryVsmrOptions {
   /** `secondary.migrate` of the configuration: where to wait for the primary's engine. */
   readonly migrate: string;
   readonly credentials: Credentials | undefined;
-  readonly replica: Pick<Replica, 'state' | 'reason'>;
+  readonly replica: Pick<Replica, 'state' | 'reason' | 'link'>;
+  /** The primary's engine is connected. */
+  readonly onBegin: () => void;
   /** The link to the primary's engine has ended. */
   readonly onEnd: (reason: string) => void;
   readonly onTrouble: (error: unknown) => void;
@@ -35,6 +38,9 @@ interface Serving {
   readonly engine: SecondaryEngine;
   readonly ended: Promise<void>;
 }
+
+/** How long another connection of the primary waits for the end of the last one. */
+const END_PATIENCE_MS = 5000;
 
 /** Phases in which nothing is here that a new connection of the primary would spoil. */
 const MAY_BEGIN: ReadonlySet<string> = new Set(['blank', 'copying', 'preparing-first']);
@@ -76,19 +82,24 @@ export class SecondaryVsmr {
       const remedy = 'Start it with -S and without -incoming, as `check --print-secondary` says.';
       throw new GannetError('GANNET_NOT_READY', message, remedy);
     }
-    this.#guest = await SharedGuest.open(this.qmp);
+    const guest = await SharedGuest.open(this.qmp);
     const { migrate, credentials, onRefused } = this.options;
-    this.#listener = await MemoryListener.listen({
-      ...{ migrate, credentials, onRefused },
-      onConnection: (socket) => {
-        this.#turn = this.#turn
-          .then(() => this.#serve(socket))
-          .catch((error: unknown) => {
-            socket.destroy();
-            this.options.onTrouble(error);
-          });
-      },
-    });
+    const onConnection = (socket: Socket): void => {
+      this.#turn = this.#turn
+        .then(() => this.#serve(socket))
+        .catch((error: unknown) => {
+          socket.destroy();
+          this.options.onTrouble(error);
+        });
+    };
+    try {
+      const listening = { migrate, credentials, onRefused, onConnection };
+      this.#listener = await MemoryListener.listen(listening);
+      this.#guest = guest;
+    } catch (error) {
+      await guest.close();
+      throw error;
+    }
   }
 
   /**
@@ -98,6 +109,11 @@ export class SecondaryVsmr {
    */
   async failOver({ timeoutMs }: { readonly timeoutMs: number }): Promise<void> {
     const { engine } = this.#serving ?? {};
+    if (engine === undefined && hasTakenOver(this.options.replica.state)) {
+      // On an earlier connection to this QEMU: all that may be missing is that the guest runs.
+      await this.qmp.execute('cont', {}, { timeoutMs });
+      return;
+    }
     if (engine === undefined) {
       const message = `the primary of ${this.options.vm} has made no checkpoint here`;
       const remedy = 'Only the primary has the VM: start it there.';
@@ -134,6 +150,11 @@ export class SecondaryVsmr {
   async #serve(socket: Socket): Promise<void> {
     const before = this.#serving;
     const guest = this.#guest;
+    if (guest !== undefined && before !== undefined && (await hasEnded(before))) {
+      const link = new FrameLink(socket, before.ram);
+      this.#attend({ ...before, link }, before.engine.continueOn(link));
+      return;
+    }
     if (guest === undefined || (before && !MAY_BEGIN.has(before.engine.phase))) {
       this.options.onRefused('a primary is connected already', 'the memory link');
       socket.destroy();
@@ -148,10 +169,16 @@ export class SecondaryVsmr {
       ...{ guest: this.#port(guest), ram, disks: this.#disks(), link },
       onEvent: (event) => this.#onEvent(event),
     });
-    const ended = engine.serve().then((reason) => {
-      if (this.#serving?.engine === engine) this.options.onEnd(reason);
+    this.#attend({ ram, link, engine }, engine.serve());
+  }
+
+  #attend({ ram, link, engine }: Omit<Serving, 'ended'>, served: Promise<string>): void {
+    const ended = served.then((reason) => {
+      if (this.#serving === serving) this.options.onEnd(reason);
     });
-    this.#serving = { ram, link, engine, ended };
+    const serving: Serving = { ram, link, engine, ended };
+    this.#serving = serving;
+    this.options.onBegin();
   }
 
   #port({ vm }: SharedGuest): GuestPort {
@@ -194,6 +221,12 @@ export class SecondaryVsmr {
         this.source.commit({ primaryStoodWhole: true });
         this.#expect('protected');
       },
+      whyNotResume: () => {
+        const { state, reason, link } = this.options.replica;
+        if (state !== 'protected') return `the replica is ${state}: ${reason}`;
+        if (link.loss !== undefined) return `writes may be missing: ${link.loss}`;
+        return link.isConnected ? undefined : 'no disk of the primary is connected';
+      },
       failOver: () => {
         if (this.source.state !== 'ended') this.source.failOver();
         this.#expect('failed-over');
@@ -210,6 +243,13 @@ export class SecondaryVsmr {
     if (event.kind === 'unfit') this.source.end(event.reason);
     if (event.kind !== 'committed') this.options.onTrouble(troubleOf(event.kind, event.reason));
   }
+}
+
+/** Whether the engine of an earlier connection can go on; waits for the end of that one. */
+async function hasEnded({ engine, ended }: Serving): Promise<boolean> {
+  if (MAY_BEGIN.has(engine.phase)) return false;
+  const late = sleep(END_PATIENCE_MS, false, { ref: false });
+  return (await Promise.race([ended.then(() => true), late])) && engine.phase === 'running';
 }
 
 const WORDS = {

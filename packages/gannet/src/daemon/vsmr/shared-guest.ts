@@ -1,9 +1,11 @@
 /** A VM whose memory is a shared file, as the engines of @gannet/vsmr use it. */
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rmdir } from 'node:fs/promises';
 import { type SharedRam, sharedRam, sharedRamRemedy, SnapshotVm } from '@gannet/qmp-driver';
 import { FileRam } from '@gannet/vsmr';
 import type { QmpClient } from 'qemu-qmp-client';
 import { GannetError } from '@gannet/contract';
+
+const IGNORE_SHARED = 'x-ignore-shared';
 
 /** The VM and its memory, from open() to close(). */
 export class SharedGuest {
@@ -11,7 +13,16 @@ export class SharedGuest {
     readonly qmp: QmpClient,
     readonly vm: SnapshotVm,
     readonly shared: SharedRam,
+    private readonly wasIgnored: boolean,
   ) {}
+
+  /**
+   * What an earlier process may have left in QEMU: an ordinary migration would leave the memory
+   * out. How it was before that process is not known.
+   */
+  static async forget(qmp: QmpClient): Promise<void> {
+    if (await ignoresShared(qmp)) await ignoreShared(qmp, false);
+  }
 
   /**
    * Looks whether the memory can be used, and prepares QEMU for snapshots without it.
@@ -22,8 +33,14 @@ export class SharedGuest {
     const shared = await expectSharedRam(qmp);
     const folder = await folderFor(shared);
     const vm = new SnapshotVm(qmp, { folder });
-    await vm.prepare();
-    return new SharedGuest(qmp, vm, shared);
+    const guest = new SharedGuest(qmp, vm, shared, await ignoresShared(qmp));
+    try {
+      await vm.prepare();
+      return guest;
+    } catch (error) {
+      await guest.close();
+      throw error;
+    }
   }
 
   /** Each pair of engines needs its own: the first look compares with zeroes. */
@@ -35,13 +52,28 @@ export class SharedGuest {
     return (await this.qmp.execute('query-status')).running;
   }
 
-  /** An ordinary migration would leave the memory out. Nothing depends on it. */
+  /** Everything as it was before open(). Nothing of ours depends on it any more. */
   async close(): Promise<void> {
-    const capabilities = [{ capability: 'x-ignore-shared', state: false }] as const;
-    const { qmp, vm } = this;
-    await qmp.execute('migrate-set-capabilities', { capabilities }).catch(() => undefined);
+    const { qmp, vm, shared, wasIgnored } = this;
+    if (!wasIgnored) await ignoreShared(qmp, false).catch(() => undefined);
     await vm.dispose().catch(() => undefined);
+    // Not if another VM's files are in it.
+    await rmdir(folderOf(shared)).catch(() => undefined);
   }
+}
+
+async function ignoresShared(qmp: QmpClient): Promise<boolean> {
+  const all = await qmp.execute('query-migrate-capabilities');
+  return all.some(({ capability, state }) => capability === IGNORE_SHARED && state);
+}
+
+async function ignoreShared(qmp: QmpClient, state: boolean): Promise<void> {
+  const capabilities = [{ capability: IGNORE_SHARED, state }] as const;
+  await qmp.execute('migrate-set-capabilities', { capabilities });
+}
+
+function folderOf({ path }: SharedRam): string {
+  return `${path}.devices`;
 }
 
 /** @throws SnapshotError, GannetError GANNET_NOT_READY */
@@ -56,8 +88,8 @@ export async function expectSharedRam(qmp: QmpClient): Promise<SharedRam> {
 }
 
 /** For images of the state of devices, which nobody else may read. */
-async function folderFor({ path }: SharedRam): Promise<string> {
-  const folder = `${path}.devices`;
+async function folderFor(shared: SharedRam): Promise<string> {
+  const folder = folderOf(shared);
   try {
     await mkdir(folder, { mode: 0o700 });
   } catch (cause) {

@@ -92,6 +92,15 @@ describe('a primary that goes on alone', () => {
     expect(step({ fence: 'succeeded', isHeld: true })).toEqual(why);
   });
 
+  test('releases a held guest when the arbiter says that the VM is granted to nobody else', () => {
+    const asked = { isHeld: true, evidence: 'arbiter' } as const;
+    expect(step({ ...asked, fence: 'ready' })).toEqual({ kind: 'fence' });
+    expect(step({ ...asked, fence: 'succeeded' })).toEqual({ kind: 'go', evidence: 'arbiter' });
+    expect(step({ ...asked, fence: 'failed' })).toEqual({ kind: 'refuse', why: 'not-fenced' });
+    expect(step({ ...asked, fence: 'none' })).toEqual({ kind: 'refuse', why: 'not-told' });
+    expect(step({ ...asked, mustTell: true })).toEqual({ kind: 'refuse', why: 'not-told' });
+  });
+
   test('is refused once the other side has the newer copy, even by force', () => {
     const own = record('outdated', 5);
     expect(step({ own, isForced: true })).toEqual({ kind: 'refuse', why: 'outdated' });

@@ -12,6 +12,8 @@ import { ControlServer } from '../../../src/daemon/control/control-server.js';
 import { stateLines } from '../../../src/daemon/control/plain-http.js';
 import { PRIMARY, SECONDARY } from '../../support/statuses.js';
 
+const NOW = Date.now();
+
 let dir: string;
 let socketPath: string;
 let server: ControlServer;
@@ -53,8 +55,8 @@ async function send(method: string, url: string, body = ''): Promise<[number, st
 
 test('the state is a line for each key, without spaces, so that sed reads it', async () => {
   const [code, text] = await send('GET', '/state');
-  expect([code, text]).toEqual([200, stateLines(SECONDARY)]);
-  for (const line of stateLines(PRIMARY).trimEnd().split('\n'))
+  expect([code, text]).toEqual([200, stateLines(SECONDARY, NOW)]);
+  for (const line of stateLines(PRIMARY, NOW).trimEnd().split('\n'))
     expect(line).toMatch(/^[a-z_]+=\S+$/);
   expect(text).toMatch(/^role=secondary\nstate=protected\nqemu=ready\n/m);
   expect(text).toMatch(/^may_fail_over=true$/m);
@@ -65,7 +67,7 @@ test('HTTP 1.0 by hand, as socat speaks it, ends with the connection', async () 
   socket.write('GET /state HTTP/1.0\r\n\r\n');
   let text = '';
   for await (const part of socket) text += String(part);
-  expect(text.split('\r\n\r\n')[1]).toBe(stateLines(SECONDARY));
+  expect(text.split('\r\n\r\n')[1]).toBe(stateLines(SECONDARY, NOW));
 });
 
 test('a method is called with its parameters, and who asked', async () => {
@@ -104,5 +106,5 @@ test('curl does it', async () => {
   const has = await run('curl', ['--version']).catch(() => undefined);
   if (!has) return;
   const { stdout } = await run('curl', ['-sf', '--unix-socket', socketPath, 'http://g/state']);
-  expect(stdout).toBe(stateLines(SECONDARY));
+  expect(stdout).toBe(stateLines(SECONDARY, NOW));
 });

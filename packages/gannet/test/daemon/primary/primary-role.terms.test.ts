@@ -232,3 +232,18 @@ describe('what a primary has let go stays so', () => {
     expect(words).toEqual(['alone']);
   });
 });
+
+test('that it was detached is written with what lets it run alone, not after that', async () => {
+  // A daemon that dies in between would begin by itself what an operator has ended.
+  const pair = await Pair.start({ colo: COLO, own: PROTECTED, isAutomatic: true });
+  await until(() => pair.state === 'protected');
+  await pair.connectSecondary();
+  pair.fake?.qemu.reply('query-colo-status', NONE);
+  const written: string[] = [];
+  pair.terms.on(({ word, isDetached = false }) => {
+    written.push(`${word} ${isDetached ? 'detached' : ''}`.trim());
+  });
+  await pair.role.detach(true);
+  expect(written).toContain('alone detached');
+  expect(written).not.toContain('alone');
+});
