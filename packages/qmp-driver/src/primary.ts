@@ -343,7 +343,9 @@ export class PrimaryDriver {
     const isResumable = disk.seedExports !== undefined;
     const source = { device, job, node: graph.topNode, target, isResumable, isThreaded };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
-      this.#reportFailure({ device, node: job, message });
+      const failure = { device, node: job, message };
+      if (mirror.mayHavePivoted) void this.#reportEnd(linked, failure);
+      else this.#reportFailure(failure);
     });
     const linked = new LinkedDisk(disk, mirror, graph.nodes, this.#options.probePeer);
     this.#linked.push(linked);
@@ -380,6 +382,21 @@ export class PrimaryDriver {
     if (this.#phase === 'leaving') return;
     this.#engine.linkFailed(failure.message);
     this.#options.onLinkFailure(failure);
+  }
+
+  /** A guest whose disk is its replica now lacks nothing there: its own disk does. */
+  async #reportEnd(linked: LinkedDisk, failure: LinkFailure): Promise<void> {
+    const { device, node: job } = failure;
+    const context = this.#blockdev(`looking for the end of ${job}`);
+    if (await linked.hasPivoted(context).catch(() => false)) {
+      const { node } = linked.mirror.source;
+      const message =
+        `somebody completed the mirror of ${device} (job ${job}): ` +
+        `its own disk (node ${node}) gets no more writes`;
+      this.#options.onDiskFailure({ device, node, effect: 'lacks-write', message });
+    } else {
+      this.#reportFailure(failure);
+    }
   }
 
   #checkMirrors(): void {

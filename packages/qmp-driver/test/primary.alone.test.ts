@@ -90,6 +90,18 @@ describe('running alone', () => {
     expect(vm.sent('x-blockdev-change')).toContainEqual(removed);
   });
 
+  test('takes the child from a quorum that somebody has put a snapshot on', async () => {
+    await protect(driver, linkOf('nbd'));
+    const children = new Map([['backing', 'quorum0']]);
+    vm.nodes.set('over', { drv: 'qcow2', sizeBytes: 2 ** 20, children, own: new Set() });
+    vm.top = 'over';
+    await driver.checkGraph();
+    expect(failures).toMatchObject([{ message: expect.stringContaining('has lost its replica') }]);
+    await driver.runAlone();
+    expect([...vm.nodes.keys()]).toEqual([...ORIGINAL, 'over']);
+    expect(vm.children('quorum0')).toEqual(['children.0=disk0']);
+  });
+
   test('waits for a node that is still in use', async () => {
     await protect(driver, linkOf('nbd'));
     for (let busy = 0; busy < 3; busy += 1) {

@@ -82,17 +82,19 @@ export async function addChild(
 }
 
 /**
- * Takes `node` out of the quorum that has it, under the child's name that the graph shows.
+ * Takes `node` out of the quorum that has it, under the child's name that the graph shows, and
+ * whatever somebody has put above that quorum.
  * @returns whether one had it
  * @throws LinkError `DRIVER_REMOVE_FAILED`
  */
 export async function removeChild(
   { qmp, deadline, commandTimeoutMs }: BlockdevContext,
-  quorum: string,
   node: string,
 ): Promise<boolean> {
   const options = deadline.options(commandTimeoutMs);
   const { graph } = await readGraph(qmp, options);
+  const quorum = graph.quorumOver(node);
+  if (quorum === undefined) return false;
   const edge = graph.children(quorum).find((child) => child.node === node);
   if (edge === undefined) return false;
   await step(

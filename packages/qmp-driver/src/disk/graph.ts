@@ -127,6 +127,13 @@ export class NodeGraph {
     }));
   }
 
+  /** The quorum that has `node` as a child. */
+  quorumOver(node: string): string | undefined {
+    const isParent = (name: string): boolean =>
+      this.info(name)?.drv === 'quorum' && this.children(name).some((child) => child.node === node);
+    return this.names.find(isParent);
+  }
+
   /** The node right below the front end of that name. */
   rootOf(backend: string): string | undefined {
     for (const node of this.#nodes.values()) {

@@ -1,6 +1,6 @@
 import { addChild, addNode, type BlockdevContext, deleteNode, removeChild } from './blockdev.js';
 import { GraphError, LinkError } from '../errors.js';
-import { type DiskGraph, findDisk, readGraph } from './graph.js';
+import { type DiskGraph, findDisk, listDisks, readGraph } from './graph.js';
 import { type DiskLink, namesOf, nbdOptions } from './disk-link.js';
 import { Deadline } from '../deadline.js';
 import type { Mirror } from './mirror.js';
@@ -126,9 +126,9 @@ export class LinkedDisk {
     const { mirror, disk } = this;
     const { linkNode, nbdNode } = namesOf(disk);
     await mirror.end({ force: true, ...context });
-    const quorum = await this.#quorumNode(context);
-    if (quorum !== undefined) await removeChild(context, quorum, linkNode);
+    await removeChild(context, linkNode);
     await deleteNode(context, linkNode);
+    if (await this.hasPivoted(context)) throw this.#pivoted();
     await this.target.delete(context);
     // Goes with the filter above it, unless adding that one failed half-way.
     await deleteNode(context, nbdNode);
@@ -145,15 +145,25 @@ export class LinkedDisk {
     } as const;
   }
 
-  /** Undefined where the disk is gone, or has none. */
-  async #quorumNode({ qmp, deadline, commandTimeoutMs }: BlockdevContext) {
-    try {
-      const options = deadline.options(commandTimeoutMs);
-      return (await findDisk(qmp, this.disk.device, options)).quorum?.node;
-    } catch (error) {
-      if (error instanceof GraphError && error.code === 'DRIVER_DISK_NOT_FOUND') return undefined;
-      throw error;
-    }
+  /**
+   * Whether the guest's disk is the replica, and nothing else: somebody has completed the mirror.
+   * @throws GraphError
+   */
+  async hasPivoted({ qmp, deadline, commandTimeoutMs }: BlockdevContext): Promise<boolean> {
+    const disks = await listDisks(qmp, deadline.options(commandTimeoutMs));
+    return disks.some(({ topNode }) => topNode === namesOf(this.disk).seedNode);
+  }
+
+  #pivoted(): LinkError {
+    const { device } = this.disk;
+    const { seedNode } = namesOf(this.disk);
+    return new LinkError(
+      'DRIVER_REMOVE_FAILED',
+      `${device} cannot leave its replica (node ${seedNode}): somebody completed the mirror, so ` +
+        'the guest writes there, and not to its own disk',
+      'Let the secondary take over. Or end this QEMU, and start the VM from its own disk: it has ' +
+        'all writes until then.',
+    );
   }
 
   async #probe({ deadline, commandTimeoutMs }: BlockdevContext): Promise<void> {

@@ -62,6 +62,7 @@ export class Mirror {
   readonly #onFailure: (error: SeedError) => void;
   readonly #changes = new ChangeSignal();
   #state: MirrorState = { phase: 'new' };
+  #mayHavePivoted = false;
   /** Breaks without progress: where the copy was at the last one, and how many in a row. */
   #fruitless = { offsetBytes: -1, breaks: 0 };
 
@@ -95,6 +96,11 @@ export class Mirror {
   /** Whether it can go on over another connection if this one breaks. */
   get isResumable(): boolean {
     return this.source.isResumable && RESUMABLE.has(this.phase);
+  }
+
+  /** Somebody ended it in good order: cancelled, or completed; then its target is the disk. */
+  get mayHavePivoted(): boolean {
+    return this.#mayHavePivoted;
   }
 
   /** Takes over a job that an earlier process has started. */
@@ -402,7 +408,8 @@ export class Mirror {
 
   #onCompleted(error: string | undefined): void {
     this.dispose();
-    if (error === undefined) this.#take('COMPLETED', 'ended: somebody completed it');
+    this.#mayHavePivoted = error === undefined;
+    if (error === undefined) this.#take('COMPLETED', 'ended: somebody completed or cancelled it');
     else this.#take('BROKEN', `ended: ${error}`);
   }
 

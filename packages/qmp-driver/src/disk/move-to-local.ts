@@ -112,8 +112,8 @@ export class LocalMove {
     const added: Plan[] = [];
     try {
       for (const plan of plans) if (!plan.isAdded) await addLocal(after, plan, added);
-      for (const { quorum, oldNodes } of plans) {
-        for (const node of oldNodes) await removeChild(after, quorum, node);
+      for (const { oldNodes } of plans) {
+        for (const node of oldNodes) await removeChild(after, node);
       }
     } catch (cause) {
       await this.#undo(plans, added, cause);
@@ -202,8 +202,8 @@ export class LocalMove {
           if (!present.has(node)) await addChild(context, quorum, node);
         }
       }
-      for (const { quorum, node } of added) {
-        await removeChild(context, quorum, node);
+      for (const { node } of added) {
+        await removeChild(context, node);
         await deleteNode(context, node);
       }
     } catch (cause) {

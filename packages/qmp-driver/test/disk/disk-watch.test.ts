@@ -1,6 +1,9 @@
 /** Errors of a disk and of its link, as QEMU's events tell them. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { waiting } from '@gannet/test-support/waiting.js';
 import { driveFakeVm, type DrivenVm, linkOf, protect } from '../support/driver.js';
+
+const { untilSo } = waiting({ patienceMs: 5000 });
 
 let vm: DrivenVm['vm'];
 let qmp: DrivenVm['qmp'];
@@ -63,6 +66,36 @@ describe.each(['replication', 'nbd'] as const)('a quorum with the link %s', (lin
     reportBad('disk0', 'write');
     ioError('quorum0', 'stop');
     await heard();
+    expect(diskFailures).toEqual([]);
+  });
+});
+
+describe('a mirror that somebody ends in good order', () => {
+  test('completed, it is the disk: the own one lacks writes, and the link is whole', async () => {
+    await protect(driver, linkOf('mirror'));
+    vm.top = 'g0-seed';
+    vm.endJob('g0-seed');
+    await untilSo('the failure', () => diskFailures.length > 0);
+    expect(failures).toEqual([]);
+    const message =
+      'somebody completed the mirror of vb0 (job g0-seed): ' +
+      'its own disk (node quorum0) gets no more writes';
+    const failure = { device: 'vb0', node: 'quorum0', effect: 'lacks-write', message };
+    expect(diskFailures).toEqual([failure]);
+    await expect(driver.runAlone()).rejects.toMatchObject({
+      code: 'DRIVER_REMOVE_FAILED',
+      message: expect.stringContaining('vb0 cannot leave its replica (node g0-seed)'),
+      remedy: expect.stringContaining('Let the secondary take over'),
+    });
+    expect(vm.sent('blockdev-del')).not.toContainEqual({ 'node-name': 'g0-seed' });
+  });
+
+  test('cancelled, it is a link that failed', async () => {
+    await protect(driver, linkOf('mirror'));
+    vm.endJob('g0-seed');
+    await untilSo('the failure', () => failures.length > 0);
+    const message = 'the mirror of vb0 (job g0-seed) ended: somebody completed or cancelled it';
+    expect(failures).toEqual([{ device: 'vb0', node: 'g0-seed', message }]);
     expect(diskFailures).toEqual([]);
   });
 });

@@ -57,6 +57,8 @@ export class FakeVm {
   /** Connections that query-yank lists besides the NBD nodes. */
   migrationConnected = false;
   chardevsConnected = ['compat_monitor0'];
+  /** The node that the device vb0 uses. */
+  top = 'quorum0';
   status = 'running';
   migration: string | undefined;
   errorDesc: string | undefined;
@@ -190,7 +192,7 @@ export class FakeVm {
     }
     qemu.on('query-block', () => ({
       return: [
-        this.#block('', '/machine/peripheral/vb0/virtio-backend', 'quorum0'),
+        this.#block('', '/machine/peripheral/vb0/virtio-backend', this.top),
         this.#block('drive1', '/machine/peripheral-anon/device[1]/virtio-backend', 'plainnode'),
         { device: 'cd0', qdev: 'cd0', type: 'unknown', removable: true, locked: false },
       ],
@@ -413,10 +415,8 @@ export class FakeVm {
 
   /** Front ends sit on the job's filter where there is one. */
   #graph(): object {
-    const backends = [
-      ['/machine/peripheral/vb0/virtio-backend', 'quorum0'],
-      ['drive1', 'plainnode'],
-    ] as const;
+    const vb0 = ['/machine/peripheral/vb0/virtio-backend', this.top] as const;
+    const backends = [vb0, ['drive1', 'plainnode']] as const;
     const names = [...this.nodes.keys()];
     const idOf = (name: string): number => names.indexOf(name) + 100;
     const jobs = [...this.jobs.entries()];
