@@ -16,5 +16,6 @@ export function showRecovered(bases: readonly RecoveredBase[]): string {
     disk,
     `${base}: ${image}, ${formatBytes(sizeBytes)}, as of epoch ${epoch}`,
   ]);
-  return `${formatTable(rows)}These are the disks of the VM. If no QEMU runs on them, start it from them.\n`;
+  const next = 'These are the disks of the VM. If no QEMU runs on them, start it from them.';
+  return `${formatTable(rows)}${next}\n`;
 }
