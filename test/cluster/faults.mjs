@@ -118,7 +118,7 @@ export function faultsOf({ cluster, until, promoted, statusOf, expectOneGuest, J
       },
     },
     {
-      ...{ name: 'promote killed' },
+      ...{ name: 'promote killed', goes: 'anywhere', reboots: true },
       hurt: async (n, other) => {
         await cluster.kill(n);
         await untilOn(other, "pkill -KILL -f '^/bin/sh .*gannet/vm promote'");
