@@ -97,6 +97,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Remove the cause, then run `gannet failover': 'failover-steps.test asks again',
   'Stop this daemon, run `gannet recover':
     'the verdict survivor-down says the same of the same state, and a case runs it',
+  'Remove `overwrite` from the configuration': 'serve.test starts the daemon in both ways',
   'Its fence FAILED': 'failover.test forces it after a fence that failed',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':
