@@ -11,6 +11,8 @@ const START_TIMEOUT_MS = 15_000;
 
 export interface LabDaemonOptions {
   readonly role: 'primary' | 'secondary';
+  /** Of the configuration, which the daemon may read again; that of the role if it is not given. */
+  readonly name?: string;
   /** Where its configuration goes; the caller removes it. */
   readonly dir: string;
   /** The configuration, as in a file. */
@@ -49,7 +51,7 @@ export class LabDaemon {
 
   /** @throws LabError with the end of its log if it does not start */
   static async start(options: LabDaemonOptions): Promise<LabDaemon> {
-    const configPath = path.join(options.dir, `${options.role}.yaml`);
+    const configPath = path.join(options.dir, `${options.name ?? options.role}.yaml`);
     await writeFile(configPath, stringify(options.config), { mode: 0o600 });
     const bin = options.bin ?? GANNET_BIN;
     const command = [process.execPath, bin, options.role, '--config', configPath];

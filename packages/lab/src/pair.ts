@@ -199,6 +199,8 @@ export class LabPair {
   startDaemon(role: 'primary' | 'secondary'): Promise<LabDaemon> {
     return LabDaemon.start({
       role,
+      // The survivor's stays, whatever its new secondary has.
+      name: `${role}${this.#generation || ''}`,
       dir: this.dir,
       config: this.configOf(role),
       bin: this.options.bin,
