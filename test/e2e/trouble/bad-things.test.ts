@@ -131,7 +131,7 @@ describe('before it is protected', () => {
     expect(again.code).toBe(5);
     expect(again.error['message']).toMatch(/hangs: no answer to query-status for 2000 ms/);
     expect(failed.code).toBe(1);
-    expect(JSON.stringify(failed.json)).toContain('it is hung');
+    expect(JSON.stringify(failed.json)).toContain('QEMU not responding');
     await until(
       () => gannet('status', ...onPrimary),
       ({ json }) => json['primaryVm'] === 'ready',
