@@ -171,7 +171,11 @@ const MATRIX: Record<Fault, Record<Target, Row>> = {
     'primary-host': everywhere(NO_DAEMON),
   },
   // TCP outlasts it where nobody misses an answer: the migration goes on when it is over.
-  drop: { ...cut, svm: { ...cut.svm, migration: BEGUN } },
+  drop: {
+    ...cut,
+    pvm: { ...cut.pvm, migration: BEGUN },
+    svm: { ...cut.svm, migration: BEGUN },
+  },
   reset: cut,
   slow: {
     pvm: row(BOTH, BEGUN, BOTH, CUT_OFF, PRIMARY, DEAD, DEAD, DEAD),
