@@ -91,16 +91,12 @@ export class Snapshot {
    */
   async end(reason: string): Promise<void> {
     this.#ending = reason;
-    const idle = this.disks.map((disk) => disk.idle());
-    const isIdle = await Promise.all(idle).then(
-      () => true,
-      () => false,
-    );
+    const idle = await Promise.allSettled(this.disks.map((disk) => disk.idle()));
     this.#isReleased = true;
     this.pool.charge(-this.#chargedBytes);
-    const closed = this.#files.map((file) => file.then((opened) => opened.close()));
-    if (isIdle) await Promise.allSettled(closed);
-    else for (const file of closed) file.catch(() => undefined);
+    const closing = this.#files.map((file) => file.then((opened) => opened.close()));
+    const closed = Promise.allSettled(closing);
+    if (idle.every(({ status }) => status === 'fulfilled')) await closed;
   }
 
   #takeRoom(bytes: number): void {
