@@ -128,11 +128,7 @@ async function pauses(
   const relay =
     kind === 'relay' ? await TwoHosts.create([{ name: 'migration', near, far: far() }]) : undefined;
   if (relay) scope.defer(() => relay.dispose());
-  await made.bootPrimary();
-  await made.startSecondary();
-  await made.startPrimaryDaemon();
-  await made.protect();
-  await made.waitForCommits(2);
+  await made.startProtected(2);
   const all = await readPauses(made.primary.qmpPaths[0], count);
   await made.dispose();
   await hosts?.dispose();

@@ -42,11 +42,7 @@ async function makePair(network: { current?: TwoHosts }, lost: Lost): Promise<La
     { name: 'migration', near: near('migration'), far: `${pair.dir}/incoming0.sock` },
     { name: 'peer', near: near('peer'), far: `${pair.dir}/peer0.sock` },
   ]);
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   return pair;
 }
 

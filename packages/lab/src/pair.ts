@@ -273,6 +273,15 @@ export class LabPair {
     await this.startSecondary();
   }
 
+  /** Starts all of the pair, protects it, and waits until there have been `commits` commits. */
+  async startProtected(commits: number): Promise<void> {
+    await this.bootPrimary();
+    await this.startSecondary();
+    await this.startPrimaryDaemon();
+    await this.protect();
+    await this.waitForCommits(commits);
+  }
+
   /** `gannet reprotect`. */
   async reprotect(progress?: Reporter<'protect'>): Promise<void> {
     await this.primaryDaemon.client.call('reprotect', {}, progress);

@@ -118,11 +118,7 @@ describe('a daemon outlives its QEMU', () => {
 it('a daemon halted from one checkpoint to the next delays its secondary in neither', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: 300 });
   undo.push(() => pair.dispose());
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   const { primary, secondary, secondaryDaemon } = pair;
   const [ofPrimary, ofSecondary] = (await Promise.all(
     [primary, secondary].map(async ({ qmpPaths: [socket] }) => {

@@ -23,11 +23,7 @@ async function protectedPair(options: Partial<LabPairOptions>): Promise<LabPair>
     ...{ guest: await findGuest(), periodMs: 500, diskMb: DISK_MB, fillMb: FILL_MB },
     ...options,
   });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(2);
+  await pair.startProtected(2);
   return pair;
 }
 

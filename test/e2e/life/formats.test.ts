@@ -18,11 +18,7 @@ afterEach(async () => {
 
 async function protectedPair(options: Partial<LabPairOptions>): Promise<LabPair> {
   pair = await LabPair.create({ guest: await findGuest(), periodMs: PERIOD_MS, ...options });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   return pair;
 }
 

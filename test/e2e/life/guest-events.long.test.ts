@@ -34,11 +34,7 @@ async function protectedPair({ qemu = [], primary = {} }: Scene = {}): Promise<L
     const config = configOf(role);
     return { ...config, primary: { ...(config['primary'] as object), ...primary } };
   };
-  await made.bootPrimary();
-  await made.startSecondary();
-  await made.startPrimaryDaemon();
-  await made.protect();
-  await made.waitForCommits(3);
+  await made.startProtected(3);
   return made;
 }
 

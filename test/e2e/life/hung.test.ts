@@ -8,11 +8,7 @@ let pair: LabPair;
 beforeAll(async () => {
   const config = () => ({ peer: PEER });
   pair = await LabPair.create({ guest: await findGuest(), diskMb: 64, periodMs: 500, config });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(2);
+  await pair.startProtected(2);
 });
 afterAll(() => pair.dispose());
 

@@ -33,11 +33,7 @@ describe('a protected pair of real VMs', () => {
       link: link ?? '',
       periodMs: PERIOD_MS,
     });
-    await pair.bootPrimary();
-    await pair.startSecondary();
-    await pair.startPrimaryDaemon();
-    await pair.protect();
-    await pair.waitForCommits(CHECKPOINTS);
+    await pair.startProtected(CHECKPOINTS);
     await sleep(seed % PERIOD_MS);
 
     await pair.primary.kill('SIGKILL');

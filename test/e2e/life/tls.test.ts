@@ -92,11 +92,7 @@ it('a pair over TLS with certificates is protected, is attacked, and fails over'
     clients: ['host-a'],
   }));
   undo.push(() => pair.dispose());
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
 
   const undisturbed = await commitsIn(pair, WINDOW_MS);
   let disturbed = 0;
@@ -131,11 +127,7 @@ it('a pair over TLS with certificates is protected, is attacked, and fails over'
 it('a pair over TLS-PSK runs on alone when its replicator hangs, and logs no secret', async () => {
   const { pair } = await makePair(() => ({ dir: path.join(certificates, 'psk'), kind: 'psk' }));
   undo.push(() => pair.dispose());
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(2);
+  await pair.startProtected(2);
   // QEMU waits on a link whose other end takes nothing: it is cut below TLS.
   pair.secondaryDaemon.stop();
   await until(

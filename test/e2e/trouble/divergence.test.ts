@@ -114,11 +114,7 @@ describe('one write of the primary fails, on a link that stays whole', () => {
     const meddler = new Meddler(at('near.nbd'), at('replica0.nbd'));
     undo.push(() => meddler.close());
     await meddler.listen();
-    await pair.bootPrimary();
-    await pair.startSecondary();
-    await pair.startPrimaryDaemon();
-    await pair.protect();
-    await pair.waitForCommits(3);
+    await pair.startProtected(3);
     const { primaryDaemon, secondaryDaemon } = pair;
     meddler.isArmed = true;
     await untilSo('the loss', () => secondaryDaemon.eventsOf('link-lost').length > 0);
@@ -141,11 +137,7 @@ describe('one write of the primary fails, on a link that stays whole', () => {
 it('a replicator restarted under a running secondary does not pass for the old one', async () => {
   const pair = await LabPair.create({ guest: await findGuest(), periodMs: PERIOD_MS });
   undo.push(() => pair.dispose());
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   await pair.secondaryDaemon.kill('SIGKILL');
   const restarted = await pair.startDaemon('secondary');
   undo.push(() => restarted.kill());

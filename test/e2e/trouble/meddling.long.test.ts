@@ -18,11 +18,7 @@ afterEach(async () => {
 
 async function protectedPair(options: Partial<LabPairOptions>): Promise<LabPair> {
   pair = await LabPair.create({ guest: await findGuest(), periodMs: 300, ...options });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(2);
+  await pair.startProtected(2);
   return pair;
 }
 

@@ -31,11 +31,7 @@ async function protectedPair(
     secondary: { failover },
     config: () => ({ fence: { command: ['/bin/false'] } }),
   });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   return pair;
 }
 

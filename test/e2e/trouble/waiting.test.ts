@@ -21,11 +21,7 @@ async function alone(): Promise<void> {
     secondary: { memory: { soft: 8 * MIB, hard: 16 * MIB } },
     config: () => ({ peer: PEER }),
   });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   await pair.primary.kill('SIGKILL');
 }
 

@@ -22,11 +22,7 @@ async function protectedPair(options: Partial<LabPairOptions> = {}): Promise<Lab
     ...{ guest: await findGuest(), engine: 'vsmr', periodMs: 500 },
     ...{ qemu: process.env['GANNET_QEMU'], ...options },
   });
-  await pair.bootPrimary();
-  await pair.startSecondary();
-  await pair.startPrimaryDaemon();
-  await pair.protect();
-  await pair.waitForCommits(3);
+  await pair.startProtected(3);
   return pair;
 }
 

@@ -52,11 +52,7 @@ async function trial(): Promise<Trial> {
       ...{ guest: await findGuest(), link: values.link, periodMs: 500, localDir: small.dir },
       secondary: { failover: 'manual' },
     });
-    await pair.bootPrimary();
-    await pair.startSecondary();
-    await pair.startPrimaryDaemon();
-    await pair.protect();
-    await pair.waitForCommits(3);
+    await pair.startProtected(3);
     return await measure(pair, small);
   } finally {
     await pair?.dispose();

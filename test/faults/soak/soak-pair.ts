@@ -38,11 +38,7 @@ export class SoakPair {
   static async start(guest: LabGuest, thinkUs: number): Promise<SoakPair> {
     const pair = await LabPair.create({ guest, periodMs: PERIOD_MS, thinkUs });
     try {
-      await pair.bootPrimary();
-      await pair.startSecondary();
-      await pair.startPrimaryDaemon();
-      await pair.protect();
-      await pair.waitForCommits(2);
+      await pair.startProtected(2);
     } catch (error) {
       await pair.dispose();
       throw error;

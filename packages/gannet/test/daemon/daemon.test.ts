@@ -38,16 +38,22 @@ async function connectAtOnce(socket: string): Promise<ControlClient> {
   }
 }
 
-test('a request that arrives as soon as the socket is there is answered', async () => {
+/** A secondary whose configuration is in a file of a folder of its own. */
+async function configured() {
   const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
   const at = (name: string): string => path.join(dir, name);
   const file = at('web.yaml');
   const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
   const document = { vm: 'web', qmp: `unix:${at('qmp')}`, disks: [disk], secondary: {} };
   await writeFile(file, JSON.stringify(document));
-  const places = { configDir: dir, runDir: dir, stateDir: dir };
+  const load = () => loadConfig(file, { configDir: dir, runDir: dir, stateDir: dir });
+  return { dir, at, file, document, load };
+}
+
+test('a request that arrives as soon as the socket is there is answered', async () => {
+  const { dir, at, load } = await configured();
   const log = winston.createLogger({ silent: true });
-  const config = await loadConfig(file, places);
+  const config = await load();
   const finish = slowFiles();
   const starting = Daemon.start(config, 'secondary', log);
   const client = await connectAtOnce(at('web.sock'));
@@ -182,13 +188,7 @@ test('a survivor is handed over, whatever of the secondary does not close', asyn
 });
 
 test('a survivor reads the way to its new secondary when it is protected again', async () => {
-  const dir = await mkdtemp(path.join(tmpdir(), 'gannet-daemon-'));
-  const at = (name: string): string => path.join(dir, name);
-  const file = at('web.yaml');
-  const disk = { name: 'root', device: 'vb0', base: at('base.raw'), size: 1048576 };
-  const document = { vm: 'web', qmp: `unix:${at('qmp')}`, disks: [disk], secondary: {} };
-  await writeFile(file, JSON.stringify(document));
-  const load = () => loadConfig(file, { configDir: dir, runDir: dir, stateDir: dir });
+  const { dir, at, file, document, load } = await configured();
   const log = winston.createLogger({ silent: true });
   const daemon = await Daemon.start(await load(), 'secondary', log, () => undefined, load);
   const client = await ControlClient.connect(at('web.sock'));
