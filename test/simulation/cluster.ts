@@ -141,7 +141,10 @@ export class Cluster {
     this.#driver = new SecondaryDriver(qmp, { pollMs: 2 });
     const monitor = applyMutant(this.plan.mutant, new QmpColoMonitor(qmp), replica);
     this.#checkpointer = new Checkpointer({
-      ...{ source: new ColoSource(monitor), replica, now: () => performance.now() },
+      source: new ColoSource(monitor, {
+        isHolding: () => replica.gate.waiting > 0 || replica.areWritesHeld,
+      }),
+      ...{ replica, now: () => performance.now() },
       onEvent: (event) => this.#onCheckpoint(event),
     });
     this.#checkpointer.start();

@@ -26,6 +26,14 @@ export interface ColoMonitor {
   queryRunState(callback: (state: string | Error) => void): void;
 }
 
+export interface ColoSourceOptions {
+  /**
+   * Whether any request waits for the replica. While none does, QEMU can't be waiting for the gate,
+   * and an answer that is late is waited for. Left out: one always may.
+   */
+  readonly isHolding?: () => boolean;
+}
+
 interface Stop {
   readonly kind: 'stop';
   runState: string | undefined;
@@ -55,7 +63,7 @@ const IMMEDIATE_US = 100;
  * (migration/colo.c, system/cpus.c, do_vm_stop). If it stops the VM again before answering our
  * query about the previous RESUME, it waits for requests that the gate is holding, while the gate
  * waits for that answer: a deadlock. Answers may be late for other reasons, so we wait this long
- * before opening the gate.
+ * before opening the gate, and on while the gate holds nothing: QEMU waits for something else then.
  */
 const BLOCKED_MS = 250;
 
@@ -85,6 +93,7 @@ const SILENT_MS = 1000;
  *     mode none otherwise                                not COLO's
  *     no answer, and the VM was stopped again            in doubt: see BLOCKED_MS
  *     no answer, and no STOP                             in doubt: see SILENT_MS
+ *     no answer, and no request waits for the replica    waited for
  *     anything but the failover, after COLO_EXIT         not a checkpoint: QEMU had left COLO
  */
 export class ColoSource implements CheckpointSource {
@@ -96,7 +105,14 @@ export class ColoSource implements CheckpointSource {
   #hasEnded = false;
   #listener: ((signal: CheckpointSignal) => void) | undefined;
 
-  constructor(private readonly monitor: ColoMonitor) {}
+  readonly #isHolding: () => boolean;
+
+  constructor(
+    private readonly monitor: ColoMonitor,
+    { isHolding = () => true }: ColoSourceOptions = {},
+  ) {
+    this.#isHolding = isHolding;
+  }
 
   /** One listener at a time. */
   subscribe(listener: (signal: CheckpointSignal) => void): () => void {
@@ -171,7 +187,11 @@ export class ColoSource implements CheckpointSource {
     stopTimer(resume);
     // A process that was halted for so long has the answer in its socket: it reads that first.
     const timer = setTimeout(() => {
-      setImmediate(() => resume.timer === timer && this.#stopWaitingFor(resume));
+      setImmediate(() => {
+        if (resume.timer !== timer) return;
+        if (this.#isHolding()) this.#stopWaitingFor(resume);
+        else this.#waitFor(resume, BLOCKED_MS);
+      });
     }, ms).unref();
     resume.timer = timer;
   }

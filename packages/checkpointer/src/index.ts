@@ -1,6 +1,7 @@
 export { Checkpointer, type CheckpointerOptions, type CheckpointEvent } from './checkpointer.js';
 export {
   ColoSource,
+  type ColoSourceOptions,
   type ColoMonitorEvent,
   type ColoMonitor,
   type ColoModes,

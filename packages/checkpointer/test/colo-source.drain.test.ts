@@ -135,6 +135,37 @@ describe('stopped again before the answer, which a drain holds up', () => {
     });
   });
 
+  describe('while no request waits for the replica', () => {
+    test.each([
+      ['no STOP came', [], 1000],
+      ['the VM was stopped again', [{ kind: 'stop' }], 250],
+    ] as const)('the answer is waited for, and then decides (%s)', (_what, more, boundMs) => {
+      let isHolding = false;
+      const { monitor, heard } = listen({ isHolding: () => isHolding });
+      const seen = `stop seal${more.map(() => ' stop').join('')}`;
+      for (const kind of ['stop', 'resume'] as const) monitor.event({ kind });
+      for (const event of more) monitor.event(event);
+      jest.advanceTimersByTime(boundMs + 60_000);
+      expect(heard.join(' ')).toBe(seen);
+      for (let i = 0; i <= more.length; i++) monitor.state('colo');
+      monitor.status(COLO);
+      expect(heard.join(' ')).toBe(`${seen} commit`);
+      isHolding = true;
+      jest.advanceTimersByTime(60_000);
+      expect(heard.join(' ')).toBe(`${seen} commit`);
+    });
+
+    test('in doubt soon after one waits', () => {
+      let isHolding = false;
+      const { monitor, heard } = listen({ isHolding: () => isHolding });
+      for (const kind of ['stop', 'resume'] as const) monitor.event({ kind });
+      jest.advanceTimersByTime(60_000);
+      isHolding = true;
+      jest.advanceTimersByTime(250 + TURN_MS);
+      expect(heard).toEqual('stop seal doubt'.split(' '));
+    });
+  });
+
   test('emits nothing without a listener, nor after the end', () => {
     const first = blocked();
     first.stop();

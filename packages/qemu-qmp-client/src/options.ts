@@ -51,7 +51,9 @@ export interface Settings {
   readonly idPrefix: string;
 }
 
-const ID_BYTES = 6;
+/** Of this process. A client adds its number: to ask for random bytes each time is slow. */
+const PROCESS_ID = randomBytes(6).toString('hex');
+let clients = 0;
 
 /**
  * For callers without types, who may pass nothing at all, or a path.
@@ -83,6 +85,6 @@ export function settingsOf(options: ConnectOptions): Settings {
     onListenerError: options.onListenerError ?? rethrowLater,
     onWarning: options.onWarning ?? (() => undefined),
     clock: options.clock ?? systemClock,
-    idPrefix: options.idPrefix ?? randomBytes(ID_BYTES).toString('hex'),
+    idPrefix: options.idPrefix ?? `${PROCESS_ID}-${clients++}`,
   };
 }

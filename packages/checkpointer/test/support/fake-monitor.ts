@@ -3,6 +3,7 @@ import {
   type ColoMonitor,
   type ColoMonitorEvent,
   ColoSource,
+  type ColoSourceOptions,
 } from '../../src/colo-source.js';
 
 export const COLO: ColoModes = { mode: 'secondary', lastMode: 'none' };
@@ -40,9 +41,13 @@ export class FakeMonitor implements ColoMonitor {
   }
 }
 
-export function listen(): { monitor: FakeMonitor; heard: string[]; stop: () => void } {
+export function listen(options: ColoSourceOptions = {}): {
+  monitor: FakeMonitor;
+  heard: string[];
+  stop: () => void;
+} {
   const monitor = new FakeMonitor();
   const heard: string[] = [];
-  const stop = new ColoSource(monitor).subscribe(({ kind }) => heard.push(kind));
+  const stop = new ColoSource(monitor, options).subscribe(({ kind }) => heard.push(kind));
   return { monitor, heard, stop };
 }

@@ -33,7 +33,11 @@ export class SimulatedReplica {
   readonly snapshots = { view: undefined };
   readonly areWritesHeld = false;
   readonly isLastCommitKept = true;
-  readonly gate = { isClosed: false, close: () => this.#gate(true), open: () => this.#gate(false) };
+  /** No request ever waits here: guests of this world write elsewhere. */
+  readonly gate = {
+    ...{ isClosed: false, waiting: 0 },
+    ...{ close: () => this.#gate(true), open: () => this.#gate(false) },
+  };
   readonly link = { isConnected: false, loss: undefined as string | undefined, lossWasClean: true };
   state: ReplicaState = 'seeding';
   reason = 'waiting for the first copy';

@@ -42,6 +42,8 @@ export interface PrimaryStandingOptions {
   /** Takes the links and COLO away, if there are any. */
   readonly unlink: () => Promise<void>;
   readonly is: (...phases: readonly PrimaryPhase[]) => boolean;
+  /** Why the guest stands still on its own disk. */
+  readonly standstill: () => string | undefined;
   readonly step: (event: PrimaryRoleEvent) => void;
   /** Something has failed that a secondary is lost by. */
   readonly lose: (reason: string) => void;
@@ -83,7 +85,7 @@ export class PrimaryStanding {
     this.#contact = new Contact({
       ...{ role: 'primary', terms, history, onTrouble },
       onYield: () => this.#yield(),
-      isGone: () => vm.state === 'lost' || is('yielding'),
+      isGone: () => vm.state === 'lost' || is('yielding') || options.standstill() !== undefined,
     });
   }
 

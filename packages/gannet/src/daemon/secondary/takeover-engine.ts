@@ -60,7 +60,9 @@ class ColoTakeover implements TakeoverEngine {
     this.#unsubscribe = monitor.subscribe((event) => {
       if (event.kind === 'colo-exit') options.onEnd(event.reason);
     });
-    this.source = new ColoSource(monitor);
+    this.source = new ColoSource(monitor, {
+      isHolding: () => options.replica.gate.waiting > 0 || options.replica.areWritesHeld,
+    });
   }
 
   prepare(): Promise<void> {

@@ -56,7 +56,8 @@ export class Contact {
     const { record: own } = terms;
     const { record: peer } = status;
     const hasTakenOver = own.word === 'taken-over' || peer.word === 'taken-over';
-    const hasStopped = status.vm === 'lost' || status.state === 'yielding';
+    const isYielding = status.state === 'yielding' || status.standstill !== undefined;
+    const hasStopped = status.vm === 'lost' || isYielding;
     // An operator lets it run again: its record says so first.
     const isStillOutdated = status.state === 'superseded' && peer.word !== 'alone';
     this.#isPeerStill = hasStopped || (this.#isPeerStill && isStillOutdated);

@@ -65,6 +65,13 @@ describe('a takeover from a primary that yields is no alarm', () => {
     contact.hear({ ...primary, state: 'superseded' });
     expect(alarms).toEqual([]);
   });
+
+  test('nor from one whose own disk has stopped its guest, while it let the secondary go', () => {
+    const contact = contactOf('secondary', TAKEN_OVER);
+    contact.hear({ ...primary, standstill: 'a write failed' });
+    contact.hear({ ...primary, state: 'superseded' });
+    expect(alarms).toEqual([]);
+  });
 });
 
 describe('two guests are an alarm, once', () => {
