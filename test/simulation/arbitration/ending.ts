@@ -54,6 +54,7 @@ export class Ending {
   /** A guest runs, or a person makes one run where that is a person's; W6: it can be repeated. */
   async find(): Promise<End> {
     const { machines, now, until } = this.options;
+    await this.#untilPowered();
     this.#expectNobodyOwes();
     if (this.#runs()) return 'itself';
     const isBooted = !machines.hasCopy();
@@ -93,6 +94,15 @@ export class Ending {
     }
     if (isBooted && (a.isGuestsDisk || b.isGuestsDisk)) return 'recover';
     throw new Violation('W5', 'a QEMU is there with a copy that may run, and nobody makes it run');
+  }
+
+  /** For the other VM of two hosts, somebody may just have had one of them fenced. */
+  async #untilPowered(): Promise<void> {
+    const { machines, now, until } = this.options;
+    const areUp = (): boolean => HOST_NAMES.every((name) => machines.hosts[name].isPowered);
+    if (areUp()) return;
+    while (!areUp()) await until(now() + 1000);
+    await until(now() + SETTLE_MS);
   }
 
   /** A method: it may become true while something is awaited. */
