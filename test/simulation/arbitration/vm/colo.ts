@@ -166,9 +166,13 @@ export class Colo implements QemuHandlers {
     return true;
   }
 
-  /** Whether the writes of a primary wait for the replica's answer, which does not come. */
+  /**
+   * Whether the writes of a primary wait for the replica's answer, which does not come. A primary
+   * that has removed its links waits for nobody, though the replica may not have heard of it.
+   */
   waits(qemu: SimulatedQemu): boolean {
     const pair = this.#pair;
+    if (!qemu.isLinked) return false;
     if (pair?.primary !== qemu || !pair.isReplicaLinked || pair.broken.has(qemu)) return false;
     return !this.network.isWhole || !pair.secondaryHost.isPowered;
   }
