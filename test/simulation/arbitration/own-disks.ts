@@ -72,7 +72,10 @@ export class OwnDisks {
     const sinceMs = this.#givenUpMs.get(name);
     if (sinceMs === undefined) return;
     const { qemu, process, role } = this.machines.hosts[name];
-    const hasDied = process?.isDead !== false && nowMs - sinceMs < WRITE_DOWN_MS;
+    // One that is halted writes nothing down: its time is counted from when it goes on.
+    const isHalted = process?.haltedAtMs !== undefined;
+    if (isHalted) this.#givenUpMs.set(name, nowMs);
+    const hasDied = process?.isDead !== false && (isHalted || nowMs - sinceMs < WRITE_DOWN_MS);
     // As a secondary, its disk is overwritten.
     if (hasDied || role === 'secondary') return void this.#givenUpMs.delete(name);
     if (qemu?.lacksSinceMs !== undefined || !this.machines.isReachable(name)) return;
