@@ -137,6 +137,8 @@ function putOwnFiles(version) {
     put(`usr/lib/systemd/system/${unit}`, read(`packages/gannet/systemd/${unit}`));
     put(`usr/lib/systemd/system/${unit}.d/group.conf`, read('packaging/group.conf'));
   }
+  const hostUnit = 'gannet-host.service';
+  put(`usr/lib/systemd/system/${hostUnit}`, read(`packages/gannet/systemd/${hostUnit}`));
   put('usr/lib/ocf/resource.d/gannet/vm', read('packages/gannet/ocf/vm'), 0o755);
   put('usr/share/man/man7/ocf_gannet_vm.7', read('packages/gannet/ocf/ocf_gannet_vm.7'));
   put('usr/lib/sysusers.d/gannet.conf', read('packaging/gannet.sysusers'));

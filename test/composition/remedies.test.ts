@@ -98,6 +98,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Stop this daemon, run `gannet recover':
     'the verdict survivor-down says the same of the same state, and a case runs it',
   'Remove `overwrite` from the configuration': 'serve.test starts the daemon in both ways',
+  'Run `gannet failover … --force` on the secondary host, to go on':
+    'needs a disk that fails: seeds of the simulation force either side then',
   'Its fence FAILED': 'failover.test forces it after a fence that failed',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':

@@ -100,13 +100,14 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       view: { folders: [], packages: ['contract'], isForBrowsers: true },
       page: { folders: ['view', 'vendor'], packages: ['contract'], isForBrowsers: true },
       inspect: ['.', 'tls', 'view'],
-      cli: ['.', 'cli/commands', 'cli/watch', 'inspect', 'view'],
-      'cli/commands': ['.', 'cli', 'cli/watch', 'inspect', 'view'],
-      'cli/watch': { folders: ['.', 'cli', 'view'], packages: ['contract'] },
+      cli: ['.', 'cli/commands', 'cli/watch', 'host', 'inspect', 'view'],
+      'cli/commands': ['.', 'cli', 'cli/watch', 'host', 'inspect', 'view'],
+      host: { folders: ['.', 'daemon', 'daemon/http'], packages: ['contract'] },
+      'cli/watch': { folders: ['.', 'cli', 'host', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],
         ...['daemon/primary', 'daemon/secondary', 'daemon/terms', 'daemon/events'],
-        'daemon/protection',
+        ...['daemon/metrics', 'daemon/protection'],
       ],
       'daemon/events': { folders: [], packages: ['contract'] },
       // Decisions without I/O.

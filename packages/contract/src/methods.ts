@@ -83,6 +83,13 @@ export const METHODS = {
     params: none,
     result: z.object({ url: z.string() }),
   },
+  metrics: {
+    text: 'the metrics of this daemon, as Prometheus reads them',
+    roles: BOTH,
+    isForceable: false,
+    params: none,
+    result: z.object({ text: z.string() }),
+  },
   inspect: {
     text: 'what `gannet check` compares: QEMU, disks and host of this side',
     roles: BOTH,

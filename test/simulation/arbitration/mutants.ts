@@ -174,6 +174,38 @@ export const MUTANTS = {
       },
     ],
   },
+  'bad-disk-lets-go': {
+    why: 'a primary whose own disk has failed lets go of the copy that has everything',
+    run: run(
+      { seed: 16_037_689, isAutomatic: false, fenceWorks: 0.7, troubleMs: 60_585 },
+      { atMs: 27_223, kind: 'silence', net: 'peer', from: 'both' },
+      { atMs: 33_000, kind: 'disk-error', how: 'swallows', forMs: 313 },
+      { atMs: 45_142, kind: 'stop-daemon', host: 'a', forMs: 8530 },
+    ),
+    edits: [
+      {
+        file: 'primary/let-go.js',
+        find: 'if (reason !== undefined && !this.#isForced())',
+        replace: 'if (reason === null)',
+      },
+    ],
+  },
+  'alone-yields': {
+    why: 'a primary that has let its secondary go asks it to take over',
+    run: run(
+      { seed: 16_035_569, isAutomatic: false, troubleMs: 34_475 },
+      { atMs: 8299, kind: 'hang-qemu', host: 'b', how: 'hard' },
+      { atMs: 13_872, kind: 'hang-qemu', host: 'a', how: 'hard' },
+      { atMs: 27_683, kind: 'panic' },
+    ),
+    edits: [
+      {
+        file: 'primary/guest-fate.js',
+        find: "return state().phase === 'protected' && IN_STEP.has(terms.record.word);",
+        replace: "return state().phase === 'protected';",
+      },
+    ],
+  },
   'hung-secondary-fences': {
     why: 'a secondary whose QEMU hangs has the primary fenced',
     run: run({ seed: 3, fenceWorks: 0 }, CUT, {

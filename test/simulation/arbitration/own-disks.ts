@@ -56,16 +56,21 @@ export class OwnDisks {
     this.#lookAtGivenUp(name, nowMs);
     if (!this.#isHeard(name)) this.#heardSinceMs.delete(name);
     else if (!this.#heardSinceMs.has(name)) this.notHeard(name, nowMs);
-    const { lacksSinceMs } = qemu ?? {};
-    const heardSinceMs = this.#heardSinceMs.get(name);
-    const isKnown =
-      lacksSinceMs !== undefined && heardSinceMs !== undefined && heardSinceMs <= lacksSinceMs;
-    if (!isKnown || qemu?.doesRun !== true) return void this.#staleSinceMs.delete(name);
+    if (this.knownMs(name, nowMs) === undefined || qemu?.doesRun !== true)
+      return void this.#staleSinceMs.delete(name);
     const sinceMs = this.#staleSinceMs.get(name) ?? nowMs;
     this.#staleSinceMs.set(name, sinceMs);
     if (nowMs - sinceMs <= STOP_MS) return;
     if (isOverruled()) return void (qemu.lacksSinceMs = undefined);
     throw new Violation('W2', `${name} runs on a disk that lacks writes since ${sinceMs} ms`);
+  }
+
+  /** For how long a daemon knows that its own disk lacks writes; undefined if it does not. */
+  knownMs(name: HostName, nowMs: number): number | undefined {
+    const { lacksSinceMs } = this.machines.hosts[name].qemu ?? {};
+    const heardSinceMs = this.#heardSinceMs.get(name);
+    if (lacksSinceMs === undefined || heardSinceMs === undefined) return undefined;
+    return heardSinceMs <= lacksSinceMs ? nowMs - lacksSinceMs : undefined;
   }
 
   #lookAtGivenUp(name: HostName, nowMs: number): void {

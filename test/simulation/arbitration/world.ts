@@ -384,6 +384,11 @@ export class World {
         new Violation('W4', `${host.name} fences, and its own QEMU is unfit since ${unfitMs} ms`),
       );
     }
+    const lackMs = this.#ownDisks.knownMs(host.name, this.#time.nowMs) ?? 0;
+    if (lackMs > UNFIT_MS && this.#isFaulty) {
+      const what = `${host.name} fences, and its own disk lacks writes since ${lackMs} ms`;
+      throw this.#fail(new Violation('W4', what));
+    }
     if (target === 'primary' && replica?.state !== 'protected') {
       throw this.#fail(new Violation('W4', `${host.name} fences, and its replica can't take over`));
     }

@@ -17,14 +17,32 @@ import {
   addSnapshot,
   addVerify,
 } from './commands/protection.js';
-import { addCheck, addEvents, addList, addPage, addStatus, addWatch } from './commands/reports.js';
+import {
+  addCheck,
+  addEvents,
+  addHost,
+  addList,
+  addPage,
+  addStatus,
+  addWatch,
+} from './commands/reports.js';
 import { addCompletion } from './commands/shell.js';
 import { EPILOGUE } from './help.js';
 import type { Cli, DaemonCode } from './options.js';
 
 /** In the order of --help. */
 const COMMANDS: readonly ((cli: Cli) => void)[] = [
-  ...[addSecondary, addPrimary, addProtect, addSeedRate, addCheck, addStatus, addList, addWatch],
+  ...[
+    addSecondary,
+    addPrimary,
+    addProtect,
+    addSeedRate,
+    addCheck,
+    addStatus,
+    addList,
+    addHost,
+    addWatch,
+  ],
   ...[
     addEvents,
     addVerify,

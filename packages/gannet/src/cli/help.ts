@@ -31,6 +31,11 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
     ['gannet list --watch', 'live'],
     ['gannet list --json | jq -r ".vms[] | select(.isWell | not) | .vm"', ''],
   ],
+  host: [
+    ['gannet host', 'http://127.0.0.1:9471/; the token is the password, with any name'],
+    ['gannet host --peer http://127.0.0.1:9472/', 'and the VMs of another host, here by a tunnel'],
+    ['gannet host --listen 127.0.0.1:9480', 'another port'],
+  ],
   watch: [
     ['gannet watch web', 'until Ctrl-C'],
     ['ssh host gannet watch web | tee web.log', 'lines instead of a screen, without a terminal'],

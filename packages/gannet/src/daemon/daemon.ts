@@ -11,16 +11,15 @@ import {
   type PrimaryConfig,
   type PrimaryStatus,
   QEMU_TEXTS,
-  type Status,
 } from '@gannet/contract';
 import { ControlServer } from './control/control-server.js';
 import { methodsOf } from './control/dispatch.js';
 import type { Web } from './http/web.js';
 import type { Logger } from './log.js';
 import { Credentials } from '../tls/credentials.js';
-import type { CertificateExpiry } from '../certificate-expiry.js';
 import { HealthWatch } from './health-watch.js';
 import { History } from './history.js';
+import { Metrics } from './metrics/metrics.js';
 import { PrimaryRole } from './primary/primary-role.js';
 import { AutoProtect } from './protection/auto-protect.js';
 import { Scout } from './protection/scout.js';
@@ -57,6 +56,7 @@ export class Daemon {
   #terms: TermStore | undefined;
   #control: ControlServer | undefined;
   #web: Web | undefined;
+  readonly #metrics: Metrics;
   readonly #minutes: NodeJS.Timeout;
   /** The survivor's QEMU goes from its secondary role to its primary role. */
   #isHandingOver = false;
@@ -69,6 +69,7 @@ export class Daemon {
         status: () => role.status(),
         events: () => [...this.#history.events],
         page: () => this.#page(),
+        metrics: async () => ({ text: await this.#metrics.text() }),
         reprotect: (params, progress) =>
           this.#reprotect(role, params, (report) => progress(report)),
       };
@@ -88,8 +89,14 @@ export class Daemon {
   ) {
     // One journal has the lines of all VMs of the host.
     this.log = log.child({ vm: config.vm });
+    this.#metrics = new Metrics({
+      vm: config.vm,
+      status: async () => (await this.#role).status(),
+      certificates: () => [...(this.#credentials?.expiries ?? []), ...(this.#web?.expiries ?? [])],
+    });
     this.#history = new History(this.log, (event) => {
       this.#control?.publish(event);
+      this.#metrics.observe(event);
       this.#web?.publish(event);
       onEvent();
       this.#health.lookSoon();
@@ -232,13 +239,11 @@ export class Daemon {
 
   /** Loaded where it is wanted: most commands never need it. */
   async #serveWeb(): Promise<void> {
-    const { http, vm } = this.config;
+    const { http } = this.config;
     if (!http) return;
     const { Web } = await import('./http/web.js');
     const methods = this.#methods;
-    const status = async (): Promise<Status> => (await this.#role).status();
-    const certificates = (): readonly CertificateExpiry[] => this.#credentials?.expiries ?? [];
-    this.#web = await Web.listen({ config: http, vm, methods, status, certificates });
+    this.#web = await Web.listen({ config: http, methods, metrics: this.#metrics });
     this.#history.add('web', { address: this.#web.url });
   }
 

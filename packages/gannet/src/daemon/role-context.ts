@@ -13,7 +13,7 @@ import type { History } from './history.js';
 import type { TermStore } from './terms/term-store.js';
 
 /** Answered by the daemon, whatever its role is. `watch` is the socket's own (RpcConnections). */
-export type DaemonMethod = 'status' | 'events' | 'page' | 'reprotect' | 'watch';
+export type DaemonMethod = 'status' | 'events' | 'page' | 'metrics' | 'reprotect' | 'watch';
 
 /** The handlers of a role. */
 export type RoleMethods<R extends 'primary' | 'secondary'> = MethodHandlers<

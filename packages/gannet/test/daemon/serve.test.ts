@@ -259,10 +259,11 @@ describe('SIGHUP', () => {
 
 describe('units', () => {
   const units = ['primary', 'secondary'].map((role) => `gannet-${role}@.service`);
+  const all = [...units, 'gannet-host.service'];
   const unit = (name: string): Promise<string> =>
     readFile(path.join(PACKAGE, 'systemd', name), 'utf8');
 
-  test.each(units)('%s is one that systemd understands', async (name) => {
+  test.each(all)('%s is one that systemd understands', async (name) => {
     // It wants a command that is there.
     const text = (await unit(name)).replace('ExecStart=gannet', `ExecStart=${process.execPath}`);
     const file = path.join(dir, name.replace('@', '@web'));
@@ -272,7 +273,7 @@ describe('units', () => {
     expect(status).toBe(0);
   });
 
-  test.each(units)('%s exposes little', async (name) => {
+  test.each(all)('%s exposes little', async (name) => {
     await writeFile(path.join(dir, name), await unit(name));
     const args = ['security', '--offline=yes', '--threshold=30', path.join(dir, name)];
     const { status, stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });

@@ -9,6 +9,7 @@ import { showStatus } from '../watch/show-status.js';
 import { call, daemonOf, untilInterrupted } from '../call-daemon.js';
 import type { CheckOptions } from '../check-report.js';
 import { examplesOf } from '../help.js';
+import type { HostOptions } from '../../host/serve-host.js';
 import {
   about,
   type Cli,
@@ -70,6 +71,45 @@ interface ListChoice {
   readonly json: boolean;
   readonly watch: boolean;
   readonly timeout: number;
+}
+
+export function addHost(cli: Cli): void {
+  cli.program
+    .command('host')
+    .description('Serve a page and one metrics endpoint for all VMs of this host, until Ctrl-C')
+    .addOption(
+      new Option('--listen <host:port>', 'address of the page, /vms.json and /metrics')
+        .argParser(inetAddress)
+        .default({ type: 'inet', host: '127.0.0.1', port: 9471 }, '127.0.0.1:9471'),
+    )
+    .option('--token-file <file>', 'token that must be presented; created if it is missing')
+    .option('--tls-cert <file>', 'PEM file of a certificate: serves HTTPS')
+    .option('--tls-key <file>', 'PEM file of its private key')
+    .option('--allow-name <name>', 'host name in the URL, besides its own; repeatable', gather)
+    .option('--peer <url>', 'page of another host with the same token; repeatable', gatherUrl)
+    .addOption(
+      new Option('--timeout <seconds>', 'how long a daemon may be silent: its row says so then')
+        .argParser(positive)
+        .default(LIST_SILENCE_S),
+    )
+    .addHelpText('after', examplesOf('host'))
+    .action(async (options: HostOptions) => {
+      const { serveHost } = await import('../../host/serve-host.js');
+      const say = (line: string): void => void process.stderr.write(`${line}\n`);
+      await untilInterrupted((signal) => serveHost(options, signal, say));
+    });
+}
+
+function inetAddress(text: string): HostOptions['listen'] {
+  const [, host = '', port = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
+  if (host !== '' && Number(port) <= 65535) return { type: 'inet', host, port: Number(port) };
+  throw new InvalidArgumentError('write HOST:PORT, such as 127.0.0.1:9471');
+}
+
+function gatherUrl(text: string, before: readonly string[] | undefined): readonly string[] {
+  const isUrl = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  if (isUrl) return gather(text.endsWith('/') ? text : `${text}/`, before);
+  throw new InvalidArgumentError('write a URL, such as https://host-b:9471/');
 }
 
 export function addWatch(cli: Cli): void {

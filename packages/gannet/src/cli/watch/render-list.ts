@@ -2,7 +2,7 @@
 import { formatAge, formatBytes } from '@gannet/contract/format';
 import { placesOf } from '@gannet/contract/paths';
 import { wrap } from '../terminal.js';
-import type { HostVm } from './host-list.js';
+import type { HostVm } from '../../host/host-list.js';
 import { LEVEL_MARKS, plain } from './render.js';
 
 export interface ListStyle {

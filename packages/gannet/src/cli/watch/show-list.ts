@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { placesOf } from '@gannet/contract/paths';
-import { type HostVm, hostVms } from './host-list.js';
+import { type HostVm, hostVms } from '../../host/host-list.js';
 import { renderList } from './render-list.js';
 import { Canvas, isDrawable, type Screen } from './screen.js';
 

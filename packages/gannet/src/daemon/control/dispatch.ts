@@ -9,7 +9,7 @@ import {
 
 /** They change nothing, or come with every checkpoint: the log does not need to say who asked. */
 const UNLOGGED: ReadonlySet<MethodName> = new Set([
-  ...(['status', 'events', 'watch', 'page', 'inspect'] as const),
+  ...(['status', 'events', 'watch', 'page', 'metrics', 'inspect'] as const),
   ...(['checkpoint', 'seal', 'commit', 'abort'] as const),
 ]);
 const SOMEBODY = 'a program at the control socket';

@@ -1,26 +1,33 @@
-import { readFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import {
   type ControlMethod,
   type DaemonEvent,
-  GannetError,
   type HttpConfig,
   isLoopback,
   type MethodName,
-  type Status,
   textOf,
 } from '@gannet/contract';
 import { RpcConnections } from '../control/rpc-connection.js';
 import { type CertificateExpiry, expiryOf } from '../../certificate-expiry.js';
-import { Metrics } from '../metrics/metrics.js';
+import type { Metrics } from '../metrics/metrics.js';
 import { type Asset, loadAssets } from './assets.js';
+import {
+  bearerOf,
+  type Certificate,
+  type End,
+  endOf,
+  httpServer,
+  KEYS,
+  listenOn,
+  readCertificate,
+  urlOf,
+} from './endpoint.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
 import { isToken, loadToken } from './token.js';
 
@@ -48,11 +55,8 @@ const authenticateSchema = z.object({
 
 export interface WebOptions {
   readonly config: HttpConfig;
-  readonly vm: string;
   readonly methods: Readonly<Record<string, ControlMethod>>;
-  readonly status: () => Promise<Status>;
-  /** Of the links between the hosts. */
-  readonly certificates?: () => readonly CertificateExpiry[];
+  readonly metrics: Pick<Metrics, 'text' | 'contentType'>;
 }
 
 /**
@@ -64,7 +68,7 @@ export class Web {
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: PAGE_MESSAGE_BYTES_MAX });
   readonly #connections: RpcConnections;
-  readonly #metrics: Metrics;
+  readonly #metrics: WebOptions['metrics'];
   readonly #pings: NodeJS.Timeout;
 
   private constructor(
@@ -73,14 +77,10 @@ export class Web {
     private token: string,
     private certificate: Certificate | undefined,
     server: Server,
-    { methods, vm, status, certificates = () => [] }: WebOptions,
+    { methods, metrics }: WebOptions,
   ) {
     this.#connections = new RpcConnections(offered(methods));
-    const expiries = (): readonly CertificateExpiry[] => {
-      const page = this.certificate ? [expiryOf('page', this.certificate.cert)] : [];
-      return [...certificates(), ...page];
-    };
-    this.#metrics = new Metrics({ vm, status, certificates: expiries });
+    this.#metrics = metrics;
     this.#server = server;
     server.maxConnections = CONNECTIONS_MAX;
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -98,28 +98,25 @@ export class Web {
     const [assets, token, certificate] = await Promise.all([
       loadAssets(),
       loadToken(config.tokenFile),
-      config.tls && readCertificate(config.tls),
+      config.tls && readCertificate(config.tls, KEYS),
     ]);
-    const server = certificate ? createTlsServer(certificate) : createServer();
-    const web = new Web(config, assets, token, certificate, server, options);
+    const web = new Web(config, assets, token, certificate, httpServer(certificate), options);
     try {
-      await new Promise<void>((resolve, reject) => {
-        web.#server.once('error', reject);
-        web.#server.listen(config.listen.port, config.listen.host, resolve);
-      });
-    } catch (cause) {
+      await listenOn(web.#server, config.listen, KEYS);
+    } catch (error) {
       clearInterval(web.#pings);
-      const why = (cause as Error).message;
-      const remedy =
-        'Set `http.listen` to another HOST:PORT, or stop the program that uses this one.';
-      throw new GannetError('GANNET_CONFIG', `http.listen: ${why}`, remedy, 'failed', { cause });
+      throw error;
     }
     return web;
   }
 
+  get expiries(): readonly CertificateExpiry[] {
+    return this.certificate ? [expiryOf('page', this.certificate.cert)] : [];
+  }
+
   /** URL of the page, without the token. */
   get url(): string {
-    return this.#urlAt((this.#server.address() as AddressInfo).address);
+    return this.#urlAt();
   }
 
   /** URL for other hosts; undefined if they cannot reach this one. */
@@ -144,7 +141,7 @@ export class Web {
     const { tokenFile, tls } = this.config;
     const [token, certificate] = await Promise.all([
       loadToken(tokenFile),
-      tls && readCertificate(tls),
+      tls && readCertificate(tls, KEYS),
     ]);
     return () => {
       const server = this.#server;
@@ -156,14 +153,11 @@ export class Web {
     };
   }
 
-  #urlAt(host: string): string {
-    const { port } = this.#server.address() as AddressInfo;
-    const bracketed = host.includes(':') ? `[${host}]` : host;
-    return `${this.config.tls ? 'https' : 'http'}://${bracketed}:${port}/`;
+  #urlAt(host?: string): string {
+    return urlOf(this.#server, this.config.tls !== undefined, host);
   }
 
   publish(event: DaemonEvent): void {
-    this.#metrics.observe(event);
     this.#connections.publish(event);
   }
 
@@ -178,10 +172,7 @@ export class Web {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { headers, method = '' } = request;
     const path = (request.url ?? '').replace(/\?.*$/s, '');
-    const end = (status: number, text: string, more: Record<string, string> = {}): void => {
-      const common = { ...SAFE_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' };
-      response.writeHead(status, { ...common, ...more }).end(method === 'HEAD' ? '' : `${text}\n`);
-    };
+    const end = endOf(request, response);
     if (!isOurHost(headers.host, this.config.hosts)) {
       return end(
         421,
@@ -199,12 +190,8 @@ export class Web {
     response.end(method === 'HEAD' ? undefined : body);
   }
 
-  async #sendMetrics(
-    { headers }: IncomingMessage,
-    end: (status: number, text: string, more?: Record<string, string>) => void,
-  ): Promise<void> {
-    const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
-    if (!isToken(bearer, this.token)) {
+  async #sendMetrics(request: IncomingMessage, end: End): Promise<void> {
+    if (!isToken(bearerOf(request), this.token)) {
       const how =
         'Metrics require the token in `http.tokenFile`: ' +
         'set authorization.credentials_file in the scrape configuration of Prometheus.';
@@ -292,24 +279,4 @@ function parse(text: string): z.output<typeof authenticateSchema> | undefined {
 
 function refuse(socket: WebSocket): void {
   socket.close(CLOSE_NOT_AUTHENTICATED, 'the token is wrong');
-}
-
-interface Certificate extends SecureContextOptions {
-  readonly cert: Buffer;
-}
-
-/** @throws GannetError GANNET_CONFIG if no server can use them */
-async function readCertificate(tls: NonNullable<HttpConfig['tls']>): Promise<Certificate> {
-  try {
-    const [cert, key] = await Promise.all([readFile(tls.cert), readFile(tls.key)]);
-    const options = { cert, key, minVersion: 'TLSv1.2' } as const;
-    createSecureContext(options);
-    return options;
-  } catch (cause) {
-    const why = (cause as Error).message;
-    const remedy =
-      'Set `http.tls.cert` and `http.tls.key` to PEM files, a certificate and its private key, ' +
-      'that the daemon may read.';
-    throw new GannetError('GANNET_CONFIG', `http.tls: ${why}`, remedy, 'failed', { cause });
-  }
 }

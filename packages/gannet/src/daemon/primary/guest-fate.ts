@@ -42,6 +42,12 @@ const STANDSTILL: ReadonlySet<string> = new Set([
   ...['io-error', 'internal-error', 'guest-panicked', 'watchdog'],
 ]);
 
+/** Whoever has begun to let the secondary go can't ask it to take over. */
+const IN_STEP: ReadonlySet<TermRecord['word']> = new Set(['protected', 'none']);
+
+/** Where the guest stops and nobody takes over; `protected`: with a record that is not in step. */
+const WITHOUT_HELP: ReadonlySet<string> = new Set(['protecting', 'letting-go', 'protected']);
+
 const RETRY_MS = 200;
 
 export interface GuestFateOptions {
@@ -127,11 +133,11 @@ export class GuestFate {
     }
     const isRelevant = ['protected', 'protecting', 'yielding', 'letting-go'].includes(phase);
     const isLacking = effect === 'lacks-write' && isRelevant && this.#lacks === null;
-    if (phase === 'protected') this.#yield(message);
-    else if (phase === 'protecting' || phase === 'letting-go') this.#stopUnyielding(message);
-    else if (effect === 'stopped') this.#stopped = message;
     // While the guest is being stopped, too, the replica gets what is flushed.
-    const hasReplica = phase === 'protected' || phase === 'yielding';
+    const hasReplica = this.#mayAskSecondary || phase === 'yielding';
+    if (this.#mayAskSecondary) this.#yield(message);
+    else if (WITHOUT_HELP.has(phase)) this.#stopUnyielding(message);
+    else if (effect === 'stopped') this.#stopped = message;
     if (isLacking) void this.#note(message, hasReplica);
     if (isNews) history.add('disk-failed', { device, reason: message, effect });
   }
@@ -162,8 +168,7 @@ export class GuestFate {
       else if (status === 'running') await qmp.execute('stop');
       return undefined;
     }
-    // Whoever has begun to let the secondary go can't ask it to take over.
-    if (word !== 'protected' && word !== 'none') return undefined;
+    if (!IN_STEP.has(word)) return undefined;
     // While COLO runs, an operator may have paused it, until the next checkpoint.
     const isStill = STANDSTILL.has(status) || (found === 'broken' && status === 'paused');
     return isStill ? `QEMU was found with run state ${status}` : undefined;
@@ -294,7 +299,7 @@ export class GuestFate {
       case 'end':
         return this.#end(event.reason);
       case 'yield':
-        if (phase === 'protected') this.#yield(event.reason);
+        if (this.#mayAskSecondary) this.#yield(event.reason);
         return;
       case 'wake':
         qmp
@@ -302,6 +307,11 @@ export class GuestFate {
           .then(() => this.options.history.add('guest-woken', {}))
           .catch(this.options.onTrouble);
     }
+  }
+
+  get #mayAskSecondary(): boolean {
+    const { state, terms } = this.options;
+    return state().phase === 'protected' && IN_STEP.has(terms.record.word);
   }
 
   #yield(reason: string): void {

@@ -4,7 +4,7 @@ import { compare } from '../arbitration/compare.js';
 import { letGoStep, type LetGoView } from '../arbitration/may-let-go.js';
 import { alone, leaving, type NextRecord } from '../arbitration/records.js';
 import { type FenceConfig, fenceGone, notFenced, runFence } from '../fence.js';
-import { notTold, secondCopy } from '../refusals.js';
+import { notTold, secondCopy, unfitToLetGo } from '../refusals.js';
 import type { History } from '../history.js';
 import type { LivenessState } from '../peer/peer-liveness.js';
 import type { TermStore } from '../terms/term-store.js';
@@ -26,6 +26,8 @@ export interface LetGoOptions {
   };
   /** Of the primary's own QEMU, freed of its links to the secondary if it hangs. */
   readonly liveness: () => Promise<QemuLiveness>;
+  /** Why the guest stands still on its own disk, which may lack what the secondary has. */
+  readonly standstill: () => string | undefined;
   readonly runAlone: () => Promise<void>;
   /** Why QEMU can't be asked. */
   readonly unreachable: () => GannetError;
@@ -79,9 +81,10 @@ export class LetGo {
   /**
    * One at a time: whoever asks meanwhile waits for its end, and may force it.
    *
-   * @throws GannetError GANNET_REFUSED if the fence failed or the secondary could not be told,
-   *   GANNET_TIMEOUT if QEMU hangs though its links are cut, NOT_READY if there is none that could
-   *   be asked, GANNET_CONFIG if the term file can't be written; DriverError
+   * @throws GannetError GANNET_REFUSED if the fence failed, the secondary could not be told or the
+   *   own disk lacks what it may have, GANNET_TIMEOUT if QEMU hangs though its links are cut,
+   *   NOT_READY if there is none that could be asked, GANNET_CONFIG if the term file can't be
+   *   written; DriverError
    */
   ask(wish: LetGoWish): Promise<void> {
     const { operations } = this.options.history;
@@ -120,6 +123,7 @@ export class LetGo {
     let words = '';
     let wasTold = false;
     await this.#expectResponding();
+    this.#expectFit();
     for (;;) {
       const { liveness } = peer();
       const step = letGoStep({
@@ -173,6 +177,7 @@ export class LetGo {
     await this.#yieldWithin(fence.delayMs);
     if (this.#hasYielded || signal.aborted) return { fence: 'ready', words: '' };
     await this.#expectResponding();
+    this.#expectFit();
     const { succeeded, words, wasStopped } = await runFence(fence, run);
     if (!wasStopped) this.options.history.add('fence', { target: 'secondary', succeeded, words });
     return { fence: succeeded ? 'succeeded' : 'failed', words };
@@ -211,6 +216,13 @@ export class LetGo {
     const found = await liveness();
     if (found === 'hung') throw stillHung(vm, peer.lowMs);
     if (found === 'unreachable') throw unreachable();
+  }
+
+  /** A primary whose own disk has failed would give up the only copy that has everything. */
+  #expectFit(): void {
+    const reason = this.options.standstill();
+    if (reason !== undefined && !this.#isForced())
+      throw unfitToLetGo(this.options.config().vm, reason);
   }
 
   /** A method: it may become true while something is awaited. */

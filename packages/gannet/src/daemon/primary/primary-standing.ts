@@ -68,9 +68,10 @@ export class PrimaryStanding {
   #isClosed = false;
 
   constructor(private readonly options: PrimaryStandingOptions) {
-    const { config, history, terms, vm, link, cut, is, onTrouble, step, liveness } = options;
+    const { config, history, terms, vm, link, cut, is, onTrouble, step } = options;
+    const { liveness, standstill } = options;
     this.#letGo = new LetGo({
-      ...{ config, history, terms, liveness, step },
+      ...{ config, history, terms, liveness, standstill, step },
       peer: () => ({ liveness: link.state, record: link.peer?.status.record }),
       runAlone: () => this.#runAlone(),
       unreachable: () => vm.refusal(config().vm),
@@ -85,7 +86,7 @@ export class PrimaryStanding {
     this.#contact = new Contact({
       ...{ role: 'primary', terms, history, onTrouble },
       onYield: () => this.#yield(),
-      isGone: () => vm.state === 'lost' || is('yielding') || options.standstill() !== undefined,
+      isGone: () => vm.state === 'lost' || is('yielding') || standstill() !== undefined,
     });
   }
 

@@ -5,14 +5,14 @@ import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Places } from '@gannet/contract/paths';
-import { hostVms } from '../../../src/cli/watch/host-list.js';
+import { hostVms } from '../../../src/host/host-list.js';
 import { renderList } from '../../../src/cli/watch/render-list.js';
 import { showList, watchList } from '../../../src/cli/watch/show-list.js';
 import { ControlServer } from '../../../src/daemon/control/control-server.js';
 import { BUFFERS, judged, PRIMARY, SECONDARY } from '../../support/statuses.js';
 
 const STYLE = { columns: Infinity, hasColour: false };
-const SILENCE_MS = 200;
+const SILENCE_MS = 1000;
 
 let dir: string;
 let env: NodeJS.ProcessEnv;

@@ -20,6 +20,7 @@ import { BLANK } from '../../../src/daemon/arbitration/records.js';
 import { loadAssets } from '../../../src/daemon/http/assets.js';
 import { isOurHost } from '../../../src/daemon/http/guard.js';
 import { Web } from '../../../src/daemon/http/web.js';
+import { Metrics } from '../../../src/daemon/metrics/metrics.js';
 
 const HEALTH: Status['health'] = {
   ...({ code: 'protected', level: 'good', headline: 'Protected', guest: 'primary' } as const),
@@ -73,7 +74,8 @@ async function serve(
   const listen = { type: 'inet', host: '127.0.0.1', port: 0 } as const;
   const config = { listen, tokenFile: path.join(dir, 'token'), hosts: [], ...http };
   const status = (): Promise<SecondaryStatus> => Promise.resolve(STATUS);
-  const web = await Web.listen({ config, vm: 'web', methods: { status, ...methods }, status });
+  const metrics = new Metrics({ vm: 'web', status, certificates: () => web.expiries });
+  const web: Web = await Web.listen({ config, methods: { status, ...methods }, metrics });
   undo.push(() => web.close());
   const token = new URL(web.pageUrl).hash.replace('#token=', '');
   return { web, port: Number(new URL(web.url).port), token };

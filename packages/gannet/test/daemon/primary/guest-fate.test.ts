@@ -12,7 +12,6 @@ import type { TermStore } from '../../../src/daemon/terms/term-store.js';
 import { record, termsInMemory } from '../../support/records.js';
 
 // A guest's fate, beside a QEMU that is a script and a driver that writes down what it does.
-
 let qemu: FakeQemu;
 let qmp: QmpClient;
 let state: PrimaryRoleState;
@@ -398,6 +397,18 @@ describe('what the guest does', () => {
     await hear('SHUTDOWN', { guest: true, reason: 'guest-panic' });
     expect(state.phase).toBe('yielding');
   });
+
+  test.each(['alone', 'leaving'] as const)(
+    'it panics while the record says %s: nobody is asked to take over',
+    async (word) => {
+      await terms.update(() => record(word, 4));
+      await hear(...PANIC);
+      fate.diskFailed(failure('lacks-write'));
+      await until(() => done.filter((what) => what === 'halt').length === 2);
+      expect(state.phase).toBe('protected');
+      expect(terms.record.lacks).toMatchObject({ hasReplica: false });
+    },
+  );
 
   test('it panics, and is to end', async () => {
     policy = 'end';

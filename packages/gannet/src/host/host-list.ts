@@ -43,17 +43,30 @@ export async function hostVms(places: Places, silenceMs: number): Promise<HostVm
 
 async function hostVm(vm: string, places: Places, silenceMs: number): Promise<HostVm> {
   try {
-    const { control } = await findDaemon({ vm }, places);
-    const client = await ControlClient.connect(control, silenceMs);
-    try {
-      const status = await inTime(client.request('status'), vm, silenceMs);
-      return rowOf(vm, status as Partial<Status>);
-    } finally {
-      client.close();
-    }
+    return rowOf(vm, (await askDaemon('status', vm, places, silenceMs)) as Partial<Status>);
   } catch (error) {
     const { code, message, remedy } = describeError(error);
     return { vm, isWell: false, error: { code, message, remedy } };
+  }
+}
+
+/**
+ * Asks the daemon of a VM.
+ *
+ * @throws GannetError if it can't be found, or is silent for `silenceMs`
+ */
+export async function askDaemon(
+  method: 'status' | 'metrics',
+  vm: string,
+  places: Places,
+  silenceMs: number,
+): Promise<unknown> {
+  const { control } = await findDaemon({ vm }, places);
+  const client = await ControlClient.connect(control, silenceMs);
+  try {
+    return await inTime(client.request(method), vm, silenceMs);
+  } finally {
+    client.close();
   }
 }
 
