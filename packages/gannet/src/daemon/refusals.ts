@@ -130,8 +130,8 @@ export function unfitToLetGo(vm: string, reason: string): GannetError {
     'GANNET_REFUSED',
     `the secondary of ${vm} is not let go: this host's own disk has failed (${reason}), and what ` +
       'it lacks may be there',
-    `Run \`gannet failover ${vm} --force\` on the secondary host, to go on with its copy. Or go on ` +
-      `with what this disk has: on the primary host, run \`gannet failover ${vm} --force\`.`,
+    `Run \`gannet failover ${vm} --force\` on the secondary host, to go on with its copy. Or go ` +
+      `on with what this disk has: on the primary host, run \`gannet failover ${vm} --force\`.`,
     'refused',
   );
 }
