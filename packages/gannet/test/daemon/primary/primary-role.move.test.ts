@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import { record } from '../../support/records.js';
-import { COLO, NONE, Pair, PROTECTED, until } from '../../support/primary-pair.js';
+import { COLO, ENDED, NONE, Pair, PROTECTED, until } from '../../support/primary-pair.js';
 
 // A VM that was handed over, as the next daemon finds it; and who can't be moved.
 
@@ -11,7 +11,13 @@ const quiet = (): Promise<void> => delay(400);
 /** Its daemon has ended after the last checkpoint, before the secondary has said anything. */
 async function handedOver(own = OFFERED): Promise<Pair> {
   const pair = await Pair.start({ colo: COLO, own });
-  pair.yields = true;
+  // The end of COLO continues the guest.
+  pair.fake?.qemu.reply('query-migrate', { status: 'colo' });
+  pair.fake?.qemu.on('x-colo-lost-heartbeat', () => {
+    pair.fake?.qemu.reply('query-colo-status', ENDED).reply('query-migrate', { status: 'failed' });
+    pair.isRunning = true;
+    return { return: {} };
+  });
   await until(() => pair.role.status().state === 'yielding');
   await until(() => !pair.isRunning);
   return pair;
@@ -21,14 +27,15 @@ describe('who can not be moved', () => {
   test('a VM under COLO, and it runs on', async () => {
     const pair = await Pair.start({ colo: COLO, own: PROTECTED });
     await pair.connectSecondary();
-    await until(() => pair.state === 'protected');
+    await until(() => pair.state === 'protected' && pair.role.status().primaryVm === 'ready');
     await expect(pair.role.methods.move({}, () => undefined)).rejects.toMatchObject({
       ...{ code: 'GANNET_REFUSED', exit: 'refused' },
       message: expect.stringContaining('COLO continues the guest') as unknown,
       remedy: expect.stringContaining('engine: vsmr') as unknown,
     });
     expect([pair.isRunning, pair.state]).toEqual([true, 'protected']);
-    expect(pair.terms.record).toMatchObject(PROTECTED);
+    expect(pair.terms.record).toMatchObject({ word: 'protected', term: 3 });
+    expect(pair.terms.record.movedTo).toBeUndefined();
   });
 
   test('a VM that is not protected', async () => {
