@@ -187,10 +187,15 @@ export function wellPeer({ vm, own, peer }: PairView): GannetError | undefined {
     `the primary of ${vm} is well: its daemon on ${host} was heard ${silentMs} ms ago, its QEMU ` +
       `responds, it is ${state} (term ${record.term}, ${record.word}). This side is in term ` +
       `${own.term}, ${own.word}`,
-    `To move the VM, run \`gannet move ${vm}\` on the primary host (engine \`vsmr\`). If this ` +
-      'side is to take over all the same, add --overrule-peer: the guest on the primary host is ' +
-      'then stopped, and what it did since the last checkpoint is lost.',
+    `To move the VM, ${howToMove(vm, status)}. If this side is to take over all the same, add ` +
+      '--overrule-peer: the guest on the primary host is then stopped, and what it did since the ' +
+      'last checkpoint is lost.',
   );
+}
+
+function howToMove(vm: string, { about }: PeerStatus): string {
+  if (about?.engine !== 'vsmr') return 'detach it and move it as usual';
+  return `run \`gannet move ${vm}\` on the primary host`;
 }
 
 export function notProven(view: PairView): GannetError {
