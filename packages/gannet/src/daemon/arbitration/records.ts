@@ -38,8 +38,8 @@ export function handedOver(own: TermRecord, movedTo: string): NextRecord {
 }
 
 /** What was handed over was not taken, and nobody was told that it could be. */
-export function takenBack({ movedTo: _, ...own }: TermRecord): NextRecord {
-  return own;
+export function takenBack(own: TermRecord): NextRecord {
+  return { ...own, movedTo: undefined };
 }
 
 /** It stays so until this side may run again. */

@@ -30,7 +30,9 @@ test('the secondary has it, the guest stands still, and QEMU says so to the next
 test('a checkpoint under way ends first', async () => {
   await started();
   let handed: Promise<void> | undefined;
-  scene.onSave = () => (handed ??= scene.primary.handOver());
+  scene.onSave = () => {
+    handed ??= scene.primary.handOver();
+  };
   await scene.primary.checkpointNow();
   await scene.until(() => handed !== undefined);
   await handed;
