@@ -81,7 +81,8 @@ export const SECONDARY_PHASES = {
 } as const satisfies Record<string, Partial<Record<SecondaryEngineInput, string>>>;
 
 /**
- * The guest is paused from `preparing` until it is `running` again, also in `cut` and `handed-over`.
+ * The guest is paused from `preparing` until it is `running` again, also in `cut` and in
+ * `handed-over`.
  */
 export const PRIMARY_PHASES = {
   running: { copy: 'copying', prepare: 'preparing', lost: 'cut', leave: 'alone' },

@@ -70,7 +70,7 @@ const failuresOf = (reports: readonly TrafficReport[]): unknown[] =>
   reports.filter(({ failure }) => failure !== undefined);
 
 describe('a move', () => {
-  test('loses no answer of a client and no write; the old side stays down; back again', async () => {
+  test('loses no answer of a client and no write, and the old side stays down', async () => {
     const running = await inNetwork();
     await talked(network, 20);
     const { primary, primaryDaemon, secondaryDaemon } = running;

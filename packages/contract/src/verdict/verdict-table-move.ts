@@ -13,7 +13,8 @@ export const MOVE_VERDICTS = {
       headline: `The VM has moved to host ${facts.primary.movedTo}; the copy here is stopped`,
       remedy:
         'To protect it with this host, end the QEMU and the daemon here, start both as its ' +
-        `secondary (--overwrite); then, on ${onSecondary(facts)}, run: gannet reprotect ${facts.vm}`,
+        `secondary (--overwrite); then, on ${onSecondary(facts)}, run: ` +
+        `gannet reprotect ${facts.vm}`,
     }),
   },
   'handing-over': {

@@ -143,7 +143,7 @@ export function stillProtected(vm: string): GannetError {
   );
 }
 
-/** COLO continues the primary's guest at the end of each checkpoint, and nobody can prevent that. */
+/** COLO continues the primary's guest after each checkpoint, and nobody can prevent that. */
 export function cannotMove(vm: string): GannetError {
   return refusal(
     `the engine of ${vm} cannot move it without loss: after each checkpoint, COLO continues the ` +

@@ -108,8 +108,8 @@ function move({ vm, about, peer, lastCheckpoint }: PrimaryStatus): readonly Acti
       question: `Move ${vm} to ${host}?`,
       cost:
         `The guest stands still for a checkpoint and a takeover, and goes on at ${host}; nothing ` +
-        `that it did is lost.${last} It is not protected there until \`reprotect\` has copied all ` +
-        'disks to a new secondary.',
+        `that it did is lost.${last} It is not protected there until \`reprotect\` has copied ` +
+        'all disks to a new secondary.',
       isGrave: true,
     },
   ];

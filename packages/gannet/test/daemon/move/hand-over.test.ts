@@ -91,7 +91,7 @@ async function claims(): Promise<void> {
   await terms.update((own) => outdatedBy(own, peer.record));
 }
 
-test('what is written comes between the last checkpoint and the word to the secondary', async () => {
+test('what is written comes between the last checkpoint and the word to the other', async () => {
   const stages: string[] = [];
   const moving = handOver.move(({ stage }) => stages.push(stage));
   await until(() => state === 'yielding');

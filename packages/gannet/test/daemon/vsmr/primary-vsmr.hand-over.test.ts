@@ -14,7 +14,7 @@ async function started(): Promise<VsmrScene> {
   return scene;
 }
 
-test('the secondary has it, the guest stands still, and QEMU says so to the next daemon', async () => {
+test('the secondary has it, the guest stands still, and QEMU tells the next daemon', async () => {
   await started();
   const conts = scene.count('cont');
   await scene.primary.handOver();
