@@ -56,8 +56,9 @@ export interface HandOverOptions {
 /**
  * A planned move: the primary makes a last checkpoint after which its guest stays stopped, writes
  * that it has handed the VM over, and yields. The secondary, which has all that the guest was,
- * takes over on that word. It is decided when the secondary has written its claim to the VM: before, this
- * side goes on if the secondary says that it can't. Silence says nothing, so the guest then waits.
+ * takes over on that word. It is decided when the secondary has written its claim to the VM:
+ * before, this side goes on if the secondary says that it can't. Silence says nothing, so the guest
+ * then waits.
  */
 export class HandOver {
   #underWay: Promise<MoveReport> | undefined;
