@@ -16,7 +16,7 @@ const { VERDICTS } = await import(path.join(dist, 'verdict', 'verdict-table.js')
 
 const PRIMARY = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '', standstill: '' },
+  ...{ state: 'protected', stage: '', standstill: '', movedTo: '' },
 };
 const SECONDARY = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '', reason: '' },
@@ -50,6 +50,8 @@ const COLUMNS = [
 
 /** Cases of verdicts that the grid does not have: facts that differ from a protected VM's. */
 const OTHER_CASES = [
+  { primary: { state: 'superseded', movedTo: 'beta' }, secondary: { state: 'retired' } },
+  { primary: { state: 'yielding', movedTo: 'beta' } },
   { secondary: { state: 'retired', isOutdated: true } },
   {
     primary: { qemu: 'lost' },

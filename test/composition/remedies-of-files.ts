@@ -49,7 +49,15 @@ const SECONDARY: Facts['secondary'] = {
   ...{ mayFailOver: false, commitAgeMs: undefined, qemu: 'lost', state: 'failed-over' },
 };
 const PRIMARY: Facts['primary'] = {
-  ...{ ...SIDE, knowledge: 'never', qemu: 'unknown', state: 'unknown', stage: '', standstill: '' },
+  ...{
+    ...SIDE,
+    knowledge: 'never',
+    qemu: 'unknown',
+    state: 'unknown',
+    stage: '',
+    standstill: '',
+    movedTo: '',
+  },
 };
 
 export const FILE_CASES: readonly FileCase[] = [

@@ -101,6 +101,16 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Run `gannet failover … --force` on the secondary host, to go on':
     'needs a disk that fails: seeds of the simulation force either side then',
   'Its fence FAILED': 'failover.test forces it after a fence that failed',
+  'To protect it with this host, end the QEMU': 'e2e/vsmr/move moves a VM and back, by that way',
+  'To move the VM, run `gannet move': 'no engine vsmr is simulated; e2e/vsmr/move runs it',
+  'If this lasts, …. Nothing is lost': 'primary-role.move.test: both, by word and by force',
+  'Look at the other host: `gannet status': 'a hint: `gannet status` runs in other cases',
+  'Protect it with `engine: vsmr`': 'of COLO: other cases detach',
+  '`gannet status …` shows what is the matter': 'a hint: `gannet status` runs in other cases',
+  'The guest runs on here. If `gannet status':
+    'no engine vsmr is simulated; hand-over.test asks again',
+  'See that the daemon on … runs': 'no engine vsmr is simulated; hand-over.test asks again',
+  'Run `gannet status …` on …: it says why': 'failover.test carries on a takeover that has failed',
   'The protection goes on as it is': 'e2e/trouble/renamed.long detaches and protects again',
   'The secondary has taken over: its QEMU runs a VM':
     'only a daemon without term files says it; what it prints first is refused there',

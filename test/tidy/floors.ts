@@ -124,9 +124,11 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/vsmr': ['.', 'tls', 'daemon'],
       // Whether the replica equals the primary's disks.
       'daemon/verify': ['.', 'daemon', 'inspect', 'daemon/peer'],
+      'daemon/move': ['daemon', 'daemon/arbitration', 'daemon/peer', 'daemon/terms'],
       'daemon/primary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
         ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr', 'daemon/verify'],
+        'daemon/move',
       ],
       'daemon/secondary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],

@@ -24,4 +24,5 @@ export * from './status.js';
 export * from './term.js';
 export * from './verdict/verdict-of-status.js';
 export * from './verdict/verdict.js';
+export * from './verdict/verdict-rule.js';
 export * from './verdict/verdict-table.js';

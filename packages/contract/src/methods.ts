@@ -10,6 +10,8 @@ import type { DaemonEvent } from './events/meaning.js';
 import {
   failoverProgressSchema,
   failoverReportSchema,
+  moveProgressSchema,
+  moveReportSchema,
   protectProgressSchema,
   snapshotReportSchema,
   verifyProgressSchema,
@@ -145,6 +147,14 @@ export const METHODS = {
     }),
     result: verifyReportSchema,
     progress: verifyProgressSchema,
+  },
+  move: {
+    text: 'stops the guest after a last checkpoint, and lets the secondary go on from there',
+    roles: PRIMARY,
+    isForceable: false,
+    params: none,
+    result: moveReportSchema,
+    progress: moveProgressSchema,
   },
   failover: {
     text: 'secondary: takes over and moves to the local disks; primary: continues alone',

@@ -4,6 +4,7 @@ import {
   ENGINES,
   FAILOVER_EVIDENCE,
   FAILOVER_STAGES,
+  MOVE_STAGES,
   PROTECT_STAGES,
   WAIT_REASONS,
 } from './states.js';
@@ -130,3 +131,19 @@ export const failoverReportSchema = z.object({
   movedMs: z.number().describe('until the guest used its local disks'),
 });
 export type FailoverReport = Readonly<z.output<typeof failoverReportSchema>>;
+
+export const moveProgressSchema = z.object({ stage: z.enum(MOVE_STAGES) });
+export type MoveProgress = Readonly<z.output<typeof moveProgressSchema>>;
+
+/** How a move went. */
+export const moveReportSchema = z.object({
+  movedTo: z.string().describe('the host that runs the VM now'),
+  stillMs: z
+    .number()
+    .nullable()
+    .describe(
+      'at most so long no guest ran: from the beginning of the last checkpoint until the ' +
+        'secondary said that it has taken over; null if it was moved before',
+    ),
+});
+export type MoveReport = Readonly<z.output<typeof moveReportSchema>>;

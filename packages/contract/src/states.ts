@@ -111,10 +111,21 @@ export const FAILOVER_STAGES = [
 ] as const;
 export type FailoverStage = (typeof FAILOVER_STAGES)[number];
 
+/** The stages of `move`, in order. */
+export const MOVE_STAGES = ['last checkpoint', 'take over'] as const;
+export type MoveStage = (typeof MOVE_STAGES)[number];
+
+/**
+ * What became of a move. `handed-over`: the guest is stopped, and the secondary may go on; `done`:
+ * it has; `undone`: the guest runs on where it was.
+ */
+export const MOVE_PHASES = ['handed-over', 'done', 'undone'] as const;
+
 /** Why a secondary may believe that the primary is dead, in the words of events and reports. */
 export const FAILOVER_EVIDENCE = {
   word: "the primary's daemon reports that its QEMU has ended",
   yielding: "the primary's daemon has stopped its guest and asks for the takeover",
+  moved: "the primary's daemon has stopped its guest after a last checkpoint, to move the VM here",
   claimed: 'this host has claimed the VM before, and the primary has stopped its guest for it',
   fence: 'the fence command stopped the primary',
   arbiter: 'the arbiter has granted the VM to this host',

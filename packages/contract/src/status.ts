@@ -5,12 +5,8 @@
  */
 import { z } from 'zod';
 import { aboutSchema, checkpointSchema, commitSchema, peerStatusSchema } from './peer.js';
-import {
-  GUEST_PLACES,
-  VERDICT_LEVELS,
-  type VerdictCode,
-  VERDICTS,
-} from './verdict/verdict-table.js';
+import { GUEST_PLACES, VERDICT_LEVELS } from './verdict/verdict-rule.js';
+import { type VerdictCode, VERDICTS } from './verdict/verdict-table.js';
 import {
   automaticSchema,
   failoverProgressSchema,

@@ -49,6 +49,14 @@ export const termRecordSchema = z.object({
     .boolean()
     .optional()
     .describe('an operator has ended the protection: it does not begin by itself'),
+  movedTo: z
+    .string()
+    .transform((text) => text.slice(0, 256))
+    .optional()
+    .describe(
+      'a primary has handed the VM over to the secondary on this host, after a last checkpoint: ' +
+        'its guest is stopped, and it does not go on by itself',
+    ),
   at: z.iso.datetime().describe('when it was written; for people'),
 });
 /** What one side says of its copy, as it is on its disk. */

@@ -62,6 +62,14 @@ export interface CheckpointEngine {
   /** Stops the guest for good, and checkpoints; sends at once. */
   halt(): Promise<void>;
   /**
+   * A last checkpoint, after which the guest stays stopped for good: the secondary then is exactly
+   * what the guest is. On failure the guest runs on, or the secondary is lost. Missing where it
+   * can't be done.
+   */
+  handOver?(): Promise<void>;
+  /** After handOver(), if nobody told the secondary that it may go on: the guest runs on here. */
+  takeBack?(): Promise<void>;
+  /**
    * No more checkpoints: the guest runs on without the secondary. An engine that has stopped it
    * continues it only if it may run on this host. Harmless when repeated.
    */

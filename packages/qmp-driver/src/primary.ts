@@ -312,6 +312,16 @@ export class PrimaryDriver {
     return this.#engine.halt();
   }
 
+  /** See CheckpointEngine; undefined where it can't be done. @throws what the engine throws */
+  get handOver(): (() => Promise<void>) | undefined {
+    return this.#engine.handOver?.bind(this.#engine);
+  }
+
+  /** See CheckpointEngine. @throws what the engine throws */
+  async takeBack(): Promise<void> {
+    await this.#engine.takeBack?.();
+  }
+
   /**
    * Undoes seed() and attach(), and start() if it was reached: the graph is as it was before.
    * Errors as of runAlone().

@@ -45,6 +45,10 @@ export type PrimaryEngineInput =
   | 'committed'
   /** Output has gone, and the guest runs. */
   | 'released'
+  /** Output has gone, and the guest stays paused: it was the last checkpoint. */
+  | 'handed-over'
+  /** Nobody has asked the secondary to go on: this side does. */
+  | 'taken-back'
   /** The secondary does not have it, or something failed here; both are as before. */
   | 'aborted'
   /** The link broke. Whether the secondary has the checkpoint under way is not known. */
@@ -76,13 +80,18 @@ export const SECONDARY_PHASES = {
   'taken-over': {},
 } as const satisfies Record<string, Partial<Record<SecondaryEngineInput, string>>>;
 
-/** The guest is paused from `preparing` until it is `running` again, also in `cut`. */
+/**
+ * The guest is paused from `preparing` until it is `running` again, also in `cut` and in
+ * `handed-over`.
+ */
 export const PRIMARY_PHASES = {
   running: { copy: 'copying', prepare: 'preparing', lost: 'cut', leave: 'alone' },
   copying: { copied: 'running', aborted: 'running', lost: 'cut' },
   preparing: { sent: 'deciding', aborted: 'running', lost: 'cut' },
   deciding: { committed: 'releasing', aborted: 'running', lost: 'cut' },
-  releasing: { released: 'running', lost: 'cut' },
+  releasing: { released: 'running', 'handed-over': 'handed-over', lost: 'cut' },
+  /** The secondary has exactly what the guest is, which stays paused. */
+  'handed-over': { 'taken-back': 'running', leave: 'alone' },
   /** Nobody has decided yet who goes on. Output stays held. */
   cut: { leave: 'alone' },
   alone: {},

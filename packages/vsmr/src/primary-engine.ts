@@ -159,6 +159,28 @@ export class PrimaryEngine {
   }
 
   /**
+   * Makes a last checkpoint: the secondary becomes what the primary is, held output goes, and the
+   * guest stays paused. Then either the secondary goes on, or this side: takeBack(), goAlone().
+   *
+   * @throws as checkpoint(), with the same left behind
+   */
+  async handOver(): Promise<CheckpointReport> {
+    this.#enter('prepare');
+    return this.#alone(() => this.#checkpoint(true));
+  }
+
+  /**
+   * Goes on here after handOver(), protected as before. Nobody may have told the secondary that it
+   * may go on.
+   *
+   * @throws VsmrError VSMR_PHASE; what the guest's port throws
+   */
+  async takeBack(): Promise<void> {
+    this.#enter('taken-back');
+    await this.#guest.resume();
+  }
+
+  /**
    * Goes on without the secondary, which must never take over from now on: make sure of that
    * before. Cuts the link, releases all output and lets the guest run.
    *
@@ -200,7 +222,7 @@ export class PrimaryEngine {
     await this.#link.send({ ...hello, key: this.#key, resumes });
   }
 
-  async #checkpoint(): Promise<CheckpointReport> {
+  async #checkpoint(isLast = false): Promise<CheckpointReport> {
     const number = this.#number + 1;
     try {
       await this.#link.send({ kind: 'prepare', number });
@@ -223,9 +245,9 @@ export class PrimaryEngine {
       this.#enter('committed');
       this.#expectSound(true);
       await this.#output?.release();
-      await this.#guest.resume();
+      if (!isLast) await this.#guest.resume();
       this.#expectSound(true);
-      this.#enter('released');
+      this.#enter(isLast ? 'handed-over' : 'released');
       const pausedMs = this.#clock.now() - pausedAt;
       return { number, pausedMs, deviceBytes: devices.length, ...counts };
     } catch (error) {

@@ -5,17 +5,14 @@
 import { z } from 'zod';
 import type { OneOf } from '../one-of.js';
 import { checkpointSchema } from '../peer.js';
-import {
-  GUEST_PLACES,
-  VERDICT_LEVELS,
-  type VerdictCode,
-  VERDICTS,
-} from '../verdict/verdict-table.js';
+import { GUEST_PLACES, VERDICT_LEVELS } from '../verdict/verdict-rule.js';
+import { type VerdictCode, VERDICTS } from '../verdict/verdict-table.js';
 import { failoverReportSchema, verifyReportSchema, wrongPlaceSchema } from '../reports.js';
 import {
   COPY_WORDS,
   EVIDENCE_KINDS,
   DISK_EFFECTS,
+  MOVE_PHASES,
   NO_STATES,
   PRIMARY_STATES,
   PROTECT_STAGES,
@@ -189,6 +186,13 @@ export const EVENT_DETAILS = {
   yielding: z
     .object({ reason })
     .describe('The primary stopped its guest and asks the secondary to take over.'),
+  move: z
+    .object({
+      phase: z.enum(MOVE_PHASES),
+      to: z.string().describe('the host'),
+      stillMs: count.optional().describe('at most so long no guest ran; of `done`'),
+    })
+    .describe('A planned move of the VM to the secondary host.'),
   'guest-ended': z
     .object({ reason })
     .describe('The protected guest was ended on purpose. Nobody takes over.'),

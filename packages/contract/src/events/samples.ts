@@ -130,6 +130,11 @@ export const SAMPLES: Samples = {
     },
   ],
   yielding: [{ reason: 'the guest panicked' }],
+  move: [
+    { phase: 'handed-over', to: 'b' },
+    { phase: 'done', to: 'b', stillMs: 212 },
+    { phase: 'undone', to: 'b' },
+  ],
   'guest-ended': [{ reason: 'the guest shut itself down' }],
   'guest-woken': [{}],
   'second-copy-stopped': [{}],

@@ -1,6 +1,6 @@
 /** What the events mean that are about the VM, and whose copy of it may run; see table.ts. */
 import { formatBytes, formatMs } from '../format.js';
-import type { VerdictLevel } from '../verdict/verdict-table.js';
+import type { VerdictLevel } from '../verdict/verdict-rule.js';
 import type { EventLevel, EventRole, EventTable } from './meaning.js';
 import { formatTime } from '../format.js';
 import { type CopyWord, EVIDENCE_TEXTS, WAIT_TEXTS } from '../states.js';
@@ -48,6 +48,7 @@ type Kind =
   | 'two-copies'
   | 'foreign'
   | 'held'
+  | 'move'
   | 'second-copy-stopped'
   | 'protection-waits'
   | 'replica-differs'
@@ -102,6 +103,23 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     remedy: (_details, { vm }) =>
       'Start the daemon on the secondary host: it says whether the VM runs there. Only if it ' +
       `certainly does not, and is not to: \`gannet failover ${vm} --force\` on this host.`,
+  },
+  move: {
+    roles: PRIMARY,
+    level: ({ phase }) => (phase === 'undone' ? 'warn' : 'info'),
+    text: ({ phase, to, stillMs }) => {
+      if (phase === 'undone') return `the VM was not moved to ${to}: its guest runs on here`;
+      if (phase === 'done') {
+        const still = stillMs === undefined ? '' : `; no guest ran for ${formatMs(stillMs)}`;
+        return `the VM has moved to ${to}${still}`;
+      }
+      return `the guest is stopped after a last checkpoint, to go on at ${to}`;
+    },
+    remedy: ({ phase }, { vm }) =>
+      phase === 'undone'
+        ? `Look at the other host: \`gannet status ${vm}\` there says why it could not go on.`
+        : '',
+    metrics: { gannet_moves_total: ({ phase }) => ({ value: 1, labels: { phase } }) },
   },
   'replica-differs': {
     roles: PRIMARY,

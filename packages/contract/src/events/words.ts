@@ -6,6 +6,7 @@ import { FAILOVER_EVIDENCE, type FailoverEvidence } from '../states.js';
 export const EVIDENCE_LABELS: Readonly<Record<FailoverEvidence, 'proof' | 'fence' | 'operator'>> = {
   [FAILOVER_EVIDENCE.word]: 'proof',
   [FAILOVER_EVIDENCE.yielding]: 'proof',
+  [FAILOVER_EVIDENCE.moved]: 'proof',
   [FAILOVER_EVIDENCE.claimed]: 'proof',
   [FAILOVER_EVIDENCE.fence]: 'fence',
   [FAILOVER_EVIDENCE.arbiter]: 'fence',

@@ -31,6 +31,8 @@ export interface KnownPrimary extends KnownSide {
   readonly stage: string;
   /** Why its guest is stopped, whatever its state: its own disk has failed; else empty. */
   readonly standstill: string;
+  /** The host that it has handed the VM over to, by its record; else empty. */
+  readonly movedTo: string;
   /** An operator has ended the protection. */
   readonly isDetached?: boolean | undefined;
 }

@@ -25,8 +25,8 @@ export function pairFacts(status: Unjudged): PairFacts {
 function ownPrimary(status: Unjudged<PrimaryStatus>): KnownPrimary {
   const { host, primaryVm: qemu, primaryVmTrouble, reason, state, stage, standstill = '' } = status;
   const trouble = primaryVmTrouble ?? reason ?? '';
-  const { isDetached } = status.record;
-  const own = { host, qemu, trouble, state, stage, standstill, isDetached };
+  const { isDetached, movedTo = '' } = status.record;
+  const own = { host, qemu, trouble, state, stage, standstill, movedTo, isDetached };
   return { knowledge: 'here', ageMs: 0, ...own };
 }
 
@@ -57,7 +57,8 @@ function peerPrimary({ peer }: Unjudged<SecondaryStatus>): KnownPrimary {
   const { status } = peer;
   const state = status?.role === 'primary' && status.state !== 'none' ? status.state : 'unknown';
   const standstill = status?.standstill ?? '';
-  return { ...peerSide(peer), state, stage: '', standstill, isDetached: status?.record.isDetached };
+  const { movedTo = '', isDetached } = status?.record ?? {};
+  return { ...peerSide(peer), state, stage: '', standstill, movedTo, isDetached };
 }
 
 function peerSecondary({ peer }: Unjudged<PrimaryStatus>): KnownSecondary {

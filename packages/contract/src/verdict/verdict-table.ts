@@ -4,7 +4,9 @@
  * page may load this file.
  */
 import { hasTakenOver, isDown } from '../states.js';
-import { hasVm, isGivenUp, isHeard, type PairFacts } from './pair-facts.js';
+import { hasVm, isGivenUp, isHeard } from './pair-facts.js';
+import type { VerdictRule } from './verdict-rule.js';
+import { MOVE_VERDICTS } from './verdict-table-move.js';
 import {
   colon,
   failover,
@@ -21,30 +23,6 @@ import {
   toProtect,
   unfitReason,
 } from './verdict-words.js';
-
-/** `busy` and `idle`: no trouble, but no protection. */
-export const VERDICT_LEVELS = ['good', 'busy', 'idle', 'warning', 'bad'] as const;
-export type VerdictLevel = (typeof VERDICT_LEVELS)[number];
-
-/** Where the guest runs, as far as this daemon knows. */
-export const GUEST_PLACES = ['primary', 'secondary', 'both', 'nowhere', 'unknown'] as const;
-export type GuestPlace = (typeof GUEST_PLACES)[number];
-
-interface Words {
-  readonly headline: string;
-  /** What to do, and on which host; empty if there is nothing to do. */
-  readonly remedy?: string;
-}
-
-export interface VerdictRule {
-  readonly level: VerdictLevel;
-  readonly guest: GuestPlace;
-  /** What it means, for the documentation. */
-  readonly meaning: string;
-  /** No earlier rule of the table holds. */
-  readonly when: (facts: PairFacts) => boolean;
-  readonly say: (facts: PairFacts) => Words;
-}
 
 export const VERDICTS = {
   'survivor-yields': {
@@ -98,6 +76,7 @@ export const VERDICTS = {
       remedy: `On ${onSecondary(facts)}, repair the disk of the base; the writes are tried again.`,
     }),
   },
+  moved: MOVE_VERDICTS.moved,
   moving: {
     level: 'warning',
     guest: 'secondary',
@@ -149,6 +128,7 @@ export const VERDICTS = {
       remedy: `To run it again, start its QEMU on ${onPrimary(facts)}.`,
     }),
   },
+  'handing-over': MOVE_VERDICTS['handing-over'],
   yielding: {
     level: 'bad',
     guest: 'nowhere',

@@ -1,13 +1,8 @@
 import { formatAge } from '../format.js';
 import type { PairFacts } from './pair-facts.js';
 import { automaticRemedy } from './automatic-words.js';
-import {
-  type GuestPlace,
-  type VerdictCode,
-  type VerdictLevel,
-  type VerdictRule,
-  VERDICTS,
-} from './verdict-table.js';
+import type { GuestPlace, VerdictLevel, VerdictRule } from './verdict-rule.js';
+import { type VerdictCode, VERDICTS } from './verdict-table.js';
 
 /** What people and programs need to know first. */
 export interface Verdict {

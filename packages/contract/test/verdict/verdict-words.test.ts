@@ -4,7 +4,7 @@ import { verdictOfFacts } from '../../src/verdict/verdict.js';
 
 const PRIMARY: KnownPrimary = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '', standstill: '' },
+  ...{ state: 'protected', stage: '', standstill: '', movedTo: '' },
 };
 const SECONDARY: KnownSecondary = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },

@@ -18,11 +18,17 @@ import { VERDICTS } from '../../src/verdict/verdict-table.js';
 
 const PRIMARY: KnownPrimary = {
   ...{ knowledge: 'here', ageMs: 0, host: 'alpha', qemu: 'ready', trouble: '' },
-  ...{ state: 'protected', stage: '', standstill: '' },
+  ...{ state: 'protected', stage: '', standstill: '', movedTo: '' },
 };
 const WRITES = { termTrouble: '' };
 /** Of a primary that was never heard. */
-const NOTHING = { host: '', qemu: 'unknown', state: 'unknown', standstill: '' } as const;
+const NOTHING = {
+  host: '',
+  qemu: 'unknown',
+  state: 'unknown',
+  standstill: '',
+  movedTo: '',
+} as const;
 const SECONDARY: KnownSecondary = {
   ...{ knowledge: 'fresh', ageMs: 200, host: 'beta', qemu: 'ready', trouble: '' },
   ...{

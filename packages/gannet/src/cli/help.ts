@@ -60,6 +60,7 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [line: string, what: 
     ['qemu-img convert -O qcow2 "$URI" web.qcow2', 'with such an address'],
     ['gannet snapshot web --drop', 'when the backup is complete'],
   ],
+  move: [['gannet move web', 'on the primary host; returns when the secondary runs the VM']],
   checkpoint: [['gannet checkpoint web', 'on the primary host; returns when it is committed']],
   failover: [
     ['gannet failover web', 'on the secondary host, when the primary has failed'],

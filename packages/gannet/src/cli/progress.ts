@@ -1,5 +1,6 @@
 import type {
   FailoverProgress,
+  MoveProgress,
   ProtectProgress,
   SeedsView,
   VerifyProgress,
@@ -12,7 +13,8 @@ type RecoverProgress =
   | { readonly stage: 'replay'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly stage: 'done' };
 
-export type ProgressReport = ProtectProgress | FailoverProgress | VerifyProgress | RecoverProgress;
+export type ProgressReport =
+  ProtectProgress | FailoverProgress | VerifyProgress | MoveProgress | RecoverProgress;
 /** A report with bytes. */
 type Counted = Extract<ProgressReport, { readonly doneBytes: number }>;
 

@@ -153,3 +153,57 @@ export function stillProtected(vm: string): GannetError {
     'refused',
   );
 }
+
+/** COLO continues the primary's guest after each checkpoint, and nobody can prevent that. */
+export function cannotMove(vm: string): GannetError {
+  return refusal(
+    `the engine of ${vm} cannot move it without loss: after each checkpoint, COLO continues the ` +
+      'guest of the primary',
+    'Protect it with `engine: vsmr`, which can. Or shut the guest down, end the protection with ' +
+      `\`gannet detach ${vm}\`, and start the VM on the other host with a copy of its disks.`,
+  );
+}
+
+/** Nobody could go on from a last checkpoint. */
+export function nobodyToMoveTo(vm: string): GannetError {
+  return refusal(
+    `the secondary of ${vm} could not take over now, so it cannot be moved`,
+    `\`gannet status ${vm}\` shows what is the matter. The guest runs on here.`,
+  );
+}
+
+/** The guest runs here. */
+export function notMoved(vm: string, why: string, cause?: unknown): GannetError {
+  return new GannetError(
+    'GANNET_STAGE_FAILED',
+    `${vm} was not moved: ${why}`,
+    `The guest runs on here. If \`gannet status ${vm}\` shows that it is protected, run ` +
+      `\`gannet move ${vm}\` again; else do what it says first.`,
+    'failed',
+    { cause },
+  );
+}
+
+/** The secondary may have taken over, and does not say so. */
+export function stuck(vm: string, to: string, cause: unknown): GannetError {
+  return new GannetError(
+    'GANNET_TIMEOUT',
+    `the guest of ${vm} is stopped, for ${to} to go on, and it is not known whether it does`,
+    `See that the daemon on ${to} runs, and the network to it; then run \`gannet move ${vm}\` ` +
+      'again, which does the rest. Only if the VM certainly does not run there, and is not to: ' +
+      `\`gannet failover ${vm} --force\` here. Nothing is lost in either case.`,
+    'timeout',
+    { cause },
+  );
+}
+
+/** The secondary has the VM, and its guest does not run yet. */
+export function claimed(vm: string, to: string): GannetError {
+  return new GannetError(
+    'GANNET_TIMEOUT',
+    `${to} has claimed ${vm}, and its guest does not run there yet`,
+    `Run \`gannet status ${vm}\` on ${to}: it says why. Then run \`gannet failover ${vm}\` ` +
+      'there, which carries on. Nothing is lost.',
+    'timeout',
+  );
+}

@@ -3,7 +3,8 @@ import type { DaemonEvent, MethodName, MethodResult, Status } from '@gannet/cont
 /** The methods that a daemon offers to its page. */
 type PageMethod = Extract<
   MethodName,
-  'status' | 'events' | 'watch' | 'protect' | 'reprotect' | 'checkpoint' | 'failover' | 'detach'
+  | ('status' | 'events' | 'watch' | 'protect' | 'reprotect' | 'checkpoint')
+  | ('move' | 'failover' | 'detach')
 >;
 
 /** What the page knows. `token`: a person must enter it, for there is none or it was wrong. */

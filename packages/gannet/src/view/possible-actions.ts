@@ -3,7 +3,7 @@ import type { PrimaryStatus, SecondaryStatus, Status } from '@gannet/contract';
 import { formatAge, formatBytes, formatMs } from '@gannet/contract/format';
 
 export interface Action {
-  readonly method: 'protect' | 'reprotect' | 'checkpoint' | 'failover' | 'detach';
+  readonly method: 'protect' | 'reprotect' | 'checkpoint' | 'move' | 'failover' | 'detach';
   readonly label: string;
   readonly question: string;
   /** What it will cost. */
@@ -27,7 +27,7 @@ function onPrimary(status: PrimaryStatus): readonly Action[] {
       return [CANCEL];
     case 'protected':
       return status.health.level === 'good'
-        ? [checkpoint(status), DETACH]
+        ? [checkpoint(status), ...move(status), DETACH]
         : [checkpoint(status), RUN_ALONE, DETACH];
     case 'unknown':
     case 'held':
@@ -92,6 +92,27 @@ function checkpoint({ lastCheckpoint }: PrimaryStatus): Action {
     cost: `The guest is paused for some milliseconds, as at every checkpoint.${last}`,
     isGrave: false,
   };
+}
+
+/** COLO can't. */
+function move({ vm, about, peer, lastCheckpoint }: PrimaryStatus): readonly Action[] {
+  if (about?.engine !== 'vsmr') return [];
+  const host = peer.status?.host ?? 'the secondary host';
+  const pausedMs = lastCheckpoint?.pausedMs ?? undefined;
+  const last =
+    pausedMs === undefined ? '' : ` The last checkpoint alone took ${formatMs(pausedMs)}.`;
+  return [
+    {
+      method: 'move',
+      label: 'Move',
+      question: `Move ${vm} to ${host}?`,
+      cost:
+        `The guest stands still for a checkpoint and a takeover, and goes on at ${host}; nothing ` +
+        `that it did is lost.${last} It is not protected there until \`reprotect\` has copied ` +
+        'all disks to a new secondary.',
+      isGrave: true,
+    },
+  ];
 }
 
 function takeOver({ vm, commitAgeMs, about }: SecondaryStatus): Action {

@@ -44,7 +44,8 @@ beforeAll(async () => {
   };
   const listen = { type: 'inet', host: '127.0.0.1', port: 0 } as const;
   const config = { listen, tokenFile: path.join(dir, 'token'), hosts: [] };
-  web = await Web.listen({ config, vm: 'web', methods, status });
+  const metrics = { text: () => Promise.resolve(''), contentType: 'text/plain' };
+  web = await Web.listen({ config, methods, metrics });
   const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'];
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args });
   page = await browser.newPage();

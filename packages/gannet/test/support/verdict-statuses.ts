@@ -55,6 +55,8 @@ function secondary(
 const SILENT = { pulse: 'lost', silentMs: 18_000 } as const;
 const OVER = { state: 'retired', mayFailOver: false, linkState: 'none' } as const;
 
+const MOVED = { ...PRIMARY.record, movedTo: 'beta' };
+
 /** Every row of the table is here, or this does not compile. */
 export const VERDICT_STATUSES: Readonly<Record<VerdictCode, Status>> = {
   'survivor-yields': secondary({ ...OVER, record: record('outdated', 5) }, { state: 'alone' }),
@@ -73,6 +75,8 @@ export const VERDICT_STATUSES: Readonly<Record<VerdictCode, Status>> = {
     { vm: 'lost' },
   ),
   survivor: secondary(OVER, { vm: 'lost' }, SILENT),
+  moved: primary({ state: 'superseded', record: MOVED }, { state: 'retired' }),
+  'handing-over': primary({ state: 'yielding', record: MOVED }),
   superseded: primary({ state: 'superseded' }, { state: 'unknown' }, SILENT),
   held: primary({ state: 'held' }, { state: 'unknown' }, { pulse: 'unknown' }),
   ended: primary({ state: 'ended', reason: 'the guest was shut down' }),

@@ -24,7 +24,16 @@ const OFFERED: Readonly<Record<VerdictCode, readonly string[]>> = {
   disagreement: ['Checkpoint now', 'Run alone', 'Detach'],
   'term-file': ['Checkpoint now', 'Run alone', 'Detach'],
   // Nothing that can be done here would help, or it needs --force.
-  ...{ moving: [], superseded: [], held: [], ended: [], yielding: [], diverged: [] },
+  ...{
+    moved: [],
+    'handing-over': [],
+    moving: [],
+    superseded: [],
+    held: [],
+    ended: [],
+    yielding: [],
+    diverged: [],
+  },
   ...{
     'survivor-down': [],
     'survivor-yields': [],

@@ -1,6 +1,7 @@
 /** Commands that change the protection of a VM. */
-import type { SnapshotReport, VerifyReport } from '@gannet/contract';
+import type { MoveReport, SnapshotReport, VerifyReport } from '@gannet/contract';
 import { EXIT } from '@gannet/contract/errors';
+import { formatMs } from '@gannet/contract/format';
 import { Option } from 'commander';
 import { call, daemonOf } from '../call-daemon.js';
 import { about, type Cli, daemonCommand, type Options, rate, seedRate } from '../options.js';
@@ -76,6 +77,19 @@ export function addSnapshot(cli: Cli): void {
         await call(options, 'snapshot', { drop: options.drop }, { show });
       }),
     );
+}
+
+export function addMove(cli: Cli): void {
+  const description = 'Move the VM to the secondary host without loss (engine vsmr)';
+  daemonCommand(cli, 'move', description).action(
+    about(async (options: Options) => {
+      const show = ({ movedTo, stillMs }: MoveReport): string => {
+        if (stillMs === null) return `The VM runs on ${movedTo}.\n`;
+        return `The VM runs on ${movedTo}. No guest ran for ${formatMs(stillMs)} at most.\n`;
+      };
+      await call(options, 'move', {}, { progress: showProgress(options.json), show });
+    }),
+  );
 }
 
 export function addFailover(cli: Cli): void {

@@ -45,11 +45,13 @@ export const OF_VM: Readonly<Record<VerdictCode, readonly [primary: Cell, surviv
   // That its QEMU has ended, the agent sees itself.
   'survivor-down': ['failed', 'persists'],
   'survivor-storage': ['failed', 'degraded'],
+  moved: ['failed', 'degraded'],
   moving: ['failed', 'degraded'],
   survivor: ['failed', 'degraded'],
   superseded: both('failed'),
   held: both('persists'),
   ended: both('failed'),
+  'handing-over': both('persists'),
   yielding: both('failed'),
   'stands-still': both('persists'),
   'down-take-over': both('failed'),

@@ -121,9 +121,18 @@ export function evidenceIn(view: PairView): Evidence | undefined {
   if (liveness !== 'up' || status === undefined) return undefined;
   if (hasClaimed(view)) return { kind: 'word', words: FAILOVER_EVIDENCE.claimed };
   if (!isConfirmed(view)) return undefined;
-  if (status.state === 'yielding') return { kind: 'word', words: FAILOVER_EVIDENCE.yielding };
+  if (status.state === 'yielding') {
+    const { moved, yielding } = FAILOVER_EVIDENCE;
+    return { kind: 'word', words: isHandedOver(view) ? moved : yielding };
+  }
   if (status.vm !== 'lost' || status.state !== 'protected') return undefined;
   return { kind: 'word', words: FAILOVER_EVIDENCE.word };
+}
+
+/** An operator moves the VM here: nobody has to ask this side for it, whatever its policy is. */
+export function isHandedOver({ own, peer: { status } }: PairView): boolean {
+  const isOurs = own.word === 'protected' || (own.word === 'taken-over' && !own.isForced);
+  return isOurs && status?.role === 'primary' && status.record.movedTo !== undefined;
 }
 
 /**
@@ -178,10 +187,15 @@ export function wellPeer({ vm, own, peer }: PairView): GannetError | undefined {
     `the primary of ${vm} is well: its daemon on ${host} was heard ${silentMs} ms ago, its QEMU ` +
       `responds, it is ${state} (term ${record.term}, ${record.word}). This side is in term ` +
       `${own.term}, ${own.word}`,
-    'To move the VM, detach it and move it as usual. If this side is to take over all the same, ' +
-      'add --overrule-peer: the guest on the primary host is then stopped, and what it did since ' +
-      'the last checkpoint is lost.',
+    `To move the VM, ${howToMove(vm, status)}. If this side is to take over all the same, add ` +
+      '--overrule-peer: the guest on the primary host is then stopped, and what it did since the ' +
+      'last checkpoint is lost.',
   );
+}
+
+function howToMove(vm: string, { about }: PeerStatus): string {
+  if (about?.engine !== 'vsmr') return 'detach it and move it as usual';
+  return `run \`gannet move ${vm}\` on the primary host`;
 }
 
 export function notProven(view: PairView): GannetError {
@@ -210,7 +224,8 @@ const NONE: AutomaticStep = { kind: 'none' };
 const FAIL_OVER: AutomaticStep = { kind: 'fail-over' };
 
 /**
- * What the policy `failover: automatic` does now. That the primary's daemon calls its QEMU `hung`
+ * What this side does now by itself: it takes a VM that is moved here, and what the policy
+ * `failover: automatic` says. That the primary's daemon calls its QEMU `hung`
  * counts at once, and so does its end; the first needs a fence all the same.
  *
  * Silence counts when it has lasted twice as long as a primary takes to let its secondary go: one
@@ -219,9 +234,9 @@ const FAIL_OVER: AutomaticStep = { kind: 'fail-over' };
  * old.
  */
 export function automaticStep(view: PairView, policy: FailoverPolicy): AutomaticStep {
-  if (!policy.isAutomatic || unfitnessOf(view) !== undefined) return NONE;
-  if (evidenceIn(view)) return FAIL_OVER;
-  if (!policy.hasFence || !isFenceProof(view)) return NONE;
+  if (unfitnessOf(view) !== undefined) return NONE;
+  if (evidenceIn(view) && (policy.isAutomatic || isHandedOver(view))) return FAIL_OVER;
+  if (!policy.isAutomatic || !policy.hasFence || !isFenceProof(view)) return NONE;
   const { liveness, status, silentMs } = view.peer;
   if (status?.vm === 'lost' || status?.vm === 'hung') return FAIL_OVER;
   if (liveness !== 'lost') return NONE;

@@ -32,6 +32,21 @@ export function lacking(own: TermRecord, lacks: TermRecord['lacks']): NextRecord
   return mayRun && own.lacks !== lacks ? { ...own, lacks } : undefined;
 }
 
+/** After its last checkpoint, and before its secondary hears that it may go on from there. */
+export function handedOver(own: TermRecord, movedTo: string): NextRecord {
+  return { ...own, movedTo };
+}
+
+/** What was handed over was not taken, and nobody was told that it could be. */
+export function takenBack(own: TermRecord): NextRecord {
+  return { ...own, movedTo: undefined };
+}
+
+/** It stays so until this side may run again. */
+function whereTo({ movedTo }: TermRecord): Pick<TermRecord, 'movedTo'> {
+  return movedTo === undefined ? {} : { movedTo };
+}
+
 /** Two sides of one VM. A side that does not know its lineage yet may belong to any. */
 export function isOneVm(own: TermRecord, peer: TermRecord): boolean {
   return own.lineage === null || peer.lineage === null || own.lineage === peer.lineage;
@@ -59,7 +74,9 @@ export function inStep({ lineage, term }: NextRecord, mustProve = false): NextRe
  * @returns undefined if nothing changes
  */
 export function promised(own: TermRecord): NextRecord | undefined {
-  return own.word === 'protected' && !own.mustProve ? inStep(own, true) : undefined;
+  return own.word === 'protected' && !own.mustProve
+    ? { ...inStep(own, true), ...whereTo(own) }
+    : undefined;
 }
 
 /**
@@ -70,7 +87,8 @@ export function promised(own: TermRecord): NextRecord | undefined {
 export function leaving(own: TermRecord, peer: TermRecord = own): NextRecord {
   const term = Math.max(own.term, peer.term) + 1;
   const lineage = own.lineage ?? peer.lineage;
-  return { ...PLAIN, lineage, term, word: 'leaving', mustProve: own.mustProve };
+  const { mustProve } = own;
+  return { ...PLAIN, lineage, term, word: 'leaving', mustProve, ...whereTo(own) };
 }
 
 /** The primary may go on without its replica. */
@@ -100,7 +118,8 @@ export function takenOver({ lineage, term }: TermRecord, evidence: EvidenceKind)
 /** The peer's copy is the newer one. */
 export function outdatedBy(own: TermRecord, peer: TermRecord): NextRecord {
   const lineage = own.lineage ?? peer.lineage;
-  return { ...PLAIN, lineage, term: Math.max(own.term, peer.term), word: 'outdated' };
+  const term = Math.max(own.term, peer.term);
+  return { ...PLAIN, lineage, term, word: 'outdated', ...whereTo(own) };
 }
 
 /**

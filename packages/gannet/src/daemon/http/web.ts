@@ -37,6 +37,7 @@ const ACTIONS = [
   'protect',
   'reprotect',
   'checkpoint',
+  'move',
   'failover',
   'detach',
 ] as const satisfies readonly MethodName[];

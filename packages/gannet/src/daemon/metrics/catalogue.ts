@@ -213,6 +213,13 @@ export const METRICS = [
     'When the last `verify` of this daemon ended; absent before the first',
   ],
   [
+    'gannet_moves_total',
+    'counter',
+    ['phase'],
+    'primary',
+    'Planned moves: `handed-over`, then `done` or `undone`',
+  ],
+  [
     'gannet_fence_runs_total',
     'counter',
     ['result'],

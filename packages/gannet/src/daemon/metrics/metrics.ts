@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import {
   CHECKPOINT_CAUSES,
   DISK_EFFECTS,
+  MOVE_PHASES,
   type DaemonEvent,
   GUEST_PLACES,
   PRIMARY_STATES,
@@ -115,6 +116,7 @@ export class Metrics {
     if (role === 'primary') {
       start('gannet_checkpoints_total', 'cause', CHECKPOINT_CAUSES);
       start('gannet_own_disk_errors_total', 'effect', DISK_EFFECTS);
+      start('gannet_moves_total', 'phase', MOVE_PHASES);
     } else {
       this.#histograms.get('gannet_gate_closed_seconds')?.zero(this.#labels(role));
       for (const what of ['committed', 'dropped'])

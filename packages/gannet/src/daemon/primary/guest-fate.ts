@@ -154,10 +154,13 @@ export class GuestFate {
    * @throws QmpError
    */
   async failureIn(qmp: QmpClient, found: Found): Promise<string | undefined> {
-    const { word } = this.options.terms.record;
+    const { word, movedTo } = this.options.terms.record;
     const lacks = this.#lacks;
     if (lacks?.hasReplica === true) return lacks.reason;
     const isInColo = found === 'protected' || found === 'broken';
+    // Handed over, and nobody has said yet that the secondary does not go on.
+    const isOffered = movedTo !== undefined && (word === 'protected' || word === 'leaving');
+    if (isOffered && isInColo) return `it moves to ${movedTo}`;
     const { status } = await qmp.execute('query-status');
     if (!isInColo) {
       this.#stopped = STANDSTILL.has(status)
@@ -189,6 +192,23 @@ export class GuestFate {
     this.#halt();
     history.add('yielding', { reason });
     return true;
+  }
+
+  /**
+   * The guest, which was stopped after a last checkpoint, yields. Nothing of it is lost.
+   *
+   * @returns whether it does; not if something else has begun
+   */
+  handOver(reason: string): boolean {
+    this.options.step({ kind: 'guest-failed', reason });
+    return this.haltAgain();
+  }
+
+  /** What was to continue it has failed. @returns whether it has to stand still */
+  haltAgain(): boolean {
+    const isYielding = this.options.state().phase === 'yielding';
+    if (isYielding) this.#halt();
+    return isYielding;
   }
 
   /**

@@ -61,6 +61,7 @@ export class PrimaryRole implements Role {
     'seed-rate': ({ bytesPerSec }) => this.setSeedRate(bytesPerSec),
     checkpoint: () => this.checkpointNow(),
     verify: (params, progress) => this.#verifier.verify(params, progress),
+    move: (_params, progress) => this.#standing.move(progress),
     detach: ({ force = false }) => this.detach(force),
     failover: ({ force = false, overrulePeer = false }) => this.runOn(force, overrulePeer),
   };
@@ -121,7 +122,9 @@ export class PrimaryRole implements Role {
     });
     this.#standing = new PrimaryStanding({
       ...{ history: context.history, terms: context.terms, vm, link: this.#link },
-      ...{ config: () => this.config, cut: () => this.#freeing.cut() },
+      ...{ config: () => this.config, cut: () => this.#freeing.cut(), shown: () => this.#shown },
+      ...{ driver: () => this.#expectVm(), fate: () => this.#fate },
+      expectProtected: (what) => this.#expectProtected(what),
       liveness: () => livenessOf({ qmp: this.vm.qmp, ...this.#freeing }),
       ...{ unlink: () => this.#unlink(), is: (...phases) => this.#is(...phases) },
       standstill: () => this.#fate.standstill,

@@ -2,8 +2,11 @@ import {
   GannetError,
   hasTakenOver,
   OPERATOR_REASONS,
+  type MoveReport,
   type PeerStatus,
+  type PrimaryState,
   type ProtectionMode,
+  type Reporter,
   type TermRecord,
 } from '@gannet/contract';
 import { Backoff } from '../arbitration/backoff.js';
@@ -18,6 +21,7 @@ import {
   promised,
 } from '../arbitration/records.js';
 import type { History } from '../history.js';
+import { HandOver, type HandOverOptions } from '../move/hand-over.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import * as refusals from '../refusals.js';
 import { Contact } from '../terms/contact.js';
@@ -29,9 +33,8 @@ import { LetGo, type LetGoOptions, type LetGoWish } from './let-go.js';
 import type { PrimaryPhase, PrimaryRoleEvent } from './primary-state.js';
 
 export interface PrimaryStandingOptions {
-  readonly config: () => ReturnType<LetGoOptions['config']> & {
-    readonly protection: ProtectionMode;
-  };
+  readonly config: () => ReturnType<LetGoOptions['config']> &
+    ReturnType<HandOverOptions['config']> & { readonly protection: ProtectionMode };
   readonly history: History;
   readonly terms: TermStore;
   readonly vm: VmWatch;
@@ -45,6 +48,12 @@ export interface PrimaryStandingOptions {
   /** Why the guest stands still on its own disk. */
   readonly standstill: () => string | undefined;
   readonly step: (event: PrimaryRoleEvent) => void;
+  /** As the status shows it. */
+  readonly shown: () => PrimaryState;
+  readonly expectProtected: HandOverOptions['expectProtected'];
+  readonly driver: HandOverOptions['driver'];
+  /** The guest stands still for the secondary, or again. */
+  readonly fate: () => { handOver(reason: string): boolean; haltAgain(): boolean };
   /** Something has failed that a secondary is lost by. */
   readonly lose: (reason: string) => void;
   /** A protection that is under way can't be finished. */
@@ -60,6 +69,7 @@ export class PrimaryStanding {
   readonly #letGo: LetGo;
   readonly #guard: GuestGuard;
   readonly #contact: Contact;
+  readonly #handOver: HandOver;
   readonly #backoff = new Backoff();
   /** Of what has failed and is tried again. */
   #timer: NodeJS.Timeout | undefined;
@@ -69,7 +79,13 @@ export class PrimaryStanding {
 
   constructor(private readonly options: PrimaryStandingOptions) {
     const { config, history, terms, vm, link, cut, is, onTrouble, step } = options;
-    const { liveness, standstill } = options;
+    const { expectProtected, driver, liveness, standstill } = options;
+    this.#handOver = new HandOver({
+      ...{ config, history, terms, link, expectProtected, driver, onTrouble },
+      ...{ state: options.shown, isIdle: () => this.isIdle },
+      yield: (reason) => options.fate().handOver(reason),
+      goOn: (reason) => this.#goOn(reason),
+    });
     this.#letGo = new LetGo({
       ...{ config, history, terms, liveness, standstill, step },
       peer: () => ({ liveness: link.state, record: link.peer?.status.record }),
@@ -104,6 +120,11 @@ export class PrimaryStanding {
     return this.#letGo.ask(wish);
   }
 
+  /** See HandOver.move(). */
+  move(progress: Reporter<'move'>): Promise<MoveReport> {
+    return this.#handOver.move(progress);
+  }
+
   /**
    * The secondary is lost. Whatever fails on the way is tried again: a guest whose writes wait for
    * a dead host stands still until this is done.
@@ -117,6 +138,7 @@ export class PrimaryStanding {
   /** Nothing is tried again any more. */
   close(): void {
     this.#isClosed = true;
+    this.#handOver.close();
     this.#forgetRetry();
   }
 
@@ -126,6 +148,7 @@ export class PrimaryStanding {
     this.#letGo.heard();
     if (standing === 'yielded') this.#hasYielded(standing !== this.#said);
     this.#said = standing;
+    this.#handOver.hear();
     this.#recall(status);
   }
 
@@ -214,6 +237,15 @@ export class PrimaryStanding {
     step({ kind: 'second-copy' });
     cancel(refusals.secondCopy(config().vm));
     this.#guard.stopGuest();
+  }
+
+  /** Of a VM that was handed over: as one that is held, it needs a word, an arbiter or a person. */
+  async #goOn(reason: string): Promise<void> {
+    const wish = { to: 'alone', reason, force: false, mustTell: true, isHeld: true } as const;
+    await this.#letGo.ask(wish).catch((error: unknown) => {
+      this.options.fate().haltAgain();
+      throw error;
+    });
   }
 
   async #runAlone(): Promise<void> {

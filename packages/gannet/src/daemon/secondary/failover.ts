@@ -19,6 +19,7 @@ import {
   endedSurvivor,
   evidenceIn,
   type FailoverPolicy,
+  isHandedOver,
   mayFence,
   notProven,
   type PairView,
@@ -188,7 +189,7 @@ export class FailoverController {
       this.#state.phase === 'failed' &&
       (this.#state.at !== 'taking-over' || evidenceIn(view)?.kind === 'done');
     if (!hasBegun) return automaticStep(view, policy);
-    return { kind: policy.isAutomatic ? 'fail-over' : 'none' };
+    return { kind: policy.isAutomatic || isHandedOver(view) ? 'fail-over' : 'none' };
   }
 
   #start(asker: Asker): Promise<FailoverReport> {

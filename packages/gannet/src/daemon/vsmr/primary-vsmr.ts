@@ -82,6 +82,8 @@ export class PrimaryVsmr implements CheckpointEngine {
   #broken: string | undefined;
   /** The link has ended: no more checkpoints until the next start(). */
   #isOver = false;
+  /** No other checkpoint follows, unless it is taken back. */
+  #isLast = false;
 
   constructor(
     private readonly qmp: QmpClient,
@@ -144,9 +146,7 @@ export class PrimaryVsmr implements CheckpointEngine {
 
   checkpointNow(): Promise<void> {
     if (this.#running === undefined || this.#held.isHalted || this.#isOver) {
-      const message = 'no checkpoint can be made: the engine does not run';
-      const error = new GannetError('GANNET_NOT_READY', message, 'Protect the VM first.');
-      return Promise.reject(error);
+      return Promise.reject(notRunning());
     }
     this.#isWanted = true;
     this.#schedule();
@@ -170,6 +170,49 @@ export class PrimaryVsmr implements CheckpointEngine {
   halt(): Promise<void> {
     clearTimeout(this.#timer);
     return this.#held.halt();
+  }
+
+  async handOver(): Promise<void> {
+    this.#isLast = true;
+    clearTimeout(this.#timer);
+    try {
+      await this.#underWay;
+      const { engine } = this.#running ?? {};
+      if (engine === undefined || this.#held.isHalted || this.#isOver) throw notRunning();
+      const last = this.#makeLast(engine);
+      this.#underWay = last
+        .catch(() => (this.#isLast = false))
+        .then(() => {
+          this.#underWay = undefined;
+          this.#schedule();
+        });
+      await last;
+    } catch (error) {
+      this.#isLast = false;
+      this.#schedule();
+      throw error;
+    }
+  }
+
+  /** The mark in QEMU is the last of it: a process that finds it knows that all else is done. */
+  async #makeLast(engine: PrimaryEngine): Promise<void> {
+    try {
+      this.#beganMs = performance.now();
+      await engine.handOver();
+      await this.#held.halt();
+      const { spoilt } = this.#held;
+      if (spoilt?.hasRun === true) throw new Error(spoilt.reason);
+    } catch (error) {
+      this.#failed(error);
+      throw error;
+    }
+  }
+
+  async takeBack(): Promise<void> {
+    await this.#held.unhalt();
+    await this.#running?.engine.takeBack();
+    this.#isLast = false;
+    this.#schedule();
   }
 
   async leave(): Promise<void> {
@@ -241,6 +284,7 @@ export class PrimaryVsmr implements CheckpointEngine {
   async #connect(begin: Begin, way: Way): Promise<Running> {
     const { signal, deadlineMs = Infinity } = way;
     this.#isOver = false;
+    this.#isLast = false;
     const guest = await SharedGuest.open(this.qmp);
     let ram: FileRam | undefined;
     let link: FrameLink | undefined;
@@ -281,7 +325,8 @@ export class PrimaryVsmr implements CheckpointEngine {
   /** The next one: at once if it is wanted, else when the period is over. */
   #schedule(): void {
     clearTimeout(this.#timer);
-    if (this.#underWay || this.#held.isHalted || this.#isOver || !this.#running) return;
+    const mayGoOn = !this.#held.isHalted && !this.#isOver && !this.#isLast;
+    if (this.#underWay || !mayGoOn || !this.#running) return;
     const dueMs = this.#beganMs + this.#periodMs - performance.now();
     this.#timer = setTimeout(() => this.#begin(), this.#isWanted ? 0 : Math.max(0, dueMs));
   }
@@ -313,6 +358,11 @@ export class PrimaryVsmr implements CheckpointEngine {
 }
 
 const RETRY_MS = 200;
+
+function notRunning(): GannetError {
+  const message = 'no checkpoint can be made: the engine does not run';
+  return new GannetError('GANNET_NOT_READY', message, 'Protect the VM first.');
+}
 
 type Begin = (ports: PrimaryEngineOptions) => Promise<PrimaryEngine>;
 

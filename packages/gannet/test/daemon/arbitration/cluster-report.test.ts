@@ -34,8 +34,17 @@ describe('the instance that runs the VM', () => {
     const failing = (at: 0 | 1): string[] =>
       CODES.filter((code) => ['failed', 'persists'].includes(OF_VM[code][at]));
     expect(failing(0)).toEqual([
-      ...['two-copies', 'survivor-down', 'survivor-storage', 'moving', 'survivor', 'superseded'],
-      ...['held', 'ended', 'yielding', 'stands-still', 'down-take-over', 'down-replica-unknown'],
+      ...['two-copies', 'survivor-down', 'survivor-storage', 'moved', 'moving', 'survivor'],
+      ...[
+        'superseded',
+        'held',
+        'ended',
+        'handing-over',
+        'yielding',
+        'stands-still',
+        'down-take-over',
+        'down-replica-unknown',
+      ],
       ...['down-no-replica', 'down', 'hung', 'awaits-qemu'],
     ]);
     // The survivor has the newer copy: what is said of the primary's does not fail it.

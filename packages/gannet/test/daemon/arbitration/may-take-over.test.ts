@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PeerStatus } from '@gannet/contract';
+import { FAILOVER_EVIDENCE, type PeerStatus } from '@gannet/contract';
 import {
   automaticStep,
   evidenceIn,
@@ -308,5 +308,48 @@ describe('a secondary says that both copies are in step', () => {
   test('by itself where checkpoints come by call', () => {
     const peer = { liveness: 'none', status: undefined, silentMs: 0 } as const;
     expect(mayJoin({ ...fresh, peer })).toBe('own');
+  });
+});
+
+describe('a VM that is moved here', () => {
+  const MOVED = record('protected', 3, { movedTo: 'b' });
+  const off = { ...POLICY, isAutomatic: false, hasFence: false };
+
+  test('is taken whatever the policy is, on the word of the primary that yields', () => {
+    const yields = said({ state: 'yielding', record: MOVED });
+    expect(automaticStep(yields, off)).toEqual({ kind: 'fail-over' });
+    expect(evidenceIn(yields)).toEqual({ kind: 'word', words: FAILOVER_EVIDENCE.moved });
+    // A guest whose disk has failed is another matter: it lost what came after the checkpoint.
+    const failed = said({ state: 'yielding', record: record('protected', 3) });
+    expect(automaticStep(failed, off)).toEqual({ kind: 'none' });
+  });
+
+  test.each<[string, Partial<PrimaryPeer>]>([
+    ['before it yields', { state: 'protected', record: MOVED }],
+    [
+      'when it is taken back',
+      { state: 'yielding', record: record('leaving', 4, { movedTo: 'b' }) },
+    ],
+    ['of another term', { state: 'yielding', record: record('protected', 4, { movedTo: 'b' }) }],
+  ])('but not %s', (_what, status) => {
+    expect(automaticStep(said(status), off)).toEqual({ kind: 'none' });
+    expect(evidenceIn(said(status))).toBeUndefined();
+  });
+
+  test('nor by a copy that is not fit, nor on silence', () => {
+    const status = primary({ state: 'yielding', record: MOVED });
+    const peer = { liveness: 'up', status, silentMs: 0 } as const;
+    expect(automaticStep(view({ peer, ownVm: 'lost' }), off)).toEqual({ kind: 'none' });
+    expect(automaticStep(view({ peer, own: record('none', 3) }), off)).toEqual({ kind: 'none' });
+    const lost = { ...peer, liveness: 'lost', silentMs: 60_000 } as const;
+    expect(automaticStep(view({ peer: lost, commitAgeMs: 60_000 }), off)).toEqual({ kind: 'none' });
+  });
+
+  test('is carried on after a takeover that has failed, once the primary has given way', () => {
+    const own = record('taken-over', 4);
+    const status = { ...record('outdated', 4, { movedTo: 'b' }) };
+    const yielded = primary({ state: 'superseded', isStill: true, record: status });
+    const peer = { liveness: 'up', status: yielded, silentMs: 0 } as const;
+    expect(automaticStep(view({ own, peer }), off)).toEqual({ kind: 'fail-over' });
   });
 });

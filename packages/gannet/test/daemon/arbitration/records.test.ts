@@ -48,6 +48,25 @@ describe('a term', () => {
     expect(records.succeeding(outdated, overruled(outdated, own), '').lacks).toBeNull();
   });
 
+  test('that was handed over stays so until this side may run again', () => {
+    const own = records.succeeding(
+      record('protected', 4),
+      records.handedOver(record('protected', 4), 'b'),
+      '',
+    );
+    expect(own).toMatchObject({ term: 4, word: 'protected', movedTo: 'b' });
+    const { leaving, alone, promised, outdatedBy, overruled, emptied, opened } = records;
+    const claimed = record('taken-over', 5);
+    const kept = [promised(own), leaving(own), outdatedBy(own, claimed)];
+    expect(kept.map((made) => made?.movedTo)).toEqual(['b', 'b', 'b']);
+    const ended = [
+      ...[alone(own, 'word'), overruled(own, claimed), emptied(own, false)],
+      ...[opened(own, claimed, 'new'), records.takenBack(own)],
+    ];
+    expect(ended.map((made) => made?.movedTo)).toEqual(ended.map(() => undefined));
+    expect(records.takenBack(own)).toMatchObject({ term: 4, word: 'protected' });
+  });
+
   test('that is to be proven stays so while the primary leaves, and ends with it', () => {
     const own = records.succeeding(
       record('alone', 4),
