@@ -50,6 +50,8 @@ export type ColoErrorCode =
   | 'DRIVER_COLO_REFUSED'
   /** The migration ended without entering COLO. */
   | 'DRIVER_COLO_NOT_ENTERED'
+  /** COLO has ended, and QEMU keeps a migration that it will not end. */
+  | 'DRIVER_COLO_NOT_LEFT'
   /** The VM must be in COLO, and is not. */
   | 'DRIVER_NOT_IN_COLO'
   /** The guest must be running, and is stopped. */

@@ -81,6 +81,7 @@ export { SecondaryDriver, type SecondaryLinks, type SecondaryOptions } from './s
 export {
   checkSecondary,
   compareMemory,
+  compareSizes,
   comparePair,
   sharedRamRemedy,
   type DiskPair,

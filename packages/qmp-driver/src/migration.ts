@@ -149,27 +149,59 @@ function notEntered(info: MigrationInfo, uri: string): ColoError | undefined {
   }
 }
 
+/** What the migration of a QEMU that has forgotten COLO may stay in. */
+const FORGOTTEN: ReadonlySet<string> = new Set(['setup', 'cancelling']);
+
+/** Run states that a checkpoint leaves behind which never came to its end. */
+const MID_CHECKPOINT: ReadonlySet<string> = new Set(['colo', 'finish-migrate']);
+
 /**
  * Ends COLO, or a migration on its way there, from the primary's side: the guest runs on. Harmless
  * when neither is under way.
+ *
+ * QEMU may have forgotten that it is in COLO: 7.2 after somebody's `migrate`, 11.1 after somebody's
+ * `migrate_cancel`. Then its thread waits for x-colo-lost-heartbeat, which it refuses, and the
+ * status stays what it is until QEMU ends. Nothing is left of COLO but that.
+ * @param patienceMs how long a migration that was told to stop may take
+ * @returns the status that the migration stays in, if it never ends
  * @throws ColoError `DRIVER_COMMAND_FAILED`
  * @throws WaitError
  */
-export async function leaveColo(context: MigrationContext): Promise<void> {
+export async function leaveColo(
+  context: MigrationContext,
+  patienceMs: number,
+): Promise<string | undefined> {
   const { qmp, deadline, commandTimeoutMs, pollMs } = context;
+  let toldMs: number | undefined;
   for (;;) {
     const { status } = await queryMigration(context);
     const options = deadline.options(commandTimeoutMs);
     const colo = await step(() => qmp.execute('query-colo-status', {}, options), queryFailed);
     if (status === undefined || MIGRATION_OVER.has(status)) {
-      if (colo.mode === 'none') return;
+      if (colo.mode === 'none') return undefined;
     } else if (status === 'colo') {
       await tolerate(() => qmp.execute('x-colo-lost-heartbeat', {}, options), context);
     } else {
       await tolerate(() => stopMigration(context, status), context);
+      const nowMs = performance.now();
+      toldMs ??= nowMs;
+      if (FORGOTTEN.has(status) && colo.mode === 'none' && nowMs - toldMs >= patienceMs) {
+        await goOnMidCheckpoint(context);
+        return status;
+      }
     }
     await deadline.pause(pollMs);
   }
+}
+
+/** The end of COLO continues the guest; here it never comes. */
+async function goOnMidCheckpoint(context: MigrationContext): Promise<void> {
+  const { qmp, deadline, commandTimeoutMs } = context;
+  await step(async () => {
+    const { status } = await qmp.execute('query-status', {}, deadline.options(commandTimeoutMs));
+    if (!MID_CHECKPOINT.has(status)) return;
+    await qmp.execute('cont', {}, deadline.options(commandTimeoutMs));
+  }, queryFailed);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What a PrimaryDriver takes, and what it reports. */
 import type { CheckpointEngine } from './checkpoint-engine.js';
 import type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
+import type { DriverError } from './errors.js';
 import type { ComparedCard } from './network/compared-card.js';
 import type { SeedProgress } from './disk/seed-options.js';
 
@@ -27,6 +28,8 @@ export interface PrimaryOptions {
   readonly onLinkFailure?: (failure: LinkFailure) => void;
   /** Called synchronously with QEMU's event when the primary's own disk fails. */
   readonly onDiskFailure?: (failure: DiskFailure) => void;
+  /** Called with what cannot be mended, and hinders nobody now. */
+  readonly onTrouble?: (error: DriverError) => void;
 }
 
 /** What is not given. */
@@ -39,6 +42,7 @@ export const DEFAULTS: Required<Omit<PrimaryOptions, 'engine'>> = {
   network: [],
   onLinkFailure: () => undefined,
   onDiskFailure: () => undefined,
+  onTrouble: () => undefined,
 };
 
 /** Options of PrimaryDriver.seed(). */

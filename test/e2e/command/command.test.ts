@@ -183,7 +183,7 @@ describe('protect that fails', () => {
 
     await rm(path.join(dir, 'base0.raw'));
     const tooSmall = await secondaryHost(32 * MIB, ['-incoming', 'defer']);
-    await expectFailure(/^stage seed: .*bytes/, /exactly as large/);
+    await expectFailure(/^stage check: .*bytes/, /Make the base/);
     await tooSmall();
 
     await pair.startSecondary();

@@ -93,7 +93,7 @@ describe('a disk that is not what it was', () => {
       await expectRefused(/^stage check: .*sd0/, /./);
 
       await withQmp(vm, (qmp) => give(qmp, 'q-d1'));
-      await expectRefused(new RegExp(`sd0 .*${2 * MIB} bytes.* ${MIB}`), /exactly as large/);
+      await expectRefused(new RegExp(`sd0 .*${2 * MIB} bytes.* ${MIB}`), /Make the base/);
       expect(await onDisk()).toContain('disk-size-differs');
     } finally {
       await Promise.all([primary.kill(), vm.dispose(), twin.dispose()]);

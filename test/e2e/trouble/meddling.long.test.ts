@@ -1,12 +1,12 @@
 import path from 'node:path';
-import { afterEach, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { FAILOVER_EVIDENCE } from '@gannet/contract';
 import { findGuest, LabPair, type LabPairOptions } from '@gannet/lab';
 import { waiting } from '@gannet/test-support/waiting.js';
 import { withQmp } from './support.js';
 
-// Somebody else changes a protected VM's disks. The daemons say so, and the protection can be taken
-// away, or the secondary takes over.
+// Somebody else changes a protected VM's disks, or its migration. The daemons say so, and the
+// protection can be taken away, or the secondary takes over.
 
 const { until } = waiting({ patienceMs: 60_000 });
 
@@ -80,4 +80,50 @@ it('a mirror that is completed: the guest is stopped, and the secondary takes ov
   const { digests, isClean } = await (pair as LabPair).compare();
   expect(isClean).toBe(true);
   expect(digests.filter(({ equal }) => !equal)).toEqual([]);
+});
+
+describe("somebody's migration of the primary", () => {
+  /** Whether QEMU does not know of COLO any more. */
+  async function meddle({ primary }: LabPair, command: string): Promise<boolean> {
+    return withQmp(primary, async (qmp) => {
+      const args = command === 'migrate' ? { uri: 'exec:cat >/dev/null' } : {};
+      await qmp.executeRaw(command, args).catch(() => undefined);
+      return (await qmp.execute('query-colo-status', {})).mode === 'none';
+    });
+  }
+
+  it.each(['migrate', 'migrate_cancel'])('%s: the state is true, detach ends', async (command) => {
+    const pair = await protectedPair({ link: 'replication', periodMs: 2000 });
+    const { primary, primaryDaemon } = pair;
+    const hasForgotten = await meddle(pair, command);
+    if (hasForgotten) {
+      // Long before the next checkpoint would show it.
+      await until(
+        () => primaryDaemon.eventsOf('secondary-lost'),
+        (events) => events.length > 0,
+      );
+      expect(primaryDaemon.eventsOf('secondary-lost')).toMatchObject([
+        { reason: expect.stringMatching(/somebody began a migration/) },
+      ]);
+      await expectAlone(pair);
+      expect(primaryDaemon.eventsOf('trouble')).toMatchObject([{ code: 'DRIVER_COLO_NOT_LEFT' }]);
+      await expect(primaryDaemon.client.call('detach', {})).rejects.toMatchObject({
+        code: 'GANNET_REFUSED',
+      });
+      await expect(primaryDaemon.client.call('protect', {})).rejects.toMatchObject({
+        message: expect.stringMatching(/a migration is under way/),
+      });
+    } else {
+      // Refused, or COLO is there as before: the protection goes on, or ends as by a broken link.
+      await pair.primary.oracle.waitForWrites(100, { signal: primary.gone });
+      const { state } = await primaryDaemon.client.call('status');
+      if (state === 'protected') await primaryDaemon.client.call('detach', {});
+    }
+    await until(
+      () => primaryDaemon.client.call('status'),
+      ({ state }) => state === 'alone' || (state === 'unprotected' && !hasForgotten),
+    );
+    await primary.oracle.waitForWrites(100, { signal: primary.gone });
+    expect(primary.oracle.clean).toBe(true);
+  });
 });

@@ -46,6 +46,7 @@ const disk = z.strictObject({
       }),
     ),
   size: bytes
+    .refine((size) => size % 512 === 0, { error: 'write a multiple of 512: whole sectors' })
     .optional()
     .meta(
       key(

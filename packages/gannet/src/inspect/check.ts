@@ -3,7 +3,6 @@ import { hostname } from 'node:os';
 import {
   checkSecondary,
   comparePair,
-  type DiskPair,
   type Finding,
   secondaryCommandLine,
   type SecondaryCommand,
@@ -35,7 +34,7 @@ import {
 import { crosswiseFindings } from './other-vms.js';
 import { addressText, linksOf } from './disk-links.js';
 import { memoryFileFindings, memoryFileOf } from './memory-file.js';
-import { inspectDirectly, type SideReport } from './side-report.js';
+import { diskPairsOf, inspectDirectly, type SideReport } from './side-report.js';
 
 /** A finding of this package or of the driver. */
 export type AnyFinding = Finding<string>;
@@ -116,13 +115,7 @@ export function judgePair(
     engine === 'colo' ? primary.report?.migration === 'colo' : primary.state === 'protected';
   if (!isProtected) findings.push(...reachFindings(primary.host, 'primary'));
   findings.push(...routeFindings(primary.host, 'primary'), ...shimFindings(primary, engine));
-  const pairs = primary.disks.flatMap(({ name }, index): DiskPair[] => {
-    const link = links[index];
-    const other = secondary?.disks.find((disk) => disk.name === name);
-    if (link === undefined) return [];
-    const { device, export: exported, sizeBytes } = other ?? { export: '' };
-    return [{ link, secondary: { device, export: exported, sizeBytes } }];
-  });
+  const pairs = diskPairsOf(links, primary, secondary);
   if (primary.report !== undefined) {
     const purpose = engine === 'colo' ? {} : { engine, isProtected };
     findings.push(...comparePair(primary.report, secondary?.report, pairs, purpose));

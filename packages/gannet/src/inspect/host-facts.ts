@@ -28,6 +28,8 @@ export interface BaseFacts {
   readonly path: string;
   /** Size of the file; if it does not exist, the size that it will be created with. */
   readonly sizeBytes?: number;
+  /** Size in the configuration. */
+  readonly wantedBytes?: number;
   readonly exists: boolean;
   readonly allocatedBytes: number;
   /** Free space on its file system. */
@@ -153,7 +155,8 @@ async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
   const found = await probeImage(base);
   // An empty file will be grown to the size in the configuration.
   const isEmpty = there?.isFile() === true && there.size === 0;
-  const size = format === 'raw' && found?.format !== format ? there?.size : found?.sizeBytes;
+  // qemu-img rounds a raw file up to whole sectors, which the replica does not have.
+  const size = format === 'raw' && there?.isFile() === true ? there.size : found?.sizeBytes;
   const sizeBytes = isEmpty || !size ? disk.sizeBytes : size;
   const facts = {
     name,
@@ -163,6 +166,7 @@ async function baseFacts(disk: DiskOptions): Promise<BaseFacts> {
     // A block device does not grow.
     ...(files && there?.isBlockDevice() !== true && { freeBytes: files.bavail * files.bsize }),
     format,
+    ...(disk.sizeBytes !== undefined && { wantedBytes: disk.sizeBytes }),
     ...(found && !isEmpty && { found: { format: found.format, isInUse: found.isInUse } }),
     ...(sizeBytes !== undefined && { sizeBytes }),
   };

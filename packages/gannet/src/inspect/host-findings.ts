@@ -12,6 +12,7 @@ const WHY = {
   'base-format': 'Data written in one image format is garbage when it is read in another.',
   'base-in-use': 'Two programs that write to the same image destroy it.',
   'base-foreign': 'The first copy would destroy the disk of another VM.',
+  'base-size': 'The daemon refuses a base whose size is not that of the disk.',
   'base-unreadable': 'This file says whether the base holds data that must not be overwritten.',
   'base-space':
     'A sparse base grows. When the file system is full, write-back stops and memory fills.',
@@ -31,6 +32,8 @@ const WHY = {
   'same-host': 'If this host fails, both VMs fail.',
 } as const;
 
+/** QEMU's disks are whole sectors. */
+const SECTOR_BYTES = 512;
 /** An image without data takes less than this: qcow2 196 KiB, vhdx 4 MiB and a log. */
 const EMPTY_IMAGE_BYTES = 8 * 1024 * 1024;
 
@@ -177,6 +180,13 @@ function contentFindings(base: BaseFacts, vm: string, overwrite: boolean): HostF
       'or remove the image: the daemon creates it again.';
     return found('base-format', message, remedy);
   }
+  const wrongSize = whyWrongSize(base);
+  if (wrongSize !== undefined) {
+    const remedy =
+      'Set `size` to what the primary disk has, and make the base as large, or remove it: ' +
+      'the daemon creates it again.';
+    return found('base-size', wrongSize, remedy);
+  }
   if (overwrite) return [];
   const remedy =
     'Move the file elsewhere. If its data is no longer needed, run `gannet secondary --overwrite`.';
@@ -188,6 +198,15 @@ function contentFindings(base: BaseFacts, vm: string, overwrite: boolean): HostF
     return found('base-holds-data', `${path} holds data of unknown origin`, remedy);
   }
   return [];
+}
+
+function whyWrongSize({ path, sizeBytes, wantedBytes }: BaseFacts): string | undefined {
+  if (sizeBytes === undefined) return undefined;
+  if (wantedBytes !== undefined && sizeBytes !== wantedBytes) {
+    return `${path} has ${sizeBytes} bytes, but \`size\` is ${wantedBytes}`;
+  }
+  if (sizeBytes % SECTOR_BYTES === 0) return undefined;
+  return `${path} has ${sizeBytes} bytes, no multiple of ${SECTOR_BYTES}`;
 }
 
 /** An image without data still has its tables. */

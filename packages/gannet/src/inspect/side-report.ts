@@ -1,5 +1,5 @@
 /** One side of a pair, seen from its own host: the result of the control method `inspect`. */
-import { inspectVm, type VmReport } from '@gannet/qmp-driver';
+import { type DiskLink, type DiskPair, inspectVm, type VmReport } from '@gannet/qmp-driver';
 import { QmpClient } from 'qemu-qmp-client';
 import {
   type Address,
@@ -76,6 +76,21 @@ export function inspectSecondary(config: SecondaryConfig, view: DaemonView): Pro
   return inspectSide(config, view, 'secondary', () =>
     secondaryHostFacts(config, true, view.peerAddress),
   );
+}
+
+/** Each disk of the primary, with what the secondary has for it. */
+export function diskPairsOf(
+  links: readonly DiskLink[],
+  primary: Pick<SideReport, 'disks'>,
+  secondary: Pick<SideReport, 'disks'> | undefined,
+): DiskPair[] {
+  return primary.disks.flatMap(({ name }, index): DiskPair[] => {
+    const link = links[index];
+    const other = secondary?.disks.find((disk) => disk.name === name);
+    if (link === undefined) return [];
+    const { device, export: exported, sizeBytes } = other ?? { export: '' };
+    return [{ link, secondary: { device, export: exported, sizeBytes } }];
+  });
 }
 
 async function inspectSide(

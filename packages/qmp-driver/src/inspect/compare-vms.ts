@@ -49,7 +49,7 @@ export function comparePair(
   findings.push(...engineFindings(primary, 'primary', engine));
   findings.push(...monitorFindings(primary, 'primary'));
   if (secondary === undefined) {
-    findings.push(...sizeFindings(primary, undefined, disks));
+    findings.push(...compareSizes(primary, undefined, disks));
     return isProtected ? findings : [...findings, secondaryAbsent()];
   }
   if (!isProtected) findings.push(...aloneFindings(secondary, engine));
@@ -60,7 +60,7 @@ export function comparePair(
     ...versionPair(primary, secondary, engine),
     ...machinePair(primary, secondary),
     ...compareDevices(primary.devices, secondary.devices),
-    ...sizeFindings(primary, secondary, disks),
+    ...compareSizes(primary, secondary, disks),
     ...disks.flatMap(({ link, secondary: { device = link.device, export: name } }) =>
       replicaFindings(secondary, device, name),
     ),
@@ -286,7 +286,8 @@ function sorted(value: unknown): string {
   return entries.map(([name, one]) => `${name}=${String(one)}`).join(',');
 }
 
-function sizeFindings(
+/** What is wrong with the sizes of disks, of their replicas and of the secondary's disks. */
+export function compareSizes(
   primary: VmReport,
   secondary: VmReport | undefined,
   disks: readonly DiskPair[],

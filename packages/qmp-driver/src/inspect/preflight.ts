@@ -40,7 +40,8 @@ export function preflight(
   }
   if (!MIGRATION_OVER.has(vm.migration)) {
     const message = `a migration is under way: its status is ${vm.migration}`;
-    const remedy = 'Wait for its end, or cancel it with migrate_cancel.';
+    const remedy =
+      'Wait for its end, or cancel it with migrate_cancel. If it stays `cancelling`, restart QEMU.';
     findings.push(finding('error', 'migration-under-way', message, remedy));
   }
   return [

@@ -12,7 +12,7 @@ import type { Deadline } from '../deadline.js';
 import { ColoError, step } from '../errors.js';
 
 /** Capabilities that are changed for COLO, besides `x-colo`. */
-const AFFECTED = ['return-path', 'multifd'] as const;
+const AFFECTED = ['return-path', 'multifd', 'events'] as const;
 const WANTS_RETURN_PATH = /x-colo\W+requires\b.*\breturn-path\b/;
 
 /** Of some capabilities, whether they are on. */
@@ -40,16 +40,21 @@ export class ColoCapabilities {
         const state = all.find((one) => one.capability === capability)?.state;
         return state === undefined ? [] : [{ capability, state }];
       });
-      const without = before.filter(({ state }) => state).map((one) => ({ ...one, state: false }));
+      const without = before
+        .filter(({ capability, state }) => state && capability !== 'events')
+        .map((one) => ({ ...one, state: false }));
+      // Says at once when somebody else begins a migration, or cancels this one.
+      const told = before.some(({ capability, state }) => capability === 'events' && !state)
+        ? [{ capability: 'events', state: true } as const]
+        : [];
       try {
-        await set(context, [...without, { capability: 'x-colo', state: true }]);
+        await set(context, [...told, ...without, { capability: 'x-colo', state: true }]);
       } catch (error) {
         if (!(error instanceof QmpCommandError && WANTS_RETURN_PATH.test(error.desc))) throw error;
-        const both = ['return-path', 'x-colo'] as const;
-        await set(
-          context,
-          both.map((capability) => ({ capability, state: true })),
-        );
+        const both = (['return-path', 'x-colo'] as const).map((capability) => ({
+          ...{ capability, state: true },
+        }));
+        await set(context, [...told, ...both]);
       }
       // A second attempt finds what the first has set.
       this.#before ??= before;

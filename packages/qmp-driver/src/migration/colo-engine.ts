@@ -2,6 +2,7 @@
 import type { QmpClient } from 'qemu-qmp-client';
 import type { CheckpointEngine, StartOptions } from '../checkpoint-engine.js';
 import { Deadline } from '../deadline.js';
+import { ColoError } from '../errors.js';
 import { haltGuest } from '../guest/halt-guest.js';
 import {
   checkGuest,
@@ -9,6 +10,7 @@ import {
   leaveColo,
   type MigrationContext,
   migrateIntoColo,
+  queryMigration,
   setCheckpointDelay,
 } from '../migration.js';
 import { chardevNames, type ComparedCard } from '../network/compared-card.js';
@@ -29,7 +31,14 @@ export interface ColoEngineOptions {
   readonly commandTimeoutMs: number;
   readonly stepTimeoutMs: number;
   readonly pollMs: number;
+  /** Called with what cannot be mended, and hinders nobody now. */
+  readonly onTrouble: (error: ColoError) => void;
 }
+
+/** How long QEMU may take to end a migration that it was told to stop. */
+const STOP_PATIENCE_MS = 5000;
+/** One that is not its own. */
+const FOREIGN_PATIENCE_MS = 1000;
 
 /** The primary's side of COLO. */
 export class ColoEngine implements CheckpointEngine {
@@ -38,6 +47,8 @@ export class ColoEngine implements CheckpointEngine {
   readonly #options: ColoEngineOptions;
   readonly #capabilities = new ColoCapabilities();
   #compared: readonly ComparedCard[] = [];
+  /** QEMU was in COLO: any other migration since then is somebody else's. */
+  #wasInColo = false;
 
   constructor(qmp: QmpClient, options: ColoEngineOptions) {
     this.#qmp = qmp;
@@ -67,6 +78,7 @@ export class ColoEngine implements CheckpointEngine {
     await setCheckpointDelay(context, periodMs);
     await connectNetwork(context, network);
     await migrateIntoColo(context, uri, health, onProgress);
+    this.#wasInColo = true;
     await joinNetwork(context, network);
     this.#compared = network;
   }
@@ -74,6 +86,7 @@ export class ColoEngine implements CheckpointEngine {
   async adopt(): Promise<void> {
     const context = this.#context('looking at the network cards');
     this.#compared = await joinedNetwork(context, this.#options.network);
+    this.#wasInColo = (await queryMigration(context)).status === 'colo';
   }
 
   /** QEMU has made them all the time. */
@@ -107,18 +120,29 @@ export class ColoEngine implements CheckpointEngine {
   async leave(what: string): Promise<void> {
     const context = this.#context(what);
     const errors: unknown[] = [];
+    let stuck: string | undefined;
+    const patienceMs = this.#wasInColo ? FOREIGN_PATIENCE_MS : STOP_PATIENCE_MS;
     const steps = [
       async () => {
         await leaveNetwork(context, this.#options.network);
         this.#compared = [];
       },
-      () => leaveColo(context),
-      () => this.#capabilities.disable(context),
-      () => clearMigrationTls(context),
+      async () => {
+        stuck = await leaveColo(context, patienceMs);
+      },
+      // QEMU refuses both as long as a migration is under way.
+      async () => {
+        if (stuck === undefined) await this.#capabilities.disable(context);
+      },
+      async () => {
+        if (stuck === undefined) await clearMigrationTls(context);
+      },
       () => checkGuest(context),
     ];
     for (const step of steps) await step().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw errors[0];
+    this.#wasInColo = false;
+    if (stuck !== undefined) this.#options.onTrouble(neverEnds(stuck));
   }
 
   #context(
@@ -130,4 +154,12 @@ export class ColoEngine implements CheckpointEngine {
     const { commandTimeoutMs, pollMs } = this.#options;
     return { qmp: this.#qmp, deadline: new Deadline(what, wait), commandTimeoutMs, pollMs };
   }
+}
+
+function neverEnds(status: string): ColoError {
+  return new ColoError(
+    'DRIVER_COLO_NOT_LEFT',
+    `somebody's migrate or migrate_cancel ended COLO: QEMU's migration stays ${status} for good`,
+    'The guest runs on. Restart this QEMU before you protect the VM again.',
+  );
 }

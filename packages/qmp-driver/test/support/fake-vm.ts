@@ -362,7 +362,9 @@ export class FakeVm {
         this.migration = 'cancelling';
         this.colo = { ...this.colo, mode: 'none' };
         this.status = 'finish-migrate';
-      } else if (this.migration !== undefined) this.migration = 'cancelled';
+      } else if (this.migration !== undefined && this.migration !== 'cancelling') {
+        this.migration = 'cancelled';
+      }
       return DONE;
     });
     qemu.on('query-colo-status', () => ({ return: this.colo }));

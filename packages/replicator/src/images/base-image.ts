@@ -35,6 +35,8 @@ export interface OpenBase extends BaseStore {
   readonly isBlank: boolean;
 }
 
+/** QEMU's disks are whole sectors. */
+const SECTOR_BYTES = 512;
 const ZERO_CHUNK = Buffer.alloc(1024 * 1024);
 
 /** How a raw base is opened. */
@@ -214,7 +216,8 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
   let sizeBytes = Number(stats.size);
   if (stats.isBlockDevice()) {
     const [major, minor] = deviceNumbers(stats.rdev);
-    sizeBytes = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+    sizeBytes =
+      Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SECTOR_BYTES;
   } else if (!stats.isFile()) {
     throw new BaseImageError(
       'REPLICA_BASE_NOT_USABLE',
@@ -227,6 +230,14 @@ async function sizeOf(path: string, stats: BigIntStats): Promise<number> {
       'REPLICA_BASE_SIZE',
       `${path} is empty`,
       'Give the disk a size, equal to the primary disk, so that the file is created.',
+    );
+  }
+  if (sizeBytes % SECTOR_BYTES !== 0) {
+    throw new BaseImageError(
+      'REPLICA_BASE_SIZE',
+      `${path} has ${sizeBytes} bytes, no multiple of ${SECTOR_BYTES}: QEMU rounds that up, and ` +
+        'its last sector could not be written',
+      `Make it as large as QEMU says that the primary disk is, or remove it.`,
     );
   }
   return sizeBytes;

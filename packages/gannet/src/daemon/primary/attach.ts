@@ -61,7 +61,10 @@ export async function adoptOrRollBack(
   { word, engine }: { readonly word: CopyWord; readonly engine: Engine },
 ): Promise<Attached> {
   const linked = await linkedInQemu(qmp, links);
-  const found = engine === 'colo' ? await look(qmp) : await lookAtLinks(qmp, linked.length, word);
+  const found =
+    engine === 'colo'
+      ? await look(qmp, linked.length)
+      : await lookAtLinks(qmp, linked.length, word);
   const step = ON_ATTACH[word][found];
   const disks = linked.map(({ disk }) => disk);
   if (found === 'protected' || found === 'broken') {
@@ -82,10 +85,11 @@ export async function adoptOrRollBack(
   return { found, step };
 }
 
-async function look(qmp: QmpClient): Promise<Found> {
+/** A QEMU that has links is not new, though it may have forgotten COLO (leaveColo). */
+async function look(qmp: QmpClient, links: number): Promise<Found> {
   const status = await qmp.execute('query-colo-status');
   if (status.mode === 'primary') return status.reason === 'error' ? 'broken' : 'protected';
-  return status['last-mode'] === 'primary' ? 'ended' : 'idle';
+  return status['last-mode'] === 'primary' || links > 0 ? 'ended' : 'idle';
 }
 
 /**

@@ -40,7 +40,7 @@ import {
 } from './primary-status.js';
 import { ProtectRun } from './protect.js';
 import { PrimaryStanding } from './primary-standing.js';
-import { SecondaryLoss } from './secondary-loss.js';
+import { SecondaryLoss, watchColo } from './secondary-loss.js';
 
 /** For the rollback of a protection that is under way when the daemon is asked to end. */
 const ROLLBACK_TIMEOUT_MS = 15_000;
@@ -407,9 +407,8 @@ export class PrimaryRole implements Role {
     this.#qmp = qmp;
     this.#checkpoints.attend(qmp);
     this.#fate.attend(qmp);
-    qmp.onEvent('COLO_EXIT', ({ data }) => {
-      if (data.reason === 'error') this.#break('COLO has ended: its channel broke');
-    });
+    const isProtected = (): boolean => this.#is('protected');
+    watchColo(qmp, { isProtected, onEnd: (reason) => this.#break(reason) });
   }
 
   #onLiveness(pulse: LivenessState, silentMs: number): void {

@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { compareMemory, type DiskLink, type Finding, type PrimaryDriver } from '@gannet/qmp-driver';
+import {
+  compareMemory,
+  compareSizes,
+  type DiskLink,
+  type Finding,
+  type PrimaryDriver,
+} from '@gannet/qmp-driver';
 import {
   describeError,
   type Engine,
@@ -20,7 +26,7 @@ import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
 import { memoryFileFindings } from '../../inspect/memory-file.js';
-import type { SideReport } from '../../inspect/side-report.js';
+import { diskPairsOf, type SideReport } from '../../inspect/side-report.js';
 import { awaitPeer, type PeerTrouble, troubleOf } from './await-peer.js';
 import { memoryTo, SeedStage } from './seed-stage.js';
 
@@ -174,7 +180,7 @@ export class ProtectRun {
     const isReady = ({ state, vm }: PeerStatus): boolean => state === 'seeding' && vm === 'ready';
     await this.#awaitPeer(signal, 'the secondary daemon and its VM', isReady);
     this.#expectSameEngine();
-    await this.#expectSameMemory();
+    await this.#expectSamePair();
     await this.#openTerm();
   }
 
@@ -187,16 +193,21 @@ export class ProtectRun {
   }
 
   /**
-   * QEMU finds out only when it loads the guest, after the disks have been copied for hours. A
-   * secondary that does not answer now leaves it to QEMU.
+   * QEMU finds out only when it loads the guest, after the disks have been copied for hours, or
+   * when a copy reaches the end of a disk. A secondary that does not answer now leaves it to QEMU.
    */
-  async #expectSameMemory(): Promise<void> {
+  async #expectSamePair(): Promise<void> {
     const reports = await this.options.askBoth().catch(() => undefined);
     if (!reports) return;
     const [own, other] = reports as [SideReport, SideReport];
     if (!own.report || !other.report) return;
     const one = this.options.config().engine === 'vsmr' ? memoryFileFindings(own, other) : [];
-    expectNoError([...compareMemory(own.report, other.report), ...one]);
+    const sizes = compareSizes(
+      own.report,
+      other.report,
+      diskPairsOf(this.options.links, own, other),
+    );
+    expectNoError([...compareMemory(own.report, other.report), ...sizes, ...one]);
   }
 
   #awaitPeer(

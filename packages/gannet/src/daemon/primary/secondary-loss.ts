@@ -1,3 +1,4 @@
+import type { QmpClient } from 'qemu-qmp-client';
 import type { History } from '../history.js';
 import type { VmWatch } from '../vm/vm-watch.js';
 import type { PrimaryRoleEvent, PrimaryRoleState } from './primary-state.js';
@@ -39,4 +40,23 @@ export class SecondaryLoss {
     const { mayWait, vm } = this.options;
     return this.#reason !== undefined && !mayWait() && vm.state !== 'lost';
   }
+}
+
+/** A migration that begins, or is cancelled, while COLO runs: QEMU's own steps have other names. */
+const FOREIGN: ReadonlySet<string> = new Set(['setup', 'cancelling']);
+
+export interface ColoWatch {
+  readonly isProtected: () => boolean;
+  readonly onEnd: (reason: string) => void;
+}
+
+/** Reports the end of COLO: at once if somebody else brings it about, else when QEMU says so. */
+export function watchColo(qmp: QmpClient, { isProtected, onEnd }: ColoWatch): void {
+  qmp.onEvent('MIGRATION', ({ data: { status } }) => {
+    if (!isProtected() || !FOREIGN.has(status)) return;
+    onEnd("COLO has ended: somebody began a migration, or cancelled QEMU's");
+  });
+  qmp.onEvent('COLO_EXIT', ({ data: { reason } }) => {
+    if (reason === 'error') onEnd('COLO has ended: its channel broke');
+  });
 }
