@@ -102,7 +102,7 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       inspect: ['.', 'tls', 'view'],
       cli: ['.', 'cli/commands', 'cli/watch', 'host', 'inspect', 'view'],
       'cli/commands': ['.', 'cli', 'cli/watch', 'host', 'inspect', 'view'],
-      host: { folders: ['.', 'daemon', 'daemon/http'], packages: ['contract'] },
+      host: { folders: ['daemon/http', 'daemon/metrics'], packages: ['contract'] },
       'cli/watch': { folders: ['.', 'cli', 'host', 'view'], packages: ['contract'] },
       daemon: [
         ...['.', 'tls', 'inspect', 'daemon/control', 'daemon/http', 'daemon/peer', 'daemon/vm'],

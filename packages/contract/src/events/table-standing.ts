@@ -117,7 +117,7 @@ export const STANDING_EVENTS: Pick<EventTable, Kind> = {
     },
     remedy: ({ phase }, { vm }) =>
       phase === 'undone'
-        ? `Look at the other host: \`gannet status ${vm}\` there says why it could not go on.`
+        ? `On the secondary host, \`gannet status ${vm}\` says why it could not go on.`
         : '',
     metrics: { gannet_moves_total: ({ phase }) => ({ value: 1, labels: { phase } }) },
   },

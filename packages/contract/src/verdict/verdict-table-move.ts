@@ -1,6 +1,6 @@
 /** The verdicts on a VM that is being moved, or was. */
 import type { VerdictRule } from './verdict-rule.js';
-import { failover, onPrimary, onSecondary } from './verdict-words.js';
+import { failover, onPrimary, onSecondary, unfitReason } from './verdict-words.js';
 
 export const MOVE_VERDICTS = {
   moved: {
@@ -25,9 +25,11 @@ export const MOVE_VERDICTS = {
     when: ({ primary }) => primary.state === 'yielding' && primary.movedTo !== '',
     say: (facts) => ({
       headline: `The VM moves to ${onSecondary(facts)}: its guest is stopped until it runs there`,
-      remedy:
-        `If this lasts, ${failover(facts)}. Nothing is lost. Only if the copy there cannot run, ` +
-        `on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
+      remedy: facts.secondary.mayFailOver
+        ? `If this lasts, ${failover(facts)}. Nothing is lost. Only if the copy there cannot ` +
+          `run, on ${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`
+        : `The copy there cannot take over: ${unfitReason(facts)}. To go on here, on ` +
+          `${onPrimary(facts)}, run: gannet failover ${facts.vm} --force`,
     }),
   },
 } as const satisfies Record<string, VerdictRule>;

@@ -60,14 +60,15 @@ function* pairs(): Generator<Pair> {
             for (const mayFailOver of secondaryState === 'protected' ? [true, false] : [false])
               for (const baseTrouble of ['', 'no space'])
                 for (const isOutdated of isKnown(secondaryState) ? [false, true] : [false])
-                  yield {
-                    primary: { ...PRIMARY, state, qemu },
-                    secondary: {
-                      ...SECONDARY,
-                      ...{ state: secondaryState, qemu: secondaryQemu },
-                      ...{ link, mayFailOver, baseTrouble, isOutdated },
-                    },
-                  };
+                  for (const movedTo of state === 'yielding' ? ['', 'beta'] : [''])
+                    yield {
+                      primary: { ...PRIMARY, state, qemu, movedTo },
+                      secondary: {
+                        ...SECONDARY,
+                        ...{ state: secondaryState, qemu: secondaryQemu },
+                        ...{ link, mayFailOver, baseTrouble, isOutdated },
+                      },
+                    };
 }
 
 /** As each of the two daemons knows a pair, from everything heard to nothing. */
@@ -141,7 +142,7 @@ describe('the verdict on a VM', () => {
     const wrong = failing((facts) => {
       if (!text(facts).includes('gannet failover')) return false;
       // It is the primary that goes on then, by force.
-      if (verdictOfFacts(facts).code === 'held') return false;
+      if (['held', 'handing-over'].includes(verdictOfFacts(facts).code)) return false;
       const { state, knowledge } = facts.secondary;
       return hasTakenOver(state) || state === 'diverged' || knowledge === 'never';
     });
@@ -206,7 +207,11 @@ describe('the verdict on a VM', () => {
   });
 
   test('can be each one of the table', () => {
-    expect([...new Set(ALL.map((facts) => verdictOfFacts(facts).code))].sort()).toEqual(
+    // Only the former primary knows that it was moved; the other side calls it superseded.
+    const primary = { ...PRIMARY, state: 'superseded', movedTo: 'beta' } as const;
+    const moved = { vm: 'web', here: 'primary', pulse: 'up', primary, ...WRITES } as const;
+    const all = [...ALL, { ...moved, secondary: { ...SECONDARY, state: 'retired' } } as const];
+    expect([...new Set(all.map((facts) => verdictOfFacts(facts).code))].sort()).toEqual(
       Object.keys(VERDICTS).sort(),
     );
   });

@@ -2,6 +2,7 @@
 import { METHODS } from '@gannet/contract';
 import { configuredVms } from '@gannet/contract/find';
 import type { Places } from '@gannet/contract/paths';
+import { HOST_METRICS } from '../daemon/metrics/catalogue.js';
 import { askDaemon } from './host-list.js';
 import { mergeMetrics } from './merge-metrics.js';
 
@@ -23,10 +24,11 @@ export async function hostMetrics(places: Places, silenceMs: number): Promise<st
       }
     }),
   );
+  const [{ name, type, help }] = HOST_METRICS;
   const own = [
-    '# HELP gannet_daemon_up Whether the daemon of a VM of this host has answered',
-    '# TYPE gannet_daemon_up gauge',
-    ...names.map((vm, at) => `gannet_daemon_up{vm="${vm}"} ${texts[at] === undefined ? 0 : 1}`),
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...names.map((vm, at) => `${name}{vm="${vm}"} ${texts[at] === undefined ? 0 : 1}`),
   ];
   return mergeMetrics([own.join('\n'), ...texts.filter((text) => text !== undefined)]);
 }

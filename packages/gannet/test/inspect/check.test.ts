@@ -41,7 +41,7 @@ function facts(over: Partial<HostFacts> = {}): HostFacts {
 const BASE = {
   name: 'root',
   path: '/b',
-  sizeBytes: 100,
+  sizeBytes: 512,
   exists: true,
   allocatedBytes: 0,
   freeBytes: 1000,
@@ -108,7 +108,8 @@ describe('bases', () => {
     ],
     ['an unreadable state file', { trouble: 'no' }, ['error base-unreadable']],
     ['too little space', { freeBytes: 99 }, ['warning base-space']],
-    ['just enough space', { freeBytes: 40, allocatedBytes: 60, record: RECORD }, []],
+    ['just enough space', { freeBytes: 452, allocatedBytes: 60, record: RECORD }, []],
+    ['no whole number of sectors', { sizeBytes: 700 }, ['error base-size']],
   ] as const)('%s', (_what, over, expected) => {
     const { sizeBytes, ...base } = { ...BASE, ...over };
     const bases = [sizeBytes === undefined ? base : { ...base, sizeBytes }];

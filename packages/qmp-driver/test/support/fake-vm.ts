@@ -6,7 +6,6 @@ import { DONE, refuse } from './replies.js';
 export { DONE, refuse } from './replies.js';
 type Args = Readonly<Record<string, unknown>>;
 type CapabilityState = { capability: string; state: boolean };
-
 interface Node {
   readonly drv: string;
   readonly sizeBytes: number;
@@ -25,7 +24,6 @@ interface Job {
   speed: number;
   ioStatus: 'ok' | 'failed' | 'nospace';
 }
-
 export const DISK_BYTES = 1 << 20;
 
 function filenameOf({ filename, driver, server, export: name }: Args): string | undefined {

@@ -9,7 +9,7 @@ const at = temporaryFiles();
 describe('RawBase', () => {
   test('zeroes, reads and keeps holes like a buffer does', async () => {
     await forSeeds(15, async (random) => {
-      const size = 5 * 65_536 + 700;
+      const size = 5 * 65_536 + 512;
       const path = at(`raw-${random.seed}`);
       const base = await RawBase.open(path, { createBytes: size });
       expect(base.isBlank).toBe(true);

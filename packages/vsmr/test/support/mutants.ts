@@ -15,7 +15,9 @@ export interface EngineMutant {
 const WRITE = 'await this.#writeAll(contents);';
 const LOAD = 'await this.#guest.loadDevices(devices);';
 const COMMIT = 'await this.#disks.commit();';
-const RELEASE = 'await this.#output?.release();\n            await this.#guest.resume();';
+const RESUME = 'if (!isLast)\n                await this.#guest.resume();';
+const RELEASE = `await this.#output?.release();\n            ${RESUME}`;
+const ENTER = "this.#enter(isLast ? 'handed-over' : 'released')";
 const COMMITTED = "await this.#expect('committed');";
 const PAUSE = 'await this.#guest.pause();';
 const SAVE = 'const devices = await this.#guest.saveDevices();';
@@ -73,7 +75,7 @@ export const ENGINE_MUTANTS: readonly EngineMutant[] = [
     name: 'output released before the commit',
     file: 'primary-engine.js',
     edits: [
-      [RELEASE, 'await this.#guest.resume();'],
+      [RELEASE, RESUME],
       [COMMITTED, `await this.#output?.release(); ${COMMITTED}`],
     ],
   },
@@ -116,7 +118,7 @@ export const CONTINUED_MUTANTS: readonly EngineMutant[] = [
     file: 'primary-engine.js',
     edits: [
       ['this.#expectSound(true);\n            await this.#output', 'await this.#output'],
-      ["this.#expectSound(true);\n            this.#enter('released')", "this.#enter('released')"],
+      [`this.#expectSound(true);\n            ${ENTER}`, ENTER],
     ],
   },
   {

@@ -241,3 +241,12 @@ export const METRICS = [
   roles,
   help,
 })) as MetricEntry[];
+
+/** What `gannet host` adds to the metrics of the daemons of its host. */
+export const HOST_METRICS = [
+  {
+    name: 'gannet_daemon_up',
+    type: 'gauge',
+    help: '1 if the daemon of a VM of this host has answered, else 0',
+  },
+] as const;
