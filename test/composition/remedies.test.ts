@@ -104,7 +104,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'To protect it with this host, end the QEMU': 'e2e/vsmr/move moves a VM and back, by that way',
   'To move the VM, run `gannet move': 'no engine vsmr is simulated; e2e/vsmr/move runs it',
   'If this lasts, …. Nothing is lost': 'primary-role.move.test: both, by word and by force',
-  'Look at the other host: `gannet status': 'a hint: `gannet status` runs in other cases',
+  'On the secondary host, `gannet status': 'a hint: `gannet status` runs in other cases',
+  'The copy there cannot take over: …. To go on here':
+    'primary-role.move.test takes a VM back by force',
   'Protect it with `engine: vsmr`': 'of COLO: other cases detach',
   '`gannet status …` shows what is the matter': 'a hint: `gannet status` runs in other cases',
   'The guest runs on here. If `gannet status':

@@ -249,7 +249,11 @@ export const MUTANTS = {
     why: 'an automatic secondary does nothing, though the primary says that its guest is dead',
     run: run({}, { atMs: 10_000, kind: 'kill-qemu', host: 'a' }),
     edits: [
-      { file: TAKE_OVER, find: 'if (evidenceIn(view))', replace: 'if (false)' },
+      {
+        file: TAKE_OVER,
+        find: 'if (evidenceIn(view) && (policy.isAutomatic || isHandedOver(view)))',
+        replace: 'if (false)',
+      },
       { file: TAKE_OVER, find: "status?.vm === 'lost' || ", replace: '' },
     ],
   },

@@ -20,6 +20,7 @@ test('what changes something is an operation of its caller, and nothing else is'
     'reprotect',
     'seed-rate',
     'verify',
+    'move',
     'failover',
     'detach',
     'snapshot',
@@ -29,7 +30,7 @@ test('what changes something is an operation of its caller, and nothing else is'
   expect(operated.at(-1)).toBe('protect by a program at the control socket');
   // What is refused for its parameters has not begun.
   await expect(methods.protect({ rate: 7 }, none)).rejects.toMatchObject({ code: 'GANNET_USAGE' });
-  expect(operated).toHaveLength(8);
+  expect(operated).toHaveLength(9);
 });
 
 test.each([
