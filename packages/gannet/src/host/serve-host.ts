@@ -27,7 +27,6 @@ export async function serveHost(
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<void> {
-  process.umask(0o077);
   const places = placesOf(process.env);
   const config = configOf(options, path.join(places.runDir, 'host-page.token'));
   await makePlaces([config.tokenFile]);

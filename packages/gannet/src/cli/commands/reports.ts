@@ -94,6 +94,8 @@ export function addHost(cli: Cli): void {
     )
     .addHelpText('after', examplesOf('host'))
     .action(async (options: HostOptions) => {
+      // The token, and the folders that it may need, are for our own user only.
+      process.umask(0o077);
       const { serveHost } = await import('../../host/serve-host.js');
       const say = (line: string): void => void process.stderr.write(`${line}\n`);
       await untilInterrupted((signal) => serveHost(options, signal, say));

@@ -96,6 +96,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
 describe('the memory of both sides', () => {
   const MIB = 2 ** 20;
   const side = (sizeBytes: number, ramBlocks: Record<string, number>) => ({
+    disks: [],
     report: {
       objects: [],
       memory: { sizeBytes },
@@ -151,7 +152,8 @@ describe('the memory of both sides', () => {
     const properties = { 'mem-path': '/dev/hugepages', share: true };
     const objects = [{ id: 'ram0', type: 'memory-backend-file', properties }];
     const memory = { sizeBytes: 64 * MIB, backend: 'ram0' };
-    const one = { hostname: 'localhost', report: { objects, memory, ramBlocks: {} } };
+    const report = { objects, memory, ramBlocks: {} };
+    const one = { hostname: 'localhost', disks: [], report };
     const askBoth = (): Promise<never> => Promise.resolve([one, one] as never);
     const run = new ProtectRun({ ...options, askBoth });
     const running = run.run();
