@@ -69,7 +69,10 @@ afterAll(async () => {
 async function show(status: Status): Promise<void> {
   shown = status;
   web.publish({ at: AT, role: status.role, kind: 'listening', exports: [] });
-  await page.getByRole('heading', { name: status.health.headline }).waitFor();
+  const { headline, remedy } = status.health;
+  await page.getByRole('heading', { name: headline }).waitFor();
+  // The one before may have had the same headline.
+  await page.locator('.verdict', { hasText: remedy.replaceAll('`', '') }).waitFor();
 }
 
 interface Faults {
