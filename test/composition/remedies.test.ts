@@ -101,8 +101,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'Run `gannet failover … --force` on the secondary host, to go on':
     'needs a disk that fails: seeds of the simulation force either side then',
   'Its fence FAILED': 'failover.test forces it after a fence that failed',
-  'To protect it with this host, end the QEMU': 'e2e/vsmr/move moves a VM and back, by that way',
-  'To move the VM, run `gannet move': 'no engine vsmr is simulated; e2e/vsmr/move runs it',
+  'To protect it with this host, end the QEMU':
+    'e2e/vsmr/move.long moves a VM and back, by that way',
+  'To move the VM, run `gannet move': 'no engine vsmr is simulated; e2e/vsmr/move.long runs it',
   'If this lasts, …. Nothing is lost': 'primary-role.move.test: both, by word and by force',
   'On the secondary host, `gannet status': 'a hint: `gannet status` runs in other cases',
   'The copy there cannot take over: …. To go on here':
