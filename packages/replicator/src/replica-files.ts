@@ -1,3 +1,4 @@
+import { type Basis, basisOnDisk } from './durability/basis.js';
 import { checkBeforeSeeding } from './durability/recovery.js';
 import type { BaseImageError, SpillError } from './errors.js';
 import type { OpenBase } from './images/base-image.js';
@@ -10,6 +11,8 @@ export interface ReplicaFiles {
   /** In the order of the disks. */
   readonly bases: readonly OpenBase[];
   readonly spillFile: SpillFile | undefined;
+  /** What the bases can be brought up to date from; none if they may be overwritten. */
+  readonly basis: Basis | undefined;
   close(): Promise<void>;
 }
 
@@ -37,7 +40,8 @@ export async function openFiles(
       bases.push(base);
       await checkBeforeSeeding(vm, disk, base, overwrite);
     }
-    return { bases, spillFile, close };
+    const basis = overwrite ? undefined : await basisOnDisk(vm, disks, bases);
+    return { bases, spillFile, basis, close };
   } catch (error) {
     await close();
     throw error;

@@ -11,12 +11,10 @@ import { type BaseImageError, ReplicaStateError, type SpillError } from './error
 import { Gate } from './gate.js';
 import { allDone } from './io-errors.js';
 import { SlabPool } from './memory/slab-pool.js';
-import type { SpillFile } from './memory/spill-file.js';
 import { type CommitResult, type ReplicaEvent, ReplicaEvents } from './replica-events.js';
-import { openFiles } from './replica-files.js';
+import { openFiles, type ReplicaFiles } from './replica-files.js';
 import {
   checkOptions,
-  type DiskOptions,
   journalPathOf,
   type MemoryLimits,
   memoryOf,
@@ -40,6 +38,7 @@ export class Replica implements SessionHost {
   readonly exports: readonly NbdExport[];
   readonly snapshots: Snapshots;
   readonly memory: MemoryLimits;
+  readonly basis: BaseWriter['basis'];
   readonly #buffers: ReplicaBuffers;
   readonly #events = new ReplicaEvents();
   readonly #stateFiles: StateFiles;
@@ -55,17 +54,16 @@ export class Replica implements SessionHost {
   private constructor(
     readonly vm: string,
     readonly disks: readonly Disk[],
-    images: readonly DiskOptions[],
     pool: SlabPool,
     options: ReplicaOptions,
-    private readonly spillFile: SpillFile | undefined,
+    private readonly files: ReplicaFiles,
   ) {
     this.memory = memoryOf(options);
     if (options.onEvent) this.#events.on(options.onEvent);
     const emit = (event: ReplicaEvent): void => this.#events.emit(event);
     const report = (error: unknown): void => this.#events.report(error);
     const own = { uuid: this.uuid, disks, journal: journalPathOf(options) };
-    this.#stateFiles = new StateFiles({ ...own, vm, images });
+    this.#stateFiles = new StateFiles({ ...own, vm, images: options.disks }, files.basis);
     this.#failover = new FailoverJournal({
       ...{ ...own, memoryBytesMax: this.memory.hardBytes },
       usedBytes: () => pool.usedBytes,
@@ -79,11 +77,9 @@ export class Replica implements SessionHost {
       onBacklog: () => emit({ kind: 'backlog' }),
     });
     this.#writer = new BaseWriter({
-      disks,
-      isAlone: () => this.#isAlone,
-      isDiverged: () => this.#state === 'diverged',
+      ...{ disks, uuid: this.uuid, basis: files.basis, stateFiles: this.#stateFiles },
+      ...{ state: () => this.#state, epoch: () => this.#epoch, isAlone: () => this.#isAlone },
       mayWriteBack: (epoch) => this.#failover.mayWriteBack(epoch),
-      record: (isLastCommit) => this.#stateFiles.claim(this.#epoch, isLastCommit),
       onKept: () => emit({ kind: 'last-commit-kept', epoch: this.#epoch }),
       onTrouble: report,
       onSeedLost: (error) => {
@@ -95,6 +91,7 @@ export class Replica implements SessionHost {
         this.#failover.batchWritten().catch(report);
       },
     });
+    this.basis = this.#writer.basis;
     const hasFailedOver = (): boolean => this.#state === 'failed-over';
     this.#flushes = new GuestFlushes({ journal: this.#failover, hasFailedOver, emit, report });
     const names = disks.map(({ name }) => name);
@@ -103,15 +100,15 @@ export class Replica implements SessionHost {
       this.#writer.lastCommit.consider();
     });
     this.#buffers = new ReplicaBuffers({
-      ...{ pool, disks, spillFile, limits: this.memory, link: this.link, emit, report },
-      state: () => this.#state,
+      ...{ pool, disks, limits: this.memory, link: this.link, emit, report },
+      ...{ state: () => this.#state, spillFile: files.spillFile },
     });
     this.snapshots = new Snapshots(this, pool, snapshotOf(options), emit);
     this.exports = [...exportsOf(this, disks), ...this.snapshots.exports];
   }
 
   /**
-   * Opens the base images and declares them `seeding`: whatever they held is given up.
+   * Opens the base images and declares them `seeding`: nobody may boot what they hold.
    *
    * @throws ConfigurationError REPLICA_OPTIONS
    * @throws BaseImageError if a base is missing, in use, or may hold the only copy of a disk
@@ -127,7 +124,7 @@ export class Replica implements SessionHost {
     });
     try {
       const disks = files.bases.map((on, at) => new Disk(options.disks[at]?.name ?? '', on, pool));
-      replica = new Replica(options.vm, disks, options.disks, pool, options, files.spillFile);
+      replica = new Replica(options.vm, disks, pool, options, files);
       await replica.#failover.discardOld();
       await replica.#stateFiles.write(replica.#state, 0);
       return replica;
@@ -157,7 +154,7 @@ export class Replica implements SessionHost {
 
   /** Bytes that are in the spill file, not in memory. */
   get spilledBytes(): number {
-    return this.spillFile?.usedBytes ?? 0;
+    return this.files.spillFile?.usedBytes ?? 0;
   }
 
   /** How many answers to writes were delayed so far because memory was short. */
@@ -242,9 +239,8 @@ export class Replica implements SessionHost {
   }
 
   /**
-   * Gives the replica up: from now on its I/O fails, it never takes over, and it has to be seeded
-   * again (I5). After a failover, or once it is given up, it does nothing. What was committed still
-   * gets to the bases: with the primary lost, it may be the only copy of the disks.
+   * Gives the replica up: its I/O fails, it never takes over, and it has to be seeded again (I5).
+   * What was committed still gets to the bases: it may be the only copy of the disks.
    */
   diverge(reason: string): void {
     if (!LEGAL_STEPS[this.#state].includes('diverged')) return;
@@ -266,9 +262,9 @@ export class Replica implements SessionHost {
     this.#record('diverged');
   }
 
-  /** This process is about to cut the primary off: from now on it claims no last commit. */
+  /** This process is about to cut the primary off: from now on it claims nothing new. */
   leave(): void {
-    this.#writer.lastCommit.close();
+    this.#writer.leave();
   }
 
   /**
@@ -363,7 +359,11 @@ export class Replica implements SessionHost {
   async #letGo(): Promise<void> {
     await this.snapshots.close();
     const bases = this.disks.map((disk) => disk.base.close());
-    await allDone([this.#failover.letGo(), Promise.resolve(this.spillFile?.close()), ...bases]);
+    await allDone([
+      this.#failover.letGo(),
+      Promise.resolve(this.files.spillFile?.close()),
+      ...bases,
+    ]);
   }
 
   /** Before failover, after each buffered write: keeps the memory within its limits (I7). */

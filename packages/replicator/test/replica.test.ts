@@ -106,7 +106,8 @@ describe('exports', () => {
   test('are named by side and purpose, with the disk first if there are several', async () => {
     const one = await TestVm.open(at, ['only']);
     const two = await TestVm.open(at, ['a', 'b']);
-    const parts = ['pvm', 'pvm-seed', 'pvm-resume', 'pvm-link', 'svm'];
+    const own = ['', '-seed', '-resync', '-fetch', '-resume', '-link'];
+    const parts = [...own.map((part) => `pvm${part}`), 'svm'];
     const namesOf = ({ replica }: TestVm): string[] => replica.exports.map(({ name }) => name);
     expect(namesOf(one)).toEqual([...parts, 'snapshot']);
     expect(namesOf(two)).toEqual([

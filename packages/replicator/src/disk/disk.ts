@@ -10,6 +10,7 @@ import {
   wholePages,
 } from './layers.js';
 import { Arrivals } from './arrivals.js';
+import { Fetched } from './fetched.js';
 import { OpenEpoch } from './open-epoch.js';
 import type { Overlay } from '../memory/overlay.js';
 import { PAGE_BYTES, SLAB_BYTES, type SlabPool } from '../memory/slab-pool.js';
@@ -78,6 +79,8 @@ export function bufferBytesOf(disks: readonly Disk[]): BufferBytes {
 export class Disk {
   /** What the primary writes, where somebody watches. */
   readonly arrivals = new Arrivals();
+  /** What is fetched for a base that is brought up to date. */
+  readonly fetched = new Fetched(this);
   /** What must still be able to read an earlier state. */
   pin: DiskPin | undefined;
   readonly #primary: OpenEpoch;

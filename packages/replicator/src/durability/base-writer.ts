@@ -1,18 +1,24 @@
 import type { CommittedEpoch, Disk } from '../disk/disk.js';
 import { EpochBatch } from '../disk/epoch-batch.js';
 import { eachDone, messageOf } from '../io-errors.js';
+import type { ReplicaState } from '../replica-state.js';
+import { type Basis, BasisKeeper } from './basis.js';
 import { LastCommit } from './last-commit.js';
+import type { StateFiles } from './state-file.js';
 
 /** What writing to the bases needs of the replica. */
 export interface BaseWriterOptions {
   readonly disks: readonly Disk[];
+  readonly uuid: string;
+  /** What the bases can be brought up to date from, at the beginning. */
+  readonly basis: Basis | undefined;
+  readonly stateFiles: Pick<StateFiles, 'claim' | 'keepBasis'>;
+  /** The last commit. */
+  readonly epoch: () => number;
   /** Whether something was committed and the primary is lost, so that nothing more will be. */
   readonly isAlone: () => boolean;
-  /** The replica can't take over any more. */
-  readonly isDiverged: () => boolean;
+  readonly state: () => ReplicaState;
   readonly mayWriteBack: (epoch: CommittedEpoch) => boolean;
-  /** Has the state files say whether the bases are the disks as of the last commit. */
-  readonly record: (isLastCommit: boolean) => Promise<void>;
   readonly onKept: () => void;
   readonly onTrouble: (error: unknown) => void;
   /** What was seeded may not be on stable storage. */
@@ -24,6 +30,7 @@ export interface BaseWriterOptions {
 /** What is written to the bases once COLO runs, and what they alone are worth. */
 export class BaseWriter {
   readonly lastCommit: LastCommit;
+  readonly basis: BasisKeeper;
   readonly #options: BaseWriterOptions;
   /** What write-back has under way. */
   #batch: EpochBatch | undefined;
@@ -32,11 +39,19 @@ export class BaseWriter {
 
   constructor(options: BaseWriterOptions) {
     this.#options = options;
-    const { record, onKept, onTrouble } = options;
+    const { uuid, disks, epoch, state, stateFiles, basis, onKept, onTrouble } = options;
     this.lastCommit = new LastCommit({
-      ...{ record, onKept, onTrouble },
+      ...{ onKept, onTrouble },
+      record: (isLastCommit) => stateFiles.claim(epoch(), isLastCommit),
       isComplete: () => this.#isComplete,
     });
+    const kept = {
+      ...{ uuid, disks, epoch, onTrouble },
+      // In any other state, memory may have been given up without being written.
+      isKept: () => state() === 'protected' && this.#isSeedDurable,
+      record: (now: Basis | undefined) => stateFiles.keepBasis(now),
+    };
+    this.basis = new BasisKeeper(kept, basis);
   }
 
   /** Settles when what was seeded is on stable storage, or known to be lost. */
@@ -57,6 +72,8 @@ export class BaseWriter {
   /** What write-back should write next: everything committed so far. One batch at a time. */
   nextBatch(): EpochBatch | undefined {
     const { disks, mayWriteBack, onWritten } = this.#options;
+    // It is asked for after each commit.
+    this.basis.consider();
     if (this.#batch || this.#isWorthless) return undefined;
     const upTo = this.#pinned;
     const isNext = (epoch: CommittedEpoch): boolean => epoch.epoch <= upTo && mayWriteBack(epoch);
@@ -69,6 +86,7 @@ export class BaseWriter {
       this.dropWorthless();
       if (!isWritten) return;
       this.lastCommit.consider();
+      this.basis.consider();
       onWritten();
     };
     const prepared = async (): Promise<void> => {
@@ -87,6 +105,12 @@ export class BaseWriter {
     return Infinity;
   }
 
+  /** From now on the state files get no claim about the bases: others may have them soon. */
+  leave(): void {
+    this.lastCommit.close();
+    this.basis.close();
+  }
+
   /** Frees what nobody will ever use, once no batch needs it. */
   dropWorthless(): void {
     if (this.#isWorthless && !this.#batch) for (const disk of this.#options.disks) disk.dropAll();
@@ -99,6 +123,7 @@ export class BaseWriter {
       const lost = disks.find(({ base }) => base.losses > 0);
       if (lost) throw new Error(`some of disk ${lost.name} was lost before it was synced`);
       this.#isSeedDurable = true;
+      this.basis.consider();
       this.lastCommit.consider();
     } catch (error) {
       onSeedLost(error instanceof Error ? error : new Error(messageOf(error)));
@@ -106,7 +131,7 @@ export class BaseWriter {
   }
 
   get #isWorthless(): boolean {
-    return this.#options.isDiverged() && this.lastCommit.phase === 'spent';
+    return this.#options.state() === 'diverged' && this.lastCommit.phase === 'spent';
   }
 
   /** Whether the bases are the disks as of the last commit. */

@@ -133,8 +133,8 @@ async function recordRetired(
 }
 
 function retired(record: StateRecord): StateRecord {
-  const { lastCommit, ...rest } = record;
-  return { ...(lastCommit === undefined ? record : rest), state: 'retired' };
+  const { lastCommit: _, basis: __, ...rest } = record;
+  return { ...rest, state: 'retired' };
 }
 
 /**

@@ -5,7 +5,7 @@ import { BaseImageError } from '../errors.js';
 import { syncFolder } from '../file-io.js';
 import { stateFileOf } from '../images/open-base.js';
 import { messageOf } from '../io-errors.js';
-import { isReplicaState, type ReplicaState } from '../replica-state.js';
+import { isGuestsDisk, isReplicaState, type ReplicaState } from '../replica-state.js';
 
 /** What the file beside a base image says of it, written before it is acted upon (invariant I6). */
 export interface StateRecord {
@@ -29,6 +29,11 @@ export interface StateRecord {
    * that moment. `gannet recover --last-commit` makes it the disk.
    */
   readonly lastCommit?: boolean;
+  /**
+   * The base can be brought up to date by what the primary has written since this epoch of this
+   * replica. Missing where nothing is known of it, or somebody else has written to it.
+   */
+  readonly basis?: { readonly replica: string; readonly epoch: number };
 }
 
 function isStateRecord(value: unknown): value is StateRecord {
@@ -39,6 +44,7 @@ function isStateRecord(value: unknown): value is StateRecord {
     isReplicaState(record.state) &&
     (record.image === undefined || typeof record.image === 'string') &&
     (record.lastCommit === undefined || typeof record.lastCommit === 'boolean') &&
+    (record.basis === undefined || isBasis(record.basis)) &&
     ['uuid', 'vm', 'disk', 'journal'].every((key) => typeof record[key] === 'string') &&
     [record.sizeBytes, record.epoch].every(
       (count) => Number.isSafeInteger(count) && Number(count) >= 0,
@@ -47,6 +53,11 @@ function isStateRecord(value: unknown): value is StateRecord {
     record.disks.every((name) => typeof name === 'string') &&
     record.disks.some((name) => name === record.disk)
   );
+}
+
+function isBasis(value: unknown): boolean {
+  const { replica, epoch } = Object(value) as Record<string, unknown>;
+  return typeof replica === 'string' && Number.isSafeInteger(epoch) && Number(epoch) >= 1;
 }
 
 /**
@@ -134,22 +145,35 @@ export interface StateFilesOptions {
 /** The state files of all disks of a replica: written together, one request after the other. */
 export class StateFiles {
   #tail: Promise<void> = Promise.resolve();
-  #state: ReplicaState = 'seeding';
+  #last: { readonly state: ReplicaState; readonly epoch: number; readonly isLastCommit: boolean };
+  #basis: StateRecord['basis'];
 
-  constructor(private readonly options: StateFilesOptions) {}
+  /** @param basis that the bases have at the beginning */
+  constructor(
+    private readonly options: StateFilesOptions,
+    basis?: StateRecord['basis'],
+  ) {
+    this.#last = { state: 'seeding', epoch: 0, isLastCommit: false };
+    this.#basis = basis;
+  }
 
   /**
    * @param isLastCommit whether each base alone is the disk as of this epoch
    * @throws BaseImageError REPLICA_BASE_IO
    */
   write(state: ReplicaState, epoch: number, isLastCommit = false): Promise<void> {
-    this.#state = state;
+    this.#last = { state, epoch, isLastCommit };
+    const basis = isGuestsDisk(state) ? undefined : this.#basis;
     const { vm, uuid, disks, images, journal } = this.options;
     const names = disks.map(({ name }) => name);
     const written = this.#tail.then(async () => {
       for (const [at, { name: disk, sizeBytes }] of disks.entries()) {
         const { base = '', format: image = 'raw', stateFile } = images[at] ?? {};
-        const worth = { state, epoch, journal, ...(isLastCommit ? { lastCommit: true } : {}) };
+        const worth = {
+          ...{ state, epoch, journal },
+          ...(isLastCommit && { lastCommit: true }),
+          ...(basis && { basis }),
+        };
         const own = { image, uuid, vm, disk, disks: names, sizeBytes, ...worth };
         await writeStateFile(base, { format: 'gannet-replica-1', ...own }, stateFile);
       }
@@ -160,7 +184,14 @@ export class StateFiles {
 
   /** Keeps the state, and has them say whether each base alone is the disk as of this epoch. */
   claim(epoch: number, isLastCommit: boolean): Promise<void> {
-    return this.write(this.#state, epoch, isLastCommit);
+    return this.write(this.#last.state, epoch, isLastCommit);
+  }
+
+  /** Keeps all else, and has them say what the bases can be brought up to date from. */
+  keepBasis(basis: StateRecord['basis']): Promise<void> {
+    this.#basis = basis;
+    const { state, epoch, isLastCommit } = this.#last;
+    return this.write(state, epoch, isLastCommit);
   }
 
   /** Settles when no state file is being written. */

@@ -22,6 +22,9 @@ export const ZERO_COST_MAX_BYTES = 8192;
  */
 export function openLink(host: SessionHost, disk: Disk, mustFollow = false): PrimarySession {
   expectSeeding(host);
+  if (disk.fetched.isMissing) {
+    throw new NbdRefusal('policy', `disk ${disk.name} is not up to date yet; seed again`);
+  }
   const obstacle = host.link.opened(disk.name, mustFollow);
   if (obstacle !== undefined) throw new NbdRefusal('policy', `${obstacle}; seed again`);
   return new PrimarySession(host, disk);
@@ -128,14 +131,21 @@ class SeedSink implements Sink {
   }
 
   write(offset: number, data: Uint8Array, fua: boolean): Promise<void> {
-    return this.#done(this.disk.base.write(offset, Buffer.from(data)), fua);
+    const { base, fetched } = this.disk;
+    const earlier = fetched.before(offset, data.length);
+    const copy = Buffer.from(data);
+    const write = (): Promise<void> => base.write(offset, copy);
+    return this.#done(earlier ? earlier.then(write) : write(), fua);
   }
 
   zero(offset: number, length: number, { fua, fast }: ZeroRequest): Promise<void> {
     if (fast && this.disk.base.holeEnd(offset) < offset + length) {
       throw new NbdCommandError('ENOTSUP', 'zeroing is no faster than writing zeros here');
     }
-    return this.#done(this.disk.base.zero(offset, length), fua);
+    const { base, fetched } = this.disk;
+    const earlier = fetched.before(offset, length);
+    const zero = (): Promise<void> => base.zero(offset, length);
+    return this.#done(earlier ? earlier.then(zero) : zero(), fua);
   }
 
   flush(): Promise<void> {

@@ -2,6 +2,8 @@
  * The connections of the first copy of a disk.
  *
  *   pvm-seed     begins a copy: what the base held is given up
+ *   pvm-resync   begins one to a base that lags behind: it keeps what it holds, and the mirror brings
+ *                only what is written from now on; the rest comes over pvm-fetch (fetch-session.ts)
  *   pvm-resume   goes on with the copy that this process knows of, after its connection broke
  *   pvm-link     the link, once the copy is complete: `pvm`, but only after an unbroken copy
  *
@@ -28,12 +30,13 @@ import {
   type ZeroRequest,
 } from '@gannet/nbd';
 import type { Disk } from '../disk/disk.js';
+import { fetchExportOf } from './fetch-session.js';
 import { expectSeeding, openLink, PrimarySession } from './primary-session.js';
 import type { SessionHost } from './session-host.js';
 
 type Common = Pick<NbdExport, 'name' | 'sizeBytes' | 'features' | 'blockSize'>;
 
-/** `pvm-seed`, `pvm-resume` and `pvm-link` of one disk. */
+/** `pvm-seed`, `pvm-resync`, `pvm-resume`, `pvm-link` and `pvm-fetch` of one disk. */
 export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): NbdExport[] {
   const line = new SeedLine(host, disk);
   const features = { ...common.features, fua: false, multiConn: false };
@@ -44,8 +47,16 @@ export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): Nb
       features,
       name: `${common.name}-seed`,
       description: `${what} begins here`,
-      open: () => line.openSeed(),
+      open: () => line.open('whole'),
     },
+    {
+      ...common,
+      features,
+      name: `${common.name}-resync`,
+      description: `${host.vm}, disk ${disk.name}: an update of the base begins here`,
+      open: () => line.open('update'),
+    },
+    fetchExportOf(host, disk, { ...common, features }),
     {
       ...common,
       features: { ...features, flush: false },
@@ -62,6 +73,9 @@ export function seedExportsOf(host: SessionHost, disk: Disk, common: Common): Nb
   ];
 }
 
+/** What a copy begins with: an empty base, or one that is brought up to date. */
+type CopyKind = 'whole' | 'update';
+
 /** The connections of one disk's copy, one after the other. */
 class SeedLine {
   #current: SeedSession | undefined;
@@ -72,11 +86,12 @@ class SeedLine {
     private readonly disk: Disk,
   ) {}
 
-  openSeed(): Promise<SeedSession> {
+  open(kind: CopyKind): Promise<SeedSession> {
     return this.#inTurn(async () => {
       expectSeeding(this.host);
-      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own));
-      if (!this.host.link.isCopyAtStake(this.disk.name)) await this.#begin(session);
+      if (kind === 'update') this.#expectBasis();
+      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own, kind));
+      if (!this.host.link.isCopyAtStake(this.disk.name)) await this.#begin(session, kind);
       return session;
     });
   }
@@ -84,7 +99,7 @@ class SeedLine {
   openResume(): Promise<SeedSession> {
     return this.#inTurn(async () => {
       expectSeeding(this.host);
-      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own));
+      const session = new SeedSession(this.host, this.disk, (own) => this.begin(own, 'whole'));
       await this.#replace(this.host.link.copyResumes(this.disk.name));
       this.#serve(session);
       return session;
@@ -92,25 +107,39 @@ class SeedLine {
   }
 
   /** The copy begins with this session. @throws NbdRefusal if it can't */
-  begin(session: SeedSession): Promise<void> {
+  begin(session: SeedSession, kind: CopyKind): Promise<void> {
     return this.#inTurn(async () => {
       if (session.phase !== 'waiting') return;
       expectSeeding(this.host);
-      await this.#begin(session);
+      await this.#begin(session, kind);
     });
   }
 
-  async #begin(session: SeedSession): Promise<void> {
-    const { link } = this.host;
-    const { name, base } = this.disk;
+  async #begin(session: SeedSession, kind: CopyKind): Promise<void> {
+    const { link, basis } = this.host;
+    const { name, base, fetched } = this.disk;
+    if (kind === 'update') this.#expectBasis();
     await this.#replace(link.copyBegins(name));
     try {
-      await base.clear?.();
+      if (kind === 'update') {
+        fetched.begin();
+      } else {
+        await basis.drop();
+        await fetched.giveUp();
+        await base.clear?.();
+      }
     } catch (error) {
       link.copyFailedToBegin(name);
       throw error;
     }
     this.#serve(session);
+  }
+
+  /** @throws NbdRefusal if the base has to be copied as a whole */
+  #expectBasis(): void {
+    if (this.host.basis.recorded !== undefined) return;
+    const message = `it is not known what the base of disk ${this.disk.name} lacks; seed again`;
+    throw new NbdRefusal('policy', message);
   }
 
   /** The session before takes nothing more; settles when what it has taken is done. */

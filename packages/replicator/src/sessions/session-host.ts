@@ -8,6 +8,8 @@ export interface SessionHost {
   /** Why it is in that state. */
   readonly reason: string;
   readonly link: PrimaryLink;
+  /** What the bases can be brought up to date from. */
+  readonly basis: { readonly recorded: object | undefined; drop(): Promise<void> };
   /** Whether the disks are being handed over to the base images: the guest must not write. */
   readonly isRetiring: boolean;
   /**
