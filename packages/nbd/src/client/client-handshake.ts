@@ -23,7 +23,8 @@ export interface ClientHandshakeOptions {
   readonly export: string;
   /** The most that is asked for; the server may offer less. */
   readonly headers: HeaderStyle;
-  readonly baseAllocation: boolean;
+  /** The metadata context that block status is of; undefined for none. */
+  readonly context: string | undefined;
 }
 
 /** The export, and what was agreed on. Sizes in bytes, `flags` are transmission flags. */
@@ -32,7 +33,7 @@ export interface NegotiatedExport {
   readonly flags: number;
   readonly blockSize: BlockSize;
   readonly headers: HeaderStyle;
-  /** The id of base:allocation, or undefined if it was not selected. */
+  /** The id of the metadata context, or undefined if it was not selected. */
   readonly contextId: number | undefined;
 }
 
@@ -106,8 +107,8 @@ export async function negotiate(
 ): Promise<NegotiatedExport> {
   const headers = await askHeaders(stream, options.headers);
   const contextId =
-    headers !== 'simple' && options.baseAllocation
-      ? await askContext(stream, options.export)
+    headers !== 'simple' && options.context !== undefined
+      ? await askContext(stream, options.export, options.context)
       : undefined;
   const agreed = await go(stream, options.export);
   const entered = agreed ?? (await exportName(stream, options.export, noZeroes));
@@ -147,8 +148,12 @@ async function agrees(stream: ByteStream, option: number): Promise<boolean> {
   return (await takeRepliesOr(stream, option)) !== undefined;
 }
 
-async function askContext(stream: ByteStream, name: string): Promise<number | undefined> {
-  const query = lengthPrefixed(nbd.NBD_BASE_ALLOCATION);
+async function askContext(
+  stream: ByteStream,
+  name: string,
+  wanted: string,
+): Promise<number | undefined> {
+  const query = lengthPrefixed(wanted);
   const data = Buffer.concat([lengthPrefixed(name), u32(1), query]);
   sendOption(stream, nbd.NBD_OPT_SET_META_CONTEXT, data);
   const replies = await takeRepliesOr(stream, nbd.NBD_OPT_SET_META_CONTEXT);

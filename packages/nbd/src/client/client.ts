@@ -22,8 +22,13 @@ export interface NbdClientOptions {
   readonly structured?: boolean;
   /** Ask for extended headers; true by default, if structured replies are asked for. */
   readonly extendedHeaders?: boolean;
-  /** Ask for base:allocation, which blockStatus() needs; true by default. */
+  /** Ask for a metadata context, which blockStatus() needs; true by default. */
   readonly baseAllocation?: boolean;
+  /**
+   * The metadata context; `base:allocation` by default. With `qemu:dirty-bitmap:NAME`, an extent is
+   * dirty where blockStatus() says `hole`.
+   */
+  readonly metaContext?: string;
   /** For connecting and negotiating together, and for closing; 10000 by default. */
   readonly timeoutMs?: number;
   /**
@@ -94,7 +99,7 @@ export class NbdClient {
       const agreed = await negotiate(stream, noZeroes, {
         export: options.export ?? '',
         headers: headersOf(options),
-        baseAllocation: options.baseAllocation ?? true,
+        context: contextOf(options),
       });
       return new NbdClient(agreed, stream, timeoutMs);
     });
@@ -331,6 +336,13 @@ async function greetAndSecure(
     await stream.upgradeToTls(tlsOptionsFor(address, tls));
   }
   return noZeroes;
+}
+
+function contextOf({
+  baseAllocation = true,
+  metaContext = nbd.NBD_BASE_ALLOCATION,
+}: NbdClientOptions): string | undefined {
+  return baseAllocation ? metaContext : undefined;
 }
 
 function headersOf({ structured = true, extendedHeaders = true }: NbdClientOptions): HeaderStyle {
