@@ -42,7 +42,9 @@ export type LinkErrorCode =
   /** QEMU did not take the replica's node from the graph. */
   | 'DRIVER_REMOVE_FAILED'
   /** QEMU did not offer the VM's own disks for reading, or did not end that. */
-  | 'DRIVER_EXPORT_FAILED';
+  | 'DRIVER_EXPORT_FAILED'
+  /** QEMU did not keep a bitmap of what the guest writes. */
+  | 'DRIVER_BITMAP_FAILED';
 export type ColoErrorCode =
   /** This QEMU has no COLO. */
   | 'DRIVER_COLO_UNSUPPORTED'

@@ -64,6 +64,7 @@ export { inspectVm } from './inspect/inspect-vm.js';
 export type * from './inspect/vm-report.js';
 export { shortSocketPath } from './command-line/socket-path.js';
 export { OwnDisks } from './export/own-disks.js';
+export { WriteBitmaps } from './export/write-bitmaps.js';
 export { PrimaryDriver } from './primary.js';
 export type { DiskFailure, LinkFailure } from './disk/disk-watch.js';
 export { type GuestEvent, watchGuest } from './guest/guest-watch.js';

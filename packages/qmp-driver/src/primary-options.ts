@@ -52,5 +52,10 @@ export interface SeedOptions {
    * After this long without progress a copy counts as hung, and its link is cut; default 10 s.
    */
   readonly linkStallMs?: number;
+  /**
+   * What has to be done besides, from when all mirrors take the guest's writes. The copies are not
+   * complete before it is; if it fails, seed() does.
+   */
+  readonly alongside?: (signal: AbortSignal) => Promise<void>;
   readonly signal?: AbortSignal;
 }

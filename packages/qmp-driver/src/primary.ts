@@ -97,9 +97,8 @@ export class PrimaryDriver {
     // one.
     if (this.#phase === 'leaving') await this.rollback();
     this.#step('seed');
-    const { signal, onProgress, speedBytesPerSec } = options;
+    const { signal, onProgress, speedBytesPerSec, alongside } = options;
     const { commandTimeoutMs, pollMs, stallTimeoutMs } = this.#options;
-    const isEnough = (): boolean => this.#linked.every(({ mirror }) => mirror.isComplete);
     const found = await findDisks(this.#qmp, disks, { ...this.#commandOptions(), signal });
     this.#watch();
     for (const one of found) {
@@ -110,16 +109,22 @@ export class PrimaryDriver {
     const failed = new AbortController();
     const either = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
     const bounds = { pollMs, stallTimeoutMs, commandTimeoutMs, signal: either, onProgress };
+    let isAlongsideDone = alongside === undefined;
+    const isEnough = (): boolean =>
+      isAlongsideDone && this.#linked.every(({ mirror }) => mirror.isComplete);
+    const beside = alongside?.(either).then(() => {
+      isAlongsideDone = true;
+    });
     const waits = this.#linked.map((linked) => {
       const reconnection = this.#reconnectionOf(linked, { ...options, signal: either });
       return linked.mirror.ready({ ...bounds, isEnough, reconnection });
     });
     try {
-      await Promise.all(waits);
+      await Promise.all([...waits, beside]);
     } finally {
       // A rollback that follows must be the only one to change the graph.
       failed.abort();
-      await Promise.allSettled(waits);
+      await Promise.allSettled([...waits, beside]);
     }
     // One may have failed after it was READY, while another was still copying.
     this.#checkMirrors();
@@ -341,7 +346,8 @@ export class PrimaryDriver {
     const { seedJob: job, seedNode: target } = namesOf(disk);
     const { device } = disk;
     const isResumable = disk.seedExports !== undefined;
-    const source = { device, job, node: graph.topNode, target, isResumable, isThreaded };
+    const how = { isResumable, isThreaded, isUpdate: disk.isUpdate === true };
+    const source = { device, job, node: graph.topNode, target, ...how };
     const mirror = new Mirror(this.#qmp, source, ({ message }) => {
       const failure = { device, node: job, message };
       if (mirror.mayHavePivoted) void this.#reportEnd(linked, failure);

@@ -4,6 +4,9 @@ import type { Empty } from './machine.js';
 import type { CommonCommands } from './releases.js';
 
 type Common = CommonCommands<
+  | 'block-dirty-bitmap-add'
+  | 'block-dirty-bitmap-merge'
+  | 'block-dirty-bitmap-remove'
   | 'block-export-add'
   | 'block-export-del'
   | 'block-job-cancel'

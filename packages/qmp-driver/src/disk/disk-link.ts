@@ -35,6 +35,11 @@ export interface DiskLink {
   readonly seedExports?:
     { readonly begin: string; readonly resume: string; readonly link: string } | undefined;
   /**
+   * The replica's base is brought up to date: its mirror brings what is written from now on, and
+   * what the base lacks is copied by SeedOptions.alongside. `seedExports.begin` is an export for that.
+   */
+  readonly isUpdate?: boolean | undefined;
+  /**
    * Stem of the names of nodes and jobs: unique per VM, a letter first, at most 24 of
    * `A-Za-z0-9._-`.
    */

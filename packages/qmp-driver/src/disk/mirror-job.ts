@@ -21,18 +21,20 @@ export interface MirrorSource {
   readonly isResumable: boolean;
   /** Whether the disk is served in an I/O thread. */
   readonly isThreaded: boolean;
+  /** Whether only what is written from now on is copied. */
+  readonly isUpdate: boolean;
 }
 
 /** @param speedBytesPerSec the limit; undefined or 0 for none */
 export function mirrorArguments(
-  { job, node, target }: MirrorSource,
+  { job, node, target, isUpdate }: MirrorSource,
   speedBytesPerSec: number | undefined,
 ): BlockdevMirror {
   return {
     'job-id': job,
     device: node,
     target,
-    sync: 'full',
+    sync: isUpdate ? 'none' : 'full',
     'copy-mode': 'write-blocking',
     'on-target-error': 'stop',
     ...(speedBytesPerSec !== undefined && { speed: speedBytesPerSec }),

@@ -7,10 +7,10 @@
  */
 import { rm, stat } from 'node:fs/promises';
 import type { QmpClient, ReturnOf } from 'qemu-qmp-client';
-import { type DiskLink, namesOf } from '../disk/disk-link.js';
-import { findDisk } from '../disk/graph.js';
+import type { DiskLink } from '../disk/disk-link.js';
 import { type Bounds, Deadline } from '../deadline.js';
 import { LinkError, step } from '../errors.js';
+import { ownNodeOf } from './own-node.js';
 
 /** Of the ids of our exports; ids and export names are the same. */
 const PREFIX = 'gannet-own-';
@@ -31,6 +31,7 @@ function exists(path: string): Promise<boolean> {
 export class OwnDisks {
   readonly #qmp: QmpClient;
   readonly #timeoutMs: number;
+  readonly #bitmap: string | undefined;
   readonly #exports: string[] = [];
 
   private constructor(
@@ -38,7 +39,9 @@ export class OwnDisks {
     /** Path of the socket. */
     readonly path: string,
     timeoutMs: number,
+    bitmap: string | undefined,
   ) {
+    this.#bitmap = bitmap;
     this.#qmp = qmp;
     this.#timeoutMs = timeoutMs;
   }
@@ -46,6 +49,8 @@ export class OwnDisks {
   /**
    * Call close() when they have been read.
    * @param path of the socket; QEMU creates it, so the folder must be one where it may
+   * @param bitmap is offered with each disk, as metadata context `qemu:dirty-bitmap:BITMAP`; it must
+   *   be disabled
    * @throws LinkError `DRIVER_EXPORT_FAILED`
    * @throws GraphError `DRIVER_DISK_NOT_FOUND`
    * @throws GraphError `DRIVER_GRAPH_UNSTABLE`
@@ -56,8 +61,9 @@ export class OwnDisks {
     disks: readonly DiskLink[],
     path: string,
     { timeoutMs }: Bounds,
+    bitmap?: string,
   ): Promise<OwnDisks> {
-    const own = new OwnDisks(qmp, path, timeoutMs);
+    const own = new OwnDisks(qmp, path, timeoutMs, bitmap);
     await own.#clearLeftovers();
     await own.#start();
     try {
@@ -103,15 +109,13 @@ export class OwnDisks {
 
   async #add(disk: DiskLink): Promise<void> {
     const bounds = { timeoutMs: this.#timeoutMs };
-    const { quorum, topNode } = await findDisk(this.#qmp, disk.device, bounds);
-    const { linkNode } = namesOf(disk);
-    const local = quorum?.children.find(({ node }) => node !== linkNode);
     const id = this.exportOf(disk);
-    const node = local?.node ?? topNode;
+    const node = await ownNodeOf(this.#qmp, disk, bounds);
+    const bitmaps = this.#bitmap === undefined ? {} : { bitmaps: [this.#bitmap] };
     await this.#run(`export node ${node}`, (within) =>
       this.#qmp.execute(
         'block-export-add',
-        { type: 'nbd', id, name: id, 'node-name': node, writable: false },
+        { type: 'nbd', id, name: id, 'node-name': node, writable: false, ...bitmaps },
         within,
       ),
     );
