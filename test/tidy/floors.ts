@@ -123,9 +123,12 @@ export const FLOORS: Readonly<Record<string, Package>> = {
       'daemon/vsmr': ['.', 'tls', 'daemon'],
       // Whether the replica equals the primary's disks.
       'daemon/verify': ['.', 'daemon', 'inspect', 'daemon/peer'],
+      // What has to be copied to a secondary that comes back.
+      'daemon/resync': ['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/verify'],
       'daemon/primary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],
         ...['daemon/arbitration', 'daemon/terms', 'daemon/vsmr', 'daemon/verify'],
+        'daemon/resync',
       ],
       'daemon/secondary': [
         ...['.', 'tls', 'inspect', 'daemon', 'daemon/peer', 'daemon/vm'],

@@ -93,6 +93,9 @@ const common = {
   trouble: longText.optional(),
 };
 
+const basisSchema = z.object({ replica: shortText, epoch: z.number().int().positive() });
+export type BasisRecord = Readonly<z.output<typeof basisSchema>>;
+
 const primaryPeerSchema = z.object({
   role: z.literal('primary'),
   state: primaryState,
@@ -123,6 +126,11 @@ const secondaryPeerSchema = z.object({
   link: z.enum(REPLICA_LINKS),
   /** Identifies its replica; a daemon that is restarted has another. To be shown only. */
   replica: shortText.optional(),
+  /**
+   * What its bases can be brought up to date from: they hold all writes up to this epoch of this
+   * replica, on stable storage. While it seeds, the replica is an earlier one.
+   */
+  basis: basisSchema.optional().catch(undefined),
   /** Its buffers are over their soft limit, and a checkpoint would empty them. */
   memoryPressure: z.boolean().optional(),
   /** Its daemon is about to end: the primary has to go on without it. */
@@ -163,10 +171,12 @@ const place = { disk: z.string(), offset: z.number().int().nonnegative() };
 const length = z.number().int().positive();
 
 /**
- * What a primary's daemon asks to compare the replica with its own disks. Only digests cross the
- * link, and what is repaired.
+ * What a primary's daemon asks of the replica, mostly to compare it with its own disks. Only digests
+ * cross the link, and what is repaired.
  */
 export const auditQuestionSchema = z.discriminatedUnion('kind', [
+  /** Which epoch of which replica was committed last, now. */
+  z.object({ kind: z.literal('epoch') }),
   /** Note what the primary writes to these ranges from now on, and to no others. */
   z.object({
     kind: z.literal('watch'),
@@ -197,6 +207,8 @@ export const auditAnswerSchema = z.object({
   kind: z.literal('audit'),
   /** The last epoch that was committed when this was said. */
   epoch: z.number().int().nonnegative(),
+  /** Whose epoch that is. */
+  replica: shortText.optional(),
   digests: z.array(z.string().max(64)).max(DIGESTS_MAX).default([]),
   arrived: z
     .array(z.tuple([z.number().int(), z.number().int()]))

@@ -101,6 +101,16 @@ export const PROTECT_STAGES = [
 ] as const;
 export type ProtectStage = (typeof PROTECT_STAGES)[number];
 
+/** How much of the disks is copied. */
+export const COPY_KINDS = ['whole', 'changes'] as const;
+export type CopyKind = (typeof COPY_KINDS)[number];
+
+/** The same in words that follow "copying". */
+export const COPY_KIND_TEXTS: Readonly<Record<CopyKind, string>> = {
+  whole: 'the whole disks',
+  changes: 'only what has changed',
+};
+
 /** The stages of a secondary's `failover`, in order. `fence` only if a fence command is needed. */
 export const FAILOVER_STAGES = [
   'fence',

@@ -20,6 +20,7 @@ import {
   verifyReportSchema,
 } from './reports.js';
 import {
+  COPY_KINDS,
   PRIMARY_STATES,
   PROTECT_STAGES,
   PULSES,
@@ -111,6 +112,10 @@ export const primaryStatusSchema = z.object({
   network,
   epoch: z.number().int(),
   lastCheckpoint: checkpointSchema.nullable(),
+  lastCopy: z
+    .object({ how: z.enum(COPY_KINDS), reason: z.string(), copiedBytes: z.number().optional() })
+    .optional()
+    .describe('how the disks were copied last; `changes`: only what the base lacked, and how much'),
   verifying: verifyProgressSchema.optional().describe('of a `verify` that is under way'),
   lastVerify: verifyReportSchema
     .omit({ places: true })

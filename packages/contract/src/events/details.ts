@@ -13,6 +13,7 @@ import {
 } from '../verdict/verdict-table.js';
 import { failoverReportSchema, verifyReportSchema, wrongPlaceSchema } from '../reports.js';
 import {
+  COPY_KINDS,
   COPY_WORDS,
   EVIDENCE_KINDS,
   DISK_EFFECTS,
@@ -131,6 +132,19 @@ export const EVENT_DETAILS = {
   'stage-done': z
     .object({ stage: z.enum(PROTECT_STAGES) })
     .describe('A stage of `protect` is complete.'),
+  'copy-begins': z
+    .object({
+      how: z.enum(COPY_KINDS).describe('`changes`: only what was written since the last copy'),
+      reason,
+    })
+    .describe('`protect` begins to copy the disks, and how much of them.'),
+  resynced: z
+    .object({
+      copiedBytes: count.describe('what was read of the disks and sent'),
+      totalBytes: count.describe('of all disks'),
+      ms,
+    })
+    .describe('The bases are up to date again: only what had changed was copied.'),
   'seed-link-lost': z
     .object({ device: z.string() })
     .describe('The copy of a disk lost its connection and waits for a new one.'),

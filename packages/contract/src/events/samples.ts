@@ -82,6 +82,11 @@ export const SAMPLES: Samples = {
   protected: [{}, { found: 'running' }],
   unprotected: [{ reason: 'another QEMU is at the QMP socket' }],
   'stage-done': [{ stage: 'first checkpoint' }],
+  'copy-begins': [
+    { how: 'whole', reason: 'the secondary has no base that could be brought up to date' },
+    { how: 'changes', reason: 'the base holds all writes up to epoch 1204' },
+  ],
+  resynced: [{ copiedBytes: 12_582_912, totalBytes: 21_474_836_480, ms: 412 }],
   'seed-link-lost': [{ device: 'virtio0' }],
   'seed-link-back': [{ device: 'virtio0' }],
   'secondary-lost': [{ reason: 'the secondary has been silent for 2004 ms' }],

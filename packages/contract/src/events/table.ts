@@ -20,6 +20,7 @@ import {
 } from './words.js';
 import {
   type CheckpointCause,
+  COPY_KIND_TEXTS,
   DISK_EFFECT_TEXTS,
   isDown,
   OPERATOR_REASONS,
@@ -161,6 +162,16 @@ export const EVENTS: EventTable = {
     roles: PRIMARY,
     level: 'info',
     text: ({ stage }) => `protect: ${stage}: done`,
+  },
+  'copy-begins': {
+    roles: PRIMARY,
+    level: 'info',
+    text: ({ how, reason }) => `copying ${COPY_KIND_TEXTS[how]}: ${reason}`,
+  },
+  resynced: {
+    roles: PRIMARY,
+    level: 'info',
+    text: (of) => `${formatBytes(of.copiedBytes)} of ${formatBytes(of.totalBytes)} were copied`,
   },
   'seed-link-lost': {
     roles: PRIMARY,

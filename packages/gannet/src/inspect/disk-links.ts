@@ -16,6 +16,18 @@ import {
 } from '@gannet/contract';
 import type { Credentials } from '../tls/credentials.js';
 
+/** The link whose replica is brought up to date, in place of a copy from the beginning. */
+export function asUpdate(link: DiskLink): DiskLink {
+  const { seedExports, export: name } = link;
+  if (!seedExports) return link;
+  return { ...link, isUpdate: true, seedExports: { ...seedExports, begin: `${name}-resync` } };
+}
+
+/** The export that takes what the base of a replica lacks. */
+export function fetchExportOf({ export: name }: DiskLink): string {
+  return `${name}-fetch`;
+}
+
 /** How the primary's QEMU reaches the replica of each disk. */
 export function linksOf({ disks, primary, tls }: PrimaryConfig): readonly DiskLink[] {
   const { nbd } = primary;

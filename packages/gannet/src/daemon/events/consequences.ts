@@ -18,6 +18,8 @@ const ONLY_OF: Partial<Record<EventKind, readonly MethodName[]>> = {
   'needs-restart': [],
   'disk-failed': [],
   'guest-woken': [],
+  'copy-begins': ['protect', 'reprotect'],
+  resynced: ['protect', 'reprotect'],
   'seed-link-lost': [],
   'seed-link-back': [],
   'memory-pressure': [],

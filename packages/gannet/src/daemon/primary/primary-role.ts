@@ -20,6 +20,7 @@ import { RejectedConnections } from '../rejected-connections.js';
 import { changedKeys, reloadedPrimary } from '../reload.js';
 import { reportTrouble, type Role, type RoleContext, type RoleMethods } from '../role-context.js';
 import { LinkTls } from '../vm/link-tls.js';
+import { Resync } from '../resync/resync.js';
 import { livenessOf } from '../vm/qemu-liveness.js';
 import { VmWatch } from '../vm/vm-watch.js';
 import { Verifier } from '../verify/verifier.js';
@@ -49,8 +50,7 @@ const ANOTHER = 'another QEMU is at the QMP socket';
 /**
  * The primary host's side of one VM: drives its QEMU, and watches the secondary through the peer
  * link. When its secondary is lost it lets go of it, so that no write of the guest waits for a dead
- * host. When its secondary has the newer copy, it stops its guest. Its states are in
- * primary-state.ts, its decisions in daemon/arbitration.
+ * host. When its secondary has the newer copy, it stops its guest. primary-state.ts has its states.
  */
 export class PrimaryRole implements Role {
   readonly name = 'primary';
@@ -72,6 +72,7 @@ export class PrimaryRole implements Role {
   readonly #checkpoints: PrimaryCheckpoints;
   readonly #fate: GuestFate;
   readonly #loss: SecondaryLoss;
+  readonly #resync: Resync;
   readonly #verifier: Verifier;
   #state: PrimaryRoleState = { phase: 'unattached' };
   #driver: PrimaryDriver | undefined;
@@ -113,11 +114,14 @@ export class PrimaryRole implements Role {
       onStall: (limitMs) => this.#lose(`no checkpoint was completed in ${limitMs} ms`),
       onTrouble: (error) => this.#trouble(error),
     });
-    this.#verifier = new Verifier({
+    const copies = {
       ...{ config: () => this.config, links: this.#links, history: context.history },
-      ...{ link: () => this.#link, qmp: () => (this.#is('protected') ? vm.qmp : undefined) },
+      ...{ link: () => this.#link, onTrouble: (error: unknown) => this.#trouble(error) },
+    };
+    this.#resync = new Resync({ ...copies, ...context, qmp: () => vm.qmp });
+    this.#verifier = new Verifier({
+      ...{ ...copies, qmp: () => (this.#is('protected') ? vm.qmp : undefined) },
       checkpoint: (signal) => this.#checkpoints.make(this.#expectVm(), signal),
-      onTrouble: (error) => this.#trouble(error),
     });
     this.#standing = new PrimaryStanding({
       ...{ history: context.history, terms: context.terms, vm, link: this.#link },
@@ -162,7 +166,7 @@ export class PrimaryRole implements Role {
     return this.context.health.judge({
       ...primaryStatus(this.config, this.#state, this.#sides),
       ...primaryNetwork(this.config, this.#driver),
-      ...this.#verifier.view,
+      ...{ ...this.#verifier.view, ...this.#resync.view },
       strangers: this.#rejected.view,
     });
   }
@@ -219,7 +223,7 @@ export class PrimaryRole implements Role {
     this.#wasLinked = true;
     this.#loss.isBroken = false;
     const run = new ProtectRun({
-      ...{ driver, links: this.#links, link: this.#link, tls: this.#tls },
+      ...{ driver, links: this.#links, link: this.#link, tls: this.#tls, resync: this.#resync },
       ...{ history: this.context.history, terms: this.context.terms, progress, bytesPerSec },
       config: () => this.config,
       askBoth: () => Promise.all([inspectOwn(this.config, this.#shown, this.vm), this.#link.ask()]),
@@ -420,6 +424,7 @@ export class PrimaryRole implements Role {
     this.context.history.operations.hear(status.operation);
     this.#standing.hear(status);
     this.#checkpoints.hear(status, before);
+    if (this.#is('protected')) this.#resync.hear(status);
     const loss = lossOf(status);
     const isWell = loss === undefined && status.state === 'protected' && !this.#loss.isBroken;
     if (isWell) this.#step({ kind: 'recovered' });

@@ -16,6 +16,7 @@ import { reportTrouble, type TroubleDetails } from '../role-context.js';
 import { alone, BLANK, inStep, isOneVm, type NextRecord, opened } from '../arbitration/records.js';
 import type { PeerLink } from '../peer/peer-link.js';
 import { secondCopy } from '../refusals.js';
+import type { Resync } from '../resync/resync.js';
 import type { TermStore } from '../terms/term-store.js';
 import type { LinkTls } from '../vm/link-tls.js';
 import { outgoingOf } from '../../inspect/disk-links.js';
@@ -31,6 +32,7 @@ export interface ProtectOptions {
   readonly tls: LinkTls;
   readonly history: History;
   readonly terms: TermStore;
+  readonly resync: Pick<Resync, 'plan' | 'update' | 'updateFailed'>;
   readonly progress: Reporter<'protect'>;
   /** Speed limit in place of the configured one; undefined for that. */
   readonly bytesPerSec: number | undefined;
@@ -103,7 +105,8 @@ export class ProtectRun {
     await this.#run('check', stageTimeoutMs, (signal) => this.#check(signal));
     await this.#run('seed', seedTimeoutMs, async (signal) => {
       await tls.put();
-      this.#seed = new SeedStage({ ...this.options, config: config() });
+      const plan = await this.options.resync.plan();
+      this.#seed = new SeedStage({ ...this.options, config: config(), plan });
       return this.#seed.run(signal).finally(() => (this.#seed = undefined));
     });
     await this.#run('attach', stageTimeoutMs, () => driver.attach(links));

@@ -101,6 +101,7 @@ export function secondaryPeerStatus(
     ...(trouble === undefined ? {} : { trouble }),
     link: linkState(sides.replica),
     replica: uuid,
+    basis: sides.replica.basis.recorded,
     memoryPressure: facts.hasMemoryPressure,
     isLeaving: facts.isLeaving,
   };

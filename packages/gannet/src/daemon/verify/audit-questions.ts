@@ -29,12 +29,14 @@ export function askedReplica(ask: (question: AuditQuestion) => Promise<unknown>)
 
 /** The answer of the daemon that has the replica. */
 export async function answerAudit(
-  replica: AuditedReplica,
+  replica: AuditedReplica & { readonly uuid: string },
   question: AuditQuestion,
 ): Promise<AuditAnswer> {
   const audit = new ReplicaAudit(replica);
   const none = { kind: 'audit' as const, digests: [], arrived: [], writtenBytes: 0 };
   switch (question.kind) {
+    case 'epoch':
+      return { ...none, epoch: replica.epoch, replica: replica.uuid };
     case 'watch':
       return { ...none, epoch: audit.watch(question.ranges) };
     case 'digests': {

@@ -20,7 +20,7 @@ export async function openOwnDisks(
   config: PrimaryConfig,
 ): Promise<OpenOwnDisks> {
   const bounds = { timeoutMs: COMMAND_TIMEOUT_MS };
-  const own = await OwnDisks.open(qmp, links, socketOf(config), bounds);
+  const own = await OwnDisks.open(qmp, links, ownDisksSocket(config), bounds);
   const clients: NbdClient[] = [];
   const close = async (): Promise<void> => {
     for (const client of clients) client.destroy();
@@ -40,8 +40,8 @@ export async function openOwnDisks(
   }
 }
 
-/** QEMU creates it: beside its QMP socket it has created one before. */
-function socketOf({ vm, qmp, control }: PrimaryConfig): string {
+/** The socket of its own disks. QEMU creates it: beside its QMP socket it has created one before. */
+export function ownDisksSocket({ vm, qmp, control }: PrimaryConfig): string {
   const folder = path.dirname(qmp.type === 'unix' ? qmp.path : control);
   const names = [`gannet-${vm}.own`, `${vm}.own`, 'gannet.own'];
   return shortSocketPath(folder, ...names) ?? path.join(folder, 'gannet.own');

@@ -88,6 +88,7 @@ function hangingAt(stage: Stage, abort?: Error, trouble?: string) {
       if (name === 'first checkpoint') state = 'protected';
     },
     checkpoint: () => Promise.resolve(),
+    resync: { plan: () => Promise.resolve({ how: 'whole', reason: 'the first copy' }) },
   } as unknown as ProtectOptions;
   const loseVm = (): void => void (vm = 'lost');
   return { run: new ProtectRun(options), called, isThere, terms, options, loseVm };
