@@ -242,6 +242,7 @@ describe('with a real QEMU', () => {
 
   test('a bitmap that somebody has removed is not missed: all is copied', async () => {
     const resync = resyncOf([]);
+    await write(1, 0, MIB);
     secondary = await Secondary.start();
     const { driver } = await protect(resync);
     await secondary.untilBasis();
