@@ -1,5 +1,11 @@
 /** `gannet host`: checks its options, serves until it is told to end. */
-import { GannetError, type HttpConfig, isLoopback, makePlaces } from '@gannet/contract';
+import {
+  describeError,
+  GannetError,
+  type HttpConfig,
+  isLoopback,
+  makePlaces,
+} from '@gannet/contract';
 import { placesOf } from '@gannet/contract/paths';
 import path from 'node:path';
 import { HostServer, OPTION_NAMES } from './host-server.js';
@@ -38,7 +44,7 @@ export async function serveHost(
   const reload = (): void => {
     server.reload().then(
       () => say('the token and the certificate were read again'),
-      ({ message }: Error) => say(`not read again, those before stay: ${message}`),
+      (error: unknown) => say(`not read again, those before stay: ${describeError(error).message}`),
     );
   };
   process.on('SIGHUP', reload);
