@@ -13,11 +13,12 @@ import {
   endOf,
   httpServer,
   listenOn,
+  pathOf,
   readCertificate,
+  refuseStray,
   type SettingNames,
   urlOf,
 } from '../daemon/http/endpoint.js';
-import { isOurHost } from '../daemon/http/guard.js';
 import { isToken, loadToken } from '../daemon/http/token.js';
 import { hostVms } from './host-list.js';
 import { hostMetrics, METRICS_TYPE } from './host-metrics.js';
@@ -38,7 +39,7 @@ export const OPTION_NAMES: SettingNames = {
   ...{ tls: '--tls-cert and --tls-key', cert: '--tls-cert', key: '--tls-key' },
 };
 /** Of the JSON document; see STATUS_SCHEMA. */
-export const HOST_SCHEMA = 1;
+const HOST_SCHEMA = 1;
 const CONNECTIONS_MAX = 64;
 /** What the page loads. None of it is secret. */
 const OPEN_ASSETS: ReadonlySet<string> = new Set(['/page.css', '/icon.svg']);
@@ -102,13 +103,8 @@ export class HostServer {
   }
 
   async #answer(request: IncomingMessage, end: End): Promise<void> {
-    const { headers, method = '' } = request;
-    const path = (request.url ?? '').replace(/\?.*$/s, '');
-    if (!isOurHost(headers.host, this.options.config.hosts)) {
-      return end(421, 'This host name is not allowed: name it with --allow-name.');
-    }
-    if (method !== 'GET' && method !== 'HEAD')
-      return end(405, 'Only GET is allowed.', { Allow: 'GET, HEAD' });
+    const path = pathOf(request);
+    if (refuseStray(request, this.options.config.hosts, 'name it with --allow-name', end)) return;
     const asset = OPEN_ASSETS.has(path) ? this.assets.get(path) : undefined;
     if (asset) return end(200, asset.body.toString('utf8'), { 'Content-Type': asset.type });
     if (!isToken(tokenOf(request), this.token)) return end(401, WHO, CHALLENGES[path]);

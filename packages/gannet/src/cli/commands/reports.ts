@@ -46,17 +46,19 @@ export function addStatus(cli: Cli): void {
 /** A row is worth waiting for, but not for long: the other VMs are in the same list. */
 const LIST_SILENCE_S = 2;
 
+function rowTimeout(): Option {
+  return new Option('--timeout <seconds>', 'how long a daemon may be silent: its row says so then')
+    .argParser(positive)
+    .default(LIST_SILENCE_S);
+}
+
 export function addList(cli: Cli): void {
   cli.program
     .command('list')
     .description('List all VMs of this host, and what is the matter with those that are not well')
     .option('--json', 'print one JSON document; with --watch, one for each change', false)
     .option('--watch', 'show them live, until Ctrl-C', false)
-    .addOption(
-      new Option('--timeout <seconds>', 'how long a daemon may be silent: its row says so then')
-        .argParser(positive)
-        .default(LIST_SILENCE_S),
-    )
+    .addOption(rowTimeout())
     .addHelpText('after', examplesOf('list'))
     .action(async ({ json, watch, timeout }: ListChoice) => {
       const { showList, watchList } = await import('../watch/show-list.js');
@@ -87,11 +89,7 @@ export function addHost(cli: Cli): void {
     .option('--tls-key <file>', 'PEM file of its private key')
     .option('--allow-name <name>', 'host name in the URL, besides its own; repeatable', gather)
     .option('--peer <url>', 'page of another host with the same token; repeatable', gatherUrl)
-    .addOption(
-      new Option('--timeout <seconds>', 'how long a daemon may be silent: its row says so then')
-        .argParser(positive)
-        .default(LIST_SILENCE_S),
-    )
+    .addOption(rowTimeout())
     .addHelpText('after', examplesOf('host'))
     .action(async (options: HostOptions) => {
       // The token, and the folders that it may need, are for our own user only.

@@ -6,7 +6,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { GannetError, type HttpConfig } from '@gannet/contract';
-import { SAFE_HEADERS } from './guard.js';
+import { isOurHost, SAFE_HEADERS } from './guard.js';
 
 /** What the settings are called where they are given, for errors. */
 export interface SettingNames {
@@ -85,6 +85,32 @@ export function endOf({ method }: IncomingMessage, response: ServerResponse): En
     const common = { ...SAFE_HEADERS, 'Content-Type': 'text/plain; charset=utf-8' };
     response.writeHead(status, { ...common, ...more }).end(method === 'HEAD' ? '' : `${text}\n`);
   };
+}
+
+/**
+ * Ends a request that is for another host's name, or would change something.
+ *
+ * @param hint how a name is allowed
+ * @returns whether it was ended
+ */
+export function refuseStray(
+  { headers, method = '' }: IncomingMessage,
+  hosts: readonly string[],
+  hint: string,
+  end: End,
+): boolean {
+  if (!isOurHost(headers.host, hosts)) {
+    end(421, `This host name is not allowed: ${hint}.`);
+    return true;
+  }
+  if (method === 'GET' || method === 'HEAD') return false;
+  end(405, 'Only GET is allowed.', { Allow: 'GET, HEAD' });
+  return true;
+}
+
+/** Path of a request, without what follows a question mark. */
+export function pathOf({ url = '' }: IncomingMessage): string {
+  return url.replace(/\?.*$/s, '');
 }
 
 /** What a request presents as `Authorization: Bearer`. */

@@ -25,7 +25,9 @@ import {
   httpServer,
   KEYS,
   listenOn,
+  pathOf,
   readCertificate,
+  refuseStray,
   urlOf,
 } from './endpoint.js';
 import { isOurHost, isOurOrigin, SAFE_HEADERS } from './guard.js';
@@ -171,24 +173,17 @@ export class Web {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { headers, method = '' } = request;
-    const path = (request.url ?? '').replace(/\?.*$/s, '');
+    const path = pathOf(request);
     const end = endOf(request, response);
-    if (!isOurHost(headers.host, this.config.hosts)) {
-      return end(
-        421,
-        'This host name is not allowed: add it to `http.hosts` in the configuration.',
-      );
-    }
-    if (method !== 'GET' && method !== 'HEAD')
-      return end(405, 'Only GET is allowed.', { Allow: 'GET, HEAD' });
+    const hint = 'add it to `http.hosts` in the configuration';
+    if (refuseStray(request, this.config.hosts, hint, end)) return;
     if (path === '/metrics') return this.#sendMetrics(request, end);
     const asset = this.assets.get(path);
     if (!asset) return end(404, 'Not found.');
     const { type, body } = asset;
     const common = { 'Content-Type': type, 'Content-Length': body.length };
     response.writeHead(200, { ...SAFE_HEADERS, ...common, 'Cache-Control': 'no-cache' });
-    response.end(method === 'HEAD' ? undefined : body);
+    response.end(request.method === 'HEAD' ? undefined : body);
   }
 
   async #sendMetrics(request: IncomingMessage, end: End): Promise<void> {
